@@ -1,0 +1,73 @@
+// Imports only point down this list (README, "The way of a message"). A layer may import from the
+// layers below it, never from one above; the core never sees a web framework or a metrics library.
+const layers = [
+  '^src/cli/',
+  '^src/(index|testing)\\.ts$',
+  '^src/server\\.ts$',
+  '^src/load/',
+  '^src/(http|page)/',
+  '^src/metrics/',
+  '^src/session\\.ts$',
+  '^src/room/',
+  '^src/transport/',
+  '^src/broker/',
+  '^src/protocol/',
+  '^src/lock/',
+  '^src/config\\.ts$',
+  '^src/errors\\.ts$',
+];
+const above = layers.slice(1).map((path, i) => ({
+  name: `down-only: ${path}`,
+  severity: 'error',
+  from: { path },
+  to: { path: layers.slice(0, i + 1).join('|') },
+}));
+
+module.exports = {
+  forbidden: [
+    { name: 'no-circular', severity: 'error', from: {}, to: { circular: true } },
+    ...above,
+    {
+      name: 'lock-stands-alone',
+      severity: 'error',
+      from: { path: '^src/lock/' },
+      to: { path: '^src/', pathNot: '^src/lock/' },
+    },
+    {
+      name: 'load-knows-only-the-protocol',
+      severity: 'error',
+      from: { path: '^src/load/' },
+      to: { path: '^src/', pathNot: '^src/(load|protocol)/|^src/errors\\.ts$' },
+    },
+    {
+      name: 'protocol-is-browser-safe',
+      severity: 'error',
+      from: { path: '^src/protocol/' },
+      to: { dependencyTypes: ['core', 'npm'] },
+    },
+    {
+      name: 'only-metrics-knows-prom-client',
+      severity: 'error',
+      from: { pathNot: '^src/metrics/' },
+      to: { path: 'node_modules/prom-client' },
+    },
+    {
+      name: 'only-http-knows-fastify',
+      severity: 'error',
+      from: { pathNot: '^src/http/' },
+      to: { path: 'node_modules/(@fastify|fastify)' },
+    },
+    {
+      name: 'only-transport-knows-its-libraries',
+      severity: 'error',
+      from: { pathNot: '^src/(transport|load)/' },
+      to: { path: 'node_modules/(ws|sockjs)/' },
+    },
+  ],
+  options: {
+    tsConfig: { fileName: 'tsconfig.json' },
+    tsPreCompilationDeps: true,
+    enhancedResolveOptions: { exportsFields: ['exports'], conditionNames: ['import', 'types'] },
+    doNotFollow: { path: 'node_modules' },
+  },
+};
