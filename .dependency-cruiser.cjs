@@ -8,6 +8,7 @@ const layers = [
   '^src/(http|page)/',
   '^src/metrics/',
   '^src/session\\.ts$',
+  '^src/token-bucket\\.ts$',
   '^src/room/',
   '^src/transport/',
   '^src/broker/',
