@@ -15,6 +15,7 @@ const layers = [
   '^src/protocol/',
   '^src/lock/',
   '^src/config\\.ts$',
+  '^src/options\\.ts$',
   '^src/errors\\.ts$',
 ];
 const above = layers.slice(1).map((path, i) => ({
