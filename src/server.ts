@@ -4,21 +4,23 @@
  * V7: `close` is one shared promise with a deadline, holds no lock, and returns what it had to
  * abandon. V8: every timer and listener made here ends with it.
  */
-import { createServer, type IncomingMessage, type Server as HttpServer } from 'node:http';
+import { createServer, type Server as HttpServer, type IncomingMessage } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { Logger } from 'pino';
 import type { Broker } from './broker/broker.js';
 import { MemoryBroker } from './broker/memory.js';
 import { type Config, trustedProxies } from './config.js';
-import { CLOSE, type CloseReason } from './errors.js';
+import type { CloseReason } from './errors.js';
+import { Recorder } from './metrics/recorder.js';
+import type { Codec } from './protocol/codec.js';
 import { JsonCodec } from './protocol/json.js';
 import { Hub } from './room/hub.js';
 import type { Member } from './room/member.js';
 import type { Observer } from './room/observer.js';
-import { Session, type SessionContext } from './session.js';
+import { closingEvent, Session, type SessionContext } from './session.js';
 import { addressOf } from './transport/address.js';
-import { type Accept, mute, type Transport, type TransportSink } from './transport/transport.js';
+import type { Accept, Transport, TransportSink } from './transport/transport.js';
 import { type Dialect, plainDialect, WebSocketAcceptor } from './transport/websocket.js';
 
 /** What a shutdown came to. */
@@ -47,7 +49,7 @@ const SPARE_CONNECTIONS = 256;
  * @throws Error of `listen`, such as `EADDRINUSE`; nothing is left open then
  */
 export async function startServer(config: Config, log: Logger): Promise<Server> {
-  const observer: Observer = nobody;
+  const observer = new Recorder();
   const codec = new JsonCodec({
     maxCommandBytes: config.maxCommandBytes,
     maxRoomNameLength: config.maxRoomNameLength,
@@ -108,11 +110,12 @@ export async function startServer(config: Config, log: Logger): Promise<Server> 
     webSockets.close();
     const hubClosed = hub.close();
     const drained = await drain(Array.from(sessions.values()), config, started, deadline);
-    const abandoned = Array.from(sessions.values(), (session) => ({
-      member: session.member.id,
-      messages: session.member.queuedMessages,
-    }));
-    for (const session of sessions.values()) session.reset();
+    const abandoned: { member: string; messages: number }[] = [];
+    for (const session of sessions.values()) {
+      const { id, queuedMessages } = session.member;
+      if (!session.hasClosed) abandoned.push({ member: id, messages: queuedMessages });
+      session.reset();
+    }
     http.closeAllConnections();
     await Promise.all([stopped, hubClosed]);
     return { drained, abandoned };
@@ -163,4 +166,57 @@ function drain(
     const timer = setInterval(look, DRAIN_CHECK_MS);
     look();
   });
+}
+
+/** A session that is over before it began: the peer is told that there is no room, and not heard. */
+function turnAway(transport: Transport, codec: Codec, observer: Observer): TransportSink {
+  const { index, encoding } = transport.framing;
+  observer.opened(index);
+  const farewell = encoding.encode(codec.encode(closingEvent('over_capacity')));
+  // The transport is not ready to be closed before it has its sink.
+  queueMicrotask(() => {
+    transport.close('over_capacity', transport.framing.join([farewell], farewell.length), 1000);
+  });
+  return {
+    received() {},
+    receivedBinary() {},
+    faulted() {},
+    completed() {},
+    ready() {},
+    roundTrip() {},
+    ended: (reason) => observer.closed(index, reason),
+  };
+}
+
+/** How the connection at this path speaks, or null where there is none. */
+function dialectOf(url: string): Dialect | null {
+  const path = url.split('?', 1)[0];
+  return path === '/ws' ? plainDialect : null;
+}
+
+/** Browsers send an Origin, other clients need not. */
+function isAllowedOrigin(request: IncomingMessage, { origin }: Config): boolean {
+  const given = request.headers.origin;
+  return given === undefined || origin.length === 0 || origin.includes(given);
+}
+
+function refuseUpgrade(socket: Duplex, status: string): void {
+  socket.on('error', () => {});
+  socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
+}
+
+function listen(http: HttpServer, { host, port }: Config): Promise<void> {
+  return new Promise((resolve, reject) => {
+    http.once('error', reject);
+    http.listen(port, host, () => {
+      http.off('error', reject);
+      resolve();
+    });
+  });
+}
+
+function count(counts: Map<string, number>, key: string, by: 1 | -1): void {
+  const now = (counts.get(key) ?? 0) + by;
+  if (now === 0) counts.delete(key);
+  else counts.set(key, now);
 }

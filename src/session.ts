@@ -50,6 +50,8 @@ export class Session implements TransportSink {
   /** Set once no further command is carried out. */
   #isClosing = false;
   #hasClosed = false;
+  #hasEnded = false;
+  #isAnnounced = false;
 
   constructor(transport: Transport, context: SessionContext) {
     const { config, hub, observer } = context;
@@ -76,6 +78,21 @@ export class Session implements TransportSink {
     if (config.firstFrameMs > 0) {
       this.#firstFrame = setTimeout(() => this.close('bad_request'), config.firstFrameMs);
     }
+  }
+
+  /** Everything of ours is done: what is left is the transport's. */
+  get hasClosed(): boolean {
+    return this.#hasClosed;
+  }
+
+  /** The connection is gone. */
+  get hasEnded(): boolean {
+    return this.#hasEnded;
+  }
+
+  /** The peer was told that the server goes away. */
+  get isAnnounced(): boolean {
+    return this.#isAnnounced;
   }
 
   received(text: string, bytes: number): void {
@@ -118,6 +135,7 @@ export class Session implements TransportSink {
   ended(reason: EndReason): void {
     this.#isClosing = true;
     this.#hasClosed = true;
+    this.#hasEnded = true;
     clearTimeout(this.#firstFrame);
     this.#inbox = [];
     this.#context.hub.remove(this.member);
@@ -138,6 +156,7 @@ export class Session implements TransportSink {
   /** Tells the peer that the server goes away; from here on it is only sent what it has queued. */
   announceClose(retryAfterMs: number): void {
     if (this.#isClosing) return;
+    this.#isAnnounced = true;
     this.member.send(closingEvent('going_away', retryAfterMs));
     this.#isClosing = true;
   }
@@ -237,7 +256,8 @@ export class Session implements TransportSink {
   }
 }
 
-function closingEvent(reason: CloseReason, retryAfterMs?: number): Event {
+/** What a peer is told before the server closes it. */
+export function closingEvent(reason: CloseReason, retryAfterMs?: number): Event {
   const { code, text } = CLOSE[reason];
   return { type: 'closing', code, reason: text, retryAfterMs };
 }
