@@ -8,12 +8,14 @@ const layers = [
   '^src/(http|page)/',
   '^src/metrics/',
   '^src/session\\.ts$',
+  '^src/token-bucket\\.ts$',
   '^src/room/',
   '^src/transport/',
   '^src/broker/',
   '^src/protocol/',
   '^src/lock/',
   '^src/config\\.ts$',
+  '^src/options\\.ts$',
   '^src/errors\\.ts$',
 ];
 const above = layers.slice(1).map((path, i) => ({

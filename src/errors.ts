@@ -23,6 +23,7 @@ export const CLOSE = {
     code: 4104,
     text: 'Queues were full everywhere; the longest stalled go first.',
   },
+  internal_error: { code: 4199, text: 'The server made a mistake; it is in its log.' },
   going_away: { code: 4200, text: 'The server is shutting down.' },
   heartbeat_missed: { code: 4201, text: 'A heartbeat was not answered.' },
 } as const satisfies Record<string, { code: number; text: string }>;

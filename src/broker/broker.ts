@@ -35,7 +35,10 @@ export interface Broker {
   onDeliver(deliver: (publication: Publication) => void): void;
   /** Rejects, or throws, when the broker cannot take it; then no member has seen it. */
   publish(room: string, payload: Payload): MaybePromise<Position>;
-  /** Delivery begins after the returned position. `signal` ends the wait, not the subscription. */
+  /**
+   * Delivery begins after the returned position. When `signal` aborts before it is returned, nobody
+   * waits any more and the broker undoes the subscription.
+   */
   subscribe(room: string, signal: AbortSignal): MaybePromise<Position>;
   unsubscribe(room: string, signal: AbortSignal): MaybePromise<void>;
   /** Settles when nothing of the broker is left open. */

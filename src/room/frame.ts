@@ -15,14 +15,22 @@ export interface Held {
 
 /** The bytes all queues of a server hold, each frame and batch counted once. */
 export class QueueMemory {
+  readonly limit: number;
+  readonly #onPressure: () => void;
   #bytes = 0;
+
+  /** `onPressure` is called whenever something is taken in beyond `limit` bytes; it must not evict then and there. */
+  constructor(limit: number, onPressure: () => void) {
+    this.limit = limit;
+    this.#onPressure = onPressure;
+  }
 
   get bytes(): number {
     return this.#bytes;
   }
 
   hold(item: Held): void {
-    if (item.holders === 0) this.#bytes += item.heldBytes;
+    if (item.holders === 0) this.add(item.heldBytes);
     item.holders += 1;
   }
 
@@ -34,6 +42,7 @@ export class QueueMemory {
   /** What a queue holds beside frames: its slots, its control frames. May be negative. */
   add(bytes: number): void {
     this.#bytes += bytes;
+    if (this.#bytes > this.limit) this.#onPressure();
   }
 }
 

@@ -9,6 +9,8 @@
  *
  * Not here: who is in which room (`room.ts`), what closes a connection (`session.ts`).
  */
+
+import type { QueuePolicy } from '../config.js';
 import type { CloseReason } from '../errors.js';
 import type { Codec } from '../protocol/codec.js';
 import type { Event, GapReason, HealthState } from '../protocol/events.js';
@@ -16,7 +18,6 @@ import type { Transport } from '../transport/transport.js';
 import { Batch, countMessages, type Frame, type QueueMemory } from './frame.js';
 import { Health } from './health.js';
 import type { DropReason, Observer } from './observer.js';
-import type { QueuePolicy } from './policy.js';
 import { SendQueue } from './send-queue.js';
 import type { Subscription } from './subscription.js';
 
@@ -31,6 +32,8 @@ export interface MemberContext {
   readonly codec: Codec;
   readonly observer: Observer;
   readonly memory: QueueMemory;
+  /** Thresholds of a member that is in no room. */
+  readonly defaultPolicy: QueuePolicy;
   /** Bounds of the control lane. */
   readonly controlMessages: number;
   readonly controlBytes: number;
@@ -41,6 +44,14 @@ export interface MemberContext {
   /** Has the member evicted, after the caller's loop is done. */
   evict(member: Member, reason: CloseReason): void;
 }
+
+type Thresholds = Pick<QueuePolicy, 'lagAfterMs' | 'recoverAfterMs' | 'stallAfterMs'>;
+
+const strictest = (a: Thresholds, b: Thresholds): Thresholds => ({
+  lagAfterMs: Math.min(a.lagAfterMs, b.lagAfterMs),
+  recoverAfterMs: Math.max(a.recoverAfterMs, b.recoverAfterMs),
+  stallAfterMs: Math.min(a.stallAfterMs, b.stallAfterMs),
+});
 
 const DROP_REASON: Record<QueuePolicy['policy'], DropReason> = {
   'drop-oldest': 'drop-oldest',
@@ -57,6 +68,8 @@ export class Member {
 
   readonly #context: MemberContext;
   readonly #health = new Health();
+  /** The strictest of the namespaces the member is in. */
+  #thresholds: Thresholds;
   /** One queue for each policy the member has fallen behind under; mostly none or one. */
   readonly #queues: SendQueue[] = [];
   /** Frames in all queues. */
@@ -80,6 +93,7 @@ export class Member {
     context: MemberContext,
   ) {
     this.#context = context;
+    this.#thresholds = context.defaultPolicy;
   }
 
   get health(): HealthState {
@@ -98,6 +112,11 @@ export class Member {
     let bytes = this.#controlBytes + (this.#outstanding?.bytes.length ?? 0);
     for (const queue of this.#queues) bytes += queue.bytes;
     return bytes;
+  }
+
+  /** How long the transport has taken nothing although there is something to take, in milliseconds. */
+  stalledMs(now: number): number {
+    return this.isDrained ? 0 : now - this.#progressAt;
   }
 
   /** Nothing is left to hand over, and nothing is outstanding. */
@@ -130,10 +149,15 @@ export class Member {
     ) {
       const batch = batches[next] as Batch;
       next += 1;
-      subscription.sent = subscription.offered = (batch.frames[batch.frames.length - 1] as Frame).last;
+      subscription.sent = subscription.offered = (
+        batch.frames[batch.frames.length - 1] as Frame
+      ).last;
       // The kernel having taken all is the common case: counted once a slice, by the room.
-      if (!this.transport.write(batch.bytes)) this.#await(batch);
-      else if (this.#health.state === 'healthy') batch.toHealthy += 1;
+      if (!this.transport.write(batch.bytes)) {
+        const now = performance.now();
+        this.#waited(batch, now);
+        this.#await(batch, now);
+      } else if (this.#health.state === 'healthy') batch.toHealthy += 1;
       else batch.toSlow += 1;
     }
     let verdict: CloseReason | null = null;
@@ -180,8 +204,10 @@ export class Member {
   drain(): void {
     while (this.#outstanding === null && this.#hasWork && this.transport.writable) {
       const batch = this.#nextBatch();
-      if (this.transport.write(batch.bytes)) this.#count(batch, performance.now());
-      else this.#await(batch);
+      const now = performance.now();
+      this.#waited(batch, now);
+      if (this.transport.write(batch.bytes)) this.#count(batch, now);
+      else this.#await(batch, now);
     }
     if (this.#hasWork) this.#fallBehind();
   }
@@ -196,8 +222,8 @@ export class Member {
       this.#context.behind.delete(this);
       return null;
     }
-    const { lagAfterMs, recoverAfterMs, stallAfterMs } = this.#thresholds();
-    if (!this.isDrained && now - this.#progressAt >= stallAfterMs) return 'slow_consumer';
+    const { lagAfterMs, recoverAfterMs, stallAfterMs } = this.#thresholds;
+    if (this.stalledMs(now) >= stallAfterMs) return 'slow_consumer';
     let isUnderHalf = true;
     for (const queue of this.#queues) {
       if (queue.isUnderHalf) continue;
@@ -214,6 +240,13 @@ export class Member {
     return null;
   }
 
+  /** Begins the membership of a room. */
+  join(subscription: Subscription): void {
+    const { policy } = subscription;
+    this.#thresholds = this.subscriptions.size === 0 ? policy : strictest(this.#thresholds, policy);
+    this.subscriptions.set(subscription.room, subscription);
+  }
+
   /**
    * Ends the membership of a room: what is queued of it is abandoned, and what the member has not
    * had of what was published until now (`seq`) is announced (V4).
@@ -221,6 +254,11 @@ export class Member {
   leave(subscription: Subscription, seq: number): void {
     subscription.hasLeft = true;
     this.subscriptions.delete(subscription.room);
+    let thresholds: Thresholds | null = null;
+    for (const { policy } of this.subscriptions.values()) {
+      thresholds = thresholds === null ? policy : strictest(thresholds, policy);
+    }
+    this.#thresholds = thresholds ?? this.#context.defaultPolicy;
     this.#gapped.delete(subscription);
     let abandoned = 0;
     for (const queue of this.#queues) {
@@ -290,7 +328,7 @@ export class Member {
     const parts: Buffer[] = [];
     const frames: Frame[] = [];
     let bytes = this.#takeControl(parts);
-    for (let queue = this.#fullest(); queue !== undefined; queue = this.#fullest()) {
+    for (let queue = this.#longestWaiting(); queue !== undefined; queue = this.#longestWaiting()) {
       const frame = queue.peek() as Frame;
       const subscription = this.subscriptions.get(frame.room) as Subscription;
       const gap =
@@ -310,7 +348,7 @@ export class Member {
   }
 
   /** The queue whose head has waited longest: one namespace's flood does not hold up another's messages. */
-  #fullest(): SendQueue | undefined {
+  #longestWaiting(): SendQueue | undefined {
     if (this.#backlog === 0) return undefined;
     let oldest: SendQueue | undefined;
     let acceptedAt = Number.POSITIVE_INFINITY;
@@ -365,12 +403,11 @@ export class Member {
   }
 
   /** The transport has not taken all of the batch yet. */
-  #await(batch: Batch): void {
+  #await(batch: Batch, now: number): void {
     this.#fallBehind();
     this.#outstanding = batch;
-    this.#outstandingSince = performance.now();
+    this.#outstandingSince = now;
     this.#context.memory.hold(batch);
-    this.#waited(batch, this.#outstandingSince);
   }
 
   #waited(batch: Batch, now: number): void {
@@ -407,15 +444,10 @@ export class Member {
     this.#context.behind.add(this);
   }
 
-  /** The strictest of the namespaces the member is in. */
-  #thresholds(): Pick<QueuePolicy, 'lagAfterMs' | 'recoverAfterMs' | 'stallAfterMs'> {
-    throw new Error('unreachable');
-  }
-
   #tellHealth(now: number): void {
     const state = this.#health.state;
     const evictAfterMs = Math.ceil(
-      Math.min(this.#progressAt + this.#thresholds().stallAfterMs, this.#disconnectAt) - now,
+      Math.min(this.#progressAt + this.#thresholds.stallAfterMs, this.#disconnectAt) - now,
     );
     this.send({
       type: 'health',

@@ -7,8 +7,9 @@
  * slot n lives at `n & mask`. A message replaced by a newer one of its key leaves a hole; holes
  * are closed when the ring would grow, so it never has more than twice the slots of its bound.
  */
+
+import type { QueuePolicy } from '../config.js';
 import type { Frame, QueueMemory } from './frame.js';
-import type { QueuePolicy } from './policy.js';
 
 /** What an offer cost. The frame offered is itself in `overflow` when it was not accepted. */
 export interface Loss {

@@ -1,6 +1,7 @@
 /** One member in one room: how far it has come in the room's order (V4). */
+
+import type { QueuePolicy } from '../config.js';
 import type { Member } from './member.js';
-import type { QueuePolicy } from './policy.js';
 
 export class Subscription {
   /** Everything up to here was handed to the transport or announced in a gap. */

@@ -64,12 +64,17 @@ export interface Transport {
   reset(reason: EndReason): void;
 }
 
+/** What a transport can find wrong with its peer. */
+export type Fault = Extract<CloseReason, 'message_too_big' | 'protocol_error' | 'heartbeat_missed'>;
+
 /** What a transport tells its session. None of these may throw (V11). */
 export interface TransportSink {
   /** A text frame of the peer; `bytes` is its length as received. */
   received(text: string, bytes: number): void;
   /** A frame that is not text; nothing of it is kept. */
   receivedBinary(): void;
+  /** The peer broke the transport's own rules, or is gone; the session closes it for this reason. */
+  faulted(reason: Fault): void;
   /** The outstanding batch has been handed to the kernel whole. */
   completed(): void;
   /** `writable` has become true without a completion: a poll arrived, a stream was reopened. */
@@ -80,5 +85,5 @@ export interface TransportSink {
   ended(reason: EndReason): void;
 }
 
-/** What a transport's server does with a new session: hand back its sink, or `null` to refuse it. */
+/** What is done with a new session: it gets a sink, which may close it at once. */
 export type Accept = (transport: Transport) => TransportSink;
