@@ -1,62 +1,45 @@
 /**
- * How text becomes bytes on the SockJS transports, and what comes back from them. V6: one encoding
- * serves them all; only the few bytes around a batch differ.
+ * How text becomes bytes on the SockJS transports. V6: one encoding serves them all; only the few
+ * bytes around a batch differ.
  *
- * A message is a quoted JSON string with the characters escaped that browsers have been seen to
- * change or drop, as the SockJS protocol lists them. `%` is escaped too: `eventsource` clients
- * decode percent signs, so a text without one means the same on every transport.
+ * A message is a quoted JSON string, with the characters escaped that browsers have been seen to
+ * change or to drop. `%` is escaped too: clients of `eventsource` decode percent signs, so a text
+ * without any means the same on every transport.
  *
- * Not here: sessions over HTTP (`sockjs-session.ts`), WebSocket frames (`websocket.ts`).
+ * Not here: sessions over HTTP (`sockjs-session.ts`), the same over a WebSocket (`sockjs-websocket.ts`).
  */
-import { CLOSE, type CloseReason } from '../errors.js';
 import { type Encoding, type Framing, TRANSPORTS, type TransportName } from './transport.js';
 
-// Surrogates on their own or in pairs, invisible and directional marks, and noncharacters.
+/** Surrogates, in pairs or not, invisible and directional marks, noncharacters; and `%`. */
 const FRAGILE = /[%\ud800-\udfff\u200c-\u200f\u2028-\u202f\u2060-\u206f\ufff0-\uffff]/g;
 
-const quoted: Encoding = {
+const escaped = (unit: string): string => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`;
+
+const QUOTED: Encoding = {
   index: 1,
-  encode(text) {
-    const json = JSON.stringify(text);
-    return Buffer.from(json.replace(FRAGILE, escapeUnit));
-  },
+  encode: (text) => Buffer.from(JSON.stringify(text).replace(FRAGILE, escaped)),
 };
 
-function escapeUnit(unit: string): string {
-  return `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`;
-}
+const OPEN = Buffer.from('a[');
+const COMMA = Buffer.from(',');
+const SHUT = Buffer.from(']');
 
 /**
- * The framing of a SockJS transport: an array frame, `a["…","…"]`, between `after` and what
- * `before` gives for the length of that frame.
+ * The framing of a SockJS transport: an array frame, `a["…","…"]`, put into what the transport
+ * sends by `wrap`. `parts` make up that frame, `bytes` is the sum of their lengths.
  */
 export function sockjsFraming(
   name: TransportName,
-  before: (frameBytes: number) => Buffer,
-  after: string,
+  wrap: (parts: readonly Buffer[], bytes: number) => Buffer,
 ): Framing {
-  const tail = Buffer.from(`]${after}`);
   return {
     index: TRANSPORTS.indexOf(name),
-    encoding: quoted,
+    encoding: QUOTED,
     join(frames, bytes) {
-      const arrayBytes = bytes + frames.length - 1;
-      const head = before(arrayBytes + 'a[]'.length);
-      const batch = Buffer.allocUnsafe(head.length + 'a['.length + arrayBytes + tail.length);
-      let at = head.copy(batch);
-      batch[at++] = 0x61; // a
-      for (let i = 0; i < frames.length; i += 1) {
-        batch[at++] = i === 0 ? 0x5b : 0x2c; // [ or ,
-        at += (frames[i] as Buffer).copy(batch, at);
-      }
-      tail.copy(batch, at);
-      return batch;
+      const parts: Buffer[] = [];
+      for (const frame of frames) parts.push(parts.length === 0 ? OPEN : COMMA, frame);
+      parts.push(SHUT);
+      return wrap(parts, bytes + frames.length - 1 + OPEN.length + SHUT.length);
     },
   };
-}
-
-/** The frame that tells a SockJS client why it was closed. */
-export function closeFrame(reason: CloseReason): string {
-  const { code, text } = CLOSE[reason];
-  return `c${JSON.stringify([code, text])}`;
 }

@@ -25,24 +25,24 @@ export type SockjsTransportName = 'xhr-streaming' | 'eventsource' | 'xhr-polling
 const STREAM_HEARTBEATS = 2;
 
 const NOTHING = Buffer.alloc(0);
+const NEWLINE = Buffer.from('\n');
 const DATA = Buffer.from('data: ');
-const FRAMINGS: Record<SockjsTransportName, Framing> = {
-  'xhr-streaming': sockjsFraming('xhr-streaming', () => NOTHING, '\n'),
-  eventsource: sockjsFraming('eventsource', () => DATA, '\r\n\r\n'),
-  'xhr-polling': sockjsFraming('xhr-polling', () => NOTHING, '\n'),
-};
+const BLANK_LINE = Buffer.from('\r\n\r\n');
 
-export interface SessionOptions {
-  /** Largest message of the peer, in bytes of UTF-8. */
-  readonly maxMessageBytes: number;
-  /** How long a peer that broke the protocol has to come for its close frame. */
-  readonly farewellMs: number;
-}
+const line = (parts: readonly Buffer[], bytes: number) =>
+  Buffer.concat([...parts, NEWLINE], bytes + NEWLINE.length);
+const event = (parts: readonly Buffer[], bytes: number) =>
+  Buffer.concat([DATA, ...parts, BLANK_LINE], DATA.length + bytes + BLANK_LINE.length);
+
+const FRAMINGS: Readonly<Record<SockjsTransportName, Framing>> = {
+  'xhr-streaming': sockjsFraming('xhr-streaming', line),
+  eventsource: sockjsFraming('eventsource', event),
+  'xhr-polling': sockjsFraming('xhr-polling', line),
+};
 
 export class SockjsSession implements Transport {
   readonly framing: Framing;
   readonly #library: LibrarySession;
-  readonly #options: SessionOptions;
   #sink: TransportSink | null = null;
   /** Responses the kernel has not got whole, each with its socket. */
   readonly #responses = new Map<ServerResponse, Socket>();
@@ -62,11 +62,9 @@ export class SockjsSession implements Transport {
     readonly name: SockjsTransportName,
     readonly remoteAddress: string,
     library: LibrarySession,
-    options: SessionOptions,
   ) {
     this.framing = FRAMINGS[name];
     this.#library = library;
-    this.#options = options;
     library.flushToRecv = (receiver) => this.#opened(receiver);
     library.connection.once('close', () => this.#gone());
     if (library.recv) this.#pace(library.recv);
@@ -86,20 +84,15 @@ export class SockjsSession implements Transport {
     });
   }
 
-  /** What the peer has sent; anything but a string in it ends the session. */
+  /** What the peer has sent in one request; anything but a string in it is a fault. */
   receive(messages: readonly unknown[]): void {
     for (const message of messages) {
       if (this.#reason !== null) return;
-      if (typeof message !== 'string') {
-        this.close('protocol_error', NOTHING, this.#options.farewellMs);
-        return;
+      if (typeof message === 'string') {
+        this.#sink?.received(message, Buffer.byteLength(message));
+      } else {
+        this.#sink?.faulted('protocol_error');
       }
-      const bytes = Buffer.byteLength(message);
-      if (bytes > this.#options.maxMessageBytes) {
-        this.close('message_too_big', NOTHING, this.#options.farewellMs);
-        return;
-      }
-      this.#sink?.received(message, bytes);
     }
   }
 
