@@ -5,7 +5,7 @@
  * abandon. V8: every timer and listener made here ends with it.
  */
 import { createServer, type Server as HttpServer, type IncomingMessage } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { Logger } from 'pino';
 import type { Broker } from './broker/broker.js';
@@ -29,6 +29,8 @@ export interface CloseReport {
   readonly drained: number;
   /** Members that were reset at the deadline, with the messages they had not had. */
   readonly abandoned: readonly { readonly member: string; readonly messages: number }[];
+  /** Names of what the server still waited for at the deadline: calls of the broker. */
+  readonly waiting: readonly string[];
 }
 
 export interface Server {
@@ -91,6 +93,14 @@ export async function startServer(config: Config, log: Logger): Promise<Server> 
   const webSockets = new WebSocketAcceptor(config);
   const http = createServer((_request, response) => response.writeHead(404).end());
   if (config.maxConnections > 0) http.maxConnections = config.maxConnections + SPARE_CONNECTIONS;
+  const sockets = new Set<Socket>();
+  const forget = function (this: Socket) {
+    sockets.delete(this);
+  };
+  http.on('connection', (socket) => {
+    sockets.add(socket);
+    socket.once('close', forget);
+  });
   http.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
     const dialect = dialectOf(request.url ?? '');
     if (closing !== null) refuseUpgrade(socket, '503 Service Unavailable');
@@ -108,7 +118,7 @@ export async function startServer(config: Config, log: Logger): Promise<Server> 
     const deadline = started + config.shutdownGraceMs;
     const stopped = new Promise<void>((resolve) => http.close(() => resolve()));
     webSockets.close();
-    const hubClosed = hub.close();
+    const hubClosed = hub.close(config.shutdownGraceMs);
     const drained = await drain(Array.from(sessions.values()), config, started, deadline);
     const abandoned: { member: string; messages: number }[] = [];
     for (const session of sessions.values()) {
@@ -116,9 +126,10 @@ export async function startServer(config: Config, log: Logger): Promise<Server> 
       if (!session.hasClosed) abandoned.push({ member: id, messages: queuedMessages });
       session.reset();
     }
-    http.closeAllConnections();
-    await Promise.all([stopped, hubClosed]);
-    return { drained, abandoned };
+    // Connections of the HTTP API, and whatever else has connected and is no member.
+    for (const socket of sockets) socket.resetAndDestroy();
+    const [waiting] = await Promise.all([hubClosed, stopped]);
+    return { drained, abandoned, waiting };
   }
 
   return {
@@ -202,7 +213,9 @@ function isAllowedOrigin(request: IncomingMessage, { origin }: Config): boolean 
 
 function refuseUpgrade(socket: Duplex, status: string): void {
   socket.on('error', () => {});
-  socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
+  const answer = `HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`;
+  // A peer that does not close its side must not keep ours.
+  socket.end(answer, () => socket.destroy());
 }
 
 function listen(http: HttpServer, { host, port }: Config): Promise<void> {
