@@ -10,7 +10,7 @@ import type { Config } from './config.js';
 import type { CloseReason } from './errors.js';
 import type { Member } from './room/member.js';
 import { CLOSE_GRACE_MS, closingEvent, Session, type SessionContext } from './session.js';
-import { TRANSPORTS, type Transport, type TransportSink } from './transport/transport.js';
+import type { Transport, TransportSink } from './transport/transport.js';
 
 /** How often a drain looks which members have had everything, in milliseconds. */
 const DRAIN_CHECK_MS = 10;
@@ -24,8 +24,6 @@ export interface Drained {
 }
 
 export class Connections {
-  /** Members by index of `TRANSPORTS`. */
-  readonly membersBy: number[] = TRANSPORTS.map(() => 0);
   readonly #context: SessionContext;
   readonly #config: Config;
   readonly #sessions = new Map<Member, Session>();
@@ -39,12 +37,11 @@ export class Connections {
 
   /** A session for a new connection, or, where there are too many, its end. */
   accept(transport: Transport): TransportSink {
-    const { remoteAddress, framing } = transport;
+    const { remoteAddress } = transport;
     if (this.#isDraining) return this.#turnAway(transport, 'going_away');
     if (this.#isFull(remoteAddress)) return this.#turnAway(transport, 'over_capacity');
     const session = new Session(transport, this.#context);
     this.#sessions.set(session.member, session);
-    this.membersBy[framing.index]! += 1;
     this.#perAddress.set(remoteAddress, (this.#perAddress.get(remoteAddress) ?? 0) + 1);
     return session;
   }
@@ -99,8 +96,7 @@ export class Connections {
 
   #ended({ member, transport }: Session): void {
     if (!this.#sessions.delete(member)) return;
-    const { remoteAddress, framing } = transport;
-    this.membersBy[framing.index]! -= 1;
+    const { remoteAddress } = transport;
     const left = (this.#perAddress.get(remoteAddress) as number) - 1;
     if (left === 0) this.#perAddress.delete(remoteAddress);
     else this.#perAddress.set(remoteAddress, left);

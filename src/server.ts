@@ -76,21 +76,7 @@ export async function startServer(
   const address = (request: IncomingMessage) => addressOf(request, proxies);
   let closing: Promise<CloseReport> | null = null;
 
-  const metrics = createMetrics({
-    recorder: observer,
-    gauges: {
-      get rooms() {
-        return hub.rooms.size;
-      },
-      membersBy: connections.membersBy,
-      behind: hub.behind,
-      get queueBytes() {
-        return hub.memory.bytes;
-      },
-      queueBytesLimit: hub.memory.limit,
-    },
-    version,
-  });
+  const metrics = createMetrics({ recorder: observer, gauges: hub, version });
   const api = await buildHttp({
     config,
     limits,
