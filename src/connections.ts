@@ -62,14 +62,24 @@ export class Connections {
     const waiting = Array.from(this.#sessions.values());
     const total = waiting.length;
     const told = new Set<Session>();
+    const abandoned: { member: string; messages: number }[] = [];
+    const abandon = (session: Session, retryAfter?: number) => {
+      const { id, queuedMessages } = session.member;
+      abandoned.push({ member: id, messages: queuedMessages });
+      if (retryAfter === undefined) session.reset();
+      else session.close('going_away', retryAfter);
+    };
     let drained = 0;
     const look = () => {
       const passed = performance.now() - started;
       const due = drainMs === 0 ? total : Math.min(1, passed / drainMs) * total;
       while (told.size < due) {
         const session = waiting[told.size] as Session;
-        session.announceClose(retryAfterMs(drainMs));
         told.add(session);
+        if (session.hasClosed) continue;
+        // Who has to ask first cannot any more: no connection is accepted.
+        if (session.member.isBetweenPolls) abandon(session, retryAfterMs(drainMs));
+        else session.announceClose(retryAfterMs(drainMs));
       }
       for (const session of told) {
         if (session.hasClosed || !session.member.isDrained) continue;
@@ -85,11 +95,9 @@ export class Connections {
         resolve();
       }, DRAIN_CHECK_MS);
     });
-    const abandoned = [];
     for (const session of this.#sessions.values()) {
-      const { id, queuedMessages } = session.member;
-      if (!session.hasClosed) abandoned.push({ member: id, messages: queuedMessages });
-      session.reset();
+      if (session.hasClosed) session.reset();
+      else abandon(session);
     }
     return { drained, abandoned };
   }
