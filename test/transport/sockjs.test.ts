@@ -47,6 +47,22 @@ describe('a session', () => {
     expect(session.texts).toEqual(['mine']);
   });
 
+  test('that has ended is remembered only so long while others end', async () => {
+    const end = async (id: string) => {
+      await client.ask('POST', `/sockjs/000/${id}/xhr`);
+      const session = await server.session(server.sessions.length - 1);
+      session.transport.close('over_capacity', Buffer.alloc(0), 1000);
+      await client.ask('POST', `/sockjs/000/${id}/xhr`);
+      await session.end();
+    };
+    await end('first');
+    for (let count = 0; count < 255; count += 1) await end(`s${count}`);
+    expect((await client.ask('POST', '/sockjs/000/first/xhr')).body).toMatch(/^c\[4100,/);
+    await end('last');
+    expect((await client.ask('POST', '/sockjs/000/first/xhr')).body).toBe('o\n');
+    expect((await client.ask('POST', '/sockjs/000/s0/xhr')).body).toMatch(/^c\[4100,/);
+  });
+
   test('is of one server, although the library has one list for a process', async () => {
     const other = await startTransports();
     const otherClient = httpClient(other.port);
