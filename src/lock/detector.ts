@@ -160,7 +160,7 @@ export class Detector {
     let same: Hold | null = null;
     const { lockOrder, maxOrderEdges } = this.#settings;
     for (const hold of task.held) {
-      if (hold.lock === lock) same = hold;
+      if (hold.lock === lock) same ??= hold;
       const circle = lockOrder ? this.#order.learn(hold, lock, site, task, maxOrderEdges) : null;
       if (circle === null) continue;
       const key = circle

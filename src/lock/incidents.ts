@@ -90,6 +90,7 @@ export class Incidents {
   open(kind: ReportKind, certain: boolean, since: number, tell: (head: Head) => Told): Incident {
     const incident = new Incident(kind, certain, since, null, tell);
     this.#add(incident);
+    this.#deliverLater(incident.tell());
     return incident;
   }
 
@@ -97,7 +98,7 @@ export class Incidents {
   again(incident: Incident): void {
     if (!this.#isDue(incident)) return;
     incident.count += 1;
-    this.#tell(incident.tell());
+    this.#deliverLater(incident.tell());
   }
 
   /** Something has happened that is the same as what happened before under this `key`. */
@@ -107,11 +108,13 @@ export class Incidents {
       const incident = new Incident(kind, false, performance.now(), `${kind} ${key}`, tell);
       this.#events.set(`${kind} ${key}`, incident);
       this.#add(incident);
+      incident.tell();
       incident.end();
+      this.#deliverLater(incident.report());
       return;
     }
     known.count += 1;
-    if (this.#isDue(known)) this.#tell(known.report());
+    if (this.#isDue(known)) this.#deliverLater(known.report());
   }
 
   /** Oldest first. */
@@ -131,7 +134,6 @@ export class Incidents {
     this.totals[incident.kind] += 1;
     this.#recent.push(incident);
     if (this.#recent.length > MOST) this.#forget();
-    this.#tell(incident.tell());
   }
 
   /** The oldest that is over, or the oldest. */
@@ -141,7 +143,7 @@ export class Incidents {
     if (gone !== undefined && gone.key !== null) this.#events.delete(gone.key);
   }
 
-  #tell(report: LockReport): void {
+  #deliverLater(report: LockReport): void {
     if (this.#waiting.length >= MOST) {
       this.untold += 1;
       return;

@@ -36,7 +36,7 @@ export interface LockNode extends Linked<LockNode> {
   letGo(hold: Hold): void;
 }
 
-export interface GroupNode {
+interface GroupNode {
   readonly kind: 'waitgroup';
   readonly label: string;
   /** Oldest first. */
@@ -51,7 +51,7 @@ export interface Member {
 }
 
 /** Something outside: a peer's socket, or a queue that `owner` empties. */
-export interface ExternalNode {
+interface ExternalNode {
   readonly kind: 'external';
   readonly label: string;
   readonly owner: Task | null;
@@ -62,7 +62,7 @@ export interface ExternalNode {
 export type Resource = LockNode | GroupNode | ExternalNode;
 
 /** The queue of a lock, with the time that those in it have lost and nobody has been charged for. */
-export interface WaitQueue extends List<Wait> {
+interface WaitQueue extends List<Wait> {
   takeLostMs(): number;
 }
 

@@ -94,7 +94,7 @@ export function waitTimeoutWords(head: Head, wait: Wait, now: number): Told {
   const found = blame(on);
   const lines = [
     `LOCK WAIT TIMEOUT (suspected) id=${head.id}  ${seen(head)}`,
-    `  ${wait.label} waits ${wanted(wait)} ${age(now - wait.since)}${taken(wait, ', asked at ')}`,
+    `  ${wait.label} waits ${wanted(wait)} ${age(now - wait.since)}${asked(wait)}`,
   ];
   if (on.kind === 'lock') {
     const hold = on.holders.first;
@@ -236,8 +236,13 @@ function cycleHint(cycle: readonly Wait[]): string {
   return `ask for these in one order everywhere: ${names.join(', ')}.`;
 }
 
-function taken(at: Hold | Wait, words = ', taken at '): string {
-  return at.task === null || at.task.name === at.site ? '' : `${words}${at.site}`;
+/** Unless the name of the task says it already. */
+function taken({ task, site }: Hold): string {
+  return task === null || task.name === site ? '' : `, taken at ${site}`;
+}
+
+function asked({ task, site, on }: Wait): string {
+  return on.kind !== 'lock' || task === null || task.name === site ? '' : `, asked at ${site}`;
 }
 
 function others(lock: LockNode): string {
