@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { writeFileSync } from 'node:fs';
+import { rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -8,12 +8,12 @@ import { WebSocket } from 'ws';
 import { greeting } from '../../src/cli/serve.js';
 import { defaults } from '../../src/config.js';
 import { version } from '../../src/version.js';
-import { Run } from '../support/cli.js';
+import { run, serveProcess } from '../support/process.js';
 
 /** Runs to the end, which has to be soon: nothing of it listens. */
 async function result(args: string[], env: Record<string, string> = {}) {
-  const run = new Run(args, env);
-  return { code: await run.ended, out: run.lines.join('\n'), err: run.stderr };
+  const process = run(args, { env });
+  return { code: await process.exited, out: process.stdout.join('\n'), err: process.stderr };
 }
 
 describe('what the user wrote wrong ends with 2 and one line', () => {
@@ -101,16 +101,16 @@ describe('a running server', () => {
   test('says where it is, serves there, and never shows its keys', async () => {
     const file = join(tmpdir(), `roomcast-serve-${process.pid}.json`);
     writeFileSync(file, '{"port": 0, "maxRoomsPerMember": 7}');
-    const run = new Run(['serve', '--config', file, '--log-level', 'trace'], {
-      ROOMCAST_API_KEY: 'hunter2hunter2',
+    onTestFinished(() => rmSync(file));
+    const server = run(['serve', '--config', file, '--log-level', 'trace'], {
+      env: { ROOMCAST_API_KEY: 'hunter2hunter2' },
     });
-    const line = await run.line('serving');
-    const { url, websocket, metrics } = line as unknown as Record<string, string>;
+    const line = await server.line('serving');
+    const { url, websocket, metrics, docs } = line as Record<string, string>;
     expect(line).toMatchObject({
       level: 30,
       websocket: `${url!.replace('http', 'ws')}/ws`,
       sockjs: `${url}/sockjs`,
-      docs: `${url}/docs`,
       chat: `npx wscat -c ${websocket}`,
     });
     expect(line['publish']).toContain(`curl ${url}/v1/rooms/chat:lobby/messages`);
@@ -120,77 +120,54 @@ describe('a running server', () => {
     const headers = { authorization: 'Bearer hunter2hunter2' };
     expect((await fetch(rooms, { headers })).status).toBe(200);
     expect((await fetch(metrics!)).status).toBe(200);
+    expect((await fetch(docs!)).status).toBe(200);
     const socket = new WebSocket(websocket!);
     const [welcome] = await once(socket, 'message');
     expect(JSON.parse(String(welcome))).toMatchObject({ limits: { maxRoomsPerMember: 7 } });
 
-    run.kill('SIGTERM');
-    expect(await run.ended).toBe(0);
-    expect(run.log.at(-1)).toMatchObject({ msg: 'closed', drained: 1, abandoned: 0, messages: 0 });
-    expect(run.lines.join('\n') + run.stderr).not.toContain('hunter2');
+    server.child.kill('SIGTERM');
+    expect(await server.exited).toBe(0);
+    expect(server.log.at(-1)).toMatchObject({ msg: 'closed', drained: 1, abandoned: 0 });
+    expect(server.stdout.join('\n') + server.stderr).not.toContain('hunter2');
   });
 
-  test.each(['SIGTERM', 'SIGINT'] as const)(
-    '%s: what was abandoned is in the log, and nothing is left open',
-    async (signal) => {
-      const run = new Run([
-        'serve',
-        '--port',
-        '0',
-        '--drain-ms',
-        '0',
-        '--shutdown-grace-ms',
-        '500',
-      ]);
-      const { member } = await stalledMember(await run.line('serving'));
-      run.kill(signal);
-      expect(await run.ended).toBe(0);
-      const [closing, closed] = run.log.slice(-2);
-      expect(closing).toMatchObject({ signal, graceMs: 500 });
-      expect(closed).toMatchObject({ level: 40, abandoned: 1, members: [{ member }] });
-      expect(closed!['messages']).toBeGreaterThan(0);
-    },
-  );
+  test('SIGINT closes it; what was abandoned is in the log, and nothing is left open', async () => {
+    const server = await serveProcess('--drain-ms', '0', '--shutdown-grace-ms', '500');
+    const { member } = await stalledMember(server.url);
+    server.child.kill('SIGINT');
+    expect(await server.exited).toBe(0);
+    const [closing, closed] = server.log.slice(-2);
+    expect(closing).toMatchObject({ signal: 'SIGINT', graceMs: 500 });
+    expect(closed).toMatchObject({ level: 40, abandoned: 1, members: [{ member }] });
+    expect(closed!['messages']).toBeGreaterThan(0);
+  });
 
-  test.each([
-    ['SIGTERM', 143],
-    ['SIGINT', 130],
-  ] as const)('a second %s ends it at once with %i', async (signal, code) => {
-    const run = new Run([
-      'serve',
-      '--port',
-      '0',
-      '--drain-ms',
-      '0',
-      '--shutdown-grace-ms',
-      '86400000',
-    ]);
-    await stalledMember(await run.line('serving'));
-    run.kill('SIGTERM');
-    await run.line('closing');
-    run.kill(signal);
-    expect(await run.ended).toBe(code);
+  test('a second SIGINT ends it at once with 130', async () => {
+    const server = await serveProcess('--drain-ms', '0', '--shutdown-grace-ms', '86400000');
+    await stalledMember(server.url);
+    server.child.kill('SIGTERM');
+    await server.line('closing; a second signal ends it now');
+    server.child.kill('SIGINT');
+    expect(await server.exited).toBe(130);
   });
 
   test.each([
     ['uncaughtException', 'throw new Error("boom")'],
     ['unhandledRejection', 'Promise.reject(new Error("boom"))'],
   ])('%s: logged as fatal, exit code 1', async (origin, code) => {
-    const later = `data:text/javascript,setTimeout(() => { ${code} }, 1000)`;
-    const run = new Run(['serve', '--port', '0'], {}, ['--import', later]);
-    expect(await run.ended).toBe(1);
-    expect(run.log.at(-1)).toMatchObject({
-      level: 60,
-      msg: 'failed',
-      origin,
-      err: { message: 'boom' },
-    });
+    const onSignal = `data:text/javascript,process.on("SIGUSR2", () => { ${code} })`;
+    const server = run(['serve', '--port', '0'], { node: ['--import', onSignal] });
+    await server.line('serving');
+    server.child.kill('SIGUSR2');
+    expect(await server.exited).toBe(1);
+    const fatal = { level: 60, msg: 'failed', origin, err: { message: 'boom' } };
+    expect(server.log.at(-1)).toMatchObject(fatal);
   });
 });
 
 /** A member with messages in its queue that it does not read. */
-async function stalledMember({ url, websocket }: Record<string, unknown>) {
-  const socket = new WebSocket(websocket as string);
+async function stalledMember(url: string) {
+  const socket = new WebSocket(`${url.replace('http', 'ws')}/ws`);
   onTestFinished(() => socket.terminate());
   const [welcome] = await once(socket, 'message');
   socket.send('{"type":"join","id":1,"room":"chat:lobby"}');
