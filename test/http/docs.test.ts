@@ -1,8 +1,7 @@
-import { existsSync } from 'node:fs';
 import { Validator } from '@seriousme/openapi-schema-validator';
-import { chromium } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { REFUSAL, type RefusalCode } from '../../src/errors.js';
+import { hasChromium, launchChromium } from '../support/chromium.js';
 import { type Served, serve } from './support.js';
 
 interface Operation {
@@ -98,20 +97,11 @@ describe('/docs', () => {
     expect(policy).not.toMatch(/https?:/);
   });
 
-  const CHROMIUM = '/usr/bin/chromium';
-  const isMissing = !existsSync(CHROMIUM);
-  if (isMissing && process.env['CI'] !== 'true') {
-    console.warn('skipped: /docs in a browser. Install one with: apt-get install chromium');
-  }
-
-  it.skipIf(isMissing && process.env['CI'] !== 'true')(
+  it.skipIf(!hasChromium)(
     'works in a browser, where a message can be tried out',
     { timeout: 60_000 },
     async () => {
-      const browser = await chromium.launch({
-        executablePath: CHROMIUM,
-        args: ['--no-sandbox'],
-      });
+      const browser = await launchChromium();
       try {
         const page = await browser.newPage();
         const trouble: string[] = [];

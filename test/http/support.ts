@@ -15,7 +15,7 @@ import { Member } from '../../src/room/member.js';
 import type { Transport } from '../../src/transport/transport.js';
 
 /** Takes everything at once; with `stalled`, one batch and nothing more. */
-export class FakeTransport implements Transport {
+class FakeTransport implements Transport {
   readonly name = 'websocket';
   readonly remoteAddress = '203.0.113.7';
   readonly framing = {
