@@ -60,7 +60,11 @@ function indexIn(values: readonly string[], value: string): number {
   return index < 0 ? values.length - 1 : index;
 }
 
-function add(cells: HistogramCells, row: number, { cumulative, count, sum }: LockMetricsRow['wait']) {
+function add(
+  cells: HistogramCells,
+  row: number,
+  { cumulative, count, sum }: LockMetricsRow['wait'],
+) {
   const width = cells.bounds.length;
   let below = 0;
   for (let bucket = 0; bucket < width; bucket += 1) {
