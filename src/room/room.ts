@@ -226,7 +226,7 @@ export class Room {
     }
     this.#seq = seq;
     const text = codec.encodeMessage(publication);
-    this.#append({ seq, last: seq, counted: true, key, acceptedAt, text });
+    this.#append({ seq, last: seq, counted: true, key: this.#keyOf(key), acceptedAt, text });
   }
 
   /** Offers what is pending to the members, until all is done (true) or `deadline` has passed. */
@@ -255,6 +255,11 @@ export class Room {
     if (flush.next < members.length) return false;
     this.#flush = null;
     return this.#pending.length === 0;
+  }
+
+  /** Queues hold messages of many rooms: no two of them may share a key. */
+  #keyOf(key: string | undefined): string | undefined {
+    return key === undefined ? undefined : `${this.name.length}:${this.name}${key}`;
   }
 
   #append(pending: Pending): void {

@@ -8,7 +8,7 @@ import { Signal } from './signal.js';
 const MAIN = new URL('../../dist/cli/main.js', import.meta.url).pathname;
 
 /** A line of the log of `serve`. */
-export type LogLine = Readonly<Record<string, unknown>>;
+type LogLine = Readonly<Record<string, unknown>>;
 
 export interface Process {
   readonly child: ChildProcess;
