@@ -78,9 +78,8 @@ export class Hub {
     broker.onDeliver((publication) => {
       const room = this.rooms.get(publication.room);
       // A publication may cross the last leave on its way.
-      if (room === undefined || !room.isSubscribed) return;
+      if (!room?.receive(publication, codec)) return;
       observer.published();
-      room.receive(publication, codec);
       this.#fanOut.mark(room);
     });
     this.#check = setInterval(() => this.#checkBehind(), CHECK_MS).unref();
@@ -217,11 +216,11 @@ export class Hub {
   }
 
   #enter(member: Member, room: Room): Joined {
-    const seq = room.joinSeq;
-    const subscription = new Subscription(member, room.name, this.#policyOf(room.name), seq);
+    const { seq, epoch, name } = room;
+    const subscription = new Subscription(member, name, this.#policyOf(name), seq);
     member.join(subscription);
     room.add(subscription);
-    return { seq, epoch: room.epoch, members: room.size };
+    return { seq, epoch, members: room.size };
   }
 
   /** A join that has to wait: for the broker, or for another join or leave that does. */
