@@ -84,6 +84,8 @@ export class Member {
   #isBehind = false;
   /** When the `disconnect` policy ends the member, unless it recovers. */
   #disconnectAt = Number.POSITIVE_INFINITY;
+  /** A control frame was refused: nothing may be handed over behind it. */
+  #hasOverflowed = false;
   #hasEnded = false;
 
   constructor(
@@ -175,21 +177,18 @@ export class Member {
 
   /** Sends a control frame: before any data, never dropped, but past its bound the member goes (V5). */
   send(event: Event): void {
-    if (this.#hasEnded) return;
+    if (this.#hasEnded || this.#hasOverflowed) return;
     const bytes = this.#encode(event);
-    const { controlMessages, controlBytes } = this.#context;
-    if (
-      this.#control.length >= controlMessages ||
-      this.#controlBytes + bytes.length > controlBytes
-    ) {
+    // A burst of commands in one read must not overflow a lane the peer is willing to read.
+    if (!this.#controlFits(bytes)) this.drain();
+    if (!this.#controlFits(bytes)) {
+      this.#hasOverflowed = true;
       this.#context.evict(this, 'control_overflow');
       return;
     }
     if (this.#control.length === 0) this.#context.wake(this);
     this.#control.push(bytes);
     this.#addControlBytes(bytes.length);
-    // A burst of commands in one read must not overflow a lane the peer is willing to read.
-    if (this.#controlBytes >= BATCH_BYTES) this.drain();
   }
 
   /** The transport has taken the outstanding batch whole. */
@@ -205,7 +204,12 @@ export class Member {
 
   /** Hands over batch after batch until the transport has one outstanding or nothing is left. */
   drain(): void {
-    while (this.#outstanding === null && this.#hasWork && this.transport.writable) {
+    while (
+      this.#outstanding === null &&
+      this.#hasWork &&
+      this.transport.writable &&
+      !this.#hasOverflowed
+    ) {
       const batch = this.#nextBatch();
       const now = performance.now();
       this.#waited(batch, now);
@@ -231,12 +235,14 @@ export class Member {
     const { lagAfterMs, recoverAfterMs, stallAfterMs } = this.#thresholds;
     if (this.stalledMs(now) >= stallAfterMs) return 'slow_consumer';
     let isUnderHalf = true;
+    let mayStay = true;
     for (const queue of this.#queues) {
       if (queue.isUnderHalf) continue;
       isUnderHalf = false;
-      if (queue.policy.policy === 'disconnect' && now >= this.#disconnectAt) return 'slow_consumer';
+      if (queue.policy.policy === 'disconnect') mayStay = false;
     }
-    if (isUnderHalf) this.#disconnectAt = Number.POSITIVE_INFINITY;
+    if (mayStay) this.#disconnectAt = Number.POSITIVE_INFINITY;
+    else if (now >= this.#disconnectAt) return 'slow_consumer';
     // A peer that is between two polls is not slow for it.
     const lagMs = this.isBetweenPolls ? 0 : this.lagMs(now);
     if (this.#health.check({ now, lagMs, isUnderHalf, lagAfterMs, recoverAfterMs })) {
@@ -301,6 +307,11 @@ export class Member {
 
   get #hasWork(): boolean {
     return this.#backlog > 0 || this.#control.length > 0 || this.#gapped.size > 0;
+  }
+
+  #controlFits({ length }: Buffer): boolean {
+    const { controlMessages, controlBytes } = this.#context;
+    return this.#control.length < controlMessages && this.#controlBytes + length <= controlBytes;
   }
 
   #enqueue(subscription: Subscription, frame: Frame): CloseReason | null {
