@@ -2,13 +2,13 @@
 import { Agent, type IncomingHttpHeaders, request } from 'node:http';
 import { Signal } from './signal.js';
 
-export interface Answer {
+interface Answer {
   readonly status: number;
   readonly headers: IncomingHttpHeaders;
   readonly body: string;
 }
 
-export interface OpenAnswer {
+interface OpenAnswer {
   readonly status: number;
   readonly headers: IncomingHttpHeaders;
   /** What has come of the body so far. */
@@ -29,7 +29,7 @@ export interface Client {
   close(): void;
 }
 
-export interface RequestOptions {
+interface RequestOptions {
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: string | Buffer;
 }
