@@ -5,23 +5,31 @@
  * deadline, holds no lock, and returns what it had to abandon. V8: every socket, timer and
  * listener made here ends with it.
  */
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import {
+  createServer as createHttpServer,
+  type Server as HttpServer,
+  type IncomingMessage,
+  type ServerResponse,
+} from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { Logger } from 'pino';
-import type { Broker } from './broker/broker.js';
+import type { Broker, Position } from './broker/broker.js';
 import { MemoryBroker } from './broker/memory.js';
 import { type Config, trustedProxies } from './config.js';
 import { Connections, type Drained } from './connections.js';
+import { shuttingDown } from './errors.js';
 import { buildHttp } from './http/app.js';
 import { Recorder } from './metrics/recorder.js';
 import { createMetrics } from './metrics/registry.js';
-import type { CommandLimits } from './protocol/commands.js';
+import { type CommandLimits, checkData, checkKey, checkRoom } from './protocol/commands.js';
 import { JsonCodec } from './protocol/json.js';
 import { Hub } from './room/hub.js';
+import type { Member } from './room/member.js';
 import { addressOf } from './transport/address.js';
 import { SockjsServer } from './transport/sockjs.js';
 import { sockjsDialect } from './transport/sockjs-websocket.js';
+import type { Accept } from './transport/transport.js';
 import { type Dialect, plainDialect, WebSocketAcceptor } from './transport/websocket.js';
 import { version } from './version.js';
 
@@ -32,10 +40,35 @@ export interface CloseReport extends Drained {
 }
 
 export interface Server {
-  /** Where it listens, such as `http://127.0.0.1:8080`. */
-  readonly url: string;
-  /** Shuts down within `shutdownGraceMs`; every call returns the same promise, which never rejects. */
+  /**
+   * Resolves once it listens, with where: `http://127.0.0.1:8080`. To be called once.
+   *
+   * @throws Error of the socket as a rejection, such as `EADDRINUSE`; Refusal `shutting_down` when
+   *   `close` came first. Nothing is left open then.
+   */
+  listen(): Promise<string>;
+  /** Who is connected. */
+  members(): Iterable<Member>;
+  /**
+   * Publishes any JSON value, as the HTTP API does.
+   *
+   * @throws Refusal as a rejection: `bad_room`, `bad_command`, `too_deep`, `room_busy`,
+   *   `broker_unavailable`, `shutting_down`
+   */
+  publish(room: string, data: unknown, key?: string): Promise<Position>;
+  /**
+   * Shuts down within `shutdownGraceMs`. May be called at any moment, also before it listens; every
+   * call returns the same promise, which never rejects.
+   */
   close(): Promise<CloseReport>;
+}
+
+/** What an embedder may put in the place of a part. */
+export interface Parts {
+  /** Default: the memory of this process. */
+  readonly broker?: Broker;
+  /** Stands between the transports and the sessions; by default nothing does. */
+  readonly wrap?: (accept: Accept) => Accept;
 }
 
 /** Where SockJS is. */
@@ -43,16 +76,11 @@ const SOCKJS = '/sockjs';
 /** Connections that may be open beside those of members: the HTTP API, peers being turned away. */
 const SPARE_CONNECTIONS = 256;
 
-/**
- * Builds a server and resolves once it listens.
- *
- * @throws Error of `listen`, such as `EADDRINUSE`; nothing is left open then
- */
-export async function startServer(
+export function createServer(
   config: Config,
   log: Logger,
-  broker: Broker = new MemoryBroker(),
-): Promise<Server> {
+  { broker = new MemoryBroker(), wrap = (accept) => accept }: Parts = {},
+): Server {
   const limits: CommandLimits = {
     maxCommandBytes: config.maxCommandBytes,
     maxRoomNameLength: config.maxRoomNameLength,
@@ -71,13 +99,13 @@ export async function startServer(
     observer,
     failed: (session, error) => log.error({ err: error, member: session.member.id }, 'failed'),
   });
-  const accept = connections.accept.bind(connections);
+  const accept = wrap(connections.accept.bind(connections));
   const proxies = trustedProxies(config);
   const address = (request: IncomingMessage) => addressOf(request, proxies);
   let closing: Promise<CloseReport> | null = null;
 
   const metrics = createMetrics({ recorder: observer, gauges: hub, version });
-  const api = await buildHttp({
+  const apiBuilt = buildHttp({
     config,
     limits,
     log,
@@ -99,9 +127,7 @@ export async function startServer(
     refused: (code) => observer.refused(code),
   });
 
-  const http = createServer((request: IncomingMessage, response: ServerResponse) => {
-    if (!sockjs.handle(request, response)) api.handle(request, response);
-  });
+  const http = createHttpServer();
   if (config.maxConnections > 0) http.maxConnections = config.maxConnections + SPARE_CONNECTIONS;
   const sockets = trackSockets(http);
   http.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
@@ -112,7 +138,20 @@ export async function startServer(
     else webSockets.upgrade(request, socket, head, dialect, address(request), accept);
   });
 
+  let listening: Promise<string> | null = null;
+  async function open(): Promise<string> {
+    const api = await apiBuilt;
+    http.on('request', (request: IncomingMessage, response: ServerResponse) => {
+      if (!sockjs.handle(request, response)) api.handle(request, response);
+    });
+    if (closing === null) await listen(http, config);
+    if (closing !== null) throw shuttingDown();
+    return urlOf(http.address() as AddressInfo);
+  }
+
   async function shutDown(): Promise<CloseReport> {
+    // A server in the middle of opening its socket cannot be stopped before it has it.
+    await listening?.catch(() => {});
     const stopped = new Promise<void>((resolve) => http.close(() => resolve()));
     const hubClosed = hub.close(config.shutdownGraceMs);
     const drained = await connections.drain();
@@ -120,28 +159,33 @@ export async function startServer(
     sockjs.close();
     // Connections of the HTTP API, and whatever else has connected and is no member.
     for (const socket of sockets) socket.resetAndDestroy();
-    const [waiting] = await Promise.all([hubClosed, stopped]);
+    const [waiting, api] = await Promise.all([hubClosed, apiBuilt, stopped]);
     await api.close();
     metrics.close();
     return { ...drained, waiting };
   }
 
-  try {
-    await listen(http, config);
-  } catch (error) {
-    await shutDown();
-    throw error;
-  }
-  return {
-    url: urlOf(http.address() as AddressInfo),
+  const server: Server = {
+    async listen() {
+      listening = open();
+      try {
+        return await listening;
+      } catch (error) {
+        await server.close();
+        throw error;
+      }
+    },
+    members: () => hub.members.values(),
+    async publish(room, data, key) {
+      return hub.publish(null, checkRoom(room, limits), checkData(data, limits), checkKey(key));
+    },
     close() {
       closing ??= shutDown();
       return closing;
     },
   };
+  return server;
 }
-
-type HttpServer = ReturnType<typeof createServer>;
 
 /** Every connection there is, also those that have not asked for anything yet. */
 function trackSockets(http: HttpServer): ReadonlySet<Socket> {

@@ -13,6 +13,7 @@ import type { HttpDeps } from './deps.js';
 import { docs } from './docs.js';
 import { failureHandler, failures, refuseUnknown } from './failures.js';
 import { createGuard } from './guard.js';
+import { locks } from './locks.js';
 import { members } from './members.js';
 import { messages } from './messages.js';
 import { rooms } from './rooms.js';
@@ -40,11 +41,12 @@ export async function buildHttp(deps: HttpDeps): Promise<HttpApp> {
   app.setErrorHandler(answer);
   app.setNotFoundHandler(refuseUnknown);
   readJson(app);
-  // Bodies are checked where they are used, like the commands of sockets; their schema is for readers.
+  // Bodies and names are checked where they are used, like the commands of sockets; their schemas
+  // are for readers.
   app.setValidatorCompiler((route) =>
-    route.httpPart === 'body'
-      ? (value) => ({ value })
-      : TypeBoxValidatorCompiler(route as Parameters<typeof TypeBoxValidatorCompiler>[0]),
+    route.httpPart === 'querystring'
+      ? TypeBoxValidatorCompiler(route as Parameters<typeof TypeBoxValidatorCompiler>[0])
+      : () => true,
   );
 
   await docs(app, deps);
@@ -66,6 +68,7 @@ export async function buildHttp(deps: HttpDeps): Promise<HttpApp> {
     v1.register(messages(deps));
     v1.register(rooms(deps));
     v1.register(members(deps));
+    v1.register(locks);
   });
   await app.ready();
 

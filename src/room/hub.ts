@@ -9,7 +9,7 @@
  */
 import type { Broker, MaybePromise, Payload, Position } from '../broker/broker.js';
 import { type Config, namespaceOf, namespaces, type QueuePolicy } from '../config.js';
-import { type CloseReason, Refusal } from '../errors.js';
+import { type CloseReason, Refusal, shuttingDown } from '../errors.js';
 import { type Guard, LockTimeoutError, WaitGroup } from '../lock/index.js';
 import type { Codec } from '../protocol/codec.js';
 import { FanOut } from './fan-out.js';
@@ -376,5 +376,3 @@ const rejection = (signal: AbortSignal): Promise<never> =>
   new Promise((_, reject) => {
     signal.addEventListener('abort', () => reject(signal.reason), { once: true });
   });
-
-const shuttingDown = () => new Refusal('shutting_down', 'The server is shutting down.');
