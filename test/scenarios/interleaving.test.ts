@@ -45,7 +45,7 @@ class World {
         queueMessages: settings.queueMessages,
         queueBytes: 40_000,
         maxMessageBytes: 24_000,
-        controlMessages: 16,
+        controlMessages: 40,
         controlBytes: 8192,
         lagAfterMs: 250,
         recoverAfterMs: settings.recoverAfterMs,
@@ -115,6 +115,8 @@ interface Settings {
   queueBytesTotal: number;
   recoverAfterMs: number;
   crowd: number;
+  /** Who is there from the start, and where. */
+  actors: { name: FakeName; rooms: string[]; isStalled: boolean }[];
 }
 
 const answers = fc.infiniteStream(
@@ -131,6 +133,14 @@ const settings: fc.Arbitrary<Settings> = fc.record({
   queueBytesTotal: fc.constantFrom(1 << 30, 1 << 30, 60_000),
   recoverAfterMs: fc.constantFrom(300, 5000),
   crowd: fc.constantFrom(0, 0, CROWD),
+  actors: fc.array(
+    fc.record({
+      name: fc.constantFrom(...NAMES),
+      rooms: fc.subarray([...ROOMS], { minLength: 1 }),
+      isStalled: fc.boolean(),
+    }),
+    { minLength: 1, maxLength: 4 },
+  ),
 });
 
 /** Nothing is predicted: the witness of each peer knows what it may hear. */
@@ -156,10 +166,11 @@ class Step implements fc.AsyncCommand<Model, World, true> {
   }
 }
 
-const who = fc.nat(30);
+/** Mostly one of the actors. */
+const who = fc.nat(5);
 const room = fc.constantFrom(...ROOMS);
 const key = fc.option(fc.constantFrom('k', 'l'), { nil: undefined });
-const size = fc.constantFrom(1, 10, 300, 5000, 17_000);
+const size = fc.constantFrom(1, 1, 10, 300, 300, 5000, 17_000);
 
 const to = (what: string, act: (peer: Peer, world: World) => void) => (index: number) =>
   new Step(`${what}(${index})`, (world) => {
@@ -171,7 +182,7 @@ const steps = [
   fc.constantFrom(...NAMES).map(
     (name) =>
       new Step(`connect(${name})`, ({ core }) => {
-        if (core.peers.length < 30) core.connect(name).say({ type: 'ping' });
+        if (core.peers.length < 30) core.connect(name).say({ type: 'join', room: 'b' });
       }),
   ),
   fc
@@ -190,7 +201,7 @@ const steps = [
       peer.say({ type: 'join', room: name });
     })(index),
   ),
-  ...[1, 2, 3].map(() =>
+  ...[1, 2, 3, 4, 5].map(() =>
     fc
       .tuple(room, fc.integer({ min: 1, max: 12 }), size, fc.array(key, { minLength: 1 }))
       .map(([name, count, bytes, keys]) => {
@@ -229,8 +240,10 @@ const steps = [
       for (const { transport } of core.open) transport.poll();
     }),
   ),
-  who.map(to('break', ({ transport }) => transport.break())),
-  who.map(to('evict', ({ member }, { core }) => core.connections.close(member, 'forbidden'))),
+  fc.oneof(
+    who.map(to('break', ({ transport }) => transport.break())),
+    who.map(to('evict', ({ member }, { core }) => core.connections.close(member, 'forbidden'))),
+  ),
   fc.tuple(who, fc.integer({ min: 1, max: 40 })).map(([index, count]) =>
     to(`ping × ${count}`, (peer) => {
       for (let n = 0; n < count; n += 1) peer.say({ type: 'ping' });
@@ -252,9 +265,13 @@ async function play(
   const world = new World(scheduler, broker, given);
   const { core } = world;
   try {
+    for (const { name, rooms, isStalled } of given.actors) {
+      const peer = core.connect(name);
+      for (const each of rooms) peer.say({ type: 'join', room: each });
+      if (isStalled) peer.transport.stall();
+    }
     for (let n = 0; n < given.crowd; n += 1) {
-      const peer = core.connect(NAMES[n % 2]);
-      peer.say({ type: 'join', room: 'a' });
+      core.connect(NAMES[n % 2]).say({ type: 'join', room: 'a' });
     }
     await fc.scheduledModelRun(scheduler, () => ({ model: {}, real: world }), commands);
     world.check();
@@ -287,7 +304,7 @@ async function play(
 
 /** A seed that a failure has printed, to be played again and cut down to what matters. */
 const seed = process.env['ROOMCAST_TEST_SEED'];
-const runs = Number(process.env['ROOMCAST_TEST_RUNS'] ?? 100);
+const runs = Number(process.env['ROOMCAST_TEST_RUNS'] ?? 200);
 
 it('keeps its promises whatever happens in whatever order', async () => {
   await fc.assert(
