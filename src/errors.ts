@@ -56,6 +56,7 @@ export const REFUSAL = {
   unauthorised: { status: 401, text: 'The API key is missing or wrong.' },
   forbidden: { status: 403, text: 'Without an API key, only this machine may ask.' },
   not_found: { status: 404, text: 'There is no such thing.' },
+  internal_error: { status: 500, text: 'The server made a mistake; it is in its log.' },
 } as const satisfies Record<string, { status: number; text: string }>;
 
 export type RefusalCode = keyof typeof REFUSAL;

@@ -195,7 +195,7 @@ export const CATALOGUE = {
     type: 'gauge',
     unit: 'rooms',
     labels: {},
-    help: 'Rooms with at least one member.',
+    help: 'Rooms somebody is in.',
   },
   opened: {
     name: 'roomcast_connections_opened_total',

@@ -4,18 +4,8 @@
  * a command every field of which has been looked at (V11).
  */
 import type { Refusal } from '../errors.js';
-import type { Command } from './commands.js';
+import type { Command, CommandId } from './commands.js';
 import type { Event, MessageEvent } from './events.js';
-
-/** What a command may look like; the server's options of the same names. */
-export interface CommandLimits {
-  /** Bytes of a `join`, `leave` or `ping`; `publish` has the transport's limit. */
-  readonly maxCommandBytes: number;
-  readonly maxRoomNameLength: number;
-  readonly roomNamePattern: RegExp;
-  /** Levels of arrays and objects within `data`. */
-  readonly maxJsonDepth: number;
-}
 
 /** A command that cannot be carried out, with the `id` to answer under where one could be read. */
 export interface Refused {
@@ -23,9 +13,6 @@ export interface Refused {
   readonly id?: CommandId | undefined;
   readonly refusal: Refusal;
 }
-
-/** A client's own name for a command, echoed in the reply. */
-export type CommandId = number | string;
 
 export interface Codec {
   readonly name: string;

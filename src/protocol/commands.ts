@@ -1,6 +1,18 @@
 /** What a client may ask for, and the checks each field passes before anyone sees it (V11). */
 import { Refusal } from '../errors.js';
-import type { CommandId, CommandLimits } from './codec.js';
+
+/** A client's own name for a command, echoed in the reply. */
+export type CommandId = number | string;
+
+/** What a command may look like; the server's options of the same names. */
+export interface CommandLimits {
+  /** Bytes of a `join`, `leave` or `ping`; `publish` has the transport's limit. */
+  readonly maxCommandBytes: number;
+  readonly maxRoomNameLength: number;
+  readonly roomNamePattern: RegExp;
+  /** Levels of arrays and objects within `data`. */
+  readonly maxJsonDepth: number;
+}
 
 export interface Join {
   readonly type: 'join';
@@ -45,7 +57,7 @@ const show = (value: unknown): string => {
 
 /** @throws Refusal `bad_command` */
 export function checkId(value: unknown): CommandId | undefined {
-  if (value === undefined || typeof value === 'number') return value;
+  if (value === undefined || (typeof value === 'number' && Number.isFinite(value))) return value;
   if (typeof value === 'string' && value.length <= MAX_ID_LENGTH) return value;
   throw new Refusal(
     'bad_command',

@@ -1,7 +1,13 @@
 /** Protocol v1 as JSON text, one object a frame. */
 import { Refusal } from '../errors.js';
-import type { Codec, CommandId, CommandLimits, Refused } from './codec.js';
-import { type Command, checkCommand, checkId } from './commands.js';
+import type { Codec, Refused } from './codec.js';
+import {
+  type Command,
+  type CommandId,
+  type CommandLimits,
+  checkCommand,
+  checkId,
+} from './commands.js';
 import type { Event, MessageEvent } from './events.js';
 
 export class JsonCodec implements Codec {

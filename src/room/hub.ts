@@ -10,13 +10,13 @@
 import type { Broker, MaybePromise, Payload, Position } from '../broker/broker.js';
 import { type Config, namespaceOf, namespaces, type QueuePolicy } from '../config.js';
 import { type CloseReason, Refusal } from '../errors.js';
-import { type Guard, WaitGroup } from '../lock/index.js';
+import { type Guard, LockTimeoutError, WaitGroup } from '../lock/index.js';
 import type { Codec } from '../protocol/codec.js';
 import { FanOut } from './fan-out.js';
 import { QueueMemory } from './frame.js';
 import type { Member, MemberContext } from './member.js';
 import type { Observer } from './observer.js';
-import { Room } from './room.js';
+import { type Backlog, Room } from './room.js';
 import { Subscription } from './subscription.js';
 
 /** How often members that are behind are looked at, in milliseconds: a fifth of the default lag. */
@@ -46,6 +46,7 @@ export class Hub {
   /** Questions the broker has not answered yet. */
   readonly #asked = new Set<AbortController>();
   readonly #check: NodeJS.Timeout;
+  readonly #backlog: Backlog = { bytes: 0 };
   #isRelieving = false;
 
   /** `evict` closes a member's connection for a reason; it is called outside all loops over members. */
@@ -140,26 +141,37 @@ export class Hub {
   publish(member: Member | null, name: string, data: string, key?: string): MaybePromise<Position> {
     if (this.#closing.signal.aborted) throw shuttingDown();
     if (member !== null) this.#subscription(member, name);
-    const backlog = this.rooms.get(name)?.backlogBytes ?? 0;
-    if (backlog > this.#config.roomBacklogBytes) {
-      throw new Refusal(
-        'room_busy',
-        `${backlog} bytes wait to be fanned out in this room; ${this.#config.roomBacklogBytes} may.`,
-      );
-    }
+    this.#checkBacklog(name);
     const payload: Payload = { data, from: member?.id ?? null, key };
     return this.#ask('publish', () => this.#broker.publish(name, payload), null);
   }
 
-  /** Refuses new work and ends every wait for the broker; members stay until they are removed. */
-  async close(): Promise<void> {
-    if (this.#closing.signal.aborted) return;
+  /**
+   * Refuses new work, ends every wait for the broker and lets go of it; members stay until they
+   * are removed. Resolves by `timeoutMs` with the names of what was still under way then.
+   */
+  async close(timeoutMs: number): Promise<readonly string[]> {
     this.#closing.abort(shuttingDown());
     for (const asked of this.#asked) asked.abort(shuttingDown());
     clearInterval(this.#check);
     for (const room of this.rooms.values()) room.lifecycle.close('the server is shutting down');
-    await this.#tasks.wait({ timeoutMs: this.#config.brokerTimeoutMs });
-    await this.#broker.close();
+    const deadline = performance.now() + timeoutMs;
+    await this.#settle(deadline);
+    const closeBroker = async () => this.#broker.close();
+    this.#tasks.go('broker close', closeBroker).catch(() => {
+      // It is gone either way, and so are we.
+    });
+    await this.#settle(deadline);
+    return this.#tasks.pending();
+  }
+
+  /** Waits for what is under way, but not beyond `deadline`. */
+  async #settle(deadline: number): Promise<void> {
+    try {
+      await this.#tasks.wait({ timeoutMs: Math.max(0, deadline - performance.now()) });
+    } catch (error) {
+      if (!(error instanceof LockTimeoutError)) throw error;
+    }
   }
 
   #policyOf(room: string): QueuePolicy {
@@ -182,6 +194,24 @@ export class Hub {
       throw new Refusal(
         'too_many_rooms',
         `You are in ${member.subscriptions.size} rooms; ${maxRoomsPerMember} are allowed.`,
+      );
+    }
+  }
+
+  /** A server that cannot fan out as fast as it is published to says so to the publishers. */
+  #checkBacklog(name: string): void {
+    const { roomBacklogBytes, queueBytesTotal } = this.#config;
+    const bytes = this.rooms.get(name)?.backlogBytes ?? 0;
+    if (bytes > roomBacklogBytes) {
+      throw new Refusal(
+        'room_busy',
+        `${bytes} bytes wait to be fanned out in this room; ${roomBacklogBytes} are allowed.`,
+      );
+    }
+    if (this.#backlog.bytes > queueBytesTotal) {
+      throw new Refusal(
+        'room_busy',
+        `${this.#backlog.bytes} bytes wait to be fanned out in all rooms; ${queueBytesTotal} are allowed.`,
       );
     }
   }
@@ -231,7 +261,7 @@ export class Hub {
   #room(name: string): Room {
     let room = this.rooms.get(name);
     if (room === undefined) {
-      room = new Room(name);
+      room = new Room(name, this.#backlog);
       this.rooms.set(name, room);
     }
     return room;

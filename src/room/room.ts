@@ -113,6 +113,11 @@ class Flush {
   }
 }
 
+/** Bytes of text that wait for the fan-out loop, in all rooms of a server. */
+export interface Backlog {
+  bytes: number;
+}
+
 export class Room {
   /**
    * Guards whether the room is subscribed at the broker: first join and last leave hold it for
@@ -136,7 +141,10 @@ export class Room {
   /** Set when the hub has let go of it: a join that waited for it starts over. */
   isGone = false;
 
-  constructor(readonly name: string) {}
+  constructor(
+    readonly name: string,
+    private readonly backlog: Backlog,
+  ) {}
 
   get epoch(): string {
     return this.#epoch;
@@ -252,6 +260,7 @@ export class Room {
   #append(pending: Pending): void {
     this.#pending.push(pending);
     this.#pendingBytes += pending.text.length;
+    this.backlog.bytes += pending.text.length;
   }
 
   #begin(): Flush | null {
@@ -265,6 +274,7 @@ export class Room {
     const taken = count === this.#pending.length ? this.#pending : this.#pending.slice(0, count);
     this.#pending = count === this.#pending.length ? [] : this.#pending.slice(count);
     this.#pendingBytes -= bytes;
+    this.backlog.bytes -= bytes;
     this.#flushedSeq = (taken[taken.length - 1] as Pending).last;
     this.#flush = new Flush(this.name, this.members(), taken);
     return this.#flush;
