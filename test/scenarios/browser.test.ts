@@ -40,7 +40,7 @@ interface Talk {
 /** Runs in the browser: joins, publishes, and resolves with the data of every message it got. */
 function talk({ url, transport, rounds }: Talk): Promise<unknown[]> {
   return new Promise((resolve, reject) => {
-    const { SockJS } = window as unknown as {
+    const { SockJS } = globalThis as unknown as {
       SockJS: new (url: string, reserved: null, options: object) => WebSocket;
     };
     const socket =
