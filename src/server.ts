@@ -76,13 +76,15 @@ export async function startServer(
   const address = (request: IncomingMessage) => addressOf(request, proxies);
   let closing: Promise<CloseReport> | null = null;
 
-  const metrics = createMetrics({ recorder: observer, gauges: hub, version });
+  const metrics = createMetrics({ recorder: observer, gauges: hub, locks: lockMetrics, version });
   const api = await buildHttp({
     config,
     limits,
     log,
     hub,
     observer,
+    recorder: observer,
+    locks: () => lockMetrics().locks,
     metrics,
     version,
     close: (member, reason) => connections.close(member, reason),

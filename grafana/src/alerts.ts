@@ -65,7 +65,8 @@ export const ALERTS: readonly Alert[] = [
     expr: `${deadlockedTasks(ALERT)} > 0`,
     for: '0m',
     summary: 'Tasks wait for each other for ever.',
-    description: '{{ $value }} tasks of {{ $labels.instance }} are deadlocked; GET /v1/locks says which.',
+    description:
+      '{{ $value }} tasks of {{ $labels.instance }} are deadlocked; GET /v1/locks says which.',
   },
   {
     name: 'RoomcastLockHeldTooLong',
@@ -137,7 +138,8 @@ export const ALERTS: readonly Alert[] = [
     expr: `abs(${accountingDifference(ALERT)}) > 0`,
     for: '2m',
     summary: 'Messages are neither delivered nor dropped nor queued.',
-    description: 'The accounts of {{ $labels.instance }} differ by {{ $value }} messages: a mistake of roomcast.',
+    description:
+      'The accounts of {{ $labels.instance }} differ by {{ $value }} messages: a mistake of roomcast.',
   },
 ];
 

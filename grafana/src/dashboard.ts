@@ -69,7 +69,9 @@ export function dashboard(): Dashboard {
   const started = select(PANEL, 'processStartTimeSeconds');
   const built = new DashboardBuilder('roomcast')
     .uid('roomcast')
-    .description('Does one slow member hurt anybody, which lock is held for how long, and what to do.')
+    .description(
+      'Does one slow member hurt anybody, which lock is held for how long, and what to do.',
+    )
     .tags(['roomcast'])
     .readonly()
     .refresh('10s')
@@ -80,7 +82,11 @@ export function dashboard(): Dashboard {
     )
     .withVariable(chosen('job', 'job', `label_values(${CATALOGUE.buildInfo.name}, job)`))
     .withVariable(
-      chosen('instance', 'instance', `label_values(${CATALOGUE.buildInfo.name}{job=~"$job"}, instance)`),
+      chosen(
+        'instance',
+        'instance',
+        `label_values(${CATALOGUE.buildInfo.name}{job=~"$job"}, instance)`,
+      ),
     )
     .withVariable(
       chosen(
@@ -111,7 +117,9 @@ export function dashboard(): Dashboard {
         .datasource(DATASOURCE)
         .enable(true)
         .iconColor('red')
-        .expr('ALERTS{alertname=~"Roomcast.+", alertstate="firing", job=~"$job", instance=~"$instance"}')
+        .expr(
+          'ALERTS{alertname=~"Roomcast.+", alertstate="firing", job=~"$job", instance=~"$instance"}',
+        )
         .titleFormat('{{alertname}}')
         .textFormat('{{instance}} {{lock}}'),
     )

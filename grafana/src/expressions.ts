@@ -18,7 +18,8 @@ export const lockHoldP99 = (scope: Scope) =>
 export const lockUtilisation = (scope: Scope) =>
   sum(scope, ['lock'], rate(scope, 'lockHoldSeconds', { suffix: '_sum' }));
 
-export const deadlockedTasks = (scope: Scope) => sum(scope, [], select(scope, 'lockDeadlockedTasks'));
+export const deadlockedTasks = (scope: Scope) =>
+  sum(scope, [], select(scope, 'lockDeadlockedTasks'));
 
 export const queueRatio = (scope: Scope) =>
   max(scope, [], `${select(scope, 'queueBytes')} / ${select(scope, 'queueLimitBytes')}`);

@@ -3,7 +3,8 @@ import { stringify } from 'yaml';
 import { rules } from './alerts.js';
 import { dashboard } from './dashboard.js';
 
-const GENERATED = '# Made by `npm run grafana:build` from grafana/src/alerts.ts: change it there.\n';
+const GENERATED =
+  '# Made by `npm run grafana:build` from grafana/src/alerts.ts: change it there.\n';
 
 export function files(): Record<string, string> {
   return {

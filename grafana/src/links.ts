@@ -8,7 +8,10 @@ export const SERVER = '$' + '{roomcast:raw}';
 
 /** @param heading of `docs/runbook.md` */
 export const anchor = (heading: string): string =>
-  heading.toLowerCase().replaceAll(/[^a-z0-9 -]/g, '').replaceAll(' ', '-');
+  heading
+    .toLowerCase()
+    .replaceAll(/[^a-z0-9 -]/g, '')
+    .replaceAll(' ', '-');
 
 export const runbook = (heading: string): string => `${SERVER}/runbook#${anchor(heading)}`;
 

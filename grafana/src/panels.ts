@@ -32,10 +32,10 @@ import {
   ThresholdsMode,
 } from '@grafana/grafana-foundation-sdk/dashboard';
 import {
+  PanelBuilder as HeatmapBuilder,
   HeatmapColorMode,
   HeatmapColorOptionsBuilder,
   HeatmapColorScale,
-  PanelBuilder as HeatmapBuilder,
   HeatmapTooltipBuilder,
   YAxisConfigBuilder,
 } from '@grafana/grafana-foundation-sdk/heatmap';
@@ -195,7 +195,12 @@ export function graph(spec: Graph): Panel {
     }
     if (spec.stacked) panel.stacking(new StackingConfigBuilder().mode(StackingMode.Normal));
     if (spec.threshold !== undefined) {
-      panel.thresholds(thresholds([[null, 'transparent'], [spec.threshold, COLOUR.loss]]));
+      panel.thresholds(
+        thresholds([
+          [null, 'transparent'],
+          [spec.threshold, COLOUR.loss],
+        ]),
+      );
       panel.thresholdsStyle(
         new GraphThresholdsStyleConfigBuilder().mode(GraphThresholdsStyleMode.LineAndArea),
       );

@@ -2,6 +2,8 @@
 import type { Logger } from 'pino';
 import type { Config } from '../config.js';
 import type { CloseReason } from '../errors.js';
+import type { LockMetrics } from '../lock/index.js';
+import type { Recorder } from '../metrics/recorder.js';
 import type { Metrics } from '../metrics/registry.js';
 import type { CommandLimits } from '../protocol/commands.js';
 import type { Hub } from '../room/hub.js';
@@ -13,8 +15,11 @@ export interface HttpDeps {
   /** The same that commands of sockets are checked against. */
   readonly limits: CommandLimits;
   readonly log: Pick<Logger, 'error'>;
-  readonly hub: Pick<Hub, 'rooms' | 'members' | 'publish'>;
+  readonly hub: Pick<Hub, 'rooms' | 'members' | 'publish' | 'behind' | 'memory'>;
   readonly observer: Pick<Observer, 'refused'>;
+  readonly recorder: Recorder;
+  /** What is known of each class of locks now. */
+  readonly locks: () => LockMetrics['locks'];
   readonly metrics: Pick<Metrics, 'contentType' | 'scrape'>;
   /** Of roomcast. */
   readonly version: string;

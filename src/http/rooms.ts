@@ -20,7 +20,7 @@ const Rooms = Type.Object({
   rooms: Type.Array(RoomInfo, { description: 'Those with most members first.' }),
 });
 
-function infoOf(room: Room): Static<typeof RoomInfo> {
+export function roomInfo(room: Room): Static<typeof RoomInfo> {
   return { room: room.name, members: room.size, seq: room.seq, epoch: room.epoch };
 }
 
@@ -39,7 +39,7 @@ export function rooms({ hub, limits }: HttpDeps): FastifyPluginCallbackTypebox {
       },
       ({ query }) => {
         const largest = top(hub.rooms.values(), (room) => room.size, query.limit);
-        return { total: hub.rooms.size, rooms: largest.map(infoOf) };
+        return { total: hub.rooms.size, rooms: largest.map(roomInfo) };
       },
     );
 
@@ -58,7 +58,7 @@ export function rooms({ hub, limits }: HttpDeps): FastifyPluginCallbackTypebox {
         const name = checkRoom(params.room, limits);
         const room = hub.rooms.get(name);
         if (room === undefined) throw new Refusal('not_found', `Nobody is in ${name}.`);
-        return infoOf(room);
+        return roomInfo(room);
       },
     );
     done();

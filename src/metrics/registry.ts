@@ -6,15 +6,19 @@
  * The only user of prom-client.
  */
 import { type Metric as PromMetric, Registry } from 'prom-client';
+import type { LockMetrics } from '../lock/index.js';
 import { CATALOGUE, type Metric, type MetricKey } from './catalogue.js';
 import { HistogramCells } from './cells.js';
 import { type Gauges, type Reading, read } from './gauges.js';
+import { lockValues, type LockValues } from './locks.js';
 import { ProcessStats } from './process.js';
 import type { Recorder } from './recorder.js';
 
 export interface MetricsOptions {
   readonly recorder: Recorder;
   readonly gauges: Gauges;
+  /** What is known of locks now. */
+  readonly locks: () => LockMetrics;
   /** Of roomcast. */
   readonly version: string;
 }
@@ -38,7 +42,7 @@ interface Sample {
   readonly value: number;
 }
 
-export function createMetrics({ recorder, gauges, version }: MetricsOptions): Metrics {
+export function createMetrics({ recorder, gauges, locks, version }: MetricsOptions): Metrics {
   const stats = new ProcessStats();
   const registry = new Registry();
   const buildInfo = { version, node: process.version };
@@ -58,7 +62,7 @@ export function createMetrics({ recorder, gauges, version }: MetricsOptions): Me
     contentType: registry.contentType,
     scrape() {
       // The registry asks every metric before it first awaits, so that no other scrape comes between.
-      now = valuesOf(recorder, read(gauges), stats);
+      now = valuesOf(recorder, read(gauges), lockValues(locks()), stats);
       return registry.metrics();
     },
     close: () => stats.close(),
@@ -68,6 +72,7 @@ export function createMetrics({ recorder, gauges, version }: MetricsOptions): Me
 function valuesOf(
   recorder: Recorder,
   reading: Reading,
+  locks: LockValues,
   stats: ProcessStats,
 ): Record<MetricKey, Values> {
   const cpu = process.cpuUsage();
@@ -97,6 +102,7 @@ function valuesOf(
     evicted: recorder.evictedBy,
     refused: recorder.refusedBy,
     sentBytes: recorder.sentBytesBy,
+    ...locks,
     buildInfo: 1,
     processCpuUserSeconds: cpu.user / 1e6,
     processCpuSystemSeconds: cpu.system / 1e6,

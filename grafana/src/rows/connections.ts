@@ -45,7 +45,8 @@ export const connections: readonly Panel[] = [
     stacked: true,
     targets: [{ expr: sum(PANEL, ['reason'], rate(PANEL, 'closed')), legend: '{{reason}}' }],
     about: {
-      means: 'Why connections ended: a reason of the server, client for a proper close, lost for none.',
+      means:
+        'Why connections ended: a reason of the server, client for a proper close, lost for none.',
       normal: 'client and lost.',
       act: 'the close codes of the README say what each reason means and whether clients come back.',
       runbook: 'RoomcastEvictionsHigh',

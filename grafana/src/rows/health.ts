@@ -45,7 +45,8 @@ export const health: readonly Panel[] = [
     targets: [{ expr: healthyP99(PANEL), legend: 'healthy p99' }],
     steps: badFrom(THRESHOLDS.healthyP99Seconds),
     about: {
-      means: 'From a publish until the kernel had it for a healthy member, for 99 of 100 deliveries.',
+      means:
+        'From a publish until the kernel had it for a healthy member, for 99 of 100 deliveries.',
       normal: 'a few milliseconds, whatever the number of slow members.',
       act: 'if it rises with Slow members, isolation is broken; if alone, look at the event loop and the locks.',
       runbook: 'RoomcastIsolationBroken',

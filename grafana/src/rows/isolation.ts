@@ -23,7 +23,8 @@ export const isolation: readonly Panel[] = [
       { expr: slowMembers(PANEL), legend: 'slow members' },
     ],
     about: {
-      means: 'Blue: how long healthy members wait for a message. Orange, right axis: how many members are slow. **A blue line that stays flat while the orange one climbs is isolation at work.**',
+      means:
+        'Blue: how long healthy members wait for a message. Orange, right axis: how many members are slow. **A blue line that stays flat while the orange one climbs is isolation at work.**',
       normal: 'the lines have nothing to do with each other.',
       act: 'if they climb together, something is shared that should not be: event loop, locks, memory, in this order.',
       runbook: 'RoomcastIsolationBroken',
@@ -45,8 +46,10 @@ export const isolation: readonly Panel[] = [
       delivery(0.999, 'slow'),
     ],
     about: {
-      means: 'From a publish until the kernel had the message for one member, by what the member was at that time. Logarithmic.',
-      normal: 'two bundles, decades apart: slow members pay for themselves. No slow line where nobody is slow.',
+      means:
+        'From a publish until the kernel had the message for one member, by what the member was at that time. Logarithmic.',
+      normal:
+        'two bundles, decades apart: slow members pay for themselves. No slow line where nobody is slow.',
       act: 'if the bundles close up from below, see the row Node process; from above, slow members recover.',
       runbook: 'RoomcastIsolationBroken',
     },
@@ -60,7 +63,8 @@ export const isolation: readonly Panel[] = [
       { expr: heat(PANEL, 'deliverySeconds', { where: ['consumer="healthy"'] }), legend: '{{le}}' },
     ],
     about: {
-      means: 'How many deliveries took how long: darker is more. A quantile hides a second mode; this does not.',
+      means:
+        'How many deliveries took how long: darker is more. A quantile hides a second mode; this does not.',
       normal: 'one band near the bottom.',
       act: 'for a second band, see when it began, and what else did: garbage collection, a large room, a lock.',
       runbook: 'RoomcastIsolationBroken',

@@ -15,7 +15,8 @@ export const locks: readonly Panel[] = [
     targets: [{ expr: lockHoldP99(PANEL), legend: '{{lock}}' }],
     about: {
       means: 'How long each lock is held: 99 of 100 holds are shorter. Logarithmic.',
-      normal: 'room.members in microseconds: its sections never wait. room.lifecycle spans the broker.',
+      normal:
+        'room.members in microseconds: its sections never wait. room.lifecycle spans the broker.',
       act: 'see Who makes others wait for the place in the code, and the log for long-hold reports.',
       runbook: 'RoomcastLockHeldTooLong',
     },
@@ -59,7 +60,10 @@ export const locks: readonly Panel[] = [
     unit: 's',
     logarithmic: true,
     targets: [
-      { expr: quantile(PANEL, 0.99, 'lockWaitSeconds', { by: ['lock', 'mode'] }), legend: '{{lock}} {{mode}}' },
+      {
+        expr: quantile(PANEL, 0.99, 'lockWaitSeconds', { by: ['lock', 'mode'] }),
+        legend: '{{lock}} {{mode}}',
+      },
     ],
     about: {
       means: 'How long it takes to get each lock, those had at once included. Logarithmic.',
@@ -76,7 +80,8 @@ export const locks: readonly Panel[] = [
     threshold: THRESHOLDS.lockUtilisation,
     targets: [{ expr: lockUtilisation(PANEL), legend: '{{lock}}' }],
     about: {
-      means: 'Share of the time that each lock is held, all rooms together: 100 % is always. Readers hold together, so that more is possible.',
+      means:
+        'Share of the time that each lock is held, all rooms together: 100 % is always. Readers hold together, so that more is possible.',
       normal: 'below 1 %.',
       act: 'near 100 % others queue up: shorten the section, or spread the work over more rooms.',
       runbook: 'RoomcastLockSaturated',
@@ -94,7 +99,8 @@ export const locks: readonly Panel[] = [
       },
     ],
     about: {
-      means: 'Time that others lost a second, charged to the place in the code that held the lock: the worst five.',
+      means:
+        'Time that others lost a second, charged to the place in the code that held the lock: the worst five.',
       normal: 'near 0 %.',
       act: 'the site is the name of a method; look at what it does while it holds.',
       runbook: 'RoomcastLockHeldTooLong',
@@ -124,12 +130,19 @@ export const locks: readonly Panel[] = [
     colours: { deadlocked: COLOUR.loss },
     right: { legend: 'deadlocked tasks', unit: 'short' },
     targets: [
-      { expr: max(PANEL, ['lock'], select(PANEL, 'lockOldestHoldSeconds')), legend: 'held {{lock}}' },
-      { expr: max(PANEL, ['lock'], select(PANEL, 'lockOldestWaitSeconds')), legend: 'waits {{lock}}' },
+      {
+        expr: max(PANEL, ['lock'], select(PANEL, 'lockOldestHoldSeconds')),
+        legend: 'held {{lock}}',
+      },
+      {
+        expr: max(PANEL, ['lock'], select(PANEL, 'lockOldestWaitSeconds')),
+        legend: 'waits {{lock}}',
+      },
       { expr: deadlockedTasks(PANEL), legend: 'deadlocked tasks' },
     ],
     about: {
-      means: 'Age of the longest hold and of the longest wait at this moment: what histograms show only when it is over.',
+      means:
+        'Age of the longest hold and of the longest wait at this moment: what histograms show only when it is over.',
       normal: '0 s.',
       act: 'a line that climbs at 1 s a second is a lock that nobody gives back: the log names holder and waiters.',
       runbook: 'RoomcastDeadlock',

@@ -13,7 +13,8 @@ export const loss: readonly Panel[] = [
     stacked: true,
     targets: [{ expr: sum(PANEL, ['reason'], rate(PANEL, 'dropped')), legend: '{{reason}}' }],
     about: {
-      means: 'Messages dropped a second from full queues, by the policy that did it. Each is told to its member with a gap.',
+      means:
+        'Messages dropped a second from full queues, by the policy that did it. Each is told to its member with a gap.',
       normal: '0, but for conflated: there the newest value of a key is all that counts.',
       act: 'see who is slow; if everybody is, publish less. A larger --queue-messages only puts it off.',
       runbook: 'RoomcastDropsHigh',
@@ -42,7 +43,8 @@ export const loss: readonly Panel[] = [
     stacked: true,
     targets: [{ expr: sum(PANEL, ['reason'], rate(PANEL, 'evicted')), legend: '{{reason}}' }],
     about: {
-      means: 'Members the server ended a second because they would have cost the others, by reason.',
+      means:
+        'Members the server ended a second because they would have cost the others, by reason.',
       normal: 'near 0; slow_consumer for those that went away without a word.',
       act: 'memory_pressure: see Queue memory. control_overflow: a client that asks and never reads.',
       runbook: 'RoomcastEvictionsHigh',
@@ -69,7 +71,8 @@ export const loss: readonly Panel[] = [
     unit: 'short',
     targets: [{ expr: accountingDifference(PANEL_BY_INSTANCE), legend: '{{instance}}' }],
     about: {
-      means: 'Fanned out − delivered − dropped − abandoned − queued, read at one instant: what would be lost without a word.',
+      means:
+        'Fanned out − delivered − dropped − abandoned − queued, read at one instant: what would be lost without a word.',
       normal: '0, always.',
       act: 'anything else is a mistake of roomcast: keep the log, report it.',
       runbook: 'RoomcastAccountingBroken',

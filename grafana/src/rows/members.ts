@@ -2,7 +2,8 @@
 import { graph, heatmap, type Panel, table } from '../panels.js';
 import { PANEL, quantile, select, sum } from '../promql.js';
 
-const RANK = 'The rank is not a member: its members change. Names are not in metrics; ask the server.';
+const RANK =
+  'The rank is not a member: its members change. Names are not in metrics; ask the server.';
 
 export const members: readonly Panel[] = [
   heatmap({
@@ -17,7 +18,8 @@ export const members: readonly Panel[] = [
       },
     ],
     about: {
-      means: 'How many members are how far behind: the age of the oldest message they have not had.',
+      means:
+        'How many members are how far behind: the age of the oldest message they have not had.',
       normal: 'all in the lowest row. A wedge that climbs is members that stand still.',
       act: 'see Furthest behind for who they are.',
       runbook: 'RoomcastSlowMemberRatioHigh',
@@ -38,7 +40,8 @@ export const members: readonly Panel[] = [
     ],
     about: {
       means: `Age of the oldest undelivered message of the ten members furthest behind. ${RANK}`,
-      normal: '0 s, or seconds for a few; a member that reads nothing is evicted after --stall-after-ms (30 s).',
+      normal:
+        '0 s, or seconds for a few; a member that reads nothing is evicted after --stall-after-ms (30 s).',
       act: 'follow the link of this panel: GET /v1/members?sort=lag tells who they are.',
       runbook: 'RoomcastSlowMemberRatioHigh',
     },
@@ -58,7 +61,8 @@ export const members: readonly Panel[] = [
     ],
     about: {
       means: `Bytes queued for the ten members that have most. ${RANK}`,
-      normal: '0 B; never above --queue-bytes (1 MiB). Messages are shared, so that the sum says nothing about memory.',
+      normal:
+        '0 B; never above --queue-bytes (1 MiB). Messages are shared, so that the sum says nothing about memory.',
       act: 'follow the link of this panel: GET /v1/members?sort=queue tells who they are.',
       runbook: 'RoomcastQueueMemoryHigh',
     },
@@ -75,7 +79,8 @@ export const members: readonly Panel[] = [
       },
     ],
     about: {
-      means: 'From a heartbeat until its answer, by transport: the network of your members, and their patience.',
+      means:
+        'From a heartbeat until its answer, by transport: the network of your members, and their patience.',
       normal: 'what the network takes. Nothing on transports that have no heartbeat of their own.',
       act: 'if one transport rises alone, look at its proxies; if all do, at the event loop.',
       runbook: 'RoomcastEventLoopLag',

@@ -19,7 +19,8 @@ export const nodeProcess: readonly Panel[] = [
       { expr: max(PANEL, [], select(PANEL, 'nodejsEventLoopLagMaxSeconds')), legend: 'max' },
     ],
     about: {
-      means: 'How late timers were since the last scrape, on the worst server: everything waits that long.',
+      means:
+        'How late timers were since the last scrape, on the worst server: everything waits that long.',
       normal: 'p99 in milliseconds.',
       act: 'compare with CPU and garbage collection. With two that scrape, each sees half of the time.',
       runbook: 'RoomcastEventLoopLag',
@@ -36,7 +37,8 @@ export const nodeProcess: readonly Panel[] = [
       { expr: sum(PANEL, [], rate(PANEL, 'processCpuSystemSeconds')), legend: 'of it system, all' },
     ],
     about: {
-      means: 'Cores in use, by server. One runs JavaScript; the rest is garbage collection and the kernel.',
+      means:
+        'Cores in use, by server. One runs JavaScript; the rest is garbage collection and the kernel.',
       normal: 'well below 1.',
       act: 'at 1 the event loop is full: more servers, smaller rooms, or fewer publishes.',
       runbook: 'RoomcastEventLoopLag',
@@ -142,7 +144,8 @@ export const nodeProcess: readonly Panel[] = [
       },
     ],
     about: {
-      means: 'Open file descriptors as a share of what the process may have, on the worst server; one a connection.',
+      means:
+        'Open file descriptors as a share of what the process may have, on the worst server; one a connection.',
       normal: 'below 80 %.',
       act: 'raise ulimit -n (LimitNOFILE) before it is full: then nobody can connect.',
       runbook: 'RoomcastConnectionChurn',

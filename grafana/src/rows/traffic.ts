@@ -62,7 +62,9 @@ export const traffic: readonly Panel[] = [
     title: 'Sent',
     width: 5,
     unit: 'binBps',
-    targets: [{ expr: sum(PANEL, ['transport'], rate(PANEL, 'sentBytes')), legend: '{{transport}}' }],
+    targets: [
+      { expr: sum(PANEL, ['transport'], rate(PANEL, 'sentBytes')), legend: '{{transport}}' },
+    ],
     stacked: true,
     about: {
       means: 'Bytes a second handed to the kernel for members, framing included, by transport.',
@@ -101,7 +103,8 @@ export const traffic: readonly Panel[] = [
     ],
     colours: { healthy: 'blue', slow: 'orange' },
     about: {
-      means: 'How long messages waited in the queue of a member before they were handed to its transport: the part of the delivery time that the member is to blame for.',
+      means:
+        'How long messages waited in the queue of a member before they were handed to its transport: the part of the delivery time that the member is to blame for.',
       normal: 'healthy in milliseconds. No line where nothing had to wait.',
       act: 'compare with Delivery time: what is left is the time of the server.',
       runbook: 'RoomcastSlowMemberRatioHigh',
