@@ -2,24 +2,22 @@
 import type { Logger } from 'pino';
 import type { Config } from '../config.js';
 import type { CloseReason } from '../errors.js';
-import type { LockMetrics } from '../lock/index.js';
-import type { Recorder } from '../metrics/recorder.js';
 import type { Metrics } from '../metrics/registry.js';
 import type { CommandLimits } from '../protocol/commands.js';
 import type { Hub } from '../room/hub.js';
 import type { Member } from '../room/member.js';
 import type { Observer } from '../room/observer.js';
+import type { Sampler } from './sampler.js';
 
 export interface HttpDeps {
   readonly config: Config;
   /** The same that commands of sockets are checked against. */
   readonly limits: CommandLimits;
   readonly log: Pick<Logger, 'error'>;
-  readonly hub: Pick<Hub, 'rooms' | 'members' | 'publish' | 'behind' | 'memory'>;
+  readonly hub: Pick<Hub, 'rooms' | 'members' | 'publish'>;
   readonly observer: Pick<Observer, 'refused'>;
-  readonly recorder: Recorder;
-  /** What is known of each class of locks now. */
-  readonly locks: () => LockMetrics['locks'];
+  /** The seconds that the live page shows. */
+  readonly sampler: Pick<Sampler, 'series' | 'past' | 'onSample'>;
   readonly metrics: Pick<Metrics, 'contentType' | 'scrape'>;
   /** Of roomcast. */
   readonly version: string;

@@ -17,7 +17,7 @@ import type { HttpDeps } from './deps.js';
 import { failures } from './failures.js';
 import { memberInfo } from './members.js';
 import { roomInfo } from './rooms.js';
-import { type Sample, Sampler } from './sampler.js';
+import type { Sample } from './sampler.js';
 import { top } from './top.js';
 
 const MAX_VIEWERS = 16;
@@ -27,12 +27,9 @@ const MEMBERS = 20;
 const ROOMS = 10;
 
 export function live(deps: HttpDeps): FastifyPluginCallbackTypebox {
-  const { config, hub, recorder, locks, version } = deps;
+  const { config, hub, sampler, version } = deps;
   return (app, _options, done) => {
-    const sampler = new Sampler({ recorder, gauges: hub, locks });
     const viewers = new Set<Viewer>();
-    app.addHook('onClose', async () => sampler.close());
-
     sampler.onSample = (sample) => {
       if (viewers.size === 0) return;
       const text = event('second', secondOf(sample));

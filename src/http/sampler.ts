@@ -5,6 +5,7 @@
  *
  * Not here: who is connected (`live.ts`), what Prometheus gets (`metrics/registry.ts`).
  */
+import { type LockHistogram, lockMetrics } from '../lock/index.js';
 import { CATALOGUE, CONSUMERS, LOCKS } from '../metrics/catalogue.js';
 import { type Gauges, read } from '../metrics/gauges.js';
 import { EventLoopDelay } from '../metrics/process.js';
@@ -13,23 +14,9 @@ import { type LockSeries, REMEMBERED, SERIES, type Series, type Values } from '.
 import { TRANSPORTS } from '../transport/transport.js';
 import { quantile, Window } from './quantile.js';
 
-export interface LockReading {
-  readonly lock: string;
-  readonly hold: LockHistogram;
-  readonly wait: LockHistogram;
-}
-
-interface LockHistogram {
-  /** For each bucket, how many values were at most its bound. */
-  readonly cumulative: readonly number[];
-  readonly count: number;
-}
-
 export interface SamplerOptions {
   readonly recorder: Recorder;
   readonly gauges: Gauges;
-  /** A row for each class and mode, with the buckets of `CATALOGUE.lockHoldSeconds`. */
-  readonly locks: () => readonly LockReading[];
 }
 
 export interface Sample {
@@ -134,12 +121,12 @@ export class Sampler {
   /** In the order of `lockSeries`. */
   #locks(): (number | null)[] {
     const { buckets } = CATALOGUE.lockHoldSeconds;
-    const readings = this.#options.locks();
+    const { locks } = lockMetrics();
     return lockSeries.map((series) => {
       const [what, lock] = series.split(' ') as ['hold' | 'wait', string];
       const counts = new Float64Array(buckets.length + 1);
-      for (const reading of readings) {
-        if (reading.lock === lock) addBuckets(counts, reading[what]);
+      for (const row of locks) {
+        if (row.lock === lock) addBuckets(counts, row[what]);
       }
       return quantile(0.99, buckets, this.#windows.get(series)!.since(counts));
     });

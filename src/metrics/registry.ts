@@ -6,19 +6,17 @@
  * The only user of prom-client.
  */
 import { type Metric as PromMetric, Registry } from 'prom-client';
-import type { LockMetrics } from '../lock/index.js';
+import { lockMetrics } from '../lock/index.js';
 import { CATALOGUE, type Metric, type MetricKey } from './catalogue.js';
 import { HistogramCells } from './cells.js';
 import { type Gauges, type Reading, read } from './gauges.js';
-import { lockValues, type LockValues } from './locks.js';
+import { type LockValues, lockValues } from './locks.js';
 import { ProcessStats } from './process.js';
 import type { Recorder } from './recorder.js';
 
 export interface MetricsOptions {
   readonly recorder: Recorder;
   readonly gauges: Gauges;
-  /** What is known of locks now. */
-  readonly locks: () => LockMetrics;
   /** Of roomcast. */
   readonly version: string;
 }
@@ -42,7 +40,7 @@ interface Sample {
   readonly value: number;
 }
 
-export function createMetrics({ recorder, gauges, locks, version }: MetricsOptions): Metrics {
+export function createMetrics({ recorder, gauges, version }: MetricsOptions): Metrics {
   const stats = new ProcessStats();
   const registry = new Registry();
   const buildInfo = { version, node: process.version };
@@ -62,7 +60,7 @@ export function createMetrics({ recorder, gauges, locks, version }: MetricsOptio
     contentType: registry.contentType,
     scrape() {
       // The registry asks every metric before it first awaits, so that no other scrape comes between.
-      now = valuesOf(recorder, read(gauges), lockValues(locks()), stats);
+      now = valuesOf(recorder, read(gauges), lockValues(lockMetrics()), stats);
       return registry.metrics();
     },
     close: () => stats.close(),

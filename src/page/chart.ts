@@ -5,8 +5,8 @@
  * Not here: which charts there are (`charts.ts`).
  */
 import { element, setText } from './dom.js';
-import { REMEMBERED, type Series } from './frame.js';
 import * as format from './format.js';
+import { REMEMBERED, type Series } from './frame.js';
 import type { History } from './history.js';
 import uPlot from './vendor/uplot.js';
 
@@ -69,7 +69,12 @@ export class Chart {
     this.figure = element(
       'figure',
       options.wide === true ? { class: 'wide' } : {},
-      element('figcaption', {}, element('h2', { id: title, title: options.means }, options.title), this.#time),
+      element(
+        'figcaption',
+        {},
+        element('h2', { id: title, title: options.means }, options.title),
+        this.#time,
+      ),
       element('ul', { class: 'legend' }, ...options.lines.map((line, i) => this.#entry(line, i))),
       this.#canvas,
     );
@@ -83,7 +88,11 @@ export class Chart {
   /** Draws it for the first time; its figure has to be on the page. */
   mount(): void {
     const width = Math.max(200, this.#canvas.clientWidth);
-    this.#plot = new uPlot(this.#uplot(width), [[], ...this.#options.lines.map(() => [])], this.#canvas);
+    this.#plot = new uPlot(
+      this.#uplot(width),
+      [[], ...this.#options.lines.map(() => [])],
+      this.#canvas,
+    );
     this.#resized.observe(this.#canvas);
   }
 
@@ -159,8 +168,19 @@ export class Chart {
       },
       scales: {
         x: { range: (plot) => windowOf(plot) },
-        y: logarithmic ? { distr: 3, range: () => [...logarithmic] } : { range: (_, __, top) => this.#range(top) },
-        ...(right ? { right: { range: (_: uPlot, __: number, top: number): uPlot.Range.MinMax => [0, Math.max(10, top * 1.1)] } } : {}),
+        y: logarithmic
+          ? { distr: 3, range: () => [...logarithmic] }
+          : { range: (_, __, top) => this.#range(top) },
+        ...(right
+          ? {
+              right: {
+                range: (_: uPlot, __: number, top: number): uPlot.Range.MinMax => [
+                  0,
+                  Math.max(10, top * 1.1),
+                ],
+              },
+            }
+          : {}),
       },
       axes: [
         {
@@ -173,8 +193,11 @@ export class Chart {
           ...axis,
           size: 58,
           gap: 6,
-          values: (_, splits) => splits.map((value) => label(value, left.format, logarithmic !== undefined)),
-          ...(this.#options.binary === true ? { incrs: Array.from({ length: 44 }, (__, i) => 2 ** i) } : {}),
+          values: (_, splits) =>
+            splits.map((value) => label(value, left.format, logarithmic !== undefined)),
+          ...(this.#options.binary === true
+            ? { incrs: Array.from({ length: 44 }, (__, i) => 2 ** i) }
+            : {}),
         },
         ...(right
           ? [
@@ -185,7 +208,8 @@ export class Chart {
                 size: 44,
                 gap: 6,
                 grid: { show: false },
-                values: (_: uPlot, splits: number[]) => splits.map((value) => (Number.isInteger(value) ? right.format(value) : '')),
+                values: (_: uPlot, splits: number[]) =>
+                  splits.map((value) => (Number.isInteger(value) ? right.format(value) : '')),
               },
             ]
           : []),
@@ -197,7 +221,13 @@ export class Chart {
           const base = { stroke, width: 1.5, points: { show: false }, spanGaps: false };
           if (line.right !== true) return base;
           const paths = uPlot.paths.stepped?.({ align: 1 });
-          return { ...base, scale: 'right', width: 1, fill: colour('--slow-area'), ...(paths ? { paths } : {}) };
+          return {
+            ...base,
+            scale: 'right',
+            width: 1,
+            fill: colour('--slow-area'),
+            ...(paths ? { paths } : {}),
+          };
         }),
       ],
       hooks: {
@@ -210,7 +240,10 @@ export class Chart {
   #range(top: number | null): uPlot.Range.MinMax {
     const { least = 0, limit } = this.#options;
     const high = Math.max(least, (top ?? 0) * 1.15);
-    return [0, limit !== undefined && high > limit.value * NEAR ? Math.max(high, limit.value * 1.08) : high];
+    return [
+      0,
+      limit !== undefined && high > limit.value * NEAR ? Math.max(high, limit.value * 1.08) : high,
+    ];
   }
 }
 
@@ -225,10 +258,15 @@ function minutes(end: number, width: number): number[] {
   return Array.from({ length: REMEMBERED / every + 1 }, (_, i) => end - REMEMBERED + i * every);
 }
 
-const ago = (seconds: number) => (Math.round(seconds) === 0 ? 'now' : `−${Math.round(seconds / 60)} min`);
+const ago = (seconds: number) =>
+  Math.round(seconds) === 0 ? 'now' : `−${Math.round(seconds / 60)} min`;
 
 /** Of a logarithmic axis only the decades have one. */
-function label(value: number | null, format: (value: number) => string, logarithmic: boolean): string {
+function label(
+  value: number | null,
+  format: (value: number) => string,
+  logarithmic: boolean,
+): string {
   if (value === null) return '';
   if (logarithmic && Math.abs(Math.log10(value) - Math.round(Math.log10(value))) > 1e-9) return '';
   return format(value);

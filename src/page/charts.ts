@@ -38,8 +38,19 @@ export class Charts {
         means:
           'The blue line is how long 99 of 100 deliveries to healthy members take, the area how many members are slow. The line stays flat: nobody waits for the slow ones.',
         lines: [
-          { series: 'healthyP99', label: 'healthy p99', colour: '--healthy', format: format.duration },
-          { series: 'slowMembers', label: 'slow members', colour: '--slow', format: format.count, right: true },
+          {
+            series: 'healthyP99',
+            label: 'healthy p99',
+            colour: '--healthy',
+            format: format.duration,
+          },
+          {
+            series: 'slowMembers',
+            label: 'slow members',
+            colour: '--slow',
+            format: format.count,
+            right: true,
+          },
         ],
         // A flat line is to look flat: noise of a millisecond does not fill the chart.
         least: 0.02,
@@ -57,7 +68,12 @@ export class Charts {
         title: 'Deliveries and drops',
         means: 'Messages a second, counted once for each member.',
         lines: [
-          { series: 'deliveredPerSecond', label: 'delivered', colour: '--healthy', format: format.rate },
+          {
+            series: 'deliveredPerSecond',
+            label: 'delivered',
+            colour: '--healthy',
+            format: format.rate,
+          },
           { series: 'droppedPerSecond', label: 'dropped', colour: '--loss', format: format.rate },
         ],
         least: 10,

@@ -117,7 +117,9 @@ export class Chat {
         this.#message(event);
         return;
       case 'gap':
-        this.#note(`${format.plural(event.count, 'message')} of ${event.room} did not come: ${event.reason}.`);
+        this.#note(
+          `${format.plural(event.count, 'message')} of ${event.room} did not come: ${event.reason}.`,
+        );
         return;
       case 'health':
         if (event.state !== 'healthy') this.#note(`The server finds this tab ${event.state}.`);
@@ -137,7 +139,12 @@ export class Chat {
     this.#joined = room;
     this.#text.disabled = room === '';
     this.#send.disabled = room === '';
-    setText(this.#state, room === '' ? 'not in a room' : `in ${room}, ${format.plural(members, 'member')} when you came`);
+    setText(
+      this.#state,
+      room === ''
+        ? 'not in a room'
+        : `in ${room}, ${format.plural(members, 'member')} when you came`,
+    );
   }
 
   #message({ from, at, data }: Message): void {

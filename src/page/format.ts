@@ -1,6 +1,5 @@
 /** Numbers as people read them: three digits at most, always with a unit. Pure. */
 
-
 /** Up to three digits: 0.42, 4.2, 42, 420. */
 function short(value: number): string {
   const digits = value >= 100 || value === 0 ? 0 : value >= 10 ? 1 : 2;
@@ -47,5 +46,7 @@ export const plural = (value: number, word: string): string =>
 export const NONE = '–';
 
 /** `format` of a number, or a dash. */
-export const orNone = (value: number | null | undefined, format: (value: number) => string): string =>
-  value === null || value === undefined ? NONE : format(value);
+export const orNone = (
+  value: number | null | undefined,
+  format: (value: number) => string,
+): string => (value === null || value === undefined ? NONE : format(value));

@@ -26,7 +26,9 @@ const TILES: readonly Tile[] = [
     value: (read) => format.orNone(read('slowMembers'), format.count),
     beside: (read) => {
       const members = read('members') ?? 0;
-      return members === 0 ? 'of none' : `${format.percent((read('slowMembers') ?? 0) / members)} of all`;
+      return members === 0
+        ? 'of none'
+        : `${format.percent((read('slowMembers') ?? 0) / members)} of all`;
     },
   },
   {
@@ -68,7 +70,12 @@ export class Now {
   readonly #tiles = TILES.map((tile) => {
     const value = element('dd', { class: 'value' }, format.NONE);
     const beside = element('dd', { class: 'beside' }, '\u00a0');
-    return { tile, value, beside, box: element('div', {}, element('dt', {}, tile.label), value, beside) };
+    return {
+      tile,
+      value,
+      beside,
+      box: element('div', {}, element('dt', {}, tile.label), value, beside),
+    };
   });
 
   constructor() {
@@ -98,7 +105,9 @@ const ofTotal = (shown: number, total: number): string =>
 function fill(body: HTMLTableSectionElement, rows: HTMLTableRowElement[], nothing: string): void {
   if (rows.length === 0) {
     const columns = body.parentElement?.querySelectorAll('th').length ?? 1;
-    rows = [element('tr', {}, element('td', { colspan: String(columns), class: 'nothing' }, nothing))];
+    rows = [
+      element('tr', {}, element('td', { colspan: String(columns), class: 'nothing' }, nothing)),
+    ];
   }
   body.replaceChildren(...rows);
 }

@@ -13,14 +13,15 @@ export function sentence(read: Read): string {
   const slow = read('slowMembers') ?? 0;
   const p99 = read('healthyP99');
   if (members === 0) return 'Nobody is connected.';
-  const within = p99 === null ? 'nothing is being delivered' : `messages arrive within ${format.duration(p99)}`;
+  const within =
+    p99 === null ? 'nothing is being delivered' : `messages arrive within ${format.duration(p99)}`;
   if (slow === 0) {
     return `${format.plural(members, 'member')}, and all keep up: ${within}.`;
   }
   const slowOnes = `${format.count(slow)} of ${format.plural(members, 'member')} ${slow === 1 ? 'is' : 'are'} slow.`;
   if (slow === members) return slowOnes;
   if (p99 === null) return `${slowOnes} To the others ${within}.`;
-  if (p99 > TOO_LONG) return `${slowOnes} The others wait ${format.duration(p99)} too: see the runbook.`;
+  if (p99 > TOO_LONG)
+    return `${slowOnes} The others wait ${format.duration(p99)} too: see the runbook.`;
   return `${slowOnes} The others do not wait for ${slow === 1 ? 'it' : 'them'}: ${within}.`;
 }
-

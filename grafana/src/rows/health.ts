@@ -2,7 +2,7 @@
 import { ALERTS } from '../alerts.js';
 import { healthyP99, lockHoldP99, members, queueRatio, slowMembers } from '../expressions.js';
 import { badFrom, goodFrom, type Panel, stat } from '../panels.js';
-import { PANEL, rate, select, sum } from '../promql.js';
+import { PANEL, rate, sum } from '../promql.js';
 import { THRESHOLDS } from '../thresholds.js';
 
 const WIDTH = 3;

@@ -1,6 +1,6 @@
 /** How far behind members are: all of them as a distribution, the worst by rank. */
 import { graph, heatmap, type Panel, table } from '../panels.js';
-import { PANEL, quantile, select, sum } from '../promql.js';
+import { PANEL, quantile, select } from '../promql.js';
 
 const RANK =
   'The rank is not a member: its members change. Names are not in metrics; ask the server.';
