@@ -59,8 +59,13 @@ export function live(deps: HttpDeps): FastifyPluginCallbackTypebox {
           description:
             'Server-sent events for the live page: `hello` with the last 15 minutes, then `second` every second. A reader that falls behind misses seconds.',
           tags: ['status'],
-          produces: ['text/event-stream'],
-          response: { 200: Type.String(), ...failures('too_many_viewers') },
+          response: {
+            200: {
+              description: 'The events.',
+              content: { 'text/event-stream': { schema: Type.String() } },
+            },
+            ...failures('too_many_viewers'),
+          },
         },
       },
       (_request, reply) => {

@@ -16,7 +16,7 @@ import { Member } from '../../src/room/member.js';
 import type { Transport } from '../../src/transport/transport.js';
 
 /** Takes everything at once; with `stalled`, one batch and nothing more. */
-class FakeTransport implements Transport {
+export class FakeTransport implements Transport {
   readonly name = 'websocket';
   readonly remoteAddress = '203.0.113.7';
   readonly framing = {
