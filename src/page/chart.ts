@@ -40,6 +40,12 @@ const HEIGHT = 168;
 const SYNC = 'live';
 /** Of the limit, from which on the axis shows it. */
 const NEAR = 0.25;
+/** How many seconds may be shown, and in how many parts the axis has them. */
+const WINDOWS = [
+  { seconds: 120, parts: 4 },
+  { seconds: 300, parts: 5 },
+  { seconds: REMEMBERED, parts: 5 },
+] as const;
 /** Seconds that an arrow key moves the cursor. */
 const STEP = 5;
 
@@ -160,6 +166,7 @@ export class Chart {
       width,
       height: HEIGHT,
       legend: { show: false },
+      padding: [10, right ? 0 : 16, 0, 0],
       cursor: {
         sync: { key: SYNC, setSeries: false },
         drag: { x: false, y: false },
@@ -167,7 +174,12 @@ export class Chart {
         y: false,
       },
       scales: {
-        x: { range: (plot) => windowOf(plot) },
+        x: {
+          range: (plot) => {
+            const { start, seconds } = windowOf(plot);
+            return [start, start + seconds];
+          },
+        },
         y: logarithmic
           ? { distr: 3, range: () => [...logarithmic] }
           : { range: (_, __, top) => this.#range(top) },
@@ -186,15 +198,17 @@ export class Chart {
         {
           ...axis,
           size: 24,
-          splits: (plot) => minutes(plot.scales['x']?.max ?? 0, width),
+          splits: (plot) => marks(plot),
           values: (plot, splits) => splits.map((at) => ago((plot.scales['x']?.max ?? 0) - at)),
         },
         {
           ...axis,
           size: 58,
           gap: 6,
-          values: (_, splits) =>
-            splits.map((value) => label(value, left.format, logarithmic !== undefined)),
+          values: (_, splits) => splits.map(left.format),
+          ...(logarithmic
+            ? { splits: () => decades(logarithmic), filter: (_: uPlot, splits: number[]) => splits }
+            : {}),
           ...(this.#options.binary === true
             ? { incrs: Array.from({ length: 44 }, (__, i) => 2 ** i) }
             : {}),
@@ -247,29 +261,31 @@ export class Chart {
   }
 }
 
-/** The 15 minutes up to the latest moment. */
-function windowOf(plot: uPlot): uPlot.Range.MinMax {
-  const end = plot.data[0].at(-1) ?? Date.now() / 1000;
-  return [end - REMEMBERED, end];
+/** No longer than there is something to see. */
+function windowOf({ data: [at] }: uPlot): { start: number; seconds: number; parts: number } {
+  const end = at.at(-1) ?? Date.now() / 1000;
+  const known = end - (at[0] ?? end);
+  const { seconds, parts } = WINDOWS.find((each) => each.seconds >= known) ?? WINDOWS[2];
+  return { start: end - seconds, seconds, parts };
 }
 
-function minutes(end: number, width: number): number[] {
-  const every = width < 320 ? 300 : 180;
-  return Array.from({ length: REMEMBERED / every + 1 }, (_, i) => end - REMEMBERED + i * every);
+/** The marks of the axis of time, the last of them now. */
+function marks(plot: uPlot): number[] {
+  const { start, seconds, parts } = windowOf(plot);
+  return Array.from({ length: parts + 1 }, (_, i) => start + (seconds * i) / parts);
 }
 
-const ago = (seconds: number) =>
-  Math.round(seconds) === 0 ? 'now' : `−${Math.round(seconds / 60)} min`;
+function ago(seconds: number): string {
+  if (seconds < 1) return 'now';
+  return seconds < 60 ? `−${Math.round(seconds)} s` : `−${Number((seconds / 60).toFixed(1))} min`;
+}
 
-/** Of a logarithmic axis only the decades have one. */
-function label(
-  value: number | null,
-  format: (value: number) => string,
-  logarithmic: boolean,
-): string {
-  if (value === null) return '';
-  if (logarithmic && Math.abs(Math.log10(value) - Math.round(Math.log10(value))) > 1e-9) return '';
-  return format(value);
+/** Every decade, or every second one where there are many. */
+function decades([least, most]: readonly [number, number]): number[] {
+  const first = Math.round(Math.log10(least));
+  const count = Math.round(Math.log10(most)) - first;
+  const every = count > 4 ? 2 : 1;
+  return Array.from({ length: Math.floor(count / every) + 1 }, (_, i) => 10 ** (first + i * every));
 }
 
 function drawLimit(plot: uPlot, { value, label: text }: { value: number; label: string }): void {

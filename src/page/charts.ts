@@ -36,7 +36,7 @@ export class Charts {
         title: 'Healthy members, while others are slow',
         wide: true,
         means:
-          'The blue line is how long 99 of 100 deliveries to healthy members take, the area how many members are slow. The line stays flat: nobody waits for the slow ones.',
+          'Blue: 99 of 100 deliveries to healthy members take at most this long. Amber: how many members are slow. A blue line that stays flat while the amber one climbs says that nobody waits for the slow ones.',
         lines: [
           {
             series: 'healthyP99',

@@ -19,6 +19,7 @@ export const rate = (value: number): string =>
 /** From µs to days: 420 µs, 4.2 ms, 42 s, 4 min, 4 h, 4 d. */
 export function duration(seconds: number): string {
   if (seconds === 0) return '0 ms';
+  if (seconds < 1e-6) return '< 1 µs';
   if (seconds < 0.000_999_5) return `${short(seconds * 1e6)} µs`;
   if (seconds < 0.9995) return `${short(seconds * 1e3)} ms`;
   if (seconds < 99.5) return `${short(seconds)} s`;

@@ -7,6 +7,8 @@ import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 
 const OPCODE_TEXT = 1;
+const OPCODE_PING = 9;
+const OPCODE_PONG = 10;
 
 class Member {
   readonly #socket: Socket;
@@ -39,13 +41,7 @@ class Member {
   }
 
   send(command: object): void {
-    const text = Buffer.from(JSON.stringify(command));
-    if (text.length > 0xffff) throw new RangeError('longer than a frame of a test');
-    const long = text.length > 125;
-    const head = Buffer.from(long ? [0x81, 0xfe, 0, 0] : [0x81, 0x80 | text.length]);
-    if (long) head.writeUInt16BE(text.length, 2);
-    // A mask of zeros is a mask.
-    this.#socket.write(Buffer.concat([head, Buffer.alloc(4), text]));
+    this.#write(OPCODE_TEXT, Buffer.from(JSON.stringify(command)));
   }
 
   stall(): void {
@@ -58,6 +54,15 @@ class Member {
 
   close(): void {
     this.#socket.destroy();
+  }
+
+  #write(opcode: number, payload: Buffer): void {
+    if (payload.length > 0xffff) throw new RangeError('longer than a frame of a test');
+    const long = payload.length > 125;
+    const head = Buffer.from([0x80 | opcode, ...(long ? [0xfe, 0, 0] : [0x80 | payload.length])]);
+    if (long) head.writeUInt16BE(payload.length, 2);
+    // A mask of zeros is a mask.
+    this.#socket.write(Buffer.concat([head, Buffer.alloc(4), payload]));
   }
 
   #read(chunk: Buffer): void {
@@ -83,7 +88,10 @@ class Member {
             ? data.readUInt16BE(at + 2)
             : Number(data.readBigUInt64BE(at + 2));
       if (data.length - at - head < length) break;
-      if ((data[at]! & 0x0f) === OPCODE_TEXT) this.#frame(data, at + head, length);
+      const opcode = data[at]! & 0x0f;
+      if (opcode === OPCODE_TEXT) this.#frame(data, at + head, length);
+      else if (opcode === OPCODE_PING)
+        this.#write(OPCODE_PONG, data.subarray(at + head, at + head + length));
       at += head + length;
     }
     this.#rest = data.subarray(at);
