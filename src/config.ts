@@ -39,7 +39,7 @@ export interface Sources {
 }
 
 /** The environment's way to say `--config`. */
-export const CONFIG_FILE_VARIABLE = 'ROOMCAST_CONFIG';
+const CONFIG_FILE_VARIABLE = 'ROOMCAST_CONFIG';
 
 /**
  * The configuration of the server: for each option the flag, else the variable, else the file, else

@@ -14,6 +14,7 @@ import { docs } from './docs.js';
 import { failureHandler, failures, refuseUnknown } from './failures.js';
 import { createGuard } from './guard.js';
 import { live } from './live.js';
+import { locks } from './locks.js';
 import { members } from './members.js';
 import { messages } from './messages.js';
 import { page } from './page.js';
@@ -71,6 +72,7 @@ export async function buildHttp(deps: HttpDeps): Promise<HttpApp> {
     v1.register(rooms(deps));
     v1.register(members(deps));
     v1.register(live(deps));
+    v1.register(locks);
   });
   await app.ready();
 

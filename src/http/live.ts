@@ -11,13 +11,12 @@ import type { ServerResponse } from 'node:http';
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox';
 import { Type } from 'typebox';
 import { Refusal } from '../errors.js';
-import { LOCKS } from '../metrics/catalogue.js';
 import type { Hello, Second } from '../page/frame.js';
 import type { HttpDeps } from './deps.js';
 import { failures } from './failures.js';
 import { memberInfo } from './members.js';
 import { roomInfo } from './rooms.js';
-import type { Sample } from './sampler.js';
+import { OWN_LOCKS, type Sample } from './sampler.js';
 import { top } from './top.js';
 
 const MAX_VIEWERS = 16;
@@ -89,7 +88,7 @@ export function live(deps: HttpDeps): FastifyPluginCallbackTypebox {
           node: process.version,
           startedAt: Math.round(Date.now() - process.uptime() * 1e3),
           queueLimitBytes: config.queueBytesTotal,
-          locks: LOCKS,
+          locks: OWN_LOCKS,
           series: sampler.series,
           past: sampler.past,
         };

@@ -3,9 +3,8 @@
 /**
  * The value that the share `q` of all observations does not exceed, or null without observations.
  *
- * @param bounds upper bounds of the buckets, ascending; the last may be +Inf
- * @param counts observations in each bucket, not cumulative; one more than `bounds` where the last
- *   bound is finite
+ * @param bounds upper bounds of the buckets, ascending, the last +Inf
+ * @param counts observations in each bucket, not cumulative
  * @returns between the bounds of its bucket as if the observations were spread evenly in it; for
  *   one above the last finite bound, that bound
  */
@@ -21,7 +20,7 @@ export function quantile(
   let below = 0;
   for (let i = 0; i < counts.length; i += 1) {
     const here = counts[i]!;
-    const upper = bounds[i] ?? Number.POSITIVE_INFINITY;
+    const upper = bounds[i]!;
     const lower = i === 0 ? 0 : bounds[i - 1]!;
     if (below + here >= rank && here > 0) {
       return Number.isFinite(upper) ? lower + ((upper - lower) * (rank - below)) / here : lower;
@@ -35,8 +34,8 @@ export function quantile(
 export class Window {
   #before: Float64Array;
 
-  constructor(readonly bounds: ArrayLike<number>) {
-    this.#before = new Float64Array(bounds.length + 1);
+  constructor(buckets: number) {
+    this.#before = new Float64Array(buckets);
   }
 
   /** @param counts of each bucket since the start; they only grow. */

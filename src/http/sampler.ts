@@ -5,9 +5,11 @@
  *
  * Not here: who is connected (`live.ts`), what Prometheus gets (`metrics/registry.ts`).
  */
-import { type LockHistogram, lockMetrics } from '../lock/index.js';
-import { CATALOGUE, CONSUMERS, LOCKS } from '../metrics/catalogue.js';
+import { lockMetrics } from '../lock/index.js';
+import { CATALOGUE, CONSUMERS, LOCK_MODES, LOCKS } from '../metrics/catalogue.js';
+import type { HistogramCells } from '../metrics/cells.js';
 import { type Gauges, read } from '../metrics/gauges.js';
+import { readLocks } from '../metrics/locks.js';
 import { EventLoopDelay } from '../metrics/process.js';
 import type { Recorder } from '../metrics/recorder.js';
 import { type LockSeries, REMEMBERED, SERIES, type Series, type Values } from '../page/frame.js';
@@ -29,7 +31,10 @@ const EVERY_MS = 1000;
 /** A late timer must not make a rate of nothing. */
 const LEAST_MS = 1;
 
-const lockSeries: LockSeries[] = LOCKS.flatMap((lock): LockSeries[] => [
+/** The classes of locks that a server has of its own. */
+export const OWN_LOCKS = LOCKS.filter((lock) => lock !== 'other');
+
+const lockSeries: LockSeries[] = OWN_LOCKS.flatMap((lock): LockSeries[] => [
   `hold ${lock}`,
   `wait ${lock}`,
 ]);
@@ -50,9 +55,9 @@ export class Sampler {
   constructor(options: SamplerOptions) {
     this.#options = options;
     const { bounds } = options.recorder.deliverySeconds;
-    for (const consumer of CONSUMERS) this.#windows.set(consumer, new Window(bounds));
+    for (const consumer of CONSUMERS) this.#windows.set(consumer, new Window(bounds.length));
     for (const series of lockSeries) {
-      this.#windows.set(series, new Window(CATALOGUE.lockHoldSeconds.buckets));
+      this.#windows.set(series, new Window(CATALOGUE.lockHoldSeconds.buckets.length + 1));
     }
     this.#take();
     this.#timer = setInterval(() => {
@@ -109,34 +114,36 @@ export class Sampler {
 
   /** Deliveries to members of a kind since the last call, over all transports, by bucket. */
   #delivered(consumer: (typeof CONSUMERS)[number]): Float64Array {
-    const { counts, bounds } = this.#options.recorder.deliverySeconds;
-    const sums = new Float64Array(bounds.length);
+    const { deliverySeconds } = this.#options.recorder;
+    const sums = new Float64Array(deliverySeconds.bounds.length);
     for (let transport = 0; transport < TRANSPORTS.length; transport += 1) {
       const row = transport * CONSUMERS.length + CONSUMERS.indexOf(consumer);
-      for (let i = 0; i < sums.length; i += 1) sums[i]! += counts[row * bounds.length + i]!;
+      sumRows(deliverySeconds, row, 1).forEach((count, i) => {
+        sums[i]! += count;
+      });
     }
     return this.#windows.get(consumer)!.since(sums);
   }
 
   /** In the order of `lockSeries`. */
   #locks(): (number | null)[] {
-    const { buckets } = CATALOGUE.lockHoldSeconds;
-    const { locks } = lockMetrics();
+    const { lockHoldSeconds, lockWaitSeconds } = readLocks(lockMetrics());
     return lockSeries.map((series) => {
-      const [what, lock] = series.split(' ') as ['hold' | 'wait', string];
-      const counts = new Float64Array(buckets.length + 1);
-      for (const row of locks) {
-        if (row.lock === lock) addBuckets(counts, row[what]);
-      }
-      return quantile(0.99, buckets, this.#windows.get(series)!.since(counts));
+      const [what, lock] = series.split(' ') as ['hold' | 'wait', (typeof LOCKS)[number]];
+      const cells = what === 'hold' ? lockHoldSeconds : lockWaitSeconds;
+      const counts = sumRows(cells, LOCKS.indexOf(lock) * LOCK_MODES.length, LOCK_MODES.length);
+      return quantile(0.99, cells.bounds, this.#windows.get(series)!.since(counts));
     });
   }
 }
 
-function addBuckets(counts: Float64Array, { cumulative, count }: LockHistogram): void {
-  for (let i = 0; i < counts.length; i += 1) {
-    counts[i]! += (cumulative[i] ?? count) - (cumulative[i - 1] ?? 0);
+/** The buckets of `count` rows together. */
+function sumRows({ counts, bounds }: HistogramCells, first: number, count: number): Float64Array {
+  const sums = new Float64Array(bounds.length);
+  for (let row = first; row < first + count; row += 1) {
+    for (let i = 0; i < sums.length; i += 1) sums[i]! += counts[row * bounds.length + i]!;
   }
+  return sums;
 }
 
 function total(counts: ArrayLike<number>): number {

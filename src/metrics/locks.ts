@@ -1,9 +1,8 @@
 /**
- * What the lock module knows, in the rows of the catalogue. Keeps V9: classes of locks and places in
- * the code that the catalogue does not name, such as those of whoever uses the lock module beside a
- * server, are counted together as `other`.
+ * What the lock module counts, in the order of the catalogue. V9: classes and sites that are not
+ * written there, such as those of a program around roomcast, are summed up as `other`.
  */
-import type { LockHistogram, LockMetrics } from '../lock/index.js';
+import type { LockMetrics, LockMetricsRow } from '../lock/index.js';
 import {
   CATALOGUE,
   LOCK_MODES,
@@ -14,69 +13,64 @@ import {
 } from './catalogue.js';
 import { HistogramCells } from './cells.js';
 
-const ROWS = (LOCKS.length + 1) * LOCK_MODES.length;
-const SITE_COLUMNS = LOCK_SITES.length + 1;
+/** Values of the metrics of the same keys, rows in the order of the label values. */
+export function readLocks(metrics: LockMetrics) {
+  const rows = LOCKS.length * LOCK_MODES.length;
+  const wait = new HistogramCells(CATALOGUE.lockWaitSeconds.buckets, rows);
+  const hold = new HistogramCells(CATALOGUE.lockHoldSeconds.buckets, rows);
+  const acquisitions = new Float64Array(rows * LOCK_RESULTS.length);
+  const waiters = new Float64Array(rows);
+  const holders = new Float64Array(rows);
+  const oldestWait = new Float64Array(rows);
+  const oldestHold = new Float64Array(rows);
+  const blocked = new Float64Array(LOCKS.length * LOCK_SITES.length);
 
-/** Each by lock, then by its second label. */
-export interface LockValues {
-  readonly lockHoldSeconds: HistogramCells;
-  readonly lockWaitSeconds: HistogramCells;
-  readonly lockAcquisitions: Float64Array;
-  readonly lockBlockedSeconds: Float64Array;
-  readonly lockHolders: Float64Array;
-  readonly lockWaiters: Float64Array;
-  readonly lockOldestHoldSeconds: Float64Array;
-  readonly lockOldestWaitSeconds: Float64Array;
-  readonly lockReports: Float64Array;
-  readonly lockDeadlockedTasks: number;
-}
-
-export function lockValues({ locks, blocked, reports, deadlockedTasks }: LockMetrics): LockValues {
-  const values: LockValues = {
-    lockHoldSeconds: new HistogramCells(CATALOGUE.lockHoldSeconds.buckets, ROWS),
-    lockWaitSeconds: new HistogramCells(CATALOGUE.lockWaitSeconds.buckets, ROWS),
-    lockAcquisitions: new Float64Array(ROWS * LOCK_RESULTS.length),
-    lockBlockedSeconds: new Float64Array((LOCKS.length + 1) * SITE_COLUMNS),
-    lockHolders: new Float64Array(ROWS),
-    lockWaiters: new Float64Array(ROWS),
-    lockOldestHoldSeconds: new Float64Array(ROWS),
-    lockOldestWaitSeconds: new Float64Array(ROWS),
-    lockReports: Float64Array.from(LOCK_REPORTS, (kind) => reports[kind]),
-    lockDeadlockedTasks: deadlockedTasks,
+  for (const each of metrics.locks) {
+    const row = indexIn(LOCKS, each.lock) * LOCK_MODES.length + LOCK_MODES.indexOf(each.mode);
+    add(wait, row, each.wait);
+    add(hold, row, each.hold);
+    for (const [i, result] of LOCK_RESULTS.entries()) {
+      acquisitions[row * LOCK_RESULTS.length + i]! += each.acquisitions[result];
+    }
+    waiters[row]! += each.waiters;
+    holders[row]! += each.holders;
+    oldestWait[row] = Math.max(oldestWait[row]!, each.oldestWaitSeconds);
+    oldestHold[row] = Math.max(oldestHold[row]!, each.oldestHoldSeconds);
+  }
+  for (const { lock, site, seconds } of metrics.blocked) {
+    blocked[indexIn(LOCKS, lock) * LOCK_SITES.length + indexIn(LOCK_SITES, site)]! += seconds;
+  }
+  return {
+    lockWaitSeconds: wait,
+    lockHoldSeconds: hold,
+    lockBlockedSeconds: blocked,
+    lockAcquisitions: acquisitions,
+    lockWaiters: waiters,
+    lockHolders: holders,
+    lockOldestWaitSeconds: oldestWait,
+    lockOldestHoldSeconds: oldestHold,
+    lockReports: LOCK_REPORTS.map((kind) => metrics.reports[kind]),
+    lockDeadlockedTasks: metrics.deadlockedTasks,
   };
-  for (const lock of locks) {
-    const row = placeOf(LOCKS, lock.lock) * LOCK_MODES.length + LOCK_MODES.indexOf(lock.mode);
-    add(values.lockHoldSeconds, row, lock.hold);
-    add(values.lockWaitSeconds, row, lock.wait);
-    LOCK_RESULTS.forEach((result, i) => {
-      values.lockAcquisitions[row * LOCK_RESULTS.length + i]! += lock.acquisitions[result];
-    });
-    values.lockHolders[row]! += lock.holders;
-    values.lockWaiters[row]! += lock.waiters;
-    raise(values.lockOldestHoldSeconds, row, lock.oldestHoldSeconds);
-    raise(values.lockOldestWaitSeconds, row, lock.oldestWaitSeconds);
-  }
-  for (const { lock, site, seconds } of blocked) {
-    const place = placeOf(LOCKS, lock) * SITE_COLUMNS + placeOf(LOCK_SITES, site);
-    values.lockBlockedSeconds[place]! += seconds;
-  }
-  return values;
 }
 
-/** Of a name in its list; after the last one for a name that is not there. */
-function placeOf(names: readonly string[], name: string): number {
-  const place = names.indexOf(name);
-  return place < 0 ? names.length : place;
+/** The last value of a label set is `other`. */
+function indexIn(values: readonly string[], value: string): number {
+  const index = values.indexOf(value);
+  return index < 0 ? values.length - 1 : index;
 }
 
-function add(cells: HistogramCells, row: number, { cumulative, count, sum }: LockHistogram): void {
-  const first = row * cells.bounds.length;
-  for (let i = 0; i < cells.bounds.length; i += 1) {
-    cells.counts[first + i]! += (cumulative[i] ?? count) - (cumulative[i - 1] ?? 0);
+function add(
+  cells: HistogramCells,
+  row: number,
+  { cumulative, count, sum }: LockMetricsRow['wait'],
+) {
+  const width = cells.bounds.length;
+  let below = 0;
+  for (let bucket = 0; bucket < width; bucket += 1) {
+    const atMost = cumulative[bucket] ?? count;
+    cells.counts[row * width + bucket]! += atMost - below;
+    below = atMost;
   }
   cells.sums[row]! += sum;
-}
-
-function raise(values: Float64Array, row: number, value: number): void {
-  values[row] = Math.max(values[row]!, value);
 }

@@ -10,7 +10,7 @@ import { lockMetrics } from '../lock/index.js';
 import { CATALOGUE, type Metric, type MetricKey } from './catalogue.js';
 import { HistogramCells } from './cells.js';
 import { type Gauges, type Reading, read } from './gauges.js';
-import { type LockValues, lockValues } from './locks.js';
+import { readLocks } from './locks.js';
 import { ProcessStats } from './process.js';
 import type { Recorder } from './recorder.js';
 
@@ -60,7 +60,7 @@ export function createMetrics({ recorder, gauges, version }: MetricsOptions): Me
     contentType: registry.contentType,
     scrape() {
       // The registry asks every metric before it first awaits, so that no other scrape comes between.
-      now = valuesOf(recorder, read(gauges), lockValues(lockMetrics()), stats);
+      now = valuesOf(recorder, read(gauges), stats);
       return registry.metrics();
     },
     close: () => stats.close(),
@@ -70,7 +70,6 @@ export function createMetrics({ recorder, gauges, version }: MetricsOptions): Me
 function valuesOf(
   recorder: Recorder,
   reading: Reading,
-  locks: LockValues,
   stats: ProcessStats,
 ): Record<MetricKey, Values> {
   const cpu = process.cpuUsage();
@@ -100,7 +99,7 @@ function valuesOf(
     evicted: recorder.evictedBy,
     refused: recorder.refusedBy,
     sentBytes: recorder.sentBytesBy,
-    ...locks,
+    ...readLocks(lockMetrics()),
     buildInfo: 1,
     processCpuUserSeconds: cpu.user / 1e6,
     processCpuSystemSeconds: cpu.system / 1e6,

@@ -45,6 +45,7 @@ const ROUTES: Record<string, RefusalCode[]> = {
   'get /v1/members/{id}': ['not_found'],
   'delete /v1/members/{id}': ['not_found'],
   'get /v1/live': ['too_many_viewers'],
+  'get /v1/locks': [],
 };
 
 describe('/v1/openapi.json', () => {
