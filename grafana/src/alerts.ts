@@ -66,7 +66,7 @@ export const ALERTS: readonly Alert[] = [
     for: '0m',
     summary: 'Tasks wait for each other for ever.',
     description:
-      '{{ $value }} tasks of {{ $labels.instance }} are deadlocked; GET /v1/locks says which.',
+      '{{ $value }} tasks of {{ $labels.instance }} are deadlocked; roomcast locks, or GET /v1/locks, says which.',
   },
   {
     name: 'RoomcastLockHeldTooLong',
