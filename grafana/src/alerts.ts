@@ -26,7 +26,12 @@ import { THRESHOLDS } from './thresholds.js';
 export interface Alert {
   readonly name: `Roomcast${string}`;
   readonly severity: 'critical' | 'warning';
-  readonly expr: string;
+  /** What is judged, by job and instance. */
+  readonly value: string;
+  /** When the value is too much. */
+  readonly is: string;
+  /** What has to be the case besides, by job and instance. */
+  readonly while?: string;
   /** How long it has to be so. */
   readonly for: string;
   /** The same text for every instance. */
@@ -35,9 +40,7 @@ export interface Alert {
   readonly description: string;
 }
 
-const manyMembers = `(${members(ALERT)} > ${THRESHOLDS.fewMembers})`;
-/** Both sides have the labels of an instance, the left one maybe also those of a lock. */
-const whileOn = 'and on (job, instance)';
+const manyMembers = `${members(ALERT)} > ${THRESHOLDS.fewMembers}`;
 
 const seconds = '{{ $value | humanizeDuration }}';
 const share = '{{ $value | humanizePercentage }}';
@@ -46,7 +49,8 @@ export const ALERTS: readonly Alert[] = [
   {
     name: 'RoomcastDown',
     severity: 'critical',
-    expr: 'up{job="roomcast"} == 0',
+    value: 'up{job="roomcast"}',
+    is: '== 0',
     for: '1m',
     summary: 'A roomcast server does not answer.',
     description: '{{ $labels.instance }} has not answered a scrape for a minute.',
@@ -54,7 +58,9 @@ export const ALERTS: readonly Alert[] = [
   {
     name: 'RoomcastIsolationBroken',
     severity: 'critical',
-    expr: `${healthyP99(ALERT)} > ${THRESHOLDS.healthyP99Seconds} ${whileOn} (${slowMembers(ALERT)} > 0)`,
+    value: healthyP99(ALERT),
+    is: `> ${THRESHOLDS.healthyP99Seconds}`,
+    while: `${slowMembers(ALERT)} > 0`,
     for: '5m',
     summary: 'Slow members make healthy ones wait.',
     description: `While members are slow, 99 % of deliveries to healthy members of {{ $labels.instance }} take up to ${seconds}.`,
@@ -62,7 +68,8 @@ export const ALERTS: readonly Alert[] = [
   {
     name: 'RoomcastDeadlock',
     severity: 'critical',
-    expr: `${deadlockedTasks(ALERT)} > 0`,
+    value: deadlockedTasks(ALERT),
+    is: '> 0',
     for: '0m',
     summary: 'Tasks wait for each other for ever.',
     description:
@@ -71,7 +78,8 @@ export const ALERTS: readonly Alert[] = [
   {
     name: 'RoomcastLockHeldTooLong',
     severity: 'warning',
-    expr: `${lockHoldP99(ALERT)} > ${THRESHOLDS.lockHoldP99Seconds}`,
+    value: lockHoldP99(ALERT),
+    is: `> ${THRESHOLDS.lockHoldP99Seconds}`,
     for: '5m',
     summary: 'A lock is held for too long.',
     description: `99 % of the holds of {{ $labels.lock }} on {{ $labels.instance }} last up to ${seconds}.`,
@@ -79,7 +87,8 @@ export const ALERTS: readonly Alert[] = [
   {
     name: 'RoomcastLockSaturated',
     severity: 'critical',
-    expr: `${lockUtilisation(ALERT)} > ${THRESHOLDS.lockUtilisation}`,
+    value: lockUtilisation(ALERT),
+    is: `> ${THRESHOLDS.lockUtilisation}`,
     for: '5m',
     summary: 'A lock is held most of the time.',
     description: `{{ $labels.lock }} on {{ $labels.instance }} is held ${share} of the time.`,
@@ -87,7 +96,8 @@ export const ALERTS: readonly Alert[] = [
   {
     name: 'RoomcastQueueMemoryHigh',
     severity: 'warning',
-    expr: `${queueRatio(ALERT)} > ${THRESHOLDS.queueMemoryRatio}`,
+    value: queueRatio(ALERT),
+    is: `> ${THRESHOLDS.queueMemoryRatio}`,
     for: '5m',
     summary: 'The queues are close to the limit of their memory.',
     description: `The queues of {{ $labels.instance }} hold ${share} of --queue-bytes-total; at 100 % the longest stalled members are evicted.`,
@@ -95,7 +105,9 @@ export const ALERTS: readonly Alert[] = [
   {
     name: 'RoomcastSlowMemberRatioHigh',
     severity: 'warning',
-    expr: `${slowRatio(ALERT)} > ${THRESHOLDS.slowMemberRatio} ${whileOn} ${manyMembers}`,
+    value: slowRatio(ALERT),
+    is: `> ${THRESHOLDS.slowMemberRatio}`,
+    while: manyMembers,
     for: '10m',
     summary: 'Many members do not keep up.',
     description: `${share} of the members of {{ $labels.instance }} lag or lose messages.`,
@@ -103,7 +115,9 @@ export const ALERTS: readonly Alert[] = [
   {
     name: 'RoomcastEvictionsHigh',
     severity: 'warning',
-    expr: `${evictionRatio(ALERT)} > ${THRESHOLDS.evictionRatio} ${whileOn} ${manyMembers}`,
+    value: evictionRatio(ALERT),
+    is: `> ${THRESHOLDS.evictionRatio}`,
+    while: manyMembers,
     for: '10m',
     summary: 'Many members are evicted.',
     description: `{{ $labels.instance }} evicts ${share} of its members a second.`,
@@ -111,7 +125,8 @@ export const ALERTS: readonly Alert[] = [
   {
     name: 'RoomcastDropsHigh',
     severity: 'warning',
-    expr: `${dropRatio(ALERT)} > ${THRESHOLDS.dropRatio}`,
+    value: dropRatio(ALERT),
+    is: `> ${THRESHOLDS.dropRatio}`,
     for: '10m',
     summary: 'Many messages are dropped.',
     description: `{{ $labels.instance }} drops ${share} of what it fans out; the members concerned are told with gaps.`,
@@ -119,7 +134,8 @@ export const ALERTS: readonly Alert[] = [
   {
     name: 'RoomcastEventLoopLag',
     severity: 'warning',
-    expr: `${eventLoopLagP99(ALERT)} > ${THRESHOLDS.eventLoopLagP99Seconds}`,
+    value: eventLoopLagP99(ALERT),
+    is: `> ${THRESHOLDS.eventLoopLagP99Seconds}`,
     for: '5m',
     summary: 'The event loop is late.',
     description: `The event loop of {{ $labels.instance }} is up to ${seconds} late: everything waits that long.`,
@@ -127,7 +143,9 @@ export const ALERTS: readonly Alert[] = [
   {
     name: 'RoomcastConnectionChurn',
     severity: 'warning',
-    expr: `${churnRatio(ALERT)} > ${THRESHOLDS.churnRatio} ${whileOn} ${manyMembers}`,
+    value: churnRatio(ALERT),
+    is: `> ${THRESHOLDS.churnRatio}`,
+    while: manyMembers,
     for: '10m',
     summary: 'Members come and go all the time.',
     description: `Connections opened and closed a second on {{ $labels.instance }}: ${share} of the members.`,
@@ -135,13 +153,20 @@ export const ALERTS: readonly Alert[] = [
   {
     name: 'RoomcastAccountingBroken',
     severity: 'critical',
-    expr: `abs(${accountingDifference(ALERT)}) > 0`,
+    value: `abs(${accountingDifference(ALERT)})`,
+    is: '> 0',
     for: '2m',
     summary: 'Messages are neither delivered nor dropped nor queued.',
     description:
       'The accounts of {{ $labels.instance }} differ by {{ $value }} messages: a mistake of roomcast.',
   },
 ];
+
+/** The condition of an alert; beside job and instance the value may have labels of its own. */
+export function expressionOf(alert: Alert): string {
+  const besides = alert.while === undefined ? '' : ` and on (job, instance) (${alert.while})`;
+  return `${alert.value} ${alert.is}${besides}`;
+}
 
 /** The rules file of Prometheus, as an object. */
 export function rules(): object {
@@ -151,7 +176,7 @@ export function rules(): object {
         name: 'roomcast',
         rules: ALERTS.map((alert) => ({
           alert: alert.name,
-          expr: alert.expr,
+          expr: expressionOf(alert),
           for: alert.for,
           labels: { severity: alert.severity },
           annotations: {

@@ -242,7 +242,7 @@ describe('thresholds', () => {
     ['Event loop lag', 'RoomcastEventLoopLag', THRESHOLDS.eventLoopLagP99Seconds],
   ])('of %s are those of %s', (title, name, threshold) => {
     expect(stepsOf(title)).toEqual([threshold]);
-    expect(ALERTS.find((alert) => alert.name === name)!.expr).toContain(`> ${threshold}`);
+    expect(ALERTS.find((alert) => alert.name === name)!.is).toBe(`> ${threshold}`);
   });
 });
 
