@@ -38,6 +38,8 @@ export interface ChartOptions {
 
 const HEIGHT = 168;
 const SYNC = 'live';
+/** Where a cursor is not seen. */
+const AWAY = -10;
 /** Of the limit, from which on the axis shows it. */
 const NEAR = 0.25;
 /** How many seconds may be shown, and in how many parts the axis has them. */
@@ -71,7 +73,7 @@ export class Chart {
     this.#canvas.setAttribute('aria-labelledby', title);
     this.#canvas.setAttribute('aria-description', `${options.means} Arrow keys move the cursor.`);
     this.#canvas.addEventListener('keydown', (event) => this.#moved(event));
-    this.#canvas.addEventListener('blur', () => this.#plot?.setCursor({ left: -10, top: -10 }));
+    this.#canvas.addEventListener('blur', () => pointAt(null));
     this.figure = element(
       'figure',
       options.wide === true ? { class: 'wide' } : {},
@@ -148,8 +150,7 @@ export class Chart {
     event.preventDefault();
     const last = plot.data[0].length - 1;
     const index = Math.min(last, Math.max(0, (plot.cursor.idx ?? last) + steps));
-    const left = plot.valToPos(plot.data[0][index] as number, 'x');
-    plot.setCursor({ left, top: HEIGHT / 2 });
+    pointAt(plot.data[0][index] as number);
   }
 
   #uplot(width: number): uPlot.Options {
@@ -258,6 +259,14 @@ export class Chart {
       0,
       limit !== undefined && high > limit.value * NEAR ? Math.max(high, limit.value * 1.08) : high,
     ];
+  }
+}
+
+/** Puts the cursor of all charts on a time, in seconds since 1970, or takes it away. */
+function pointAt(seconds: number | null): void {
+  for (const plot of uPlot.sync(SYNC).plots) {
+    const left = seconds === null ? AWAY : plot.valToPos(seconds, 'x');
+    plot.setCursor({ left, top: seconds === null ? AWAY : HEIGHT / 2 });
   }
 }
 
