@@ -11,6 +11,7 @@ import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { WebSocket, WebSocketServer } from 'ws';
 import { CLOSE, type CloseReason, type EndReason } from '../errors.js';
+import { resetSocket } from './reset-socket.js';
 import {
   type Accept,
   type Fault,
@@ -126,13 +127,13 @@ export class WebSocketTransport implements Transport {
     const closing = this.#dialect.closing(code, text);
     if (closing !== null) this.#socket.write(textFrame(closing));
     this.#ws.close(code, text);
-    this.#resetTimer = setTimeout(() => this.#socket.resetAndDestroy(), graceMs);
+    this.#resetTimer = setTimeout(() => resetSocket(this.#socket), graceMs);
   }
 
   reset(reason: EndReason): void {
     this.#end ??= reason;
     this.writable = false;
-    this.#socket.resetAndDestroy();
+    resetSocket(this.#socket);
   }
 
   /**
