@@ -20,6 +20,7 @@ import { type Config, trustedProxies } from './config.js';
 import { Connections, type Drained } from './connections.js';
 import { shuttingDown } from './errors.js';
 import { buildHttp } from './http/app.js';
+import { Sampler } from './http/sampler.js';
 import { Recorder } from './metrics/recorder.js';
 import { createMetrics } from './metrics/registry.js';
 import { type CommandLimits, checkData, checkKey, checkRoom } from './protocol/commands.js';
@@ -109,12 +110,14 @@ export function createServer(
   let closing: Promise<CloseReport> | null = null;
 
   const metrics = createMetrics({ recorder: observer, gauges: hub, version });
+  const sampler = new Sampler({ recorder: observer, gauges: hub });
   const apiBuilt = buildHttp({
     config,
     limits,
     log,
     hub,
     observer,
+    sampler,
     metrics,
     version,
     close: (member, reason) => connections.close(member, reason),
@@ -176,6 +179,7 @@ export function createServer(
     for (const socket of sockets) resetSocket(socket);
     const [waiting, api] = await Promise.all([hubClosed, apiBuilt, stopped]);
     await api.close();
+    sampler.close();
     metrics.close();
     return { ...drained, waiting };
   }
