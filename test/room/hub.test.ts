@@ -209,6 +209,23 @@ describe('joins and leaves', () => {
     expect(subscribe).toHaveBeenCalledTimes(1);
   });
 
+  it('knows who is in a room, and forgets who is not', async () => {
+    start();
+    const joins = [joining(), joining(), joining()];
+    await settle();
+    const members = () =>
+      core.hub.rooms
+        .get('a')
+        ?.members()
+        .map(({ member }) => member);
+    const [first, second, third] = joins.map(({ peer }) => peer.member);
+    expect(members()).toEqual([first, second, third]);
+    core.hub.leave(first!, 'a');
+    expect(members()).toEqual([third, second]);
+    joins[2]!.peer.transport.break();
+    expect(members()).toEqual([second]);
+  });
+
   it('refuses what a member may not', async () => {
     start({ maxRoomsPerMember: 2 });
     const { member } = core.connect();

@@ -167,7 +167,7 @@ class Step implements fc.AsyncCommand<Model, World, true> {
 }
 
 /** Mostly one of the actors. */
-const who = fc.nat(5);
+const who = fc.oneof({ weight: 4, arbitrary: fc.nat(5) }, { weight: 1, arbitrary: fc.nat(30) });
 const room = fc.constantFrom(...ROOMS);
 const key = fc.option(fc.constantFrom('k', 'l'), { nil: undefined });
 const size = fc.constantFrom(1, 1, 10, 300, 300, 5000, 17_000);
@@ -229,6 +229,7 @@ const steps = [
   fc
     .tuple(room, fc.integer({ min: 1, max: 3 }))
     .map(([name, count]) => new Step(`lose ${name}`, ({ core }) => core.broker.lose(name, count))),
+  room.map((name) => new Step(`repeat ${name}`, ({ core }) => core.broker.repeat(name))),
   who.map(to('stall', ({ transport }) => transport.stall())),
   who.map(to('stall', ({ transport }) => transport.stall())),
   who.map(to('resume', ({ transport }) => transport.resume())),

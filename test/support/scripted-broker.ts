@@ -26,6 +26,7 @@ interface Topic {
   isSubscribed: boolean;
   /** Of what was delivered last, or subscribed from. */
   delivered: number;
+  last: Publication | null;
 }
 
 const AT_ONCE: BrokerScript = { answer: () => 'now', later: (_, job) => job() };
@@ -56,7 +57,8 @@ export class ScriptedBroker implements Broker {
       if (payload.key !== undefined) this.keys.set(`${room}/${seq}`, payload.key);
       if (topic.isSubscribed) {
         topic.delivered = seq;
-        this.#deliver({ room, seq, epoch, at: Date.now(), ...payload });
+        topic.last = { room, seq, epoch, at: Date.now(), ...payload };
+        this.#deliver(topic.last);
       }
       return { seq, epoch };
     });
@@ -93,10 +95,16 @@ export class ScriptedBroker implements Broker {
     }
   }
 
+  /** Against the contract: what was delivered last is delivered again. */
+  repeat(room: string): void {
+    const { isSubscribed, last } = this.#topic(room);
+    if (isSubscribed && last !== null) this.#deliver(last);
+  }
+
   #topic(room: string): Topic {
     let topic = this.topics.get(room);
     if (topic === undefined) {
-      topic = { seq: 0, epoch: `epoch of ${room}`, isSubscribed: false, delivered: 0 };
+      topic = { seq: 0, epoch: `epoch of ${room}`, isSubscribed: false, delivered: 0, last: null };
       this.topics.set(room, topic);
     }
     return topic;
