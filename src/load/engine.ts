@@ -19,7 +19,7 @@ const CONNECTING_MAX = 256;
 
 /** What a worker has done and seen since the run began, or since its last report. */
 export interface WorkerReport {
-  /** Whole seconds since the phases began; -1 before. */
+  /** The second of the phases that it covers, from 0; -1 before they began and while draining. */
   second: number;
   cohorts: CohortReport[];
   publishing: PublishCounters;
@@ -45,7 +45,7 @@ export class Engine {
   readonly #onReport: (report: WorkerReport) => void;
   #bounds: number[] = [];
   #timers: NodeJS.Timeout[] = [];
-  #second = -1;
+  #nextSecond = 0;
   #stopped = false;
   #finish: (() => void) | undefined;
 
@@ -83,7 +83,7 @@ export class Engine {
   /** Connects members over the ramp-up, then publishers; who fails is counted, not thrown. */
   async connect(): Promise<void> {
     const started = performance.now();
-    const progress = setInterval(() => this.#report(), 500);
+    const progress = setInterval(() => this.#report(-1), 500);
     const waiting = new Set<Promise<void>>();
     for (const [i, member] of this.#members.entries()) {
       const due = started + (i / this.#members.length) * this.#plan.rampMs;
@@ -99,7 +99,7 @@ export class Engine {
     await Promise.all(waiting);
     if (!this.#stopped) await this.#publishers.connect((room) => this.#linkInto(room));
     clearInterval(progress);
-    this.#report();
+    this.#report(-1);
   }
 
   /**
@@ -141,7 +141,7 @@ export class Engine {
       counters.owed += member.session!.owed(finals);
       counters.owedMembers++;
     }
-    this.#report();
+    this.#report(-1);
   }
 
   /** Closes every connection; the server should soon have released them all. */
@@ -166,8 +166,8 @@ export class Engine {
       this.#publishers.begin(start);
       this.#every(TICK_MS, start, (tick) => this.#tick(tick));
       this.#every(1000, start, (second) => {
-        this.#second = second;
-        this.#report();
+        this.#nextSecond = second + 1;
+        this.#report(second);
       });
     });
     this.#plan.phases.forEach(({ name }, i) => {
@@ -203,6 +203,7 @@ export class Engine {
     let phase = 0;
     while (phase < this.#plan.phases.length - 1 && now >= this.#bounds[phase + 1]!) phase++;
     const { counters } = this.#crew.tallies[0]!;
+    const limit = silenceLimit(this.#plan);
     let silent = 0;
     for (const { session, cohort } of this.#members) {
       if (!session?.present) continue;
@@ -211,15 +212,10 @@ export class Engine {
       } else if (cohort.kind === 'healthy') {
         const silence = now - Math.max(session.lastAt, this.#bounds[0]!);
         if (silence > counters.silence[phase]!) counters.silence[phase] = silence;
-        if (silence > this.#silenceLimit()) silent++;
+        if (silence > limit) silent++;
       }
     }
     counters.silentMembers[phase] = Math.max(counters.silentMembers[phase]!, silent);
-  }
-
-  /** Beyond this, in µs, a healthy member has been blocked: it was due three messages at least. */
-  #silenceLimit(): number {
-    return silenceLimit(this.#plan);
   }
 
   #linkInto(room: number) {
@@ -242,14 +238,14 @@ export class Engine {
       if (awaited === 0) resolve();
     });
     const byPublisher = this.#publishers.stop();
+    this.#report(this.#nextSecond);
     await Promise.race([confirmed, delay(this.#plan.drainMs)]);
-    this.#report();
     return { byPublisher, finals: [...this.#crew.finals] };
   }
 
-  #report(): void {
+  #report(second: number): void {
     this.#onReport({
-      second: this.#second,
+      second,
       cohorts: this.#crew.tallies.map((tally) => tally.report()),
       publishing: structuredClone(this.#publishers.counters),
       health: this.#health.take(),

@@ -1,0 +1,100 @@
+/**
+ * The workers of a run: one in this process, or several of their own, behind one face. A worker
+ * process is an `Engine` behind messages (worker.ts); it ends when this one does.
+ */
+import { type ChildProcess, fork } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { Engine, type Sent, type WorkerReport } from './engine.js';
+import { LoadError } from './error.js';
+import type { Plan } from './plan.js';
+
+/** The steps of `Engine`, wherever it runs. */
+export interface Worker {
+  connect(): Promise<void>;
+  run(start: number): Promise<Sent>;
+  drain(finals: readonly number[]): Promise<void>;
+  close(): Promise<void>;
+  stop(): void;
+}
+
+export type Step = 'create' | 'connect' | 'run' | 'drain' | 'close' | 'stop';
+/** What travels to a worker process, and back. */
+export type Order = { id: number; step: Step; args: unknown[] };
+export type Answer =
+  | { id: number; result: unknown }
+  | { id: number; error: string }
+  | { report: WorkerReport };
+
+/** Opens `plan.workers` workers. Reports name the worker they come from, from 0. */
+export async function openFleet(
+  plan: Plan,
+  epoch: number,
+  onReport: (worker: number, report: WorkerReport) => void,
+): Promise<Worker[]> {
+  if (plan.workers === 1) {
+    return [await Engine.create(plan, 0, epoch, (report) => onReport(0, report))];
+  }
+  const workers = Array.from(
+    { length: plan.workers },
+    (_, index) => new WorkerProcess((report) => onReport(index, report)),
+  );
+  await Promise.all(workers.map((worker, index) => worker.create(plan, index, epoch)));
+  return workers;
+}
+
+class WorkerProcess implements Worker {
+  readonly #process: ChildProcess;
+  readonly #waiting = new Map<number, PromiseWithResolvers<unknown>>();
+  #orders = 0;
+
+  constructor(onReport: (report: WorkerReport) => void) {
+    this.#process = fork(fileURLToPath(new URL('./worker.js', import.meta.url)), {
+      serialization: 'advanced',
+    });
+    this.#process
+      .on('message', (answer: Answer) => {
+        if ('report' in answer) return onReport(answer.report);
+        const waiting = this.#waiting.get(answer.id);
+        this.#waiting.delete(answer.id);
+        if ('error' in answer) waiting?.reject(new LoadError('worker_lost', answer.error));
+        else waiting?.resolve(answer.result);
+      })
+      .on('exit', (code, signal) => {
+        const lost = new LoadError('worker_lost', `a worker process ended: ${signal ?? code}`);
+        for (const waiting of this.#waiting.values()) waiting.reject(lost);
+      });
+  }
+
+  create(plan: Plan, index: number, epoch: number): Promise<void> {
+    return this.#order('create', plan, index, epoch);
+  }
+
+  connect(): Promise<void> {
+    return this.#order('connect');
+  }
+
+  run(start: number): Promise<Sent> {
+    return this.#order('run', start);
+  }
+
+  drain(finals: readonly number[]): Promise<void> {
+    return this.#order('drain', finals);
+  }
+
+  async close(): Promise<void> {
+    if (this.#process.connected) await this.#order('close');
+    this.#process.disconnect();
+  }
+
+  stop(): void {
+    void this.#order('stop');
+  }
+
+  #order<Result>(step: Step, ...args: unknown[]): Promise<Result> {
+    const id = this.#orders++;
+    const waiting = Promise.withResolvers<unknown>();
+    this.#waiting.set(id, waiting);
+    this.#process.send({ id, step, args } satisfies Order);
+    return waiting.promise as Promise<Result>;
+  }
+}
