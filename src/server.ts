@@ -1,0 +1,207 @@
+/**
+ * The composition root: builds the parts, listens, and takes them down in reverse order.
+ *
+ * V7: `close` may be called at any moment and any number of times; it is one shared promise with a
+ * deadline, holds no lock, and returns what it had to abandon. V8: every socket, timer and
+ * listener made here ends with it.
+ */
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { AddressInfo, Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import type { Logger } from 'pino';
+import type { Broker } from './broker/broker.js';
+import { MemoryBroker } from './broker/memory.js';
+import { type Config, trustedProxies } from './config.js';
+import { Connections, type Drained } from './connections.js';
+import { buildHttp } from './http/app.js';
+import { Recorder } from './metrics/recorder.js';
+import { createMetrics } from './metrics/registry.js';
+import type { CommandLimits } from './protocol/commands.js';
+import { JsonCodec } from './protocol/json.js';
+import { Hub } from './room/hub.js';
+import { addressOf } from './transport/address.js';
+import { SockjsServer } from './transport/sockjs.js';
+import { sockjsDialect } from './transport/sockjs-websocket.js';
+import { type Dialect, plainDialect, WebSocketAcceptor } from './transport/websocket.js';
+import { version } from './version.js';
+
+/** What a shutdown came to. */
+export interface CloseReport extends Drained {
+  /** Names of what the server still waited for at the deadline, such as calls of the broker. */
+  readonly waiting: readonly string[];
+}
+
+export interface Server {
+  /** Where it listens, such as `http://127.0.0.1:8080`. */
+  readonly url: string;
+  /** Shuts down within `shutdownGraceMs`; every call returns the same promise, which never rejects. */
+  close(): Promise<CloseReport>;
+}
+
+/** Where SockJS is. */
+const SOCKJS = '/sockjs';
+/** Connections that may be open beside those of members: the HTTP API, peers being turned away. */
+const SPARE_CONNECTIONS = 256;
+
+/**
+ * Builds a server and resolves once it listens.
+ *
+ * @throws Error of `listen`, such as `EADDRINUSE`; nothing is left open then
+ */
+export async function startServer(
+  config: Config,
+  log: Logger,
+  broker: Broker = new MemoryBroker(),
+): Promise<Server> {
+  const limits: CommandLimits = {
+    maxCommandBytes: config.maxCommandBytes,
+    maxRoomNameLength: config.maxRoomNameLength,
+    roomNamePattern: new RegExp(config.roomNamePattern),
+    maxJsonDepth: config.maxJsonDepth,
+  };
+  const codec = new JsonCodec(limits);
+  const observer = new Recorder();
+  const hub: Hub = new Hub(config, broker, codec, observer, (member, reason) =>
+    connections.close(member, reason),
+  );
+  const connections = new Connections({
+    config,
+    hub,
+    codec,
+    observer,
+    failed: (session, error) => log.error({ err: error, member: session.member.id }, 'failed'),
+  });
+  const accept = connections.accept.bind(connections);
+  const proxies = trustedProxies(config);
+  const address = (request: IncomingMessage) => addressOf(request, proxies);
+  let closing: Promise<CloseReport> | null = null;
+
+  const metrics = createMetrics({
+    recorder: observer,
+    gauges: {
+      get rooms() {
+        return hub.rooms.size;
+      },
+      membersBy: connections.membersBy,
+      behind: hub.behind,
+      get queueBytes() {
+        return hub.memory.bytes;
+      },
+      queueBytesLimit: hub.memory.limit,
+    },
+    version,
+  });
+  const api = await buildHttp({
+    config,
+    limits,
+    log,
+    hub,
+    observer,
+    metrics,
+    version,
+    close: (member, reason) => connections.close(member, reason),
+    isClosing: () => closing !== null,
+  });
+  const webSockets = new WebSocketAcceptor(config);
+  const sockjs = new SockjsServer({
+    prefix: SOCKJS,
+    origins: config.origin,
+    maxBodyBytes: config.maxBodyBytes,
+    heartbeatMs: config.heartbeatMs,
+    address,
+    accept,
+    refused: (code) => observer.refused(code),
+  });
+
+  const http = createServer((request: IncomingMessage, response: ServerResponse) => {
+    if (!sockjs.handle(request, response)) api.handle(request, response);
+  });
+  if (config.maxConnections > 0) http.maxConnections = config.maxConnections + SPARE_CONNECTIONS;
+  const sockets = trackSockets(http);
+  http.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+    const dialect = dialectOf(request.url ?? '');
+    if (closing !== null) refuseUpgrade(socket, '503 Service Unavailable');
+    else if (dialect === null) refuseUpgrade(socket, '404 Not Found');
+    else if (!isAllowedOrigin(request, config)) refuseUpgrade(socket, '403 Forbidden');
+    else webSockets.upgrade(request, socket, head, dialect, address(request), accept);
+  });
+
+  async function shutDown(): Promise<CloseReport> {
+    const stopped = new Promise<void>((resolve) => http.close(() => resolve()));
+    const hubClosed = hub.close(config.shutdownGraceMs);
+    const drained = await connections.drain();
+    webSockets.close();
+    sockjs.close();
+    // Connections of the HTTP API, and whatever else has connected and is no member.
+    for (const socket of sockets) socket.resetAndDestroy();
+    const [waiting] = await Promise.all([hubClosed, stopped]);
+    await api.close();
+    metrics.close();
+    return { ...drained, waiting };
+  }
+
+  try {
+    await listen(http, config);
+  } catch (error) {
+    await shutDown();
+    throw error;
+  }
+  return {
+    url: urlOf(http.address() as AddressInfo),
+    close() {
+      closing ??= shutDown();
+      return closing;
+    },
+  };
+}
+
+type HttpServer = ReturnType<typeof createServer>;
+
+/** Every connection there is, also those that have not asked for anything yet. */
+function trackSockets(http: HttpServer): ReadonlySet<Socket> {
+  const sockets = new Set<Socket>();
+  function forget(this: Socket): void {
+    sockets.delete(this);
+  }
+  http.on('connection', (socket) => {
+    sockets.add(socket);
+    socket.once('close', forget);
+  });
+  return sockets;
+}
+
+/** How the connection at this path speaks, or null where there is none. */
+function dialectOf(url: string): Dialect | null {
+  const [path = ''] = url.split('?', 1);
+  if (path === '/ws' || path === `${SOCKJS}/websocket`) return plainDialect;
+  return SOCKJS_SESSION.test(path) ? sockjsDialect : null;
+}
+
+const SOCKJS_SESSION = new RegExp(`^${SOCKJS}/[^/.]{1,64}/[^/.]{1,64}/websocket/?$`);
+
+/** Browsers send an Origin, other clients need not. */
+function isAllowedOrigin(request: IncomingMessage, { origin }: Config): boolean {
+  const given = request.headers.origin;
+  return given === undefined || origin.length === 0 || origin.includes(given);
+}
+
+function refuseUpgrade(socket: Duplex, status: string): void {
+  socket.on('error', () => {});
+  const answer = `HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`;
+  // A peer that does not close its side must not keep ours.
+  socket.end(answer, () => socket.destroy());
+}
+
+function listen(http: HttpServer, { host, port }: Config): Promise<void> {
+  return new Promise((resolve, reject) => {
+    http.once('error', reject);
+    http.listen(port, host, () => {
+      http.off('error', reject);
+      resolve();
+    });
+  });
+}
+
+function urlOf({ address, family, port }: AddressInfo): string {
+  return `http://${family === 'IPv6' ? `[${address}]` : address}:${port}`;
+}
