@@ -13,7 +13,8 @@ export const COHORT_KINDS = {
   sawtooth: 'reads for `read` (1s), pauses for `pause` (2s), again and again',
   stalled: 'never reads: its receive window closes and stays closed',
   late: 'does not read for `after` (5s), then reads on',
-  vanishing: 'vanishes after about `stay` (3s) by `how`=reset or silent, is back `back` (500ms) later',
+  vanishing:
+    'vanishes after about `stay` (3s) by `how`=reset or silent, is back `back` (500ms) later',
   churning: 'leaves its rooms after about `stay` (2s) and joins again `away` (500ms) later',
 } as const;
 export type CohortKind = keyof typeof COHORT_KINDS;

@@ -9,8 +9,8 @@ import { GeneratorHealth, type HealthReport } from './health.js';
 import { Member } from './member.js';
 import { Publishers } from './pace.js';
 import type { Plan } from './plan.js';
+import { DistanceProxy } from './proxy.js';
 import type { PublishCounters } from './publisher.js';
-import { Proxy } from './proxy.js';
 import type { CohortReport } from './tally.js';
 
 const TICK_MS = 250;
@@ -41,7 +41,7 @@ export class Engine {
   readonly #members: Member[];
   readonly #publishers: Publishers;
   readonly #health: GeneratorHealth;
-  readonly #proxies: Proxy[];
+  readonly #proxies: DistanceProxy[];
   readonly #onReport: (report: WorkerReport) => void;
   #bounds: number[] = [];
   #timers: NodeJS.Timeout[] = [];
@@ -60,7 +60,7 @@ export class Engine {
     const proxies = await Promise.all(
       plan.cohorts.map(({ delay, jitter, bandwidth }) =>
         delay + jitter + bandwidth > 0
-          ? Proxy.open(address, { delay, jitter, bandwidth, seed: plan.seed })
+          ? DistanceProxy.open(address, { delay, jitter, bandwidth, seed: plan.seed })
           : undefined,
       ),
     );
@@ -69,7 +69,11 @@ export class Engine {
     return new Engine(new Crew(plan, worker, epoch, via), opened, onReport);
   }
 
-  private constructor(crew: Crew, proxies: Proxy[], onReport: (report: WorkerReport) => void) {
+  private constructor(
+    crew: Crew,
+    proxies: DistanceProxy[],
+    onReport: (report: WorkerReport) => void,
+  ) {
     this.#plan = crew.plan;
     this.#crew = crew;
     this.#proxies = proxies;
@@ -172,7 +176,8 @@ export class Engine {
     });
     this.#plan.phases.forEach(({ name }, i) => {
       const [from, to] = [this.#bounds[i]!, this.#bounds[i + 1]!];
-      const begins = name === 'fill' || (name === 'slow' && this.#plan.phases[i - 1]?.name !== 'fill');
+      const begins =
+        name === 'fill' || (name === 'slow' && this.#plan.phases[i - 1]?.name !== 'fill');
       if (begins) at(from, () => this.#each((member) => member.disturb()));
       if (name === 'slow') at(to, () => this.#each((member) => member.behave()));
     });

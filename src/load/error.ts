@@ -17,7 +17,12 @@ export const EXIT = {
   interrupted: 130,
 } as const;
 
-export type LoadErrorCode = 'bad_option' | 'bad_scenario' | 'bad_report' | 'unreachable' | 'worker_lost';
+export type LoadErrorCode =
+  | 'bad_option'
+  | 'bad_scenario'
+  | 'bad_report'
+  | 'unreachable'
+  | 'worker_lost';
 
 /** An error to show as one line: what was wrong, with which value, and what would be right. */
 export class LoadError extends Error {

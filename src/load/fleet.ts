@@ -25,26 +25,66 @@ export type Answer =
   | { id: number; error: string }
   | { report: WorkerReport };
 
-/** Opens `plan.workers` workers. Reports name the worker they come from, from 0. */
-export async function openFleet(
-  plan: Plan,
-  epoch: number,
-  onReport: (worker: number, report: WorkerReport) => void,
-): Promise<Worker[]> {
-  if (plan.workers === 1) {
-    return [await Engine.create(plan, 0, epoch, (report) => onReport(0, report))];
+/** All workers of a run, led together. Reports name the worker they come from, from 0. */
+export class Fleet {
+  readonly #workers: readonly Worker[];
+  #closing: Promise<void> | undefined;
+
+  static async open(
+    plan: Plan,
+    epoch: number,
+    onReport: (worker: number, report: WorkerReport) => void,
+  ): Promise<Fleet> {
+    if (plan.workers === 1) {
+      return new Fleet([await Engine.create(plan, 0, epoch, (report) => onReport(0, report))]);
+    }
+    const workers = Array.from(
+      { length: plan.workers },
+      (_, index) => new WorkerProcess((report) => onReport(index, report)),
+    );
+    await Promise.all(workers.map((worker, index) => worker.create(plan, index, epoch)));
+    return new Fleet(workers);
   }
-  const workers = Array.from(
-    { length: plan.workers },
-    (_, index) => new WorkerProcess((report) => onReport(index, report)),
-  );
-  await Promise.all(workers.map((worker, index) => worker.create(plan, index, epoch)));
-  return workers;
+
+  private constructor(workers: readonly Worker[]) {
+    this.#workers = workers;
+  }
+
+  async connect(): Promise<void> {
+    await Promise.all(this.#workers.map((worker) => worker.connect()));
+  }
+
+  async run(start: number): Promise<Sent> {
+    const sent = await Promise.all(this.#workers.map((worker) => worker.run(start)));
+    return {
+      byPublisher: sent.flatMap(({ byPublisher }) => byPublisher),
+      finals: sent.flatMap(({ finals }) => finals),
+    };
+  }
+
+  async drain(finals: readonly number[]): Promise<void> {
+    await Promise.all(this.#workers.map((worker) => worker.drain(finals)));
+  }
+
+  stop(): void {
+    for (const worker of this.#workers) worker.stop();
+  }
+
+  /** May be called again. */
+  close(): Promise<void> {
+    this.#closing ??= Promise.all(this.#workers.map((worker) => worker.close())).then(() => {});
+    return this.#closing;
+  }
+}
+
+interface Waiting {
+  resolve(result: unknown): void;
+  reject(error: Error): void;
 }
 
 class WorkerProcess implements Worker {
   readonly #process: ChildProcess;
-  readonly #waiting = new Map<number, PromiseWithResolvers<unknown>>();
+  readonly #waiting = new Map<number, Waiting>();
   #orders = 0;
 
   constructor(onReport: (report: WorkerReport) => void) {
@@ -92,9 +132,9 @@ class WorkerProcess implements Worker {
 
   #order<Result>(step: Step, ...args: unknown[]): Promise<Result> {
     const id = this.#orders++;
-    const waiting = Promise.withResolvers<unknown>();
-    this.#waiting.set(id, waiting);
-    this.#process.send({ id, step, args } satisfies Order);
-    return waiting.promise as Promise<Result>;
+    return new Promise<unknown>((resolve, reject) => {
+      this.#waiting.set(id, { resolve, reject });
+      this.#process.send({ id, step, args } satisfies Order);
+    }) as Promise<Result>;
   }
 }

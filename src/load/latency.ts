@@ -20,7 +20,7 @@ function indexOf(value: number): number {
 }
 
 /** The lowest value counted in a bucket. */
-function valueOf(index: number): number {
+function lowestOf(index: number): number {
   const bucket = Math.max(0, (index >> 10) - 1);
   const sub = index - (bucket << 10);
   return sub * 2 ** bucket;
@@ -90,7 +90,7 @@ export class Latency {
     });
     for (let i = 0; i < BUCKETS; i++) {
       const count = this.#counts[i]!;
-      if (count !== 0) hdr.recordValueWithCount(valueOf(i), count);
+      if (count !== 0) hdr.recordValueWithCount(lowestOf(i), count);
     }
     return hdr;
   }

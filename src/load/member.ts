@@ -164,13 +164,7 @@ const BEHAVIOUR: Record<CohortKind, (member: Member, cohort: Cohort) => void> = 
 };
 
 /** Goes after `first`, is back `away` later, and so on. */
-function depart(
-  member: Member,
-  first: number,
-  away: number,
-  go: () => void,
-  stay: number,
-): void {
+function depart(member: Member, first: number, away: number, go: () => void, stay: number): void {
   const { together } = member.cohort;
   member.later(first, () => {
     go();

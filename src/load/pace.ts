@@ -5,7 +5,7 @@
  */
 import type { Crew } from './crew.js';
 import { Latency } from './latency.js';
-import { Publisher, type PublishCounters } from './publisher.js';
+import { type PublishCounters, Publisher } from './publisher.js';
 import type { Link } from './targets/target.js';
 
 /** A closed loop that has not moved for this long gives up what is in flight. */
@@ -112,7 +112,8 @@ export class Publishers {
       const { room } = publisher;
       const loop = loops.get(room);
       if (loop) loop.publishers.push(publisher);
-      else loops.set(room, { room, publishers: [publisher], sent: 0, turn: 0, seen: 0, movedAt: now });
+      else
+        loops.set(room, { room, publishers: [publisher], sent: 0, turn: 0, seen: 0, movedAt: now });
     }
     const pump = (): void => {
       this.#immediate = undefined;

@@ -148,8 +148,7 @@ export function resolvePlan(
     ),
     drainMs: parseDuration('drain', s.drain),
     silenceMs: parseDuration('silence', s.silence),
-    evictWithinMs:
-      s.evictWithin === undefined ? null : parseDuration('evictWithin', s.evictWithin),
+    evictWithinMs: s.evictWithin === undefined ? null : parseDuration('evictWithin', s.evictWithin),
     cohorts: resolveCohorts(s.cohorts ?? [], members),
     failIf: s.failIf ?? [],
     seed: parseCount('seed', s.seed, 0, 2 ** 31 - 1),

@@ -20,13 +20,13 @@ export interface Distance {
   readonly seed: number;
 }
 
-export class Proxy {
+export class DistanceProxy {
   readonly address: Address;
   readonly #server: Server;
   readonly #sockets: Set<Socket>;
 
   /** Listens on a free loopback port and forwards every connection to `to`. */
-  static async open(to: Address, distance: Distance): Promise<Proxy> {
+  static async open(to: Address, distance: Distance): Promise<DistanceProxy> {
     const sockets = new Set<Socket>();
     const random = randomOf(distance.seed);
     const server = createServer({ allowHalfOpen: false }, (near) => {
@@ -44,7 +44,7 @@ export class Proxy {
     });
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     const { port } = server.address() as AddressInfo;
-    return new Proxy({ host: '127.0.0.1', port }, server, sockets);
+    return new DistanceProxy({ host: '127.0.0.1', port }, server, sockets);
   }
 
   private constructor(address: Address, server: Server, sockets: Set<Socket>) {
@@ -76,9 +76,7 @@ class Lane {
     this.#into = into;
     this.#distance = distance;
     this.#random = random;
-    from
-      .on('data', (bytes: Buffer) => this.#hold(bytes))
-      .on('end', () => this.#hold(null));
+    from.on('data', (bytes: Buffer) => this.#hold(bytes)).on('end', () => this.#hold(null));
     into
       .on('drain', () => {
         this.#blocked = false;

@@ -29,6 +29,23 @@ export interface Counters {
   silentMembers: number[];
 }
 
+export function emptyCounters(phases: number): Counters {
+  return {
+    present: 0,
+    connects: 0,
+    failures: {},
+    closes: {},
+    refused: {},
+    bytes: 0,
+    announced: 0,
+    owed: 0,
+    owedMembers: 0,
+    faults: noFaults(),
+    silence: new Array<number>(phases).fill(0),
+    silentMembers: new Array<number>(phases).fill(0),
+  };
+}
+
 /** What a worker tells about a cohort: histograms since last time, counters as they stand. */
 export interface CohortReport {
   /** By phase, from the moment the message was due. */
@@ -61,20 +78,7 @@ export class Tally {
   constructor(phases: number) {
     this.#latency = Array.from({ length: phases }, () => new Tracked());
     this.#service = Array.from({ length: phases }, () => new Tracked());
-    this.counters = {
-      present: 0,
-      connects: 0,
-      failures: {},
-      closes: {},
-      refused: {},
-      bytes: 0,
-      announced: 0,
-      owed: 0,
-      owedMembers: 0,
-      faults: noFaults(),
-      silence: new Array<number>(phases).fill(0),
-      silentMembers: new Array<number>(phases).fill(0),
-    };
+    this.counters = emptyCounters(phases);
   }
 
   /** @param bounds start of each phase and end of the last, in µs since the epoch */

@@ -91,20 +91,26 @@ export class RoomcastLink extends DialectLink {
     const seq = frame.seq ?? -1;
     switch (frame.type) {
       case 'welcome':
-        return this.sink.open();
+        this.sink.open();
+        break;
       case 'joined':
-        return this.sink.joined(room, seq);
+        this.sink.joined(room, seq);
+        break;
       case 'left':
-        return this.sink.left(room);
+        this.sink.left(room);
+        break;
       case 'gap':
-        return this.sink.gap(room, frame.from ?? -1, frame.to ?? -1);
+        this.sink.gap(room, frame.from ?? -1, frame.to ?? -1);
+        break;
       case 'published':
-        return this.sink.confirmed(room, seq);
+        this.sink.confirmed(room, seq);
+        break;
       case 'error':
-        return this.sink.refused(String(frame.code));
+        this.sink.refused(String(frame.code));
+        break;
       case 'closing':
         this.#closing = `${frame.code} ${frame.reason ?? ''}`.trim();
-        return;
+        break;
       case 'message': {
         const at = this.stampIn(buf, start, end);
         if (at >= 0) this.sink.message(buf, at, seq);
