@@ -10,7 +10,7 @@ import type { Config } from './config.js';
 import type { CloseReason } from './errors.js';
 import type { Member } from './room/member.js';
 import { CLOSE_GRACE_MS, closingEvent, Session, type SessionContext } from './session.js';
-import { TRANSPORTS, type Transport, type TransportSink } from './transport/transport.js';
+import type { Transport, TransportSink } from './transport/transport.js';
 
 /** How often a drain looks which members have had everything, in milliseconds. */
 const DRAIN_CHECK_MS = 10;
@@ -24,8 +24,6 @@ export interface Drained {
 }
 
 export class Connections {
-  /** Members by index of `TRANSPORTS`. */
-  readonly membersBy: number[] = TRANSPORTS.map(() => 0);
   readonly #context: SessionContext;
   readonly #config: Config;
   readonly #sessions = new Map<Member, Session>();
@@ -39,12 +37,11 @@ export class Connections {
 
   /** A session for a new connection, or, where there are too many, its end. */
   accept(transport: Transport): TransportSink {
-    const { remoteAddress, framing } = transport;
+    const { remoteAddress } = transport;
     if (this.#isDraining) return this.#turnAway(transport, 'going_away');
     if (this.#isFull(remoteAddress)) return this.#turnAway(transport, 'over_capacity');
     const session = new Session(transport, this.#context);
     this.#sessions.set(session.member, session);
-    this.membersBy[framing.index]! += 1;
     this.#perAddress.set(remoteAddress, (this.#perAddress.get(remoteAddress) ?? 0) + 1);
     return session;
   }
@@ -65,14 +62,24 @@ export class Connections {
     const waiting = Array.from(this.#sessions.values());
     const total = waiting.length;
     const told = new Set<Session>();
+    const abandoned: { member: string; messages: number }[] = [];
+    const abandon = (session: Session, retryAfter?: number) => {
+      const { id, queuedMessages } = session.member;
+      abandoned.push({ member: id, messages: queuedMessages });
+      if (retryAfter === undefined) session.reset();
+      else session.close('going_away', retryAfter);
+    };
     let drained = 0;
     const look = () => {
       const passed = performance.now() - started;
       const due = drainMs === 0 ? total : Math.min(1, passed / drainMs) * total;
       while (told.size < due) {
         const session = waiting[told.size] as Session;
-        session.announceClose(retryAfterMs(drainMs));
         told.add(session);
+        if (session.hasClosed) continue;
+        // Who has to ask first cannot any more: no connection is accepted.
+        if (session.member.isBetweenPolls) abandon(session, retryAfterMs(drainMs));
+        else session.announceClose(retryAfterMs(drainMs));
       }
       for (const session of told) {
         if (session.hasClosed || !session.member.isDrained) continue;
@@ -88,19 +95,16 @@ export class Connections {
         resolve();
       }, DRAIN_CHECK_MS);
     });
-    const abandoned = [];
     for (const session of this.#sessions.values()) {
-      const { id, queuedMessages } = session.member;
-      if (!session.hasClosed) abandoned.push({ member: id, messages: queuedMessages });
-      session.reset();
+      if (session.hasClosed) session.reset();
+      else abandon(session);
     }
     return { drained, abandoned };
   }
 
   #ended({ member, transport }: Session): void {
     if (!this.#sessions.delete(member)) return;
-    const { remoteAddress, framing } = transport;
-    this.membersBy[framing.index]! -= 1;
+    const { remoteAddress } = transport;
     const left = (this.#perAddress.get(remoteAddress) as number) - 1;
     if (left === 0) this.#perAddress.delete(remoteAddress);
     else this.#perAddress.set(remoteAddress, left);

@@ -153,7 +153,7 @@ export const schema = Type.Object({
     group: LIMITS,
     unit: 'connections',
     zero: 'no limit',
-    description: 'Connections of one address (mind proxies: trust-proxy).',
+    description: 'Connections of one address; behind a proxy needs --trust-proxy.',
   }),
   maxMessageBytes: integer([65_536, 128, 16_777_216], {
     group: LIMITS,
@@ -227,7 +227,8 @@ export const schema = Type.Object({
     default: {},
     group: QUEUES,
     unit: 'json',
-    description: "Any of the seven above, for rooms whose name begins with a namespace and ':'.",
+    description:
+      "Any of the above in this group, for rooms whose name begins with a namespace and ':'.",
     allowed: 'JSON like {"chat":{"policy":"disconnect","queueMessages":100}}',
   }),
   queueBytesTotal: integer([268_435_456, 1024, 1024 * GIB], {
@@ -313,7 +314,7 @@ function allowed(kind: Kind): string {
   if (kind.type === 'boolean') return 'true or false';
   if (kind.type !== 'integer') return kind.allowed ?? '';
   const zero = kind.zero ? ` (0 = ${kind.zero})` : '';
-  return `a whole number from ${kind.minimum} to ${kind.maximum}${zero}`;
+  return `${kind.minimum} to ${kind.maximum}${zero}`;
 }
 
 /** @throws when one is neither an address nor a network with a prefix. */

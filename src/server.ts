@@ -9,19 +9,21 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { Logger } from 'pino';
-import type { Broker } from './broker/broker.js';
+import type { Broker, Position } from './broker/broker.js';
 import { MemoryBroker } from './broker/memory.js';
 import { type Config, trustedProxies } from './config.js';
 import { Connections, type Drained } from './connections.js';
 import { buildHttp } from './http/app.js';
 import { Recorder } from './metrics/recorder.js';
 import { createMetrics } from './metrics/registry.js';
-import type { CommandLimits } from './protocol/commands.js';
+import { type CommandLimits, checkData, checkKey, checkRoom } from './protocol/commands.js';
 import { JsonCodec } from './protocol/json.js';
 import { Hub } from './room/hub.js';
+import type { Member } from './room/member.js';
 import { addressOf } from './transport/address.js';
 import { SockjsServer } from './transport/sockjs.js';
 import { sockjsDialect } from './transport/sockjs-websocket.js';
+import type { Accept } from './transport/transport.js';
 import { type Dialect, plainDialect, WebSocketAcceptor } from './transport/websocket.js';
 import { version } from './version.js';
 
@@ -34,8 +36,25 @@ export interface CloseReport extends Drained {
 export interface Server {
   /** Where it listens, such as `http://127.0.0.1:8080`. */
   readonly url: string;
+  /** Who is connected. */
+  members(): Iterable<Member>;
+  /**
+   * Publishes any JSON value, as the HTTP API does.
+   *
+   * @throws Refusal as a rejection: `bad_room`, `bad_command`, `too_deep`, `room_busy`,
+   *   `broker_unavailable`, `shutting_down`
+   */
+  publish(room: string, data: unknown, key?: string): Promise<Position>;
   /** Shuts down within `shutdownGraceMs`; every call returns the same promise, which never rejects. */
   close(): Promise<CloseReport>;
+}
+
+/** What an embedder may put in the place of a part. */
+export interface Parts {
+  /** Default: the memory of this process. */
+  readonly broker?: Broker;
+  /** Stands between the transports and the sessions; by default nothing does. */
+  readonly wrap?: (accept: Accept) => Accept;
 }
 
 /** Where SockJS is. */
@@ -51,7 +70,7 @@ const SPARE_CONNECTIONS = 256;
 export async function startServer(
   config: Config,
   log: Logger,
-  broker: Broker = new MemoryBroker(),
+  { broker = new MemoryBroker(), wrap = (accept) => accept }: Parts = {},
 ): Promise<Server> {
   const limits: CommandLimits = {
     maxCommandBytes: config.maxCommandBytes,
@@ -71,26 +90,12 @@ export async function startServer(
     observer,
     failed: (session, error) => log.error({ err: error, member: session.member.id }, 'failed'),
   });
-  const accept = connections.accept.bind(connections);
+  const accept = wrap(connections.accept.bind(connections));
   const proxies = trustedProxies(config);
   const address = (request: IncomingMessage) => addressOf(request, proxies);
   let closing: Promise<CloseReport> | null = null;
 
-  const metrics = createMetrics({
-    recorder: observer,
-    gauges: {
-      get rooms() {
-        return hub.rooms.size;
-      },
-      membersBy: connections.membersBy,
-      behind: hub.behind,
-      get queueBytes() {
-        return hub.memory.bytes;
-      },
-      queueBytesLimit: hub.memory.limit,
-    },
-    version,
-  });
+  const metrics = createMetrics({ recorder: observer, gauges: hub, version });
   const api = await buildHttp({
     config,
     limits,
@@ -148,6 +153,10 @@ export async function startServer(
   }
   return {
     url: urlOf(http.address() as AddressInfo),
+    members: () => hub.members.values(),
+    async publish(room, data, key) {
+      return hub.publish(null, checkRoom(room, limits), checkData(data, limits), checkKey(key));
+    },
     close() {
       closing ??= shutDown();
       return closing;

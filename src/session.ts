@@ -131,11 +131,11 @@ export class Session implements TransportSink {
   }
 
   /** Ends the connection now: what the peer has not had is abandoned, but it is told why. */
-  close(reason: CloseReason): void {
+  close(reason: CloseReason, retryAfterMs?: number): void {
     if (this.#hasClosed) return;
     this.#hasClosed = true;
     this.#isClosing = true;
-    const farewell = this.member.farewell(closingEvent(reason));
+    const farewell = this.member.farewell(closingEvent(reason, retryAfterMs));
     this.#context.hub.remove(this.member);
     this.transport.close(reason, farewell, CLOSE_GRACE_MS);
   }

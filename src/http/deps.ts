@@ -3,7 +3,7 @@ import type { Logger } from 'pino';
 import type { Config } from '../config.js';
 import type { CloseReason } from '../errors.js';
 import type { Metrics } from '../metrics/registry.js';
-import type { CommandLimits } from '../protocol/codec.js';
+import type { CommandLimits } from '../protocol/commands.js';
 import type { Hub } from '../room/hub.js';
 import type { Member } from '../room/member.js';
 import type { Observer } from '../room/observer.js';

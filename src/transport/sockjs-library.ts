@@ -13,7 +13,7 @@ import { createRequire } from 'node:module';
 
 /** One open response of a session. */
 export interface Receiver {
-  readonly response: Pick<ServerResponse, 'write' | 'writableLength'>;
+  readonly response: Pick<ServerResponse, 'socket' | 'write' | 'writableLength'>;
   /** Written to the response so far, without what opened it. */
   curr_response_size: number;
   /** Where the response is over: the limit of a stream, 1 for a poll. */

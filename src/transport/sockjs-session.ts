@@ -104,9 +104,10 @@ export class SockjsSession implements Transport {
     const receiver = this.#library.recv as Receiver;
     this.#outstanding = true;
     receiver.curr_response_size += batch.length;
-    receiver.response.write(batch, (error) => {
-      // The loss of the socket is told by the library, once for all that is on it.
-      if (!error) this.#flushed(receiver);
+    const { response } = receiver;
+    response.write(batch, () => {
+      // Also called, and without an error, when the socket has gone with the batch on it.
+      if (response.socket?.destroyed === false) this.#flushed(receiver);
     });
     return false;
   }

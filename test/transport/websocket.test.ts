@@ -1,0 +1,4 @@
+import { transportContract } from '../contract/transport.js';
+
+transportContract('websocket');
+transportContract('sockjs-websocket');
