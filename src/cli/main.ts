@@ -9,12 +9,14 @@ import { Command, CommanderError } from 'commander';
 import { ConfigError } from '../errors.js';
 import { options } from '../options.js';
 import { version } from '../version.js';
+import { loadCommand } from './load.js';
 import { StartError, serveCommand } from './serve.js';
 
 const program = new Command('roomcast')
   .description('Real-time rooms over WebSocket and SockJS.')
   .version(version);
 program.addCommand(serveCommand());
+program.addCommand(loadCommand());
 for (const command of [program, ...program.commands]) {
   command.exitOverride().configureOutput({ outputError: () => undefined });
 }

@@ -76,6 +76,9 @@ export const DEFAULTS = {
   seed: '1',
 } as const satisfies Scenario;
 
+/** Who names slow members means them to be slow. */
+const WITH_COHORTS = { fill: '5s', slow: '10s' } as const satisfies Scenario;
+
 export interface Phase {
   readonly name: PhaseName;
   readonly ms: number;
@@ -120,7 +123,7 @@ export function resolvePlan(
   workers: number,
   tag: string,
 ): Plan {
-  const s = { ...DEFAULTS, ...scenario };
+  const s = { ...DEFAULTS, ...(scenario.cohorts?.length ? WITH_COHORTS : {}), ...scenario };
   const members = parseCount('members', s.members, 1, 1_000_000);
   const echo = target.name === 'echo';
   const rooms = echo ? members : parseCount('rooms', s.rooms, 1, 65_536);

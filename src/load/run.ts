@@ -166,7 +166,8 @@ function watchServer(
       stopped = true;
       clearTimeout(timer);
       await sampling;
-      await sample();
+      // Rates over a fraction of a second would say little.
+      if (at() - (samples.at(-1)?.at ?? 0) > SAMPLE_MS / 2000) await sample();
     },
   };
 }
