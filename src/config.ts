@@ -39,7 +39,7 @@ export interface Sources {
 }
 
 /** The environment's way to say `--config`. */
-export const CONFIG_FILE_VARIABLE = 'ROOMCAST_CONFIG';
+const CONFIG_FILE_VARIABLE = 'ROOMCAST_CONFIG';
 
 /**
  * The configuration of the server: for each option the flag, else the variable, else the file, else
@@ -176,7 +176,7 @@ function notAllowed({ schema, allowed }: Option, label: string, value: unknown):
 function checkNamespaces(option: Option, label: string, value: unknown): void {
   if (!isRecord(value)) throw notAllowed(option, label, value);
   for (const [namespace, policy] of Object.entries(value)) {
-    if (namespace === 'default' || !/^[^\s:]{1,100}$/.test(namespace)) {
+    if (namespace === 'default' || !/^[^\s:\p{Cc}]{1,100}$/u.test(namespace)) {
       throw new ConfigError(
         `${label} ${show(namespace)} is not a name: give 1 to 100 characters, no space, no colon, not "default"`,
       );
@@ -223,10 +223,11 @@ function checkTogether(config: Config, named: (name: NumberName) => string): voi
   }
 }
 
-/** A value on one line, cut where it is long. */
+/** A value on one line, cut where it is long, with nothing in it that a terminal obeys. */
 function show(value: unknown): string {
   const text = JSON.stringify(value) ?? String(value);
-  return text.length <= 80 ? text : `${text.slice(0, 79)}…`;
+  const cut = text.length <= 80 ? text : `${text.slice(0, 79)}…`;
+  return cut.replace(/[\u007f-\u009f\u2028\u2029]/g, '?');
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {

@@ -36,7 +36,7 @@ export type EndReason = CloseReason | 'client' | 'lost';
 
 /** Why a command (or an HTTP request) was refused. The HTTP status is the one `http/` answers with. */
 export const REFUSAL = {
-  bad_json: { status: 400, text: 'The frame is not JSON.' },
+  bad_json: { status: 400, text: 'The frame, or the body, is not JSON.' },
   bad_command: { status: 400, text: 'A field is missing, unknown or of the wrong type.' },
   bad_room: {
     status: 400,

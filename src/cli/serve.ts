@@ -15,8 +15,8 @@ import { addServerOptions, SOURCES_HELP, sourcesOf } from './options.js';
 const SIGNALS = { SIGINT: 130, SIGTERM: 143 } as const;
 
 const EXIT_HELP = `
-SIGTERM and SIGINT close in an orderly way: members are told to go, queues drain,
-what is left after --shutdown-grace-ms is reset and logged.
+SIGTERM and SIGINT close in an orderly way: members are told to go, queues
+drain, what is left after --shutdown-grace-ms is reset and logged.
 
 Exit codes:
   0         closed after a signal

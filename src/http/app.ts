@@ -40,11 +40,12 @@ export async function buildHttp(deps: HttpDeps): Promise<HttpApp> {
   app.setErrorHandler(answer);
   app.setNotFoundHandler(refuseUnknown);
   readJson(app);
-  // Bodies are checked where they are used, like the commands of sockets; their schema is for readers.
+  // Bodies and names are checked where they are used, like the commands of sockets; their schemas
+  // are for readers.
   app.setValidatorCompiler((route) =>
-    route.httpPart === 'body'
-      ? (value) => ({ value })
-      : TypeBoxValidatorCompiler(route as Parameters<typeof TypeBoxValidatorCompiler>[0]),
+    route.httpPart === 'querystring'
+      ? TypeBoxValidatorCompiler(route as Parameters<typeof TypeBoxValidatorCompiler>[0])
+      : () => true,
   );
 
   await docs(app, deps);

@@ -43,7 +43,8 @@ export async function docs(app: FastifyInstance, { version }: HttpDeps): Promise
   await app.register(swaggerUi, {
     routePrefix: '/docs',
     staticCSP: POLICY,
-    uiConfig: { docExpansion: 'list' },
+    theme: { title: 'roomcast HTTP API' },
+    uiConfig: { docExpansion: 'list', layout: 'BaseLayout' },
   });
   app.get('/v1/openapi.json', { schema: { hide: true } }, () => app.swagger());
 }

@@ -5,7 +5,7 @@
  */
 import { hash, timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
-import { BlockList } from 'node:net';
+import { BlockList, type Socket } from 'node:net';
 import { type Config, trustedProxies } from '../config.js';
 import { Refusal } from '../errors.js';
 import { addressOf } from '../transport/address.js';
@@ -45,19 +45,30 @@ const FORWARDING = ['x-forwarded-for', 'forwarded', 'x-real-ip', 'via'] as const
 function loopbackGuard(config: Config): Guard {
   const proxies = trustedProxies(config);
   const nobody = new BlockList();
+  /** Looking at an address costs more than the rest of a request's way here. */
+  const local = new WeakSet<Socket>();
   return (request) => {
-    const { headers } = request;
-    const address = addressOf(request, proxies);
+    const { headers, socket } = request;
     const forwarding = FORWARDING.find((name) => headers[name] !== undefined);
-    // A trusted proxy has said on whose behalf it asks; anything else hides who does.
-    if (forwarding !== undefined && address === addressOf(request, nobody)) {
-      throw forbidden(`this request came through a proxy (it has ${forwarding})`);
+    if (forwarding !== undefined) {
+      const address = addressOf(request, proxies);
+      // A trusted proxy has said on whose behalf it asks; anything else hides who does.
+      if (address === addressOf(request, nobody)) {
+        throw forbidden(`this request came through a proxy (it has ${forwarding})`);
+      }
+      checkLoopback(address);
+    } else if (!local.has(socket)) {
+      checkLoopback(addressOf(request, nobody));
+      local.add(socket);
     }
-    if (!LOOPBACK.test(address)) throw forbidden(`this request came from ${address}`);
     if (!LOOPBACK_HOST.test(headers.host ?? '')) {
       throw forbidden('this request is for another host than localhost, 127.0.0.1 or [::1]');
     }
   };
+}
+
+function checkLoopback(address: string): void {
+  if (!LOOPBACK.test(address)) throw forbidden(`this request came from ${address}`);
 }
 
 function forbidden(why: string): Refusal {

@@ -26,15 +26,21 @@ const MemberInfo = Type.Object({
   }),
 });
 
-const MemberDetails = Type.Object({
-  ...MemberInfo.properties,
-  joined: Type.Array(Type.String(), { description: 'The rooms it is in.' }),
-});
+const MemberDetails = Type.Object(
+  {
+    ...MemberInfo.properties,
+    joined: Type.Array(Type.String(), { description: 'The rooms it is in.' }),
+  },
+  { description: 'A member.' },
+);
 
-const Members = Type.Object({
-  total: Type.Integer({ description: 'Members there are, in the list or not.' }),
-  members: Type.Array(MemberInfo),
-});
+const Members = Type.Object(
+  {
+    total: Type.Integer({ description: 'Members there are, in the list or not.' }),
+    members: Type.Array(MemberInfo),
+  },
+  { description: 'The first of them.' },
+);
 
 const MemberParams = Type.Object({ id: Type.String() });
 

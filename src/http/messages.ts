@@ -13,7 +13,7 @@ import { Failure, failures } from './failures.js';
 export const MAX_BATCH = 100;
 
 const Message = Type.Object({
-  data: Type.Unknown({ description: 'Any JSON value, null too.' }),
+  data: Type.Unknown({ description: 'Any JSON value, null too.', examples: [{ text: 'hello' }] }),
   key: Type.Optional(
     Type.String({
       description: 'In a namespace with policy latest-by-key: what this message is the latest of.',
@@ -21,11 +21,14 @@ const Message = Type.Object({
   ),
 });
 
-const Published = Type.Object({
-  room: Type.String(),
-  seq: Type.Integer({ description: 'Place in the order of the room.' }),
-  epoch: Type.String({ description: 'The order that `seq` counts in; a new one starts over.' }),
-});
+const Published = Type.Object(
+  {
+    room: Type.String(),
+    seq: Type.Integer({ description: 'Place in the order of the room.' }),
+    epoch: Type.String({ description: 'The order that `seq` counts in; a new one starts over.' }),
+  },
+  { description: 'It has its place in the room.' },
+);
 
 const Batch = Type.Object({
   messages: Type.Array(Type.Object({ room: Type.String(), ...Message.properties }), {
@@ -34,11 +37,14 @@ const Batch = Type.Object({
   }),
 });
 
-const Results = Type.Object({
-  results: Type.Array(Type.Union([Published, Failure]), {
-    description: 'One for each message, in their order.',
-  }),
-});
+const Results = Type.Object(
+  {
+    results: Type.Array(Type.Union([Published, Failure]), {
+      description: 'One for each message, in their order.',
+    }),
+  },
+  { description: 'What became of each.' },
+);
 
 const RoomParams = Type.Object({ room: Type.String() });
 

@@ -8,17 +8,23 @@ import type { HttpDeps } from './deps.js';
 import { failures } from './failures.js';
 import { Limit, top } from './top.js';
 
-const RoomInfo = Type.Object({
-  room: Type.String(),
-  members: Type.Integer(),
-  seq: Type.Integer({ description: 'Of the latest message.' }),
-  epoch: Type.String({ description: 'The order that `seq` counts in; a new one starts over.' }),
-});
+const RoomInfo = Type.Object(
+  {
+    room: Type.String(),
+    members: Type.Integer(),
+    seq: Type.Integer({ description: 'Of the latest message.' }),
+    epoch: Type.String({ description: 'The order that `seq` counts in; a new one starts over.' }),
+  },
+  { description: 'A room somebody is in.' },
+);
 
-const Rooms = Type.Object({
-  total: Type.Integer({ description: 'Rooms there are, in the list or not.' }),
-  rooms: Type.Array(RoomInfo, { description: 'Those with most members first.' }),
-});
+const Rooms = Type.Object(
+  {
+    total: Type.Integer({ description: 'Rooms there are, in the list or not.' }),
+    rooms: Type.Array(RoomInfo, { description: 'Those with most members first.' }),
+  },
+  { description: 'The largest rooms.' },
+);
 
 function infoOf(room: Room): Static<typeof RoomInfo> {
   return { room: room.name, members: room.size, seq: room.seq, epoch: room.epoch };
@@ -38,8 +44,10 @@ export function rooms({ hub, limits }: HttpDeps): FastifyPluginCallbackTypebox {
         },
       },
       ({ query }) => {
-        const largest = top(hub.rooms.values(), (room) => room.size, query.limit);
-        return { total: hub.rooms.size, rooms: largest.map(infoOf) };
+        // Not those that only begin to be, or have just ended.
+        const all = Array.from(hub.rooms.values()).filter((room) => room.size > 0);
+        const largest = top(all, (room) => room.size, query.limit);
+        return { total: all.length, rooms: largest.map(infoOf) };
       },
     );
 
@@ -57,7 +65,7 @@ export function rooms({ hub, limits }: HttpDeps): FastifyPluginCallbackTypebox {
       ({ params }) => {
         const name = checkRoom(params.room, limits);
         const room = hub.rooms.get(name);
-        if (room === undefined) throw new Refusal('not_found', `Nobody is in ${name}.`);
+        if (!room?.size) throw new Refusal('not_found', `Nobody is in ${name}.`);
         return infoOf(room);
       },
     );

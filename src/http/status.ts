@@ -5,7 +5,7 @@ import { REFUSAL, Refusal } from '../errors.js';
 import type { HttpDeps } from './deps.js';
 import { failures } from './failures.js';
 
-const Status = Type.Object({ status: Type.String() });
+const Status = Type.Object({ status: Type.String() }, { description: 'Yes.' });
 
 export function status({ config, isClosing, metrics }: HttpDeps): FastifyPluginCallbackTypebox {
   return (app, _options, done) => {
@@ -47,7 +47,7 @@ export function status({ config, isClosing, metrics }: HttpDeps): FastifyPluginC
             summary: 'Metrics in the text format of Prometheus',
             tags: ['status'],
             produces: ['text/plain'],
-            response: { 200: Type.String() },
+            response: { 200: Type.String({ description: 'All of them.' }) },
           },
         },
         async (_request, reply) => {

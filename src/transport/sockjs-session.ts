@@ -43,6 +43,7 @@ const FRAMINGS: Readonly<Record<SockjsTransportName, Framing>> = {
 export class SockjsSession implements Transport {
   readonly framing: Framing;
   readonly #library: LibrarySession;
+  readonly #lingers: (session: SockjsSession) => void;
   #sink: TransportSink | null = null;
   /** Responses the kernel has not got whole, each with its socket. */
   readonly #responses = new Map<ServerResponse, Socket>();
@@ -62,9 +63,12 @@ export class SockjsSession implements Transport {
     readonly name: SockjsTransportName,
     readonly remoteAddress: string,
     library: LibrarySession,
+    /** Called when it has ended, and is only kept to tell so to whoever comes late. */
+    lingers: (session: SockjsSession) => void,
   ) {
     this.framing = FRAMINGS[name];
     this.#library = library;
+    this.#lingers = lingers;
     library.flushToRecv = (receiver) => this.#opened(receiver);
     library.connection.once('close', () => this.#gone());
     if (library.recv) this.#pace(library.recv);
@@ -199,6 +203,7 @@ export class SockjsSession implements Transport {
     this.#outstanding = false;
     this.#farewell = null;
     this.#resetResponses();
+    if (!this.#isGone) this.#lingers(this);
     queueMicrotask(() => this.#sink?.ended(reason));
   }
 

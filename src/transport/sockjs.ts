@@ -54,6 +54,9 @@ const WEBSOCKET = /^(?:\/[\w%~-]{1,64}\/[\w%~-]{1,64})?\/websocket\/?$/;
 const SESSION =
   /^\/[\w%~-]{1,64}\/(?<id>[\w%~-]{1,64})\/(?<action>xhr|xhr_send|xhr_streaming|eventsource)\/?$/;
 
+/** Sessions that may linger: more come and go in a flood than the wait for latecomers would let go. */
+const MAX_LINGERING = 256;
+
 const NO_STORE = { 'Cache-Control': 'no-store' };
 const UTF8 = new TextDecoder('utf-8', { fatal: true });
 
@@ -73,8 +76,10 @@ interface SessionRequest {
 export class SockjsServer {
   readonly #options: SockjsOptions;
   readonly #library: Library;
-  /** By the id the client has chosen; also those that have ended and still tell latecomers so. */
+  /** By the id the client has chosen; also those that linger. */
   readonly #sessions = new Map<string, SockjsSession>();
+  /** Ended, and kept to tell so to whoever comes late; the oldest first. */
+  readonly #lingering = new Set<SockjsSession>();
   /** The library keeps the sessions of all servers of a process in one place. */
   readonly #instance = randomUUID();
   #isClosed = false;
@@ -167,11 +172,21 @@ export class SockjsServer {
     const opened = this.#library.find(libraryId);
     // The library could not open it, and has said so.
     if (opened === null) return;
-    const session = new SockjsSession(name, address, opened);
+    const session = new SockjsSession(name, address, opened, (ended) => this.#linger(ended));
     session.track(req, res);
     this.#sessions.set(id, session);
-    opened.connection.once('close', () => this.#sessions.delete(id));
+    opened.connection.once('close', () => {
+      this.#sessions.delete(id);
+      this.#lingering.delete(session);
+    });
     session.start(this.#options.accept(session));
+  }
+
+  #linger(session: SockjsSession): void {
+    this.#lingering.add(session);
+    if (this.#lingering.size <= MAX_LINGERING) return;
+    const [oldest] = this.#lingering;
+    oldest?.reset('lost');
   }
 
   #send(req: IncomingMessage, res: ServerResponse, session: SockjsSession): undefined {

@@ -7,7 +7,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { CLOSE } from '../../src/errors.js';
 import { TRANSPORTS, type TransportName } from '../../src/transport/transport.js';
 import { unreadInKernel } from '../support/kernel.js';
-import { connectPeer, connectRaw } from '../support/transport-peers.js';
+import { connectPeer, connectRaw, type Peer } from '../support/transport-peers.js';
 import { startTransports, type TransportServer } from '../support/transport-server.js';
 
 /** More than a kernel takes for a peer that does not read: about 4 MB on Linux, up to 10. */
@@ -34,12 +34,16 @@ export function transportContract(name: TransportName): void {
 
   describe(`the contract of a transport: ${name}`, () => {
     let server: TransportServer;
+    let peers: Peer[] = [];
 
     beforeEach(async () => {
       server = await startTransports();
     });
 
     afterEach(async () => {
+      for (const peer of peers) peer.close();
+      await Promise.all(peers.map(({ closed }) => closed));
+      peers = [];
       await server.close();
       for (const { events } of server.sessions) {
         const ended = events.findIndex((event) => event.startsWith('ended'));
@@ -49,6 +53,7 @@ export function transportContract(name: TransportName): void {
 
     const openPeer = async () => {
       const peer = await connectPeer(name, server.port);
+      peers.push(peer);
       return { peer, session: await server.session(server.sessions.length - 1) };
     };
 
