@@ -17,7 +17,7 @@ export interface Worker {
   stop(): void;
 }
 
-export type Step = 'create' | 'connect' | 'run' | 'drain' | 'close' | 'stop';
+type Step = 'create' | 'connect' | 'run' | 'drain' | 'close' | 'stop';
 /** What travels to a worker process, and back. */
 export type Order = { id: number; step: Step; args: unknown[] };
 export type Answer =

@@ -155,7 +155,7 @@ export class Merge {
   }
 }
 
-export function distribution(latency: Latency): Distribution {
+function distribution(latency: Latency): Distribution {
   const quantiles = latency.quantiles();
   return {
     ...quantiles,
@@ -170,7 +170,7 @@ function worst(open: OpenSecond, health: HealthReport): void {
 }
 
 /** The phase that the middle of a second falls in. */
-export function phaseOfSecond(plan: Plan, second: number): Second['phase'] {
+function phaseOfSecond(plan: Plan, second: number): Second['phase'] {
   let end = 0;
   for (const { name, ms } of plan.phases) {
     end += ms;

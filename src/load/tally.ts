@@ -114,7 +114,7 @@ export class Tally {
 }
 
 /** The phase that `due` falls in; the first one before all, the last one after all. */
-export function phaseAt(bounds: readonly number[], due: number): number {
+function phaseAt(bounds: readonly number[], due: number): number {
   let phase = 0;
   while (phase < bounds.length - 2 && due >= bounds[phase + 1]!) phase++;
   return phase;

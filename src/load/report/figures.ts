@@ -7,7 +7,7 @@ import type { RunResult } from '../result.js';
 import { parseThreshold, type Threshold } from '../threshold.js';
 
 /** A figure over the runs of a report. Units as in results: µs, bytes or a plain number. */
-export interface Spread {
+interface Spread {
   readonly median: number;
   readonly min: number;
   readonly max: number;
@@ -59,7 +59,7 @@ function figureOf(name: string, plan: Plan): Threshold | undefined {
   return parseThreshold(`${name}>0`, plan);
 }
 
-export function spreadOf(values: readonly number[]): Spread {
+function spreadOf(values: readonly number[]): Spread {
   const sorted = [...values].sort((a, b) => a - b);
   return {
     median: sorted[Math.floor((sorted.length - 1) / 2)]!,

@@ -8,10 +8,10 @@ import type { RunResult } from '../result.js';
 import type { Check, Verdict } from '../verdict.js';
 import { type Figures, keyFigures } from './figures.js';
 
-export const REPORT_FORMAT = 'roomcast-load';
-export const REPORT_VERSION = 1;
+const REPORT_FORMAT = 'roomcast-load';
+const REPORT_VERSION = 1;
 
-export interface Machine {
+interface Machine {
   readonly os: string;
   readonly cpu: string;
   readonly cores: number;

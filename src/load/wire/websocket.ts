@@ -220,7 +220,7 @@ function frameSize(held: Buffer, length: number): number {
 }
 
 /** A final, masked client frame. */
-export function frame(opcode: number, payload: Uint8Array): Buffer {
+function frame(opcode: number, payload: Uint8Array): Buffer {
   const size = payload.length;
   const head = size < 126 ? 2 : size < 65_536 ? 4 : 10;
   const buf = Buffer.allocUnsafe(head + 4 + size);

@@ -50,5 +50,3 @@ export interface Wire {
   /** Vanishes with a TCP reset. */
   reset(): void;
 }
-
-export type OpenWire = (endpoint: Endpoint, events: WireEvents) => Wire;
