@@ -22,10 +22,10 @@ export class Scrape {
     }
   }
 
-  /** The sum over all series of a name, or null without any. */
+  /** The sum over all series of a name; null without any, or when one is not a number. */
   sum(name: string): number | null {
-    const samples = this.#series.get(name);
-    return samples ? samples.reduce((sum, { value }) => sum + value, 0) : null;
+    const sum = this.#series.get(name)?.reduce((total, { value }) => total + value, 0);
+    return sum === undefined || Number.isNaN(sum) ? null : sum;
   }
 
   /** A histogram's buckets, summed over all other labels that match; null without any. */

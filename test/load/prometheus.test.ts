@@ -20,6 +20,7 @@ test('sums go over all series of a name', () => {
   expect(scrape.sum('a_total')).toBe(7);
   expect(scrape.sum('up')).toBe(1);
   expect(scrape.sum('nothing')).toBeNull();
+  expect(scrape.sum('lag')).toBeNull();
 });
 
 test('buckets are summed over other labels, or taken of one', () => {

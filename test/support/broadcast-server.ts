@@ -5,8 +5,7 @@
  * waits for each send before the next, so one member that does not read holds up all.
  */
 import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import type { Duplex } from 'node:stream';
+import type { AddressInfo, Socket } from 'node:net';
 import { WebSocket, WebSocketServer } from 'ws';
 
 export type Fanout = 'loop' | 'coalesced' | 'awaiting';
@@ -15,6 +14,8 @@ export interface BroadcastServer {
   readonly url: string;
   readonly port: number;
   readonly connections: Set<WebSocket>;
+  /** Ends every connection with a TCP reset. */
+  reset(): void;
   close(): Promise<void>;
 }
 
@@ -26,7 +27,7 @@ export async function startBroadcastServer(
 ): Promise<BroadcastServer> {
   const http = createServer();
   const wss = new WebSocketServer({ server: http, perMessageDeflate: false });
-  const sockets = new Map<WebSocket, Duplex>();
+  const sockets = new Map<WebSocket, Socket>();
   let pending: Buffer[] = [];
   let queue: Promise<void> = Promise.resolve();
 
@@ -67,6 +68,9 @@ export async function startBroadcastServer(
     url: `ws://127.0.0.1:${bound}`,
     port: bound,
     connections: wss.clients,
+    reset() {
+      for (const socket of sockets.values()) socket.resetAndDestroy();
+    },
     async close() {
       for (const socket of sockets.values()) socket.destroy();
       wss.close();
