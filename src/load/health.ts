@@ -10,8 +10,9 @@ import { Latency, type SparseCounts } from './latency.js';
 export interface HealthReport {
   /** Share of the time that the event loop was busy, 0–1. */
   utilization: number;
-  /** 99th percentile of how late the event loop's timers were, in µs. */
+  /** How late the event loop's timers were, in µs: 99th percentile and worst. */
   loopDelayP99: number;
+  loopDelayMax: number;
   /** CPU time taken, in ms. */
   cpuMs: number;
   elapsedMs: number;
@@ -43,10 +44,11 @@ export class GeneratorHealth {
     const utilization = performance.eventLoopUtilization();
     const cpu = process.cpuUsage(this.#cpu);
     const at = performance.now();
-    const p99 = this.#delay.percentile(99) / 1000 - RESOLUTION_MS * 1000;
+    const late = (ns: number): number => Math.max(0, ns / 1000 - RESOLUTION_MS * 1000);
     const report: HealthReport = {
       utilization: performance.eventLoopUtilization(utilization, this.#utilization).utilization,
-      loopDelayP99: Math.max(0, p99),
+      loopDelayP99: late(this.#delay.percentile(99)),
+      loopDelayMax: late(this.#delay.max),
       cpuMs: (cpu.user + cpu.system) / 1000,
       elapsedMs: at - this.#at,
       lateness: this.#lateness.since(this.#reported),

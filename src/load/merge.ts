@@ -42,6 +42,7 @@ interface OpenSecond {
   latency: Latency[];
   utilization: number;
   loopDelayP99: number;
+  loopDelayMax: number;
 }
 
 export class Merge {
@@ -120,7 +121,13 @@ export class Merge {
     let open = this.#open.get(second);
     if (!open) {
       const latency = this.#plan.cohorts.map(() => new Latency());
-      open = { waiting: this.#plan.workers, latency, utilization: 0, loopDelayP99: 0 };
+      open = {
+        waiting: this.#plan.workers,
+        latency,
+        utilization: 0,
+        loopDelayP99: 0,
+        loopDelayMax: 0,
+      };
       this.#open.set(second, open);
     }
     for (const [i, cohort] of report.cohorts.entries()) {
@@ -147,6 +154,7 @@ export class Merge {
       sent: sent - this.#sentBefore,
       utilization: open.utilization,
       loopDelayP99: open.loopDelayP99,
+      loopDelayMax: open.loopDelayMax,
       cohorts,
     };
     this.#sentBefore = sent;
@@ -167,6 +175,7 @@ function distribution(latency: Latency): Distribution {
 function worst(open: OpenSecond, health: HealthReport): void {
   open.utilization = Math.max(open.utilization, health.utilization);
   open.loopDelayP99 = Math.max(open.loopDelayP99, health.loopDelayP99);
+  open.loopDelayMax = Math.max(open.loopDelayMax, health.loopDelayMax);
 }
 
 /** The phase that the middle of a second falls in. */

@@ -69,7 +69,7 @@ function phaseResult(
   samples: readonly ServerSample[],
   delivered: number,
 ): PhaseResult {
-  const rows = seconds.filter(({ at }) => at - 0.5 > span.from && at - 0.5 < span.to);
+  const rows = seconds.filter(({ at }) => at > span.from && at - 1 < span.to);
   const within = samples.filter(({ at }) => at > span.from && at <= span.to + 0.5);
   const [first, last] = [within[0], within.at(-1)];
   const difference = (key: 'cpuSeconds' | 'rssBytes'): number | null => {
@@ -88,6 +88,7 @@ function phaseResult(
     ...span,
     utilization: Math.max(0, mean(rows.map(({ utilization }) => utilization))),
     loopDelayP99: Math.max(0, ...rows.map(({ loopDelayP99 }) => loopDelayP99)),
+    loopDelayMax: Math.max(0, ...rows.map(({ loopDelayMax }) => loopDelayMax)),
     cpuCores: cores,
     cpuMicrosPerDelivery: cores === null || delivered === 0 ? null : (cores / perSecond) * 1e6,
     lockHoldP99: worst('lockHoldP99'),

@@ -50,9 +50,10 @@ export interface PhaseResult {
   name: PhaseName;
   from: number;
   to: number;
-  /** The generator, worst worker. */
+  /** The generator's worst worker: share of the time busy; delays of the worst second, in µs. */
   utilization: number;
   loopDelayP99: number;
+  loopDelayMax: number;
   /** Of the server; null is unknown. Delays and holds are those of the worst second. */
   cpuCores: number | null;
   cpuMicrosPerDelivery: number | null;
@@ -69,6 +70,7 @@ export interface Second {
   sent: number;
   utilization: number;
   loopDelayP99: number;
+  loopDelayMax: number;
   /** By cohort, in the plan's order. */
   cohorts: {
     delivered: number;

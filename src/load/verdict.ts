@@ -13,7 +13,7 @@ import { formatBytes, formatCount, formatDuration, formatMicros } from './units.
 
 export interface Check {
   readonly name: string;
-  /** `void`: the generator was saturated, so neither can be said. `skipped`: nothing to judge by. */
+  /** `void`: failed, but the generator may have caused it. `skipped`: nothing to judge by. */
   readonly status: 'passed' | 'failed' | 'void' | 'skipped';
   /** What was seen, in one sentence. */
   readonly text: string;
@@ -32,8 +32,8 @@ export interface Verdict {
 /** A generator busier than this, or later than this, measures itself. */
 const BUSY = 0.9;
 const LATE_MICROS = 50_000;
-/** What a kernel may take for a peer that does not read, and a server's queue on top of it. */
-const BITES_FROM_BYTES = 6 * 1024 * 1024;
+/** What kernels may take for a peer that does not read, before the server notices anything. */
+const KERNEL_BYTES = 16 * 1024 * 1024;
 
 type Judgement = Omit<Check, 'name'>;
 
@@ -41,8 +41,9 @@ const passed = (text: string): Judgement => ({ status: 'passed', text });
 const failed = (text: string): Judgement => ({ status: 'failed', text });
 const skipped = (text: string): Judgement => ({ status: 'skipped', text });
 
-/** Counts that a busy generator cannot spoil: they fail a run even when it is void. */
-const EXACT: Record<string, (result: RunResult, plan: Plan) => Judgement> = {
+type Judge = (result: RunResult, plan: Plan) => Judgement;
+
+const INVARIANTS: Record<string, Judge> = {
   joined({ cohorts }) {
     const failures = sumBy(cohorts, ({ counters }) => total(counters.failures));
     const why = cohorts.map(({ counters }) => reasons(counters.failures)).filter(Boolean);
@@ -118,10 +119,7 @@ const EXACT: Record<string, (result: RunResult, plan: Plan) => Judgement> = {
     }
     return passed('no member and no queued byte left after everyone had gone');
   },
-};
 
-/** Observations that a busy generator may cause itself: void when it was saturated. */
-const TIMED: Record<string, (result: RunResult, plan: Plan) => Judgement> = {
   flow({ cohorts, phases }, plan) {
     const { silence, silentMembers } = cohorts[0]!.counters;
     const limit = silenceLimit(plan);
@@ -161,36 +159,37 @@ const TIMED: Record<string, (result: RunResult, plan: Plan) => Judgement> = {
 /** @throws LoadError `bad_option` for a threshold that makes no sense */
 export function judge(result: RunResult, plan: Plan): Verdict {
   const saturated = saturation(result, plan);
-  const exact = Object.entries(EXACT).map(
-    ([name, check]): Check => ({ name, ...check(result, plan) }),
-  );
-  const timed = [
-    ...Object.entries(TIMED).map(([name, check]): Check => ({ name, ...check(result, plan) })),
-    ...plan.failIf.map(
-      (text): Check => ({ name: `fail-if ${text}`, ...threshold(text, result, plan) }),
-    ),
-  ].map((check) =>
-    saturated && check.status === 'failed' ? { ...check, status: 'void' as const } : check,
-  );
-  const checks = [...exact, ...timed];
+  const checks = [
+    ...Object.entries(INVARIANTS).map(([name, check]) => ({ name, ...check(result, plan) })),
+    ...plan.failIf.map((text) => ({ name: `fail-if ${text}`, ...threshold(text, result, plan) })),
+  ].map((check): Check => {
+    const spoilt = check.status === 'failed' && isSpoilt(check.name, saturated, result, plan);
+    return spoilt ? { ...check, status: 'void' } : check;
+  });
   return {
     checks,
     saturated,
     notes: notes(result, plan),
-    exit: exitOf(exact, timed, saturated, result.interrupted),
+    exit: exitOf(checks, saturated, result.interrupted),
   };
 }
 
-function exitOf(
-  exact: readonly Check[],
-  timed: readonly Check[],
-  saturated: string | null,
-  interrupted: boolean,
-): number {
-  const fails = ({ status }: Check): boolean => status === 'failed';
-  if (exact.some(fails)) return EXIT.failed;
+/**
+ * Whether the generator itself may have caused a failure. What is counted it cannot; a silence only
+ * if it was itself held up for a good part of it; any other time if it was saturated.
+ */
+function isSpoilt(name: string, saturated: string | null, result: RunResult, plan: Plan): boolean {
+  if (COUNTED.has(name)) return false;
+  if (name !== 'flow') return saturated !== null;
+  const held = Math.max(...result.phases.map(({ loopDelayMax }) => loopDelayMax));
+  return Math.max(held, result.publishing.lateness.max ?? 0) > silenceLimit(plan) / 4;
+}
+
+const COUNTED = new Set(['joined', 'kept', 'order', 'accounting', 'memory', 'released']);
+
+function exitOf(checks: readonly Check[], saturated: string | null, interrupted: boolean): number {
+  if (checks.some(({ status }) => status === 'failed')) return EXIT.failed;
   if (saturated !== null) return EXIT.void;
-  if (timed.some(fails)) return EXIT.failed;
   return interrupted ? EXIT.interrupted : EXIT.ok;
 }
 
@@ -236,9 +235,13 @@ function notes(result: RunResult, plan: Plan): string[] {
     .reduce((sum, { from, to }) => sum + to - from, 0);
   const rate = cohorts[0]!.phases.slow?.perSecond ?? 0;
   const owed = (rate / cohorts[0]!.members) * slowFor * plan.size;
-  if (cohorts.some(({ kind }) => kind === 'stalled') && owed < BITES_FROM_BYTES) {
+  const stalled = cohorts.filter(({ kind }) => kind === 'stalled');
+  const unnoticed = stalled.every(
+    ({ counters, evictions }) => counters.announced === 0 && evictions.count === 0,
+  );
+  if (stalled.length > 0 && unnoticed && owed < KERNEL_BYTES) {
     said.push(
-      `each stalled member was owed only ${formatBytes(owed)}: the kernel alone may hold 4 MB, so the server may hardly have noticed; lengthen fill and slow, or raise size or rate`,
+      `each stalled member was owed only ${formatBytes(owed)}, which the kernels at both ends may have held, so the server may not have noticed; lengthen fill and slow, or raise size or rate`,
     );
   }
   return said;

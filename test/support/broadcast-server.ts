@@ -2,13 +2,14 @@
  * Small broadcast servers on `ws` to try the load generator on: every text message goes to every
  * connection. `loop` is what everybody writes first; `coalesced` joins what a turn of the event
  * loop brought into one write a connection; `awaiting` has the defect the generator must find: it
- * waits for each send before the next, so one member that does not read holds up all.
+ * waits for each send before the next, so one member that does not read holds up all. `echo` sends
+ * a message back to who sent it, and to nobody else.
  */
 import { createServer } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { WebSocket, WebSocketServer } from 'ws';
 
-export type Fanout = 'loop' | 'coalesced' | 'awaiting';
+export type Fanout = 'loop' | 'coalesced' | 'awaiting' | 'echo';
 
 export interface BroadcastServer {
   readonly url: string;
@@ -36,7 +37,8 @@ export async function startBroadcastServer(
     pending = [];
     for (const socket of sockets.values()) socket.write(batch);
   };
-  const send: Record<Fanout, (data: Buffer) => void> = {
+  const send: Record<Fanout, (data: Buffer, from: WebSocket) => void> = {
+    echo: (data, from) => from.send(data, { binary: false }),
     loop: (data) => {
       for (const client of wss.clients) client.send(data, { binary: false });
     },
@@ -57,7 +59,7 @@ export async function startBroadcastServer(
     client
       .on('message', (data: Buffer) => {
         const text = transform(data.toString());
-        if (text !== undefined) send[fanout](Buffer.from(text));
+        if (text !== undefined) send[fanout](Buffer.from(text), client);
       })
       .on('close', () => sockets.delete(client))
       .on('error', () => {});

@@ -3,6 +3,7 @@
  * is public and versioned; within a version only additions are made.
  */
 import { arch, cpus, release, totalmem, type } from 'node:os';
+import { EXIT } from '../error.js';
 import type { Plan } from '../plan.js';
 import type { RunResult } from '../result.js';
 import type { Check, Verdict } from '../verdict.js';
@@ -79,7 +80,7 @@ function medianRun(runs: readonly RunResult[]): number {
 function overall(verdicts: readonly Verdict[], shown: number, compared: readonly Check[]): Verdict {
   const main = verdicts[shown]!;
   const elsewhere = verdicts.flatMap(({ checks, exit }, i) =>
-    i === shown || exit !== 1
+    i === shown || exit !== EXIT.failed
       ? []
       : checks
           .filter(({ status }) => status === 'failed')
@@ -93,7 +94,7 @@ function overall(verdicts: readonly Verdict[], shown: number, compared: readonly
   return {
     ...main,
     checks: [...main.checks, ...added],
-    exit: failed && main.exit !== 3 ? 1 : main.exit,
+    exit: failed ? EXIT.failed : main.exit,
   };
 }
 
