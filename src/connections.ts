@@ -8,6 +8,7 @@
  */
 import type { Config } from './config.js';
 import type { CloseReason } from './errors.js';
+import { LockTimeoutError, WaitGroup } from './lock/index.js';
 import type { Member } from './room/member.js';
 import { CLOSE_GRACE_MS, closingEvent, Session, type SessionContext } from './session.js';
 import type { Transport, TransportSink } from './transport/transport.js';
@@ -26,8 +27,11 @@ export interface Drained {
 export class Connections {
   readonly #context: SessionContext;
   readonly #config: Config;
-  readonly #sessions = new Map<Member, Session>();
+  /** With what takes each out of `#open`. */
+  readonly #sessions = new Map<Member, { session: Session; done: () => void }>();
   readonly #perAddress = new Map<string, number>();
+  /** What a shutdown waits for. */
+  readonly #open = new WaitGroup({ name: 'server.connections' });
   #isDraining = false;
 
   constructor(context: Omit<SessionContext, 'ended'>) {
@@ -41,14 +45,15 @@ export class Connections {
     if (this.#isDraining) return this.#turnAway(transport, 'going_away');
     if (this.#isFull(remoteAddress)) return this.#turnAway(transport, 'over_capacity');
     const session = new Session(transport, this.#context);
-    this.#sessions.set(session.member, session);
+    const done = this.#open.add(`member ${session.member.id}`);
+    this.#sessions.set(session.member, { session, done });
     this.#perAddress.set(remoteAddress, (this.#perAddress.get(remoteAddress) ?? 0) + 1);
     return session;
   }
 
   /** Ends the connection of a member and tells it why. */
   close(member: Member, reason: CloseReason): void {
-    this.#sessions.get(member)?.close(reason);
+    this.#sessions.get(member)?.session.close(reason);
   }
 
   /**
@@ -59,7 +64,7 @@ export class Connections {
     this.#isDraining = true;
     const { drainMs, shutdownGraceMs } = this.#config;
     const started = performance.now();
-    const waiting = Array.from(this.#sessions.values());
+    const waiting = Array.from(this.#sessions.values(), ({ session }) => session);
     const total = waiting.length;
     const told = new Set<Session>();
     const abandoned: { member: string; messages: number }[] = [];
@@ -86,16 +91,17 @@ export class Connections {
         session.closeDrained();
         drained += 1;
       }
-      return this.#sessions.size === 0 || passed >= shutdownGraceMs;
     };
-    await new Promise<void>((resolve) => {
-      const timer = setInterval(() => {
-        if (!look()) return;
-        clearInterval(timer);
-        resolve();
-      }, DRAIN_CHECK_MS);
-    });
-    for (const session of this.#sessions.values()) {
+    look();
+    const timer = setInterval(look, DRAIN_CHECK_MS);
+    try {
+      await this.#open.wait({ timeoutMs: shutdownGraceMs });
+    } catch (error) {
+      if (!(error instanceof LockTimeoutError)) throw error;
+    } finally {
+      clearInterval(timer);
+    }
+    for (const { session } of this.#sessions.values()) {
       if (session.hasClosed) session.reset();
       else abandon(session);
     }
@@ -103,7 +109,10 @@ export class Connections {
   }
 
   #ended({ member, transport }: Session): void {
-    if (!this.#sessions.delete(member)) return;
+    const entry = this.#sessions.get(member);
+    if (entry === undefined) return;
+    this.#sessions.delete(member);
+    entry.done();
     const { remoteAddress } = transport;
     const left = (this.#perAddress.get(remoteAddress) as number) - 1;
     if (left === 0) this.#perAddress.delete(remoteAddress);

@@ -72,6 +72,8 @@ export class Refusal extends Error {
   }
 }
 
+export const shuttingDown = () => new Refusal('shutting_down', 'The server is shutting down.');
+
 /** An option that cannot be used: the process exits with 2 and this one line. */
 export class ConfigError extends Error {
   override readonly name = 'ConfigError';

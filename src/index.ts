@@ -11,4 +11,4 @@ export {
   type RefusalCode,
 } from './errors.js';
 export type { Event, GapReason, HealthState } from './protocol/events.js';
-export { type CloseReport, type Parts, type Server, startServer } from './server.js';
+export { type CloseReport, createServer, type Parts, type Server } from './server.js';

@@ -142,6 +142,13 @@ export const schema = Type.Object({
     unit: 'boolean',
     description: 'Serve /metrics.',
   }),
+  lockDetector: Type.Enum(['off', 'watch', 'strict'], {
+    default: 'watch',
+    group: SERVER,
+    unit: 'mode',
+    description:
+      'Watch the locks: watch reports deadlocks and long holds in the log, strict also breaks deadlocks.',
+  }),
 
   maxConnections: integer([10_000, 0, 10_000_000], {
     group: LIMITS,

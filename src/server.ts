@@ -5,7 +5,12 @@
  * deadline, holds no lock, and returns what it had to abandon. V8: every socket, timer and
  * listener made here ends with it.
  */
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import {
+  createServer as createHttpServer,
+  type Server as HttpServer,
+  type IncomingMessage,
+  type ServerResponse,
+} from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { Logger } from 'pino';
@@ -13,6 +18,7 @@ import type { Broker, Position } from './broker/broker.js';
 import { MemoryBroker } from './broker/memory.js';
 import { type Config, trustedProxies } from './config.js';
 import { Connections, type Drained } from './connections.js';
+import { shuttingDown } from './errors.js';
 import { buildHttp } from './http/app.js';
 import { Recorder } from './metrics/recorder.js';
 import { createMetrics } from './metrics/registry.js';
@@ -34,8 +40,13 @@ export interface CloseReport extends Drained {
 }
 
 export interface Server {
-  /** Where it listens, such as `http://127.0.0.1:8080`. */
-  readonly url: string;
+  /**
+   * Resolves once it listens, with where: `http://127.0.0.1:8080`. To be called once.
+   *
+   * @throws Error of the socket as a rejection, such as `EADDRINUSE`; Refusal `shutting_down` when
+   *   `close` came first. Nothing is left open then.
+   */
+  listen(): Promise<string>;
   /** Who is connected. */
   members(): Iterable<Member>;
   /**
@@ -45,7 +56,10 @@ export interface Server {
    *   `broker_unavailable`, `shutting_down`
    */
   publish(room: string, data: unknown, key?: string): Promise<Position>;
-  /** Shuts down within `shutdownGraceMs`; every call returns the same promise, which never rejects. */
+  /**
+   * Shuts down within `shutdownGraceMs`. May be called at any moment, also before it listens; every
+   * call returns the same promise, which never rejects.
+   */
   close(): Promise<CloseReport>;
 }
 
@@ -62,16 +76,11 @@ const SOCKJS = '/sockjs';
 /** Connections that may be open beside those of members: the HTTP API, peers being turned away. */
 const SPARE_CONNECTIONS = 256;
 
-/**
- * Builds a server and resolves once it listens.
- *
- * @throws Error of `listen`, such as `EADDRINUSE`; nothing is left open then
- */
-export async function startServer(
+export function createServer(
   config: Config,
   log: Logger,
   { broker = new MemoryBroker(), wrap = (accept) => accept }: Parts = {},
-): Promise<Server> {
+): Server {
   const limits: CommandLimits = {
     maxCommandBytes: config.maxCommandBytes,
     maxRoomNameLength: config.maxRoomNameLength,
@@ -96,7 +105,7 @@ export async function startServer(
   let closing: Promise<CloseReport> | null = null;
 
   const metrics = createMetrics({ recorder: observer, gauges: hub, version });
-  const api = await buildHttp({
+  const apiBuilt = buildHttp({
     config,
     limits,
     log,
@@ -118,9 +127,7 @@ export async function startServer(
     refused: (code) => observer.refused(code),
   });
 
-  const http = createServer((request: IncomingMessage, response: ServerResponse) => {
-    if (!sockjs.handle(request, response)) api.handle(request, response);
-  });
+  const http = createHttpServer();
   if (config.maxConnections > 0) http.maxConnections = config.maxConnections + SPARE_CONNECTIONS;
   const sockets = trackSockets(http);
   http.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
@@ -131,7 +138,20 @@ export async function startServer(
     else webSockets.upgrade(request, socket, head, dialect, address(request), accept);
   });
 
+  let listening: Promise<string> | null = null;
+  async function open(): Promise<string> {
+    const api = await apiBuilt;
+    http.on('request', (request: IncomingMessage, response: ServerResponse) => {
+      if (!sockjs.handle(request, response)) api.handle(request, response);
+    });
+    if (closing === null) await listen(http, config);
+    if (closing !== null) throw shuttingDown();
+    return urlOf(http.address() as AddressInfo);
+  }
+
   async function shutDown(): Promise<CloseReport> {
+    // A server in the middle of opening its socket cannot be stopped before it has it.
+    await listening?.catch(() => {});
     const stopped = new Promise<void>((resolve) => http.close(() => resolve()));
     const hubClosed = hub.close(config.shutdownGraceMs);
     const drained = await connections.drain();
@@ -139,20 +159,22 @@ export async function startServer(
     sockjs.close();
     // Connections of the HTTP API, and whatever else has connected and is no member.
     for (const socket of sockets) socket.resetAndDestroy();
-    const [waiting] = await Promise.all([hubClosed, stopped]);
+    const [waiting, api] = await Promise.all([hubClosed, apiBuilt, stopped]);
     await api.close();
     metrics.close();
     return { ...drained, waiting };
   }
 
-  try {
-    await listen(http, config);
-  } catch (error) {
-    await shutDown();
-    throw error;
-  }
-  return {
-    url: urlOf(http.address() as AddressInfo),
+  const server: Server = {
+    async listen() {
+      listening = open();
+      try {
+        return await listening;
+      } catch (error) {
+        await server.close();
+        throw error;
+      }
+    },
     members: () => hub.members.values(),
     async publish(room, data, key) {
       return hub.publish(null, checkRoom(room, limits), checkData(data, limits), checkKey(key));
@@ -162,9 +184,8 @@ export async function startServer(
       return closing;
     },
   };
+  return server;
 }
-
-type HttpServer = ReturnType<typeof createServer>;
 
 /** Every connection there is, also those that have not asked for anything yet. */
 function trackSockets(http: HttpServer): ReadonlySet<Socket> {

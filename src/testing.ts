@@ -7,7 +7,7 @@ import type { Position } from './broker/broker.js';
 import { type Config, defaults } from './config.js';
 import type { CloseReason, EndReason } from './errors.js';
 import type { HealthState } from './protocol/events.js';
-import { startServer } from './server.js';
+import { createServer } from './server.js';
 import type {
   Accept,
   Framing,
@@ -57,11 +57,12 @@ export async function startTestServer(options: Partial<Config> = {}): Promise<Te
       valves.set(valve, valve);
       return valve.open(accept, () => valves.delete(valve));
     };
-  const server = await startServer(config, pino({ level: 'silent' }), { wrap });
+  const server = createServer(config, pino({ level: 'silent' }), { wrap });
+  const httpUrl = await server.listen();
   return {
-    url: `${server.url.replace('http', 'ws')}/ws`,
-    sockjsUrl: `${server.url}/sockjs`,
-    httpUrl: server.url,
+    url: `${httpUrl.replace('http', 'ws')}/ws`,
+    sockjsUrl: `${httpUrl}/sockjs`,
+    httpUrl,
     publish: server.publish,
     members: () =>
       Array.from(server.members(), (member) => ({

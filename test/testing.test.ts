@@ -87,4 +87,4 @@ test('leaves nothing behind: 200 servers with clients mid-command, opened and cl
   }
   // Timers of the test runner come and go; a leak would be a multiple of 200.
   expect(process.getActiveResourcesInfo().length).toBeLessThan(before + 20);
-});
+}, 120_000);

@@ -9,13 +9,16 @@ import { Command, CommanderError } from 'commander';
 import { ConfigError } from '../errors.js';
 import { options } from '../options.js';
 import { version } from '../version.js';
+import { CommandError } from './failure.js';
 import { loadCommand } from './load.js';
-import { StartError, serveCommand } from './serve.js';
+import { locksCommand } from './locks.js';
+import { serveCommand } from './serve.js';
 
 const program = new Command('roomcast')
   .description('Real-time rooms over WebSocket and SockJS.')
   .version(version);
 program.addCommand(serveCommand());
+program.addCommand(locksCommand());
 program.addCommand(loadCommand());
 for (const command of [program, ...program.commands]) {
   command.exitOverride().configureOutput({ outputError: () => undefined });
@@ -33,7 +36,7 @@ function fail(error: unknown): void {
     // Without a command commander has printed the help.
     end(2, error.code === 'commander.help' ? '' : `roomcast: ${explain(error)}\n`);
   } else if (error instanceof ConfigError) end(2, `roomcast: ${error.message}\n`);
-  else if (error instanceof StartError) end(1, `roomcast: ${error.message}\n`);
+  else if (error instanceof CommandError) end(1, `roomcast: ${error.message}\n`);
   else throw error;
 }
 

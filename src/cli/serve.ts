@@ -7,7 +7,9 @@ import { Command } from 'commander';
 import type { Logger } from 'pino';
 import { type Config, loadConfig } from '../config.js';
 import { ConfigError } from '../errors.js';
-import { type CloseReport, startServer } from '../server.js';
+import { configureDetector, snapshot } from '../lock/index.js';
+import { type CloseReport, createServer } from '../server.js';
+import { CommandError } from './failure.js';
 import { createLog } from './log.js';
 import { addServerOptions, SOURCES_HELP, sourcesOf } from './options.js';
 
@@ -15,6 +17,7 @@ import { addServerOptions, SOURCES_HELP, sourcesOf } from './options.js';
 const SIGNALS = { SIGINT: 130, SIGTERM: 143 } as const;
 
 const EXIT_HELP = `
+SIGUSR2 writes to the log what locks are held and waited for.
 SIGTERM and SIGINT close in an orderly way: members are told to go, queues
 drain, what is left after --shutdown-grace-ms is reset and logged.
 
@@ -25,12 +28,7 @@ Exit codes:
   130, 143  a second signal, SIGINT or SIGTERM, ended it at once
 `;
 
-/** Why the server could not start, in one line; the process exits with 1. */
-export class StartError extends Error {
-  override readonly name = 'StartError';
-}
-
-/** The command `serve`. Its action rejects with ConfigError or StartError. */
+/** The command `serve`. Its action rejects with ConfigError or CommandError. */
 export function serveCommand(): Command {
   const command = new Command('serve').description('Serve rooms over WebSocket and SockJS.');
   return addServerOptions(command)
@@ -55,10 +53,13 @@ async function serve(config: Config): Promise<void> {
     leave(1);
   });
 
-  const server = await startServer(config, log).catch((error: unknown) => {
-    throw startError(error, config);
+  configureDetector({
+    mode: config.lockDetector,
+    onReport: ({ text, ...report }) => log.warn({ report }, text),
   });
+  process.on('SIGUSR2', () => log.info({ locks: snapshot() }, 'locks'));
 
+  const server = createServer(config, log);
   let closing = false;
   for (const [signal, exitCode] of Object.entries(SIGNALS)) {
     process.on(signal, async () => {
@@ -71,23 +72,30 @@ async function serve(config: Config): Promise<void> {
     });
   }
 
-  if (process.stdout.isTTY) process.stdout.write(greeting(server.url, config));
-  else log.info(nextSteps(server.url, config), 'serving');
+  let url: string;
+  try {
+    url = await server.listen();
+  } catch (error) {
+    if (closing) return;
+    throw startError(error, config);
+  }
+  if (process.stdout.isTTY) process.stdout.write(greeting(url, config));
+  else log.info(nextSteps(url, config), 'serving');
 }
 
 /** @returns the error itself where it is not about what was asked for. */
 function startError(error: unknown, { host, port }: Config): unknown {
   switch ((error as NodeJS.ErrnoException).code) {
     case 'EADDRINUSE':
-      return new StartError(
+      return new CommandError(
         `port ${port} of ${host} is taken: give another --port, or --port 0 for any free one`,
       );
     case 'EACCES':
-      return new StartError(`port ${port} of ${host} is not permitted: give a --port above 1023`);
+      return new CommandError(`port ${port} of ${host} is not permitted: give a --port above 1023`);
     case 'EADDRNOTAVAIL':
     case 'ENOTFOUND':
     case 'EAI_AGAIN':
-      return new StartError(
+      return new CommandError(
         `host ${host} is not an address of this machine: give another --host, like 127.0.0.1 or 0.0.0.0`,
       );
     default:

@@ -13,6 +13,7 @@ import type { HttpDeps } from './deps.js';
 import { docs } from './docs.js';
 import { failureHandler, failures, refuseUnknown } from './failures.js';
 import { createGuard } from './guard.js';
+import { locks } from './locks.js';
 import { members } from './members.js';
 import { messages } from './messages.js';
 import { rooms } from './rooms.js';
@@ -67,6 +68,7 @@ export async function buildHttp(deps: HttpDeps): Promise<HttpApp> {
     v1.register(messages(deps));
     v1.register(rooms(deps));
     v1.register(members(deps));
+    v1.register(locks);
   });
   await app.ready();
 

@@ -181,7 +181,6 @@ export class Detector {
   /** @internal `asked` is the method that was called: the stack begins with its caller. */
   blocked(wait: Wait, asked: Asked): void {
     const { captureStacks, stackDepth } = this.#settings;
-    wait.since = performance.now();
     wait.watcher = this;
     if (captureStacks === 'blocked') wait.stack = capture(stackDepth, asked);
     if (this.#waits.size === 0) watchExit(this);

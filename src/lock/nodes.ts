@@ -200,8 +200,8 @@ export class Wait implements Linked<Wait> {
   readonly task: Task | null;
   readonly timeoutMs: number | null;
   readonly promise: Promise<unknown>;
-  /** By performance.now(), once a watcher knows of it. */
-  since = Number.NaN;
+  /** By performance.now(). */
+  readonly since = performance.now();
   watcher: Watcher | null = null;
   stack: { readonly stack?: string } | null = null;
   /** The deadlock it is part of. */

@@ -84,7 +84,7 @@ export class WaitGroup {
     options.signal?.throwIfAborted();
     if (this.members.size === 0) return;
     const task = options.task ?? this.#detector.current();
-    const wait = new Wait(this, null, this.label, task, options);
+    const wait = new Wait(this, null, `${this.name}.wait`, task, options);
     this.#waits.add(wait);
     if (this.#detector.tracking) this.#detector.blocked(wait, this.wait);
     await wait.promise;

@@ -138,6 +138,7 @@ describe('served', () => {
     ['GET', '/v1/members'],
     ['GET', '/v1/members/x'],
     ['DELETE', '/v1/members/x'],
+    ['GET', '/v1/locks'],
   ] as const;
   const OPEN = ['/healthz', '/readyz', '/metrics', '/docs', '/v1/openapi.json'];
 

@@ -150,7 +150,7 @@ describe('POST /v1/rooms/{room}/messages', () => {
           expect(code).not.toBe('internal_error');
         }
       }),
-      { numRuns: 200 },
+      { numRuns: 100 },
     );
     expect(server.logged).toEqual([]);
   });

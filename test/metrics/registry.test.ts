@@ -119,7 +119,7 @@ describe('a scrape', () => {
         const queued = all.reduce((sum, { queuedMessages }) => sum + queuedMessages, 0);
         expect(series.get('roomcast_queue_messages')).toBe(queued);
       }),
-      { numRuns: 40 },
+      { numRuns: 25 },
     );
   });
 
@@ -130,7 +130,7 @@ describe('a scrape', () => {
       count: fc.integer({ min: 1, max: 5 }),
     });
     await fc.assert(
-      fc.asyncProperty(fc.array(step, { minLength: 20, maxLength: 80 }), async (steps) => {
+      fc.asyncProperty(fc.array(step, { minLength: 20, maxLength: 60 }), async (steps) => {
         const { recorder, gauges, metrics } = create();
         const members = Array.from({ length: 4 }, () => new FakeMember());
         for (const member of members) gauges.behind.add(member);
@@ -159,7 +159,7 @@ describe('a scrape', () => {
           members.reduce((sum, { queuedMessages }) => sum + queuedMessages, 0),
         );
       }),
-      { numRuns: 60 },
+      { numRuns: 30 },
     );
   });
 

@@ -60,11 +60,12 @@ async function halfUpgrade(url: string): Promise<{ finish(): Promise<string> }> 
       socket.on('data', (data) => {
         answer += data;
       });
-      socket.on('error', () => {});
+      // It may be reset once it is answered.
+      const closed = new Promise((resolve) => socket.on('error', resolve).on('close', resolve));
       socket.write(
         'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n',
       );
-      await once(socket, 'close');
+      await closed;
       return answer;
     },
   };
@@ -97,6 +98,8 @@ test('SIGTERM lets 450 members go, resets 50 that are stalled, and ends with 0 w
     reading.every(({ events }) => events.some(({ type }) => type === 'message')),
   );
   const upgrades = [await halfUpgrade(url), await halfUpgrade(url)];
+  // Behind this answer the server has read both halves.
+  await publish(url, 'reading', 100);
 
   const begun = performance.now();
   server.child.kill('SIGTERM');

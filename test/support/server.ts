@@ -2,14 +2,17 @@
 import { pino } from 'pino';
 import { onTestFinished } from 'vitest';
 import { type Config, defaults } from '../../src/config.js';
-import { type Server, startServer } from '../../src/server.js';
+import { createServer, type Server } from '../../src/server.js';
 
 /** Closed when the test is over. Sheds its members at once, unless the test says otherwise. */
-export async function serve(options: Partial<Config> = {}): Promise<Server> {
+export async function serve(
+  options: Partial<Config> = {},
+): Promise<Server & { readonly url: string }> {
   const config = { ...defaults, port: 0, drainMs: 0, ...options };
-  const server = await startServer(config, pino({ level: 'silent' }));
+  const server = createServer(config, pino({ level: 'silent' }));
+  const url = await server.listen();
   onTestFinished(async () => {
     await server.close();
   });
-  return server;
+  return { ...server, url };
 }
