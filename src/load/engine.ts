@@ -236,15 +236,16 @@ export class Engine {
       this.#crew.publishers().map((number) => Math.floor(number / this.#plan.publishersPerRoom)),
     );
     let awaited = this.#crew.target.numbered ? rooms.size * this.#plan.publishersPerRoom : 0;
-    const confirmed = new Promise<void>((resolve) => {
-      this.#crew.onConfirmed = () => {
-        if (--awaited <= 0) resolve();
-      };
-      if (awaited === 0) resolve();
-    });
     const byPublisher = this.#publishers.stop();
     this.#report(this.#nextSecond);
-    await Promise.race([confirmed, delay(this.#plan.drainMs)]);
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, awaited === 0 ? 0 : this.#plan.drainMs);
+      this.#crew.onConfirmed = () => {
+        if (--awaited > 0) return;
+        clearTimeout(timer);
+        resolve();
+      };
+    });
     return { byPublisher, finals: [...this.#crew.finals] };
   }
 

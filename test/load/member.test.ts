@@ -128,7 +128,7 @@ test('a stalled member that the server resets counts as evicted, and when', asyn
   member.disturb();
   peer().send(Buffer.alloc(BEYOND_KERNEL));
   await until(() => peer().bufferedAmount > 0);
-  server.reset();
+  server.reset(peer());
   await until(() => {
     member.session?.link.probe();
     return counters(crew).present === 0;

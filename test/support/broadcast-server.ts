@@ -15,8 +15,8 @@ export interface BroadcastServer {
   readonly url: string;
   readonly port: number;
   readonly connections: Set<WebSocket>;
-  /** Ends every connection with a TCP reset. */
-  reset(): void;
+  /** Ends a connection with a TCP reset. */
+  reset(connection: WebSocket): void;
   close(): Promise<void>;
 }
 
@@ -70,8 +70,8 @@ export async function startBroadcastServer(
     url: `ws://127.0.0.1:${bound}`,
     port: bound,
     connections: wss.clients,
-    reset() {
-      for (const socket of sockets.values()) socket.resetAndDestroy();
+    reset(connection) {
+      sockets.get(connection)?.resetAndDestroy();
     },
     async close() {
       for (const socket of sockets.values()) socket.destroy();
