@@ -184,7 +184,7 @@ export class Hub {
   }
 
   #checkJoin(member: Member, name: string): void {
-    if (this.#closing.signal.aborted) throw shuttingDown();
+    if (this.#closing.signal.aborted || !this.members.has(member.id)) throw shuttingDown();
     if (member.subscriptions.has(name)) {
       throw new Refusal('already_joined', `You are in ${name} already.`);
     }
@@ -239,13 +239,13 @@ export class Hub {
             ? await room.lifecycle.read('Hub.join', options)
             : await room.lifecycle.write('Hub.firstJoin', options);
           if (room.isGone) continue;
+          this.#checkJoin(member, name);
           if (!room.isSubscribed) {
             const asked = new AbortController();
             const subscribe = () => this.#broker.subscribe(name, asked.signal);
             room.subscribed(await this.#ask('subscribe', subscribe, asked));
+            this.#checkJoin(member, name);
           }
-          if (!this.members.has(member.id)) throw new Refusal('shutting_down', 'You have left.');
-          this.#checkJoin(member, name);
           return this.#enter(member, room);
         } catch (error) {
           throw error instanceof Refusal ? error : this.#unavailable(error);
