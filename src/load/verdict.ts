@@ -176,13 +176,15 @@ export function judge(result: RunResult, plan: Plan): Verdict {
 
 /**
  * Whether the generator itself may have caused a failure. What is counted it cannot; a silence only
- * if it was itself held up for a good part of it; any other time if it was saturated.
+ * if without the longest it was held up itself, in reading and in publishing, the limit would have
+ * been kept; any other time if it was saturated.
  */
 function isSpoilt(name: string, saturated: string | null, result: RunResult, plan: Plan): boolean {
   if (COUNTED.has(name)) return false;
   if (name !== 'flow') return saturated !== null;
   const held = Math.max(...result.phases.map(({ loopDelayMax }) => loopDelayMax));
-  return Math.max(held, result.publishing.lateness.max ?? 0) > silenceLimit(plan) / 4;
+  const silence = Math.max(...result.cohorts[0]!.counters.silence);
+  return silence - held - (result.publishing.lateness.max ?? 0) <= silenceLimit(plan);
 }
 
 const COUNTED = new Set(['joined', 'kept', 'order', 'accounting', 'memory', 'released']);
