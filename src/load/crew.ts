@@ -25,8 +25,8 @@ export class Crew {
   readonly finals = new Map<number, number>();
   /** Connections left open and unread by members that fell silent. */
   readonly abandoned: Link[] = [];
-  /** Whether publishing has begun: who joins from now on is not owed each first message. */
-  publishing = false;
+  /** Who joins `before` publishing is owed every message; who is up to date `after` it says little. */
+  stage: 'before' | 'publishing' | 'after' = 'before';
   /** Told of every confirmed publish, and of everything that reaches a healthy member. */
   onConfirmed: (() => void) | undefined;
   onArrival: (() => void) | undefined;

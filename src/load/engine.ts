@@ -114,7 +114,7 @@ export class Engine {
     this.#bounds = [start];
     for (const { ms } of this.#plan.phases) this.#bounds.push(this.#bounds.at(-1)! + ms * 1000);
     for (const tally of this.#crew.tallies) tally.begin(this.#bounds);
-    this.#crew.publishing = true;
+    this.#crew.stage = 'publishing';
     this.#schedule();
     await new Promise<void>((resolve) => {
       this.#finish = resolve;
@@ -214,7 +214,7 @@ export class Engine {
       if (!session?.present) continue;
       if (session.stopped) {
         if (probe) session.link.probe();
-      } else if (cohort.kind === 'healthy') {
+      } else if (cohort === this.#plan.cohorts[0]) {
         const silence = now - Math.max(session.lastAt, this.#bounds[0]!);
         if (silence > counters.silence[phase]!) counters.silence[phase] = silence;
         if (silence > limit) silent++;
@@ -237,6 +237,7 @@ export class Engine {
     );
     let awaited = this.#crew.target.numbered ? rooms.size * this.#plan.publishersPerRoom : 0;
     const byPublisher = this.#publishers.stop();
+    this.#crew.stage = 'after';
     this.#report(this.#nextSecond);
     await new Promise<void>((resolve) => {
       const timer = setTimeout(resolve, awaited === 0 ? 0 : this.#plan.drainMs);

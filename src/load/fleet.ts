@@ -102,7 +102,9 @@ class WorkerProcess implements Worker {
       .on('exit', (code, signal) => {
         const lost = new LoadError('worker_lost', `a worker process ended: ${signal ?? code}`);
         for (const waiting of this.#waiting.values()) waiting.reject(lost);
-      });
+      })
+      // A message that could not be sent: the exit that follows says why.
+      .on('error', () => {});
   }
 
   create(plan: Plan, index: number, epoch: number): Promise<void> {
@@ -122,12 +124,13 @@ class WorkerProcess implements Worker {
   }
 
   async close(): Promise<void> {
-    if (this.#process.connected) await this.#order('close');
+    if (!this.#process.connected) return;
+    await this.#order('close');
     this.#process.disconnect();
   }
 
   stop(): void {
-    void this.#order('stop');
+    if (this.#process.connected) void this.#order('stop').catch(() => {});
   }
 
   #order<Result>(step: Step, ...args: unknown[]): Promise<Result> {

@@ -175,6 +175,9 @@ function check(plan: Plan, scenario: Scenario): void {
   if (plan.rooms > plan.members) {
     throw badOption('rooms', plan.rooms, `at most as many as members (${plan.members})`);
   }
+  if (plan.target.name === 'ws' && plan.rooms > 1 && plan.target.templates.join === undefined) {
+    throw badOption('rooms', plan.rooms, '1 room, or --join to say how rooms are joined');
+  }
   if (plan.phases.length === 0) throw badOption('calm', '0', 'a phase longer than 0');
   if (plan.workers > plan.members) {
     throw badOption('workers', plan.workers, `at most as many as members (${plan.members})`);

@@ -13,7 +13,7 @@ export type NamedScenario = Scenario & { readonly name: string; readonly title: 
 /** The crowd of the slow-member scenarios: 50,000 deliveries and 200 MB a second. */
 const CROWD = { members: '200', publishers: '5', rate: '250/s', size: '4KiB' } as const;
 /** Long enough for a stalled member to fill 4 MB of kernel buffers and a queue of 1 MiB. */
-const TWO_PHASES = { warmup: '2s', calm: '10s', fill: '8s', slow: '12s' } as const;
+const TWO_PHASES = { warmup: '5s', calm: '10s', fill: '8s', slow: '12s' } as const;
 const ISOLATED = ['healthy.p99>250ms'];
 
 export const SCENARIOS: Readonly<Record<string, NamedScenario>> = {
@@ -24,7 +24,7 @@ export const SCENARIOS: Readonly<Record<string, NamedScenario>> = {
     publishers: '4',
     rate: '100/s',
     size: '128',
-    warmup: '2s',
+    warmup: '5s',
     calm: '15s',
   },
   S1: {
@@ -84,7 +84,7 @@ export const SCENARIOS: Readonly<Record<string, NamedScenario>> = {
     publishers: '2',
     rate: '50/s',
     size: '512',
-    warmup: '2s',
+    warmup: '5s',
     calm: '8s',
     slow: '12s',
     cohorts: ['vanishing=50%,together=true,stay=3s,back=0'],
@@ -97,7 +97,7 @@ export const SCENARIOS: Readonly<Record<string, NamedScenario>> = {
     publishers: '2',
     rate: '50/s',
     size: '512',
-    warmup: '2s',
+    warmup: '5s',
     calm: '8s',
     slow: '12s',
     cohorts: ['churning=20%,stay=1s,away=200ms'],
@@ -111,7 +111,7 @@ export const SCENARIOS: Readonly<Record<string, NamedScenario>> = {
     roomsPerMember: '4',
     rate: '2000/s',
     size: '256',
-    warmup: '2s',
+    warmup: '5s',
     calm: '8s',
     slow: '12s',
     cohorts: ['churning=10%,stay=1s,away=200ms'],
@@ -123,7 +123,7 @@ export const SCENARIOS: Readonly<Record<string, NamedScenario>> = {
     members: '5000',
     rate: '10/s',
     size: '256',
-    warmup: '2s',
+    warmup: '5s',
     calm: '8s',
     slow: '12s',
     cohorts: ['churning=5%,stay=2s,away=500ms'],

@@ -91,7 +91,7 @@ export class Session implements Sink {
 
   startReading(): void {
     const slow = this.#stoppedAt !== 0 || this.#budget !== Number.POSITIVE_INFINITY;
-    if (slow) this.#resumedAt = this.#crew.now();
+    if (slow && this.#crew.stage === 'publishing') this.#resumedAt = this.#crew.now();
     this.#stoppedAt = 0;
     this.#budget = Number.POSITIVE_INFINITY;
     this.link.resume();
@@ -159,7 +159,7 @@ export class Session implements Sink {
     const room = this.#crew.roomNamed(name);
     if (this.#ended || !this.#absent.delete(room)) return;
     const slot = roomSlotOf(this.#crew.plan, this.#member, room);
-    this.#ledger.joined(slot, seq, !this.#crew.publishing);
+    this.#ledger.joined(slot, seq, this.#crew.stage === 'before');
     if (this.#absent.size > 0) return;
     const now = this.#crew.now();
     this.lastAt = now;

@@ -31,7 +31,7 @@ interface Ended {
   stderr: string;
 }
 
-function start(args: string[]): { interrupt(): void; ended: Promise<Ended> } {
+function start(args: string[]): { pid: number; interrupt(): void; ended: Promise<Ended> } {
   const child = spawn(process.execPath, [MAIN, 'load', ...args]);
   onTestFinished(() => {
     child.kill('SIGKILL');
@@ -44,7 +44,7 @@ function start(args: string[]): { interrupt(): void; ended: Promise<Ended> } {
     stderr += text;
   });
   const ended = once(child, 'close').then(([code]) => ({ code, stdout, stderr }));
-  return { interrupt: () => child.kill('SIGINT'), ended };
+  return { pid: child.pid ?? 0, interrupt: () => child.kill('SIGINT'), ended };
 }
 
 const load = (...args: string[]): Promise<Ended> => start(args).ended;
@@ -90,6 +90,19 @@ test('several workers count exactly what one would', async () => {
   expect(cohorts[0]!.counters).toMatchObject({ present: 12, connects: 12, owed: 0 });
   expect(timeline.reduce((sum, { sent }) => sum + sent, 0)).toBeLessThanOrEqual(104);
   expect(timeline).toHaveLength(1);
+});
+
+test('a worker that is lost voids the run', async () => {
+  const server = await startBroadcastServer('loop');
+  onTestFinished(() => server.close());
+  const { pid, ended } = start([server.url, ...QUICK, '--calm', '60s', '--workers', '2']);
+  const joined = (): boolean => server.connections.size >= 12;
+  await vi.waitFor(() => expect(joined()).toBe(true), { timeout: 10_000 });
+  const [worker] = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ');
+  process.kill(Number(worker), 'SIGKILL');
+  const { code, stderr } = await ended;
+  expect(stderr).toBe('roomcast: a worker process ended: SIGKILL\n');
+  expect(code).toBe(3);
 });
 
 test('a server that waits for each send fails by name', async () => {

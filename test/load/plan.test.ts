@@ -58,6 +58,13 @@ test.each<[Scenario, string]>([
   expect(() => plan(scenario)).toThrow(message);
 });
 
+test('rooms of a plain server need a way to be joined', () => {
+  const rooms = { rooms: '2' };
+  const ws = { ...target, name: 'ws' } as const;
+  expect(() => resolvePlan(rooms, ws, 1, 'abcd')).toThrow('rooms is 2: expected 1 room, or --join');
+  expect(resolvePlan(rooms, { ...ws, templates: { join: '{room}' } }, 1, 'abcd').rooms).toBe(2);
+});
+
 test('every worker gives every member the same place', () => {
   fc.assert(
     fc.property(
