@@ -29,6 +29,8 @@ export interface WorkerReport {
 
 /** What a worker has sent when publishing has stopped. */
 export interface Sent {
+  /** When publishing stopped, in µs since the epoch. */
+  stoppedAt: number;
   /** By publisher number: messages sent. */
   byPublisher: [number, number][];
   /** By room: the number the target gave the last message, where it says so. */
@@ -236,6 +238,7 @@ export class Engine {
       this.#crew.publishers().map((number) => Math.floor(number / this.#plan.publishersPerRoom)),
     );
     let awaited = this.#crew.target.numbered ? rooms.size * this.#plan.publishersPerRoom : 0;
+    const stoppedAt = this.#crew.now();
     const byPublisher = this.#publishers.stop();
     this.#crew.stage = 'after';
     this.#report(this.#nextSecond);
@@ -247,7 +250,7 @@ export class Engine {
         resolve();
       };
     });
-    return { byPublisher, finals: [...this.#crew.finals] };
+    return { stoppedAt, byPublisher, finals: [...this.#crew.finals] };
   }
 
   #report(second: number): void {

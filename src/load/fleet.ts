@@ -57,6 +57,7 @@ export class Fleet {
   async run(start: number): Promise<Sent> {
     const sent = await Promise.all(this.#workers.map((worker) => worker.run(start)));
     return {
+      stoppedAt: Math.max(...sent.map(({ stoppedAt }) => stoppedAt)),
       byPublisher: sent.flatMap(({ byPublisher }) => byPublisher),
       finals: sent.flatMap(({ finals }) => finals),
     };

@@ -72,9 +72,7 @@ export async function run(plan: Plan, options: RunOptions = {}): Promise<RunResu
     }
     const start = machineMicros() - epoch + plan.settleMs * 1000;
     const watch = watchServer(probe, epoch + start, samples);
-    const sent = await fleet.run(start);
-    const ran = Math.max(0, (machineMicros() - epoch - start) / 1e6);
-    await watch.stop();
+    const sent = await fleet.run(start).finally(() => watch.stop());
     options.onDraining?.();
     await fleet.drain(
       target.numbered
@@ -87,7 +85,7 @@ export async function run(plan: Plan, options: RunOptions = {}): Promise<RunResu
       plan,
       merge,
       startedAt,
-      ran,
+      ran: Math.max(0, (sent.stoppedAt - start) / 1e6),
       interrupted: signal?.aborted ?? false,
       finals: target.numbered ? sent.finals : null,
       server: { before, after, samples, missing: probe.missing ?? null },

@@ -72,6 +72,7 @@ export function parseCount(name: string, text: string, min: number, max: number)
 /** Microseconds for people: `850 µs`, `2.3 ms`, `1.25 s`; `–` for none. */
 export function formatMicros(us: number | null | undefined): string {
   if (us === null || us === undefined || Number.isNaN(us)) return '–';
+  if (us < 10) return `${Math.round(us * 10) / 10} µs`;
   if (us < 1000) return `${Math.round(us)} µs`;
   if (us < 999_500) return `${digits(us / 1000)} ms`;
   return `${digits(us / 1e6)} s`;

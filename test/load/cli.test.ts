@@ -108,7 +108,11 @@ test('a worker that is lost voids the run', async () => {
 test('a server that waits for each send fails by name', async () => {
   const server = await startBroadcastServer('awaiting');
   onTestFinished(() => server.close());
-  const slow = ['--cohort', 'stalled=1', '--fill', '0', '--slow', '2500ms', '--silence', '1s'];
+  // A member that has never read has the least kernel buffer, and 6.5 MB a second soon fill it.
+  const slow = ['--calm', '0', '--fill', '0', '--slow', '3s', '--silence', '1s'].concat([
+    '--cohort',
+    'stalled=1',
+  ]);
   const { code, stdout } = await load(server.url, ...QUICK, ...slow, '--size', '64KiB');
   expect(stdout).toMatch(/FAIL\s+flow\s+in phase slow, 11 of 11 healthy members got nothing/);
   expect(stdout).toMatch(/^FAILED: .*flow/m);

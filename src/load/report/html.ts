@@ -152,7 +152,7 @@ function facts({ plan, machine, roomcast }: LoadReport, run: RunResult): string 
   const entries: [string, string][] = [
     [
       'Crowd',
-      `${formatCount(plan.members)} members, ${formatCount(plan.rooms)} rooms, ${plan.roomsPerMember} a member`,
+      `${formatCount(plan.members)} members, ${formatCount(plan.rooms)} ${plan.rooms === 1 ? 'room' : 'rooms'}, ${plan.roomsPerMember} a member`,
     ],
     ['Messages', `${formatBytes(plan.size)} each, ${flow}`],
     ['Phases', plan.phases.map(({ name, ms }) => `${name} ${formatDuration(ms)}`).join(', ')],
