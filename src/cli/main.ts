@@ -10,6 +10,7 @@ import { ConfigError } from '../errors.js';
 import { options } from '../options.js';
 import { version } from '../version.js';
 import { CommandError } from './failure.js';
+import { loadCommand } from './load.js';
 import { locksCommand } from './locks.js';
 import { serveCommand } from './serve.js';
 
@@ -18,6 +19,7 @@ const program = new Command('roomcast')
   .version(version);
 program.addCommand(serveCommand());
 program.addCommand(locksCommand());
+program.addCommand(loadCommand());
 for (const command of [program, ...program.commands]) {
   command.exitOverride().configureOutput({ outputError: () => undefined });
 }

@@ -1,0 +1,179 @@
+/**
+ * `roomcast load`: from flags and files to a load test, and from its report to the terminal, to
+ * files and to an exit code.
+ *
+ * Not here: what flags there are (`load-options.ts`), what is measured and how it is judged
+ * (`src/load/`).
+ */
+import { accessSync, constants, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
+import { Command } from 'commander';
+import { badOption, EXIT, LoadError } from '../load/error.js';
+import { loadTest, newTag } from '../load/load-test.js';
+import { DEFAULTS, type Plan, resolvePlan, type Scenario } from '../load/plan.js';
+import { asBaseline } from '../load/report/compare.js';
+import { htmlReport } from '../load/report/html.js';
+import { Progress } from '../load/report/progress.js';
+import type { LoadReport } from '../load/report/report.js';
+import { summary } from '../load/report/summary.js';
+import { asScenario, findScenario, SCENARIOS } from '../load/scenarios.js';
+import { Stamps } from '../load/stamp.js';
+import { createTarget, type TargetSpec } from '../load/targets/index.js';
+import { parseThreshold } from '../load/threshold.js';
+import { parseCount } from '../load/units.js';
+import { version } from '../version.js';
+import { addLoadOptions, type LoadFlags, scenarioFlags } from './load-options.js';
+
+/** The command `load`. Its action sets the exit code of the process. */
+export function loadCommand(): Command {
+  const command = addLoadOptions(new Command('load'));
+  return command.action(async (url: string | undefined, flags: LoadFlags) => {
+    try {
+      process.exitCode = await load(url, flags);
+    } catch (error) {
+      if (!(error instanceof LoadError)) throw error;
+      process.stderr.write(`roomcast: ${error.message}\n`);
+      process.exitCode = error.code === 'worker_lost' ? EXIT.void : EXIT.usage;
+    }
+  });
+}
+
+async function load(url: string | undefined, flags: LoadFlags): Promise<number> {
+  if (flags.listScenarios) {
+    process.stdout.write(scenarioList());
+    return EXIT.ok;
+  }
+  const scenario = scenarioOf(flags);
+  if (flags.printScenario) {
+    process.stdout.write(`${JSON.stringify(resolved(scenario), null, 2)}\n`);
+    return EXIT.ok;
+  }
+  if (url === undefined)
+    throw badOption('<url>', '', 'where the server is, like ws://host:8080/ws');
+  const plan = planOf(url, flags, scenario);
+  const repeat = parseCount('--repeat', flags.repeat, 1, 1000);
+  const pid = flags.serverPid && parseCount('--server-pid', flags.serverPid, 1, 2 ** 31);
+  const baseline = flags.compare === undefined ? undefined : readBaseline(flags, plan);
+  for (const file of [flags.json, flags.html]) if (file !== undefined) checkWritable(file);
+
+  const terminal = process.stderr.isTTY ? process.stderr : undefined;
+  const progress = terminal && new Progress(plan, terminal);
+  const interrupt = onInterrupt();
+  let report: LoadReport;
+  try {
+    report = await loadTest(plan, {
+      roomcast: version,
+      repeat,
+      baseline,
+      serverPid: pid ? pid : undefined,
+      metricsUrl: flags.metricsUrl,
+      signal: interrupt.signal,
+      onConnecting: (present) => progress?.connecting(present),
+      onSecond: (second, server) => progress?.second(second, server),
+      onDraining: () => progress?.draining(),
+    });
+  } finally {
+    interrupt.dispose();
+    progress?.done();
+  }
+  if (flags.json !== undefined) writeFileSync(flags.json, `${JSON.stringify(report)}\n`);
+  if (flags.html !== undefined) writeFileSync(flags.html, htmlReport(report));
+  process.stdout.write(summary(report));
+  return report.verdict.exit;
+}
+
+/** The scenario named, with every flag given in its place. */
+function scenarioOf(flags: LoadFlags): Scenario {
+  const given = scenarioFlags(flags);
+  const base = flags.scenario === undefined ? {} : readScenario(flags.scenario);
+  // A loop is open or closed: the flag for one takes the place of the scenario's other.
+  const { rate, window, ...rest } = base;
+  const pace = 'rate' in given || 'window' in given ? {} : { rate, window };
+  return JSON.parse(JSON.stringify({ ...rest, ...pace, ...given })) as Scenario;
+}
+
+/** With every default spelled out, so that it can be kept as a file. */
+function resolved(scenario: Scenario): Scenario {
+  const { rate, ...defaults } = DEFAULTS;
+  return { ...defaults, ...(scenario.window === undefined ? { rate } : {}), ...scenario };
+}
+
+function readScenario(wanted: string): Scenario {
+  if (!wanted.endsWith('.json')) return findScenario(wanted);
+  let value: unknown;
+  try {
+    value = JSON.parse(readFileSync(wanted, 'utf8'));
+  } catch (error) {
+    throw new LoadError('bad_scenario', `${wanted}: ${(error as Error).message}`);
+  }
+  return asScenario(value, wanted);
+}
+
+/** Checks all that can be checked before anything is connected. */
+function planOf(url: string, flags: LoadFlags, scenario: Scenario): Plan {
+  const target: TargetSpec = {
+    name: flags.target,
+    url,
+    transport: flags.transport,
+    headers: Object.fromEntries((flags.header ?? []).map(parseHeader)),
+    templates: JSON.parse(
+      JSON.stringify({ join: flags.join, leave: flags.leave, publish: flags.publish }),
+    ),
+  };
+  const workers = parseCount('--workers', flags.workers, 1, 64);
+  const plan = resolvePlan(scenario, target, workers, newTag());
+  createTarget(target, new Stamps(plan.tag));
+  for (const text of plan.failIf) parseThreshold(text, plan);
+  return plan;
+}
+
+function parseHeader(line: string): [string, string] {
+  const match = /^([\w!#$%&'*+.^`|~-]+):\s*([^\r\n]*)$/.exec(line);
+  if (!match) throw badOption('--header', line, 'Name: value');
+  return [match[1]!, match[2]!];
+}
+
+function readBaseline(flags: LoadFlags, plan: Plan): { report: LoadReport; tolerance: number } {
+  const file = flags.compare ?? '';
+  const percent = /^(\d+(?:\.\d+)?)%$/.exec(flags.tolerance);
+  if (!percent) throw badOption('--tolerance', flags.tolerance, 'a percentage such as 15%');
+  let text: string;
+  try {
+    text = readFileSync(file, 'utf8');
+  } catch (error) {
+    throw new LoadError('bad_report', `${file}: ${(error as Error).message}`);
+  }
+  return { report: asBaseline(text, file, plan), tolerance: Number(percent[1]) / 100 };
+}
+
+/** Better now than after the run. */
+function checkWritable(file: string): void {
+  try {
+    accessSync(dirname(resolve(file)), constants.W_OK);
+  } catch {
+    throw badOption('output', file, 'a file in a folder that can be written to');
+  }
+}
+
+/** The first SIGINT or SIGTERM ends the run early but in order, the second ends the process. */
+function onInterrupt(): { signal: AbortSignal; dispose(): void } {
+  const controller = new AbortController();
+  const handle = (): void => {
+    if (controller.signal.aborted) process.exit(EXIT.interrupted);
+    controller.abort();
+  };
+  process.on('SIGINT', handle).on('SIGTERM', handle);
+  return {
+    signal: controller.signal,
+    dispose() {
+      process.off('SIGINT', handle).off('SIGTERM', handle);
+    },
+  };
+}
+
+function scenarioList(): string {
+  const rows = Object.entries(SCENARIOS).map(
+    ([number, { name, title }]) => `${number.padEnd(4)} ${name.padEnd(16)} ${title}`,
+  );
+  return `${rows.join('\n')}\n`;
+}

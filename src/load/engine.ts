@@ -1,0 +1,274 @@
+/**
+ * One worker's part of a run, step by step as the coordinator says: connect, run the phases, drain,
+ * close. Everything goes by the run's clock, so that workers keep step without talking.
+ * Not here: what spans workers (fleet.ts), judging (verdict.ts).
+ */
+import { cohortOfMembers } from './assign.js';
+import { Crew } from './crew.js';
+import { GeneratorHealth, type HealthReport } from './health.js';
+import { Member } from './member.js';
+import { Publishers } from './pace.js';
+import type { Plan } from './plan.js';
+import { DistanceProxy } from './proxy.js';
+import type { PublishCounters } from './publisher.js';
+import type { CohortReport } from './tally.js';
+
+const TICK_MS = 250;
+const PROBE_EVERY_TICKS = 4;
+const CONNECTING_MAX = 256;
+
+/** What a worker has done and seen since the run began, or since its last report. */
+export interface WorkerReport {
+  /** The second of the phases that it covers, from 0; -1 before they began and while draining. */
+  second: number;
+  cohorts: CohortReport[];
+  publishing: PublishCounters;
+  /** How late publishes were, since the last report. */
+  health: HealthReport;
+}
+
+/** What a worker has sent when publishing has stopped. */
+export interface Sent {
+  /** When publishing stopped, in µs since the epoch. */
+  stoppedAt: number;
+  /** By publisher number: messages sent. */
+  byPublisher: [number, number][];
+  /** By room: the number the target gave the last message, where it says so. */
+  finals: [number, number][];
+}
+
+export class Engine {
+  readonly #plan: Plan;
+  readonly #crew: Crew;
+  readonly #members: Member[];
+  readonly #publishers: Publishers;
+  readonly #health: GeneratorHealth;
+  readonly #proxies: DistanceProxy[];
+  readonly #onReport: (report: WorkerReport) => void;
+  #bounds: number[] = [];
+  #timers: NodeJS.Timeout[] = [];
+  #nextSecond = 0;
+  #stopped = false;
+  #finish: (() => void) | undefined;
+
+  /** @param epoch zero of the run's clock, in µs of the machine's */
+  static async create(
+    plan: Plan,
+    worker: number,
+    epoch: number,
+    onReport: (report: WorkerReport) => void,
+  ): Promise<Engine> {
+    const address = new Crew(plan, worker, epoch, []).target.address;
+    const proxies = await Promise.all(
+      plan.cohorts.map(({ delay, jitter, bandwidth }) =>
+        delay + jitter + bandwidth > 0
+          ? DistanceProxy.open(address, { delay, jitter, bandwidth, seed: plan.seed })
+          : undefined,
+      ),
+    );
+    const via = proxies.map((proxy) => proxy?.address);
+    const opened = proxies.filter((proxy) => proxy !== undefined);
+    return new Engine(new Crew(plan, worker, epoch, via), opened, onReport);
+  }
+
+  private constructor(
+    crew: Crew,
+    proxies: DistanceProxy[],
+    onReport: (report: WorkerReport) => void,
+  ) {
+    this.#plan = crew.plan;
+    this.#crew = crew;
+    this.#proxies = proxies;
+    this.#onReport = onReport;
+    const cohorts = cohortOfMembers(crew.plan);
+    this.#members = crew.members().map((number) => new Member(crew, number, cohorts[number]!));
+    this.#publishers = new Publishers(crew);
+    this.#health = new GeneratorHealth(this.#publishers.lateness);
+  }
+
+  /** Connects members over the ramp-up, then publishers; who fails is counted, not thrown. */
+  async connect(): Promise<void> {
+    const started = performance.now();
+    const progress = setInterval(() => this.#report(-1), 500);
+    const waiting = new Set<Promise<void>>();
+    for (const [i, member] of this.#members.entries()) {
+      const due = started + (i / this.#members.length) * this.#plan.rampMs;
+      const early = due - performance.now();
+      if (early > 1) await delay(early);
+      if (waiting.size >= CONNECTING_MAX) await Promise.race(waiting);
+      if (this.#stopped) break;
+      const joined: Promise<void> = new Promise<void>((resolve) => member.connect(resolve)).then(
+        () => void waiting.delete(joined),
+      );
+      waiting.add(joined);
+    }
+    await Promise.all(waiting);
+    if (!this.#stopped) await this.#publishers.connect((room) => this.#linkInto(room));
+    clearInterval(progress);
+    this.#report(-1);
+  }
+
+  /**
+   * Runs the phases; resolves when publishing has stopped and the target has said what it can.
+   * @param start µs since the epoch
+   */
+  async run(start: number): Promise<Sent> {
+    this.#bounds = [start];
+    for (const { ms } of this.#plan.phases) this.#bounds.push(this.#bounds.at(-1)! + ms * 1000);
+    for (const tally of this.#crew.tallies) tally.begin(this.#bounds);
+    this.#crew.stage = 'publishing';
+    this.#schedule();
+    await new Promise<void>((resolve) => {
+      this.#finish = resolve;
+      if (this.#stopped) resolve();
+    });
+    for (const timer of this.#timers) clearTimeout(timer);
+    return this.#lastMessages();
+  }
+
+  /** Ends the phases early. */
+  stop(): void {
+    this.#stopped = true;
+    this.#finish?.();
+  }
+
+  /**
+   * Lets everyone read, and waits until nothing is owed or the drain's time is up.
+   * @param finals last number of each room (numbering targets), or messages sent by each publisher
+   */
+  async drain(finals: readonly number[]): Promise<void> {
+    for (const member of this.#members) member.behave();
+    const deadline = performance.now() + this.#plan.drainMs;
+    const owing = (): Member[] =>
+      this.#members.filter((member) => (member.session?.owed(finals) ?? 0) > 0);
+    while (owing().length > 0 && performance.now() < deadline) await delay(50);
+    for (const member of owing()) {
+      const { counters } = this.#crew.tallies[this.#plan.cohorts.indexOf(member.cohort)]!;
+      counters.owed += member.session!.owed(finals);
+      counters.owedMembers++;
+    }
+    this.#report(-1);
+  }
+
+  /** Closes every connection; the server should soon have released them all. */
+  async close(): Promise<void> {
+    for (const timer of this.#timers) clearTimeout(timer);
+    this.#publishers.close();
+    for (const member of this.#members) member.close();
+    for (const link of this.#crew.abandoned) link.reset();
+    await delay(100);
+    for (const member of this.#members) member.session?.link.reset();
+    await Promise.all(this.#proxies.map((proxy) => proxy.close()));
+    this.#health.close();
+  }
+
+  #schedule(): void {
+    const at = (us: number, act: () => void): void => {
+      this.#timers.push(setTimeout(act, Math.max(0, us - this.#crew.now()) / 1000));
+    };
+    const start = this.#bounds[0]!;
+    at(start, () => {
+      this.#health.reset();
+      this.#publishers.begin(start);
+      this.#every(TICK_MS, start, (tick) => this.#tick(tick));
+      this.#every(1000, start, (second) => {
+        this.#nextSecond = second + 1;
+        this.#report(second);
+      });
+    });
+    this.#plan.phases.forEach(({ name }, i) => {
+      const [from, to] = [this.#bounds[i]!, this.#bounds[i + 1]!];
+      const begins =
+        name === 'fill' || (name === 'slow' && this.#plan.phases[i - 1]?.name !== 'fill');
+      if (begins) at(from, () => this.#each((member) => member.disturb()));
+      if (name === 'slow') at(to, () => this.#each((member) => member.behave()));
+    });
+    at(this.#bounds.at(-1)!, () => this.#finish?.());
+  }
+
+  /** Calls back at `start + n × ms`, never twice for one n, never drifting. */
+  #every(ms: number, start: number, act: (n: number) => void): void {
+    const index = this.#timers.length;
+    const next = (n: number): void => {
+      const wait = (start + (n + 1) * ms * 1000 - this.#crew.now()) / 1000;
+      this.#timers[index] = setTimeout(() => {
+        act(n);
+        const passed = Math.floor((this.#crew.now() - start) / (ms * 1000)) - 1;
+        next(Math.max(n + 1, passed));
+      }, wait);
+    };
+    next(0);
+  }
+
+  #each(act: (member: Member) => void): void {
+    for (const member of this.#members) act(member);
+  }
+
+  #tick(tick: number): void {
+    const probe = tick % PROBE_EVERY_TICKS === 0;
+    const now = this.#crew.now();
+    let phase = 0;
+    while (phase < this.#plan.phases.length - 1 && now >= this.#bounds[phase + 1]!) phase++;
+    const { counters } = this.#crew.tallies[0]!;
+    const limit = silenceLimit(this.#plan);
+    let silent = 0;
+    for (const { session, cohort } of this.#members) {
+      if (!session?.present) continue;
+      if (session.stopped) {
+        if (probe) session.link.probe();
+      } else if (cohort === this.#plan.cohorts[0]) {
+        const silence = now - Math.max(session.lastAt, this.#bounds[0]!);
+        if (silence > counters.silence[phase]!) counters.silence[phase] = silence;
+        if (silence > limit) silent++;
+      }
+    }
+    counters.silentMembers[phase] = Math.max(counters.silentMembers[phase]!, silent);
+  }
+
+  #linkInto(room: number) {
+    const { plan } = this.#crew;
+    const reader = this.#members.find(
+      ({ cohort, session }) => cohort === plan.cohorts[0] && session?.isIn(room),
+    );
+    return reader?.session?.link;
+  }
+
+  async #lastMessages(): Promise<Sent> {
+    const rooms = new Set(
+      this.#crew.publishers().map((number) => Math.floor(number / this.#plan.publishersPerRoom)),
+    );
+    let awaited = this.#crew.target.numbered ? rooms.size * this.#plan.publishersPerRoom : 0;
+    const stoppedAt = this.#crew.now();
+    const byPublisher = this.#publishers.stop();
+    this.#crew.stage = 'after';
+    this.#report(this.#nextSecond);
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, awaited === 0 ? 0 : this.#plan.drainMs);
+      this.#crew.onConfirmed = () => {
+        if (--awaited > 0) return;
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+    return { stoppedAt, byPublisher, finals: [...this.#crew.finals] };
+  }
+
+  #report(second: number): void {
+    this.#onReport({
+      second,
+      cohorts: this.#crew.tallies.map((tally) => tally.report()),
+      publishing: structuredClone(this.#publishers.counters),
+      health: this.#health.take(),
+    });
+  }
+}
+
+/** Longest silence of a healthy member, in µs: the plan's, and three messages' time at least. */
+export function silenceLimit(plan: Plan): number {
+  const perRoom = plan.rate === null ? Number.POSITIVE_INFINITY : plan.rate / plan.rooms;
+  return plan.silenceMs * 1000 + 3e6 / perRoom;
+}
+
+function delay(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}

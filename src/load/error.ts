@@ -1,0 +1,41 @@
+/**
+ * What can stop a load run before it has a result, and the exit codes of `roomcast load`.
+ * Owns: `LoadError` and `EXIT`. Not here: the verdict on a run that did happen (verdict.ts).
+ */
+
+/** Process exit codes of `roomcast load`; a table of the public surface. */
+export const EXIT = {
+  /** Every check passed. */
+  ok: 0,
+  /** A hard invariant, a `--fail-if` threshold or a comparison failed; the output names it. */
+  failed: 1,
+  /** A bad option, or a target that could not be reached: nothing was measured. */
+  usage: 2,
+  /** The generator itself was saturated: what it measured says nothing about the server. */
+  void: 3,
+  /** Stopped by a signal; what was measured until then is reported. */
+  interrupted: 130,
+} as const;
+
+export type LoadErrorCode =
+  | 'bad_option'
+  | 'bad_scenario'
+  | 'bad_report'
+  | 'unreachable'
+  | 'worker_lost';
+
+/** An error to show as one line: what was wrong, with which value, and what would be right. */
+export class LoadError extends Error {
+  override readonly name = 'LoadError';
+  constructor(
+    readonly code: LoadErrorCode,
+    message: string,
+  ) {
+    super(message);
+  }
+}
+
+/** A refused option or scenario key. `expected` completes "expected …". */
+export function badOption(name: string, value: unknown, expected: string): LoadError {
+  return new LoadError('bad_option', `${name} is ${JSON.stringify(value)}: expected ${expected}`);
+}

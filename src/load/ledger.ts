@@ -1,0 +1,113 @@
+/**
+ * What one connection was owed and what it got. Every message of every member is checked, none is
+ * sampled: with a numbering target, that room numbers rise without a hole that no gap announced;
+ * with any, that each publisher's messages come in order and once.
+ * Keeps the promise behind V4 from the client's side. Not here: latency (tally.ts).
+ */
+
+/** What a server may not do, counted; and what it may, as long as it says so (`announced`). */
+export interface Faults {
+  /** Messages that came a second time. */
+  duplicated: number;
+  /** Messages that came after a later one. */
+  reordered: number;
+  /** Messages that never came, and no gap said so. */
+  unannounced: number;
+  /** Gaps that did not name exactly what was missing. */
+  wrongGaps: number;
+  /** Messages of rooms or publishers that the member never joined. */
+  foreign: number;
+}
+
+export function noFaults(): Faults {
+  return { duplicated: 0, reordered: 0, unannounced: 0, wrongGaps: 0, foreign: 0 };
+}
+
+const UNKNOWN = -1;
+
+export class Ledger {
+  readonly #numbered: boolean;
+  readonly #publishers: number;
+  readonly #faults: Faults;
+  /** Next number expected of each publisher, by room slot and place within the room. */
+  readonly #next: Float64Array;
+  /** The last number of each room that came or was announced as missing. */
+  readonly #last: Float64Array;
+  /** The latest hole nobody announced, `[from, to)`: tells a late message from a repeated one. */
+  #holeFrom = 0;
+  #holeTo = 0;
+
+  /** @param numbered whether the target numbers messages and announces gaps */
+  constructor(numbered: boolean, rooms: number, publishersPerRoom: number, faults: Faults) {
+    this.#numbered = numbered;
+    this.#publishers = publishersPerRoom;
+    this.#faults = faults;
+    this.#next = new Float64Array(rooms * publishersPerRoom).fill(UNKNOWN);
+    this.#last = new Float64Array(rooms).fill(UNKNOWN);
+  }
+
+  /**
+   * The member has joined a room.
+   * @param seq the room's last number before, or -1
+   * @param fromStart nothing has been published yet, so that the first message is owed too
+   */
+  joined(room: number, seq: number, fromStart: boolean): void {
+    this.#last[room] = seq;
+    const first = room * this.#publishers;
+    this.#next.fill(fromStart ? 0 : UNKNOWN, first, first + this.#publishers);
+  }
+
+  /** @param place of the publisher within the room; @param number its own count */
+  message(room: number, place: number, number: number, seq: number): void {
+    const slot = room * this.#publishers + place;
+    const next = this.#next[slot]!;
+    if (this.#numbered) {
+      const last = this.#last[room]!;
+      if (seq === last + 1 || last === UNKNOWN) this.#last[room] = seq;
+      else if (!this.#hole(seq, last + 1)) return;
+      else this.#last[room] = seq;
+      if (number < next) this.#faults.reordered++;
+      else this.#next[slot] = number + 1;
+    } else if (number === next || next === UNKNOWN || this.#hole(number, next)) {
+      this.#next[slot] = number + 1;
+    }
+  }
+
+  /** Returns how many messages the gap accounts for. */
+  gap(room: number, from: number, to: number): number {
+    const last = this.#last[room]!;
+    if (from !== last + 1 || to < from) this.#faults.wrongGaps++;
+    if (to <= last) return 0;
+    this.#last[room] = to;
+    return to - last;
+  }
+
+  /**
+   * What has neither come nor been announced, once publishing has stopped.
+   * @param finals the last number of each of the member's rooms (numbered target), or how many
+   *   messages each publisher of them has sent, in the order of room slots
+   */
+  owed(finals: readonly number[]): number {
+    let owed = 0;
+    const seen = this.#numbered ? this.#last : this.#next;
+    for (let i = 0; i < seen.length; i++) {
+      if (seen[i] !== UNKNOWN) owed += Math.max(0, finals[i]! - seen[i]!);
+    }
+    return owed;
+  }
+
+  /** Judges a number that is not the expected one; returns whether it is ahead of it. */
+  #hole(got: number, expected: number): boolean {
+    if (got > expected) {
+      this.#faults.unannounced += got - expected;
+      this.#holeFrom = expected;
+      this.#holeTo = got;
+      return true;
+    }
+    if (got >= this.#holeFrom && got < this.#holeTo) {
+      this.#faults.reordered++;
+      this.#faults.unannounced--;
+    } else this.#faults.duplicated++;
+    return false;
+  }
+}

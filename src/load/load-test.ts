@@ -1,0 +1,42 @@
+/**
+ * A whole load test: the runs of a plan one after the other, judged, as one report. The entry of
+ * this folder for the CLI and for benchmarks.
+ */
+import { randomBytes } from 'node:crypto';
+import type { Plan } from './plan.js';
+import { compareFigures } from './report/compare.js';
+import { buildReport, type LoadReport } from './report/report.js';
+import type { RunResult } from './result.js';
+import { type RunOptions, run } from './run.js';
+import { judge } from './verdict.js';
+
+export interface LoadTestOptions extends RunOptions {
+  /** Version of roomcast to write into the report. */
+  readonly roomcast: string;
+  /** Runs to make; the one with the median healthy p99 is shown. */
+  readonly repeat: number;
+  readonly baseline?: { readonly report: LoadReport; readonly tolerance: number } | undefined;
+}
+
+/** @throws LoadError when nothing could be measured; see `run` */
+export async function loadTest(plan: Plan, options: LoadTestOptions): Promise<LoadReport> {
+  const runs: RunResult[] = [];
+  while (runs.length < options.repeat && !options.signal?.aborted) {
+    // Each run has rooms of its own, so that none sees what an earlier one left behind.
+    runs.push(await run(runs.length === 0 ? plan : { ...plan, tag: newTag() }, options));
+  }
+  const { baseline } = options;
+  return buildReport(
+    options.roomcast,
+    plan,
+    runs,
+    runs.map((result) => judge(result, plan)),
+    (figures) =>
+      baseline ? compareFigures(figures, baseline.report.figures, baseline.tolerance, plan) : [],
+  );
+}
+
+/** What sets a run's rooms and messages apart from those of others: four hex digits. */
+export function newTag(): string {
+  return randomBytes(2).toString('hex');
+}

@@ -1,0 +1,176 @@
+/**
+ * One member of the crowd: connects, behaves, and from the disturbance's begin to its end is slow
+ * in its cohort's way. Owns every timer of the member. Not here: what it receives (session.ts).
+ */
+import { randomOf } from './assign.js';
+import type { Cohort, CohortKind } from './cohort.js';
+import type { Crew } from './crew.js';
+import { Session } from './session.js';
+import { count } from './tally.js';
+
+const READ_SIZE = 64 * 1024;
+/** Members that read by the byte take this much at a time. */
+const THROTTLED_READ_SIZE = 2048;
+const THROTTLE_TICK_MS = 50;
+/** Who is not in all rooms by then has failed to join. */
+const JOIN_TIMEOUT_MS = 10_000;
+
+export class Member {
+  session: Session | undefined;
+  readonly cohort: Cohort;
+  readonly #crew: Crew;
+  readonly #number: number;
+  readonly #cohortIndex: number;
+  readonly #random: () => number;
+  readonly #timers = new Set<NodeJS.Timeout>();
+  #joinTimer: NodeJS.Timeout | undefined;
+
+  /** @param cohortIndex into the plan's cohorts */
+  constructor(crew: Crew, number: number, cohortIndex: number) {
+    this.#crew = crew;
+    this.#number = number;
+    this.#cohortIndex = cohortIndex;
+    this.cohort = crew.plan.cohorts[cohortIndex]!;
+    this.#random = randomOf(crew.plan.seed * 1_000_003 + number);
+  }
+
+  /** @param settled called once: in all its rooms, or failed */
+  connect(settled: () => void = () => {}): void {
+    const via = this.#crew.via[this.#cohortIndex];
+    const readSize = this.cohort.kind === 'throttled' ? THROTTLED_READ_SIZE : READ_SIZE;
+    const finish = (): void => {
+      clearTimeout(this.#joinTimer);
+      settled();
+    };
+    const session = new Session(
+      this.#crew,
+      this.#number,
+      this.#cohortIndex,
+      { readSize, ...(via ? { via } : {}) },
+      finish,
+      finish,
+    );
+    this.session = session;
+    clearTimeout(this.#joinTimer);
+    this.#joinTimer = setTimeout(() => {
+      if (session.present) return;
+      session.end('reset');
+      count(this.#crew.tallies[this.#cohortIndex]!.counters.failures, 'not joined within 10 s');
+      settled();
+    }, JOIN_TIMEOUT_MS);
+  }
+
+  /** The disturbance begins: the member turns slow. */
+  disturb(): void {
+    BEHAVIOUR[this.cohort.kind](this, this.cohort);
+  }
+
+  /** The disturbance is over: the member behaves, and is back if it had left of its own accord. */
+  behave(): void {
+    for (const timer of this.#timers) clearTimeout(timer);
+    this.#timers.clear();
+    if (this.#away === 'disconnected') this.connect();
+    else if (this.#away === 'left') this.session?.joinRooms();
+    else this.session?.startReading();
+    this.#away = undefined;
+  }
+
+  close(): void {
+    for (const timer of this.#timers) clearTimeout(timer);
+    clearTimeout(this.#joinTimer);
+    this.session?.end('close');
+  }
+
+  // ── Used by behaviours ──
+
+  /** How it is absent of its own accord. */
+  #away: 'left' | 'disconnected' | undefined;
+
+  later(ms: number, act: () => void): void {
+    const timer = setTimeout(() => {
+      this.#timers.delete(timer);
+      act();
+    }, ms);
+    this.#timers.add(timer);
+  }
+
+  /** A time around `mean`: half to one and a half of it, the same in every run of a seed. */
+  around(mean: number): number {
+    return mean * (0.5 + this.#random());
+  }
+
+  vanish(how: Cohort['how']): void {
+    this.#away = 'disconnected';
+    if (how === 'reset') this.session?.end('reset');
+    else if (this.session) {
+      this.#crew.abandoned.push(this.session.link);
+      this.session.abandon();
+    }
+  }
+
+  leave(): void {
+    const left = this.session?.leaveRooms() ?? false;
+    this.#away = left ? 'left' : 'disconnected';
+    if (!left) this.session?.end('close');
+  }
+
+  /** Is back from `vanish` or `leave`. */
+  comeBack(): void {
+    if (this.#away === 'disconnected') this.connect();
+    else this.session?.joinRooms();
+    this.#away = undefined;
+  }
+}
+
+const BEHAVIOUR: Record<CohortKind, (member: Member, cohort: Cohort) => void> = {
+  healthy() {},
+
+  stalled(member) {
+    member.session?.stopReading();
+  },
+
+  throttled(member, { rate }) {
+    const tick = (): void => {
+      member.session?.grant((rate * THROTTLE_TICK_MS) / 1000);
+      member.later(THROTTLE_TICK_MS, tick);
+    };
+    tick();
+  },
+
+  sawtooth(member, { read, pause }) {
+    const stop = (): void => {
+      member.session?.stopReading();
+      member.later(pause, start);
+    };
+    const start = (): void => {
+      member.session?.startReading();
+      member.later(read, stop);
+    };
+    member.later(member.around(read) - read / 2, stop);
+  },
+
+  late(member, { after }) {
+    member.session?.stopReading();
+    member.later(after, () => member.session?.startReading());
+  },
+
+  vanishing(member, { stay, how, back, together }) {
+    depart(member, together ? stay : member.around(stay), back, () => member.vanish(how), stay);
+  },
+
+  churning(member, { stay, away, together }) {
+    depart(member, together ? stay : member.around(stay), away, () => member.leave(), stay);
+  },
+};
+
+/** Goes after `first`, is back `away` later, and so on. */
+function depart(member: Member, first: number, away: number, go: () => void, stay: number): void {
+  const { together } = member.cohort;
+  member.later(first, () => {
+    go();
+    member.later(away, () => {
+      member.comeBack();
+      depart(member, together ? stay : member.around(stay), away, go, stay);
+    });
+  });
+}

@@ -1,0 +1,206 @@
+/**
+ * Adds up what the workers report. Histograms are added bucket by bucket and counters as integers,
+ * so the result is the same as if one worker had seen it all.
+ */
+import type { WorkerReport } from './engine.js';
+import type { HealthReport } from './health.js';
+import { Latency } from './latency.js';
+import type { Plan } from './plan.js';
+import type { PublishCounters } from './publisher.js';
+import { type CohortResult, CURVE, type Distribution, type Second } from './result.js';
+import { type CohortReport, type Counters, emptyCounters } from './tally.js';
+
+/** A cohort's merged histograms. */
+class CohortTotals {
+  readonly latency: Latency[];
+  readonly service: Latency[];
+  readonly joins = new Latency();
+  readonly recoveries = new Latency();
+  readonly evictions = new Latency();
+
+  constructor(phases: number) {
+    this.latency = Array.from({ length: phases }, () => new Latency());
+    this.service = Array.from({ length: phases }, () => new Latency());
+  }
+
+  add(report: CohortReport): void {
+    report.latency.forEach((counts, phase) => {
+      this.latency[phase]!.add(counts);
+    });
+    report.service.forEach((counts, phase) => {
+      this.service[phase]!.add(counts);
+    });
+    this.joins.add(report.joins);
+    this.recoveries.add(report.recoveries);
+    this.evictions.add(report.evictions);
+  }
+}
+
+/** What one second brought, until every worker has reported it. */
+interface OpenSecond {
+  waiting: number;
+  latency: Latency[];
+  utilization: number;
+  loopDelayP99: number;
+  loopDelayMax: number;
+}
+
+export class Merge {
+  readonly #plan: Plan;
+  readonly #totals: CohortTotals[];
+  readonly #lateness = new Latency();
+  /** By worker: what it reported last. */
+  readonly #latest: WorkerReport[] = [];
+  readonly #open = new Map<number, OpenSecond>();
+  readonly #onSecond: (second: Second) => void;
+  readonly seconds: Second[] = [];
+  #sentBefore = 0;
+  #announcedBefore: number[];
+
+  /** @param onSecond told of each second once all workers have reported it */
+  constructor(plan: Plan, onSecond: (second: Second) => void) {
+    this.#plan = plan;
+    this.#onSecond = onSecond;
+    this.#totals = plan.cohorts.map(() => new CohortTotals(plan.phases.length));
+    this.#announcedBefore = plan.cohorts.map(() => 0);
+  }
+
+  add(worker: number, report: WorkerReport): void {
+    this.#latest[worker] = report;
+    report.cohorts.forEach((cohort, i) => {
+      this.#totals[i]!.add(cohort);
+    });
+    this.#lateness.add(report.health.lateness);
+    if (report.second >= 0) this.#addSecond(report);
+  }
+
+  /** Counters of a cohort over all workers, as they stand. */
+  counters(cohort: number): Counters {
+    const each = this.#latest.filter(Boolean).map((report) => report.cohorts[cohort]!.counters);
+    const none: unknown = emptyCounters(this.#plan.phases.length);
+    return each.reduce((sum, counters) => addUp(sum, counters), none) as Counters;
+  }
+
+  publishing(): PublishCounters {
+    const each = this.#latest.filter(Boolean).map((report) => report.publishing);
+    const none: unknown = { sent: 0, blocked: 0, stuck: 0, closes: {}, refused: {} };
+    return each.reduce((sum, counters) => addUp(sum, counters), none) as PublishCounters;
+  }
+
+  lateness(): Distribution {
+    return distribution(this.#lateness);
+  }
+
+  /** @param lengths of the phases in seconds, as they were */
+  cohorts(lengths: readonly number[]): CohortResult[] {
+    return this.#plan.cohorts.map(({ name, kind, members }, i) => {
+      const totals = this.#totals[i]!;
+      const phases: CohortResult['phases'] = {};
+      this.#plan.phases.forEach((phase, p) => {
+        const length = lengths[p] ?? 0;
+        if (length <= 0) return;
+        const latency = distribution(totals.latency[p]!);
+        const service = distribution(totals.service[p]!);
+        phases[phase.name] = { latency, service, perSecond: latency.count / length };
+      });
+      return {
+        name,
+        kind,
+        members,
+        phases,
+        joins: distribution(totals.joins),
+        recoveries: distribution(totals.recoveries),
+        evictions: distribution(totals.evictions),
+        counters: this.counters(i),
+      };
+    });
+  }
+
+  #addSecond(report: WorkerReport): void {
+    const { second, health } = report;
+    let open = this.#open.get(second);
+    if (!open) {
+      const latency = this.#plan.cohorts.map(() => new Latency());
+      open = {
+        waiting: this.#plan.workers,
+        latency,
+        utilization: 0,
+        loopDelayP99: 0,
+        loopDelayMax: 0,
+      };
+      this.#open.set(second, open);
+    }
+    for (const [i, cohort] of report.cohorts.entries()) {
+      for (const counts of cohort.latency) open.latency[i]!.add(counts);
+    }
+    worst(open, health);
+    if (--open.waiting > 0) return;
+    this.#open.delete(second);
+    this.#close(second, open);
+  }
+
+  #close(second: number, open: OpenSecond): void {
+    const { sent } = this.publishing();
+    const cohorts = open.latency.map((latency, i) => {
+      const { count, p50, p99 } = latency.quantiles();
+      const { announced, present } = this.counters(i);
+      const row = { delivered: count, announced: announced - this.#announcedBefore[i]! };
+      this.#announcedBefore[i] = announced;
+      return { ...row, present, p50, p99 };
+    });
+    const row: Second = {
+      at: second + 1,
+      phase: phaseOfSecond(this.#plan, second),
+      sent: sent - this.#sentBefore,
+      utilization: open.utilization,
+      loopDelayP99: open.loopDelayP99,
+      loopDelayMax: open.loopDelayMax,
+      cohorts,
+    };
+    this.#sentBefore = sent;
+    this.seconds.push(row);
+    this.#onSecond(row);
+  }
+}
+
+function distribution(latency: Latency): Distribution {
+  const quantiles = latency.quantiles();
+  return {
+    ...quantiles,
+    curve: latency.at(CURVE),
+    hdr: quantiles.count === 0 ? null : latency.encode(),
+  };
+}
+
+function worst(open: OpenSecond, health: HealthReport): void {
+  open.utilization = Math.max(open.utilization, health.utilization);
+  open.loopDelayP99 = Math.max(open.loopDelayP99, health.loopDelayP99);
+  open.loopDelayMax = Math.max(open.loopDelayMax, health.loopDelayMax);
+}
+
+/** The phase that the middle of a second falls in. */
+function phaseOfSecond(plan: Plan, second: number): Second['phase'] {
+  let end = 0;
+  for (const { name, ms } of plan.phases) {
+    end += ms;
+    if (second * 1000 + 500 < end) return name;
+  }
+  return plan.phases.at(-1)!.name;
+}
+
+/** Adds counters of the same shape: numbers, counts by name, lists by phase (of `silence`, the worst). */
+function addUp(sum: unknown, more: unknown, key = ''): unknown {
+  if (sum === undefined) return structuredClone(more);
+  if (typeof sum === 'number') return sum + (more as number);
+  if (Array.isArray(sum)) {
+    return sum.map((value: number, i) => {
+      const other = (more as number[])[i]!;
+      return key === 'silence' ? Math.max(value, other) : value + other;
+    });
+  }
+  const total = { ...(sum as Record<string, unknown>) };
+  for (const [name, value] of Object.entries(more as Record<string, unknown>)) {
+    total[name] = addUp(total[name], value, name);
+  }
+  return total;
+}

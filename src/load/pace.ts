@@ -1,0 +1,150 @@
+/**
+ * When publishers send. Open loop: on a schedule fixed beforehand, each message stamped with the
+ * moment it was due, so that a server (or generator) that falls behind cannot hide it. Closed loop:
+ * as soon as the room's healthy members are through all but `window` of what was sent.
+ */
+import type { Crew } from './crew.js';
+import { Latency } from './latency.js';
+import { type PublishCounters, Publisher } from './publisher.js';
+import type { Link } from './targets/target.js';
+
+/** A closed loop that has not moved for this long gives up what is in flight. */
+const STUCK_MS = 1000;
+
+/** One room of a closed loop. */
+interface Loop {
+  readonly room: number;
+  readonly publishers: Publisher[];
+  sent: number;
+  turn: number;
+  seen: number;
+  movedAt: number;
+}
+
+/** All publishers of a worker. */
+export class Publishers {
+  readonly counters: PublishCounters = { sent: 0, blocked: 0, stuck: 0, closes: {}, refused: {} };
+  /** How late messages were written, in µs. */
+  readonly lateness = new Latency();
+  readonly #crew: Crew;
+  #all: Publisher[] = [];
+  #timer: NodeJS.Timeout | undefined;
+  #immediate: NodeJS.Immediate | undefined;
+
+  constructor(crew: Crew) {
+    this.#crew = crew;
+  }
+
+  /**
+   * Opens every publisher's connection; resolves when all are ready or have failed.
+   * @param linkOf the link of a member of the room, where members publish
+   */
+  async connect(linkOf: (room: number) => Link | undefined): Promise<void> {
+    const { plan } = this.#crew;
+    const open = (number: number): Promise<Publisher> =>
+      new Promise((resolve) => {
+        const room = Math.floor(number / plan.publishersPerRoom);
+        const link = plan.publishFrom === 'members' ? linkOf(room) : undefined;
+        const publisher: Publisher = new Publisher(
+          this.#crew,
+          number,
+          this.counters,
+          () => queueMicrotask(() => resolve(publisher)),
+          link,
+        );
+      });
+    this.#all = await Promise.all(this.#crew.publishers().map(open));
+  }
+
+  /** @param start µs since the epoch */
+  begin(start: number): void {
+    if (this.#all.length === 0) return;
+    if (this.#crew.plan.rate !== null) this.#openLoop(this.#crew.plan.rate, start);
+    else this.#closedLoop(this.#crew.plan.window ?? 1);
+  }
+
+  /**
+   * Stops publishing, after one last message each whose number the target confirms if it can.
+   * @returns how many messages each publisher has sent, by its number
+   */
+  stop(): [number, number][] {
+    clearTimeout(this.#timer);
+    clearImmediate(this.#immediate);
+    this.#crew.onArrival = undefined;
+    const now = this.#crew.now();
+    for (const publisher of this.#all) this.#publish(publisher, now, now, true);
+    return this.#all.map((publisher) => [publisher.number, publisher.sent]);
+  }
+
+  close(): void {
+    for (const publisher of this.#all) publisher.close();
+  }
+
+  #publish(publisher: Publisher, due: number, now: number, confirm = false): boolean {
+    const sent = publisher.publish(due, now, confirm);
+    if (sent) this.lateness.record(now - due);
+    return sent;
+  }
+
+  /**
+   * Message `k` of the whole run is due at `start + k / rate`, from publisher `k mod all`; this
+   * worker sends those of its own publishers.
+   */
+  #openLoop(rate: number, start: number): void {
+    const { rooms, publishersPerRoom } = this.#crew.plan;
+    const all = rooms * publishersPerRoom;
+    const own = this.#all.length;
+    let next = 0;
+    const dueAt = (i: number): number =>
+      start + ((Math.floor(i / own) * all + this.#all[i % own]!.number) / rate) * 1e6;
+    const tick = (): void => {
+      const now = this.#crew.now();
+      for (; dueAt(next) <= now; next++) this.#publish(this.#all[next % own]!, dueAt(next), now);
+      this.#timer = setTimeout(tick, (dueAt(next) - now) / 1000);
+    };
+    tick();
+  }
+
+  #closedLoop(window: number): void {
+    const loops = new Map<number, Loop>();
+    const now = this.#crew.now();
+    for (const publisher of this.#all) {
+      const { room } = publisher;
+      const loop = loops.get(room);
+      if (loop) loop.publishers.push(publisher);
+      else
+        loops.set(room, { room, publishers: [publisher], sent: 0, turn: 0, seen: 0, movedAt: now });
+    }
+    const pump = (): void => {
+      this.#immediate = undefined;
+      for (const loop of loops.values()) this.#fill(loop, window);
+    };
+    // Once the event loop has read all that has arrived; and now and then, to notice a standstill.
+    this.#crew.onArrival = () => {
+      this.#immediate ??= setImmediate(pump);
+    };
+    const watch = (): void => {
+      pump();
+      this.#timer = setTimeout(watch, STUCK_MS / 4);
+    };
+    watch();
+  }
+
+  #fill(loop: Loop, window: number): void {
+    const { publishers } = loop;
+    const now = this.#crew.now();
+    const seen = this.#crew.seen(loop.room);
+    while (loop.sent - seen < window) {
+      if (!this.#publish(publishers[loop.turn++ % publishers.length]!, now, now)) break;
+      loop.sent++;
+    }
+    if (seen !== loop.seen) {
+      loop.seen = seen;
+      loop.movedAt = now;
+    } else if (now - loop.movedAt > STUCK_MS * 1000) {
+      this.counters.stuck++;
+      loop.movedAt = now;
+      this.#crew.forgive(loop.room, loop.sent);
+    }
+  }
+}

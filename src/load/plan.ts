@@ -1,0 +1,205 @@
+/**
+ * The plan of a run: a scenario and its overrides, checked and resolved to numbers. Plain data: it
+ * travels to workers and into the report, and with its seed decides everything the generator
+ * chooses. Owns defaults and the order of phases. Not here: the scenarios themselves.
+ */
+import { type Cohort, parseCohort } from './cohort.js';
+import { badOption } from './error.js';
+import { STAMP_LENGTH } from './stamp.js';
+import type { TargetSpec } from './targets/index.js';
+import { parseCount, parseDuration, parseRate, parseSize } from './units.js';
+
+/**
+ * Phases in order. `warmup` and `fill` are measured but not judged: the server settles in, and the
+ * slow members' kernel buffers and queues fill. Slow members are slow in `fill` and `slow`.
+ */
+export const PHASES = ['warmup', 'calm', 'fill', 'slow', 'recover'] as const;
+export type PhaseName = (typeof PHASES)[number];
+
+/**
+ * A scenario as flags and files spell it; every key is also a flag of `roomcast load` (camelCase
+ * here, kebab-case there), and every value is text with its unit.
+ */
+export interface Scenario {
+  name?: string;
+  title?: string;
+  members?: string;
+  rooms?: string;
+  /** What room names start with: the namespace, for servers that have them. */
+  roomPrefix?: string;
+  roomsPerMember?: string;
+  /** Publishing connections a room. */
+  publishers?: string;
+  /** `own`: connections that only publish; `members`: members of the room publish. */
+  publishFrom?: string;
+  /** Payload bytes of a message. */
+  size?: string;
+  /** Open loop: messages a second, all publishers together. */
+  rate?: string;
+  /** Closed loop: messages a room has in flight. Replaces `rate`. */
+  window?: string;
+  rampUp?: string;
+  settle?: string;
+  warmup?: string;
+  calm?: string;
+  fill?: string;
+  slow?: string;
+  recover?: string;
+  /** Longest wait for what is still owed when publishing has stopped. */
+  drain?: string;
+  /** A healthy member that gets nothing for longer has been blocked. */
+  silence?: string;
+  /** Stalled members must be disconnected by the server within this. */
+  evictWithin?: string;
+  cohorts?: string[];
+  failIf?: string[];
+  seed?: string;
+}
+
+export const DEFAULTS = {
+  members: '1000',
+  rooms: '1',
+  roomPrefix: 'load:',
+  roomsPerMember: '1',
+  publishers: '1',
+  publishFrom: 'own',
+  size: '128',
+  rate: '100/s',
+  settle: '1s',
+  warmup: '2s',
+  calm: '10s',
+  fill: '0',
+  slow: '0',
+  recover: '0',
+  drain: '10s',
+  silence: '2s',
+  seed: '1',
+} as const satisfies Scenario;
+
+/** Who names slow members means them to be slow. */
+const WITH_COHORTS = { fill: '5s', slow: '10s' } as const satisfies Scenario;
+
+export interface Phase {
+  readonly name: PhaseName;
+  readonly ms: number;
+}
+
+/** Times in ms, sizes in bytes. */
+export interface Plan {
+  readonly scenario: string;
+  readonly title: string;
+  readonly target: TargetSpec;
+  readonly members: number;
+  readonly rooms: number;
+  readonly roomPrefix: string;
+  readonly roomsPerMember: number;
+  readonly publishersPerRoom: number;
+  readonly publishFrom: 'own' | 'members';
+  readonly size: number;
+  /** Messages a second over all publishers, or null for a closed loop. */
+  readonly rate: number | null;
+  /** Messages in flight a room, or null for an open loop. */
+  readonly window: number | null;
+  readonly rampMs: number;
+  readonly settleMs: number;
+  /** Those with a length, in order. */
+  readonly phases: readonly Phase[];
+  readonly drainMs: number;
+  readonly silenceMs: number;
+  readonly evictWithinMs: number | null;
+  /** `healthy` first, whoever is in no other. */
+  readonly cohorts: readonly Cohort[];
+  readonly failIf: readonly string[];
+  readonly seed: number;
+  readonly workers: number;
+  /** Four hex digits that set this run's messages and rooms apart. */
+  readonly tag: string;
+}
+
+/** @throws LoadError `bad_option` naming the key and what it should be */
+export function resolvePlan(
+  scenario: Scenario,
+  target: TargetSpec,
+  workers: number,
+  tag: string,
+): Plan {
+  const s = { ...DEFAULTS, ...(scenario.cohorts?.length ? WITH_COHORTS : {}), ...scenario };
+  const members = parseCount('members', s.members, 1, 1_000_000);
+  const echo = target.name === 'echo';
+  const rooms = echo ? members : parseCount('rooms', s.rooms, 1, 65_536);
+  const publishFrom = echo ? 'members' : s.publishFrom;
+  if (publishFrom !== 'own' && publishFrom !== 'members') {
+    throw badOption('publishFrom', publishFrom, 'own or members');
+  }
+  const plan: Plan = {
+    scenario: s.name ?? 'custom',
+    title: s.title ?? '',
+    target,
+    members,
+    rooms,
+    roomPrefix: s.roomPrefix,
+    roomsPerMember: parseCount('roomsPerMember', s.roomsPerMember, 1, rooms),
+    publishersPerRoom: parseCount('publishers', s.publishers, 1, 1024),
+    publishFrom,
+    size: parseSize('size', s.size),
+    rate: s.window === undefined ? parseRate('rate', s.rate) : null,
+    window: s.window === undefined ? null : parseCount('window', s.window, 1, 1_000_000),
+    rampMs: s.rampUp === undefined ? members : parseDuration('rampUp', s.rampUp),
+    settleMs: parseDuration('settle', s.settle),
+    phases: PHASES.map((name) => ({ name, ms: parseDuration(name, s[name]) })).filter(
+      (phase) => phase.ms > 0,
+    ),
+    drainMs: parseDuration('drain', s.drain),
+    silenceMs: parseDuration('silence', s.silence),
+    evictWithinMs: s.evictWithin === undefined ? null : parseDuration('evictWithin', s.evictWithin),
+    cohorts: resolveCohorts(s.cohorts ?? [], members),
+    failIf: s.failIf ?? [],
+    seed: parseCount('seed', s.seed, 0, 2 ** 31 - 1),
+    workers,
+    tag,
+  };
+  check(plan, scenario);
+  return plan;
+}
+
+function check(plan: Plan, scenario: Scenario): void {
+  if (scenario.rate !== undefined && scenario.window !== undefined) {
+    throw badOption('window', scenario.window, 'either a rate (open loop) or a window (closed)');
+  }
+  if (plan.size < STAMP_LENGTH) {
+    throw badOption('size', plan.size, `at least ${STAMP_LENGTH} bytes: the stamp of a message`);
+  }
+  if (plan.rooms * plan.publishersPerRoom > 65_536) {
+    throw badOption('publishers', plan.publishersPerRoom, 'at most 65536 publishers in all');
+  }
+  if (plan.rooms > plan.members) {
+    throw badOption('rooms', plan.rooms, `at most as many as members (${plan.members})`);
+  }
+  if (plan.target.name === 'ws' && plan.rooms > 1 && plan.target.templates.join === undefined) {
+    throw badOption('rooms', plan.rooms, '1 room, or --join to say how rooms are joined');
+  }
+  if (plan.phases.length === 0) throw badOption('calm', '0', 'a phase longer than 0');
+  if (plan.workers > plan.members) {
+    throw badOption('workers', plan.workers, `at most as many as members (${plan.members})`);
+  }
+}
+
+function resolveCohorts(texts: readonly string[], members: number): Cohort[] {
+  const others = texts.map((text) => parseCohort(text, members));
+  const taken = others.reduce((sum, cohort) => sum + cohort.members, 0);
+  if (taken >= members) {
+    throw badOption('cohorts', texts, `fewer than ${members} members, so that some stay healthy`);
+  }
+  const cohorts = [parseCohort(`healthy=${members - taken}`, members), ...others];
+  for (const [i, { name }] of cohorts.entries()) {
+    if (cohorts.findIndex((cohort) => cohort.name === name) !== i) {
+      throw badOption('cohorts', texts, `one name each: add name=… to the second ${name}`);
+    }
+  }
+  return cohorts;
+}
+
+/** Name of a room on the server. */
+export function roomName(plan: Plan, room: number): string {
+  return `${plan.roomPrefix}${plan.tag}-${String(room).padStart(4, '0')}`;
+}

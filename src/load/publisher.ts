@@ -1,0 +1,108 @@
+/**
+ * One publisher: a connection that sends one room numbered, stamped messages. Not here: when it
+ * sends (pace.ts) and what becomes of the messages (session.ts).
+ */
+import { roomOfPublisher } from './assign.js';
+import type { Crew } from './crew.js';
+import { roomName } from './plan.js';
+import { count } from './tally.js';
+import type { Link, Sink } from './targets/target.js';
+
+/** A publisher whose connection takes no more holds this much; what is due then is not sent. */
+const BACKLOG_MAX = 1024 * 1024;
+const READ_SIZE = 64 * 1024;
+
+/** Counters of all publishers of a worker, as they stand. */
+export interface PublishCounters {
+  sent: number;
+  /** Due but not sent, because the connection took no more. */
+  blocked: number;
+  /** Times a closed loop gave up on messages in flight. */
+  stuck: number;
+  /** Connections of publishers that ended or failed, by reason. */
+  closes: Record<string, number>;
+  refused: Record<string, number>;
+}
+
+/** The `Sink` of its connection, unless that is a member's. */
+export class Publisher implements Sink {
+  sent = 0;
+  readonly room: number;
+  readonly #crew: Crew;
+  /** Its number over all rooms: `room × publishersPerRoom` and up. */
+  readonly number: number;
+  readonly #counters: PublishCounters;
+  readonly #onReady: () => void;
+  #link: Link | undefined;
+
+  /**
+   * @param onReady called once: the connection may publish, or has failed
+   * @param link a member's connection to publish on, instead of one of its own
+   */
+  constructor(
+    crew: Crew,
+    number: number,
+    counters: PublishCounters,
+    onReady: () => void,
+    link?: Link,
+  ) {
+    this.room = roomOfPublisher(crew.plan, number);
+    this.#crew = crew;
+    this.number = number;
+    this.#counters = counters;
+    this.#onReady = onReady;
+    this.#link = link ?? crew.target.dial(this, { readSize: READ_SIZE });
+    if (link) onReady();
+  }
+
+  /**
+   * Sends the message that was due at `due` (µs since the epoch).
+   * @param confirm ask the target for the message's number, where it has one
+   * @returns false when the connection is gone or takes no more
+   */
+  publish(due: number, now: number, confirm: boolean): boolean {
+    const { stamps, plan } = this.#crew;
+    if (!this.#link || this.#link.backlog > BACKLOG_MAX) {
+      this.#counters.blocked++;
+      return false;
+    }
+    const data = stamps.payload(plan.size, this.number, this.sent++, due, now - due);
+    this.#link.publish(roomName(plan, this.room), data, confirm);
+    this.#counters.sent++;
+    return true;
+  }
+
+  close(): void {
+    const link = this.#link;
+    this.#link = undefined;
+    link?.close();
+  }
+
+  open(): void {
+    this.#link?.join(roomName(this.#crew.plan, this.room));
+  }
+
+  joined(): void {
+    this.#onReady();
+  }
+
+  confirmed(room: string, seq: number): void {
+    this.#crew.confirmed(room, seq);
+  }
+
+  refused(code: string): void {
+    count(this.#counters.refused, code);
+  }
+
+  closed(reason: string): void {
+    if (!this.#link) return;
+    this.#link = undefined;
+    count(this.#counters.closes, reason);
+    this.#onReady();
+  }
+
+  chunk(): void {}
+  left(): void {}
+  message(): void {}
+  gap(): void {}
+}

@@ -1,0 +1,178 @@
+/**
+ * The charts of a run: which figures go into which, over what axis. Not here: drawing (chart.ts).
+ */
+import { CURVE, type RunResult } from '../result.js';
+import { formatBytes, formatCount, formatMicros } from '../units.js';
+import { type Chart, niceStep, type Series } from './chart.js';
+
+/** More points than this are thinned out, each standing for the worst of those it replaces. */
+const POINTS_MAX = 150;
+
+/** What members experienced. */
+export function latencyCharts(run: RunResult): Chart[] {
+  return [percentiles(run), latencyTimeline(run), deliveries(run)];
+}
+
+function percentiles(run: RunResult): Chart {
+  const decades = (percentile: number): number => -Math.log10(1 - percentile / 100);
+  const series = run.cohorts.flatMap((cohort, i) =>
+    (['calm', 'slow'] as const).flatMap((phase): Series[] => {
+      const latency = cohort.phases[phase]?.latency;
+      if (!latency || (i > 0 && phase === 'calm')) return [];
+      const values = latency.curve.map((value, p) =>
+        (1 - CURVE[p]! / 100) * latency.count >= 1 ? value : null,
+      );
+      const dashed = i === 0 && phase === 'calm' && run.cohorts[0]!.phases.slow !== undefined;
+      return [{ name: `${cohort.name}, ${phase}`, colour: colour(i), dashed, values }];
+    }),
+  );
+  const ticks = [0, 90, 99, 99.9, 99.99].map((p) => ({ at: decades(p), label: `${p} %` }));
+  return {
+    title: 'Latency by percentile',
+    caption:
+      'From the moment a message was due. Lines that coincide: slow members cost others nothing.',
+    x: { values: CURVE.map(decades), ticks, label: (i) => `${round(CURVE[i]!)} %` },
+    y: { scale: 'log', format: formatMicros },
+    series,
+  };
+}
+
+function latencyTimeline(run: RunResult): Chart {
+  const points = thin(run.timeline.length);
+  const at = (i: number, key: 'p50' | 'p99') => (from: number, to: number) =>
+    most(run.timeline.slice(from, to).map(({ cohorts }) => cohorts[i]![key]));
+  return {
+    title: 'Latency over time',
+    caption: 'p99 of each cohort by the second of arrival, and the median of the healthy.',
+    ...timeAxis(run, points),
+    y: { scale: 'log', format: formatMicros },
+    series: [
+      {
+        name: 'healthy p50',
+        colour: colour(0),
+        dashed: true,
+        values: points.map((p) => at(0, 'p50')(...p)),
+      },
+      ...run.cohorts.map(({ name }, i) => ({
+        name: `${name} p99`,
+        colour: colour(i),
+        values: points.map((p) => at(i, 'p99')(...p)),
+      })),
+    ],
+  };
+}
+
+function deliveries(run: RunResult): Chart {
+  const points = thin(run.timeline.length);
+  const perMember =
+    (i: number) =>
+    ([from, to]: [number, number]) => {
+      const rows = run.timeline.slice(from, to);
+      const sum = rows.reduce((total, { cohorts }) => total + cohorts[i]!.delivered, 0);
+      return sum / rows.length / run.cohorts[i]!.members;
+    };
+  return {
+    title: 'Messages received by a member',
+    caption: 'A second and member, by cohort. The healthy line should not move.',
+    ...timeAxis(run, points),
+    y: { scale: 'linear', format: formatCount },
+    series: run.cohorts.map(({ name }, i) => ({
+      name,
+      colour: colour(i),
+      values: points.map(perMember(i)),
+    })),
+  };
+}
+
+/** What the server did; none when nothing is known of it. */
+export function serverCharts(run: RunResult): Chart[] {
+  const within = run.server.samples.filter(({ at }) => at > 0);
+  if (within.length < 2) return [];
+  const points = thin(within.length);
+  type Key = Exclude<keyof (typeof within)[number], 'at'>;
+  const line = (name: string, key: Key, i: number): Series => ({
+    name,
+    colour: colour(i),
+    values: points.map(([from, to]) => most(within.slice(from, to).map((sample) => sample[key]))),
+  });
+  const x = timeAxis(
+    run,
+    points,
+    within.map(({ at }) => at),
+  );
+  return [
+    {
+      title: 'CPU',
+      caption: 'Cores the server used.',
+      ...x,
+      y: { scale: 'linear', format: (value) => String(round(value)) },
+      series: [line('cores', 'cpuCores', 0)],
+    },
+    {
+      title: 'Memory',
+      caption: 'Resident memory, and what the queues of all members hold of it.',
+      ...x,
+      y: { scale: 'linear', format: formatBytes },
+      series: [line('resident', 'rssBytes', 0), line('queues', 'queueBytes', 1)],
+    },
+    {
+      title: 'Holds and delays inside the server',
+      caption:
+        'p99 a second: locks held, event loop late, delivery to healthy members as the server sees it.',
+      ...x,
+      y: { scale: 'log', format: formatMicros },
+      series: [
+        line('lock hold', 'lockHoldP99', 0),
+        line('event loop', 'loopDelayP99', 1),
+        line('delivery', 'deliveryP99', 3),
+      ],
+    },
+  ];
+}
+
+/** Ranges of rows that become one point each. */
+function thin(rows: number): [number, number][] {
+  const size = Math.max(1, Math.ceil(rows / POINTS_MAX));
+  return Array.from({ length: Math.ceil(rows / size) }, (_, i) => [i * size, (i + 1) * size]);
+}
+
+function timeAxis(
+  run: RunResult,
+  points: readonly [number, number][],
+  times: readonly number[] = run.timeline.map(({ at }) => at),
+): Pick<Chart, 'x' | 'bands'> {
+  const values = points.map(([, to]) => times[Math.min(to, times.length) - 1]!);
+  const last = values.at(-1) ?? 1;
+  const step = niceStep(last / 6);
+  const first = values[0] ?? 0;
+  const ticks = Array.from({ length: Math.floor(last / step) + 1 }, (_, i) => i * step)
+    .filter((at) => at >= first)
+    .map((at) => ({ at, label: `${round(at)} s` }));
+  const phaseAt = (at: number): string =>
+    run.phases.find(({ from, to }) => at - 0.5 >= from && at - 0.5 < to)?.name ?? '';
+  const slow = run.phases.filter(
+    ({ name }) => (name === 'fill' || name === 'slow') && run.cohorts.length > 1,
+  );
+  return {
+    x: { values, ticks, label: (i) => `${round(values[i]!)} s, ${phaseAt(values[i]!)}` },
+    bands: slow.map(({ from, to, name }) => ({
+      from,
+      to,
+      label: name === 'fill' ? 'filling' : 'slow members',
+    })),
+  };
+}
+
+function most(values: readonly (number | null)[]): number | null {
+  const known = values.filter((value) => value !== null);
+  return known.length === 0 ? null : Math.max(...known);
+}
+
+/** Colours of cohorts in order; the seventh and later ones share one. */
+export function colour(cohort: number): string {
+  return `c${Math.min(cohort, 6)}`;
+}
+
+function round(value: number): number {
+  return Math.round(value * 1000) / 1000;
+}

@@ -1,0 +1,189 @@
+/**
+ * The report as one HTML file: no script, no request to anywhere, readable offline and when mailed.
+ * Not here: what the charts show (charts.ts), how they are drawn (chart.ts), the looks (style.ts).
+ */
+import type { RunResult } from '../result.js';
+import { formatBytes, formatCount, formatDuration, formatMicros } from '../units.js';
+import type { Check } from '../verdict.js';
+import { drawChart, escapeHtml } from './chart.js';
+import { colour, latencyCharts, serverCharts } from './charts.js';
+import { formatFigure } from './figures.js';
+import type { LoadReport } from './report.js';
+import { STYLE } from './style.js';
+
+const JUDGED = ['calm', 'slow', 'recover'] as const;
+
+export function htmlReport(report: LoadReport): string {
+  const { plan, runs, shown, verdict } = report;
+  const run = runs[shown]!;
+  const title = `${plan.scenario} on ${plan.target.name}`;
+  return `<!doctype html>
+<html lang="en"><head><meta charset="utf-8">
+<meta name="viewport" content="width=device-width,initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
+<title>${escapeHtml(title)}: roomcast load</title>
+<style>${STYLE}</style></head><body><main>
+${header(report, run)}
+${tiles(run)}
+<h2>Latency</h2>
+<div class="charts">${latencyCharts(run).map(drawChart).join('\n')}</div>
+<h2>Cohorts</h2>
+${cohortTable(run)}
+${serverSection(run)}
+${runs.length > 1 ? repeated(report) : ''}
+<h2>Checks</h2>
+${table(
+  ['', 'check', 'seen'],
+  verdict.checks.map(({ name, status, text }) => [
+    badge(status),
+    escapeHtml(name),
+    escapeHtml(text),
+  ]),
+  'prose',
+)}
+${[...verdict.notes, ...(verdict.saturated ? [`VOID: ${verdict.saturated}`] : [])].map((note) => `<p class="warn">${escapeHtml(note)}</p>`).join('\n')}
+<h2>How it was measured</h2>
+${facts(report, run)}
+</main></body></html>
+`;
+}
+
+function header({ plan, verdict }: LoadReport, run: RunResult): string {
+  const failed = verdict.checks.filter(({ status }) => status === 'failed');
+  const [word, mood] =
+    failed.length > 0
+      ? [`Failed: ${failed.map(({ name }) => name).join(', ')}`, 'bad']
+      : verdict.saturated
+        ? ['Void: the generator was saturated', 'warn']
+        : run.interrupted
+          ? ['Interrupted', 'warn']
+          : ['Passed', 'ok'];
+  return `<header><div><h1>${escapeHtml(plan.scenario)} on ${escapeHtml(plan.target.name)}</h1>
+<p>${escapeHtml(plan.title)}</p>
+<p class="muted">${escapeHtml(plan.target.transport)}, <code>${escapeHtml(plan.target.url)}</code>, ${escapeHtml(run.startedAt.slice(0, 16).replace('T', ' '))} UTC</p></div>
+<p class="verdict ${mood}">${escapeHtml(word)}</p></header>`;
+}
+
+function tiles(run: RunResult): string {
+  const healthy = run.cohorts[0]!;
+  const judged = healthy.phases.slow ?? healthy.phases.calm;
+  const phase = run.phases.find(({ name }) => name === 'slow') ?? run.phases.at(-1);
+  const announced = run.cohorts.reduce((sum, { counters }) => sum + counters.announced, 0);
+  const all: [string, string][] = [];
+  if (run.isolation !== null) {
+    all.push([
+      run.isolation.toFixed(2),
+      'isolation ratio: healthy p99 while others are slow over without; from 1 down, slow members cost the others nothing',
+    ]);
+  }
+  all.push(
+    [formatMicros(judged?.latency.p99), 'p99 of healthy members'],
+    [formatMicros(judged?.latency.p999), 'p99.9 of healthy members'],
+    [`${formatCount(judged?.perSecond ?? 0)}/s`, 'delivered to healthy members'],
+    [formatCount(announced), 'messages dropped and announced as such'],
+  );
+  if (phase?.cpuMicrosPerDelivery != null) {
+    all.push([`${phase.cpuMicrosPerDelivery.toFixed(2)} µs`, 'server CPU for each delivery']);
+  }
+  return `<div class="tiles">${all.map(([value, label]) => `<div class="tile"><b>${escapeHtml(value)}</b><span>${escapeHtml(label)}</span></div>`).join('')}</div>`;
+}
+
+function serverSection(run: RunResult): string {
+  const charts = serverCharts(run).map(drawChart).join('\n');
+  if (charts !== '') return `<h2>Server</h2><div class="charts">${charts}</div>`;
+  const why = run.server.missing ?? 'no --server-pid, and no metrics at the target';
+  return `<h2>Server</h2><p class="muted">Nothing is known of the server itself: ${escapeHtml(why)}.</p>`;
+}
+
+function cohortTable(run: RunResult): string {
+  const rows = run.cohorts.flatMap((cohort, i) =>
+    JUDGED.filter((phase) => cohort.phases[phase]).map((phase) => {
+      const { latency, service, perSecond } = cohort.phases[phase]!;
+      const { p50, p90, p99, p999, p9999, max } = latency;
+      return [
+        `<i class="${colour(i)}"></i>${escapeHtml(cohort.name)}`,
+        formatCount(cohort.members),
+        phase,
+        ...[p50, p90, p99, p999, p9999, max, service.p99].map(formatMicros),
+        `${formatCount(perSecond)}/s`,
+        formatCount(cohort.counters.announced),
+        formatCount(Object.values(cohort.counters.closes).reduce((sum, n) => sum + n, 0)),
+      ];
+    }),
+  );
+  return table(
+    [
+      'cohort',
+      'members',
+      'phase',
+      'p50',
+      'p90',
+      'p99',
+      'p99.9',
+      'p99.99',
+      'max',
+      'p99 once sent',
+      'delivered',
+      'dropped, run',
+      'closed, run',
+    ],
+    rows,
+  );
+}
+
+function repeated({ figures, runs, plan }: LoadReport): string {
+  const rows = Object.entries(figures).map(([name, { median, min, max }]) => [
+    escapeHtml(name),
+    ...[median, min, max].map((value) => escapeHtml(formatFigure(name, value, plan))),
+  ]);
+  return `<h2>${runs.length} runs</h2>${table(['figure', 'median', 'least', 'most'], rows)}`;
+}
+
+function facts({ plan, machine, roomcast }: LoadReport, run: RunResult): string {
+  const { offered, sent, lateness } = run.publishing;
+  const flow =
+    plan.rate === null
+      ? `closed loop, ${plan.window} messages in flight a room`
+      : `open loop, ${formatCount(plan.rate)} messages a second; ${formatCount(sent)} sent of ${formatCount(offered ?? 0)} due, p99 ${formatMicros(lateness.p99)} late`;
+  const generator = run.phases.map(
+    ({ name, utilization, loopDelayP99 }) =>
+      `${name} ${Math.round(utilization * 100)} % busy, loop p99 ${formatMicros(loopDelayP99)}`,
+  );
+  const entries: [string, string][] = [
+    [
+      'Crowd',
+      `${formatCount(plan.members)} members, ${formatCount(plan.rooms)} ${plan.rooms === 1 ? 'room' : 'rooms'}, ${plan.roomsPerMember} a member`,
+    ],
+    ['Messages', `${formatBytes(plan.size)} each, ${flow}`],
+    ['Phases', plan.phases.map(({ name, ms }) => `${name} ${formatDuration(ms)}`).join(', ')],
+    ['Checked', 'every message of every member, for order, repetition and gaps; none is sampled'],
+    [
+      'Generator',
+      `${plan.workers} worker${plan.workers === 1 ? '' : 's'}; ${generator.join('; ')}`,
+    ],
+    [
+      'Machine',
+      `${machine.cpu}, ${machine.cores} cores, ${formatBytes(machine.memoryBytes)}, ${machine.os}, Node ${machine.node}`,
+    ],
+    ['Tool', `roomcast load ${roomcast}, seed ${plan.seed}`],
+  ];
+  return `<dl>${entries.map(([name, text]) => `<dt>${name}</dt><dd>${escapeHtml(text)}</dd>`).join('')}</dl>
+<details><summary>The plan as JSON</summary><pre>${escapeHtml(JSON.stringify(plan, null, 2))}</pre></details>`;
+}
+
+/** @param kind `prose` wraps and turns into blocks on a narrow page */
+function table(
+  head: readonly string[],
+  rows: readonly (readonly string[])[],
+  kind: 'figures' | 'prose' = 'figures',
+): string {
+  const cells = (tag: 'th' | 'td', row: readonly string[]): string =>
+    row.map((value) => `<${tag}>${value}</${tag}>`).join('');
+  const lines = rows.map((row) => `<tr>${cells('td', row)}</tr>`);
+  return `<div class="scroll"><table class="${kind}"><thead><tr>${cells('th', head)}</tr></thead><tbody>${lines.join('\n')}</tbody></table></div>`;
+}
+
+function badge(status: Check['status']): string {
+  const mood = { passed: 'ok', failed: 'bad', void: 'warn', skipped: 'muted' }[status];
+  return `<span class="${mood}">${status}</span>`;
+}

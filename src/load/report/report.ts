@@ -1,0 +1,114 @@
+/**
+ * The report of a load test as JSON: what ran where, what it came to, how it was judged. The shape
+ * is public and versioned; within a version only additions are made.
+ */
+import { arch, cpus, release, totalmem, type } from 'node:os';
+import { EXIT } from '../error.js';
+import type { Plan } from '../plan.js';
+import type { RunResult } from '../result.js';
+import type { Check, Verdict } from '../verdict.js';
+import { type Figures, keyFigures } from './figures.js';
+
+const REPORT_FORMAT = 'roomcast-load';
+const REPORT_VERSION = 1;
+
+interface Machine {
+  readonly os: string;
+  readonly cpu: string;
+  readonly cores: number;
+  readonly memoryBytes: number;
+  readonly node: string;
+}
+
+export interface LoadReport {
+  readonly format: typeof REPORT_FORMAT;
+  readonly version: typeof REPORT_VERSION;
+  /** Version of roomcast that measured. */
+  readonly roomcast: string;
+  readonly machine: Machine;
+  /** Headers are named, their values are not kept. */
+  readonly plan: Plan;
+  readonly runs: readonly RunResult[];
+  /** Index of the run with the median healthy p99: the one that is shown and judged by figures. */
+  readonly shown: number;
+  /** Median, least and most over the runs. */
+  readonly figures: Figures;
+  readonly verdict: Verdict;
+}
+
+/**
+ * @param verdicts of each run
+ * @param compared checks against a baseline
+ */
+export function buildReport(
+  roomcast: string,
+  plan: Plan,
+  runs: readonly RunResult[],
+  verdicts: readonly Verdict[],
+  compared: (figures: Figures) => readonly Check[],
+): LoadReport {
+  const figures = keyFigures(runs, plan);
+  const shown = medianRun(runs);
+  return {
+    format: REPORT_FORMAT,
+    version: REPORT_VERSION,
+    roomcast,
+    machine: thisMachine(),
+    plan: { ...plan, target: { ...plan.target, headers: hidden(plan.target.headers) } },
+    runs,
+    shown,
+    figures,
+    verdict: overall(verdicts, shown, compared(figures)),
+  };
+}
+
+export function isReport(value: unknown): value is LoadReport {
+  const report = value as Partial<LoadReport> | null;
+  return report?.format === REPORT_FORMAT && report.version === REPORT_VERSION;
+}
+
+function medianRun(runs: readonly RunResult[]): number {
+  const p99 = ({ cohorts }: RunResult): number => {
+    const phases = cohorts[0]!.phases;
+    return (phases.slow ?? phases.calm)?.latency.p99 ?? 0;
+  };
+  const order = runs.map((run, i) => [p99(run), i] as const).sort(([a], [b]) => a - b);
+  return order[Math.floor((order.length - 1) / 2)]![1];
+}
+
+/** The shown run's verdict, what any other run failed at beyond doubt, and the comparison. */
+function overall(verdicts: readonly Verdict[], shown: number, compared: readonly Check[]): Verdict {
+  const main = verdicts[shown]!;
+  const elsewhere = verdicts.flatMap(({ checks, exit }, i) =>
+    i === shown || exit !== EXIT.failed
+      ? []
+      : checks
+          .filter(({ status }) => status === 'failed')
+          .map((check) => ({ ...check, name: `${check.name} (run ${i + 1})` })),
+  );
+  const judged = compared.map((check) =>
+    main.saturated && check.status === 'failed' ? { ...check, status: 'void' as const } : check,
+  );
+  const added = [...elsewhere, ...judged];
+  const failed = added.some(({ status }) => status === 'failed');
+  return {
+    ...main,
+    checks: [...main.checks, ...added],
+    exit: failed ? EXIT.failed : main.exit,
+  };
+}
+
+function thisMachine(): Machine {
+  const cores = cpus();
+  return {
+    os: `${type()} ${release()} ${arch()}`,
+    cpu: cores[0]?.model ?? 'unknown',
+    cores: cores.length,
+    memoryBytes: totalmem(),
+    node: process.version,
+  };
+}
+
+function hidden(headers: Readonly<Record<string, string>>): Record<string, string> {
+  return Object.fromEntries(Object.keys(headers).map((name) => [name, '(not shown)']));
+}

@@ -1,0 +1,109 @@
+/**
+ * What a run came to: the shape of it, as the verdict reads it and as it stands in JSON reports.
+ * Units: latencies in µs, times in seconds since the phases began, sizes in bytes, CPU in cores.
+ * Changes to the shape change `REPORT_VERSION` (report/report.ts).
+ */
+import type { CohortKind } from './cohort.js';
+import type { Quantiles } from './latency.js';
+import type { PhaseName } from './plan.js';
+import type { PublishCounters } from './publisher.js';
+import type { ServerSample } from './server-probe.js';
+import type { Counters } from './tally.js';
+
+/** A distribution: its quantiles, its curve, and all of it as an HDR V2 payload. */
+export interface Distribution extends Quantiles {
+  /** Value at each of `CURVE` percentiles. */
+  curve: (number | null)[];
+  /** Compressed HDR V2 histogram, base64; null when empty. */
+  hdr: string | null;
+}
+
+/** Percentiles of a distribution's curve: 0 to 90, 90 to 99 and so on to 99.999, in nine steps each. */
+export const CURVE: readonly number[] = [0, 1, 2, 3, 4].flatMap((nines) =>
+  [10, 9, 8, 7, 6, 5, 4, 3, 2].map((tenths) => 100 - tenths * 10 ** (1 - nines)),
+);
+
+export interface CohortPhase {
+  /** From the moment a message was due: nothing is omitted when sender or server falls behind. */
+  latency: Distribution;
+  /** From the moment it was written: the server's part alone, and optimistic when it falls behind. */
+  service: Distribution;
+  /** Messages due in the phase that were received, by second of the phase. */
+  perSecond: number;
+}
+
+export interface CohortResult {
+  name: string;
+  kind: CohortKind;
+  members: number;
+  phases: Partial<Record<PhaseName, CohortPhase>>;
+  /** From connecting, or asking to join, to being in all rooms. */
+  joins: Distribution;
+  /** From reading again to being up to date. */
+  recoveries: Distribution;
+  /** From no longer reading to being disconnected by the server. */
+  evictions: Distribution;
+  counters: Counters;
+}
+
+export interface PhaseResult {
+  name: PhaseName;
+  from: number;
+  to: number;
+  /** The generator's worst worker: share of the time busy; delays of the worst second, in µs. */
+  utilization: number;
+  loopDelayP99: number;
+  loopDelayMax: number;
+  /** Of the server; null is unknown. Delays and holds are those of the worst second. */
+  cpuCores: number | null;
+  cpuMicrosPerDelivery: number | null;
+  lockHoldP99: number | null;
+  loopDelayServerP99: number | null;
+  rssGrowthBytes: number | null;
+}
+
+/** One second of the run. */
+export interface Second {
+  /** Its end, in seconds since the phases began. */
+  at: number;
+  phase: PhaseName;
+  sent: number;
+  utilization: number;
+  loopDelayP99: number;
+  loopDelayMax: number;
+  /** By cohort, in the plan's order. */
+  cohorts: {
+    delivered: number;
+    announced: number;
+    present: number;
+    p50: number | null;
+    p99: number | null;
+  }[];
+}
+
+export interface RunResult {
+  /** ISO 8601. */
+  startedAt: string;
+  /** Stopped by a signal: phases may be missing or short. */
+  interrupted: boolean;
+  phases: PhaseResult[];
+  cohorts: CohortResult[];
+  publishing: PublishCounters & {
+    /** Messages due; null for a closed loop. */
+    offered: number | null;
+    /** Messages that got a room's number; null when the target does not tell. */
+    accepted: number | null;
+    lateness: Distribution;
+  };
+  timeline: Second[];
+  server: {
+    /** Before members connected, and after all had gone; null is unknown. */
+    before: ServerSample | null;
+    after: ServerSample | null;
+    samples: ServerSample[];
+    /** Why its own metrics are missing, or null. */
+    missing: string | null;
+  };
+  /** Healthy p99 in `slow` over healthy p99 in `calm`; null without both. */
+  isolation: number | null;
+}

@@ -1,0 +1,191 @@
+/**
+ * One run from first contact to last: checks that the target answers, leads the workers through
+ * connect, phases, drain and close, and watches the server meanwhile.
+ * Not here: judging what came of it (verdict.ts), showing it (report/).
+ */
+import { machineMicros } from './clock.js';
+import { LoadError } from './error.js';
+import { Fleet } from './fleet.js';
+import { Merge } from './merge.js';
+import { outcome } from './outcome.js';
+import { type Plan, roomName } from './plan.js';
+import type { RunResult, Second } from './result.js';
+import { ServerProbe, type ServerSample } from './server-probe.js';
+import { Stamps } from './stamp.js';
+import type { Counters } from './tally.js';
+import { createTarget } from './targets/index.js';
+import type { Target } from './targets/target.js';
+
+const CONTACT_TIMEOUT_MS = 5000;
+/** How long the server may take to let go of members that have left. */
+const RELEASE_TIMEOUT_MS = 5000;
+const SAMPLE_MS = 1000;
+
+export interface RunOptions {
+  /** A process of this machine whose CPU and memory are watched. */
+  readonly serverPid?: number | undefined;
+  /** Where to scrape, instead of where the target usually has its metrics. */
+  readonly metricsUrl?: string | undefined;
+  /** Stops the run early; what was measured until then is returned. */
+  readonly signal?: AbortSignal | undefined;
+  readonly onConnecting?: ((present: number) => void) | undefined;
+  readonly onSecond?: ((second: Second, server: ServerSample | null) => void) | undefined;
+  readonly onDraining?: (() => void) | undefined;
+}
+
+/**
+ * @throws LoadError `unreachable` when the target does not answer, `bad_option`, `worker_lost`
+ */
+export async function run(plan: Plan, options: RunOptions = {}): Promise<RunResult> {
+  const startedAt = new Date().toISOString();
+  const target = createTarget(plan.target, new Stamps(plan.tag));
+  const probe = new ServerProbe(
+    options.metricsUrl ?? target.metricsUrl,
+    plan.target.headers,
+    options.serverPid,
+  );
+  await contact(target, roomName(plan, 0));
+  const before = await probe.sample(0);
+
+  const epoch = machineMicros();
+  const samples: ServerSample[] = [];
+  const merge: Merge = new Merge(plan, (second) =>
+    options.onSecond?.(second, samples.at(-1) ?? null),
+  );
+  const present = (): number =>
+    plan.cohorts.reduce((sum, _, i) => sum + merge.counters(i).present, 0);
+  let connecting = true;
+  const fleet = await Fleet.open(plan, epoch, (worker, report) => {
+    merge.add(worker, report);
+    if (connecting) options.onConnecting?.(present());
+  });
+  const { signal } = options;
+  const stop = (): void => fleet.stop();
+  signal?.addEventListener('abort', stop, { once: true });
+  if (signal?.aborted) stop();
+
+  try {
+    await fleet.connect();
+    connecting = false;
+    if (present() === 0 && !signal?.aborted) {
+      throw new LoadError('unreachable', `no member could join: ${whyNot(merge.counters(0))}`);
+    }
+    const start = machineMicros() - epoch + plan.settleMs * 1000;
+    const watch = watchServer(probe, epoch + start, samples);
+    const sent = await fleet.run(start).finally(() => watch.stop());
+    options.onDraining?.();
+    await fleet.drain(
+      target.numbered
+        ? byIndex(plan.rooms, sent.finals)
+        : byIndex(plan.rooms * plan.publishersPerRoom, sent.byPublisher),
+    );
+    await fleet.close();
+    const after = await released(probe, before);
+    return outcome({
+      plan,
+      merge,
+      startedAt,
+      ran: Math.max(0, (sent.stoppedAt - start) / 1e6),
+      interrupted: signal?.aborted ?? false,
+      finals: target.numbered ? sent.finals : null,
+      server: { before, after, samples, missing: probe.missing ?? null },
+    });
+  } finally {
+    signal?.removeEventListener('abort', stop);
+    await fleet.close();
+  }
+}
+
+/** One connection that joins a room and leaves: tells a wrong URL from a server under load. */
+async function contact(target: Target, room: string): Promise<void> {
+  const failure = await new Promise<string | undefined>((resolve) => {
+    const timer = setTimeout(() => {
+      resolve(`no answer within ${CONTACT_TIMEOUT_MS / 1000} s`);
+      link.reset();
+    }, CONTACT_TIMEOUT_MS);
+    const done = (reason?: string): void => {
+      clearTimeout(timer);
+      resolve(reason);
+    };
+    const link = target.dial(
+      {
+        chunk() {},
+        open: () => link.join(room),
+        joined: () => {
+          done();
+          link.close();
+        },
+        left() {},
+        message() {},
+        gap() {},
+        confirmed() {},
+        refused: (code) => done(`refused to join: ${code}`),
+        closed: (reason) => done(reason),
+      },
+      { readSize: 64 * 1024 },
+    );
+  });
+  if (failure !== undefined) {
+    const { host, port } = target.address;
+    throw new LoadError('unreachable', `${target.name} at ${host}:${port}: ${failure}`);
+  }
+}
+
+function whyNot({ failures, closes, refused }: Counters): string {
+  const reasons = Object.entries({ ...failures, ...closes, ...refused });
+  return reasons.map(([reason, times]) => `${reason} (${times} times)`).join(', ') || 'no answer';
+}
+
+/** @param start machine's µs */
+function watchServer(
+  probe: ServerProbe,
+  start: number,
+  samples: ServerSample[],
+): { stop(): Promise<void> } {
+  let timer: NodeJS.Timeout | undefined;
+  let stopped = false;
+  let sampling: Promise<void> = Promise.resolve();
+  const at = (): number => (machineMicros() - start) / 1e6;
+  const sample = async (): Promise<void> => {
+    const taken = await probe.sample(at());
+    if (taken) samples.push(taken);
+  };
+  const next = (): void => {
+    const wait = SAMPLE_MS - ((((at() * 1000) % SAMPLE_MS) + SAMPLE_MS) % SAMPLE_MS);
+    timer = setTimeout(() => {
+      sampling = sample().then(() => {
+        if (!stopped) next();
+      });
+    }, wait);
+  };
+  next();
+  return {
+    async stop() {
+      stopped = true;
+      clearTimeout(timer);
+      await sampling;
+      // Rates over a fraction of a second would say little.
+      if (at() - (samples.at(-1)?.at ?? 0) > SAMPLE_MS / 2000) await sample();
+    },
+  };
+}
+
+/** Waits until the server has let go of what the run made it hold, as far as it tells. */
+async function released(
+  probe: ServerProbe,
+  before: ServerSample | null,
+): Promise<ServerSample | null> {
+  const deadline = performance.now() + RELEASE_TIMEOUT_MS;
+  for (;;) {
+    const now = await probe.sample(0);
+    const held = (now?.members ?? 0) > (before?.members ?? 0) || (now?.queueBytes ?? 0) > 0;
+    if (!held || performance.now() > deadline) return now;
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+}
+
+function byIndex(length: number, entries: readonly (readonly [number, number])[]): number[] {
+  const values = new Array<number>(length).fill(0);
+  for (const [index, value] of entries) values[index] = value;
+  return values;
+}

@@ -1,0 +1,145 @@
+/**
+ * What the server says about itself while the load runs: `/metrics` of a roomcast, and `/proc` of a
+ * process on this machine. Both are optional, and every figure may be missing.
+ * Not here: what a figure means for the verdict.
+ */
+import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { badOption } from './error.js';
+import { type Buckets, quantileBetween, Scrape } from './prometheus.js';
+
+/** The server at one moment; null is unknown. Rates are over the time since the last sample. */
+export interface ServerSample {
+  /** Seconds since the phases began. */
+  at: number;
+  /** CPU used since the server began, in seconds, and since the last sample, in cores. */
+  cpuSeconds: number | null;
+  cpuCores: number | null;
+  rssBytes: number | null;
+  /** p99 of the event loop's delay, of lock holds, of delivery to healthy members; µs. */
+  loopDelayP99: number | null;
+  lockHoldP99: number | null;
+  deliveryP99: number | null;
+  queueBytes: number | null;
+  queueLimitBytes: number | null;
+  members: number | null;
+  dropped: number | null;
+  evictions: number | null;
+}
+
+interface Previous {
+  at: number;
+  cpuSeconds: number | null;
+  lockHold: Buckets | null;
+  delivery: Buckets | null;
+}
+
+const SCRAPE_TIMEOUT_MS = 2000;
+const MICROS = 1e6;
+
+export class ServerProbe {
+  readonly #metricsUrl: string | undefined;
+  readonly #headers: Readonly<Record<string, string>>;
+  readonly #pid: number | undefined;
+  readonly #ticksPerSecond: number = 100;
+  #previous: Previous | undefined;
+  /** Why there are no metrics, if so. */
+  #missing: string | undefined;
+
+  /**
+   * @param metricsUrl where to scrape, if anywhere
+   * @param pid a process of this (Linux) machine
+   * @throws LoadError `bad_option` when there is no such process
+   */
+  constructor(
+    metricsUrl: string | undefined,
+    headers: Readonly<Record<string, string>>,
+    pid: number | undefined,
+  ) {
+    this.#metricsUrl = metricsUrl;
+    this.#headers = headers;
+    this.#pid = pid;
+    if (pid === undefined) return;
+    this.#ticksPerSecond = clockTicks();
+    if (!this.#process()) throw badOption('--server-pid', pid, 'a process of this Linux machine');
+  }
+
+  /** Why the server's own metrics are missing, or undefined. */
+  get missing(): string | undefined {
+    return this.#missing;
+  }
+
+  /** @param at seconds since the phases began; null when nothing is known */
+  async sample(at: number): Promise<ServerSample | null> {
+    const scrape = await this.#scrape();
+    const own = this.#process();
+    if (!scrape && !own) return null;
+    const cpuSeconds = own?.cpuSeconds ?? scrape?.sum('process_cpu_seconds_total') ?? null;
+    const lockHold = scrape?.buckets('roomcast_lock_hold_seconds') ?? null;
+    const delivery = scrape?.buckets('roomcast_delivery_seconds', { consumer: 'healthy' }) ?? null;
+    const previous = this.#previous;
+    const sample: ServerSample = {
+      at,
+      cpuSeconds,
+      cpuCores: previous ? perSecond(cpuSeconds, previous.cpuSeconds, at - previous.at) : null,
+      rssBytes: own?.rssBytes ?? scrape?.sum('process_resident_memory_bytes') ?? null,
+      loopDelayP99: micros(scrape?.sum('nodejs_eventloop_lag_p99_seconds')),
+      lockHoldP99: previous ? micros(quantileBetween(previous.lockHold, lockHold, 0.99)) : null,
+      deliveryP99: previous ? micros(quantileBetween(previous.delivery, delivery, 0.99)) : null,
+      queueBytes: scrape?.sum('roomcast_queue_bytes') ?? null,
+      queueLimitBytes: scrape?.sum('roomcast_queue_limit_bytes') ?? null,
+      members: scrape?.sum('roomcast_members') ?? null,
+      dropped: scrape?.sum('roomcast_dropped_total') ?? null,
+      evictions: scrape?.sum('roomcast_evictions_total') ?? null,
+    };
+    this.#previous = { at, cpuSeconds, lockHold, delivery };
+    return sample;
+  }
+
+  async #scrape(): Promise<Scrape | undefined> {
+    if (this.#metricsUrl === undefined) return;
+    try {
+      const response = await fetch(this.#metricsUrl, {
+        headers: this.#headers,
+        signal: AbortSignal.timeout(SCRAPE_TIMEOUT_MS),
+      });
+      if (response.ok) return new Scrape(await response.text());
+      this.#missing = `${this.#metricsUrl} answers ${response.status}`;
+    } catch (error) {
+      this.#missing = `${this.#metricsUrl}: ${(error as Error).message}`;
+    }
+    return;
+  }
+
+  #process(): { cpuSeconds: number; rssBytes: number } | undefined {
+    if (this.#pid === undefined) return;
+    try {
+      const stat = readFileSync(`/proc/${this.#pid}/stat`, 'latin1');
+      const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+      const status = readFileSync(`/proc/${this.#pid}/status`, 'latin1');
+      return {
+        cpuSeconds: (Number(fields[11]) + Number(fields[12])) / this.#ticksPerSecond,
+        rssBytes: Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1] ?? 0) * 1024,
+      };
+    } catch {
+      // The process has gone, or this is no Linux: the caller sees that nothing is known.
+      return;
+    }
+  }
+}
+
+function clockTicks(): number {
+  try {
+    return Number(execFileSync('getconf', ['CLK_TCK'], { encoding: 'latin1' })) || 100;
+  } catch {
+    return 100;
+  }
+}
+
+function perSecond(now: number | null, before: number | null, seconds: number): number | null {
+  return now === null || before === null || seconds <= 0 ? null : (now - before) / seconds;
+}
+
+function micros(seconds: number | null | undefined): number | null {
+  return seconds === null || seconds === undefined ? null : seconds * MICROS;
+}

@@ -1,0 +1,235 @@
+/**
+ * One connection of a member: what it joins, what it hears. The hot path of the generator: a
+ * delivery is read from its stamp, checked against the ledger and counted, without an allocation.
+ * Not here: when the member connects, stops reading or leaves (member.ts).
+ */
+import { roomOfPublisher, roomSlotOf } from './assign.js';
+import type { Crew } from './crew.js';
+import { Ledger } from './ledger.js';
+import { roomName } from './plan.js';
+import { dueOf, lateOf, numberOf, publisherOf } from './stamp.js';
+import { count, type Tally } from './tally.js';
+import type { DialOptions, Link, Sink } from './targets/target.js';
+
+/** A member that is this little behind again counts as recovered, in µs. */
+const RECOVERED = 250_000;
+
+export class Session implements Sink {
+  readonly link: Link;
+  /** When anything last arrived, in µs since the epoch; 0 while not in all rooms. */
+  lastAt = 0;
+  readonly #crew: Crew;
+  readonly #tally: Tally;
+  readonly #member: number;
+  readonly #healthy: boolean;
+  readonly #rooms: number[];
+  readonly #ledger: Ledger;
+  readonly #onPresent: () => void;
+  readonly #onClosed: (reason: string) => void;
+  #absent: Set<number>;
+  #joining = 0;
+  #now = 0;
+  #budget = Number.POSITIVE_INFINITY;
+  /** When it was told to read again; 0 once it is up to date. */
+  #resumedAt = 0;
+  #stoppedAt = 0;
+  #ended = false;
+
+  /**
+   * @param cohort index into the plan's cohorts
+   * @param onPresent in all rooms now, for the first time or again
+   * @param onClosed the server ended it, or it could not be opened
+   */
+  constructor(
+    crew: Crew,
+    member: number,
+    cohort: number,
+    options: DialOptions,
+    onPresent: () => void,
+    onClosed: (reason: string) => void,
+  ) {
+    const { plan, target } = crew;
+    this.#crew = crew;
+    this.#tally = crew.tallies[cohort]!;
+    this.#member = member;
+    this.#healthy = cohort === 0;
+    this.#rooms = crew.roomsOf(member);
+    this.#absent = new Set(this.#rooms);
+    this.#ledger = new Ledger(
+      target.numbered,
+      plan.roomsPerMember,
+      plan.publishersPerRoom,
+      this.#tally.counters.faults,
+    );
+    this.#onPresent = onPresent;
+    this.#onClosed = onClosed;
+    this.#joining = crew.now();
+    this.#tally.counters.connects++;
+    this.link = target.dial(this, options);
+  }
+
+  get present(): boolean {
+    return this.#absent.size === 0 && !this.#ended;
+  }
+
+  isIn(room: number): boolean {
+    return this.present && this.#rooms.includes(room);
+  }
+
+  /** True while it is told not to read at all. */
+  get stopped(): boolean {
+    return this.#stoppedAt !== 0;
+  }
+
+  // ── What it is told to do ──
+
+  stopReading(): void {
+    this.#stoppedAt = this.#crew.now();
+    this.#resumedAt = 0;
+    this.link.pause();
+  }
+
+  startReading(): void {
+    const slow = this.#stoppedAt !== 0 || this.#budget !== Number.POSITIVE_INFINITY;
+    if (slow && this.#crew.stage === 'publishing') this.#resumedAt = this.#crew.now();
+    this.#stoppedAt = 0;
+    this.#budget = Number.POSITIVE_INFINITY;
+    this.link.resume();
+  }
+
+  /** Allows `bytes` more to be read; from the first call on, nothing beyond what is allowed. */
+  grant(bytes: number): void {
+    const left = this.#budget === Number.POSITIVE_INFINITY ? 0 : this.#budget;
+    this.#budget = Math.min(left + bytes, 2 * bytes);
+    if (this.#budget > 0) this.link.resume();
+  }
+
+  /** Leaves every room, or returns false when the target knows no leaving. */
+  leaveRooms(): boolean {
+    if (!this.present) return true;
+    return this.#rooms.every((room) => this.link.leave(roomName(this.#crew.plan, room)));
+  }
+
+  joinRooms(): void {
+    if (this.#ended) return;
+    this.#joining = this.#crew.now();
+    for (const room of this.#rooms) this.link.join(roomName(this.#crew.plan, room));
+  }
+
+  /** Ends the connection from this side; `onClosed` does not follow. */
+  end(how: 'close' | 'reset'): void {
+    this.#leave();
+    this.#ended = true;
+    this.link[how]();
+  }
+
+  /** Stops listening to the connection but leaves it open, unread. */
+  abandon(): void {
+    this.#leave();
+    this.#ended = true;
+    this.link.pause();
+  }
+
+  /** What it is still owed, given each room's or publisher's last number. */
+  owed(finals: readonly number[]): number {
+    const { plan, target } = this.#crew;
+    const mine = this.#rooms.flatMap((room) =>
+      target.numbered
+        ? [finals[room]!]
+        : finals.slice(room * plan.publishersPerRoom, (room + 1) * plan.publishersPerRoom),
+    );
+    return this.present ? this.#ledger.owed(mine) : 0;
+  }
+
+  // ── What it hears ──
+
+  chunk(bytes: number, now: number): void {
+    this.#now = now - this.#crew.epoch;
+    this.#tally.counters.bytes += bytes;
+    this.#budget -= bytes;
+    if (this.#budget <= 0) this.link.pause();
+    if (this.#healthy) this.#crew.onArrival?.();
+  }
+
+  open(): void {
+    this.joinRooms();
+  }
+
+  joined(name: string, seq: number): void {
+    const room = this.#crew.roomNamed(name);
+    if (this.#ended || !this.#absent.delete(room)) return;
+    const slot = roomSlotOf(this.#crew.plan, this.#member, room);
+    this.#ledger.joined(slot, seq, this.#crew.stage === 'before');
+    if (this.#absent.size > 0) return;
+    const now = this.#crew.now();
+    this.lastAt = now;
+    this.#tally.counters.present++;
+    this.#tally.joins.record(now - this.#joining);
+    if (this.#healthy) this.#crew.readers(this.#rooms, 1);
+    this.#onPresent();
+  }
+
+  left(name: string): void {
+    if (this.#ended) return;
+    this.#leave();
+    this.#absent.add(this.#crew.roomNamed(name));
+  }
+
+  message(buf: Uint8Array, at: number, seq: number): void {
+    const { plan, progress } = this.#crew;
+    const publisher = publisherOf(buf, at);
+    const room = roomOfPublisher(plan, publisher);
+    const slot = roomSlotOf(plan, this.#member, room);
+    if (this.#ended || !(slot >= 0)) {
+      if (!this.#ended) this.#tally.counters.faults.foreign++;
+      return;
+    }
+    const due = dueOf(buf, at);
+    const now = this.#now;
+    const place = publisher - room * plan.publishersPerRoom;
+    this.#ledger.message(slot, place, numberOf(buf, at), seq);
+    this.#tally.delivery(due, lateOf(buf, at), now);
+    this.lastAt = now;
+    if (this.#healthy) progress[room]!++;
+    else if (this.#resumedAt !== 0 && now - due < RECOVERED) {
+      this.#tally.recoveries.record(now - this.#resumedAt);
+      this.#resumedAt = 0;
+    }
+  }
+
+  gap(name: string, from: number, to: number): void {
+    const room = this.#crew.roomNamed(name);
+    const slot = roomSlotOf(this.#crew.plan, this.#member, room);
+    if (this.#ended || !(slot >= 0)) return;
+    const missed = this.#ledger.gap(slot, from, to);
+    this.#tally.counters.announced += missed;
+    if (this.#healthy) this.#crew.progress[room]! += missed;
+  }
+
+  confirmed(name: string, seq: number): void {
+    this.#crew.confirmed(name, seq);
+  }
+
+  refused(code: string): void {
+    count(this.#tally.counters.refused, code);
+  }
+
+  closed(reason: string): void {
+    if (this.#ended) return;
+    const { counters, evictions } = this.#tally;
+    count(this.present ? counters.closes : counters.failures, reason);
+    if (this.#stoppedAt !== 0) evictions.record(this.#crew.now() - this.#stoppedAt);
+    this.#leave();
+    this.#ended = true;
+    this.#onClosed(reason);
+  }
+
+  /** No longer in all rooms. */
+  #leave(): void {
+    if (!this.present) return;
+    this.#absent.add(this.#rooms[0]!);
+    this.lastAt = 0;
+    this.#tally.counters.present--;
+    if (this.#healthy) this.#crew.readers(this.#rooms, -1);
+  }
+}

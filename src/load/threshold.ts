@@ -1,0 +1,163 @@
+/**
+ * `--fail-if` expressions: a figure of the result, a comparison and a limit with its unit, such as
+ * `healthy.p99>250ms` or `server.rssGrowth@slow>64MB`. True means the run has failed. Owns the names
+ * of figures, which `--compare` uses too.
+ */
+import type { Cohort } from './cohort.js';
+import { badOption } from './error.js';
+import type { Quantiles } from './latency.js';
+import { PHASES, type Phase, type PhaseName } from './plan.js';
+import type { CohortPhase, PhaseResult, RunResult } from './result.js';
+import { formatBytes, formatCount, formatMicros, parseDuration, parseSize } from './units.js';
+
+type Kind = 'duration' | 'size' | 'number';
+
+interface Figure {
+  readonly kind: Kind;
+  /** Whether `@phase` picks one of the phases. */
+  readonly phased: boolean;
+  of(result: RunResult, phase: PhaseName): number | null | undefined;
+}
+
+export interface Threshold {
+  readonly text: string;
+  readonly figure: string;
+  readonly phase: PhaseName;
+  /** Units as in results: µs, bytes, or a plain number. */
+  readonly limit: number;
+  /** The figure's value, or null when the run has none. */
+  value(result: RunResult): number | null;
+  exceeded(value: number): boolean;
+  format(value: number): string;
+}
+
+const QUANTILES: Record<string, keyof Quantiles> = {
+  p50: 'p50',
+  p90: 'p90',
+  p99: 'p99',
+  'p99.9': 'p999',
+  'p99.99': 'p9999',
+  max: 'max',
+  mean: 'mean',
+};
+
+const phaseOf = (result: RunResult, phase: PhaseName): PhaseResult | undefined =>
+  result.phases.find(({ name }) => name === phase);
+
+const ofPhase = (kind: Kind, key: keyof PhaseResult): Figure => ({
+  kind,
+  phased: true,
+  of: (result, phase) => phaseOf(result, phase)?.[key] as number | null | undefined,
+});
+
+/** Figures of the whole run or of the server. */
+const FIGURES: Record<string, Figure> = {
+  isolation: { kind: 'number', phased: false, of: (result) => result.isolation },
+  refused: {
+    kind: 'number',
+    phased: false,
+    of: ({ publishing }) => Object.values(publishing.refused).reduce((sum, n) => sum + n, 0),
+  },
+  blocked: { kind: 'number', phased: false, of: ({ publishing }) => publishing.blocked },
+  'server.cpu': ofPhase('number', 'cpuCores'),
+  'server.cpuPerDelivery': ofPhase('duration', 'cpuMicrosPerDelivery'),
+  'server.lockHold': ofPhase('duration', 'lockHoldP99'),
+  'server.loopDelay': ofPhase('duration', 'loopDelayServerP99'),
+  'server.rssGrowth': ofPhase('size', 'rssGrowthBytes'),
+  'server.rss': {
+    kind: 'size',
+    phased: false,
+    of: ({ server }) => {
+      const sizes = server.samples.map(({ rssBytes }) => rssBytes).filter((size) => size !== null);
+      return sizes.length === 0 ? null : Math.max(...sizes);
+    },
+  },
+};
+
+/** Figures of a cohort, after `<cohort>.`. */
+function cohortFigure(cohort: string, rest: string): Figure | undefined {
+  const find = (result: RunResult) => result.cohorts.find(({ name }) => name === cohort);
+  const [head = '', ...tail] = rest.split('.');
+  if (head === 'joins' || head === 'recoveries' || head === 'evictions') {
+    const key = QUANTILES[tail.join('.')];
+    return key && { kind: 'duration', phased: false, of: (result) => find(result)?.[head][key] };
+  }
+  const phase = (result: RunResult, name: PhaseName): CohortPhase | undefined =>
+    find(result)?.phases[name];
+  if (rest === 'rate') {
+    return { kind: 'number', phased: true, of: (r, name) => phase(r, name)?.perSecond };
+  }
+  if (rest === 'gaps') {
+    return { kind: 'number', phased: false, of: (r) => find(r)?.counters.announced };
+  }
+  const service = rest.startsWith('service.');
+  const key = QUANTILES[service ? rest.slice('service.'.length) : rest];
+  return (
+    key && {
+      kind: 'duration',
+      phased: true,
+      of: (r, name) => phase(r, name)?.[service ? 'service' : 'latency'][key],
+    }
+  );
+}
+
+/**
+ * Parses `<figure>[@phase] (>|>=|<|<=) <limit>`; without a phase, `slow` where there is one, else
+ * `calm`.
+ * @throws LoadError `bad_option` for what the plan has no such figure, phase or unit for
+ */
+export function parseThreshold(
+  text: string,
+  plan: { readonly cohorts: readonly Cohort[]; readonly phases: readonly Phase[] },
+): Threshold {
+  const match = /^([\w.-]+)(?:@(\w+))?\s*(>=|<=|>|<)\s*(\S+)$/.exec(text.trim());
+  if (!match) throw badOption('failIf', text, 'a form such as healthy.p99>250ms');
+  const [, name = '', at, operator = '>', limitText = ''] = match;
+  const cohort = plan.cohorts.find((each) => name.startsWith(`${each.name}.`));
+  const figure =
+    FIGURES[name] ?? (cohort && cohortFigure(cohort.name, name.slice(cohort.name.length + 1)));
+  if (!figure) throw badOption('failIf', text, figuresOf(plan.cohorts));
+  const phases = plan.phases.map((phase) => phase.name);
+  const usual = phases.includes('slow') ? 'slow' : (phases.at(-1) ?? 'calm');
+  const phase = at ?? usual;
+  if (!isPhase(phase) || !phases.includes(phase)) {
+    throw badOption('failIf', text, `a phase of the run: ${phases.join(', ')}`);
+  }
+  const limit = parseLimit(figure.kind, text, limitText);
+  return {
+    text,
+    figure: name,
+    phase,
+    limit,
+    value: (result) => figure.of(result, phase) ?? null,
+    exceeded: (value) => compare(value, operator, limit),
+    format: (value) => formatFigure(figure.kind, value),
+  };
+}
+
+function parseLimit(kind: Kind, text: string, limit: string): number {
+  if (kind === 'duration') return parseDuration(`failIf ${text}`, limit) * 1000;
+  if (kind === 'size') return parseSize(`failIf ${text}`, limit);
+  if (!/^\d+(\.\d+)?$/.test(limit)) throw badOption('failIf', text, 'a plain number as the limit');
+  return Number(limit);
+}
+
+function formatFigure(kind: Kind, value: number): string {
+  if (kind === 'duration') return formatMicros(value);
+  return kind === 'size' ? formatBytes(value) : formatCount(Math.round(value * 100) / 100);
+}
+
+function compare(value: number, operator: string, limit: number): boolean {
+  if (operator === '>') return value > limit;
+  if (operator === '>=') return value >= limit;
+  return operator === '<' ? value < limit : value <= limit;
+}
+
+function isPhase(name: string): name is PhaseName {
+  return (PHASES as readonly string[]).includes(name);
+}
+
+function figuresOf(cohorts: readonly Cohort[]): string {
+  const names = cohorts.map(({ name }) => name).join('|');
+  return `a figure: (${names}).(p50…p99.99|max|mean|rate|gaps|service.…|joins.…|recoveries.…|evictions.…), ${Object.keys(FIGURES).join(', ')}`;
+}

@@ -1,0 +1,64 @@
+import fc from 'fast-check';
+import { build, decodeFromCompressedBase64 } from 'hdr-histogram-js';
+import { expect, test } from 'vitest';
+import { Latency } from '../../src/load/latency.js';
+
+const values = fc.array(fc.oneof(fc.nat(5000), fc.nat(2 ** 31 - 1)), { maxLength: 200 });
+
+test('quantiles are those of an HDR histogram of three digits', () => {
+  fc.assert(
+    fc.property(values, (recorded) => {
+      const latency = new Latency();
+      const hdr = build({ numberOfSignificantValueDigits: 3, highestTrackableValue: 2 ** 31 - 1 });
+      for (const value of recorded) {
+        latency.record(value);
+        hdr.recordValue(value);
+      }
+      const { count, p50, p99 } = latency.quantiles();
+      expect(count).toBe(recorded.length);
+      if (recorded.length === 0) expect(p50).toBeNull();
+      else {
+        expect(p50).toBe(hdr.getValueAtPercentile(50));
+        expect(p99).toBe(hdr.getValueAtPercentile(99));
+      }
+    }),
+  );
+});
+
+test('what is off the scale counts at its end', () => {
+  const latency = new Latency();
+  latency.record(-5);
+  latency.record(1e12);
+  const { count, p50, max } = latency.quantiles();
+  expect(count).toBe(2);
+  expect(p50).toBe(0);
+  expect(max).toBeGreaterThan(2 ** 31 * 0.999);
+});
+
+test('shipping what was added since last time, from several, adds up to the whole', () => {
+  fc.assert(
+    fc.property(fc.array(fc.tuple(fc.boolean(), values), { maxLength: 6 }), (rounds) => {
+      const parts = [new Latency(), new Latency()];
+      const shipped = [new Latency(), new Latency()];
+      const merged = new Latency();
+      const whole = new Latency();
+      for (const [second, recorded] of rounds) {
+        const i = second ? 1 : 0;
+        for (const value of recorded) {
+          parts[i]!.record(value);
+          whole.record(value);
+        }
+        merged.add(parts[i]!.since(shipped[i]!));
+      }
+      expect(merged.encode()).toBe(whole.encode());
+    }),
+  );
+});
+
+test('the encoded form is read by the HDR library', () => {
+  const latency = new Latency();
+  for (const value of [10, 20, 3000, 70_000]) latency.record(value);
+  const decoded = decodeFromCompressedBase64(latency.encode());
+  expect(decoded.totalCount).toBe(4);
+  expect(decoded.getValueAtPercentile(50)).toBe(20);
+});

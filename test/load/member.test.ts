@@ -1,0 +1,138 @@
+/** What slow members look like from the server's side: real TCP, real time where TCP needs it. */
+import { expect, onTestFinished, test, vi } from 'vitest';
+import type { WebSocket } from 'ws';
+import { machineMicros } from '../../src/load/clock.js';
+import { Crew } from '../../src/load/crew.js';
+import { Member } from '../../src/load/member.js';
+import { resolvePlan } from '../../src/load/plan.js';
+import { type BroadcastServer, startBroadcastServer } from '../support/broadcast-server.js';
+
+/** More than the kernel takes for a loopback peer that does not read. */
+const BEYOND_KERNEL = 8 * 1024 * 1024;
+
+interface SetUp {
+  server: BroadcastServer;
+  member: Member;
+  crew: Crew;
+  /** The server's end of the member's latest connection. */
+  peer(): WebSocket;
+}
+
+/** One member of a cohort, connected. */
+async function connect(cohort: string): Promise<SetUp> {
+  const server = await startBroadcastServer('loop');
+  const plan = resolvePlan(
+    { members: '2', cohorts: [cohort], calm: '1s', warmup: '0', slow: '1s' },
+    { name: 'ws', url: server.url, transport: 'websocket', headers: {}, templates: {} },
+    1,
+    'abcd',
+  );
+  const crew = new Crew(plan, 0, machineMicros(), []);
+  const member = new Member(crew, 1, 1);
+  await new Promise<void>((joined) => member.connect(joined));
+  onTestFinished(async () => {
+    member.close();
+    for (const link of crew.abandoned) link.reset();
+    await server.close();
+  });
+  return { server, member, crew, peer: () => [...server.connections].at(-1)! };
+}
+
+const counters = (crew: Crew) => crew.tallies[1]!.counters;
+
+async function until(condition: () => boolean): Promise<void> {
+  await vi.waitFor(() => expect(condition()).toBe(true), { timeout: 10_000, interval: 10 });
+}
+
+test('a stalled member takes nothing, however much there is, until it behaves', async () => {
+  const { member, crew, peer } = await connect('stalled=1');
+  member.disturb();
+  const before = counters(crew).bytes;
+  peer().send(Buffer.alloc(BEYOND_KERNEL));
+  await until(() => peer().bufferedAmount > 0);
+  let left = -1;
+  await until(() => {
+    const settled = peer().bufferedAmount === left;
+    left = peer().bufferedAmount;
+    return settled;
+  });
+  expect(counters(crew).bytes).toBe(before);
+  member.behave();
+  await until(() => peer().bufferedAmount === 0 && counters(crew).bytes >= before + BEYOND_KERNEL);
+});
+
+test('a throttled member reads at its rate', async () => {
+  const { member, crew, peer } = await connect('throttled=1,rate=200KiB/s');
+  member.disturb();
+  peer().send(Buffer.alloc(BEYOND_KERNEL));
+  await until(() => counters(crew).bytes > 0);
+  const [bytes, at] = [counters(crew).bytes, performance.now()];
+  await until(() => counters(crew).bytes - bytes > 150_000);
+  const rate = (counters(crew).bytes - bytes) / ((performance.now() - at) / 1000);
+  // It catches up at most one tick it missed, so a busy machine makes it slower, never faster.
+  expect(rate).toBeLessThan(200 * 1024 * 1.3);
+  expect(rate).toBeGreaterThan(20 * 1024);
+});
+
+test('a sawtooth member pauses and reads on', async () => {
+  const { member } = await connect('sawtooth=1,read=30ms,pause=30ms');
+  member.disturb();
+  for (const stopped of [true, false, true, false]) {
+    await until(() => member.session?.stopped === stopped);
+  }
+  member.behave();
+  expect(member.session?.stopped).toBe(false);
+});
+
+test('a late member reads on by itself', async () => {
+  const { member } = await connect('late=1,after=50ms');
+  member.disturb();
+  expect(member.session?.stopped).toBe(true);
+  await until(() => member.session?.stopped === false);
+});
+
+test('a vanishing member is reset and comes back', async () => {
+  const { server, member, crew, peer } = await connect('vanishing=1,stay=20ms,back=20ms');
+  const codes: number[] = [];
+  peer().on('close', (code) => codes.push(code));
+  member.disturb();
+  await until(() => counters(crew).connects >= 3);
+  expect(codes).toEqual([1006]);
+  member.behave();
+  await until(() => counters(crew).present === 1 && server.connections.size === 1);
+  expect(counters(crew).closes).toEqual({});
+});
+
+test('a member that falls silent leaves its connection open behind it', async () => {
+  const { server, member, crew } = await connect('vanishing=1,how=silent,stay=20ms,back=20ms');
+  const first = [...server.connections][0]!;
+  member.disturb();
+  await until(() => counters(crew).connects >= 3);
+  member.behave();
+  expect(first.readyState).toBe(first.OPEN);
+  expect(crew.abandoned.length).toBeGreaterThan(0);
+  first.send(Buffer.alloc(BEYOND_KERNEL));
+  await until(() => first.bufferedAmount > 0);
+});
+
+test('a churning member disconnects where it cannot leave, and is back', async () => {
+  const { member, crew } = await connect('churning=1,stay=20ms,away=20ms');
+  member.disturb();
+  await until(() => counters(crew).connects >= 3);
+  member.behave();
+  await until(() => counters(crew).present === 1);
+});
+
+test('a stalled member that the server resets counts as evicted, and when', async () => {
+  const { server, member, crew, peer } = await connect('stalled=1');
+  member.disturb();
+  peer().send(Buffer.alloc(BEYOND_KERNEL));
+  await until(() => peer().bufferedAmount > 0);
+  server.reset(peer());
+  await until(() => {
+    member.session?.link.probe();
+    return counters(crew).present === 0;
+  });
+  expect(Object.keys(counters(crew).closes)).toEqual([expect.stringMatching(/EPIPE|ECONNRESET/)]);
+  expect(crew.tallies[1]!.report().evictions).not.toEqual([]);
+});

@@ -1,0 +1,107 @@
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import {
+  cohortOfMembers,
+  firstRoomOf,
+  roomSlotOf,
+  workerOfMember,
+  workerOfRoom,
+} from '../../src/load/assign.js';
+import { type Plan, resolvePlan, type Scenario } from '../../src/load/plan.js';
+import type { TargetSpec } from '../../src/load/targets/index.js';
+
+const target: TargetSpec = {
+  name: 'roomcast',
+  url: 'ws://127.0.0.1:1',
+  transport: 'websocket',
+  headers: {},
+  templates: {},
+};
+const plan = (scenario: Scenario, workers = 1): Plan =>
+  resolvePlan(scenario, target, workers, 'abcd');
+
+test('without a word, a plan has a calm phase of healthy members', () => {
+  const { phases, cohorts, rate } = plan({});
+  expect(phases.map(({ name }) => name)).toEqual(['warmup', 'calm']);
+  expect(cohorts.map(({ name, members }) => [name, members])).toEqual([['healthy', 1000]]);
+  expect(rate).toBe(100);
+});
+
+test('naming slow members makes room for them to be slow', () => {
+  const { phases, cohorts } = plan({ members: '50', cohorts: ['stalled=10%', 'late=3,after=1s'] });
+  expect(phases.map(({ name }) => name)).toEqual(['warmup', 'calm', 'fill', 'slow']);
+  expect(cohorts.map(({ name, members }) => [name, members])).toEqual([
+    ['healthy', 42],
+    ['stalled', 5],
+    ['late', 3],
+  ]);
+  expect(cohorts[2]).toMatchObject({ kind: 'late', after: 1000 });
+});
+
+test('an echo server has a room a member, who publishes to itself', () => {
+  const echo = resolvePlan({ members: '7' }, { ...target, name: 'echo' }, 1, 'abcd');
+  expect(echo).toMatchObject({ rooms: 7, publishFrom: 'members' });
+});
+
+test.each<[Scenario, string]>([
+  [{ size: '33' }, 'size is 33: expected at least 34 bytes'],
+  [{ rate: '5/s', window: '3' }, 'either a rate (open loop) or a window'],
+  [{ rooms: '20', members: '10' }, 'rooms is 20: expected at most as many as members (10)'],
+  [{ calm: '0', warmup: '0' }, 'expected a phase longer than 0'],
+  [{ cohorts: ['stalled=100%'] }, 'so that some stay healthy'],
+  [{ cohorts: ['stalled=1', 'stalled=2'] }, 'add name=… to the second stalled'],
+  [{ cohorts: ['frozen=1'] }, 'expected <kind>=<count or share>'],
+  [{ cohorts: ['stalled=1,rate=5'] }, 'cohort stalled is "rate=5": expected one of name,delay'],
+  [{ cohorts: ['vanishing=1,how=sadly'] }, 'vanishing.how is "sadly": expected reset or silent'],
+  [{ publishFrom: 'nobody' }, 'expected own or members'],
+])('what makes no sense is refused: %j', (scenario, message) => {
+  expect(() => plan(scenario)).toThrow(message);
+});
+
+test('rooms of a plain server need a way to be joined', () => {
+  const rooms = { rooms: '2' };
+  const ws = { ...target, name: 'ws' } as const;
+  expect(() => resolvePlan(rooms, ws, 1, 'abcd')).toThrow('rooms is 2: expected 1 room, or --join');
+  expect(resolvePlan(rooms, { ...ws, templates: { join: '{room}' } }, 1, 'abcd').rooms).toBe(2);
+});
+
+test('every worker gives every member the same place', () => {
+  fc.assert(
+    fc.property(
+      fc.integer({ min: 1, max: 60 }),
+      fc.integer({ min: 1, max: 12 }),
+      fc.integer({ min: 1, max: 4 }),
+      fc.nat(1000),
+      (members, roomsWanted, workersWanted, seed) => {
+        const rooms = Math.min(roomsWanted, members);
+        const workers = Math.min(workersWanted, members);
+        const share = members > 4 ? ['stalled=25%'] : [];
+        const made = plan(
+          { members: `${members}`, rooms: `${rooms}`, seed: `${seed}`, cohorts: share },
+          workers,
+        );
+        const cohorts = cohortOfMembers(made);
+        expect(cohorts).toEqual(cohortOfMembers(made));
+        made.cohorts.forEach((cohort, i) => {
+          expect(cohorts.filter((c) => c === i)).toHaveLength(cohort.members);
+        });
+        for (let room = 0; room < rooms; room++) {
+          // A closed loop goes by members of the room in the publisher's own worker.
+          const local = Array.from({ length: members }, (_, m) => m).filter(
+            (m) =>
+              firstRoomOf(made, m) === room && workerOfMember(made, m) === workerOfRoom(made, room),
+          );
+          expect(local.length).toBeGreaterThan(0);
+        }
+      },
+    ),
+  );
+});
+
+test('a member is in as many rooms as planned, each in its own slot', () => {
+  const made = plan({ members: '10', rooms: '5', roomsPerMember: '3' });
+  for (let member = 0; member < 10; member++) {
+    const slots = [0, 1, 2, 3, 4].map((room) => roomSlotOf(made, member, room));
+    expect(slots.filter((slot) => slot >= 0).sort()).toEqual([0, 1, 2]);
+  }
+});

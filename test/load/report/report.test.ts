@@ -1,0 +1,87 @@
+import { decodeFromCompressedBase64 } from 'hdr-histogram-js';
+import { expect, test } from 'vitest';
+import { asBaseline, compareFigures } from '../../../src/load/report/compare.js';
+import { keyFigures } from '../../../src/load/report/figures.js';
+import { summary } from '../../../src/load/report/summary.js';
+import { FIXTURE_PLAN, fixtureReport, fixtureRun } from '../../support/load-report.js';
+
+test('the JSON says what it is, and its histograms are HDR', () => {
+  const report = JSON.parse(JSON.stringify(fixtureReport()));
+  expect(report).toMatchObject({ format: 'roomcast-load', version: 1, roomcast: '0.0.0' });
+  const { latency } = report.runs[0].cohorts[0].phases.slow;
+  const decoded = decodeFromCompressedBase64(latency.hdr);
+  expect(decoded.totalCount).toBe(latency.count);
+  expect(decoded.getValueAtPercentile(99)).toBe(latency.p99);
+});
+
+test('it keeps no secret of the command line', () => {
+  const text = JSON.stringify(fixtureReport());
+  expect(text).not.toContain('secret');
+  expect(text).toContain('"authorization":"(not shown)"');
+});
+
+test('of several runs, the median one is shown and any count that failed is told', () => {
+  const runs = [fixtureRun(3), fixtureRun(1), fixtureRun(2)];
+  runs[0]!.cohorts[0]!.counters.faults.duplicated = 1;
+  const report = fixtureReport(...runs);
+  expect(report.shown).toBe(2);
+  expect(report.figures['isolation']).toEqual({ median: 2, min: 1, max: 3 });
+  expect(report.verdict.exit).toBe(1);
+  expect(report.verdict.checks.at(-1)?.name).toBe('order (run 1)');
+});
+
+test('worse is by more than the tolerance and outside what the baseline spread over', () => {
+  const figures = (...slow: number[]) =>
+    keyFigures(
+      slow.map((s) => fixtureRun(s)),
+      FIXTURE_PLAN,
+    );
+  const failed = (now: number, ...before: number[]) =>
+    compareFigures(figures(now), figures(...before), 0.15, FIXTURE_PLAN)
+      .filter(({ status }) => status === 'failed')
+      .map(({ name }) => name);
+  expect(failed(1, 1)).toEqual([]);
+  expect(failed(1.1, 1)).toEqual([]);
+  expect(failed(0.5, 1)).toEqual([]);
+  expect(failed(2, 1)).toContain('compare healthy.p99@slow');
+  expect(failed(2, 1)).not.toContain('compare healthy.p99@calm');
+  expect(failed(2, 0.9, 1, 2.1)).toEqual([]);
+});
+
+test('fewer deliveries are worse, more are not', () => {
+  const figures = keyFigures([fixtureRun()], FIXTURE_PLAN);
+  const name = 'healthy.rate@slow';
+  const at = (rate: number) => ({ ...figures, [name]: { median: rate, min: rate, max: rate } });
+  const check = (now: number) =>
+    compareFigures(at(now), at(9000), 0.15, FIXTURE_PLAN).find((c) => c.name === `compare ${name}`);
+  expect(check(4000)).toMatchObject({ status: 'failed', text: expect.stringContaining('−56 %') });
+  expect(check(20_000)?.status).toBe('passed');
+});
+
+test('a baseline of something else is refused', () => {
+  const report = fixtureReport();
+  const text = JSON.stringify(report);
+  expect(asBaseline(text, 'b.json', FIXTURE_PLAN).figures).toEqual(report.figures);
+  expect(() => asBaseline('{', 'b.json', FIXTURE_PLAN)).toThrow('b.json is not JSON');
+  expect(() => asBaseline('{}', 'b.json', FIXTURE_PLAN)).toThrow('b.json is no report');
+  expect(() => asBaseline(text, 'b.json', { ...FIXTURE_PLAN, members: 7, size: 99 })).toThrow(
+    'b.json measured another load: members, size differ',
+  );
+});
+
+test('the summary has the figures, the checks and the outcome', () => {
+  const text = summary(fixtureReport());
+  expect(text).toContain('stalled-10: 10 % of the members <stop> reading');
+  expect(text).toMatch(/healthy\s+90\s+calm\s+999 µs\s+1\.49 ms/);
+  expect(text).toContain('stalled: 12,345 announced as dropped');
+  expect(text).toContain('isolation 1.00');
+  expect(text).toMatch(/ok\s+accounting\s+received/);
+  expect(text.trimEnd().endsWith('PASSED')).toBe(true);
+  expect(text).not.toContain('NaN');
+
+  const run = fixtureRun();
+  run.cohorts[0]!.counters.faults.duplicated = 1;
+  const failed = summary(fixtureReport(run));
+  expect(failed).toMatch(/FAIL\s+order/);
+  expect(failed.trimEnd().endsWith('FAILED: order')).toBe(true);
+});

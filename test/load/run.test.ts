@@ -1,0 +1,331 @@
+/** Whole runs, small ones, against servers that are right, slow or wrong in one way each. */
+import { expect, onTestFinished, test } from 'vitest';
+import { cohortOfMembers } from '../../src/load/assign.js';
+import { loadTest } from '../../src/load/load-test.js';
+import { type Plan, resolvePlan, type Scenario } from '../../src/load/plan.js';
+import type { LoadReport } from '../../src/load/report/report.js';
+import type { TargetSpec } from '../../src/load/targets/index.js';
+import type { Check } from '../../src/load/verdict.js';
+import { type Fanout, startBroadcastServer } from '../support/broadcast-server.js';
+import { serve } from '../support/server.js';
+
+const SMALL: Scenario = {
+  members: '10',
+  rate: '100/s',
+  rampUp: '0',
+  settle: '100ms',
+  warmup: '0',
+  calm: '500ms',
+  drain: '3s',
+};
+
+async function broadcast(
+  fanout: Fanout,
+  transform?: (text: string) => string | undefined,
+): Promise<TargetSpec> {
+  const server = await startBroadcastServer(fanout, 0, transform);
+  onTestFinished(() => server.close());
+  return spec('ws', server.url);
+}
+
+const spec = (name: TargetSpec['name'], url: string): TargetSpec => ({
+  name,
+  url,
+  transport: 'websocket',
+  headers: {},
+  templates: {},
+});
+
+const plan = (target: TargetSpec, scenario: Scenario): Plan =>
+  resolvePlan({ ...SMALL, ...scenario }, target, 1, 'abcd');
+
+const load = (target: TargetSpec, scenario: Scenario = {}): Promise<LoadReport> =>
+  loadTest(plan(target, scenario), { roomcast: 'test', repeat: 1 });
+
+const check = (report: LoadReport, name: string): Check | undefined =>
+  report.verdict.checks.find((each) => each.name === name);
+
+/**
+ * A stalled member that the server must notice: it has never read, so that it has the least kernel
+ * buffer, and 6.5 MB a second soon fill it.
+ */
+const BITING: Scenario = {
+  size: '64KiB',
+  rate: '100/s',
+  cohorts: ['stalled=1'],
+  calm: '0',
+  fill: '0',
+  slow: '3s',
+  silence: '1s',
+};
+
+/** A transformation that treats the n-th message in its own way. */
+const atMessage = (n: number, change: (text: string) => string | undefined) => {
+  let count = 0;
+  return (text: string): string | undefined => (++count === n ? change(text) : text);
+};
+
+test('a roomcast passes every check, with slow members of all kinds', async () => {
+  const server = await serve();
+  const report = await load(spec('roomcast', server.url), {
+    members: '30',
+    rooms: '2',
+    publishers: '2',
+    cohorts: [
+      'stalled=2',
+      'throttled=2',
+      'sawtooth=2,read=100ms,pause=100ms',
+      'late=2,after=300ms',
+      'vanishing=2,stay=200ms,back=50ms',
+      'vanishing=2,name=black-hole,how=silent,stay=200ms,back=50ms',
+      'churning=2,stay=100ms,away=50ms',
+      'healthy=2,name=far,delay=20ms,jitter=5ms',
+    ],
+    slow: '1s',
+    fill: '0',
+    recover: '500ms',
+  });
+  const wrong = report.verdict.checks.filter(({ status }) => status === 'failed');
+  expect(wrong).toEqual([]);
+  for (const name of ['joined', 'kept', 'order', 'accounting', 'memory', 'released']) {
+    expect(check(report, name)?.status).toBe('passed');
+  }
+  const run = report.runs[0]!;
+  const healthy = run.cohorts[0]!;
+  expect(run.publishing.sent).toBeGreaterThanOrEqual(200);
+  expect(run.publishing.accepted).toBe(run.publishing.sent);
+  // 200 messages over two rooms, and one more of each of the four publishers at the end.
+  const each = run.publishing.sent / 2;
+  const received = Object.values(healthy.phases).reduce(
+    (sum, { latency }) => sum + latency.count,
+    0,
+  );
+  expect(received).toBe(healthy.members * each);
+  const far = run.cohorts.find(({ name }) => name === 'far')!;
+  expect(far.phases.calm!.latency.p50!).toBeGreaterThan(15_000);
+  expect(run.server.samples.length).toBeGreaterThan(0);
+  expect(run.server.samples.at(-1)?.queueLimitBytes).toBeGreaterThan(0);
+});
+
+test('a server that waits for each send is caught: the slow hold up the rest', async () => {
+  const target = await broadcast('awaiting');
+  const report = await load(target, BITING);
+  const flow = check(report, 'flow');
+  expect(flow?.status).toBe('failed');
+  expect(flow?.text).toContain('9 of 9 healthy members got nothing');
+  expect(flow?.text).toContain('slow members hold up the rest');
+  expect(report.verdict.exit).toBe(1);
+});
+
+test('the same load on a server that does not wait passes', async () => {
+  const target = await broadcast('loop');
+  const report = await load(target, BITING);
+  expect(check(report, 'flow')?.status).toBe('passed');
+  expect(check(report, 'accounting')?.status).toBe('passed');
+});
+
+test('a lost message is caught, when others follow and when it was the last', async () => {
+  const middle = await load(
+    await broadcast(
+      'loop',
+      atMessage(20, () => undefined),
+    ),
+  );
+  expect(check(middle, 'accounting')?.text).toContain('healthy: 10 lost without a word');
+  expect(middle.verdict.exit).toBe(1);
+
+  let seen = 0;
+  const last = await load(await broadcast('loop', (text) => (++seen > 50 ? undefined : text)), {
+    drain: '300ms',
+  });
+  expect(check(last, 'accounting')?.text).toMatch(
+    /10 neither received nor announced by 10 members/,
+  );
+  expect(last.verdict.exit).toBe(1);
+});
+
+test('a repeated message and a late one are caught', async () => {
+  let held = '';
+  const report = await load(
+    await broadcast(
+      'loop',
+      atMessage(20, (text) => {
+        held = text;
+        return undefined;
+      }),
+    ),
+  );
+  expect(held).not.toBe('');
+  expect(check(report, 'order')?.status).toBe('passed');
+
+  let count = 0;
+  const swapped = await load(
+    await broadcast('loop', (text) => {
+      count++;
+      if (count === 20) {
+        held = text;
+        return undefined;
+      }
+      return count === 22 ? held : text;
+    }),
+  );
+  expect(check(swapped, 'order')?.text).toContain('10 messages out of order');
+
+  count = 0;
+  const twice = await load(
+    await broadcast('loop', (text) => {
+      count++;
+      if (count === 20) held = text;
+      return count === 22 ? held : text;
+    }),
+  );
+  expect(check(twice, 'order')?.text).toContain('10 twice');
+  expect(twice.verdict.exit).toBe(1);
+});
+
+test('a healthy member that the server ends is caught', async () => {
+  const server = await startBroadcastServer('loop');
+  onTestFinished(() => server.close());
+  let seconds = 0;
+  const report = await loadTest(plan(spec('ws', server.url), { calm: '2s' }), {
+    roomcast: 'test',
+    repeat: 1,
+    onSecond: () => {
+      if (++seconds === 1) [...server.connections][0]?.close(4001, 'go');
+    },
+  });
+  expect(check(report, 'kept')?.text).toContain(
+    '1 healthy connection ended by the server: 4001 go',
+  );
+  expect(report.verdict.exit).toBe(1);
+});
+
+test('stalled members that the server resets in time pass, others do not', async () => {
+  const server = await startBroadcastServer('loop');
+  onTestFinished(() => server.close());
+  const made = plan(spec('ws', server.url), {
+    cohorts: ['stalled=2'],
+    calm: '1s',
+    fill: '0',
+    slow: '3s',
+    evictWithin: '3s',
+  });
+  const stalled = [...cohortOfMembers(made).entries()].filter(([, cohort]) => cohort === 1);
+  const run = (onSecond: (second: number) => void): Promise<LoadReport> =>
+    loadTest(made, { roomcast: 'test', repeat: 1, onSecond: ({ at }) => onSecond(at) });
+
+  const evicted = await run((second) => {
+    // Members connect in their order, and nobody else is there.
+    const connections = [...server.connections];
+    if (second === 2) for (const [member] of stalled) server.reset(connections[member]!);
+  });
+  expect(check(evicted, 'evictions')?.text).toContain('2 of 2 stalled members disconnected');
+  expect(check(evicted, 'evictions')?.status).toBe('passed');
+  expect(check(evicted, 'kept')?.status).toBe('passed');
+  const { count, max } = evicted.runs[0]!.cohorts[1]!.evictions;
+  expect(count).toBe(2);
+  expect(max).toBeGreaterThan(500_000);
+
+  const kept = await run(() => {});
+  expect(check(kept, 'evictions')?.text).toContain('0 of 2 stalled members disconnected');
+  expect(check(kept, 'evictions')?.status).toMatch(/failed|void/);
+});
+
+test('a threshold fails by its name', async () => {
+  const report = await load(await broadcast('loop'), {
+    failIf: ['healthy.p99>0ms', 'healthy.p99>10s', 'healthy.rate@calm<1', 'server.cpu>1'],
+  });
+  // On a machine that is busy with other things the failure is void, never passed.
+  expect(check(report, 'fail-if healthy.p99>0ms')?.status).toMatch(/failed|void/);
+  expect(check(report, 'fail-if healthy.p99>10s')?.status).toBe('passed');
+  expect(check(report, 'fail-if healthy.rate@calm<1')?.status).toBe('passed');
+  expect(check(report, 'fail-if server.cpu>1')?.text).toContain('has no value in this run');
+});
+
+test('a closed loop keeps its window full and no fuller', async () => {
+  const { rate: _, ...small } = SMALL;
+  const target = await broadcast('loop');
+  const closed = resolvePlan({ ...small, window: '8' }, target, 1, 'abcd');
+  const report = await loadTest(closed, { roomcast: 'test', repeat: 1 });
+  expect(check(report, 'accounting')?.status).toBe('passed');
+  const { sent, offered, stuck } = report.runs[0]!.publishing;
+  expect(offered).toBeNull();
+  expect(stuck).toBe(0);
+  expect(sent).toBeGreaterThan(50);
+});
+
+test('an echo server is one room a member', async () => {
+  const report = await load(await echo(), { rate: '200/s' });
+  expect(check(report, 'accounting')?.status).toBe('passed');
+  expect(check(report, 'order')?.status).toBe('passed');
+  const { publishing, cohorts } = report.runs[0]!;
+  expect(cohorts[0]?.phases.calm?.latency.count).toBe(publishing.sent);
+});
+
+test('an interrupted run reports what it has', async () => {
+  const target = await broadcast('loop');
+  const controller = new AbortController();
+  const report = await loadTest(plan(target, { calm: '60s' }), {
+    roomcast: 'test',
+    repeat: 3,
+    signal: controller.signal,
+    onSecond: () => controller.abort(),
+  });
+  expect(report.runs).toHaveLength(1);
+  const run = report.runs[0]!;
+  expect(run.interrupted).toBe(true);
+  expect(run.phases[0]!.to).toBeLessThan(10);
+  expect(run.cohorts[0]!.phases.calm!.latency.count).toBeGreaterThan(0);
+  expect(check(report, 'accounting')?.status).toBe('passed');
+  expect([130, 3]).toContain(report.verdict.exit);
+});
+
+test('interrupted while connecting, there is nothing to report but that', async () => {
+  const target = await broadcast('loop');
+  const controller = new AbortController();
+  const report = await loadTest(plan(target, { members: '100', rampUp: '60s' }), {
+    roomcast: 'test',
+    repeat: 1,
+    signal: controller.signal,
+    onConnecting: () => controller.abort(),
+  });
+  expect(report.runs[0]!.interrupted).toBe(true);
+  expect(report.runs[0]!.phases).toEqual([]);
+});
+
+test('a target that is not there, or is something else, is unreachable', async () => {
+  await expect(load(spec('ws', 'ws://127.0.0.1:1'))).rejects.toMatchObject({
+    code: 'unreachable',
+    message: 'ws at 127.0.0.1:1: ECONNREFUSED',
+  });
+  const server = await serve();
+  await expect(load(spec('roomcast', `${server.url}/nowhere`))).rejects.toMatchObject({
+    code: 'unreachable',
+    message: expect.stringContaining('refused the upgrade: 404'),
+  });
+});
+
+test('repeated runs have a spread, and a baseline to be compared with', async () => {
+  const target = await broadcast('loop');
+  const made = plan(target, { calm: '300ms' });
+  const report = await loadTest(made, { roomcast: 'test', repeat: 3 });
+  expect(report.runs).toHaveLength(3);
+  const { median, min, max } = report.figures['healthy.p99@calm']!;
+  expect(min).toBeLessThanOrEqual(median);
+  expect(median).toBeLessThanOrEqual(max);
+
+  const better = structuredClone(report);
+  better.figures['healthy.p99@calm'] = { median: 1, min: 1, max: 1 };
+  const compared = await loadTest(made, {
+    roomcast: 'test',
+    repeat: 1,
+    baseline: { report: better, tolerance: 0.15 },
+  });
+  expect(check(compared, 'compare healthy.p99@calm')?.status).toMatch(/failed|void/);
+});
+
+async function echo(): Promise<TargetSpec> {
+  const server = await startBroadcastServer('echo');
+  onTestFinished(() => server.close());
+  return spec('echo', server.url);
+}

@@ -1,0 +1,59 @@
+import { expect, test } from 'vitest';
+import { resolvePlan } from '../../src/load/plan.js';
+import { asScenario, findScenario, SCENARIOS } from '../../src/load/scenarios.js';
+import { parseThreshold } from '../../src/load/threshold.js';
+
+const target = {
+  name: 'roomcast',
+  url: 'ws://127.0.0.1:1',
+  transport: 'websocket',
+  headers: {},
+  templates: {},
+} as const;
+/** What a roomcast allows a publisher unless told otherwise. */
+const PUBLISH_RATE = 100;
+
+test('there are S0 to S13, each found by number and by name', () => {
+  expect(Object.keys(SCENARIOS)).toEqual(Array.from({ length: 14 }, (_, i) => `S${i}`));
+  for (const [number, scenario] of Object.entries(SCENARIOS)) {
+    expect(findScenario(number)).toBe(scenario);
+    expect(findScenario(scenario.name)).toBe(scenario);
+  }
+});
+
+test.each(Object.values(SCENARIOS))(
+  '$name makes a plan that a server with defaults can carry',
+  (scenario) => {
+    const plan = resolvePlan(scenario, target, 1, 'abcd');
+    for (const text of plan.failIf) parseThreshold(text, plan);
+    const publishers = plan.rooms * plan.publishersPerRoom;
+    expect((plan.rate ?? 0) / publishers).toBeLessThan(PUBLISH_RATE);
+  },
+);
+
+test('a kind and a percentage make a scenario', () => {
+  expect(findScenario('stalled-10')).toMatchObject({
+    name: 'stalled-10',
+    cohorts: ['stalled=10%'],
+  });
+  expect(findScenario('late-5').cohorts).toEqual(['late=5%']);
+  for (const wrong of ['healthy-10', 'stalled-0', 'stalled-100', 'S14', 'stalled']) {
+    expect(() => findScenario(wrong)).toThrow('expected one of S0 baseline');
+  }
+});
+
+test('a file holds the same keys, as text', () => {
+  const own = { members: '20', cohorts: ['stalled=1'], failIf: ['healthy.p99>1s'] };
+  expect(asScenario(own, 'own.json')).toEqual(own);
+  expect(() => asScenario({ member: '20' }, 'own.json')).toThrow('own.json: no such key member');
+  expect(() => asScenario({ members: 20 }, 'own.json')).toThrow('members should be a text');
+  expect(() => asScenario({ cohorts: 'stalled=1' }, 'own.json')).toThrow('a list of texts');
+  expect(() => asScenario([], 'own.json')).toThrow('expected an object');
+});
+
+test('a scenario’s name is the share it has', () => {
+  for (const { name, cohorts } of Object.values(SCENARIOS)) {
+    const share = /^([a-z]+)-(\d+)$/.exec(name);
+    if (share) expect(cohorts?.[0]).toContain(`${share[1]}=${share[2]}%`);
+  }
+});
