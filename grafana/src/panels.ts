@@ -50,7 +50,7 @@ export const DATASOURCE: DataSourceRef = { type: 'prometheus', uid: '$' + '{data
 /** One colour for one thing, here and on the live page. */
 export const COLOUR = { healthy: 'blue', slow: 'orange', loss: 'red', good: 'green' } as const;
 
-export interface About {
+interface About {
   readonly means: string;
   readonly normal: string;
   /** What to do first when it is not. */
@@ -59,7 +59,7 @@ export interface About {
   readonly runbook: string;
 }
 
-export interface Target {
+interface Target {
   readonly expr: string;
   readonly legend: string;
 }
@@ -106,7 +106,7 @@ function thresholds(steps: readonly Step[]): ThresholdsConfigBuilder {
     .steps(steps.map(([value, color]) => ({ value, color })));
 }
 
-export function describe({ means, normal, act, runbook: heading }: About): string {
+function describe({ means, normal, act, runbook: heading }: About): string {
   return `${means}\n\n**Normal:** ${normal}\n\n**First:** ${act}\n\n[Runbook: ${heading}](${runbook(heading)})`;
 }
 

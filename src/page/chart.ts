@@ -4,9 +4,10 @@
  *
  * Not here: which charts there are (`charts.ts`).
  */
+import { ago, decades, marksOf, spanOf } from './axes.js';
 import { element, setText } from './dom.js';
 import * as format from './format.js';
-import { REMEMBERED, type Series } from './frame.js';
+import type { Series } from './frame.js';
 import type { History } from './history.js';
 import uPlot from './vendor/uplot.js';
 
@@ -42,12 +43,6 @@ const SYNC = 'live';
 const AWAY = -10;
 /** Of the limit, from which on the axis shows it. */
 const NEAR = 0.25;
-/** How many seconds may be shown, and in how many parts the axis has them. */
-const WINDOWS = [
-  { seconds: 120, parts: 4 },
-  { seconds: 300, parts: 5 },
-  { seconds: REMEMBERED, parts: 5 },
-] as const;
 /** Seconds that an arrow key moves the cursor. */
 const STEP = 5;
 
@@ -64,6 +59,8 @@ export class Chart {
   readonly #time = element('span', { class: 'time' });
   readonly #resized: ResizeObserver;
   #plot: uPlot | undefined;
+  /** As they are, not as they can be drawn. */
+  #columns: (readonly (number | null)[])[] = [];
 
   constructor(options: ChartOptions) {
     this.#options = options;
@@ -105,8 +102,8 @@ export class Chart {
   }
 
   draw(history: History): void {
-    const columns = this.#options.lines.map(({ series }) => history.column(series));
-    const data = [history.at, ...columns.map((each) => this.#drawable(each))];
+    this.#columns = this.#options.lines.map(({ series }) => history.column(series));
+    const data = [history.at, ...this.#columns.map((each) => this.#drawable(each))];
     // uPlot only reads what it is given.
     this.#plot?.setData(data as uPlot.AlignedData);
     this.#legend();
@@ -136,7 +133,7 @@ export class Chart {
     const { idx } = plot.cursor;
     const at = idx ?? plot.data[0].length - 1;
     this.#options.lines.forEach((line, i) => {
-      const value = plot.data[i + 1]?.[at];
+      const value = this.#columns[i]?.[at];
       setText(this.#values[i] as HTMLElement, format.orNone(value, line.format));
     });
     const seconds = idx === null || idx === undefined ? undefined : plot.data[0][idx];
@@ -177,7 +174,7 @@ export class Chart {
       scales: {
         x: {
           range: (plot) => {
-            const { start, seconds } = windowOf(plot);
+            const { start, seconds } = spanOf(plot.data[0], plot.width);
             return [start, start + seconds];
           },
         },
@@ -199,7 +196,7 @@ export class Chart {
         {
           ...axis,
           size: 24,
-          splits: (plot) => marks(plot),
+          splits: (plot) => marksOf(spanOf(plot.data[0], plot.width)),
           values: (plot, splits) => splits.map((at) => ago((plot.scales['x']?.max ?? 0) - at)),
         },
         {
@@ -268,33 +265,6 @@ function pointAt(seconds: number | null): void {
     const left = seconds === null ? AWAY : plot.valToPos(seconds, 'x');
     plot.setCursor({ left, top: seconds === null ? AWAY : HEIGHT / 2 });
   }
-}
-
-/** No longer than there is something to see. */
-function windowOf({ data: [at] }: uPlot): { start: number; seconds: number; parts: number } {
-  const end = at.at(-1) ?? Date.now() / 1000;
-  const known = end - (at[0] ?? end);
-  const { seconds, parts } = WINDOWS.find((each) => each.seconds >= known) ?? WINDOWS[2];
-  return { start: end - seconds, seconds, parts };
-}
-
-/** The marks of the axis of time, the last of them now. */
-function marks(plot: uPlot): number[] {
-  const { start, seconds, parts } = windowOf(plot);
-  return Array.from({ length: parts + 1 }, (_, i) => start + (seconds * i) / parts);
-}
-
-function ago(seconds: number): string {
-  if (seconds < 1) return 'now';
-  return seconds < 60 ? `−${Math.round(seconds)} s` : `−${Number((seconds / 60).toFixed(1))} min`;
-}
-
-/** Every decade, or every second one where there are many. */
-function decades([least, most]: readonly [number, number]): number[] {
-  const first = Math.round(Math.log10(least));
-  const count = Math.round(Math.log10(most)) - first;
-  const every = count > 4 ? 2 : 1;
-  return Array.from({ length: Math.floor(count / every) + 1 }, (_, i) => 10 ** (first + i * every));
 }
 
 function drawLimit(plot: uPlot, { value, label: text }: { value: number; label: string }): void {

@@ -37,7 +37,10 @@ export function bytes(value: number): string {
   return `${short(scaled)} ${BYTES[unit]}`;
 }
 
-export const percent = (share: number): string => `${short(share * 100)} %`;
+export function percent(share: number): string {
+  const value = share * 100;
+  return `${value >= 10 ? Math.round(value) : Number(value.toPrecision(2))} %`;
+}
 
 /** `1 member`, `2 members`. */
 export const plural = (value: number, word: string): string =>

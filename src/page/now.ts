@@ -120,7 +120,7 @@ function memberRow({ id, health, lagMs, queued, transport, address, rooms }: Mem
     element('td', {}, element('span', { class: `health ${health}` }, health)),
     element('td', { class: 'number' }, format.duration(lagMs / 1000)),
     element('td', { class: 'number' }, format.count(queued.messages)),
-    element('td', { class: 'number' }, format.bytes(queued.bytes)),
+    element('td', { class: 'number less' }, format.bytes(queued.bytes)),
     element('td', { class: 'number less' }, format.count(rooms)),
     element('td', { class: 'less' }, transport),
     element('td', { class: 'less' }, address),

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { CATALOGUE, type Metric } from '../../src/metrics/catalogue.js';
 
-export interface Target {
+interface Target {
   readonly refId: string;
   readonly expr: string;
   readonly legendFormat: string;
@@ -11,7 +11,7 @@ export interface Target {
   readonly datasource: { readonly uid: string };
 }
 
-export interface Panel {
+interface Panel {
   readonly id: number;
   readonly type: 'row' | 'stat' | 'timeseries' | 'heatmap' | 'table';
   readonly title: string;
@@ -51,7 +51,7 @@ interface Variable {
   readonly refresh?: number;
 }
 
-export interface Dashboard {
+interface Dashboard {
   readonly uid: string;
   readonly editable: boolean;
   readonly panels: readonly Panel[];
