@@ -482,5 +482,5 @@ export class Core {
 }
 
 /** Why a close happened, from the code that the peer was told. */
-export const reasonOf = (code: number): CloseReason =>
+const reasonOf = (code: number): CloseReason =>
   (Object.keys(CLOSE) as CloseReason[]).find((reason) => CLOSE[reason].code === code)!;
