@@ -166,16 +166,15 @@ export class Session implements TransportSink {
   }
 
   #handle(text: string, bytes: number): void {
-    const command = this.#context.codec.decode(text, bytes);
-    if (command.type === 'refused') {
-      this.#refuse(command.id, command.refusal);
-      return;
-    }
+    let id: CommandId | undefined;
     try {
+      const command = this.#context.codec.decode(text, bytes);
+      ({ id } = command);
+      if (command.type === 'refused') throw command.refusal;
       const done = this.#carryOut(command);
-      if (done !== undefined) this.#wait(command.id, done);
+      if (done !== undefined) this.#wait(id, done);
     } catch (error) {
-      this.#refuse(command.id, error);
+      this.#refuse(id, error);
     }
   }
 

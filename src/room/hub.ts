@@ -8,9 +8,10 @@
  * Not here: what a client may say (`session.ts`), how messages reach members (`room.ts`).
  */
 import type { Broker, MaybePromise, Payload, Position } from '../broker/broker.js';
+import { BrokerCalls } from '../broker/calls.js';
 import { type Config, namespaceOf, namespaces, type QueuePolicy } from '../config.js';
 import { type CloseReason, Refusal, shuttingDown } from '../errors.js';
-import { type Guard, LockTimeoutError, WaitGroup } from '../lock/index.js';
+import { type Guard, LockTimeoutError, type Task, WaitGroup } from '../lock/index.js';
 import type { Codec } from '../protocol/codec.js';
 import { FanOut } from './fan-out.js';
 import { QueueMemory } from './frame.js';
@@ -42,9 +43,8 @@ export class Hub {
   readonly #evictMember: (member: Member, reason: CloseReason) => void;
   readonly #fanOut: FanOut;
   readonly #tasks = new WaitGroup({ name: 'hub.tasks' });
+  readonly #calls: BrokerCalls;
   readonly #closing = new AbortController();
-  /** Questions the broker has not answered yet. */
-  readonly #asked = new Set<AbortController>();
   readonly #check: NodeJS.Timeout;
   readonly #backlog: Backlog = { bytes: 0 };
   #isRelieving = false;
@@ -59,6 +59,7 @@ export class Hub {
   ) {
     this.#config = config;
     this.#broker = broker;
+    this.#calls = new BrokerCalls(broker, config.brokerTimeoutMs, this.#tasks);
     this.#observer = observer;
     this.#policies = namespaces(config);
     this.#evictMember = evict;
@@ -142,7 +143,7 @@ export class Hub {
     if (member !== null) this.#subscription(member, name);
     this.#checkBacklog(name);
     const payload: Payload = { data, from: member?.id ?? null, key };
-    return this.#ask('publish', () => this.#broker.publish(name, payload), null);
+    return this.#calls.publish(name, payload);
   }
 
   /**
@@ -151,7 +152,7 @@ export class Hub {
    */
   async close(timeoutMs: number): Promise<readonly string[]> {
     this.#closing.abort(shuttingDown());
-    for (const asked of this.#asked) asked.abort(shuttingDown());
+    this.#calls.abort();
     clearInterval(this.#check);
     for (const room of this.rooms.values()) room.lifecycle.close('the server is shutting down');
     const deadline = performance.now() + timeoutMs;
@@ -241,14 +242,12 @@ export class Hub {
           if (room.isGone) continue;
           this.#checkJoin(member, name);
           if (!room.isSubscribed) {
-            const asked = new AbortController();
-            const subscribe = () => this.#broker.subscribe(name, asked.signal);
-            room.subscribed(await this.#ask('subscribe', subscribe, asked));
+            room.subscribed(await this.#calls.subscribe(name));
             this.#checkJoin(member, name);
           }
           return this.#enter(member, room);
         } catch (error) {
-          throw error instanceof Refusal ? error : this.#unavailable(error);
+          throw this.#calls.refusal(error);
         } finally {
           guard?.release();
           this.#closeIfEmpty(room);
@@ -269,75 +268,31 @@ export class Hub {
   /** Lets go of a room nobody is in: tells the broker, unless somebody joins meanwhile. */
   #closeIfEmpty(room: Room): void {
     if (room.size > 0 || room.isGone || this.#closing.signal.aborted) return;
-    const guard = room.lifecycle.tryWrite('Hub.lastLeave');
+    void this.#tasks.go(`leave ${room.name}`, (task) => this.#lastLeave(room, task));
+  }
+
+  async #lastLeave(room: Room, task: Task): Promise<void> {
+    const guard = room.lifecycle.tryWrite('Hub.lastLeave', task);
     // Whoever holds it looks again when done.
     if (guard === null) return;
-    if (!room.isSubscribed) {
+    try {
+      if (room.isSubscribed) {
+        await this.#calls.unsubscribe(room.name);
+      }
+    } catch {
+      // What it still delivers for a room that is gone is not passed on; the next first join
+      // subscribes anew.
+      this.#observer.refused('broker_unavailable');
+    } finally {
+      room.isSubscribed = false;
       this.#forget(room);
       guard.release();
-      return;
     }
-    void this.#tasks.go(`leave ${room.name}`, async () => {
-      try {
-        const asked = new AbortController();
-        const unsubscribe = () => this.#broker.unsubscribe(room.name, asked.signal);
-        await this.#ask('unsubscribe', unsubscribe, asked);
-      } catch {
-        // What it still delivers for a room that is gone is not passed on; the next first join
-        // subscribes anew.
-        this.#observer.refused('broker_unavailable');
-      } finally {
-        room.isSubscribed = false;
-        this.#forget(room);
-        guard.release();
-      }
-    });
   }
 
   #forget(room: Room): void {
     room.isGone = true;
     this.rooms.delete(room.name);
-  }
-
-  /**
-   * The broker's answer, at once if it has one. A broker that fails, or is not back within
-   * `brokerTimeoutMs`, is `broker_unavailable`; `asked` tells it that nobody waits any more.
-   */
-  #ask<T>(
-    verb: string,
-    ask: () => MaybePromise<T>,
-    asked: AbortController | null,
-  ): MaybePromise<T> {
-    let answer: MaybePromise<T>;
-    try {
-      answer = ask();
-    } catch (error) {
-      throw this.#unavailable(error);
-    }
-    if (!(answer instanceof Promise)) return answer;
-    const late = asked ?? new AbortController();
-    const { brokerTimeoutMs } = this.#config;
-    const promise = answer;
-    return this.#tasks.go(`broker ${verb}`, async () => {
-      const timer = setTimeout(() => {
-        late.abort(new Error(`no answer to ${verb} within ${brokerTimeoutMs} ms`));
-      }, brokerTimeoutMs);
-      this.#asked.add(late);
-      try {
-        return await Promise.race([promise, rejection(late.signal)]);
-      } catch (error) {
-        throw this.#unavailable(error);
-      } finally {
-        clearTimeout(timer);
-        this.#asked.delete(late);
-      }
-    });
-  }
-
-  #unavailable(cause: unknown): Refusal {
-    if (this.#closing.signal.aborted) return shuttingDown();
-    const why = cause instanceof Error ? cause.message : String(cause);
-    return new Refusal('broker_unavailable', `The broker could not do it: ${why}`);
   }
 
   #checkBehind(): void {
@@ -371,8 +326,3 @@ export class Hub {
     });
   }
 }
-
-const rejection = (signal: AbortSignal): Promise<never> =>
-  new Promise((_, reject) => {
-    signal.addEventListener('abort', () => reject(signal.reason), { once: true });
-  });

@@ -219,7 +219,6 @@ export class Member {
       else this.#await(batch);
     }
     if (this.#hasWork) this.#fallBehind();
-    else if (this.#outstanding === null) this.#waitingSince = null;
   }
 
   /**

@@ -1,0 +1,74 @@
+/**
+ * `npm run grafana:preview -- PROMETHEUS OUT.png [MINUTES] [ROWS]`: draws the dashboard from the
+ * answers of a real Prometheus, without Grafana. A preview of our own: it shows whether each query
+ * has something to say and whether the panels read well together, not what Grafana makes of them.
+ *
+ * PROMETHEUS such as http://127.0.0.1:9090; MINUTES up to now, 10; ROWS to draw, counted from the
+ * top, 8. Needs Debian's Chromium.
+ */
+import { readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { chromium } from 'playwright-core';
+
+const [url, out, minutes = '10', rows = '8'] = process.argv.slice(2);
+if (url === undefined || out === undefined) {
+  process.stderr.write('Give the address of a Prometheus and the name of a PNG file.\n');
+  process.exit(2);
+}
+
+const here = import.meta.dirname;
+const dashboard = JSON.parse(readFileSync(join(here, '../dashboards/roomcast.json'), 'utf8'));
+const uplot = dirname(fileURLToPath(import.meta.resolve('uplot')));
+
+const end = Math.floor(Date.now() / 1000);
+const start = end - Number(minutes) * 60;
+const step = Math.max(1, Math.round((end - start) / 300));
+
+async function ask(path, parameters) {
+  const response = await fetch(`${url}/api/v1/${path}?${new URLSearchParams(parameters)}`);
+  const { status, error, data } = await response.json();
+  if (status !== 'success') throw new Error(`${error} in ${parameters.query}`);
+  return data.result;
+}
+
+/** Everything selected; rates over what Grafana would take of a scrape every five seconds. */
+const filledIn = (expr) =>
+  expr.replaceAll('$__rate_interval', '20s').replaceAll(/\$(job|instance|lock)\b/g, '.+');
+
+async function answer({ expr, legendFormat, instant, refId }) {
+  const query = filledIn(expr);
+  const result = instant
+    ? await ask('query', { query })
+    : await ask('query_range', { query, start, end, step });
+  return { refId, legendFormat, instant, result };
+}
+
+const until = dashboard.panels.filter(({ type }) => type === 'row')[Number(rows)]?.gridPos.y;
+const panels = [];
+for (const panel of dashboard.panels) {
+  if (until !== undefined && panel.gridPos.y >= until) continue;
+  panels.push({ ...panel, answers: await Promise.all((panel.targets ?? []).map(answer)) });
+}
+
+const html = `<!doctype html>
+<meta charset="utf-8">
+<style>${readFileSync(join(uplot, 'uPlot.min.css'), 'utf8')}
+${readFileSync(join(here, 'preview.css'), 'utf8')}</style>
+<p id="says">Preview of grafana/dashboards/roomcast.json, drawn by roomcast from the answers of a real Prometheus. Not Grafana.</p>
+<main></main>
+<script>${readFileSync(join(uplot, 'uPlot.iife.min.js'), 'utf8')}</script>
+<script id="data" type="application/json">${JSON.stringify({ panels, start, end, step }).replaceAll('<', '\\u003c')}</script>
+<script type="module">${readFileSync(join(here, 'draw.js'), 'utf8')}</script>`;
+
+const browser = await chromium.launch({
+  executablePath: '/usr/bin/chromium',
+  args: ['--no-sandbox', '--disable-gpu'],
+});
+const page = await browser.newPage({ viewport: { width: 1600, height: 900 }, colorScheme: 'dark' });
+page.on('pageerror', (error) => process.stderr.write(`${error.stack}\n`));
+await page.setContent(html);
+await page.waitForFunction('document.body.dataset.done === "yes"');
+await page.screenshot({ path: out, fullPage: true });
+await browser.close();
+process.stdout.write(`${out}\n`);

@@ -1,0 +1,123 @@
+/** How many may connect, from where, and what the others are told. */
+import { once } from 'node:events';
+import SockJS from 'sockjs-client';
+import { describe, expect, test } from 'vitest';
+import { type ClientOptions, WebSocket } from 'ws';
+import { serve } from './support/server.js';
+import { Signal } from './support/signal.js';
+
+interface Client {
+  readonly socket: WebSocket;
+  readonly events: Record<string, unknown>[];
+  /** Resolves with the close code. */
+  readonly closed: Promise<number>;
+  /** Resolves with the first event. */
+  first(): Promise<Record<string, unknown>>;
+}
+
+function connect(url: string, options: ClientOptions = {}): Client {
+  const socket = new WebSocket(`${url.replace('http', 'ws')}/ws`, options);
+  const events: Record<string, unknown>[] = [];
+  const changed = new Signal();
+  socket.on('message', (data) => {
+    events.push(JSON.parse(data.toString()));
+    changed.fire();
+  });
+  // A refused upgrade is one, and so is giving up on it.
+  socket.on('error', () => {});
+  return {
+    socket,
+    events,
+    closed: new Promise((resolve) => socket.on('close', resolve)),
+    async first() {
+      await changed.until(() => events.length > 0);
+      return events[0] as Record<string, unknown>;
+    },
+  };
+}
+
+/** The value of one series. */
+async function metric(url: string, series: string): Promise<number> {
+  const text = await (await fetch(`${url}/metrics`)).text();
+  const line = text.split('\n').find((each) => each.startsWith(`${series} `));
+  return Number(line?.slice(series.length));
+}
+
+async function expectTurnedAway(url: string, client: Client): Promise<void> {
+  expect(await client.first()).toMatchObject({ type: 'closing', code: 4100 });
+  expect(await client.closed).toBe(4100);
+  expect(client.events).toHaveLength(1);
+  expect(
+    await metric(
+      url,
+      'roomcast_connections_closed_total{transport="websocket",reason="over_capacity"}',
+    ),
+  ).toBe(1);
+}
+
+test('one more than --max-connections is told so, and fits when another has gone', async () => {
+  const { url } = await serve({ maxConnections: 2 });
+  const clients = [connect(url), connect(url)];
+  for (const client of clients) expect(await client.first()).toMatchObject({ type: 'welcome' });
+  await expectTurnedAway(url, connect(url));
+  clients[0]?.socket.close();
+  await clients[0]?.closed;
+  expect(await connect(url).first()).toMatchObject({ type: 'welcome' });
+});
+
+test('SockJS counts too, and is told the same', async () => {
+  const { url } = await serve({ maxConnections: 1 });
+  await connect(url).first();
+  const socket = new SockJS(`${url}/sockjs`, null, { transports: ['xhr-streaming'] });
+  const events: unknown[] = [];
+  socket.onmessage = ({ data }) => events.push(JSON.parse(data));
+  const { code } = await new Promise<{ code: number }>((resolve) => {
+    socket.onclose = resolve;
+  });
+  expect(code).toBe(4100);
+  expect(events).toEqual([expect.objectContaining({ type: 'closing', code: 4100 })]);
+});
+
+test('--max-connections-per-address counts whom --trust-proxy names', async () => {
+  const { url } = await serve({ maxConnectionsPerAddress: 1, trustProxy: ['127.0.0.1'] });
+  const from = (address: string) => connect(url, { headers: { 'x-forwarded-for': address } });
+  expect(await from('203.0.113.1').first()).toMatchObject({ type: 'welcome' });
+  expect(await from('203.0.113.2').first()).toMatchObject({ type: 'welcome' });
+  await expectTurnedAway(url, from('203.0.113.1'));
+});
+
+describe('--origin', () => {
+  const origin = 'https://app.example';
+
+  test.each([
+    ['a page of it', { origin }, true],
+    ['who is no page', {}, true],
+    ['a page of another', { origin: 'https://evil.example' }, false],
+    ['a page of none', { origin: 'null' }, false],
+  ])('%s, over WebSocket and SockJS', async (_, headers, isAllowed) => {
+    const { url } = await serve({ origin: [origin] });
+    const client = connect(url, { headers });
+    if (isAllowed) expect(await client.first()).toMatchObject({ type: 'welcome' });
+    else expect((await once(client.socket, 'unexpected-response'))[1].statusCode).toBe(403);
+    const poll = await fetch(`${url}/sockjs/0/abc/xhr`, { method: 'POST', headers });
+    expect(poll.status).toBe(isAllowed ? 200 : 403);
+    client.socket.terminate();
+  });
+});
+
+test('a peer that says nothing is closed after --first-frame-ms', async () => {
+  const { url } = await serve({ firstFrameMs: 100 });
+  const silent = connect(url);
+  const speaking = connect(url);
+  await speaking.first();
+  speaking.socket.send('{"type":"ping","id":1}');
+  expect(await silent.closed).toBe(4000);
+  expect(speaking.socket.readyState).toBe(WebSocket.OPEN);
+  speaking.socket.close();
+});
+
+test('a heartbeat that is not answered ends the connection', async () => {
+  const { url } = await serve({ heartbeatMs: 1000 });
+  const deaf = connect(url, { autoPong: false });
+  expect(await deaf.closed).toBe(4201);
+});

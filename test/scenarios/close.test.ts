@@ -1,0 +1,234 @@
+/**
+ * `close()` of a whole server, over real sockets, at the worst moments: each named after the bug of
+ * a test server or a client library that hung there. None may hang, and the detector of locks,
+ * strict in all tests, has nothing to report.
+ */
+import { once } from 'node:events';
+import { connect } from 'node:net';
+import { pino } from 'pino';
+import { afterEach, beforeEach, expect, onTestFinished, test } from 'vitest';
+import { WebSocket } from 'ws';
+import type {
+  Broker,
+  MaybePromise,
+  Payload,
+  Position,
+  Publication,
+} from '../../src/broker/broker.js';
+import { MemoryBroker } from '../../src/broker/memory.js';
+import { type Config, defaults } from '../../src/config.js';
+import { configureDetector, type LockReport } from '../../src/lock/index.js';
+import { createServer } from '../../src/server.js';
+import { Signal } from '../support/signal.js';
+
+const GRACE_MS = 300;
+
+let reports: LockReport[];
+beforeEach(() => {
+  reports = [];
+  configureDetector({ onReport: (report) => reports.push(report) });
+});
+afterEach(() => {
+  expect(reports).toEqual([]);
+});
+
+/** The memory broker, to be made to answer differently. */
+class Delegate implements Broker {
+  readonly memory = new MemoryBroker();
+  onDeliver(deliver: (publication: Publication) => void): void {
+    this.memory.onDeliver(deliver);
+  }
+  publish(room: string, payload: Payload): MaybePromise<Position> {
+    return this.memory.publish(room, payload);
+  }
+  subscribe(room: string, _signal: AbortSignal): MaybePromise<Position> {
+    return this.memory.subscribe(room);
+  }
+  unsubscribe(room: string): MaybePromise<void> {
+    this.memory.unsubscribe(room);
+  }
+  close(): MaybePromise<void> {
+    this.memory.close();
+  }
+}
+
+/** Answers subscriptions when, and how, the test says. */
+class GatedBroker extends Delegate {
+  readonly asked = new Signal();
+  readonly gates: ((answer: 'yes' | Error) => void)[] = [];
+  aborted = 0;
+
+  override subscribe(room: string, signal: AbortSignal): Promise<Position> {
+    signal.addEventListener('abort', () => {
+      this.aborted += 1;
+    });
+    return new Promise((resolve, reject) => {
+      this.gates.push((how) => {
+        if (how === 'yes') resolve(this.memory.subscribe(room));
+        else reject(how);
+      });
+      this.asked.fire();
+    });
+  }
+}
+
+async function open(options: Partial<Config> = {}, broker: Broker = new MemoryBroker()) {
+  const config = { ...defaults, port: 0, drainMs: 0, shutdownGraceMs: GRACE_MS, ...options };
+  const server = createServer(config, pino({ level: 'silent' }), { broker });
+  onTestFinished(async () => {
+    await server.close();
+  });
+  return { server, url: await server.listen() };
+}
+
+async function client(url: string) {
+  const socket = new WebSocket(`${url.replace('http', 'ws')}/ws`);
+  const events: Record<string, unknown>[] = [];
+  const changed = new Signal();
+  socket.on('message', (data) => {
+    events.push(JSON.parse(data.toString()));
+    changed.fire();
+  });
+  socket.on('error', () => {});
+  const closed = once(socket, 'close').then(([code]) => code as number);
+  await once(socket, 'open');
+  return {
+    socket,
+    events,
+    closed,
+    send: (command: object) => socket.send(JSON.stringify(command)),
+    until: (type: string) => changed.until(() => events.some((event) => event['type'] === type)),
+  };
+}
+
+test('miniredis f4b3ed6: a close waits for no handler that waits for it: a join that the broker never answers', async () => {
+  const broker = new GatedBroker();
+  const { server, url } = await open({}, broker);
+  const member = await client(url);
+  member.send({ type: 'join', id: 1, room: 'r' });
+  await broker.asked.until(() => broker.gates.length === 1);
+  const report = await server.close();
+  expect(report).toMatchObject({ drained: 1, abandoned: [], waiting: [] });
+  expect(broker.aborted).toBe(1);
+  expect(member.events).toContainEqual(
+    expect.objectContaining({ type: 'error', id: 1, code: 'shutting_down' }),
+  );
+  expect(await member.closed).toBe(4200);
+});
+
+test('miniredis d66fb3b: a second close is the first one', async () => {
+  const { server } = await open();
+  const first = server.close();
+  expect(server.close()).toBe(first);
+  await first;
+  expect(server.close()).toBe(first);
+});
+
+test('miniredis #121: a member that reads nothing does not keep it longer than the grace', async () => {
+  const { server, url } = await open({ publishRate: 0 });
+  const member = await client(url);
+  member.send({ type: 'join', id: 1, room: 'r' });
+  await member.until('joined');
+  member.socket.pause();
+  for (let sent = 0; sent < 16 * 1024 * 1024; sent += 60_000) {
+    await server.publish('r', 'x'.repeat(60_000));
+    await new Promise(setImmediate);
+  }
+  const { abandoned } = await server.close();
+  expect(abandoned).toHaveLength(1);
+  expect(abandoned[0]?.messages).toBeGreaterThan(0);
+  member.socket.terminate();
+});
+
+test('miniredis #151: a connection that comes during the close is ended too', async () => {
+  const { server, url } = await open();
+  const socket = connect(Number(new URL(url).port), '127.0.0.1');
+  socket.on('error', () => {});
+  await once(socket, 'connect');
+  const gone = new Promise((resolve) => socket.on('close', resolve));
+  await Promise.all([server.close(), gone]);
+});
+
+test('miniredis #220: what comes when it is closed already is refused at once', async () => {
+  const { server } = await open();
+  await server.close();
+  await expect(server.publish('r', 1)).rejects.toMatchObject({ code: 'shutting_down' });
+});
+
+test('miniredis #300: a member that is gone does not join when the broker answers at last', async () => {
+  const broker = new GatedBroker();
+  const { server, url } = await open({}, broker);
+  const member = await client(url);
+  member.send({ type: 'join', id: 1, room: 'r' });
+  await broker.asked.until(() => broker.gates.length === 1);
+  member.socket.terminate();
+  await member.closed;
+  while (Array.from(server.members()).length > 0) await new Promise(setImmediate);
+  broker.gates[0]?.('yes');
+  const other = await client(url);
+  other.send({ type: 'join', id: 1, room: 'r' });
+  await broker.asked.until(() => broker.gates.length === 2);
+  broker.gates[1]?.('yes');
+  await other.until('joined');
+  expect(other.events).toContainEqual(expect.objectContaining({ type: 'joined', members: 1 }));
+});
+
+test('node-redis #3398: the last thing in flight fails, and the close still comes to its end', async () => {
+  const broker = new GatedBroker();
+  const { server, url } = await open({}, broker);
+  const member = await client(url);
+  member.send({ type: 'join', id: 1, room: 'r' });
+  await broker.asked.until(() => broker.gates.length === 1);
+  const closed = server.close();
+  broker.gates[0]?.(new Error('connection lost'));
+  expect(await closed).toMatchObject({ waiting: [] });
+});
+
+test('a broker that never closes is named, and not waited for beyond the grace', async () => {
+  class Stuck extends Delegate {
+    override close(): Promise<void> {
+      return new Promise(() => {});
+    }
+  }
+  const { server } = await open({}, new Stuck());
+  expect(await server.close()).toMatchObject({ waiting: ['broker close'] });
+});
+
+test('close may come before it listens, and while it is about to', async () => {
+  const config = { ...defaults, port: 0, drainMs: 0, shutdownGraceMs: GRACE_MS };
+  const never = createServer(config, pino({ level: 'silent' }));
+  await never.close();
+  await expect(never.listen()).rejects.toMatchObject({ code: 'shutting_down' });
+  const soon = createServer(config, pino({ level: 'silent' }));
+  const listening = expect(soon.listen()).rejects.toMatchObject({ code: 'shutting_down' });
+  await Promise.all([soon.close(), listening]);
+});
+
+test('a port that is taken leaves nothing open', async () => {
+  const { url } = await open();
+  const config = { ...defaults, port: Number(new URL(url).port), shutdownGraceMs: GRACE_MS };
+  const other = createServer(config, pino({ level: 'silent' }));
+  await expect(other.listen()).rejects.toMatchObject({ code: 'EADDRINUSE' });
+  expect(await other.close()).toMatchObject({ drained: 0, abandoned: [], waiting: [] });
+});
+
+test('it may be called from inside a call of the broker', async () => {
+  const closed = new Signal();
+  let done = false;
+  class Closing extends Delegate {
+    override publish(room: string, payload: Payload): MaybePromise<Position> {
+      void server.close().then(() => {
+        done = true;
+        closed.fire();
+      });
+      return super.publish(room, payload);
+    }
+  }
+  const { server, url } = await open({}, new Closing());
+  const member = await client(url);
+  member.send({ type: 'join', id: 1, room: 'r' });
+  await member.until('joined');
+  member.send({ type: 'publish', room: 'r', data: 'last' });
+  await closed.until(() => done);
+  expect(member.events).toContainEqual(expect.objectContaining({ type: 'message', data: 'last' }));
+});

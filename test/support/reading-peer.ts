@@ -1,0 +1,187 @@
+/**
+ * A peer over a real connection that reads only while it is told to, on every transport. What it
+ * has read is decoded; a stalled one neither reads nor asks for more, as a frozen tab would.
+ */
+import { randomBytes } from 'node:crypto';
+import { Agent, type IncomingMessage, request } from 'node:http';
+import { onTestFinished } from 'vitest';
+import { WebSocket } from 'ws';
+import type { TransportName } from '../../src/transport/transport.js';
+import type { Received } from './fake-transport.js';
+import { Signal } from './signal.js';
+
+export interface ReadingPeer {
+  readonly name: TransportName;
+  readonly events: readonly Received[];
+  /** Of its member, once it was welcomed. */
+  readonly id: string;
+  say(command: object): void;
+  stall(): void;
+  resume(): void;
+  /** Resolves when the condition holds; rejects when the connection ends before. */
+  until(condition: () => boolean): Promise<void>;
+  /** Resolves with the code of the close, 1006 without one. */
+  readonly closed: Promise<number>;
+}
+
+/** What carries the frames of one transport. */
+interface Wire {
+  send(text: string): void;
+  stall(): void;
+  resume(): void;
+  destroy(): void;
+}
+
+interface Reader {
+  texts(texts: readonly string[]): void;
+  closed(code: number): void;
+}
+
+const CLOSED_WITHOUT_A_WORD = 1006;
+
+/** Connected and welcomed; gone when the test is over. */
+export async function connectReading(name: TransportName, url: string): Promise<ReadingPeer> {
+  const events: Received[] = [];
+  const changed = new Signal();
+  let code: number | null = null;
+  let tellClosed: (code: number) => void = () => {};
+  const closed = new Promise<number>((resolve) => {
+    tellClosed = resolve;
+  });
+  const wire = WIRES[name](url, {
+    texts(texts) {
+      for (const text of texts) events.push(JSON.parse(text) as Received);
+      changed.fire();
+    },
+    closed(reason) {
+      code ??= reason;
+      tellClosed(code);
+      changed.fire();
+    },
+  });
+  onTestFinished(() => wire.destroy());
+  const peer: ReadingPeer = {
+    name,
+    events,
+    closed,
+    get id() {
+      const [welcome] = events;
+      return welcome?.type === 'welcome' ? welcome.member : '';
+    },
+    say: (command) => wire.send(JSON.stringify(command)),
+    stall: () => wire.stall(),
+    resume: () => wire.resume(),
+    async until(condition) {
+      await changed.until(() => code !== null || condition());
+      if (!condition()) throw new Error(`${name} was closed with ${code}`);
+    },
+  };
+  await peer.until(() => events.length > 0);
+  return peer;
+}
+
+/** Takes SockJS frames apart. */
+function unwrapping(reader: Reader): (frame: string) => void {
+  let isOpen = false;
+  return (frame) => {
+    if (frame.startsWith('a')) reader.texts(JSON.parse(frame.slice(1)) as string[]);
+    if (frame.startsWith('c')) reader.closed((JSON.parse(frame.slice(1)) as [number])[0]);
+    // A second opening: the server has forgotten the session, and began another in its place.
+    if (frame === 'o' && isOpen) reader.closed(CLOSED_WITHOUT_A_WORD);
+    isOpen ||= frame === 'o';
+  };
+}
+
+const session = () => `/sockjs/000/${randomBytes(8).toString('hex')}`;
+
+function overWebSocket(url: string, onText: (text: string) => void, reader: Reader) {
+  const socket = new WebSocket(url.replace('http', 'ws'));
+  socket.on('message', (data) => onText(data.toString()));
+  socket.on('close', (code) => reader.closed(code));
+  // A reset is one of the ends it may meet.
+  socket.on('error', () => {});
+  return {
+    send: (text: string) => socket.send(text),
+    stall: () => socket.pause(),
+    resume: () => socket.resume(),
+    destroy: () => socket.terminate(),
+  };
+}
+
+/** Requests one after another, each of whose answer is read as it comes. */
+function overHttp(
+  url: string,
+  method: string,
+  action: string,
+  onLine: (line: string) => void,
+  reader: Reader,
+): Wire {
+  const agent = new Agent({ keepAlive: true });
+  const path = session();
+  let answer: IncomingMessage | null = null;
+  let isStalled = false;
+  let isOver = false;
+  const over = (code: number) => {
+    isOver = true;
+    reader.closed(code);
+  };
+  const ask = () => {
+    let rest = '';
+    const asked = request(`${url}${path}/${action}`, { method, agent }, (res) => {
+      answer = res;
+      res.setEncoding('utf8');
+      res.on('data', (chunk: string) => {
+        const lines = (rest + chunk).split('\n');
+        rest = lines.pop() as string;
+        for (const line of lines) onLine(line);
+      });
+      res.on('error', () => over(CLOSED_WITHOUT_A_WORD));
+      res.on('end', () => {
+        answer = null;
+        if (res.statusCode !== 200) over(CLOSED_WITHOUT_A_WORD);
+        else if (!isStalled && !isOver) ask();
+      });
+      if (isStalled) res.pause();
+    });
+    asked.on('error', () => over(CLOSED_WITHOUT_A_WORD));
+    asked.end();
+  };
+  ask();
+  return {
+    send(text) {
+      const sent = request(`${url}${path}/xhr_send`, { method: 'POST', agent }, (res) =>
+        res.resume(),
+      );
+      sent.on('error', () => over(CLOSED_WITHOUT_A_WORD));
+      sent.end(JSON.stringify([text]));
+    },
+    stall() {
+      isStalled = true;
+      answer?.pause();
+    },
+    resume() {
+      isStalled = false;
+      if (answer === null) ask();
+      else answer.resume();
+    },
+    destroy: () => agent.destroy(),
+  };
+}
+
+const WIRES: Record<TransportName, (url: string, reader: Reader) => Wire> = {
+  websocket: (url, reader) => overWebSocket(`${url}/ws`, (text) => reader.texts([text]), reader),
+  'sockjs-websocket': (url, reader) => {
+    const wire = overWebSocket(`${url}${session()}/websocket`, unwrapping(reader), reader);
+    return { ...wire, send: (text) => wire.send(JSON.stringify([text])) };
+  },
+  'xhr-streaming': (url, reader) =>
+    overHttp(url, 'POST', 'xhr_streaming', unwrapping(reader), reader),
+  'xhr-polling': (url, reader) => overHttp(url, 'POST', 'xhr', unwrapping(reader), reader),
+  eventsource: (url, reader) => {
+    const unwrap = unwrapping(reader);
+    const onLine = (line: string) => {
+      if (line.startsWith('data: ')) unwrap(line.slice('data: '.length).trimEnd());
+    };
+    return overHttp(url, 'GET', 'eventsource', onLine, reader);
+  },
+};
