@@ -8,12 +8,14 @@ const layers = [
   '^src/(http|page)/',
   '^src/metrics/',
   '^src/session\\.ts$',
+  '^src/token-bucket\\.ts$',
   '^src/room/',
   '^src/transport/',
   '^src/broker/',
   '^src/protocol/',
   '^src/lock/',
   '^src/config\\.ts$',
+  '^src/options\\.ts$',
   '^src/errors\\.ts$',
 ];
 const above = layers.slice(1).map((path, i) => ({
@@ -25,7 +27,13 @@ const above = layers.slice(1).map((path, i) => ({
 
 module.exports = {
   forbidden: [
-    { name: 'no-circular', severity: 'error', from: {}, to: { circular: true } },
+    {
+      // Two types may speak of each other; two modules may not need each other to load.
+      name: 'no-circular',
+      severity: 'error',
+      from: {},
+      to: { circular: true, viaOnly: { dependencyTypesNot: ['type-only'] } },
+    },
     ...above,
     {
       name: 'lock-stands-alone',

@@ -1,0 +1,46 @@
+/**
+ * The contract of a broker: it owns the order of a room. It gives every publication its `seq` and
+ * `epoch` and delivers to every subscribed node, the publisher's own included, in `seq` order, at
+ * most once. A hole in what it delivers is a loss of the broker's; the room announces it.
+ *
+ * A broker answers at once or with a promise; it never calls `deliver` for a room that is not
+ * subscribed, and `publish` resolves only after the publication has its place in the order.
+ * `epoch` of a room never changes while a node is subscribed to it.
+ */
+
+/** What a publisher hands over. `data` is JSON text, passed on as it is. */
+export interface Payload {
+  readonly data: string;
+  /** Id of the publishing member, or null for the HTTP API. */
+  readonly from: string | null;
+  readonly key?: string | undefined;
+}
+
+/** A place in a room's history. `seq` counts from 1; a new `epoch` starts over. */
+export interface Position {
+  readonly seq: number;
+  readonly epoch: string;
+}
+
+export interface Publication extends Payload, Position {
+  readonly room: string;
+  /** Milliseconds since 1970, at the broker. */
+  readonly at: number;
+}
+
+export type MaybePromise<T> = T | Promise<T>;
+
+export interface Broker {
+  /** Where publications go; set once, before the first subscription. */
+  onDeliver(deliver: (publication: Publication) => void): void;
+  /** Rejects, or throws, when the broker cannot take it; then no member has seen it. */
+  publish(room: string, payload: Payload): MaybePromise<Position>;
+  /**
+   * Delivery begins after the returned position. When `signal` aborts before it is returned, nobody
+   * waits any more and the broker undoes the subscription.
+   */
+  subscribe(room: string, signal: AbortSignal): MaybePromise<Position>;
+  unsubscribe(room: string, signal: AbortSignal): MaybePromise<void>;
+  /** Settles when nothing of the broker is left open. */
+  close(): MaybePromise<void>;
+}

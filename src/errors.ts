@@ -1,0 +1,78 @@
+/**
+ * Every code a user can meet: why a connection was closed, why a command was refused, why the
+ * process would not start. The tables are also the label sets of the metrics (V9), so a reason
+ * that is not written here cannot be counted, and a client cannot invent one (V11).
+ */
+
+/**
+ * Why the server closed a connection. `code` is what the client reads; its range says what to do:
+ * 4000–4099 do not reconnect, 4100–4199 reconnect with back-off, 4200–4299 reconnect after
+ * `retryAfterMs`. The ranges are those of the Pusher protocol.
+ */
+export const CLOSE = {
+  bad_request: { code: 4000, text: 'The first frame did not arrive in time, or made no sense.' },
+  unauthorised: { code: 4001, text: 'Credentials are missing or wrong.' },
+  forbidden: { code: 4003, text: 'This was ended by an operator, or the origin is not allowed.' },
+  message_too_big: { code: 4009, text: 'A frame was larger than the limit.' },
+  protocol_error: { code: 4013, text: 'The bytes were not a valid WebSocket or SockJS frame.' },
+  over_capacity: { code: 4100, text: 'The server has all the connections it may have.' },
+  slow_consumer: { code: 4101, text: 'Messages were not read for too long.' },
+  control_overflow: { code: 4102, text: 'Replies were not read for too long.' },
+  rate_limited: { code: 4103, text: 'Commands arrived faster than they can be carried out.' },
+  memory_pressure: {
+    code: 4104,
+    text: 'Queues were full everywhere; the longest stalled go first.',
+  },
+  internal_error: { code: 4199, text: 'The server made a mistake; it is in its log.' },
+  going_away: { code: 4200, text: 'The server is shutting down.' },
+  heartbeat_missed: { code: 4201, text: 'A heartbeat was not answered.' },
+} as const satisfies Record<string, { code: number; text: string }>;
+
+/** A reason of the server's own. */
+export type CloseReason = keyof typeof CLOSE;
+
+/** How a connection ended: for a reason of ours, by a proper close of the peer, or with a lost connection. */
+export type EndReason = CloseReason | 'client' | 'lost';
+
+/** Why a command (or an HTTP request) was refused. The HTTP status is the one `http/` answers with. */
+export const REFUSAL = {
+  bad_json: { status: 400, text: 'The frame is not JSON.' },
+  bad_command: { status: 400, text: 'A field is missing, unknown or of the wrong type.' },
+  bad_room: {
+    status: 400,
+    text: 'The name of the room is empty, too long or has other characters.',
+  },
+  too_deep: { status: 400, text: 'The JSON is nested too deeply.' },
+  binary_frame: { status: 400, text: 'Only text frames are understood.' },
+  command_too_big: { status: 413, text: 'A command other than publish is larger than the limit.' },
+  message_too_big: { status: 413, text: 'The message is larger than the limit.' },
+  not_joined: { status: 409, text: 'The room has to be joined first.' },
+  already_joined: { status: 409, text: 'The room is joined already.' },
+  too_many_rooms: { status: 409, text: 'The member is in as many rooms as it may be.' },
+  rate_limited: { status: 429, text: 'Too many of these in too short a time.' },
+  room_busy: { status: 503, text: 'The room has more waiting to be fanned out than it may have.' },
+  broker_unavailable: { status: 503, text: 'The broker did not answer in time.' },
+  shutting_down: { status: 503, text: 'The server is shutting down.' },
+  unauthorised: { status: 401, text: 'The API key is missing or wrong.' },
+  forbidden: { status: 403, text: 'Without an API key, only this machine may ask.' },
+  not_found: { status: 404, text: 'There is no such thing.' },
+} as const satisfies Record<string, { status: number; text: string }>;
+
+export type RefusalCode = keyof typeof REFUSAL;
+
+/** A command that was not carried out; its sender is told, nobody else notices. */
+export class Refusal extends Error {
+  override readonly name = 'Refusal';
+  constructor(
+    readonly code: RefusalCode,
+    message: string,
+  ) {
+    super(message);
+  }
+}
+
+/** An option that cannot be used: the process exits with 2 and this one line. */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError';
+  readonly code = 'bad_option';
+}

@@ -1,0 +1,77 @@
+/**
+ * Owns: what the lock module throws. Every error has a `code`; its message says what was wrong, with
+ * which value, and what would be right.
+ */
+
+export type LockErrorCode =
+  | 'lock_closed'
+  | 'lock_timeout'
+  | 'lock_busy'
+  | 'lock_deadlock'
+  | 'lock_async_callback'
+  | 'lock_bad_option';
+
+/** What every error of this module has. `AsyncCallbackError` is a `TypeError`, the others are not. */
+export interface CodedError extends Error {
+  readonly code: LockErrorCode;
+}
+
+/** The lock was closed before, or while, this was waiting for it. */
+export class LockClosedError extends Error implements CodedError {
+  override readonly name = 'LockClosedError';
+  readonly code = 'lock_closed';
+  /** What was given to `close(reason)`. */
+  readonly reason: unknown;
+
+  constructor(lock: string, site: string, reason: unknown) {
+    super(`${lock} is closed (${String(reason)}): ${site} cannot have it`);
+    this.reason = reason;
+  }
+}
+
+/** A wait passed its own `timeoutMs`. */
+export class LockTimeoutError extends Error implements CodedError {
+  override readonly name = 'LockTimeoutError';
+  readonly code = 'lock_timeout';
+  readonly timeoutMs: number;
+
+  constructor(waiter: string, timeoutMs: number, held: string) {
+    super(`${waiter} gave up after timeoutMs=${timeoutMs}: ${held}`);
+    this.timeoutMs = timeoutMs;
+  }
+}
+
+/** A synchronous section found its lock taken. In one thread that is a bug: the holder is named. */
+export class LockBusyError extends Error implements CodedError {
+  override readonly name = 'LockBusyError';
+  readonly code = 'lock_busy';
+
+  constructor(wanted: string, held: string) {
+    super(
+      `${wanted} cannot run at once: ${held}; a section that has to wait takes the lock with await`,
+    );
+  }
+}
+
+/** The callback of a synchronous section returned a promise, so its work would run without the lock. */
+export class AsyncCallbackError extends TypeError implements CodedError {
+  override readonly name = 'AsyncCallbackError';
+  readonly code = 'lock_async_callback';
+
+  constructor(wanted: string) {
+    super(
+      `the callback of ${wanted} returned a promise: what follows its first await would run without the lock; ` +
+        'make it synchronous, or take the lock with await and release the guard',
+    );
+  }
+}
+
+/** An option has a value it cannot have. */
+export class LockOptionError extends RangeError implements CodedError {
+  override readonly name = 'LockOptionError';
+  readonly code = 'lock_bad_option';
+
+  constructor(option: string, value: unknown, expected: string) {
+    super(`${option} is ${JSON.stringify(value) ?? String(value)}: expected ${expected}`);
+  }
+}

@@ -1,0 +1,86 @@
+/**
+ * What is read at a scrape and not counted: how many there are, and how far behind. One pass over
+ * the members that are behind gives all of it, so that a scrape costs nothing for the others.
+ *
+ * Declares what the core has to offer for it (`Gauges`); keeps V9 (whoever the members are, the
+ * same numbers come out) and reads all queues at one instant, for V10.
+ */
+import type { HealthState } from '../protocol/events.js';
+import { LAG_BOUNDS, TOP } from './catalogue.js';
+
+/** A member with anything queued or outstanding, or not yet healthy again. */
+export interface Behind {
+  readonly health: HealthState;
+  readonly queuedMessages: number;
+  readonly queuedBytes: number;
+  /** Age of the oldest undelivered message in milliseconds; `now` is of `performance.now()`. */
+  lagMs(now: number): number;
+}
+
+/** The state of a server, as the core knows it at any time. */
+export interface Gauges {
+  readonly rooms: number;
+  /** Members by index of `TRANSPORTS`. */
+  readonly membersBy: ArrayLike<number>;
+  /** Every member that is behind; the others have nothing queued. */
+  readonly behind: Iterable<Behind>;
+  readonly queueBytes: number;
+  readonly queueBytesLimit: number;
+}
+
+export interface Reading {
+  readonly rooms: number;
+  readonly membersBy: ArrayLike<number>;
+  readonly slowMembers: number;
+  readonly queueMessages: number;
+  readonly queueBytes: number;
+  readonly queueBytesLimit: number;
+  /** By index of `LAG_BOUNDS`, cumulative. */
+  readonly lagAtMost: Float64Array;
+  /** By rank, the furthest behind first, 0 where there are fewer. */
+  readonly topLagSeconds: Float64Array;
+  readonly topQueueBytes: Float64Array;
+}
+
+/** Reads everything now, without a break. */
+export function read(gauges: Gauges): Reading {
+  const now = performance.now();
+  const lagAtMost = new Float64Array(LAG_BOUNDS.length);
+  const topLagSeconds = new Float64Array(TOP);
+  const topQueueBytes = new Float64Array(TOP);
+  let behind = 0;
+  let slowMembers = 0;
+  let queueMessages = 0;
+  for (const member of gauges.behind) {
+    const lagSeconds = member.lagMs(now) / 1e3;
+    lagAtMost[LAG_BOUNDS.findIndex((bound) => lagSeconds <= bound)]! += 1;
+    rank(topLagSeconds, lagSeconds);
+    rank(topQueueBytes, member.queuedBytes);
+    queueMessages += member.queuedMessages;
+    if (member.health !== 'healthy') slowMembers += 1;
+    behind += 1;
+  }
+  let members = 0;
+  for (let i = 0; i < gauges.membersBy.length; i += 1) members += gauges.membersBy[i]!;
+  lagAtMost[0]! += members - behind;
+  for (let i = 1; i < lagAtMost.length; i += 1) lagAtMost[i]! += lagAtMost[i - 1]!;
+  return {
+    rooms: gauges.rooms,
+    membersBy: gauges.membersBy,
+    slowMembers,
+    queueMessages,
+    queueBytes: gauges.queueBytes,
+    queueBytesLimit: gauges.queueBytesLimit,
+    lagAtMost,
+    topLagSeconds,
+    topQueueBytes,
+  };
+}
+
+/** Puts `value` into its place of a descending list, if it has one. */
+function rank(top: Float64Array, value: number): void {
+  let place = top.length - 1;
+  if (value <= top[place]!) return;
+  for (; place > 0 && value > top[place - 1]!; place -= 1) top[place] = top[place - 1]!;
+  top[place] = value;
+}

@@ -1,0 +1,83 @@
+/**
+ * What Node and the system know of this process. The names are those of prom-client's defaults, the
+ * readings are our own: its garbage collection metric counts one pause of each batch it is told of
+ * (we saw half of them missing), some of its names fail `promtool check metrics`, and what it starts
+ * for a registry cannot be stopped (V8).
+ */
+import { readdirSync, readFileSync } from 'node:fs';
+import { constants, monitorEventLoopDelay, PerformanceObserver } from 'node:perf_hooks';
+import { CATALOGUE, GC_KINDS } from './catalogue.js';
+import { HistogramCells } from './cells.js';
+
+const SAMPLE_MS = 10;
+
+const GC_INDEX = new Map([
+  [constants.NODE_PERFORMANCE_GC_MINOR, GC_KINDS.indexOf('minor')],
+  [constants.NODE_PERFORMANCE_GC_MAJOR, GC_KINDS.indexOf('major')],
+  [constants.NODE_PERFORMANCE_GC_INCREMENTAL, GC_KINDS.indexOf('incremental')],
+  [constants.NODE_PERFORMANCE_GC_WEAKCB, GC_KINDS.indexOf('weakcb')],
+]);
+
+export class ProcessStats {
+  readonly startTime = Math.round(Date.now() / 1000 - process.uptime());
+  readonly maxFds = maxFds();
+  readonly gcSeconds = new HistogramCells(
+    CATALOGUE.nodejsGcDurationSeconds.buckets,
+    GC_KINDS.length,
+  );
+  readonly #delay = monitorEventLoopDelay({ resolution: SAMPLE_MS });
+  readonly #gc = new PerformanceObserver((list) => {
+    for (const entry of list.getEntries()) this.#collected(entry);
+  });
+
+  constructor() {
+    this.#delay.enable();
+    this.#gc.observe({ entryTypes: ['gc'] });
+  }
+
+  /** Seconds since the last call; it starts a new period. */
+  takeEventLoopLag(): { p50: number; p99: number; max: number } {
+    const delay = this.#delay;
+    // What is sampled is the distance of two ticks, so that an idle loop shows the period itself.
+    const late = (ns: number) => Math.max(0, ns / 1e9 - SAMPLE_MS / 1e3);
+    const lag = {
+      p50: late(delay.percentile(50)),
+      p99: late(delay.percentile(99)),
+      max: late(delay.max),
+    };
+    delay.reset();
+    return lag;
+  }
+
+  /** Open file descriptors, less the one that lists them; NaN where there is no /proc to ask. */
+  openFds(): number {
+    return ask(() => readdirSync('/proc/self/fd').length - 1);
+  }
+
+  close(): void {
+    this.#delay.disable();
+    this.#gc.disconnect();
+  }
+
+  #collected(entry: { duration: number; detail?: unknown }): void {
+    const { kind } = entry.detail as { kind: number };
+    const series = GC_INDEX.get(kind);
+    if (series !== undefined) this.gcSeconds.observe(series, entry.duration / 1e3, 1);
+  }
+}
+
+function maxFds(): number {
+  return ask(() => {
+    const limits = readFileSync('/proc/self/limits', 'utf8');
+    return Number(/^Max open files +(\d+)/m.exec(limits)?.[1]);
+  });
+}
+
+/** Other systems have no /proc, and a process out of descriptors cannot read it. */
+function ask(proc: () => number): number {
+  try {
+    return proc();
+  } catch {
+    return Number.NaN;
+  }
+}

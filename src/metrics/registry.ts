@@ -1,0 +1,152 @@
+/**
+ * Publishes the catalogue in the text format of Prometheus. Nothing is kept here: at a scrape all
+ * numbers are read in one go, and V10 holds in what comes out because nothing else runs meanwhile.
+ * V9: every combination of label values is written, also where nothing has happened yet.
+ *
+ * The only user of prom-client.
+ */
+import { type Metric as PromMetric, Registry } from 'prom-client';
+import { CATALOGUE, type Metric, type MetricKey } from './catalogue.js';
+import { HistogramCells } from './cells.js';
+import { type Gauges, type Reading, read } from './gauges.js';
+import { ProcessStats } from './process.js';
+import type { Recorder } from './recorder.js';
+
+export interface MetricsOptions {
+  readonly recorder: Recorder;
+  readonly gauges: Gauges;
+  /** Of roomcast. */
+  readonly version: string;
+}
+
+export interface Metrics {
+  readonly contentType: string;
+  /** Everything there is to know now, as text. */
+  scrape(): Promise<string>;
+  /** Stops watching the event loop and the garbage collector. */
+  close(): void;
+}
+
+/** A number a series, in the order of the label values; a bare number for a metric of one series. */
+type Values = number | ArrayLike<number> | HistogramCells;
+
+type Labels = Readonly<Record<string, string>>;
+
+interface Sample {
+  readonly metricName?: string;
+  readonly labels: Labels;
+  readonly value: number;
+}
+
+export function createMetrics({ recorder, gauges, version }: MetricsOptions): Metrics {
+  const stats = new ProcessStats();
+  const registry = new Registry();
+  const buildInfo = { version, node: process.version };
+  let now: Readonly<Record<MetricKey, Values>>;
+
+  for (const key of Object.keys(CATALOGUE) as MetricKey[]) {
+    const metric: Metric = CATALOGUE[key];
+    const { name, type, help } = metric;
+    const samples = sampler(metric, seriesOf(metric.labels, buildInfo));
+    const aggregator = 'sum';
+    const get = () => ({ name, help, type, aggregator, values: samples(now[key]) });
+    // What a registry needs of a metric; the classes bring their own, slower, way to count.
+    registry.registerMetric({ name, help, type, aggregator, get } as unknown as PromMetric);
+  }
+
+  return {
+    contentType: registry.contentType,
+    scrape() {
+      // The registry asks every metric before it first awaits, so that no other scrape comes between.
+      now = valuesOf(recorder, read(gauges), stats);
+      return registry.metrics();
+    },
+    close: () => stats.close(),
+  };
+}
+
+function valuesOf(
+  recorder: Recorder,
+  reading: Reading,
+  stats: ProcessStats,
+): Record<MetricKey, Values> {
+  const cpu = process.cpuUsage();
+  const memory = process.memoryUsage();
+  const lag = stats.takeEventLoopLag();
+  return {
+    published: recorder.totals.published,
+    fannedOut: recorder.totals.fannedOut,
+    delivered: recorder.deliverySeconds.total(),
+    dropped: recorder.droppedBy,
+    abandoned: recorder.totals.abandoned,
+    queueMessages: reading.queueMessages,
+    queueBytes: reading.queueBytes,
+    queueLimitBytes: reading.queueBytesLimit,
+    deliverySeconds: recorder.deliverySeconds,
+    queueWaitSeconds: recorder.queueWaitSeconds,
+    flushSeconds: recorder.flushSeconds,
+    memberRttSeconds: recorder.memberRttSeconds,
+    members: reading.membersBy,
+    slowMembers: reading.slowMembers,
+    membersLagAtMost: reading.lagAtMost,
+    topMemberLagSeconds: reading.topLagSeconds,
+    topMemberQueueBytes: reading.topQueueBytes,
+    rooms: reading.rooms,
+    opened: recorder.openedBy,
+    closed: recorder.closedBy,
+    evicted: recorder.evictedBy,
+    refused: recorder.refusedBy,
+    sentBytes: recorder.sentBytesBy,
+    buildInfo: 1,
+    processCpuUserSeconds: cpu.user / 1e6,
+    processCpuSystemSeconds: cpu.system / 1e6,
+    processCpuSeconds: (cpu.user + cpu.system) / 1e6,
+    processStartTimeSeconds: stats.startTime,
+    processResidentMemoryBytes: memory.rss,
+    processOpenFds: stats.openFds(),
+    processMaxFds: stats.maxFds,
+    nodejsHeapTotalBytes: memory.heapTotal,
+    nodejsHeapUsedBytes: memory.heapUsed,
+    nodejsExternalMemoryBytes: memory.external,
+    nodejsEventLoopLagP50Seconds: lag.p50,
+    nodejsEventLoopLagP99Seconds: lag.p99,
+    nodejsEventLoopLagMaxSeconds: lag.max,
+    nodejsGcDurationSeconds: stats.gcSeconds,
+  };
+}
+
+/** All combinations of the label values, the last label fastest. */
+function seriesOf(labels: Metric['labels'], constants: Labels): Labels[] {
+  return Object.entries(labels).reduce<Labels[]>(
+    (series, [label, values]) =>
+      series.flatMap((each) =>
+        (values ?? [constants[label]!]).map((value) => ({ ...each, [label]: value })),
+      ),
+    [{}],
+  );
+}
+
+/** What turns the values of a metric into lines: all of their text is made beforehand. */
+function sampler(
+  { name, buckets = [] }: Metric,
+  series: readonly Labels[],
+): (values: Values) => Sample[] {
+  const bounds = [...buckets.map(String), '+Inf'];
+  const rows = series.map((labels) => ({ labels, bins: bounds.map((le) => ({ ...labels, le })) }));
+  return (values) => {
+    if (typeof values === 'number') return rows.map(({ labels }) => ({ labels, value: values }));
+    if (!(values instanceof HistogramCells)) {
+      return rows.map(({ labels }, i) => ({ labels, value: values[i]! }));
+    }
+    return rows.flatMap(({ labels, bins }, i) => {
+      let count = 0;
+      const samples: Sample[] = bins.map((bin, j) => {
+        count += values.counts[i * bins.length + j]!;
+        return { metricName: `${name}_bucket`, labels: bin, value: count };
+      });
+      samples.push({ metricName: `${name}_sum`, labels, value: values.sums[i]! });
+      samples.push({ metricName: `${name}_count`, labels, value: count });
+      return samples;
+    });
+  };
+}

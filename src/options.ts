@@ -1,0 +1,356 @@
+/**
+ * Every option of the server, once: name, default, unit, range, meaning. Flags (kebab-case),
+ * environment variables (ROOMCAST_ and upper snake case), the keys of a `--config` file and the
+ * text of `--help` are all derived from it. Its limits are what V3 and V11 are bounded by.
+ *
+ * Not here: where values come from and whether they fit together (`config.ts`), reading the command
+ * line and writing the help (`cli/`), what an option does (its user).
+ */
+import { BlockList, isIP } from 'node:net';
+import { type TSchema, type TString, Type } from 'typebox';
+
+/** Headings of `--help`, in its order. */
+export const GROUPS = [
+  'Server',
+  'Limits (0 switches off a rate or a count)',
+  'Queues (top level: the namespace "default")',
+  'Time',
+] as const;
+
+const [SERVER, LIMITS, QUEUES, TIME] = GROUPS;
+
+interface Meta {
+  readonly group: (typeof GROUPS)[number];
+  readonly description: string;
+  /** What a value is called in the help, its unit where it has one. */
+  readonly unit: string;
+  /** What 0 means where it is not a quantity. */
+  readonly zero?: string;
+  /** What is allowed, in words, where the schema does not say it readably. */
+  readonly allowed?: string;
+  /** Never shown: neither in the help, nor in an error. */
+  readonly secret?: true;
+}
+
+const DAY = 86_400_000;
+const GIB = 2 ** 30;
+
+/** `[default, minimum, maximum]`, all in the option's unit. */
+function integer([value, minimum, maximum]: [number, number, number], meta: Meta) {
+  return Type.Integer({ default: value, minimum, maximum, ...meta });
+}
+
+function text(value: string, options: { pattern?: string; maxLength: number }, meta: Meta) {
+  return Type.String({ default: value, minLength: 1, ...options, ...meta });
+}
+
+/** Empty by default; in a flag or a variable its items are separated by commas. */
+function list(item: TString, meta: Meta) {
+  return Type.Array(item, { default: [], maxItems: 1000, ...meta });
+}
+
+const POLICIES = ['drop-oldest', 'drop-newest', 'latest-by-key', 'disconnect'] as const;
+const LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
+
+/** What each namespace may have of its own. */
+export const queuePolicy = {
+  policy: Type.Enum([...POLICIES], {
+    default: 'drop-oldest',
+    group: QUEUES,
+    unit: 'policy',
+    description: 'What happens when the queue of a member is full.',
+  }),
+  queueMessages: integer([1024, 1, 1_000_000], {
+    group: QUEUES,
+    unit: 'messages',
+    description: 'Messages that may wait for one member.',
+  }),
+  queueBytes: integer([1_048_576, 1024, GIB], {
+    group: QUEUES,
+    unit: 'bytes',
+    description: 'Bytes that may wait for one member.',
+  }),
+  disconnectGraceMs: integer([5000, 0, DAY], {
+    group: QUEUES,
+    unit: 'ms',
+    zero: 'at once',
+    description: 'With policy disconnect: time from a full queue to the close.',
+  }),
+  lagAfterMs: integer([250, 1, DAY], {
+    group: QUEUES,
+    unit: 'ms',
+    description: 'A member with messages waiting this long is lagging.',
+  }),
+  recoverAfterMs: integer([1000, 1, DAY], {
+    group: QUEUES,
+    unit: 'ms',
+    description: 'A queue under half full for this long is healthy again.',
+  }),
+  stallAfterMs: integer([30_000, 1, DAY], {
+    group: QUEUES,
+    unit: 'ms',
+    description: 'A member that reads nothing for this long is evicted.',
+  }),
+};
+
+export const schema = Type.Object({
+  host: text(
+    '127.0.0.1',
+    { pattern: '^[^\\s]+$', maxLength: 255 },
+    {
+      group: SERVER,
+      unit: 'address',
+      description: 'Address to listen on; 0.0.0.0 or :: for every interface.',
+      allowed: 'an address or a host name',
+    },
+  ),
+  port: integer([8080, 0, 65_535], {
+    group: SERVER,
+    unit: 'port',
+    zero: 'any free port',
+    description: 'Port to listen on.',
+  }),
+  trustProxy: list(Type.Refine(Type.String(), isNetwork), {
+    group: SERVER,
+    unit: 'networks',
+    description: 'Proxies whose X-Forwarded-For is believed.',
+    allowed: 'addresses or CIDRs, like 10.0.0.0/8',
+  }),
+  origin: list(Type.Refine(Type.String(), isOrigin), {
+    group: SERVER,
+    unit: 'origins',
+    description:
+      'Origins whose pages may connect; a request without Origin may always. Empty: any.',
+    allowed: 'origins, like https://app.example.com, or null',
+  }),
+  apiKey: list(Type.String({ pattern: '^[!-+.-~-]{1,256}$' }), {
+    group: SERVER,
+    unit: 'keys',
+    description: 'Keys that open /v1; without one it answers this machine only.',
+    allowed: 'keys of 1 to 256 visible ASCII characters without a comma',
+    secret: true,
+  }),
+  logLevel: Type.Enum([...LEVELS], {
+    default: 'info',
+    group: SERVER,
+    unit: 'level',
+    description: 'The least important lines to log.',
+  }),
+  metrics: Type.Boolean({
+    default: true,
+    group: SERVER,
+    unit: 'boolean',
+    description: 'Serve /metrics.',
+  }),
+
+  maxConnections: integer([10_000, 0, 10_000_000], {
+    group: LIMITS,
+    unit: 'connections',
+    zero: 'no limit',
+    description: 'Connections in all.',
+  }),
+  maxConnectionsPerAddress: integer([0, 0, 10_000_000], {
+    group: LIMITS,
+    unit: 'connections',
+    zero: 'no limit',
+    description: 'Connections of one address (mind proxies: trust-proxy).',
+  }),
+  maxMessageBytes: integer([65_536, 128, 16_777_216], {
+    group: LIMITS,
+    unit: 'bytes',
+    description: 'Size of a frame that publishes.',
+  }),
+  maxCommandBytes: integer([4096, 128, 65_536], {
+    group: LIMITS,
+    unit: 'bytes',
+    description: 'Size of a frame that joins, leaves or pings.',
+  }),
+  maxRoomsPerMember: integer([100, 0, 100_000], {
+    group: LIMITS,
+    unit: 'rooms',
+    zero: 'no limit',
+    description: 'Rooms one member may be in.',
+  }),
+  maxRoomNameLength: integer([200, 1, 1024], {
+    group: LIMITS,
+    unit: 'characters',
+    description: "Length of a room's name.",
+  }),
+  roomNamePattern: Type.Refine(
+    text(
+      '^[A-Za-z0-9_=@,.;:/+~-]+$',
+      { maxLength: 1000 },
+      {
+        group: LIMITS,
+        unit: 'pattern',
+        description: "What a room's name has to match.",
+        allowed: 'a JavaScript regular expression',
+      },
+    ),
+    isPattern,
+  ),
+  maxJsonDepth: integer([32, 1, 1000], {
+    group: LIMITS,
+    unit: 'levels',
+    description: 'Nesting of the JSON in a frame.',
+  }),
+  publishRate: integer([100, 0, 1_000_000], {
+    group: LIMITS,
+    unit: 'per second',
+    zero: 'no limit',
+    description: 'Publishes of one member, in bursts of up to one second.',
+  }),
+  joinRate: integer([100, 0, 1_000_000], {
+    group: LIMITS,
+    unit: 'per second',
+    zero: 'no limit',
+    description: 'Joins of one member, in bursts of up to one second.',
+  }),
+  firstFrameMs: integer([10_000, 100, DAY], {
+    group: LIMITS,
+    unit: 'ms',
+    description: 'Time to the first frame of a new connection.',
+  }),
+  maxBodyBytes: integer([131_072, 1024, 67_108_864], {
+    group: LIMITS,
+    unit: 'bytes',
+    description: 'Size of a request body in front of SockJS.',
+  }),
+  maxHttpBodyBytes: integer([1_048_576, 1024, 67_108_864], {
+    group: LIMITS,
+    unit: 'bytes',
+    description: 'Size of a request body of the HTTP API.',
+  }),
+
+  ...queuePolicy,
+  namespaces: Type.Record(Type.String(), Type.Partial(Type.Object(queuePolicy)), {
+    default: {},
+    group: QUEUES,
+    unit: 'json',
+    description: "Any of the seven above, for rooms whose name begins with a namespace and ':'.",
+    allowed: 'JSON like {"chat":{"policy":"disconnect","queueMessages":100}}',
+  }),
+  queueBytesTotal: integer([268_435_456, 1024, 1024 * GIB], {
+    group: QUEUES,
+    unit: 'bytes',
+    description: 'Bytes waiting for all members; above it the longest stalled are evicted.',
+  }),
+  controlMessages: integer([1024, 16, 1_000_000], {
+    group: QUEUES,
+    unit: 'frames',
+    description: 'Replies and notices that may wait for one member before it is evicted.',
+  }),
+  controlBytes: integer([65_536, 8192, GIB], {
+    group: QUEUES,
+    unit: 'bytes',
+    description: 'Bytes of those.',
+  }),
+  roomBacklogBytes: integer([4_194_304, 1024, GIB], {
+    group: QUEUES,
+    unit: 'bytes',
+    description: 'Bytes of one room that may wait to be fanned out.',
+  }),
+
+  heartbeatMs: integer([25_000, 100, DAY], {
+    group: TIME,
+    unit: 'ms',
+    description: 'Between heartbeats; a peer that misses one is closed.',
+  }),
+  brokerTimeoutMs: integer([5000, 1, DAY], {
+    group: TIME,
+    unit: 'ms',
+    description: 'Time the broker has to answer.',
+  }),
+  drainMs: integer([2000, 0, DAY], {
+    group: TIME,
+    unit: 'ms',
+    zero: 'all at once',
+    description: 'At shutdown: time over which members are told to go.',
+  }),
+  shutdownGraceMs: integer([10_000, 0, DAY], {
+    group: TIME,
+    unit: 'ms',
+    zero: 'do not wait',
+    description: 'At shutdown: time until what is left is reset.',
+  }),
+});
+
+type Kind = TSchema &
+  Meta & {
+    readonly type?: string;
+    readonly enum?: readonly string[];
+    readonly items?: TSchema;
+    readonly minimum?: number;
+    readonly maximum?: number;
+    readonly default: unknown;
+  };
+
+/** One option as the command line, the help and the loader need it. */
+export interface Option {
+  readonly name: keyof typeof schema.properties;
+  /** Without the dashes. */
+  readonly flag: string;
+  readonly env: string;
+  /** In words. */
+  readonly allowed: string;
+  readonly schema: Kind;
+}
+
+export const options: readonly Option[] = Object.entries(schema.properties).map(([name, each]) => {
+  const kind = each as unknown as Kind;
+  const flag = name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+  return {
+    name: name as Option['name'],
+    flag,
+    env: `ROOMCAST_${flag.replaceAll('-', '_').toUpperCase()}`,
+    allowed: allowed(kind),
+    schema: kind,
+  };
+});
+
+function allowed(kind: Kind): string {
+  if (kind.enum) return `one of ${kind.enum.join(', ')}`;
+  if (kind.type === 'boolean') return 'true or false';
+  if (kind.type !== 'integer') return kind.allowed ?? '';
+  const zero = kind.zero ? ` (0 = ${kind.zero})` : '';
+  return `a whole number from ${kind.minimum} to ${kind.maximum}${zero}`;
+}
+
+/** @throws when one is neither an address nor a network with a prefix. */
+export function blockList(networks: readonly string[]): BlockList {
+  const list = new BlockList();
+  for (const network of networks) {
+    const [address = '', prefix, ...rest] = network.split('/');
+    const family = isIP(address) === 6 ? 'ipv6' : 'ipv4';
+    if (prefix === undefined) list.addAddress(address, family);
+    else if (/^\d+$/.test(prefix) && rest.length === 0) {
+      list.addSubnet(address, Number(prefix), family);
+    } else throw new RangeError('The prefix is not a number.');
+  }
+  return list;
+}
+
+function isNetwork(text: string): boolean {
+  try {
+    blockList([text]);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function isPattern(text: string): boolean {
+  try {
+    new RegExp(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Whether a browser could send this as `Origin`: of a page on the web nothing but scheme, host, port. */
+function isOrigin(text: string): boolean {
+  if (text === 'null') return true;
+  if (!/^[a-z][a-z0-9+.-]*:\/\/[^/\s,?#@A-Z]+$/.test(text) || !URL.canParse(text)) return false;
+  return !/^https?:/.test(text) || new URL(text).origin === text;
+}

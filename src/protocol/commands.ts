@@ -1,0 +1,157 @@
+/** What a client may ask for, and the checks each field passes before anyone sees it (V11). */
+import { Refusal } from '../errors.js';
+
+/** A client's own name for a command, echoed in the reply. */
+export type CommandId = number | string;
+
+/** What a command may look like; the server's options of the same names. */
+export interface CommandLimits {
+  /** Bytes of a `join`, `leave` or `ping`; `publish` has the transport's limit. */
+  readonly maxCommandBytes: number;
+  readonly maxRoomNameLength: number;
+  readonly roomNamePattern: RegExp;
+  /** Levels of arrays and objects within `data`. */
+  readonly maxJsonDepth: number;
+}
+
+export interface Join {
+  readonly type: 'join';
+  readonly id?: CommandId | undefined;
+  readonly room: string;
+}
+export interface Leave {
+  readonly type: 'leave';
+  readonly id?: CommandId | undefined;
+  readonly room: string;
+}
+export interface Publish {
+  readonly type: 'publish';
+  readonly id?: CommandId | undefined;
+  readonly room: string;
+  /** JSON text. */
+  readonly data: string;
+  readonly key?: string | undefined;
+}
+export interface Ping {
+  readonly type: 'ping';
+  readonly id?: CommandId | undefined;
+}
+export type Command = Join | Leave | Publish | Ping;
+
+const MAX_ID_LENGTH = 64;
+const MAX_KEY_LENGTH = 200;
+/** Enough of a wrong value to recognise it by, never enough to echo a flood. */
+const MAX_SHOWN = 40;
+
+const show = (value: unknown): string => {
+  const text =
+    value === undefined
+      ? 'nothing'
+      : typeof value === 'object' && value !== null
+        ? Array.isArray(value)
+          ? 'an array'
+          : 'an object'
+        : JSON.stringify(typeof value === 'string' ? value.slice(0, MAX_SHOWN) : value);
+  return text.length > MAX_SHOWN + 2 ? `${text.slice(0, MAX_SHOWN)}…` : text;
+};
+
+/** @throws Refusal `bad_command` */
+export function checkId(value: unknown): CommandId | undefined {
+  if (value === undefined || (typeof value === 'number' && Number.isFinite(value))) return value;
+  if (typeof value === 'string' && value.length <= MAX_ID_LENGTH) return value;
+  throw new Refusal(
+    'bad_command',
+    `id is ${show(value)}; it may be a number or a string of at most ${MAX_ID_LENGTH} characters.`,
+  );
+}
+
+/** @throws Refusal `bad_room` */
+export function checkRoom(value: unknown, limits: CommandLimits): string {
+  if (typeof value !== 'string') {
+    throw new Refusal('bad_room', `room is ${show(value)}; it has to be a string.`);
+  }
+  if (value.length === 0 || value.length > limits.maxRoomNameLength) {
+    throw new Refusal(
+      'bad_room',
+      `room has ${value.length} characters; 1 to ${limits.maxRoomNameLength} are allowed.`,
+    );
+  }
+  if (!limits.roomNamePattern.test(value)) {
+    throw new Refusal(
+      'bad_room',
+      `room ${show(value)} has characters outside ${limits.roomNamePattern.source}.`,
+    );
+  }
+  return value;
+}
+
+/** @throws Refusal `bad_command` */
+export function checkKey(value: unknown): string | undefined {
+  if (value === undefined) return undefined;
+  if (typeof value === 'string' && value.length > 0 && value.length <= MAX_KEY_LENGTH) return value;
+  throw new Refusal(
+    'bad_command',
+    `key is ${show(value)}; it may be a string of 1 to ${MAX_KEY_LENGTH} characters.`,
+  );
+}
+
+/**
+ * The JSON text of `data`, whose nesting is looked at first: JSON.stringify recurses.
+ * @throws Refusal `bad_command` without data, `too_deep` beyond `maxJsonDepth` levels
+ */
+export function checkData(value: unknown, limits: CommandLimits): string {
+  if (value === undefined) {
+    throw new Refusal('bad_command', 'data is missing; any JSON value will do, null too.');
+  }
+  if (isDeeper(value, limits.maxJsonDepth)) {
+    throw new Refusal('too_deep', `data is nested deeper than ${limits.maxJsonDepth} levels.`);
+  }
+  return JSON.stringify(value);
+}
+
+function isDeeper(value: unknown, levels: number): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  if (levels === 0) return true;
+  if (Array.isArray(value)) {
+    for (const item of value) if (isDeeper(item, levels - 1)) return true;
+    return false;
+  }
+  for (const item of Object.values(value)) if (isDeeper(item, levels - 1)) return true;
+  return false;
+}
+
+/**
+ * A command of which every field has been checked.
+ * @throws Refusal with the code of the first thing wrong
+ */
+export function checkCommand(
+  value: Record<string, unknown>,
+  id: CommandId | undefined,
+  bytes: number,
+  limits: CommandLimits,
+): Command {
+  const type = value['type'];
+  if (type === 'publish') {
+    return {
+      type,
+      id,
+      room: checkRoom(value['room'], limits),
+      data: checkData(value['data'], limits),
+      key: checkKey(value['key']),
+    };
+  }
+  if (bytes > limits.maxCommandBytes) {
+    throw new Refusal(
+      'command_too_big',
+      `The command has ${bytes} bytes; ${limits.maxCommandBytes} are allowed for all but publish.`,
+    );
+  }
+  if (type === 'join' || type === 'leave') {
+    return { type, id, room: checkRoom(value['room'], limits) };
+  }
+  if (type === 'ping') return { type, id };
+  throw new Refusal(
+    'bad_command',
+    `type is ${show(type)}; it may be "join", "leave", "publish" or "ping".`,
+  );
+}

@@ -1,0 +1,381 @@
+/**
+ * All rooms and members of a server: join, leave, publish, and the watch over members that are
+ * behind. Owns what crosses rooms: the broker's subscriptions, the memory of all queues, evictions.
+ *
+ * V2: broker I/O happens under `room.lifecycle` only, with a deadline, never under `room.members`.
+ * V8: every wait is a task of `#tasks`, ends with `close` or its deadline, and has a name.
+ *
+ * Not here: what a client may say (`session.ts`), how messages reach members (`room.ts`).
+ */
+import type { Broker, MaybePromise, Payload, Position } from '../broker/broker.js';
+import { type Config, namespaceOf, namespaces, type QueuePolicy } from '../config.js';
+import { type CloseReason, Refusal } from '../errors.js';
+import { type Guard, LockTimeoutError, WaitGroup } from '../lock/index.js';
+import type { Codec } from '../protocol/codec.js';
+import { FanOut } from './fan-out.js';
+import { QueueMemory } from './frame.js';
+import type { Member, MemberContext } from './member.js';
+import type { Observer } from './observer.js';
+import { type Backlog, Room } from './room.js';
+import { Subscription } from './subscription.js';
+
+/** How often members that are behind are looked at, in milliseconds: a fifth of the default lag. */
+const CHECK_MS = 50;
+
+export interface Joined extends Position {
+  readonly members: number;
+}
+
+export class Hub {
+  readonly rooms = new Map<string, Room>();
+  readonly members = new Map<string, Member>();
+  /** Members with anything outstanding or queued, or not yet healthy again. */
+  readonly behind = new Set<Member>();
+  readonly memory: QueueMemory;
+  /** What members are built with. */
+  readonly memberContext: MemberContext;
+
+  readonly #config: Config;
+  readonly #broker: Broker;
+  readonly #observer: Observer;
+  readonly #policies: ReadonlyMap<string, QueuePolicy>;
+  readonly #evictMember: (member: Member, reason: CloseReason) => void;
+  readonly #fanOut: FanOut;
+  readonly #tasks = new WaitGroup({ name: 'hub.tasks' });
+  readonly #closing = new AbortController();
+  /** Questions the broker has not answered yet. */
+  readonly #asked = new Set<AbortController>();
+  readonly #check: NodeJS.Timeout;
+  readonly #backlog: Backlog = { bytes: 0 };
+  #isRelieving = false;
+
+  /** `evict` closes a member's connection for a reason; it is called outside all loops over members. */
+  constructor(
+    config: Config,
+    broker: Broker,
+    codec: Codec,
+    observer: Observer,
+    evict: (member: Member, reason: CloseReason) => void,
+  ) {
+    this.#config = config;
+    this.#broker = broker;
+    this.#observer = observer;
+    this.#policies = namespaces(config);
+    this.#evictMember = evict;
+    this.#fanOut = new FanOut(observer, (member, reason) => this.#evict(member, reason));
+    this.memory = new QueueMemory(config.queueBytesTotal, () => this.#relieve());
+    this.memberContext = {
+      codec,
+      observer,
+      memory: this.memory,
+      defaultPolicy: this.#policyOf('default'),
+      controlMessages: config.controlMessages,
+      controlBytes: config.controlBytes,
+      behind: this.behind,
+      wake: (member) => this.#fanOut.wake(member),
+      evict: (member, reason) => this.#fanOut.doom(member, reason),
+    };
+    broker.onDeliver((publication) => {
+      const room = this.rooms.get(publication.room);
+      // A publication may cross the last leave on its way.
+      if (room === undefined || !room.isSubscribed) return;
+      observer.published();
+      room.receive(publication, codec);
+      this.#fanOut.mark(room);
+    });
+    this.#check = setInterval(() => this.#checkBehind(), CHECK_MS).unref();
+  }
+
+  add(member: Member): void {
+    this.members.set(member.id, member);
+  }
+
+  /** Takes the member out of every room and lets go of what is held for it. Idempotent. */
+  remove(member: Member): void {
+    if (!this.members.delete(member.id)) return;
+    for (const subscription of member.subscriptions.values()) {
+      subscription.hasLeft = true;
+      const room = this.rooms.get(subscription.room) as Room;
+      room.remove(subscription);
+      this.#closeIfEmpty(room);
+    }
+    member.subscriptions.clear();
+    member.end();
+  }
+
+  /**
+   * Makes the member one of the room, at once where somebody is in it already.
+   *
+   * @throws Refusal `already_joined`, `too_many_rooms`, `broker_unavailable`, `shutting_down`;
+   *   as a rejection where the broker has to be asked.
+   */
+  join(member: Member, name: string): MaybePromise<Joined> {
+    this.#checkJoin(member, name);
+    const room = this.rooms.get(name);
+    const guard = room?.lifecycle.tryRead('Hub.join');
+    if (room === undefined || !guard) return this.#joinLater(member, name);
+    try {
+      if (room.isSubscribed) return this.#enter(member, room);
+    } finally {
+      guard.release();
+    }
+    return this.#joinLater(member, name);
+  }
+
+  /** @throws Refusal `not_joined` */
+  leave(member: Member, name: string): void {
+    const subscription = this.#subscription(member, name);
+    const room = this.rooms.get(name) as Room;
+    room.remove(subscription);
+    member.leave(subscription, room.seq);
+    this.#closeIfEmpty(room);
+  }
+
+  /**
+   * Hands a message to the broker and returns its place in the room's order; no member is waited
+   * for (V1). `member` is the publisher, or null for the HTTP API, which need not join.
+   *
+   * @throws Refusal `not_joined`, `room_busy`, `broker_unavailable`, `shutting_down`; as a
+   *   rejection where the broker answers later.
+   */
+  publish(member: Member | null, name: string, data: string, key?: string): MaybePromise<Position> {
+    if (this.#closing.signal.aborted) throw shuttingDown();
+    if (member !== null) this.#subscription(member, name);
+    this.#checkBacklog(name);
+    const payload: Payload = { data, from: member?.id ?? null, key };
+    return this.#ask('publish', () => this.#broker.publish(name, payload), null);
+  }
+
+  /**
+   * Refuses new work, ends every wait for the broker and lets go of it; members stay until they
+   * are removed. Resolves by `timeoutMs` with the names of what was still under way then.
+   */
+  async close(timeoutMs: number): Promise<readonly string[]> {
+    this.#closing.abort(shuttingDown());
+    for (const asked of this.#asked) asked.abort(shuttingDown());
+    clearInterval(this.#check);
+    for (const room of this.rooms.values()) room.lifecycle.close('the server is shutting down');
+    const deadline = performance.now() + timeoutMs;
+    await this.#settle(deadline);
+    const closeBroker = async () => this.#broker.close();
+    this.#tasks.go('broker close', closeBroker).catch(() => {
+      // It is gone either way, and so are we.
+    });
+    await this.#settle(deadline);
+    return this.#tasks.pending();
+  }
+
+  /** Waits for what is under way, but not beyond `deadline`. */
+  async #settle(deadline: number): Promise<void> {
+    try {
+      await this.#tasks.wait({ timeoutMs: Math.max(0, deadline - performance.now()) });
+    } catch (error) {
+      if (!(error instanceof LockTimeoutError)) throw error;
+    }
+  }
+
+  #policyOf(room: string): QueuePolicy {
+    return (this.#policies.get(namespaceOf(room)) ?? this.#policies.get('default')) as QueuePolicy;
+  }
+
+  #subscription(member: Member, name: string): Subscription {
+    const subscription = member.subscriptions.get(name);
+    if (subscription !== undefined) return subscription;
+    throw new Refusal('not_joined', `You are not in ${name}; join it first.`);
+  }
+
+  #checkJoin(member: Member, name: string): void {
+    if (this.#closing.signal.aborted) throw shuttingDown();
+    if (member.subscriptions.has(name)) {
+      throw new Refusal('already_joined', `You are in ${name} already.`);
+    }
+    const { maxRoomsPerMember } = this.#config;
+    if (maxRoomsPerMember > 0 && member.subscriptions.size >= maxRoomsPerMember) {
+      throw new Refusal(
+        'too_many_rooms',
+        `You are in ${member.subscriptions.size} rooms; ${maxRoomsPerMember} are allowed.`,
+      );
+    }
+  }
+
+  /** A server that cannot fan out as fast as it is published to says so to the publishers. */
+  #checkBacklog(name: string): void {
+    const { roomBacklogBytes, queueBytesTotal } = this.#config;
+    const bytes = this.rooms.get(name)?.backlogBytes ?? 0;
+    if (bytes > roomBacklogBytes) {
+      throw new Refusal(
+        'room_busy',
+        `${bytes} bytes wait to be fanned out in this room; ${roomBacklogBytes} are allowed.`,
+      );
+    }
+    if (this.#backlog.bytes > queueBytesTotal) {
+      throw new Refusal(
+        'room_busy',
+        `${this.#backlog.bytes} bytes wait to be fanned out in all rooms; ${queueBytesTotal} are allowed.`,
+      );
+    }
+  }
+
+  #enter(member: Member, room: Room): Joined {
+    const seq = room.joinSeq;
+    const subscription = new Subscription(member, room.name, this.#policyOf(room.name), seq);
+    member.join(subscription);
+    room.add(subscription);
+    return { seq, epoch: room.epoch, members: room.size };
+  }
+
+  /** A join that has to wait: for the broker, or for another join or leave that does. */
+  #joinLater(member: Member, name: string): Promise<Joined> {
+    return this.#tasks.go(`join ${member.id}`, async (task) => {
+      for (;;) {
+        const room = this.#room(name);
+        const options = {
+          task,
+          signal: this.#closing.signal,
+          timeoutMs: this.#config.brokerTimeoutMs,
+        };
+        let guard: Guard | undefined;
+        try {
+          guard = room.isSubscribed
+            ? await room.lifecycle.read('Hub.join', options)
+            : await room.lifecycle.write('Hub.firstJoin', options);
+          if (room.isGone) continue;
+          if (!room.isSubscribed) {
+            const asked = new AbortController();
+            const subscribe = () => this.#broker.subscribe(name, asked.signal);
+            room.subscribed(await this.#ask('subscribe', subscribe, asked));
+          }
+          if (!this.members.has(member.id)) throw new Refusal('shutting_down', 'You have left.');
+          this.#checkJoin(member, name);
+          return this.#enter(member, room);
+        } catch (error) {
+          throw error instanceof Refusal ? error : this.#unavailable(error);
+        } finally {
+          guard?.release();
+          this.#closeIfEmpty(room);
+        }
+      }
+    });
+  }
+
+  #room(name: string): Room {
+    let room = this.rooms.get(name);
+    if (room === undefined) {
+      room = new Room(name, this.#backlog);
+      this.rooms.set(name, room);
+    }
+    return room;
+  }
+
+  /** Lets go of a room nobody is in: tells the broker, unless somebody joins meanwhile. */
+  #closeIfEmpty(room: Room): void {
+    if (room.size > 0 || room.isGone || this.#closing.signal.aborted) return;
+    const guard = room.lifecycle.tryWrite('Hub.lastLeave');
+    // Whoever holds it looks again when done.
+    if (guard === null) return;
+    if (!room.isSubscribed) {
+      this.#forget(room);
+      guard.release();
+      return;
+    }
+    void this.#tasks.go(`leave ${room.name}`, async () => {
+      try {
+        const asked = new AbortController();
+        const unsubscribe = () => this.#broker.unsubscribe(room.name, asked.signal);
+        await this.#ask('unsubscribe', unsubscribe, asked);
+      } catch {
+        // What it still delivers for a room that is gone is not passed on; the next first join
+        // subscribes anew.
+        this.#observer.refused('broker_unavailable');
+      } finally {
+        room.isSubscribed = false;
+        this.#forget(room);
+        guard.release();
+      }
+    });
+  }
+
+  #forget(room: Room): void {
+    room.isGone = true;
+    this.rooms.delete(room.name);
+  }
+
+  /**
+   * The broker's answer, at once if it has one. A broker that fails, or is not back within
+   * `brokerTimeoutMs`, is `broker_unavailable`; `asked` tells it that nobody waits any more.
+   */
+  #ask<T>(
+    verb: string,
+    ask: () => MaybePromise<T>,
+    asked: AbortController | null,
+  ): MaybePromise<T> {
+    let answer: MaybePromise<T>;
+    try {
+      answer = ask();
+    } catch (error) {
+      throw this.#unavailable(error);
+    }
+    if (!(answer instanceof Promise)) return answer;
+    const late = asked ?? new AbortController();
+    const { brokerTimeoutMs } = this.#config;
+    const promise = answer;
+    return this.#tasks.go(`broker ${verb}`, async () => {
+      const timer = setTimeout(() => {
+        late.abort(new Error(`no answer to ${verb} within ${brokerTimeoutMs} ms`));
+      }, brokerTimeoutMs);
+      this.#asked.add(late);
+      try {
+        return await Promise.race([promise, rejection(late.signal)]);
+      } catch (error) {
+        throw this.#unavailable(error);
+      } finally {
+        clearTimeout(timer);
+        this.#asked.delete(late);
+      }
+    });
+  }
+
+  #unavailable(cause: unknown): Refusal {
+    if (this.#closing.signal.aborted) return shuttingDown();
+    const why = cause instanceof Error ? cause.message : String(cause);
+    return new Refusal('broker_unavailable', `The broker could not do it: ${why}`);
+  }
+
+  #checkBehind(): void {
+    const now = performance.now();
+    for (const member of this.behind) {
+      const verdict = member.check(now);
+      if (verdict !== null) this.#fanOut.doom(member, verdict);
+    }
+  }
+
+  #evict(member: Member, reason: CloseReason): void {
+    // Two reasons may be found in one turn; the first one has ended the member.
+    if (!this.members.has(member.id)) return;
+    this.#observer.evicted(reason);
+    this.#evictMember(member, reason);
+  }
+
+  /** Evicts the longest stalled until the queues are within their limit again. */
+  #relieve(): void {
+    if (this.#isRelieving) return;
+    this.#isRelieving = true;
+    setImmediate(() => {
+      this.#isRelieving = false;
+      const now = performance.now();
+      const stalled = Array.from(this.behind, (member) => ({ member, ms: member.stalledMs(now) }));
+      stalled.sort((a, b) => b.ms - a.ms);
+      for (const { member } of stalled) {
+        if (this.memory.bytes <= this.memory.limit) return;
+        this.#evict(member, 'memory_pressure');
+      }
+    });
+  }
+}
+
+const rejection = (signal: AbortSignal): Promise<never> =>
+  new Promise((_, reject) => {
+    signal.addEventListener('abort', () => reject(signal.reason), { once: true });
+  });
+
+const shuttingDown = () => new Refusal('shutting_down', 'The server is shutting down.');

@@ -1,0 +1,469 @@
+/**
+ * A connection as rooms see it: one bounded queue however many rooms, one batch outstanding, and
+ * a lane of its own for control frames. Owns everything the server holds for the peer.
+ *
+ * V1: `offer` is synchronous and touches nobody else. V3: queue, control lane and the one batch
+ * outstanding are bounded, on every transport. V4: gaps are not stored but derived when the queue
+ * is drained, from what was handed over last and what comes next, so none can be forgotten.
+ * V5: control frames go before data and have a bound of their own.
+ *
+ * Not here: who is in which room (`room.ts`), what closes a connection (`session.ts`).
+ */
+
+import type { QueuePolicy } from '../config.js';
+import type { CloseReason } from '../errors.js';
+import type { Codec } from '../protocol/codec.js';
+import type { Event, GapReason, HealthState } from '../protocol/events.js';
+import type { Transport } from '../transport/transport.js';
+import { Batch, countMessages, type Frame, type QueueMemory } from './frame.js';
+import { Health } from './health.js';
+import type { DropReason, Observer } from './observer.js';
+import { SendQueue } from './send-queue.js';
+import type { Subscription } from './subscription.js';
+
+/**
+ * Most bytes handed to a transport at once, unless a single message is larger. Small enough to
+ * see a slow peer move, large enough that the system call is a fraction of the cost.
+ */
+export const BATCH_BYTES = 16 * 1024;
+
+/** What all members of a server share. */
+export interface MemberContext {
+  readonly codec: Codec;
+  readonly observer: Observer;
+  readonly memory: QueueMemory;
+  /** Thresholds of a member that is in no room. */
+  readonly defaultPolicy: QueuePolicy;
+  /** Bounds of the control lane. */
+  readonly controlMessages: number;
+  readonly controlBytes: number;
+  /** Members with anything outstanding or queued, or not yet healthy again. */
+  readonly behind: Set<Member>;
+  /** Has the member drained at the end of this turn of the loop. */
+  wake(member: Member): void;
+  /** Has the member evicted, after the caller's loop is done. */
+  evict(member: Member, reason: CloseReason): void;
+}
+
+type Thresholds = Pick<QueuePolicy, 'lagAfterMs' | 'recoverAfterMs' | 'stallAfterMs'>;
+
+const strictest = (a: Thresholds, b: Thresholds): Thresholds => ({
+  lagAfterMs: Math.min(a.lagAfterMs, b.lagAfterMs),
+  recoverAfterMs: Math.max(a.recoverAfterMs, b.recoverAfterMs),
+  stallAfterMs: Math.min(a.stallAfterMs, b.stallAfterMs),
+});
+
+const DROP_REASON: Record<QueuePolicy['policy'], DropReason> = {
+  'drop-oldest': 'drop-oldest',
+  'drop-newest': 'drop-newest',
+  'latest-by-key': 'drop-oldest',
+  disconnect: 'disconnect',
+};
+
+export class Member {
+  readonly subscriptions = new Map<string, Subscription>();
+  readonly connectedAt = Date.now();
+  /** The latest heartbeat's, or null before one. */
+  roundTripSeconds: number | null = null;
+
+  readonly #context: MemberContext;
+  readonly #health = new Health();
+  /** The strictest of the namespaces the member is in. */
+  #thresholds: Thresholds;
+  /** One queue for each policy the member has fallen behind under; mostly none or one. */
+  readonly #queues: SendQueue[] = [];
+  /** Frames in all queues. */
+  #backlog = 0;
+  /** Rooms with a loss that no later message may announce. */
+  readonly #gapped = new Set<Subscription>();
+  #control: Buffer[] = [];
+  #controlBytes = 0;
+  #outstanding: Batch | null = null;
+  /** When the transport last took a batch whole, or the member fell behind. */
+  #progressAt = 0;
+  #outstandingSince = 0;
+  #isBehind = false;
+  /** When the `disconnect` policy ends the member, unless it recovers. */
+  #disconnectAt = Number.POSITIVE_INFINITY;
+  #hasEnded = false;
+
+  constructor(
+    readonly id: string,
+    readonly transport: Transport,
+    context: MemberContext,
+  ) {
+    this.#context = context;
+    this.#thresholds = context.defaultPolicy;
+  }
+
+  get health(): HealthState {
+    return this.#health.state;
+  }
+
+  /** Messages the member has been offered and the kernel has not got yet (V10). */
+  get queuedMessages(): number {
+    let messages = this.#outstanding?.messages ?? 0;
+    for (const queue of this.#queues) messages += queue.messages;
+    return messages;
+  }
+
+  /** Bytes held for this member: queues, control lane and the batch outstanding. */
+  get queuedBytes(): number {
+    let bytes = this.#controlBytes + (this.#outstanding?.bytes.length ?? 0);
+    for (const queue of this.#queues) bytes += queue.bytes;
+    return bytes;
+  }
+
+  /** How long the transport has taken nothing although there is something to take, in milliseconds. */
+  stalledMs(now: number): number {
+    return this.isDrained ? 0 : now - this.#progressAt;
+  }
+
+  /** Nothing is left to hand over, and nothing is outstanding. */
+  get isDrained(): boolean {
+    return this.#outstanding === null && !this.#hasWork;
+  }
+
+  /** Age of the oldest undelivered message or reply in milliseconds, 0 without one. */
+  lagMs(now: number): number {
+    let oldest = now;
+    if (this.#outstanding !== null) {
+      oldest = this.#outstanding.frames[0]?.acceptedAt ?? this.#outstandingSince;
+    }
+    for (const queue of this.#queues) oldest = Math.min(oldest, queue.peek()?.acceptedAt ?? now);
+    return now - oldest;
+  }
+
+  /**
+   * Offers one room's next messages, joined for this member's transport. Returns the reason when
+   * the member has to be evicted for it; the caller does that outside its loop.
+   */
+  offer(subscription: Subscription, batches: readonly Batch[]): CloseReason | null {
+    if (this.#outstanding === null && this.transport.writable && this.#hasWork) this.drain();
+    let next = 0;
+    while (
+      next < batches.length &&
+      this.#outstanding === null &&
+      !this.#hasWork &&
+      this.transport.writable
+    ) {
+      const batch = batches[next] as Batch;
+      next += 1;
+      subscription.sent = subscription.offered = (
+        batch.frames[batch.frames.length - 1] as Frame
+      ).last;
+      // The kernel having taken all is the common case: counted once a slice, by the room.
+      if (!this.transport.write(batch.bytes)) {
+        const now = performance.now();
+        this.#waited(batch, now);
+        this.#await(batch, now);
+      } else if (this.#health.state === 'healthy') batch.toHealthy += 1;
+      else batch.toSlow += 1;
+    }
+    let verdict: CloseReason | null = null;
+    for (; next < batches.length; next += 1) {
+      for (const frame of (batches[next] as Batch).frames) {
+        verdict = this.#enqueue(subscription, frame) ?? verdict;
+      }
+    }
+    return verdict;
+  }
+
+  /** Sends a control frame: before any data, never dropped, but past its bound the member goes (V5). */
+  send(event: Event): void {
+    if (this.#hasEnded) return;
+    const bytes = this.#encode(event);
+    const { controlMessages, controlBytes } = this.#context;
+    if (
+      this.#control.length >= controlMessages ||
+      this.#controlBytes + bytes.length > controlBytes
+    ) {
+      this.#context.evict(this, 'control_overflow');
+      return;
+    }
+    if (this.#control.length === 0) this.#context.wake(this);
+    this.#control.push(bytes);
+    this.#addControlBytes(bytes.length);
+    // A burst of commands in one read must not overflow a lane the peer is willing to read.
+    if (this.#controlBytes >= BATCH_BYTES) this.drain();
+  }
+
+  /** The transport has taken the outstanding batch whole. */
+  completed(): void {
+    const batch = this.#outstanding;
+    if (batch === null || this.#hasEnded) return;
+    this.#outstanding = null;
+    this.#context.memory.release(batch);
+    const now = performance.now();
+    this.#progressAt = now;
+    this.#count(batch, now);
+    this.drain();
+  }
+
+  /** Hands over batch after batch until the transport has one outstanding or nothing is left. */
+  drain(): void {
+    while (this.#outstanding === null && this.#hasWork && this.transport.writable) {
+      const batch = this.#nextBatch();
+      const now = performance.now();
+      this.#waited(batch, now);
+      if (this.transport.write(batch.bytes)) this.#count(batch, now);
+      else this.#await(batch, now);
+    }
+    if (this.#hasWork) this.#fallBehind();
+  }
+
+  /**
+   * Judges how the member stands; called a few times a second while it is behind. Returns the
+   * reason when it has to be evicted.
+   */
+  check(now: number): CloseReason | null {
+    if (this.isDrained && this.#health.state === 'healthy') {
+      this.#isBehind = false;
+      this.#context.behind.delete(this);
+      return null;
+    }
+    const { lagAfterMs, recoverAfterMs, stallAfterMs } = this.#thresholds;
+    if (this.stalledMs(now) >= stallAfterMs) return 'slow_consumer';
+    let isUnderHalf = true;
+    for (const queue of this.#queues) {
+      if (queue.isUnderHalf) continue;
+      isUnderHalf = false;
+      if (queue.policy.policy === 'disconnect' && now >= this.#disconnectAt) return 'slow_consumer';
+    }
+    if (isUnderHalf) this.#disconnectAt = Number.POSITIVE_INFINITY;
+    // A peer that is between two polls has nothing outstanding and is not slow for it.
+    const betweenPolls = this.#outstanding === null && !this.transport.writable;
+    const lagMs = betweenPolls ? 0 : this.lagMs(now);
+    if (this.#health.check({ now, lagMs, isUnderHalf, lagAfterMs, recoverAfterMs })) {
+      this.#tellHealth(now);
+    }
+    return null;
+  }
+
+  /** Begins the membership of a room. */
+  join(subscription: Subscription): void {
+    const { policy } = subscription;
+    this.#thresholds = this.subscriptions.size === 0 ? policy : strictest(this.#thresholds, policy);
+    this.subscriptions.set(subscription.room, subscription);
+  }
+
+  /**
+   * Ends the membership of a room: what is queued of it is abandoned, and what the member has not
+   * had of what was published until now (`seq`) is announced (V4).
+   */
+  leave(subscription: Subscription, seq: number): void {
+    subscription.hasLeft = true;
+    this.subscriptions.delete(subscription.room);
+    let thresholds: Thresholds | null = null;
+    for (const { policy } of this.subscriptions.values()) {
+      thresholds = thresholds === null ? policy : strictest(thresholds, policy);
+    }
+    this.#thresholds = thresholds ?? this.#context.defaultPolicy;
+    this.#gapped.delete(subscription);
+    let abandoned = 0;
+    for (const queue of this.#queues) {
+      const before = queue.length;
+      abandoned += queue.discard(subscription.room);
+      this.#backlog -= before - queue.length;
+    }
+    if (abandoned > 0) this.#context.observer.abandoned(abandoned);
+    if (subscription.sent < seq) this.send(gapEvent(subscription, seq, 'left'));
+  }
+
+  /** The control frames not yet handed over and `event` behind them, as one last batch. */
+  farewell(event: Event): Buffer {
+    const frames = [...this.#control, this.#encode(event)];
+    const bytes = frames.reduce((sum, frame) => sum + frame.length, 0);
+    return this.transport.framing.join(frames, bytes);
+  }
+
+  /** Lets go of everything held for the member; messages it had not had are abandoned. */
+  end(): void {
+    if (this.#hasEnded) return;
+    this.#hasEnded = true;
+    let abandoned = this.#outstanding?.messages ?? 0;
+    for (const queue of this.#queues) abandoned += queue.discard();
+    if (abandoned > 0) this.#context.observer.abandoned(abandoned);
+    if (this.#outstanding !== null) this.#context.memory.release(this.#outstanding);
+    this.#outstanding = null;
+    this.#backlog = 0;
+    this.#gapped.clear();
+    this.#control = [];
+    this.#addControlBytes(-this.#controlBytes);
+    this.#context.behind.delete(this);
+  }
+
+  get #hasWork(): boolean {
+    return this.#backlog > 0 || this.#control.length > 0 || this.#gapped.size > 0;
+  }
+
+  #enqueue(subscription: Subscription, frame: Frame): CloseReason | null {
+    subscription.offered = frame.last;
+    const queue = this.#queueFor(subscription.policy);
+    const before = queue.length;
+    const loss = queue.offer(frame);
+    this.#backlog += queue.length - before;
+    this.#fallBehind();
+    if (loss === null) return null;
+    if (loss.conflated !== null) this.#lost(loss.conflated, 'conflated');
+    const { policy, disconnectGraceMs } = subscription.policy;
+    for (const lost of loss.overflow) this.#lost(lost, DROP_REASON[policy]);
+    if (loss.overflow.length === 0 || policy !== 'disconnect') return null;
+    const now = performance.now();
+    this.#disconnectAt = Math.min(this.#disconnectAt, now + disconnectGraceMs);
+    return now >= this.#disconnectAt ? 'slow_consumer' : null;
+  }
+
+  #lost(frame: Frame, reason: DropReason): void {
+    const subscription = this.subscriptions.get(frame.room) as Subscription;
+    this.#gapped.add(subscription);
+    if (reason !== 'conflated') {
+      subscription.overflowed = frame.last;
+      if (this.#health.shed()) this.#tellHealth(performance.now());
+    }
+    if (frame.counted) this.#context.observer.dropped(reason, 1);
+  }
+
+  #nextBatch(): Batch {
+    const parts: Buffer[] = [];
+    const frames: Frame[] = [];
+    let bytes = this.#takeControl(parts);
+    for (let queue = this.#longestWaiting(); queue !== undefined; queue = this.#longestWaiting()) {
+      const frame = queue.peek() as Frame;
+      const subscription = this.subscriptions.get(frame.room) as Subscription;
+      const gap =
+        frame.seq > subscription.sent + 1 ? this.#gapFrame(subscription, frame.seq - 1) : null;
+      const size = frame.bytes.length + (gap?.length ?? 0);
+      if (bytes > 0 && bytes + size > BATCH_BYTES) break;
+      queue.take();
+      this.#backlog -= 1;
+      subscription.sent = frame.last;
+      if (gap !== null) parts.push(gap);
+      parts.push(frame.bytes);
+      frames.push(frame);
+      bytes += size;
+    }
+    if (this.#backlog === 0) bytes += this.#takeGaps(parts, bytes);
+    return new Batch(frames, countMessages(frames), this.transport.framing.join(parts, bytes));
+  }
+
+  /** The queue whose head has waited longest: one namespace's flood does not hold up another's messages. */
+  #longestWaiting(): SendQueue | undefined {
+    if (this.#backlog === 0) return undefined;
+    let oldest: SendQueue | undefined;
+    let acceptedAt = Number.POSITIVE_INFINITY;
+    for (const queue of this.#queues) {
+      const head = queue.peek();
+      if (head === undefined || head.acceptedAt >= acceptedAt) continue;
+      oldest = queue;
+      acceptedAt = head.acceptedAt;
+    }
+    return oldest;
+  }
+
+  #takeControl(parts: Buffer[]): number {
+    let bytes = 0;
+    let count = 0;
+    for (const frame of this.#control) {
+      if (bytes > 0 && bytes + frame.length > BATCH_BYTES) break;
+      parts.push(frame);
+      bytes += frame.length;
+      count += 1;
+    }
+    if (count > 0) {
+      this.#control.splice(0, count);
+      this.#addControlBytes(-bytes);
+    }
+    return bytes;
+  }
+
+  /** Announces the losses no later message will announce: the queue has run empty. */
+  #takeGaps(parts: Buffer[], before: number): number {
+    let bytes = 0;
+    for (const subscription of this.#gapped) {
+      if (before + bytes > BATCH_BYTES) break;
+      this.#gapped.delete(subscription);
+      if (subscription.sent >= subscription.offered) continue;
+      const gap = this.#gapFrame(subscription, subscription.offered);
+      subscription.sent = subscription.offered;
+      parts.push(gap);
+      bytes += gap.length;
+    }
+    return bytes;
+  }
+
+  #gapFrame(subscription: Subscription, to: number): Buffer {
+    // Overflow takes the oldest or the newest, so what it cost lies before all that is still queued.
+    const reason = subscription.overflowed > subscription.sent ? 'overflow' : 'conflated';
+    return this.#encode(gapEvent(subscription, to, reason));
+  }
+
+  #encode(event: Event): Buffer {
+    return this.transport.framing.encoding.encode(this.#context.codec.encode(event));
+  }
+
+  /** The transport has not taken all of the batch yet. */
+  #await(batch: Batch, now: number): void {
+    this.#fallBehind();
+    this.#outstanding = batch;
+    this.#outstandingSince = now;
+    this.#context.memory.hold(batch);
+  }
+
+  #waited(batch: Batch, now: number): void {
+    const { index } = this.transport.framing;
+    const slow = this.#health.state !== 'healthy';
+    for (const frame of batch.frames) {
+      if (!frame.counted) continue;
+      this.#context.observer.queueWaited(index, slow, (now - frame.acceptedAt) / 1000, 1);
+    }
+  }
+
+  /** Counts a batch the kernel has. */
+  #count(batch: Batch, now: number): void {
+    const { observer } = this.#context;
+    const { index } = this.transport.framing;
+    const slow = this.#health.state !== 'healthy';
+    observer.sentBytes(index, batch.bytes.length);
+    for (const frame of batch.frames) {
+      if (frame.counted) observer.delivered(index, slow, (now - frame.acceptedAt) / 1000, 1);
+    }
+  }
+
+  #queueFor(policy: QueuePolicy): SendQueue {
+    for (const queue of this.#queues) if (queue.policy === policy) return queue;
+    const queue = new SendQueue(policy, this.#context.memory);
+    this.#queues.push(queue);
+    return queue;
+  }
+
+  #fallBehind(): void {
+    if (this.#isBehind || this.#hasEnded) return;
+    this.#isBehind = true;
+    this.#progressAt = performance.now();
+    this.#context.behind.add(this);
+  }
+
+  #tellHealth(now: number): void {
+    const state = this.#health.state;
+    const evictAfterMs = Math.ceil(
+      Math.min(this.#progressAt + this.#thresholds.stallAfterMs, this.#disconnectAt) - now,
+    );
+    this.send({
+      type: 'health',
+      state,
+      queued: { messages: this.queuedMessages, bytes: this.queuedBytes },
+      ...(state === 'healthy' ? {} : { evictAfterMs: Math.max(0, evictAfterMs) }),
+    });
+  }
+
+  #addControlBytes(bytes: number): void {
+    this.#controlBytes += bytes;
+    this.#context.memory.add(bytes);
+  }
+}
+
+function gapEvent(subscription: Subscription, to: number, reason: GapReason): Event {
+  const from = subscription.sent + 1;
+  return { type: 'gap', room: subscription.room, from, to, count: to - from + 1, reason };
+}

@@ -1,0 +1,266 @@
+/**
+ * One connection: decodes what the peer says, checks it, has the hub carry it out, replies.
+ * Commands of a connection are carried out one after another, so that a publish behind a join
+ * finds the room joined.
+ *
+ * V11: whatever the peer sends ends here, as a reply with a code or as a close with a reason.
+ *
+ * Not here: what is queued for the peer (`room/member.ts`), bytes (`transport/`).
+ */
+import { randomBytes } from 'node:crypto';
+import type { MaybePromise } from './broker/broker.js';
+import type { Config } from './config.js';
+import { CLOSE, type CloseReason, type EndReason, Refusal } from './errors.js';
+import type { Codec } from './protocol/codec.js';
+import type { Command, CommandId } from './protocol/commands.js';
+import { type Event, PROTOCOL_VERSION } from './protocol/events.js';
+import type { Hub } from './room/hub.js';
+import { Member } from './room/member.js';
+import type { Observer } from './room/observer.js';
+import { TokenBucket } from './token-bucket.js';
+import type { Fault, Transport, TransportSink } from './transport/transport.js';
+
+/** How long a peer has to read why it is closed, in milliseconds; then it is reset. */
+const CLOSE_GRACE_MS = 1000;
+/** Text a peer may have waiting behind a command that waits for the broker, in bytes. */
+const INBOX_BYTES = 256 * 1024;
+const NOTHING = Buffer.alloc(0);
+
+export interface SessionContext {
+  readonly config: Config;
+  readonly hub: Hub;
+  readonly codec: Codec;
+  readonly observer: Observer;
+  /** A mistake of ours, met while serving this session, which is closed for it. */
+  failed(session: Session, error: unknown): void;
+  /** Called once, when the connection is gone. */
+  ended(session: Session): void;
+}
+
+export class Session implements TransportSink {
+  readonly member: Member;
+  readonly transport: Transport;
+  readonly #context: SessionContext;
+  readonly #publishes: TokenBucket;
+  readonly #joins: TokenBucket;
+  #firstFrame: NodeJS.Timeout | undefined;
+  #isBusy = false;
+  #inbox: { text: string; bytes: number }[] = [];
+  #inboxBytes = 0;
+  /** Set once no further command is carried out. */
+  #isClosing = false;
+  #hasClosed = false;
+  #hasEnded = false;
+  #isAnnounced = false;
+
+  constructor(transport: Transport, context: SessionContext) {
+    const { config, hub, observer } = context;
+    this.transport = transport;
+    this.#context = context;
+    this.#publishes = new TokenBucket(config.publishRate);
+    this.#joins = new TokenBucket(config.joinRate);
+    this.member = new Member(randomBytes(9).toString('base64url'), transport, hub.memberContext);
+    hub.add(this.member);
+    observer.opened(transport.framing.index);
+    this.member.send({
+      type: 'welcome',
+      version: PROTOCOL_VERSION,
+      member: this.member.id,
+      heartbeatMs: config.heartbeatMs,
+      limits: {
+        maxMessageBytes: config.maxMessageBytes,
+        maxRoomsPerMember: config.maxRoomsPerMember,
+        maxRoomNameLength: config.maxRoomNameLength,
+        publishRate: config.publishRate,
+        joinRate: config.joinRate,
+      },
+    });
+    if (config.firstFrameMs > 0) {
+      this.#firstFrame = setTimeout(() => this.close('bad_request'), config.firstFrameMs);
+    }
+  }
+
+  /** Everything of ours is done: what is left is the transport's. */
+  get hasClosed(): boolean {
+    return this.#hasClosed;
+  }
+
+  /** The connection is gone. */
+  get hasEnded(): boolean {
+    return this.#hasEnded;
+  }
+
+  /** The peer was told that the server goes away. */
+  get isAnnounced(): boolean {
+    return this.#isAnnounced;
+  }
+
+  received(text: string, bytes: number): void {
+    if (this.#isClosing) return;
+    clearTimeout(this.#firstFrame);
+    if (bytes > this.#context.config.maxMessageBytes) {
+      this.close('message_too_big');
+    } else if (this.#isBusy) {
+      this.#inbox.push({ text, bytes });
+      this.#inboxBytes += bytes;
+      if (this.#inboxBytes > INBOX_BYTES) this.close('rate_limited');
+    } else {
+      this.#handle(text, bytes);
+    }
+  }
+
+  receivedBinary(): void {
+    if (this.#isClosing) return;
+    clearTimeout(this.#firstFrame);
+    this.#refuse(undefined, new Refusal('binary_frame', 'The frame is binary; send text.'));
+  }
+
+  completed(): void {
+    this.member.completed();
+  }
+
+  ready(): void {
+    this.member.drain();
+  }
+
+  roundTrip(seconds: number): void {
+    this.member.roundTripSeconds = seconds;
+    this.#context.observer.roundTrip(this.transport.framing.index, seconds);
+  }
+
+  faulted(reason: Fault): void {
+    this.close(reason);
+  }
+
+  ended(reason: EndReason): void {
+    this.#isClosing = true;
+    this.#hasClosed = true;
+    this.#hasEnded = true;
+    clearTimeout(this.#firstFrame);
+    this.#inbox = [];
+    this.#context.hub.remove(this.member);
+    this.#context.observer.closed(this.transport.framing.index, reason);
+    this.#context.ended(this);
+  }
+
+  /** Ends the connection now: what the peer has not had is abandoned, but it is told why. */
+  close(reason: CloseReason): void {
+    if (this.#hasClosed) return;
+    this.#hasClosed = true;
+    this.#isClosing = true;
+    const farewell = this.member.farewell(closingEvent(reason));
+    this.#context.hub.remove(this.member);
+    this.transport.close(reason, farewell, CLOSE_GRACE_MS);
+  }
+
+  /** Tells the peer that the server goes away; from here on it is only sent what it has queued. */
+  announceClose(retryAfterMs: number): void {
+    if (this.#isClosing) return;
+    this.#isAnnounced = true;
+    this.member.send(closingEvent('going_away', retryAfterMs));
+    this.#isClosing = true;
+  }
+
+  /** Closes a peer that was told to expect it and has had all there was for it. */
+  closeDrained(): void {
+    if (this.#hasClosed) return;
+    this.#hasClosed = true;
+    this.#context.hub.remove(this.member);
+    this.transport.close('going_away', NOTHING, CLOSE_GRACE_MS);
+  }
+
+  /** Ends the connection without a word; nothing of it is held afterwards. */
+  reset(): void {
+    this.#isClosing = true;
+    this.#hasClosed = true;
+    this.#context.hub.remove(this.member);
+    this.transport.reset('going_away');
+  }
+
+  #handle(text: string, bytes: number): void {
+    const command = this.#context.codec.decode(text, bytes);
+    if (command.type === 'refused') {
+      this.#refuse(command.id, command.refusal);
+      return;
+    }
+    try {
+      const done = this.#carryOut(command);
+      if (done !== undefined) this.#wait(command.id, done);
+    } catch (error) {
+      this.#refuse(command.id, error);
+    }
+  }
+
+  /** Holds later commands back until this one is done. */
+  #wait(id: CommandId | undefined, done: Promise<void>): void {
+    this.#isBusy = true;
+    done
+      .catch((error: unknown) => this.#refuse(id, error))
+      .finally(() => {
+        this.#isBusy = false;
+        while (!this.#isBusy && !this.#isClosing) {
+          const next = this.#inbox.shift();
+          if (next === undefined) return;
+          this.#inboxBytes -= next.bytes;
+          this.#handle(next.text, next.bytes);
+        }
+      });
+  }
+
+  #carryOut(command: Command): Promise<void> | undefined {
+    const { hub } = this.#context;
+    const { id } = command;
+    switch (command.type) {
+      case 'publish': {
+        if (!this.#publishes.take()) throw tooFast('publish', this.#context.config.publishRate);
+        const { room, data, key } = command;
+        return this.#then(hub.publish(this.member, room, data, key), ({ seq }) =>
+          this.#reply(id, { type: 'published', id, room, seq }),
+        );
+      }
+      case 'join': {
+        if (!this.#joins.take()) throw tooFast('join', this.#context.config.joinRate);
+        const { room } = command;
+        return this.#then(hub.join(this.member, room), ({ seq, epoch, members }) =>
+          this.#reply(id, { type: 'joined', id, room, seq, epoch, members }),
+        );
+      }
+      case 'leave':
+        hub.leave(this.member, command.room);
+        this.#reply(id, { type: 'left', id, room: command.room });
+        return undefined;
+      case 'ping':
+        this.#reply(id, { type: 'pong', id });
+        return undefined;
+    }
+  }
+
+  #then<T>(answer: MaybePromise<T>, reply: (value: T) => void): Promise<void> | undefined {
+    if (answer instanceof Promise) return answer.then(reply);
+    reply(answer);
+    return undefined;
+  }
+
+  #reply(id: CommandId | undefined, event: Event): void {
+    if (id !== undefined) this.member.send(event);
+  }
+
+  #refuse(id: CommandId | undefined, error: unknown): void {
+    if (!(error instanceof Refusal)) {
+      this.#context.failed(this, error);
+      this.close('internal_error');
+      return;
+    }
+    this.#context.observer.refused(error.code);
+    this.member.send({ type: 'error', id, code: error.code, message: error.message });
+  }
+}
+
+/** What a peer is told before the server closes it. */
+export function closingEvent(reason: CloseReason, retryAfterMs?: number): Event {
+  const { code, text } = CLOSE[reason];
+  return { type: 'closing', code, reason: text, retryAfterMs };
+}
+
+const tooFast = (what: string, rate: number) =>
+  new Refusal('rate_limited', `More than ${rate} ${what} commands in a second.`);

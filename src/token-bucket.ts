@@ -1,0 +1,23 @@
+/** A rate limit: `rate` a second, with a burst of one second's worth. */
+export class TokenBucket {
+  readonly #rate: number;
+  #tokens: number;
+  #filledAt = performance.now();
+
+  /** `rate` 0 lets everything through. */
+  constructor(rate: number) {
+    this.#rate = rate;
+    this.#tokens = Math.max(1, rate);
+  }
+
+  take(): boolean {
+    if (this.#rate === 0) return true;
+    const now = performance.now();
+    const full = Math.max(1, this.#rate);
+    this.#tokens = Math.min(full, this.#tokens + ((now - this.#filledAt) / 1000) * this.#rate);
+    this.#filledAt = now;
+    if (this.#tokens < 1) return false;
+    this.#tokens -= 1;
+    return true;
+  }
+}

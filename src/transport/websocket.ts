@@ -1,0 +1,246 @@
+/**
+ * Rooms over WebSocket: the upgrade, and one transport a connection. Also carries SockJS' own
+ * websocket transport, which is the same connection in another dialect.
+ *
+ * V3: batches are written straight to the socket, which tells to the byte what the kernel has not
+ * taken; `ws` reads, answers pings (at most 60 unsent) and closes. Compression is off: it would
+ * reorder raw writes and hold memory nobody counts.
+ */
+import type { IncomingMessage } from 'node:http';
+import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { WebSocket, WebSocketServer } from 'ws';
+import { CLOSE, type CloseReason, type EndReason } from '../errors.js';
+import {
+  type Accept,
+  type Fault,
+  type Framing,
+  TRANSPORTS,
+  type Transport,
+  type TransportName,
+  type TransportSink,
+} from './transport.js';
+import { plainFraming, textFrame } from './websocket-frame.js';
+
+/** How one protocol uses the frames of a WebSocket. */
+export interface Dialect {
+  readonly framing: Framing;
+  /** Text of the frame sent first, before anything of ours. */
+  readonly opening: string | null;
+  /** The texts in one frame, or null when it is not of this dialect. */
+  unwrap(frame: string): readonly string[] | null;
+  /** Text of the frame sent last, before the close frame. */
+  closing(code: number, text: string): string | null;
+}
+
+/** One command or event a frame. */
+export const plainDialect: Dialect = {
+  framing: plainFraming,
+  opening: null,
+  unwrap: (frame) => [frame],
+  closing: () => null,
+};
+
+/** Close codes with which `ws` answers a peer that breaks the protocol, and what we say instead. */
+const FAULTS: ReadonlyMap<number, Fault> = new Map([
+  [1002, 'protocol_error'],
+  [1003, 'protocol_error'],
+  [1007, 'protocol_error'],
+  [1008, 'protocol_error'],
+  [1009, 'message_too_big'],
+]);
+
+const EMPTY = Buffer.alloc(0);
+
+/** A `ws` connection that hands the decision how to close a faulty peer to its transport. */
+class ServerWebSocket extends WebSocket {
+  onFault: ((reason: Fault) => void) | null = null;
+
+  override close(code?: number, data?: string | Buffer): void {
+    const fault = code === undefined ? undefined : FAULTS.get(code);
+    if (fault !== undefined && this.onFault !== null) this.onFault(fault);
+    else super.close(code, data);
+  }
+}
+
+export class WebSocketTransport implements Transport {
+  readonly name: TransportName;
+  readonly framing: Framing;
+  writable = true;
+  readonly #ws: ServerWebSocket;
+  readonly #socket: Socket;
+  readonly #dialect: Dialect;
+  readonly #sink: TransportSink;
+  #end: EndReason | null = null;
+  #resetTimer: NodeJS.Timeout | undefined;
+  /** When the ping that has not come back was sent, 0 without one. */
+  #pingedAt = 0;
+  /** When the peer was last heard, or pinged. */
+  #heartbeatAt = performance.now();
+  readonly #onFlushed = () => {
+    if (this.#end !== null) return;
+    this.writable = true;
+    this.#sink.completed();
+  };
+
+  constructor(
+    ws: ServerWebSocket,
+    socket: Socket,
+    dialect: Dialect,
+    readonly remoteAddress: string,
+    accept: Accept,
+  ) {
+    this.#ws = ws;
+    this.#socket = socket;
+    this.#dialect = dialect;
+    this.framing = dialect.framing;
+    this.name = TRANSPORTS[dialect.framing.index] as TransportName;
+    if (dialect.opening !== null) socket.write(textFrame(dialect.opening));
+    this.#sink = accept(this);
+    ws.onFault = (reason) => this.#sink.faulted(reason);
+    ws.on('message', (data: Buffer, isBinary: boolean) => this.#received(data, isBinary));
+    ws.on('pong', () => this.#ponged());
+    ws.on('close', (code) => this.#closed(code));
+    // What went wrong is in the close event that follows.
+    ws.on('error', () => {});
+  }
+
+  write(batch: Buffer): boolean {
+    const socket = this.#socket;
+    socket.write(batch);
+    if (socket.writableLength === 0) return true;
+    // A callback on every write would cost a fifth of the fan-out; an empty write behind the one
+    // the kernel did not take is called back when that has gone.
+    this.writable = false;
+    socket.write(EMPTY, this.#onFlushed);
+    return false;
+  }
+
+  close(reason: CloseReason, farewell: Buffer, graceMs: number): void {
+    if (this.#end !== null) return;
+    this.#end = reason;
+    this.writable = false;
+    const { code, text } = CLOSE[reason];
+    this.#socket.write(farewell);
+    const closing = this.#dialect.closing(code, text);
+    if (closing !== null) this.#socket.write(textFrame(closing));
+    this.#ws.close(code, text);
+    this.#resetTimer = setTimeout(() => this.#socket.resetAndDestroy(), graceMs);
+  }
+
+  reset(reason: EndReason): void {
+    this.#end ??= reason;
+    this.writable = false;
+    this.#socket.resetAndDestroy();
+  }
+
+  /**
+   * Pings a peer that has been silent for `intervalMs`; one that has not answered the last ping
+   * within that time is gone. A peer that has a batch outstanding is judged by that instead.
+   */
+  heartbeat(now: number, intervalMs: number): void {
+    if (this.#end !== null || !this.writable || now - this.#heartbeatAt < intervalMs) return;
+    if (this.#pingedAt > 0) {
+      this.#sink.faulted('heartbeat_missed');
+      return;
+    }
+    this.#pingedAt = now;
+    this.#heartbeatAt = now;
+    this.#ws.ping();
+  }
+
+  #received(data: Buffer, isBinary: boolean): void {
+    if (this.#end !== null) return;
+    this.#heard();
+    if (isBinary) {
+      this.#sink.receivedBinary();
+      return;
+    }
+    const texts = this.#dialect.unwrap(data.toString());
+    if (texts === null) {
+      this.#sink.faulted('protocol_error');
+      return;
+    }
+    // What a peer sends to us counts as received, with the wrapping of its dialect.
+    for (const text of texts) {
+      this.#sink.received(text, texts.length === 1 ? data.length : Buffer.byteLength(text));
+    }
+  }
+
+  #ponged(): void {
+    if (this.#pingedAt === 0) return;
+    const seconds = (performance.now() - this.#pingedAt) / 1000;
+    this.#pingedAt = 0;
+    if (this.#end === null) this.#sink.roundTrip(seconds);
+  }
+
+  #heard(): void {
+    this.#heartbeatAt = performance.now();
+    // Whoever speaks is alive, but the time its pong takes then says nothing of the network.
+    this.#pingedAt = 0;
+  }
+
+  #closed(code: number): void {
+    clearTimeout(this.#resetTimer);
+    this.writable = false;
+    this.#end ??= code === 1006 ? 'lost' : 'client';
+    this.#sink.ended(this.#end);
+  }
+}
+
+/** Accepts upgrades that were already found to be for us. */
+export class WebSocketAcceptor {
+  readonly #server: WebSocketServer;
+  readonly #transports = new Set<WebSocketTransport>();
+  readonly #heartbeat: NodeJS.Timeout | undefined;
+
+  /** `heartbeatMs` 0 switches heartbeats off. */
+  constructor(options: { maxMessageBytes: number; heartbeatMs: number }) {
+    const { maxMessageBytes, heartbeatMs } = options;
+    this.#server = new WebSocketServer({
+      noServer: true,
+      clientTracking: false,
+      perMessageDeflate: false,
+      maxPayload: maxMessageBytes,
+      WebSocket: ServerWebSocket,
+    });
+    if (heartbeatMs > 0) {
+      this.#heartbeat = setInterval(
+        () => this.#beat(heartbeatMs),
+        Math.max(10, heartbeatMs / 10),
+      ).unref();
+    }
+  }
+
+  upgrade(
+    request: IncomingMessage,
+    socket: Duplex,
+    head: Buffer,
+    dialect: Dialect,
+    remoteAddress: string,
+    accept: Accept,
+  ): void {
+    this.#server.handleUpgrade(request, socket, head, (ws) => {
+      const transport = new WebSocketTransport(
+        ws as ServerWebSocket,
+        socket as Socket,
+        dialect,
+        remoteAddress,
+        accept,
+      );
+      this.#transports.add(transport);
+      ws.once('close', () => this.#transports.delete(transport));
+    });
+  }
+
+  /** Stops the heartbeat; connections are their sessions' to close. */
+  close(): void {
+    clearInterval(this.#heartbeat);
+    this.#server.close();
+  }
+
+  #beat(heartbeatMs: number): void {
+    const now = performance.now();
+    for (const transport of this.#transports) transport.heartbeat(now, heartbeatMs);
+  }
+}

@@ -1,0 +1,53 @@
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import { ProcessStats } from '../../src/metrics/process.js';
+
+setFlagsFromString('--expose-gc');
+const collectGarbage = runInNewContext('gc') as () => void;
+
+function block(ms: number): void {
+  const until = performance.now() + ms;
+  while (performance.now() < until);
+}
+
+let stats: ProcessStats;
+afterEach(() => stats.close());
+
+describe('ProcessStats', () => {
+  it('counts every garbage collection, also several in one turn of the loop', async () => {
+    stats = new ProcessStats();
+    for (let i = 0; i < 5; i += 1) collectGarbage();
+    await vi.waitFor(() => expect(stats.gcSeconds.total()).toBeGreaterThanOrEqual(5));
+    expect(Math.max(...stats.gcSeconds.sums)).toBeGreaterThan(0);
+  });
+
+  it('counts none after close', async () => {
+    stats = new ProcessStats();
+    const other = new ProcessStats();
+    stats.close();
+    collectGarbage();
+    await vi.waitFor(() => expect(other.gcSeconds.total()).toBeGreaterThan(0));
+    expect(stats.gcSeconds.total()).toBe(0);
+    other.close();
+  });
+
+  it('sees a blocked event loop, once', async () => {
+    stats = new ProcessStats();
+    let turn = 0;
+    await vi.waitFor(() => {
+      turn += 1;
+      // The first sample after a reading is not counted: block one turn, read in the next.
+      if (turn % 2 === 1) block(60);
+      expect(turn % 2).toBe(0);
+      expect(stats.takeEventLoopLag().max).toBeGreaterThan(0.04);
+      expect(stats.takeEventLoopLag()).toEqual({ p50: 0, p99: 0, max: 0 });
+    });
+  });
+
+  it.runIf(process.platform === 'linux')('asks Linux for descriptors', () => {
+    stats = new ProcessStats();
+    expect(stats.openFds()).toBeGreaterThan(2);
+    expect(stats.maxFds).toBeGreaterThan(stats.openFds());
+  });
+});

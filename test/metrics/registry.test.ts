@@ -1,0 +1,190 @@
+import { spawnSync } from 'node:child_process';
+import fc from 'fast-check';
+import { afterEach, describe, expect, it } from 'vitest';
+import { CATALOGUE, LAG_BOUNDS, type Metric, TOP } from '../../src/metrics/catalogue.js';
+import { Recorder } from '../../src/metrics/recorder.js';
+import { createMetrics, type Metrics } from '../../src/metrics/registry.js';
+import { DROP_REASONS } from '../../src/room/observer.js';
+import { FakeGauges, FakeMember, parse, sum, unaccounted } from './support.js';
+
+let opened: Metrics[] = [];
+afterEach(() => {
+  for (const metrics of opened) metrics.close();
+  opened = [];
+});
+
+function create() {
+  const recorder = new Recorder();
+  const gauges = new FakeGauges();
+  const metrics = createMetrics({ recorder, gauges, version: '1.2.3' });
+  opened.push(metrics);
+  return { recorder, gauges, metrics };
+}
+
+/** A server whose every second member is behind. */
+function withMembers(count: number) {
+  const server = create();
+  server.gauges.membersBy[0] = count;
+  for (let i = 0; i < count; i += 2) {
+    const member = new FakeMember();
+    Object.assign(member, { lag: i, queuedMessages: 2, queuedBytes: i * 10, health: 'lagging' });
+    server.gauges.behind.add(member);
+    server.recorder.opened(0);
+    server.recorder.delivered(0, i % 4 === 0, i / 1000, 1);
+  }
+  return server;
+}
+
+describe('a scrape', () => {
+  it('has exactly the metrics of the catalogue', async () => {
+    const text = await create().metrics.scrape();
+    const found = [...text.matchAll(/^# TYPE (\S+) (\S+)$/gm)].map(([, name, type]) => [
+      name,
+      type,
+    ]);
+    const known = Object.values(CATALOGUE).map(({ name, type }) => [name, type]);
+    expect(found).toEqual(known);
+  });
+
+  it('has every combination of labels from the start', async () => {
+    const series = parse(await create().metrics.scrape());
+    for (const metric of Object.values<Metric>(CATALOGUE)) {
+      const combinations = Object.values(metric.labels).reduce((n, v) => n * (v?.length ?? 1), 1);
+      const names = metric.type === 'histogram' ? [`${metric.name}_count`] : [metric.name];
+      for (const name of names) {
+        const found = [...series.keys()].filter((k) => k === name || k.startsWith(`${name}{`));
+        expect([name, found.length]).toEqual([name, combinations]);
+      }
+    }
+    const build = `roomcast_build_info{version="1.2.3",node="${process.version}"}`;
+    expect(series.get(build)).toBe(1);
+    expect(sum(series, 'roomcast_connections_closed_total')).toBe(0);
+  });
+
+  it('has as many series for 10 members as for 10,000, under 2,000 (V9)', async () => {
+    const few = parse(await withMembers(10).metrics.scrape());
+    const many = parse(await withMembers(10_000).metrics.scrape());
+    expect([...many.keys()]).toEqual([...few.keys()]);
+    expect(few.size).toBeLessThan(2000);
+  });
+
+  it('counts members by how far they are behind', async () => {
+    const { gauges, metrics } = create();
+    gauges.membersBy[0] = 5;
+    gauges.membersBy[3] = 2;
+    gauges.rooms = 4;
+    const lags = [0, 25, 26, 60_000];
+    for (const lag of lags) gauges.behind.add(Object.assign(new FakeMember(), { lag }));
+    for (const member of gauges.behind) if (member.lag > 25) member.health = 'shedding';
+    const series = parse(await metrics.scrape());
+    const atMost = (bound: string) => series.get(`roomcast_members_lag_at_most{bound="${bound}"}`);
+    expect(atMost('0.005')).toBe(4);
+    expect(atMost('0.025')).toBe(5);
+    expect(atMost('0.05')).toBe(6);
+    expect(atMost('30')).toBe(6);
+    expect(atMost('+Inf')).toBe(7);
+    expect(series.get('roomcast_slow_members')).toBe(2);
+    expect(series.get('roomcast_rooms')).toBe(4);
+    expect(series.get('roomcast_members{transport="eventsource"}')).toBe(2);
+  });
+
+  it('agrees with sorting, whoever is behind', async () => {
+    const member = fc.record({
+      lag: fc.integer({ min: 0, max: 40_000 }),
+      queuedMessages: fc.nat(100),
+      queuedBytes: fc.nat(10_000),
+    });
+    await fc.assert(
+      fc.asyncProperty(fc.array(member, { maxLength: 40 }), fc.nat(5), async (all, others) => {
+        const { gauges, metrics } = create();
+        gauges.membersBy[1] = all.length + others;
+        for (const each of all) gauges.behind.add(Object.assign(new FakeMember(), each));
+        const series = parse(await metrics.scrape());
+        for (const [name, values] of [
+          ['roomcast_top_member_lag_seconds', all.map(({ lag }) => lag / 1000)],
+          ['roomcast_top_member_queue_bytes', all.map(({ queuedBytes }) => queuedBytes)],
+        ] as const) {
+          const sorted = [...values].sort((a, b) => b - a);
+          const ranks = Array.from({ length: TOP }, (_, i) =>
+            series.get(`${name}{rank="${i + 1}"}`),
+          );
+          expect(ranks).toEqual(Array.from({ length: TOP }, (_, i) => sorted[i] ?? 0));
+        }
+        for (const bound of LAG_BOUNDS) {
+          const label = Number.isFinite(bound) ? bound : '+Inf';
+          expect(series.get(`roomcast_members_lag_at_most{bound="${label}"}`)).toBe(
+            others + all.filter(({ lag }) => lag / 1000 <= bound).length,
+          );
+        }
+        const queued = all.reduce((sum, { queuedMessages }) => sum + queuedMessages, 0);
+        expect(series.get('roomcast_queue_messages')).toBe(queued);
+      }),
+      { numRuns: 40 },
+    );
+  });
+
+  it('accounts for every message, whenever it is taken (V10)', async () => {
+    const step = fc.record({
+      member: fc.nat(3),
+      what: fc.constantFrom('offer', 'deliver', 'drop', 'abandon', 'scrape', 'turn'),
+      count: fc.integer({ min: 1, max: 5 }),
+    });
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { minLength: 20, maxLength: 80 }), async (steps) => {
+        const { recorder, gauges, metrics } = create();
+        const members = Array.from({ length: 4 }, () => new FakeMember());
+        for (const member of members) gauges.behind.add(member);
+        const scrapes: Promise<string>[] = [];
+        for (const { member: index, what, count } of steps) {
+          const member = members[index]!;
+          const taken = Math.min(count, member.queuedMessages);
+          // Not awaited: the next steps run while the text is being made.
+          if (what === 'scrape') scrapes.push(metrics.scrape());
+          else if (what === 'turn') await null;
+          else if (what === 'offer') {
+            recorder.fannedOut(count);
+            member.queuedMessages += count;
+          } else {
+            member.queuedMessages -= taken;
+            if (what === 'deliver') recorder.delivered(0, false, 0.1, taken);
+            else if (what === 'drop') recorder.dropped(DROP_REASONS[index]!, taken);
+            else recorder.abandoned(taken);
+          }
+        }
+        scrapes.push(metrics.scrape());
+        const texts = await Promise.all(scrapes);
+        for (const text of texts) expect(unaccounted(parse(text))).toBe(0);
+        const last = parse(texts.at(-1)!);
+        expect(sum(last, 'roomcast_queue_messages')).toBe(
+          members.reduce((sum, { queuedMessages }) => sum + queuedMessages, 0),
+        );
+      }),
+      { numRuns: 60 },
+    );
+  });
+
+  it('would not hide a message that went missing', async () => {
+    const { recorder, metrics } = create();
+    recorder.fannedOut(3);
+    recorder.delivered(2, true, 0.1, 2);
+    expect(unaccounted(parse(await metrics.scrape()))).toBe(1);
+  });
+});
+
+const promtool = spawnSync('promtool', ['--version']);
+const isMissing = promtool.error !== undefined;
+if (isMissing && process.env['CI'] !== 'true') {
+  console.warn('skipped: promtool check metrics. Install it with: apt-get install prometheus');
+}
+
+describe.skipIf(isMissing && process.env['CI'] !== 'true')('promtool', () => {
+  it('has nothing to say about a scrape', async () => {
+    const input = await withMembers(20).metrics.scrape();
+    const { error, status, stdout, stderr } = spawnSync('promtool', ['check', 'metrics'], {
+      input,
+    });
+    expect(error).toBeUndefined();
+    expect(`${stdout}${stderr}`).toBe('');
+    expect(status).toBe(0);
+  });
+});

@@ -1,0 +1,55 @@
+/** What the tests of metrics share: a server's state made up, and the text format read back. */
+
+import type { Behind, Gauges } from '../../src/metrics/gauges.js';
+import { TRANSPORTS } from '../../src/transport/transport.js';
+
+export class FakeGauges implements Gauges {
+  rooms = 0;
+  membersBy = new Float64Array(TRANSPORTS.length);
+  behind = new Set<FakeMember>();
+  queueBytes = 0;
+  queueBytesLimit = 1000;
+}
+
+export class FakeMember implements Behind {
+  health: Behind['health'] = 'healthy';
+  queuedMessages = 0;
+  queuedBytes = 0;
+  lag = 0;
+  lagMs(): number {
+    return this.lag;
+  }
+}
+
+/** Value by series, as in `name{label="value"}`, from the text format. */
+export function parse(text: string): Map<string, number> {
+  const series = new Map<string, number>();
+  for (const line of text.split('\n')) {
+    if (line === '' || line.startsWith('#')) continue;
+    const [, name, value] = /^(.+) (\S+)$/.exec(line) ?? [];
+    if (name === undefined || value === undefined) throw new Error(`not a sample: ${line}`);
+    if (series.has(name)) throw new Error(`twice: ${name}`);
+    series.set(name, Number(value.replace('Inf', 'Infinity')));
+  }
+  return series;
+}
+
+/** Sum over the labels of one metric. */
+export function sum(series: ReadonlyMap<string, number>, name: string): number {
+  let total = 0;
+  for (const [key, value] of series) {
+    if (key === name || key.startsWith(`${name}{`)) total += value;
+  }
+  return total;
+}
+
+/** V10: fanned out less all that can have become of it. */
+export function unaccounted(series: ReadonlyMap<string, number>): number {
+  return (
+    sum(series, 'roomcast_fanout_total') -
+    sum(series, 'roomcast_delivered_total') -
+    sum(series, 'roomcast_dropped_total') -
+    sum(series, 'roomcast_abandoned_total') -
+    sum(series, 'roomcast_queue_messages')
+  );
+}
