@@ -1,8 +1,9 @@
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { cpus, release, totalmem } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { placement } from './process.js';
+import { machineCpuSeconds, placement } from './process.js';
 import { DISTURBED_CORES, markdown, preamble } from './report.js';
 import { scenarios } from './scenarios.js';
 import { digits } from './stats.js';
@@ -21,6 +22,7 @@ const HELP = `npm run bench -- [options]
   --record           write RESULTS.md as well
 `;
 const MOST_REPEATS = 3;
+const LONGEST_WAIT_S = 60;
 
 const { values: options } = parseArgs({
   options: {
@@ -101,17 +103,27 @@ async function runScenario({ id, title, figures, series: build }) {
 }
 
 /**
- * Measures again while something else kept the machine busy; the last try counts, and the report
- * says that it was not quiet.
+ * Waits for a quiet machine, and measures again when something else was busy all the same. After
+ * `MOST_REPEATS` the last try counts, and the report says that it was not quiet.
  *
  * @param {() => Promise<import('./scenarios.js').Figures>} measure
  */
 async function undisturbed(measure) {
   for (let repeat = 0; ; repeat++) {
+    await quiet();
     const figures = await measure();
     const { foreignCores = 0 } = figures;
     if (foreignCores <= DISTURBED_CORES || repeat === MOST_REPEATS) return figures;
     process.stderr.write(`  other processes used ${digits(foreignCores)} cores; once more\n`);
+  }
+}
+
+/** Resolves after a second in which nothing ran, or `LONGEST_WAIT_S`. */
+async function quiet() {
+  for (let waited = 0; waited < LONGEST_WAIT_S; waited++) {
+    const before = machineCpuSeconds();
+    await sleep(1000);
+    if (machineCpuSeconds() - before <= DISTURBED_CORES) return;
   }
 }
 

@@ -21,7 +21,7 @@ const roomcastEvent = (room, size) =>
     type: 'message',
     room,
     seq: 12345,
-    from: 'AAAAAAAAAAAAAAAA',
+    from: 'AAAAAAAAAAAA',
     at: 1_764_000_000_000,
     data: 'x'.repeat(size),
   });

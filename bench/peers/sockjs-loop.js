@@ -15,7 +15,7 @@ echo.on('connection', (connection) => {
       room = rooms.get(command.room) ?? new Set();
       rooms.set(command.room, room.add(connection));
     } else {
-      const event = { type: 'message', room: command.room, seq: 12345, from: 'AAAAAAAAAAAAAAAA' };
+      const event = { type: 'message', room: command.room, seq: 12345, from: 'AAAAAAAAAAAA' };
       const message = JSON.stringify({ ...event, at: Date.now(), data: command.data });
       for (const member of room) member.write(message);
     }
