@@ -39,7 +39,7 @@ export interface Sources {
 }
 
 /** The environment's way to say `--config`. */
-export const CONFIG_FILE_VARIABLE = 'ROOMCAST_CONFIG';
+const CONFIG_FILE_VARIABLE = 'ROOMCAST_CONFIG';
 
 /**
  * The configuration of the server: for each option the flag, else the variable, else the file, else
@@ -49,15 +49,16 @@ export const CONFIG_FILE_VARIABLE = 'ROOMCAST_CONFIG';
  */
 export function loadConfig({ flags = {}, env = {}, file }: Sources): Config {
   const given = new Map<Option['name'], Given>();
-  const path = file ?? env[CONFIG_FILE_VARIABLE];
-  if (path) {
+  const path = file ?? (env[CONFIG_FILE_VARIABLE] || undefined);
+  if (path !== undefined) {
     for (const [name, value] of Object.entries(readJsonObject(path))) {
       const option = find((each) => each.name === name, `${show(name)} in ${path}`);
       take(given, option, `${name} in ${path}`, value);
     }
   }
   for (const [variable, text] of Object.entries(env)) {
-    if (!variable.startsWith('ROOMCAST_') || variable === CONFIG_FILE_VARIABLE || !text) continue;
+    if (!text || !variable.startsWith('ROOMCAST_') || variable === CONFIG_FILE_VARIABLE) continue;
+    if (isServiceLink(variable, text)) continue;
     const option = find((each) => each.env === variable, variable);
     take(given, option, variable, parse(option, text));
   }
@@ -105,6 +106,11 @@ interface Given {
   /** The option the way it was set: `--port`, `ROOMCAST_PORT`, `port in room.json`. */
   readonly label: string;
   readonly value: unknown;
+}
+
+/** What Kubernetes sets in every pod beside a Service called `roomcast`; nobody meant it for us. */
+function isServiceLink(variable: string, text: string): boolean {
+  return /^ROOMCAST_(SERVICE_(HOST|PORT)|PORT_\d+_)/.test(variable) || text.startsWith('tcp://');
 }
 
 function find(is: (option: Option) => boolean, label: string): Option {
@@ -163,13 +169,14 @@ function check(option: Option, label: string, value: unknown): void {
 
 function notAllowed({ schema, allowed }: Option, label: string, value: unknown): ConfigError {
   const shown = schema.secret ? '(not shown)' : show(value);
-  return new ConfigError(`${label} ${shown} is not allowed: give ${allowed}`);
+  const what = schema.type === 'integer' ? `a whole number, ${allowed}` : allowed;
+  return new ConfigError(`${label} ${shown} is not allowed: give ${what}`);
 }
 
 function checkNamespaces(option: Option, label: string, value: unknown): void {
   if (!isRecord(value)) throw notAllowed(option, label, value);
   for (const [namespace, policy] of Object.entries(value)) {
-    if (namespace === 'default' || !/^[^\s:]{1,100}$/.test(namespace)) {
+    if (namespace === 'default' || !/^[^\s:\p{Cc}]{1,100}$/u.test(namespace)) {
       throw new ConfigError(
         `${label} ${show(namespace)} is not a name: give 1 to 100 characters, no space, no colon, not "default"`,
       );
@@ -216,10 +223,11 @@ function checkTogether(config: Config, named: (name: NumberName) => string): voi
   }
 }
 
-/** A value on one line, cut where it is long. */
+/** A value on one line, cut where it is long, with nothing in it that a terminal obeys. */
 function show(value: unknown): string {
   const text = JSON.stringify(value) ?? String(value);
-  return text.length <= 80 ? text : `${text.slice(0, 79)}…`;
+  const cut = text.length <= 80 ? text : `${text.slice(0, 79)}…`;
+  return cut.replace(/[\u007f-\u009f\u2028\u2029]/g, '?');
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {

@@ -36,7 +36,7 @@ export type EndReason = CloseReason | 'client' | 'lost';
 
 /** Why a command (or an HTTP request) was refused. The HTTP status is the one `http/` answers with. */
 export const REFUSAL = {
-  bad_json: { status: 400, text: 'The frame is not JSON.' },
+  bad_json: { status: 400, text: 'The frame, or the body, is not JSON.' },
   bad_command: { status: 400, text: 'A field is missing, unknown or of the wrong type.' },
   bad_room: {
     status: 400,
@@ -56,6 +56,7 @@ export const REFUSAL = {
   unauthorised: { status: 401, text: 'The API key is missing or wrong.' },
   forbidden: { status: 403, text: 'Without an API key, only this machine may ask.' },
   not_found: { status: 404, text: 'There is no such thing.' },
+  internal_error: { status: 500, text: 'The server made a mistake; it is in its log.' },
 } as const satisfies Record<string, { status: number; text: string }>;
 
 export type RefusalCode = keyof typeof REFUSAL;
@@ -70,6 +71,8 @@ export class Refusal extends Error {
     super(message);
   }
 }
+
+export const shuttingDown = () => new Refusal('shutting_down', 'The server is shutting down.');
 
 /** An option that cannot be used: the process exits with 2 and this one line. */
 export class ConfigError extends Error {

@@ -1,1 +1,14 @@
-export {};
+/** The public API: a server inside a process of one's own, and what it is configured and extended with. */
+export type { Broker, MaybePromise, Payload, Position, Publication } from './broker/broker.js';
+export { MemoryBroker } from './broker/memory.js';
+export { type Config, defaults, loadConfig, type QueuePolicy } from './config.js';
+export {
+  CLOSE,
+  type CloseReason,
+  ConfigError,
+  REFUSAL,
+  Refusal,
+  type RefusalCode,
+} from './errors.js';
+export type { Event, GapReason, HealthState } from './protocol/events.js';
+export { type CloseReport, createServer, type Parts, type Server } from './server.js';

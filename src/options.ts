@@ -142,6 +142,13 @@ export const schema = Type.Object({
     unit: 'boolean',
     description: 'Serve /metrics.',
   }),
+  lockDetector: Type.Enum(['off', 'watch', 'strict'], {
+    default: 'watch',
+    group: SERVER,
+    unit: 'mode',
+    description:
+      'Watch the locks: watch reports deadlocks and long holds in the log, strict also breaks deadlocks.',
+  }),
 
   maxConnections: integer([10_000, 0, 10_000_000], {
     group: LIMITS,
@@ -153,7 +160,7 @@ export const schema = Type.Object({
     group: LIMITS,
     unit: 'connections',
     zero: 'no limit',
-    description: 'Connections of one address (mind proxies: trust-proxy).',
+    description: 'Connections of one address; behind a proxy needs --trust-proxy.',
   }),
   maxMessageBytes: integer([65_536, 128, 16_777_216], {
     group: LIMITS,
@@ -227,7 +234,8 @@ export const schema = Type.Object({
     default: {},
     group: QUEUES,
     unit: 'json',
-    description: "Any of the seven above, for rooms whose name begins with a namespace and ':'.",
+    description:
+      "Any of the above in this group, for rooms whose name begins with a namespace and ':'.",
     allowed: 'JSON like {"chat":{"policy":"disconnect","queueMessages":100}}',
   }),
   queueBytesTotal: integer([268_435_456, 1024, 1024 * GIB], {
@@ -313,7 +321,7 @@ function allowed(kind: Kind): string {
   if (kind.type === 'boolean') return 'true or false';
   if (kind.type !== 'integer') return kind.allowed ?? '';
   const zero = kind.zero ? ` (0 = ${kind.zero})` : '';
-  return `a whole number from ${kind.minimum} to ${kind.maximum}${zero}`;
+  return `${kind.minimum} to ${kind.maximum}${zero}`;
 }
 
 /** @throws when one is neither an address nor a network with a prefix. */

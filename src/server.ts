@@ -1,209 +1,213 @@
 /**
  * The composition root: builds the parts, listens, and takes them down in reverse order.
  *
- * V7: `close` is one shared promise with a deadline, holds no lock, and returns what it had to
- * abandon. V8: every timer and listener made here ends with it.
+ * V7: `close` may be called at any moment and any number of times; it is one shared promise with a
+ * deadline, holds no lock, and returns what it had to abandon. V8: every socket, timer and
+ * listener made here ends with it.
  */
-import { createServer, type Server as HttpServer, type IncomingMessage } from 'node:http';
+import {
+  createServer as createHttpServer,
+  type Server as HttpServer,
+  type IncomingMessage,
+  type ServerResponse,
+} from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { Logger } from 'pino';
-import type { Broker } from './broker/broker.js';
+import type { Broker, Position } from './broker/broker.js';
 import { MemoryBroker } from './broker/memory.js';
 import { type Config, trustedProxies } from './config.js';
-import type { CloseReason } from './errors.js';
+import { Connections, type Drained } from './connections.js';
+import { shuttingDown } from './errors.js';
+import { buildHttp } from './http/app.js';
 import { Recorder } from './metrics/recorder.js';
-import type { Codec } from './protocol/codec.js';
+import { createMetrics } from './metrics/registry.js';
+import { type CommandLimits, checkData, checkKey, checkRoom } from './protocol/commands.js';
 import { JsonCodec } from './protocol/json.js';
 import { Hub } from './room/hub.js';
 import type { Member } from './room/member.js';
-import type { Observer } from './room/observer.js';
-import { closingEvent, Session, type SessionContext } from './session.js';
 import { addressOf } from './transport/address.js';
-import type { Accept, Transport, TransportSink } from './transport/transport.js';
+import { SockjsServer } from './transport/sockjs.js';
+import { sockjsDialect } from './transport/sockjs-websocket.js';
+import type { Accept } from './transport/transport.js';
 import { type Dialect, plainDialect, WebSocketAcceptor } from './transport/websocket.js';
+import { version } from './version.js';
 
 /** What a shutdown came to. */
-export interface CloseReport {
-  /** Members that had everything before they were closed. */
-  readonly drained: number;
-  /** Members that were reset at the deadline, with the messages they had not had. */
-  readonly abandoned: readonly { readonly member: string; readonly messages: number }[];
-  /** Names of what the server still waited for at the deadline: calls of the broker. */
+export interface CloseReport extends Drained {
+  /** Names of what the server still waited for at the deadline, such as calls of the broker. */
   readonly waiting: readonly string[];
 }
 
 export interface Server {
-  /** Where it listens, such as `http://127.0.0.1:8080`. */
-  readonly url: string;
-  /** Shuts down within `shutdownGraceMs`; every call returns the same promise, which never rejects. */
+  /**
+   * Resolves once it listens, with where: `http://127.0.0.1:8080`. To be called once.
+   *
+   * @throws Error of the socket as a rejection, such as `EADDRINUSE`; Refusal `shutting_down` when
+   *   `close` came first. Nothing is left open then.
+   */
+  listen(): Promise<string>;
+  /** Who is connected. */
+  members(): Iterable<Member>;
+  /**
+   * Publishes any JSON value, as the HTTP API does.
+   *
+   * @throws Refusal as a rejection: `bad_room`, `bad_command`, `too_deep`, `room_busy`,
+   *   `broker_unavailable`, `shutting_down`
+   */
+  publish(room: string, data: unknown, key?: string): Promise<Position>;
+  /**
+   * Shuts down within `shutdownGraceMs`. May be called at any moment, also before it listens; every
+   * call returns the same promise, which never rejects.
+   */
   close(): Promise<CloseReport>;
 }
 
-/** How often a shutdown looks which members have drained, in milliseconds. */
-const DRAIN_CHECK_MS = 10;
-/** Connections that may be open beside those of members: the HTTP API, refused ones being told why. */
+/** What an embedder may put in the place of a part. */
+export interface Parts {
+  /** Default: the memory of this process. */
+  readonly broker?: Broker;
+  /** Stands between the transports and the sessions; by default nothing does. */
+  readonly wrap?: (accept: Accept) => Accept;
+}
+
+/** Where SockJS is. */
+const SOCKJS = '/sockjs';
+/** Connections that may be open beside those of members: the HTTP API, peers being turned away. */
 const SPARE_CONNECTIONS = 256;
 
-/**
- * Builds a server and resolves once it listens.
- *
- * @throws Error of `listen`, such as `EADDRINUSE`; nothing is left open then
- */
-export async function startServer(config: Config, log: Logger): Promise<Server> {
-  const observer = new Recorder();
-  const codec = new JsonCodec({
+export function createServer(
+  config: Config,
+  log: Logger,
+  { broker = new MemoryBroker(), wrap = (accept) => accept }: Parts = {},
+): Server {
+  const limits: CommandLimits = {
     maxCommandBytes: config.maxCommandBytes,
     maxRoomNameLength: config.maxRoomNameLength,
     roomNamePattern: new RegExp(config.roomNamePattern),
     maxJsonDepth: config.maxJsonDepth,
-  });
-  const broker: Broker = new MemoryBroker();
-  const sessions = new Map<Member, Session>();
-  const evict = (member: Member, reason: CloseReason) => sessions.get(member)?.close(reason);
-  const hub = new Hub(config, broker, codec, observer, evict);
-  const perAddress = new Map<string, number>();
-  const proxies = trustedProxies(config);
-  let closing: Promise<CloseReport> | null = null;
-
-  const context: SessionContext = {
+  };
+  const codec = new JsonCodec(limits);
+  const observer = new Recorder();
+  const hub: Hub = new Hub(config, broker, codec, observer, (member, reason) =>
+    connections.close(member, reason),
+  );
+  const connections = new Connections({
     config,
     hub,
     codec,
     observer,
-    failed: (session, error) => log.error({ err: error, member: session.member.id }, 'internal'),
-    ended(session) {
-      sessions.delete(session.member);
-      count(perAddress, session.transport.remoteAddress, -1);
-    },
-  };
-
-  const accept: Accept = (transport) => {
-    const full =
-      (config.maxConnections > 0 && sessions.size >= config.maxConnections) ||
-      (config.maxConnectionsPerAddress > 0 &&
-        (perAddress.get(transport.remoteAddress) ?? 0) >= config.maxConnectionsPerAddress);
-    if (full) return turnAway(transport, codec, observer);
-    const session = new Session(transport, context);
-    sessions.set(session.member, session);
-    count(perAddress, transport.remoteAddress, 1);
-    return session;
-  };
-
-  const webSockets = new WebSocketAcceptor(config);
-  const http = createServer((_request, response) => response.writeHead(404).end());
-  if (config.maxConnections > 0) http.maxConnections = config.maxConnections + SPARE_CONNECTIONS;
-  const sockets = new Set<Socket>();
-  const forget = function (this: Socket) {
-    sockets.delete(this);
-  };
-  http.on('connection', (socket) => {
-    sockets.add(socket);
-    socket.once('close', forget);
+    failed: (session, error) => log.error({ err: error, member: session.member.id }, 'failed'),
   });
+  const accept = wrap(connections.accept.bind(connections));
+  const proxies = trustedProxies(config);
+  const address = (request: IncomingMessage) => addressOf(request, proxies);
+  let closing: Promise<CloseReport> | null = null;
+
+  const metrics = createMetrics({ recorder: observer, gauges: hub, version });
+  const apiBuilt = buildHttp({
+    config,
+    limits,
+    log,
+    hub,
+    observer,
+    metrics,
+    version,
+    close: (member, reason) => connections.close(member, reason),
+    isClosing: () => closing !== null,
+  });
+  const webSockets = new WebSocketAcceptor(config);
+  const sockjs = new SockjsServer({
+    prefix: SOCKJS,
+    origins: config.origin,
+    maxBodyBytes: config.maxBodyBytes,
+    heartbeatMs: config.heartbeatMs,
+    address,
+    accept,
+    refused: (code) => observer.refused(code),
+  });
+
+  const http = createHttpServer();
+  if (config.maxConnections > 0) http.maxConnections = config.maxConnections + SPARE_CONNECTIONS;
+  const sockets = trackSockets(http);
   http.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
     const dialect = dialectOf(request.url ?? '');
     if (closing !== null) refuseUpgrade(socket, '503 Service Unavailable');
     else if (dialect === null) refuseUpgrade(socket, '404 Not Found');
     else if (!isAllowedOrigin(request, config)) refuseUpgrade(socket, '403 Forbidden');
-    else webSockets.upgrade(request, socket, head, dialect, addressOf(request, proxies), accept);
+    else webSockets.upgrade(request, socket, head, dialect, address(request), accept);
   });
 
-  await listen(http, config);
-  const { port } = http.address() as AddressInfo;
-  const host = config.host.includes(':') ? `[${config.host}]` : config.host;
-
-  async function shutDown(): Promise<CloseReport> {
-    const started = performance.now();
-    const deadline = started + config.shutdownGraceMs;
-    const stopped = new Promise<void>((resolve) => http.close(() => resolve()));
-    webSockets.close();
-    const hubClosed = hub.close(config.shutdownGraceMs);
-    const drained = await drain(Array.from(sessions.values()), config, started, deadline);
-    const abandoned: { member: string; messages: number }[] = [];
-    for (const session of sessions.values()) {
-      const { id, queuedMessages } = session.member;
-      if (!session.hasClosed) abandoned.push({ member: id, messages: queuedMessages });
-      session.reset();
-    }
-    // Connections of the HTTP API, and whatever else has connected and is no member.
-    for (const socket of sockets) socket.resetAndDestroy();
-    const [waiting] = await Promise.all([hubClosed, stopped]);
-    return { drained, abandoned, waiting };
+  let listening: Promise<string> | null = null;
+  async function open(): Promise<string> {
+    const api = await apiBuilt;
+    http.on('request', (request: IncomingMessage, response: ServerResponse) => {
+      if (!sockjs.handle(request, response)) api.handle(request, response);
+    });
+    if (closing === null) await listen(http, config);
+    if (closing !== null) throw shuttingDown();
+    return urlOf(http.address() as AddressInfo);
   }
 
-  return {
-    url: `http://${host}:${port}`,
+  async function shutDown(): Promise<CloseReport> {
+    // A server in the middle of opening its socket cannot be stopped before it has it.
+    await listening?.catch(() => {});
+    const stopped = new Promise<void>((resolve) => http.close(() => resolve()));
+    const hubClosed = hub.close(config.shutdownGraceMs);
+    const drained = await connections.drain();
+    webSockets.close();
+    sockjs.close();
+    // Connections of the HTTP API, and whatever else has connected and is no member.
+    for (const socket of sockets) socket.resetAndDestroy();
+    const [waiting, api] = await Promise.all([hubClosed, apiBuilt, stopped]);
+    await api.close();
+    metrics.close();
+    return { ...drained, waiting };
+  }
+
+  const server: Server = {
+    async listen() {
+      listening = open();
+      try {
+        return await listening;
+      } catch (error) {
+        await server.close();
+        throw error;
+      }
+    },
+    members: () => hub.members.values(),
+    async publish(room, data, key) {
+      return hub.publish(null, checkRoom(room, limits), checkData(data, limits), checkKey(key));
+    },
     close() {
       closing ??= shutDown();
       return closing;
     },
   };
+  return server;
 }
 
-/**
- * Tells every member to come back later, spread over `drainMs` so that they do not all come at
- * once, and closes each when it has had everything, until all are gone or `deadline` has passed.
- * Returns how many were closed drained.
- */
-function drain(
-  sessions: readonly Session[],
-  config: Config,
-  started: number,
-  deadline: number,
-): Promise<number> {
-  const left = new Set(sessions);
-  let told = 0;
-  let drained = 0;
-  return new Promise((resolve) => {
-    const look = () => {
-      const now = performance.now();
-      const share = config.drainMs === 0 ? 1 : (now - started) / config.drainMs;
-      for (const due = Math.min(1, share) * sessions.length; told < due; told += 1) {
-        const retryAfterMs = 1000 + Math.floor(Math.random() * Math.max(1000, config.drainMs * 2));
-        (sessions[told] as Session).announceClose(retryAfterMs);
-      }
-      for (const session of left) {
-        if (session.hasEnded) left.delete(session);
-        else if (session.isAnnounced && session.member.isDrained) {
-          session.closeDrained();
-          drained += 1;
-        }
-      }
-      if (left.size > 0 && now < deadline) return;
-      clearInterval(timer);
-      resolve(drained);
-    };
-    const timer = setInterval(look, DRAIN_CHECK_MS);
-    look();
+/** Every connection there is, also those that have not asked for anything yet. */
+function trackSockets(http: HttpServer): ReadonlySet<Socket> {
+  const sockets = new Set<Socket>();
+  function forget(this: Socket): void {
+    sockets.delete(this);
+  }
+  http.on('connection', (socket) => {
+    sockets.add(socket);
+    socket.once('close', forget);
   });
-}
-
-/** A session that is over before it began: the peer is told that there is no room, and not heard. */
-function turnAway(transport: Transport, codec: Codec, observer: Observer): TransportSink {
-  const { index, encoding } = transport.framing;
-  observer.opened(index);
-  const farewell = encoding.encode(codec.encode(closingEvent('over_capacity')));
-  // The transport is not ready to be closed before it has its sink.
-  queueMicrotask(() => {
-    transport.close('over_capacity', transport.framing.join([farewell], farewell.length), 1000);
-  });
-  return {
-    received() {},
-    receivedBinary() {},
-    faulted() {},
-    completed() {},
-    ready() {},
-    roundTrip() {},
-    ended: (reason) => observer.closed(index, reason),
-  };
+  return sockets;
 }
 
 /** How the connection at this path speaks, or null where there is none. */
 function dialectOf(url: string): Dialect | null {
-  const path = url.split('?', 1)[0];
-  return path === '/ws' ? plainDialect : null;
+  const [path = ''] = url.split('?', 1);
+  if (path === '/ws' || path === `${SOCKJS}/websocket`) return plainDialect;
+  return SOCKJS_SESSION.test(path) ? sockjsDialect : null;
 }
+
+const SOCKJS_SESSION = new RegExp(`^${SOCKJS}/[^/.]{1,64}/[^/.]{1,64}/websocket/?$`);
 
 /** Browsers send an Origin, other clients need not. */
 function isAllowedOrigin(request: IncomingMessage, { origin }: Config): boolean {
@@ -228,8 +232,6 @@ function listen(http: HttpServer, { host, port }: Config): Promise<void> {
   });
 }
 
-function count(counts: Map<string, number>, key: string, by: 1 | -1): void {
-  const now = (counts.get(key) ?? 0) + by;
-  if (now === 0) counts.delete(key);
-  else counts.set(key, now);
+function urlOf({ address, family, port }: AddressInfo): string {
+  return `http://${family === 'IPv6' ? `[${address}]` : address}:${port}`;
 }

@@ -21,7 +21,7 @@ import { TokenBucket } from './token-bucket.js';
 import type { Fault, Transport, TransportSink } from './transport/transport.js';
 
 /** How long a peer has to read why it is closed, in milliseconds; then it is reset. */
-const CLOSE_GRACE_MS = 1000;
+export const CLOSE_GRACE_MS = 1000;
 /** Text a peer may have waiting behind a command that waits for the broker, in bytes. */
 const INBOX_BYTES = 256 * 1024;
 const NOTHING = Buffer.alloc(0);
@@ -50,8 +50,6 @@ export class Session implements TransportSink {
   /** Set once no further command is carried out. */
   #isClosing = false;
   #hasClosed = false;
-  #hasEnded = false;
-  #isAnnounced = false;
 
   constructor(transport: Transport, context: SessionContext) {
     const { config, hub, observer } = context;
@@ -83,16 +81,6 @@ export class Session implements TransportSink {
   /** Everything of ours is done: what is left is the transport's. */
   get hasClosed(): boolean {
     return this.#hasClosed;
-  }
-
-  /** The connection is gone. */
-  get hasEnded(): boolean {
-    return this.#hasEnded;
-  }
-
-  /** The peer was told that the server goes away. */
-  get isAnnounced(): boolean {
-    return this.#isAnnounced;
   }
 
   received(text: string, bytes: number): void {
@@ -135,7 +123,6 @@ export class Session implements TransportSink {
   ended(reason: EndReason): void {
     this.#isClosing = true;
     this.#hasClosed = true;
-    this.#hasEnded = true;
     clearTimeout(this.#firstFrame);
     this.#inbox = [];
     this.#context.hub.remove(this.member);
@@ -144,11 +131,11 @@ export class Session implements TransportSink {
   }
 
   /** Ends the connection now: what the peer has not had is abandoned, but it is told why. */
-  close(reason: CloseReason): void {
+  close(reason: CloseReason, retryAfterMs?: number): void {
     if (this.#hasClosed) return;
     this.#hasClosed = true;
     this.#isClosing = true;
-    const farewell = this.member.farewell(closingEvent(reason));
+    const farewell = this.member.farewell(closingEvent(reason, retryAfterMs));
     this.#context.hub.remove(this.member);
     this.transport.close(reason, farewell, CLOSE_GRACE_MS);
   }
@@ -156,7 +143,6 @@ export class Session implements TransportSink {
   /** Tells the peer that the server goes away; from here on it is only sent what it has queued. */
   announceClose(retryAfterMs: number): void {
     if (this.#isClosing) return;
-    this.#isAnnounced = true;
     this.member.send(closingEvent('going_away', retryAfterMs));
     this.#isClosing = true;
   }

@@ -5,7 +5,8 @@
  *
  * A broker answers at once or with a promise; it never calls `deliver` for a room that is not
  * subscribed, and `publish` resolves only after the publication has its place in the order.
- * `epoch` of a room never changes while a node is subscribed to it.
+ * Calls for one room are carried out in the order they were made. `epoch` of a room never changes
+ * while a node is subscribed to it.
  */
 
 /** What a publisher hands over. `data` is JSON text, passed on as it is. */
@@ -36,10 +37,11 @@ export interface Broker {
   /** Rejects, or throws, when the broker cannot take it; then no member has seen it. */
   publish(room: string, payload: Payload): MaybePromise<Position>;
   /**
-   * Delivery begins after the returned position. When `signal` aborts before it is returned, nobody
-   * waits any more and the broker undoes the subscription.
+   * Delivery begins after the returned position, perhaps before the answer has arrived. When
+   * `signal` aborts before that, nobody waits any more and the broker undoes the subscription.
    */
   subscribe(room: string, signal: AbortSignal): MaybePromise<Position>;
+  /** When `signal` aborts, nobody waits any more; it is carried out all the same, or not at all. */
   unsubscribe(room: string, signal: AbortSignal): MaybePromise<void>;
   /** Settles when nothing of the broker is left open. */
   close(): MaybePromise<void>;

@@ -20,7 +20,6 @@ export function watchSignal(signal: AbortSignal, wait: Abortable): void {
   if (entry === undefined) {
     const waits = new Set<Abortable>();
     const fire = () => {
-      entries.delete(signal);
       for (const each of waits) each.aborted(signal.reason);
     };
     entry = { waits, fire };

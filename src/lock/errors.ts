@@ -2,6 +2,7 @@
  * Owns: what the lock module throws. Every error has a `code`; its message says what was wrong, with
  * which value, and what would be right.
  */
+import type { LockReport } from './types.js';
 
 export type LockErrorCode =
   | 'lock_closed'
@@ -63,6 +64,18 @@ export class AsyncCallbackError extends TypeError implements CodedError {
       `the callback of ${wanted} returned a promise: what follows its first await would run without the lock; ` +
         'make it synchronous, or take the lock with await and release the guard',
     );
+  }
+}
+
+/** Mode `strict`: this wait would have closed a deadlock, so it was refused. */
+export class DeadlockError extends Error implements CodedError {
+  override readonly name = 'DeadlockError';
+  readonly code = 'lock_deadlock';
+  readonly report: LockReport;
+
+  constructor(report: LockReport) {
+    super(report.text);
+    this.report = report;
   }
 }
 

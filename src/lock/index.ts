@@ -2,9 +2,15 @@
  * Locks for one thread that say who holds them: the public surface of `roomcast/lock`. Imports nothing
  * from the rest of roomcast.
  */
+import { defaultDetector } from './detector.js';
+import type { Task } from './nodes.js';
+import type { DetectorOptions, LockMetrics, LockSnapshot } from './types.js';
+
+export { Detector, defaultDetector } from './detector.js';
 export {
   AsyncCallbackError,
   type CodedError,
+  DeadlockError,
   LockBusyError,
   LockClosedError,
   type LockErrorCode,
@@ -12,13 +18,27 @@ export {
   LockTimeoutError,
 } from './errors.js';
 export { Mutex } from './mutex.js';
-export {
-  type Guard,
-  type LockOptions,
-  type NotAsync,
-  RWLock,
-  type SyncCallback,
-} from './rw-lock.js';
-export { runTask, Task } from './task.js';
-export type { Mode, WaitOptions } from './wait.js';
+export type { Guard, Task, WaitOptions } from './nodes.js';
+export { type LockOptions, type NotAsync, RWLock, type SyncCallback } from './rw-lock.js';
+export type * from './types.js';
 export { WaitGroup, type WaitGroupOptions } from './wait-group.js';
+
+/** `defaultDetector.configure`. */
+export function configureDetector(options: DetectorOptions): void {
+  defaultDetector.configure(options);
+}
+
+/** `defaultDetector.runTask`. */
+export function runTask<T>(name: string, fn: (task: Task) => T | PromiseLike<T>): Promise<T> {
+  return defaultDetector.runTask(name, fn);
+}
+
+/** `defaultDetector.snapshot`. */
+export function snapshot(limit?: number): LockSnapshot {
+  return defaultDetector.snapshot(limit);
+}
+
+/** `defaultDetector.metrics`. */
+export function lockMetrics(): LockMetrics {
+  return defaultDetector.metrics();
+}

@@ -1,11 +1,10 @@
 /**
- * Owns: nothing of its own: a lock with only the exclusive half of RWLock, under the names a mutex has.
+ * Owns: nothing of its own: the exclusive half of RWLock under the names a mutex has.
  */
-import { type Guard, type LockOptions, RWLock, type SyncCallback } from './rw-lock.js';
-import type { Task } from './task.js';
-import type { WaitOptions } from './wait.js';
+import type { Guard, Task, WaitOptions } from './nodes.js';
+import { type LockOptions, RWLock, type SyncCallback } from './rw-lock.js';
 
-/** A first-come-first-served lock with one holder. Errors are those of `RWLock`. */
+/** A first-come-first-served lock with one holder. Not re-entrant. Errors are those of `RWLock`. */
 export class Mutex {
   readonly #lock: RWLock;
 
@@ -15,6 +14,11 @@ export class Mutex {
 
   get name(): string {
     return this.#lock.name;
+  }
+
+  /** Why the mutex was closed, or null while it is open. */
+  get closed(): { readonly reason: unknown } | null {
+    return this.#lock.closed;
   }
 
   /** Runs `fn` now with the lock held; see `RWLock.withWriteSync`. */

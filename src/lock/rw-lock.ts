@@ -4,23 +4,19 @@
  * Keeps V2 by type: a synchronous section cannot return a promise. Keeps V8: a wait has an owner, a
  * signal and a deadline, and `close` settles them all.
  */
+import { type Detector, defaultDetector } from './detector.js';
 import { AsyncCallbackError, LockBusyError, LockClosedError, LockOptionError } from './errors.js';
-import type { Task } from './task.js';
-import { checkTimeout, type Mode, type Resource, Wait, type WaitOptions } from './wait.js';
+import { List } from './list.js';
+import { checkTimeout, type Guard, Hold, type Task, Wait, type WaitOptions } from './nodes.js';
+import type { Mode } from './types.js';
 
 export interface LockOptions {
   /** The class of the lock, such as `room.members`: one name however many rooms there are. */
   readonly name: string;
   /** Which one of its class, such as the room's name. Shown in reports, never in metrics. */
   readonly key?: string | undefined;
-}
-
-/** A hold on a lock. Whoever has the guard may release it; the second release does nothing. */
-export interface Guard extends Disposable {
-  readonly mode: Mode;
-  readonly site: string;
-  readonly released: boolean;
-  release(): void;
+  /** Who watches it; the default detector unless given. */
+  readonly detector?: Detector | undefined;
 }
 
 /** What the compiler says of a callback that returns a promise. */
@@ -36,55 +32,73 @@ export type SyncCallback<T> = (() => T) &
       ? unknown
       : NotAsync);
 
-class Hold implements Guard {
-  readonly lock: RWLock;
-  readonly mode: Mode;
-  readonly site: string;
-  readonly task: Task | null;
-  released = false;
-  previous: Hold | null = null;
-  next: Hold | null = null;
+/** Who waits for a lock, and what they have lost since it was last charged to a holder. */
+class Queue extends List<Wait> {
+  #lostMs = 0;
+  #countedAt = performance.now();
 
-  constructor(lock: RWLock, mode: Mode, site: string, task: Task | null) {
-    this.lock = lock;
-    this.mode = mode;
-    this.site = site;
-    this.task = task;
+  override push(wait: Wait): void {
+    this.#count();
+    super.push(wait);
   }
 
-  get label(): string {
-    return this.task?.label ?? this.site;
+  override remove(wait: Wait): void {
+    this.#count();
+    super.remove(wait);
   }
 
-  release(): void {
-    if (this.released) return;
-    this.released = true;
-    this.lock.letGo(this);
+  takeLostMs(): number {
+    this.#count();
+    const lost = this.#lostMs;
+    this.#lostMs = 0;
+    return lost;
   }
 
-  [Symbol.dispose](): void {
-    this.release();
+  #count(): void {
+    const now = performance.now();
+    this.#lostMs += this.size * (now - this.#countedAt);
+    this.#countedAt = now;
   }
 }
 
-/** A first-come-first-served lock with many readers or one writer. */
-export class RWLock implements Resource {
+/** A first-come-first-served lock with many readers or one writer. Not re-entrant. */
+export class RWLock {
   readonly name: string;
   readonly key: string | undefined;
-  /** Number of readers, or -1 for a writer. */
-  #active = 0;
-  #holders: Hold | null = null;
-  #first: Wait | null = null;
-  #last: Wait | null = null;
+  /** @internal */
+  readonly slot: number;
+  /** @internal */
+  readonly holders = new List<Hold>();
+  /** @internal */
+  queue: Queue | null = null;
+  /** @internal */
+  previous: RWLock | null = null;
+  /** @internal */
+  next: RWLock | null = null;
+  /** @internal */
+  listed = false;
+  /** Synchronous sections running: how many readers, or -1 for a writer; and where the inmost began. */
+  #sections = 0;
+  #sectionSite = '';
+  readonly #detector: Detector;
   #closed: { readonly reason: unknown } | null = null;
 
   /** @throws LockOptionError `lock_bad_option`: an empty name. */
   constructor(options: LockOptions) {
-    if (options.name === '') throw new LockOptionError('name', '', 'the class of the lock');
-    this.name = options.name;
-    this.key = options.key;
+    const { name, key, detector = defaultDetector } = options;
+    if (name === '') throw new LockOptionError('name', name, 'the class of the lock');
+    this.name = name;
+    this.key = key;
+    this.slot = detector.stats.slot(name);
+    this.#detector = detector;
   }
 
+  /** @internal */
+  get kind(): 'lock' {
+    return 'lock';
+  }
+
+  /** As reports call it: `lock:room.members[chat:lobby]`. */
   get label(): string {
     return this.key === undefined ? `lock:${this.name}` : `lock:${this.name}[${this.key}]`;
   }
@@ -97,7 +111,7 @@ export class RWLock implements Resource {
   /**
    * Runs `fn` now with the lock shared; releases it when `fn` returns or throws.
    *
-   * @throws LockBusyError `lock_busy`: a writer holds the lock or waits for it.
+   * @throws LockBusyError `lock_busy`: a writer holds the lock, or someone waits for it.
    * @throws LockClosedError `lock_closed`.
    * @throws AsyncCallbackError `lock_async_callback`: `fn` returned a promise.
    */
@@ -110,21 +124,22 @@ export class RWLock implements Resource {
     return this.#section('write', site, fn);
   }
 
-  /** The lock shared if it can be had now, else null: a writer has it or waits for it, or it is closed. */
+  /** The lock shared if it can be had now, else null: a writer has it, someone waits, or it is closed. */
   tryRead(site: string, task?: Task): Guard | null {
-    return this.#try('read', site, task);
+    return this.#try('read', site, task ?? this.#detector.current());
   }
 
-  /** The lock exclusive if it can be had now, else null: anyone has it or waits for it, or it is closed. */
+  /** The lock exclusive if it can be had now, else null: anyone has it or waits, or it is closed. */
   tryWrite(site: string, task?: Task): Guard | null {
-    return this.#try('write', site, task);
+    return this.#try('write', site, task ?? this.#detector.current());
   }
 
   /**
    * The lock shared, in the order of asking.
    *
    * @throws LockClosedError `lock_closed`; LockTimeoutError `lock_timeout` after `timeoutMs`; the
-   *   signal's reason once it is aborted; LockOptionError `lock_bad_option`. All as rejections.
+   *   signal's reason once it is aborted; DeadlockError `lock_deadlock` (mode `strict`);
+   *   LockOptionError `lock_bad_option`. All as rejections.
    */
   read(site: string, options?: WaitOptions): Promise<Guard> {
     return this.#acquire('read', site, options);
@@ -139,18 +154,19 @@ export class RWLock implements Resource {
   close(reason: unknown): void {
     if (this.#closed !== null) return;
     this.#closed = { reason };
-    while (this.#first !== null) {
-      const wait = this.#first;
+    for (let wait = this.queue?.first; wait; wait = this.queue?.first) {
       this.#unqueue(wait);
-      wait.refuse(new LockClosedError(this.label, wait.label, reason));
+      wait.refuse(new LockClosedError(this.label, wait.label, reason), 'closed');
     }
   }
 
   /** @internal */
   heldBy(): string {
-    const hold = this.#holders;
+    if (this.#sections !== 0)
+      return `${this.label} is held by ${this.#sectionSite}, which runs now`;
+    const hold = this.holders.first;
     if (hold === null) return `${this.label} is not held`;
-    const others = this.#active > 1 ? ` and ${this.#active - 1} more` : '';
+    const others = this.holders.size > 1 ? ` and ${this.holders.size - 1} more` : '';
     return `${this.label} (${hold.mode}) is held by ${hold.label}${others}`;
   }
 
@@ -162,78 +178,121 @@ export class RWLock implements Resource {
 
   /** @internal */
   letGo(hold: Hold): void {
-    if (hold.previous === null) this.#holders = hold.next;
-    else hold.previous.next = hold.next;
-    if (hold.next !== null) hold.next.previous = hold.previous;
-    if (hold.mode === 'write') this.#active = 0;
-    else this.#active -= 1;
-    if (this.#first !== null) this.#grant();
+    this.holders.remove(hold);
+    if (hold.since !== null) this.#detector.released(hold);
+    if (this.listed && this.holders.size === 0) this.#detector.unlist(this);
+    if (this.queue !== null) this.#serve(hold.site);
   }
 
-  #free(mode: Mode): boolean {
-    return mode === 'read' ? this.#active >= 0 : this.#active === 0;
+  #isFree(mode: Mode): boolean {
+    const holder = this.holders.first;
+    if (mode === 'write') return holder === null && this.#sections === 0;
+    return this.#sections >= 0 && (holder === null || holder.mode === 'read');
+  }
+
+  #isOpenTo(mode: Mode): boolean {
+    return this.queue === null && this.#closed === null && this.#isFree(mode);
   }
 
   #take(mode: Mode, site: string, task: Task | null): Hold {
     const hold = new Hold(this, mode, site, task);
-    hold.next = this.#holders;
-    if (hold.next !== null) hold.next.previous = hold;
-    this.#holders = hold;
-    if (mode === 'write') this.#active = -1;
-    else this.#active += 1;
+    this.holders.push(hold);
+    if (this.#detector.tracking) this.#detector.taken(hold);
     return hold;
   }
 
-  #try(mode: Mode, site: string, task: Task | null = null): Hold | null {
-    if (this.#first !== null || this.#closed !== null || !this.#free(mode)) return null;
+  #try(mode: Mode, site: string, task: Task | null): Hold | null {
+    if (!this.#isOpenTo(mode)) return null;
+    if (this.#detector.tracking) this.#detector.stats.had(this.slot, mode);
     return this.#take(mode, site, task);
   }
 
+  /** Sections end in the reverse order of their beginning: the one outside is remembered on the stack. */
   #section<T>(mode: Mode, site: string, fn: () => T): T {
-    const hold = this.#try(mode, site);
-    if (hold === null) {
-      if (this.#closed !== null) throw new LockClosedError(this.label, site, this.#closed.reason);
-      throw new LockBusyError(`${site} on ${this.label} (${mode})`, this.heldBy());
-    }
+    if (!this.#isOpenTo(mode)) throw this.#unavailable(mode, site);
+    const outside = this.#sections;
+    const outsideSite = this.#sectionSite;
+    this.#sections = mode === 'read' ? outside + 1 : -1;
+    this.#sectionSite = site;
+    const stats = this.#detector.tracking ? this.#detector.stats : null;
+    const since = stats === null ? 0 : performance.now();
     try {
       const result = fn();
       if (isPromise(result)) throw new AsyncCallbackError(`${site} on ${this.label} (${mode})`);
       return result;
     } finally {
-      hold.release();
+      if (stats !== null) {
+        stats.had(this.slot, mode);
+        stats.held(this.slot, mode, performance.now() - since);
+      }
+      this.#sections = outside;
+      this.#sectionSite = outsideSite;
+      if (this.queue !== null) this.#serve(site);
     }
+  }
+
+  #unavailable(mode: Mode, site: string): Error {
+    if (this.#closed !== null) return new LockClosedError(this.label, site, this.#closed.reason);
+    return new LockBusyError(`${site} on ${this.label} (${mode})`, this.heldBy());
   }
 
   #acquire(mode: Mode, site: string, options: WaitOptions = {}): Promise<Guard> {
-    try {
-      if (this.#closed !== null) throw new LockClosedError(this.label, site, this.#closed.reason);
-      checkTimeout(options.timeoutMs);
-      options.signal?.throwIfAborted();
-    } catch (error) {
-      return Promise.reject(error);
+    const detector = this.#detector;
+    const refused = this.#refusal(mode, site, options);
+    if (refused !== null) return refused;
+    const task = options.task ?? detector.current();
+    const isNested = task !== null && task.held.length > 0 && detector.tracking;
+    const same = isNested ? detector.nested(this, site, task) : null;
+    const hold = this.#try(mode, site, task);
+    if (hold !== null) {
+      if (same !== null) detector.recursive(same, hold);
+      return Promise.resolve(hold);
     }
-    const hold = this.#try(mode, site, options.task);
-    if (hold !== null) return Promise.resolve(hold);
-    const wait = new Wait(this, mode, site, options);
-    wait.previous = this.#last;
-    if (this.#last === null) this.#first = wait;
-    else this.#last.next = wait;
-    this.#last = wait;
+    const wait = new Wait(this, mode, site, task, options);
+    this.queue ??= new Queue();
+    this.queue.push(wait);
+    if (detector.tracking) detector.blocked(wait, mode === 'read' ? this.read : this.write);
     return wait.promise as Promise<Guard>;
   }
 
+  /** What a request gets that is over before it began. */
+  #refusal(mode: Mode, site: string, options: WaitOptions): Promise<never> | null {
+    const { signal, timeoutMs } = options;
+    if (timeoutMs !== undefined) {
+      try {
+        checkTimeout(timeoutMs);
+      } catch (error) {
+        return Promise.reject(error);
+      }
+    }
+    if (this.#closed === null && !signal?.aborted) return null;
+    const { stats, tracking } = this.#detector;
+    if (tracking) stats.refused(this.slot, mode, this.#closed === null ? 'aborted' : 'closed');
+    return Promise.reject(this.#closed === null ? signal?.reason : this.#unavailable(mode, site));
+  }
+
+  /** Whoever was at `site` has let go. */
+  #serve(site: string): void {
+    this.#detector.charge(this, site);
+    this.#grant();
+  }
+
   #unqueue(wait: Wait): void {
-    if (wait.previous === null) this.#first = wait.next;
-    else wait.previous.next = wait.next;
-    if (wait.next === null) this.#last = wait.previous;
-    else wait.next.previous = wait.previous;
+    if (this.queue === null) return;
+    this.queue.remove(wait);
+    if (this.queue.size > 0) return;
+    this.#detector.charge(this);
+    this.queue = null;
   }
 
   /** Hands the lock to whoever is first, and to the readers right behind a reader. */
   #grant(): void {
-    for (let wait = this.#first; wait?.mode && this.#free(wait.mode); wait = this.#first) {
+    for (let wait = this.queue?.first; wait; wait = this.queue?.first) {
+      const { mode, site, task, abortedBy } = wait;
+      if (mode === null || (abortedBy === null && !this.#isFree(mode))) return;
       this.#unqueue(wait);
-      wait.grant(this.#take(wait.mode, wait.site, wait.task));
+      if (abortedBy === null) wait.grant(this.#take(mode, site, task));
+      else wait.refuse(abortedBy.reason, 'aborted');
     }
   }
 }

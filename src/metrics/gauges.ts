@@ -1,11 +1,12 @@
 /**
  * What is read at a scrape and not counted: how many there are, and how far behind. One pass over
- * the members that are behind gives all of it, so that a scrape costs nothing for the others.
+ * the members that are behind gives all of it, so that a scrape costs next to nothing for the others.
  *
  * Declares what the core has to offer for it (`Gauges`); keeps V9 (whoever the members are, the
  * same numbers come out) and reads all queues at one instant, for V10.
  */
 import type { HealthState } from '../protocol/events.js';
+import { TRANSPORTS, type Transport } from '../transport/transport.js';
 import { LAG_BOUNDS, TOP } from './catalogue.js';
 
 /** A member with anything queued or outstanding, or not yet healthy again. */
@@ -17,20 +18,20 @@ export interface Behind {
   lagMs(now: number): number;
 }
 
-/** The state of a server, as the core knows it at any time. */
+/** What a server knows of itself at any time; `Hub` is one. */
 export interface Gauges {
-  readonly rooms: number;
-  /** Members by index of `TRANSPORTS`. */
-  readonly membersBy: ArrayLike<number>;
+  readonly rooms: { readonly size: number };
+  readonly members: { values(): Iterable<{ readonly transport: Pick<Transport, 'framing'> }> };
   /** Every member that is behind; the others have nothing queued. */
   readonly behind: Iterable<Behind>;
-  readonly queueBytes: number;
-  readonly queueBytesLimit: number;
+  /** Of all queues: bytes held, and how many may be. */
+  readonly memory: { readonly bytes: number; readonly limit: number };
 }
 
 export interface Reading {
   readonly rooms: number;
-  readonly membersBy: ArrayLike<number>;
+  /** By index of `TRANSPORTS`. */
+  readonly membersBy: Float64Array;
   readonly slowMembers: number;
   readonly queueMessages: number;
   readonly queueBytes: number;
@@ -60,17 +61,21 @@ export function read(gauges: Gauges): Reading {
     if (member.health !== 'healthy') slowMembers += 1;
     behind += 1;
   }
+  const membersBy = new Float64Array(TRANSPORTS.length);
   let members = 0;
-  for (let i = 0; i < gauges.membersBy.length; i += 1) members += gauges.membersBy[i]!;
+  for (const { transport } of gauges.members.values()) {
+    membersBy[transport.framing.index]! += 1;
+    members += 1;
+  }
   lagAtMost[0]! += members - behind;
   for (let i = 1; i < lagAtMost.length; i += 1) lagAtMost[i]! += lagAtMost[i - 1]!;
   return {
-    rooms: gauges.rooms,
-    membersBy: gauges.membersBy,
+    rooms: gauges.rooms.size,
+    membersBy,
     slowMembers,
     queueMessages,
-    queueBytes: gauges.queueBytes,
-    queueBytesLimit: gauges.queueBytesLimit,
+    queueBytes: gauges.memory.bytes,
+    queueBytesLimit: gauges.memory.limit,
     lagAtMost,
     topLagSeconds,
     topQueueBytes,

@@ -6,9 +6,11 @@
  * The only user of prom-client.
  */
 import { type Metric as PromMetric, Registry } from 'prom-client';
+import { lockMetrics } from '../lock/index.js';
 import { CATALOGUE, type Metric, type MetricKey } from './catalogue.js';
 import { HistogramCells } from './cells.js';
 import { type Gauges, type Reading, read } from './gauges.js';
+import { readLocks } from './locks.js';
 import { ProcessStats } from './process.js';
 import type { Recorder } from './recorder.js';
 
@@ -97,6 +99,7 @@ function valuesOf(
     evicted: recorder.evictedBy,
     refused: recorder.refusedBy,
     sentBytes: recorder.sentBytesBy,
+    ...readLocks(lockMetrics()),
     buildInfo: 1,
     processCpuUserSeconds: cpu.user / 1e6,
     processCpuSystemSeconds: cpu.system / 1e6,

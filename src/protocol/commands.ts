@@ -14,17 +14,17 @@ export interface CommandLimits {
   readonly maxJsonDepth: number;
 }
 
-export interface Join {
+interface Join {
   readonly type: 'join';
   readonly id?: CommandId | undefined;
   readonly room: string;
 }
-export interface Leave {
+interface Leave {
   readonly type: 'leave';
   readonly id?: CommandId | undefined;
   readonly room: string;
 }
-export interface Publish {
+interface Publish {
   readonly type: 'publish';
   readonly id?: CommandId | undefined;
   readonly room: string;
@@ -32,7 +32,7 @@ export interface Publish {
   readonly data: string;
   readonly key?: string | undefined;
 }
-export interface Ping {
+interface Ping {
   readonly type: 'ping';
   readonly id?: CommandId | undefined;
 }

@@ -10,8 +10,13 @@ const OVERHEAD_BYTES = 200;
 /** Something queues hold by reference. Only `QueueMemory` touches `holders`. */
 export interface Held {
   holders: number;
+  /** Without what it keeps. */
   readonly heldBytes: number;
+  /** What is held as long as this is. */
+  readonly keeps: readonly Held[];
 }
+
+const NOTHING: readonly Held[] = [];
 
 /** The bytes all queues of a server hold, each frame and batch counted once. */
 export class QueueMemory {
@@ -30,13 +35,17 @@ export class QueueMemory {
   }
 
   hold(item: Held): void {
-    if (item.holders === 0) this.add(item.heldBytes);
     item.holders += 1;
+    if (item.holders > 1) return;
+    this.add(item.heldBytes);
+    for (const kept of item.keeps) this.hold(kept);
   }
 
   release(item: Held): void {
     item.holders -= 1;
-    if (item.holders === 0) this.#bytes -= item.heldBytes;
+    if (item.holders > 0) return;
+    this.#bytes -= item.heldBytes;
+    for (const kept of item.keeps) this.release(kept);
   }
 
   /** What a queue holds beside frames: its slots, its control frames. May be negative. */
@@ -52,6 +61,7 @@ export class QueueMemory {
  */
 export class Frame implements Held {
   holders = 0;
+  readonly keeps = NOTHING;
   readonly heldBytes: number;
 
   constructor(
@@ -59,6 +69,7 @@ export class Frame implements Held {
     readonly seq: number,
     readonly last: number,
     readonly counted: boolean,
+    /** What `latest-by-key` keeps the latest of: the same for two messages of one room and key. */
     readonly key: string | undefined,
     /** `performance.now()` when the publish was accepted. */
     readonly acceptedAt: number,
@@ -83,7 +94,13 @@ export class Batch implements Held {
     readonly messages: number,
     readonly bytes: Buffer,
   ) {
-    this.heldBytes = bytes.length + OVERHEAD_BYTES;
+    // A frame by itself is written as it is.
+    const own = frames.length === 1 && frames[0]?.bytes === bytes ? 0 : bytes.length;
+    this.heldBytes = own + OVERHEAD_BYTES;
+  }
+
+  get keeps(): readonly Frame[] {
+    return this.frames;
   }
 }
 

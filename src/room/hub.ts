@@ -9,7 +9,7 @@
  */
 import type { Broker, MaybePromise, Payload, Position } from '../broker/broker.js';
 import { type Config, namespaceOf, namespaces, type QueuePolicy } from '../config.js';
-import { type CloseReason, Refusal } from '../errors.js';
+import { type CloseReason, Refusal, shuttingDown } from '../errors.js';
 import { type Guard, LockTimeoutError, WaitGroup } from '../lock/index.js';
 import type { Codec } from '../protocol/codec.js';
 import { FanOut } from './fan-out.js';
@@ -78,9 +78,8 @@ export class Hub {
     broker.onDeliver((publication) => {
       const room = this.rooms.get(publication.room);
       // A publication may cross the last leave on its way.
-      if (room === undefined || !room.isSubscribed) return;
+      if (!room?.receive(publication, codec)) return;
       observer.published();
-      room.receive(publication, codec);
       this.#fanOut.mark(room);
     });
     this.#check = setInterval(() => this.#checkBehind(), CHECK_MS).unref();
@@ -217,11 +216,11 @@ export class Hub {
   }
 
   #enter(member: Member, room: Room): Joined {
-    const seq = room.joinSeq;
-    const subscription = new Subscription(member, room.name, this.#policyOf(room.name), seq);
+    const { seq, epoch, name } = room;
+    const subscription = new Subscription(member, name, this.#policyOf(name), seq);
     member.join(subscription);
     room.add(subscription);
-    return { seq, epoch: room.epoch, members: room.size };
+    return { seq, epoch, members: room.size };
   }
 
   /** A join that has to wait: for the broker, or for another join or leave that does. */
@@ -377,5 +376,3 @@ const rejection = (signal: AbortSignal): Promise<never> =>
   new Promise((_, reject) => {
     signal.addEventListener('abort', () => reject(signal.reason), { once: true });
   });
-
-const shuttingDown = () => new Refusal('shutting_down', 'The server is shutting down.');

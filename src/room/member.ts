@@ -119,6 +119,11 @@ export class Member {
     return this.isDrained ? 0 : now - this.#progressAt;
   }
 
+  /** The transport takes nothing before the peer asks again. */
+  get isBetweenPolls(): boolean {
+    return this.#outstanding === null && !this.transport.writable;
+  }
+
   /** Nothing is left to hand over, and nothing is outstanding. */
   get isDrained(): boolean {
     return this.#outstanding === null && !this.#hasWork;
@@ -231,9 +236,8 @@ export class Member {
       if (queue.policy.policy === 'disconnect' && now >= this.#disconnectAt) return 'slow_consumer';
     }
     if (isUnderHalf) this.#disconnectAt = Number.POSITIVE_INFINITY;
-    // A peer that is between two polls has nothing outstanding and is not slow for it.
-    const betweenPolls = this.#outstanding === null && !this.transport.writable;
-    const lagMs = betweenPolls ? 0 : this.lagMs(now);
+    // A peer that is between two polls is not slow for it.
+    const lagMs = this.isBetweenPolls ? 0 : this.lagMs(now);
     if (this.#health.check({ now, lagMs, isUnderHalf, lagAfterMs, recoverAfterMs })) {
       this.#tellHealth(now);
     }

@@ -3,17 +3,17 @@
  *
  * V1/V2: a flush copies the member list under a short read lock and works after releasing it; the
  * copy is kept until somebody joins or leaves. V4: a member is offered every publication from its
- * join to its leave, in order. V6: a message is framed once an encoding and joined once a framing.
+ * join to its leave, in order.
  *
- * Not here: who may join and the broker (`hub.ts`), when a flush runs (`fan-out.ts`).
+ * Not here: who may join and the broker (`hub.ts`), when a flush runs (`fan-out.ts`), what a
+ * member is offered in it (`flush.ts`).
  */
 import type { Position, Publication } from '../broker/broker.js';
 import type { CloseReason } from '../errors.js';
 import { RWLock } from '../lock/index.js';
 import type { Codec } from '../protocol/codec.js';
-import type { Framing } from '../transport/transport.js';
-import { Batch, countMessages, Frame } from './frame.js';
-import { BATCH_BYTES, type Member } from './member.js';
+import { Flush, type Pending } from './flush.js';
+import type { Member } from './member.js';
 import type { Observer } from './observer.js';
 import type { Subscription } from './subscription.js';
 
@@ -24,94 +24,6 @@ const MEMBERS_A_LOOK = 16;
 
 /** Evictions a flush has found; carried out by whoever flushes, after the loop. */
 export type Doomed = (member: Member, reason: CloseReason) => void;
-
-/** A message, or a hole of the broker's, waiting for the next flush. */
-interface Pending {
-  readonly seq: number;
-  readonly last: number;
-  readonly counted: boolean;
-  readonly key: string | undefined;
-  readonly acceptedAt: number;
-  readonly text: string;
-}
-
-/** One flush on its way through a snapshot; larger rooms take several turns of the loop. */
-class Flush {
-  /** Next place in `members`. */
-  next = 0;
-  readonly messages: number;
-  readonly #frames: Frame[][] = [];
-  readonly #batches: Batch[][] = [];
-
-  constructor(
-    readonly room: string,
-    readonly members: readonly Subscription[],
-    readonly pending: readonly Pending[],
-  ) {
-    this.messages = pending.reduce((count, { counted }) => count + (counted ? 1 : 0), 0);
-  }
-
-  /** The messages as this framing writes them, in batches of at most `BATCH_BYTES`. */
-  batches(framing: Framing): readonly Batch[] {
-    const made = this.#batches[framing.index];
-    if (made !== undefined) return made;
-    const batches: Batch[] = [];
-    let frames: Frame[] = [];
-    let bytes = 0;
-    const cut = () => {
-      const parts = frames.map((frame) => frame.bytes);
-      batches.push(new Batch(frames, countMessages(frames), framing.join(parts, bytes)));
-    };
-    for (const frame of this.#framesFor(framing)) {
-      if (bytes > 0 && bytes + frame.bytes.length > BATCH_BYTES) {
-        cut();
-        frames = [];
-        bytes = 0;
-      }
-      frames.push(frame);
-      bytes += frame.bytes.length;
-    }
-    cut();
-    this.#batches[framing.index] = batches;
-    return batches;
-  }
-
-  /** Counts the members that have had whole batches since the last call. */
-  settle(observer: Observer, now: number): void {
-    this.#batches.forEach((batches, transport) => {
-      for (const batch of batches) {
-        const { toHealthy, toSlow } = batch;
-        if (toHealthy + toSlow === 0) continue;
-        batch.toHealthy = 0;
-        batch.toSlow = 0;
-        observer.sentBytes(transport, batch.bytes.length * (toHealthy + toSlow));
-        for (const frame of batch.frames) {
-          if (!frame.counted) continue;
-          const seconds = (now - frame.acceptedAt) / 1000;
-          if (toHealthy > 0) {
-            observer.delivered(transport, false, seconds, toHealthy);
-            observer.queueWaited(transport, false, seconds, toHealthy);
-          }
-          if (toSlow > 0) {
-            observer.delivered(transport, true, seconds, toSlow);
-            observer.queueWaited(transport, true, seconds, toSlow);
-          }
-        }
-      }
-    });
-  }
-
-  #framesFor({ encoding }: Framing): readonly Frame[] {
-    const made = this.#frames[encoding.index];
-    if (made !== undefined) return made;
-    const frames = this.pending.map(
-      ({ seq, last, counted, key, acceptedAt, text }) =>
-        new Frame(this.room, seq, last, counted, key, acceptedAt, encoding.encode(text)),
-    );
-    this.#frames[encoding.index] = frames;
-    return frames;
-  }
-}
 
 /** Bytes of text that wait for the fan-out loop, in all rooms of a server. */
 export interface Backlog {
@@ -130,10 +42,7 @@ export class Room {
   /** The members as of the last join or leave, or null when that is not copied yet. */
   #snapshot: readonly Subscription[] | null = null;
   #epoch = '';
-  /** Of the last publication delivered to this node. */
   #seq = 0;
-  /** Of the last publication a flush has taken: where a join begins. */
-  #flushedSeq = 0;
   #pending: Pending[] = [];
   #pendingBytes = 0;
   #flush: Flush | null = null;
@@ -150,6 +59,7 @@ export class Room {
     return this.#epoch;
   }
 
+  /** Of the last publication delivered to this node: a member that joins now gets everything after it. */
   get seq(): number {
     return this.#seq;
   }
@@ -170,14 +80,8 @@ export class Room {
   /** The broker delivers from here on. */
   subscribed({ seq, epoch }: Position): void {
     this.isSubscribed = true;
+    this.#seq = this.#epoch === epoch ? Math.max(this.#seq, seq) : seq;
     this.#epoch = epoch;
-    this.#seq = seq;
-    this.#flushedSeq = seq;
-  }
-
-  /** Where a member that joins now begins: it gets everything after this. */
-  get joinSeq(): number {
-    return this.#flushedSeq;
   }
 
   add(subscription: Subscription): void {
@@ -207,9 +111,17 @@ export class Room {
     });
   }
 
-  /** Takes a publication in. O(1): no member is touched. */
-  receive(publication: Publication, codec: Codec): void {
-    const { seq, key } = publication;
+  /** Takes a publication in, or, when it is for nobody here, says false. O(1): no member is touched. */
+  receive(publication: Publication, codec: Codec): boolean {
+    const { seq, epoch, key } = publication;
+    if (!this.isSubscribed) {
+      // It has overtaken the answer to the subscription: whoever joins, joins after it.
+      this.#seq = seq;
+      this.#epoch = epoch;
+      return false;
+    }
+    // A broker that repeats itself must not make a member see it (V4).
+    if (seq <= this.#seq) return false;
     const acceptedAt = performance.now();
     if (seq > this.#seq + 1) {
       const from = this.#seq + 1;
@@ -226,7 +138,8 @@ export class Room {
     }
     this.#seq = seq;
     const text = codec.encodeMessage(publication);
-    this.#append({ seq, last: seq, counted: true, key, acceptedAt, text });
+    this.#append({ seq, last: seq, counted: true, key: this.#keyOf(key), acceptedAt, text });
+    return true;
   }
 
   /** Offers what is pending to the members, until all is done (true) or `deadline` has passed. */
@@ -234,27 +147,29 @@ export class Room {
     const flush = this.#flush ?? this.#begin();
     if (flush === null) return true;
     const { members } = flush;
-    let offered = 0;
-    let now = 0;
+    let fannedOut = 0;
     while (flush.next < members.length) {
       const subscription = members[flush.next] as Subscription;
       flush.next += 1;
-      if (!subscription.hasLeft) {
+      const due = subscription.hasLeft ? null : flush.for(subscription);
+      if (due !== null) {
         const { member } = subscription;
-        const verdict = member.offer(subscription, flush.batches(member.transport.framing));
+        const verdict = member.offer(subscription, due.batches);
         if (verdict !== null) doomed(member, verdict);
-        offered += 1;
+        fannedOut += due.messages;
       }
-      if (flush.next % MEMBERS_A_LOOK === 0) {
-        now = performance.now();
-        if (now >= deadline) break;
-      }
+      if (flush.next % MEMBERS_A_LOOK === 0 && performance.now() >= deadline) break;
     }
-    observer.fannedOut(offered * flush.messages);
-    flush.settle(observer, performance.now());
+    observer.fannedOut(fannedOut);
+    flush.settle(observer);
     if (flush.next < members.length) return false;
     this.#flush = null;
     return this.#pending.length === 0;
+  }
+
+  /** Queues hold messages of many rooms: no two of them may share a key. */
+  #keyOf(key: string | undefined): string | undefined {
+    return key === undefined ? undefined : `${this.name.length}:${this.name}${key}`;
   }
 
   #append(pending: Pending): void {
@@ -275,7 +190,6 @@ export class Room {
     this.#pending = count === this.#pending.length ? [] : this.#pending.slice(count);
     this.#pendingBytes -= bytes;
     this.backlog.bytes -= bytes;
-    this.#flushedSeq = (taken[taken.length - 1] as Pending).last;
     this.#flush = new Flush(this.name, this.members(), taken);
     return this.#flush;
   }

@@ -5,7 +5,8 @@
  *
  * Slots are counted from the queue's birth: `head` is the oldest, `tail` the next free one, and
  * slot n lives at `n & mask`. A message replaced by a newer one of its key leaves a hole; holes
- * are closed when the ring would grow, so it never has more than twice the slots of its bound.
+ * are closed when the ring is full, which grows only where they are less than half of it: it never
+ * has more than four times the slots of its bound.
  */
 
 import type { QueuePolicy } from '../config.js';
@@ -23,8 +24,6 @@ const FIRST_CAPACITY = 16;
 const KEPT_CAPACITY = 64;
 const SLOT_BYTES = 8;
 
-const keyOf = (frame: Frame): string => `${frame.room}\0${frame.key}`;
-
 export class SendQueue {
   readonly policy: QueuePolicy;
   readonly #memory: QueueMemory;
@@ -36,8 +35,8 @@ export class SendQueue {
   /** Of `#length`, the announcements of a broker's hole: they take a place but are no messages. */
   #holes = 0;
   #bytes = 0;
-  /** Slot by room and key; only under `latest-by-key`. */
-  #slotOfKey: Map<string, number> | null;
+  /** Slot by `Frame.key`; only under `latest-by-key`. */
+  readonly #slotOfKey: Map<string, number> | null;
 
   constructor(policy: QueuePolicy, memory: QueueMemory) {
     this.policy = policy;
@@ -68,7 +67,9 @@ export class SendQueue {
 
   /** Takes the frame, or says what that cost. O(1), amortised. */
   offer(frame: Frame): Loss | null {
-    const conflated = frame.key === undefined ? null : this.#removeOlder(frame);
+    // What would not fit into an empty queue must not cost what is in this one.
+    if (frame.bytes.length > this.policy.queueBytes) return { conflated: null, overflow: [frame] };
+    const conflated = this.#removeOlder(frame.key);
     if (this.#fits(frame)) {
       this.#push(frame);
       return conflated === null ? null : { conflated, overflow: [] };
@@ -78,9 +79,8 @@ export class SendQueue {
     if (policy === 'drop-newest' || policy === 'disconnect') {
       overflow.push(frame);
     } else {
-      while (!this.#fits(frame) && this.#length > 0) overflow.push(this.take() as Frame);
-      if (this.#fits(frame)) this.#push(frame);
-      else overflow.push(frame);
+      while (!this.#fits(frame)) overflow.push(this.take() as Frame);
+      this.#push(frame);
     }
     return { conflated, overflow };
   }
@@ -93,11 +93,16 @@ export class SendQueue {
   take(): Frame | undefined {
     const frame = this.peek();
     if (frame === undefined) return undefined;
-    this.#clear(this.#head, frame);
+    const slot = this.#head;
+    this.#head += 1;
+    this.#clear(slot, frame);
     return frame;
   }
 
-  /** Removes what is queued of one room, or all of it; says how many messages that were. O(queue). */
+  /**
+   * Removes what is queued of one room, or all of it and the ring; says how many messages that
+   * were. O(queue).
+   */
   discard(room?: string): number {
     let messages = 0;
     for (let slot = this.#head; slot < this.#tail; slot += 1) {
@@ -106,6 +111,7 @@ export class SendQueue {
       this.#clear(slot, frame);
       if (frame.counted) messages += 1;
     }
+    if (room === undefined) this.#resize(0);
     return messages;
   }
 
@@ -118,7 +124,7 @@ export class SendQueue {
 
   #push(frame: Frame): void {
     if (this.#tail - this.#head === this.#slots.length) this.#makeRoom();
-    if (frame.key !== undefined) this.#slotOfKey?.set(keyOf(frame), this.#tail);
+    if (frame.key !== undefined) this.#slotOfKey?.set(frame.key, this.#tail);
     this.#slots[this.#tail & this.#mask] = frame;
     this.#tail += 1;
     this.#length += 1;
@@ -127,8 +133,8 @@ export class SendQueue {
     this.#memory.hold(frame);
   }
 
-  #removeOlder(frame: Frame): Frame | null {
-    const slot = this.#slotOfKey?.get(keyOf(frame));
+  #removeOlder(key: string | undefined): Frame | null {
+    const slot = key === undefined ? undefined : this.#slotOfKey?.get(key);
     if (slot === undefined) return null;
     const older = this.#slots[slot & this.#mask] as Frame;
     this.#clear(slot, older);
@@ -139,7 +145,7 @@ export class SendQueue {
     this.#slots[slot & this.#mask] = undefined;
     this.#length -= 1;
     this.#bytes -= frame.bytes.length;
-    if (frame.key !== undefined) this.#slotOfKey?.delete(keyOf(frame));
+    if (frame.key !== undefined) this.#slotOfKey?.delete(frame.key);
     if (!frame.counted) this.#holes -= 1;
     this.#memory.release(frame);
     if (this.#length === 0 && this.#slots.length > KEPT_CAPACITY) this.#resize(0);
@@ -165,7 +171,7 @@ export class SendQueue {
     for (let slot = 0; slot < live.length; slot += 1) {
       const frame = live[slot] as Frame;
       this.#slots[slot] = frame;
-      if (frame.key !== undefined) this.#slotOfKey?.set(keyOf(frame), slot);
+      if (frame.key !== undefined) this.#slotOfKey?.set(frame.key, slot);
     }
   }
 

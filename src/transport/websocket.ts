@@ -78,7 +78,8 @@ export class WebSocketTransport implements Transport {
   /** When the peer was last heard, or pinged. */
   #heartbeatAt = performance.now();
   readonly #onFlushed = () => {
-    if (this.#end !== null) return;
+    // Also called, and without an error, when the socket has gone with the batch on it.
+    if (this.#end !== null || this.#socket.destroyed) return;
     this.writable = true;
     this.#sink.completed();
   };

@@ -135,7 +135,7 @@ describe('Recorder', () => {
         }
         expect([...unseen, ...unobserved]).toEqual([]);
       }),
-      { numRuns: 60 },
+      { numRuns: 30 },
     );
   });
 });

@@ -1,15 +1,22 @@
 /** What the tests of metrics share: a server's state made up, and the text format read back. */
 
 import type { Behind, Gauges } from '../../src/metrics/gauges.js';
-import { TRANSPORTS } from '../../src/transport/transport.js';
+import type { Encoding, Transport } from '../../src/transport/transport.js';
 
 export class FakeGauges implements Gauges {
-  rooms = 0;
-  membersBy = new Float64Array(TRANSPORTS.length);
+  rooms = new Set<string>();
+  members = new Set<{ transport: Pick<Transport, 'framing'> }>();
   behind = new Set<FakeMember>();
-  queueBytes = 0;
-  queueBytesLimit = 1000;
+  memory = { bytes: 0, limit: 1000 };
+
+  /** Adds members of which nothing is known but their transport, an index of `TRANSPORTS`. */
+  connect(transport: number, count: number): void {
+    const framing = { index: transport, encoding: textEncoding, join: () => Buffer.alloc(0) };
+    for (let i = 0; i < count; i += 1) this.members.add({ transport: { framing } });
+  }
 }
+
+const textEncoding: Encoding = { index: 0, encode: Buffer.from };
 
 export class FakeMember implements Behind {
   health: Behind['health'] = 'healthy';

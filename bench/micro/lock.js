@@ -1,0 +1,150 @@
+/**
+ * What a lock costs, beside async-mutex in the same run: nanoseconds an operation, the median of rounds
+ * that take turns. Build first (`npm run build`), then `node bench/micro/lock.js [rounds]`.
+ */
+import { Mutex as AsyncMutex } from 'async-mutex';
+import { Detector, Mutex, RWLock } from '../../dist/lock/index.js';
+
+const rounds = Number(process.argv[2] ?? 21);
+const BLOCKED = 100;
+/** Waits that share a signal, as those of a server share that of its shutdown. */
+const BATCH = 10;
+const never = new Promise(() => {});
+let sum = 0;
+
+/** @param {Detector} detector */
+function section(detector) {
+  const lock = new RWLock({ name: 'bench', detector });
+  return (/** @type {number} */ n) => {
+    for (let i = 0; i < n; i += 1) sum += lock.withReadSync('bench', () => i);
+  };
+}
+
+/** @param {Detector} detector */
+function guard(detector) {
+  const lock = new RWLock({ name: 'bench', detector });
+  return (/** @type {number} */ n) => {
+    for (let i = 0; i < n; i += 1) lock.tryRead('bench')?.release();
+  };
+}
+
+/** @param {Detector} detector */
+function awaited(detector) {
+  const lock = new Mutex({ name: 'bench', detector });
+  return async (/** @type {number} */ n) => {
+    for (let i = 0; i < n; i += 1) (await lock.lock('bench')).release();
+  };
+}
+
+async function awaitedAsyncMutex(/** @type {number} */ n) {
+  for (let i = 0; i < n; i += 1) (await mutex.acquire())();
+}
+const mutex = new AsyncMutex();
+
+async function awaitedNothing(/** @type {number} */ n) {
+  for (let i = 0; i < n; i += 1) sum += await i;
+}
+
+/**
+ * A request that blocks, by a task that holds a lock, so that the search for a cycle is made; timed is
+ * the call, not the waiting. Before it, 100 tasks are blocked: in a row, each holding a lock and waiting
+ * for the next one's, all of which the search walks; or all behind one holder.
+ *
+ * @param {Detector} detector
+ * @param {boolean} inRow
+ */
+async function blocking(detector, inRow) {
+  const locks = Array.from(
+    { length: BLOCKED + 1 },
+    () => new RWLock({ name: 'blocked', detector }),
+  );
+  const [first] = locks;
+  for (let i = BLOCKED; i >= 0; i -= 1) {
+    await new Promise((begun) => {
+      void detector.runTask('blocked', async (task) => {
+        if (inRow || i === BLOCKED) await locks[inRow ? i : 0]?.write('bench', { task });
+        if (i < BLOCKED) void locks[inRow ? i + 1 : 0]?.write('bench', { task });
+        begun(undefined);
+        await never;
+      });
+    });
+  }
+  return async (/** @type {number} */ n) => {
+    let tookMs = 0;
+    for (let i = 0; i < n; i += BATCH) {
+      const stop = new AbortController();
+      const options = { signal: stop.signal };
+      const waits = [];
+      for (let j = 0; j < BATCH; j += 1) {
+        const own = new RWLock({ name: 'own', detector });
+        const wait = detector.runTask('bench', async (task) => {
+          const held = own.tryWrite('bench', task);
+          const from = performance.now();
+          const wait = first?.write('bench', { task, ...options });
+          tookMs += performance.now() - from;
+          await wait?.catch(() => held?.release());
+        });
+        waits.push(wait);
+      }
+      stop.abort();
+      await Promise.all(waits);
+    }
+    return tookMs;
+  };
+}
+
+/** The same wait in async-mutex, with its cancel for the abort. */
+async function blockingAsyncMutex(/** @type {number} */ n) {
+  const held = new AsyncMutex();
+  await held.acquire();
+  let tookMs = 0;
+  for (let i = 0; i < n; i += 1) {
+    const from = performance.now();
+    const wait = held.acquire();
+    tookMs += performance.now() - from;
+    held.cancel();
+    await wait.catch(() => {});
+  }
+  return tookMs;
+}
+
+const watch = new Detector();
+const off = new Detector({ mode: 'off' });
+const noStacks = new Detector({ captureStacks: 'never' });
+const quiet = { onReport: () => {}, longHoldMs: Infinity, deadlockTimeoutMs: Infinity };
+for (const detector of [watch, noStacks]) detector.configure(quiet);
+
+/** @type {[string, number, (n: number) => unknown][]} */
+const cases = [
+  ['withReadSync, watch', 200_000, section(watch)],
+  ['withReadSync, off', 200_000, section(off)],
+  ['tryRead and release, watch', 200_000, guard(watch)],
+  ['tryRead and release, off', 200_000, guard(off)],
+  ['await lock and release, watch', 50_000, awaited(watch)],
+  ['await lock and release, off', 50_000, awaited(off)],
+  ['await acquire and release, async-mutex', 50_000, awaitedAsyncMutex],
+  ['await of a number', 50_000, awaitedNothing],
+  ['blocked wait, 100 in a row, watch', 1_000, await blocking(watch, true)],
+  ['blocked wait, 100 behind one, watch', 1_000, await blocking(watch, false)],
+  ['blocked wait, 100 in a row, no stacks', 1_000, await blocking(noStacks, true)],
+  ['blocked wait, async-mutex', 1_000, blockingAsyncMutex],
+];
+
+/** @type {number[][]} */
+const results = cases.map(() => []);
+for (let round = 0; round <= rounds; round += 1) {
+  for (const [i, [, n, run]] of cases.entries()) {
+    const from = performance.now();
+    const ownTimeMs = await run(n);
+    const ms = typeof ownTimeMs === 'number' ? ownTimeMs : performance.now() - from;
+    // The first round warms up.
+    if (round > 0) results[i]?.push((ms * 1e6) / n);
+  }
+}
+for (const [i, [name]] of cases.entries()) {
+  const sorted = (results[i] ?? []).sort((a, b) => a - b);
+  const at = (/** @type {number} */ share) =>
+    Math.round(sorted[Math.floor(share * (sorted.length - 1))] ?? 0);
+  console.log(`${name.padEnd(42)} ${String(at(0.5)).padStart(6)} ns  (${at(0)} to ${at(1)})`);
+}
+if (sum === 0) throw new Error('nothing was measured');

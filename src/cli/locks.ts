@@ -1,0 +1,65 @@
+/**
+ * `roomcast locks`: what locks a running server holds and waits for, and what its detector has
+ * found, in words.
+ */
+import { Command } from 'commander';
+import { ConfigError } from '../errors.js';
+import type { LockSnapshot } from '../lock/index.js';
+import { CommandError } from './failure.js';
+
+const DEFAULT_URL = 'http://127.0.0.1:8080';
+/** How long the server may take to answer, in milliseconds. */
+const TIMEOUT_MS = 5000;
+
+export function locksCommand(): Command {
+  return new Command('locks')
+    .description('Print what locks a running server holds and waits for.')
+    .argument('[url]', 'of the server', DEFAULT_URL)
+    .option('--api-key <key>', 'of the server; ROOMCAST_API_KEY in the environment', firstKey())
+    .action(async (url: string, { apiKey }: { apiKey?: string }) => {
+      process.stdout.write(describeLocks(await fetchLocks(url, apiKey)));
+    });
+}
+
+const firstKey = (): string | undefined => process.env['ROOMCAST_API_KEY']?.split(',')[0];
+
+async function fetchLocks(url: string, apiKey: string | undefined): Promise<LockSnapshot> {
+  if (!URL.canParse('/v1/locks', url)) {
+    throw new ConfigError(
+      `url ${JSON.stringify(url)} is not allowed: give one like ${DEFAULT_URL}`,
+    );
+  }
+  const headers: Record<string, string> = apiKey ? { authorization: `Bearer ${apiKey}` } : {};
+  const signal = AbortSignal.timeout(TIMEOUT_MS);
+  const response = await fetch(new URL('/v1/locks', url), { headers, signal }).catch(
+    (error: Error) => {
+      const { cause } = error as { cause?: Error };
+      throw new CommandError(`${url} does not answer: ${cause?.message ?? error.message}`);
+    },
+  );
+  const body: unknown = await response.json();
+  if (response.ok) return body as LockSnapshot;
+  const { message } = body as { message?: string };
+  throw new CommandError(`${url} answered ${response.status}: ${message ?? 'no reason given'}`);
+}
+
+const seconds = (ms: number): string => `${(ms / 1000).toFixed(3)} s`;
+
+export function describeLocks({ mode, held, pending, edges, reports }: LockSnapshot): string {
+  const lines = [`detector: ${mode}`, ''];
+  lines.push(`held: ${held.length}`);
+  for (const { lock, mode, site, task, ageMs } of held) {
+    lines.push(`  ${lock} (${mode}) by ${task ?? site} for ${seconds(ageMs)}, taken at ${site}`);
+  }
+  lines.push(`waits: ${pending.length}`);
+  for (const { on, mode, site, task, ageMs, timeoutMs } of pending) {
+    const until = timeoutMs === null ? '' : `, at most ${seconds(timeoutMs)}`;
+    const how = mode === null ? '' : ` (${mode})`;
+    lines.push(`  ${task ?? site} waits for ${on}${how} for ${seconds(ageMs)}${until}`);
+  }
+  lines.push(`edges: ${edges.length}`);
+  for (const { from, to } of edges) lines.push(`  ${from} -> ${to}`);
+  lines.push(`reports: ${reports.length}`, '');
+  for (const { text } of reports) lines.push(text, '');
+  return `${lines.join('\n')}\n`;
+}

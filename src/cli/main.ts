@@ -1,0 +1,51 @@
+#!/usr/bin/env node
+/**
+ * The command `roomcast`: which command runs, and how a failure is told: one line on stderr, and an
+ * exit code (2 for what the user wrote, 1 for the rest).
+ *
+ * Not here: what the commands do (`serve.ts`).
+ */
+import { Command, CommanderError } from 'commander';
+import { ConfigError } from '../errors.js';
+import { options } from '../options.js';
+import { version } from '../version.js';
+import { CommandError } from './failure.js';
+import { locksCommand } from './locks.js';
+import { serveCommand } from './serve.js';
+
+const program = new Command('roomcast')
+  .description('Real-time rooms over WebSocket and SockJS.')
+  .version(version);
+program.addCommand(serveCommand());
+program.addCommand(locksCommand());
+for (const command of [program, ...program.commands]) {
+  command.exitOverride().configureOutput({ outputError: () => undefined });
+}
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  fail(error);
+}
+
+function fail(error: unknown): void {
+  if (error instanceof CommanderError) {
+    if (error.exitCode === 0) return;
+    // Without a command commander has printed the help.
+    end(2, error.code === 'commander.help' ? '' : `roomcast: ${explain(error)}\n`);
+  } else if (error instanceof ConfigError) end(2, `roomcast: ${error.message}\n`);
+  else if (error instanceof CommandError) end(1, `roomcast: ${error.message}\n`);
+  else throw error;
+}
+
+/** Commander's message on one line, with what is allowed where it only says that a value is missing. */
+function explain({ code, message }: CommanderError): string {
+  const line = message.replace(/^error: /, '').replaceAll('\n', ' ');
+  if (code !== 'commander.optionMissingArgument') return line;
+  const option = options.find(({ flag }) => line.includes(`'--${flag} `));
+  return option ? `${line}: give ${option.allowed}` : line;
+}
+
+function end(exitCode: number, line: string): void {
+  process.stderr.write(line, () => process.exit(exitCode));
+}

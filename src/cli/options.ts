@@ -1,0 +1,56 @@
+/**
+ * The options of `config.ts` as flags of a command, and as text that fits 80 columns.
+ *
+ * Not here: what options there are (`src/options.ts`), whether a value is allowed (`src/config.ts`).
+ */
+import { type Command, Option } from 'commander';
+import type { Sources } from '../config.js';
+import { GROUPS, options, type Option as ServerOption } from '../options.js';
+
+const WIDTH = 80;
+const INDENT = '      ';
+
+/** Adds a flag for every option, and `--config`. */
+export function addServerOptions(command: Command): Command {
+  command.configureHelp({
+    helpWidth: WIDTH,
+    formatItem: (term, _width, text, helper) => {
+      const lines = helper.boxWrap(text, WIDTH - INDENT.length).split('\n');
+      return [`  ${term}`, ...lines.map((line) => INDENT + line)].join('\n');
+    },
+  });
+  const first = `${GROUPS[0]}:`;
+  const config = new Option('--config <file>', 'JSON file of options; see below.');
+  command.addOption(config.helpGroup(first));
+  for (const option of options) command.addOption(flag(option));
+  return command.addHelpOption(new Option('-h, --help', 'Show this.').helpGroup(first));
+}
+
+/** What `loadConfig` takes, from what commander parsed for `addServerOptions`. */
+export function sourcesOf({ config, ...flags }: Record<string, string>): Sources {
+  return { flags, file: config, env: process.env };
+}
+
+/** The options that a user may set, for `--help` of a command that has `addServerOptions`. */
+export const SOURCES_HELP = `
+An option is taken from its flag, else from the environment, else from the file,
+else it has its default. --publish-rate is ROOMCAST_PUBLISH_RATE in the
+environment and publishRate in the file; --config is ROOMCAST_CONFIG. Lists are
+flags given several times, text separated by commas, or arrays in the file.
+Other users of the machine can read flags: keep keys in the environment.`;
+
+function flag(option: ServerOption): Option {
+  const { schema } = option;
+  const name = schema.unit.replaceAll(' ', '-');
+  const many = schema.type === 'array';
+  const result = new Option(`--${option.flag} <${name}>`, describe(option));
+  result.helpGroup(`${schema.group}:`);
+  if (many) result.argParser((text, before?: string) => (before ? `${before},${text}` : text));
+  return result;
+}
+
+function describe({ schema, allowed }: ServerOption): string {
+  const { default: value } = schema;
+  const none = typeof value === 'object' && value !== null && Object.keys(value).length === 0;
+  return `${schema.description}\nDefault: ${none ? 'none' : value}. Allowed: ${allowed}.`;
+}

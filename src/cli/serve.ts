@@ -1,0 +1,168 @@
+/**
+ * `roomcast serve`: from options to a running server, and from a signal to an exit code.
+ *
+ * Not here: what a shutdown does (`src/server.ts`), what options there are (`src/options.ts`).
+ */
+import { Command } from 'commander';
+import type { Logger } from 'pino';
+import { type Config, loadConfig } from '../config.js';
+import { ConfigError } from '../errors.js';
+import { configureDetector, snapshot } from '../lock/index.js';
+import { type CloseReport, createServer } from '../server.js';
+import { CommandError } from './failure.js';
+import { createLog } from './log.js';
+import { addServerOptions, SOURCES_HELP, sourcesOf } from './options.js';
+
+/** Exit codes of signals are 128 and their number, as a shell has them. */
+const SIGNALS = { SIGINT: 130, SIGTERM: 143 } as const;
+
+const EXIT_HELP = `
+SIGUSR2 writes to the log what locks are held and waited for.
+SIGTERM and SIGINT close in an orderly way: members are told to go, queues
+drain, what is left after --shutdown-grace-ms is reset and logged.
+
+Exit codes:
+  0         closed after a signal
+  1         could not start, or failed
+  2         an option is wrong
+  130, 143  a second signal, SIGINT or SIGTERM, ended it at once
+`;
+
+/** The command `serve`. Its action rejects with ConfigError or CommandError. */
+export function serveCommand(): Command {
+  const command = new Command('serve').description('Serve rooms over WebSocket and SockJS.');
+  return addServerOptions(command)
+    .allowExcessArguments()
+    .addHelpText('after', `${SOURCES_HELP}\n${EXIT_HELP}`)
+    .action(async (flags: Record<string, string>) => {
+      const [excess] = command.args;
+      if (excess !== undefined) {
+        throw new ConfigError(
+          `${JSON.stringify(excess)} is not an option: see roomcast serve --help`,
+        );
+      }
+      await serve(loadConfig(sourcesOf(flags)));
+    });
+}
+
+async function serve(config: Config): Promise<void> {
+  const log = createLog(config.logLevel, process.stdout);
+  // Also what a promise rejected with and nobody handled.
+  process.on('uncaughtException', (error, origin) => {
+    log.fatal({ err: error, origin }, 'failed');
+    leave(1);
+  });
+
+  configureDetector({
+    mode: config.lockDetector,
+    onReport: ({ text, ...report }) => log.warn({ report }, text),
+  });
+  process.on('SIGUSR2', () => log.info({ locks: snapshot() }, 'locks'));
+
+  const server = createServer(config, log);
+  let closing = false;
+  for (const [signal, exitCode] of Object.entries(SIGNALS)) {
+    process.on(signal, async () => {
+      if (closing) process.exit(exitCode);
+      closing = true;
+      log.info({ signal, graceMs: config.shutdownGraceMs }, 'closing; a second signal ends it now');
+      const report = await server.close();
+      logClosed(report, log);
+      endSoon(log);
+    });
+  }
+
+  let url: string;
+  try {
+    url = await server.listen();
+  } catch (error) {
+    if (closing) return;
+    throw startError(error, config);
+  }
+  if (process.stdout.isTTY) process.stdout.write(greeting(url, config));
+  else log.info(nextSteps(url, config), 'serving');
+}
+
+/** @returns the error itself where it is not about what was asked for. */
+function startError(error: unknown, { host, port }: Config): unknown {
+  switch ((error as NodeJS.ErrnoException).code) {
+    case 'EADDRINUSE':
+      return new CommandError(
+        `port ${port} of ${host} is taken: give another --port, or --port 0 for any free one`,
+      );
+    case 'EACCES':
+      return new CommandError(`port ${port} of ${host} is not permitted: give a --port above 1023`);
+    case 'EADDRNOTAVAIL':
+    case 'ENOTFOUND':
+    case 'EAI_AGAIN':
+      return new CommandError(
+        `host ${host} is not an address of this machine: give another --host, like 127.0.0.1 or 0.0.0.0`,
+      );
+    default:
+      return error;
+  }
+}
+
+/** At most this many members are named in the log line of a shutdown; the rest are counted. */
+const NAMED = 20;
+
+function logClosed({ drained, abandoned, waiting }: CloseReport, log: Logger): void {
+  const messages = abandoned.reduce((sum, each) => sum + each.messages, 0);
+  const report = { drained, abandoned: abandoned.length, messages, waiting };
+  if (abandoned.length === 0 && waiting.length === 0) log.info(report, 'closed');
+  else log.warn({ ...report, members: abandoned.slice(0, NAMED) }, 'closed; not all was delivered');
+}
+
+/** How long the process may take to end by itself once the server is closed. */
+const END_MS = 1000;
+
+/** A closed server leaves nothing open, so that the process ends; if it does not, this says why (V8). */
+function endSoon(log: Logger): void {
+  setTimeout(() => {
+    log.warn({ open: process.getActiveResourcesInfo() }, 'ended with something left open');
+    leave(0);
+  }, END_MS).unref();
+}
+
+/** Exits once the log is written, and soon in any case. */
+function leave(exitCode: number): void {
+  setTimeout(() => process.exit(exitCode), END_MS);
+  process.stdout.write('', () => process.exit(exitCode));
+}
+
+/** What to try first, for a terminal. */
+export function greeting(url: string, config: Config): string {
+  const { websocket, sockjs, metrics, docs, chat, publish } = nextSteps(url, config);
+  const lines = [
+    `roomcast serves on ${url}`,
+    '',
+    `  WebSocket  ${websocket}`,
+    `  SockJS     ${sockjs}`,
+    ...(metrics === undefined ? [] : [`  Metrics    ${metrics}`]),
+    `  HTTP API   ${docs}`,
+    '',
+    'Chat: in two terminals',
+    `  ${chat}`,
+    'and say in each',
+    '  {"type":"join","room":"chat:lobby"}',
+    '  {"type":"publish","room":"chat:lobby","data":"hello"}',
+    'Publish from outside:',
+    `  ${publish}`,
+    '',
+  ];
+  return `${lines.join('\n')}\n`;
+}
+
+function nextSteps(url: string, config: Config) {
+  const websocket = `${url.replace(/^http/, 'ws')}/ws`;
+  const key = config.apiKey.length > 0 ? ' -H "authorization: Bearer $KEY"' : '';
+  return {
+    url,
+    websocket,
+    sockjs: `${url}/sockjs`,
+    metrics: config.metrics ? `${url}/metrics` : undefined,
+    docs: `${url}/docs`,
+    chat: `npx wscat -c ${websocket}`,
+    publish: `curl ${url}/v1/rooms/chat:lobby/messages${key} -H 'content-type: application/json' -d '{"data":"hello"}'`,
+  };
+}

@@ -1,0 +1,100 @@
+/**
+ * The HTTP side of a server: everything asked for by a request that is neither an upgrade nor
+ * SockJS'. Puts the routes together; every failure is coded (V11).
+ *
+ * Not here: listening and sockets (`server.ts`), what the routes do (the other files).
+ */
+import { isUtf8 } from 'node:buffer';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { TypeBoxValidatorCompiler } from '@fastify/type-provider-typebox';
+import fastify, { type FastifyInstance } from 'fastify';
+import { Refusal } from '../errors.js';
+import type { HttpDeps } from './deps.js';
+import { docs } from './docs.js';
+import { failureHandler, failures, refuseUnknown } from './failures.js';
+import { createGuard } from './guard.js';
+import { locks } from './locks.js';
+import { members } from './members.js';
+import { messages } from './messages.js';
+import { rooms } from './rooms.js';
+import { status } from './status.js';
+
+export interface HttpApp {
+  /** Answers a request. Good until the server has no connection left. */
+  handle(request: IncomingMessage, response: ServerResponse): void;
+  /** Lets go of everything; to be called after the last request. */
+  close(): Promise<void>;
+}
+
+/** The longest path: as much as Node takes of a request's head. */
+const MAX_PATH = 16_384;
+
+export async function buildHttp(deps: HttpDeps): Promise<HttpApp> {
+  const answer = failureHandler(deps);
+  const app = fastify({
+    bodyLimit: deps.config.maxHttpBodyBytes,
+    // Requests that come during a shutdown are answered by the routes, with a code of ours.
+    return503OnClosing: false,
+    routerOptions: { maxParamLength: MAX_PATH },
+    frameworkErrors: answer,
+  });
+  app.setErrorHandler(answer);
+  app.setNotFoundHandler(refuseUnknown);
+  readJson(app);
+  // Bodies and names are checked where they are used, like the commands of sockets; their schemas
+  // are for readers.
+  app.setValidatorCompiler((route) =>
+    route.httpPart === 'querystring'
+      ? TypeBoxValidatorCompiler(route as Parameters<typeof TypeBoxValidatorCompiler>[0])
+      : () => true,
+  );
+
+  await docs(app, deps);
+  app.register(status(deps));
+  app.register(async (v1) => {
+    const guard = createGuard(deps.config);
+    v1.addHook('onRequest', (request, _reply, done) => {
+      guard(request.raw);
+      done();
+    });
+    v1.addHook('onRoute', ({ schema }) => {
+      if (schema === undefined) return;
+      schema.security = [{ key: [] }];
+      schema.response = {
+        ...failures('unauthorised', 'forbidden'),
+        ...(schema.response as object),
+      };
+    });
+    v1.register(messages(deps));
+    v1.register(rooms(deps));
+    v1.register(members(deps));
+    v1.register(locks);
+  });
+  await app.ready();
+
+  return {
+    handle: (request, response) => app.routing(request, response),
+    close: () => app.close(),
+  };
+}
+
+/** The only media type there is. */
+function readJson(app: FastifyInstance): void {
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser<Buffer>(
+    'application/json',
+    { parseAs: 'buffer' },
+    (_request, body, done) => {
+      // Some clients say JSON whatever they send, with a DELETE too.
+      if (body.length === 0) return done(null, undefined);
+      if (!isUtf8(body)) return done(new Refusal('bad_json', 'The body is not UTF-8.'));
+      let value: unknown;
+      try {
+        value = JSON.parse(body.toString());
+      } catch {
+        return done(new Refusal('bad_json', 'The body is not JSON.'));
+      }
+      done(null, value);
+    },
+  );
+}

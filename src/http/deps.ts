@@ -1,0 +1,25 @@
+/** What the HTTP API needs of the server it belongs to. */
+import type { Logger } from 'pino';
+import type { Config } from '../config.js';
+import type { CloseReason } from '../errors.js';
+import type { Metrics } from '../metrics/registry.js';
+import type { CommandLimits } from '../protocol/commands.js';
+import type { Hub } from '../room/hub.js';
+import type { Member } from '../room/member.js';
+import type { Observer } from '../room/observer.js';
+
+export interface HttpDeps {
+  readonly config: Config;
+  /** The same that commands of sockets are checked against. */
+  readonly limits: CommandLimits;
+  readonly log: Pick<Logger, 'error'>;
+  readonly hub: Pick<Hub, 'rooms' | 'members' | 'publish'>;
+  readonly observer: Pick<Observer, 'refused'>;
+  readonly metrics: Pick<Metrics, 'contentType' | 'scrape'>;
+  /** Of roomcast. */
+  readonly version: string;
+  /** Ends a member's connection. */
+  close(member: Member, reason: CloseReason): void;
+  /** True from the first moment of a shutdown. */
+  isClosing(): boolean;
+}

@@ -1,0 +1,92 @@
+/**
+ * Whatever goes wrong with a request becomes `{ code, message }` with a code of `REFUSAL`: its
+ * shape in the OpenAPI document, and the way there from the errors of Fastify.
+ */
+import type {
+  FastifyError,
+  FastifyReply,
+  FastifyRequest,
+  FastifySchemaValidationError,
+} from 'fastify';
+import { type TSchema, Type } from 'typebox';
+import { REFUSAL, Refusal, type RefusalCode } from '../errors.js';
+import type { HttpDeps } from './deps.js';
+
+const failure = (codes: readonly RefusalCode[]) =>
+  Type.Object({
+    code: Type.Enum([...codes], { description: 'What to look at in a program.' }),
+    message: Type.String({ description: 'What was wrong, and what would be right.' }),
+  });
+
+/** A failure of any kind, as one of the results of a batch. */
+export const Failure = failure(Object.keys(REFUSAL) as RefusalCode[]);
+
+/** The responses of a route that may be refused with these codes, by status. */
+export function failures(...codes: RefusalCode[]): Record<string, TSchema> {
+  const byStatus: Record<string, RefusalCode[]> = {};
+  for (const code of [...codes, 'internal_error'] as const) {
+    const { status } = REFUSAL[code];
+    byStatus[status] = [...(byStatus[status] ?? []), code];
+  }
+  const responses: Record<string, TSchema> = {};
+  for (const [status, codes] of Object.entries(byStatus)) {
+    const description = codes.map((code) => `\`${code}\`: ${REFUSAL[code].text}`).join(' ');
+    responses[status] = { ...failure(codes), description };
+  }
+  return responses;
+}
+
+/** Answers any error with a code, and counts it. */
+export function failureHandler({ log, observer }: HttpDeps) {
+  return (error: unknown, request: FastifyRequest, reply: FastifyReply): void => {
+    let refusal = refusalOf(error, request);
+    if (refusal === null) {
+      log.error({ err: error }, 'internal_error');
+      refusal = new Refusal('internal_error', REFUSAL.internal_error.text);
+    }
+    const { code, message } = refusal;
+    observer.refused(code);
+    if (code === 'unauthorised') reply.header('www-authenticate', 'Bearer');
+    reply.code(REFUSAL[code].status).send({ code, message });
+  };
+}
+
+export function refuseUnknown({ method, url }: FastifyRequest): never {
+  const path = url.split('?', 1)[0] ?? '';
+  throw new Refusal('not_found', `There is no ${method} ${path.slice(0, 100)}.`);
+}
+
+/** The refusal that an error amounts to, or null for a mistake of ours. */
+function refusalOf(error: unknown, request: FastifyRequest): Refusal | null {
+  if (error instanceof Refusal) return error;
+  if (!(error instanceof Error) || !('statusCode' in error)) return null;
+  const { code, statusCode, validation, message } = error as FastifyError;
+  if (validation !== undefined) return unfit(validation, request);
+  if (code === 'FST_ERR_CTP_BODY_TOO_LARGE') {
+    return new Refusal('message_too_big', 'The body is larger than --max-http-body-bytes.');
+  }
+  if (code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE') {
+    return new Refusal('bad_json', 'Send the body as application/json.');
+  }
+  if (code === 'FST_ERR_BAD_URL' || code === 'FST_ERR_MAX_PARAM_LENGTH') {
+    return new Refusal('bad_command', 'The path is too long, or not percent-encoded UTF-8.');
+  }
+  // Of the files of the reference page, or a body that breaks off.
+  if (statusCode === 403 || statusCode === 404) return new Refusal('not_found', `${message}.`);
+  const isTheirs = statusCode !== undefined && statusCode >= 400 && statusCode < 500;
+  return isTheirs ? new Refusal('bad_command', `${message}.`) : null;
+}
+
+/** Says which query parameter is not what its schema wants. */
+function unfit(validation: FastifySchemaValidationError[], { query }: FastifyRequest): Refusal {
+  const { keyword, instancePath, params, message } = validation.at(-1)!;
+  if (keyword === 'additionalProperties') {
+    const unknown = params['additionalProperties'] as string[];
+    return new Refusal('bad_command', `There is no parameter ${unknown.join(', ').slice(0, 100)}.`);
+  }
+  const name = instancePath.slice(1);
+  const value = JSON.stringify((query as Record<string, unknown>)[name]).slice(0, 100);
+  const allowed = params['allowedValues'] as string[] | undefined;
+  const right = allowed ? `it may be ${allowed.join(', ')}` : `it ${message}`;
+  return new Refusal('bad_command', `${name} is ${value}; ${right}.`);
+}

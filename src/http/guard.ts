@@ -1,0 +1,79 @@
+/**
+ * Who may use /v1. With API keys: whoever has one. Without: whoever sits on this machine, and not
+ * a page in a browser there that a foreign site has sent (DNS rebinding), nor a proxy in the name
+ * of others.
+ */
+import { hash, timingSafeEqual } from 'node:crypto';
+import type { IncomingMessage } from 'node:http';
+import { BlockList, type Socket } from 'node:net';
+import { type Config, trustedProxies } from '../config.js';
+import { Refusal } from '../errors.js';
+import { addressOf } from '../transport/address.js';
+
+/** Throws a `Refusal` at a request that may not be answered. */
+export type Guard = (request: IncomingMessage) => void;
+
+export function createGuard(config: Config): Guard {
+  return config.apiKey.length > 0 ? keyGuard(config.apiKey) : loopbackGuard(config);
+}
+
+/** Digests have one length, and all of them are compared: time tells neither key nor place. */
+function keyGuard(keys: readonly string[]): Guard {
+  const digests = keys.map(digest);
+  return ({ headers }) => {
+    const { authorization } = headers;
+    if (authorization === undefined) {
+      throw new Refusal('unauthorised', 'Send the header "Authorization: Bearer <API key>".');
+    }
+    const token = /^Bearer +(\S+)$/i.exec(authorization)?.[1] ?? '';
+    const given = digest(token);
+    let matches = 0;
+    for (const each of digests) matches += timingSafeEqual(each, given) ? 1 : 0;
+    if (matches === 0) throw new Refusal('unauthorised', 'The API key is not one of this server.');
+  };
+}
+
+function digest(text: string): Buffer {
+  return hash('sha256', text, 'buffer');
+}
+
+const LOOPBACK = /^(127\.\d+\.\d+\.\d+|::1)$/;
+const LOOPBACK_HOST = /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])(:\d+)?$/i;
+/** A proxy adds one of these; `X-Forwarded-For` is believed where `trustProxy` says so. */
+const FORWARDING = ['x-forwarded-for', 'forwarded', 'x-real-ip', 'via'] as const;
+
+function loopbackGuard(config: Config): Guard {
+  const proxies = trustedProxies(config);
+  const nobody = new BlockList();
+  /** Looking at an address costs more than the rest of a request's way here. */
+  const local = new WeakSet<Socket>();
+  return (request) => {
+    const { headers, socket } = request;
+    const forwarding = FORWARDING.find((name) => headers[name] !== undefined);
+    if (forwarding !== undefined) {
+      const address = addressOf(request, proxies);
+      // A trusted proxy has said on whose behalf it asks; anything else hides who does.
+      if (address === addressOf(request, nobody)) {
+        throw forbidden(`this request came through a proxy (it has ${forwarding})`);
+      }
+      checkLoopback(address);
+    } else if (!local.has(socket)) {
+      checkLoopback(addressOf(request, nobody));
+      local.add(socket);
+    }
+    if (!LOOPBACK_HOST.test(headers.host ?? '')) {
+      throw forbidden('this request is for another host than localhost, 127.0.0.1 or [::1]');
+    }
+  };
+}
+
+function checkLoopback(address: string): void {
+  if (!LOOPBACK.test(address)) throw forbidden(`this request came from ${address}`);
+}
+
+function forbidden(why: string): Refusal {
+  return new Refusal(
+    'forbidden',
+    `No API key is set, so /v1 answers this machine only, and ${why}. Start the server with --api-key to let others in.`,
+  );
+}

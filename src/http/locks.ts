@@ -1,0 +1,81 @@
+/**
+ * What locks are held and waited for, and what the detector has found: the same picture that
+ * `roomcast locks` prints and SIGUSR2 writes to the log.
+ */
+import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox';
+import { Type } from 'typebox';
+import { type LockSnapshot, snapshot } from '../lock/index.js';
+
+const NullableText = Type.Union([Type.String(), Type.Null()]);
+
+const Mode = Type.Enum(['read', 'write']);
+
+const Locks = Type.Unsafe<LockSnapshot>(
+  Type.Object(
+    {
+      mode: Type.Enum(['off', 'watch', 'strict'], { description: 'Of the detector.' }),
+      held: Type.Array(
+        Type.Object({
+          lock: Type.String(),
+          mode: Mode,
+          site: Type.String({ description: 'Where in the code it was taken.' }),
+          task: NullableText,
+          ageMs: Type.Number(),
+        }),
+      ),
+      pending: Type.Array(
+        Type.Object({
+          on: Type.String({ description: 'What is waited for.' }),
+          mode: Type.Union([Mode, Type.Null()]),
+          site: Type.String(),
+          task: NullableText,
+          ageMs: Type.Number(),
+          timeoutMs: Type.Union([Type.Number(), Type.Null()]),
+        }),
+      ),
+      edges: Type.Array(Type.Object({ from: Type.String(), to: Type.String() }), {
+        description: 'Who waits for what, and what waits for whom.',
+      }),
+      leftOut: Type.Object({
+        held: Type.Integer(),
+        pending: Type.Integer(),
+        edges: Type.Integer(),
+      }),
+      reports: Type.Array(
+        Type.Object({
+          id: Type.String(),
+          kind: Type.String(),
+          certain: Type.Boolean(),
+          count: Type.Integer(),
+          ageMs: Type.Number(),
+          at: Type.Number({ description: 'Milliseconds since 1970.' }),
+          over: Type.Boolean(),
+          tasks: Type.Array(Type.String()),
+          chain: Type.Array(Type.String()),
+          text: Type.String(),
+        }),
+        { description: 'The latest incidents, in words too.' },
+      ),
+    },
+    { description: 'The locks of this process, now; at most 100 entries a list.' },
+  ),
+);
+
+/** Entries a list. */
+const LIMIT = 100;
+
+export const locks: FastifyPluginCallbackTypebox = (app, _options, done) => {
+  app.get(
+    '/v1/locks',
+    {
+      schema: {
+        operationId: 'getLocks',
+        summary: 'Locks held and waited for, and what was found wrong with them',
+        tags: ['status'],
+        response: { 200: Locks },
+      },
+    },
+    () => snapshot(LIMIT),
+  );
+  done();
+};

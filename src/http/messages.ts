@@ -1,0 +1,144 @@
+/**
+ * Publishing: one message, or a batch of them. What is checked, and how it is refused, is the same
+ * as for a `publish` of a socket. V1: nobody waits for a member here.
+ */
+import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox';
+import { type Static, Type } from 'typebox';
+import { Refusal, type RefusalCode } from '../errors.js';
+import { checkData, checkKey, checkRoom } from '../protocol/commands.js';
+import type { HttpDeps } from './deps.js';
+import { Failure, failures } from './failures.js';
+
+/** Most messages of one batch. */
+export const MAX_BATCH = 100;
+
+const Message = Type.Object({
+  data: Type.Unknown({ description: 'Any JSON value, null too.', examples: [{ text: 'hello' }] }),
+  key: Type.Optional(
+    Type.String({
+      description: 'In a namespace with policy latest-by-key: what this message is the latest of.',
+    }),
+  ),
+});
+
+const Published = Type.Object(
+  {
+    room: Type.String(),
+    seq: Type.Integer({ description: 'Place in the order of the room.' }),
+    epoch: Type.String({ description: 'The order that `seq` counts in; a new one starts over.' }),
+  },
+  { description: 'It has its place in the room.' },
+);
+
+const Batch = Type.Object({
+  messages: Type.Array(Type.Object({ room: Type.String(), ...Message.properties }), {
+    minItems: 1,
+    maxItems: MAX_BATCH,
+  }),
+});
+
+const Results = Type.Object(
+  {
+    results: Type.Array(Type.Union([Published, Failure]), {
+      description: 'One for each message, in their order.',
+    }),
+  },
+  { description: 'What became of each.' },
+);
+
+const RoomParams = Type.Object({ room: Type.String() });
+
+/** Why one message may be refused. */
+const REFUSED: readonly RefusalCode[] = [
+  'bad_command',
+  'bad_room',
+  'too_deep',
+  'message_too_big',
+  'room_busy',
+  'broker_unavailable',
+  'shutting_down',
+];
+
+export function messages(deps: HttpDeps): FastifyPluginCallbackTypebox {
+  const { config, hub, limits, observer } = deps;
+
+  function publish(name: unknown, message: Record<string, unknown>) {
+    const room = checkRoom(name, limits);
+    const data = checkData(message['data'], limits);
+    const key = checkKey(message['key']);
+    const bytes = Buffer.byteLength(data);
+    if (bytes > config.maxMessageBytes) {
+      throw new Refusal(
+        'message_too_big',
+        `data has ${bytes} bytes; ${config.maxMessageBytes} are allowed.`,
+      );
+    }
+    const position = hub.publish(null, room, data, key);
+    return position instanceof Promise
+      ? position.then(({ seq, epoch }) => ({ room, seq, epoch }))
+      : { room, seq: position.seq, epoch: position.epoch };
+  }
+
+  async function publishOf(message: unknown): Promise<Static<typeof Results>['results'][number]> {
+    try {
+      const fields = checkObject(message, 'A message');
+      return await publish(fields['room'], fields);
+    } catch (error) {
+      if (!(error instanceof Refusal)) throw error;
+      observer.refused(error.code);
+      return { code: error.code, message: error.message };
+    }
+  }
+
+  return (app, _options, done) => {
+    app.post(
+      '/v1/rooms/:room/messages',
+      {
+        schema: {
+          operationId: 'publish',
+          summary: 'Publish a message',
+          tags: ['messages'],
+          params: RoomParams,
+          body: Message,
+          response: { 200: Published, ...failures('bad_json', ...REFUSED) },
+        },
+      },
+      (request) => publish(request.params.room, checkObject(request.body, 'The body')),
+    );
+
+    app.post(
+      '/v1/messages',
+      {
+        schema: {
+          operationId: 'publishBatch',
+          summary: 'Publish several messages',
+          description:
+            'Messages are published one after another. One that is refused does not stop the others.',
+          tags: ['messages'],
+          body: Batch,
+          response: { 200: Results, ...failures('bad_json', 'bad_command', 'message_too_big') },
+        },
+      },
+      async (request) => {
+        const { messages } = checkObject(request.body, 'The body');
+        if (!Array.isArray(messages) || messages.length < 1 || messages.length > MAX_BATCH) {
+          throw new Refusal(
+            'bad_command',
+            `messages has to be an array of 1 to ${MAX_BATCH} messages.`,
+          );
+        }
+        const results: Static<typeof Results>['results'] = [];
+        for (const message of messages) results.push(await publishOf(message));
+        return { results };
+      },
+    );
+    done();
+  };
+}
+
+function checkObject(value: unknown, what: string): Record<string, unknown> {
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) {
+    return value as Record<string, unknown>;
+  }
+  throw new Refusal('bad_command', `${what} is not a JSON object.`);
+}

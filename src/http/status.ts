@@ -1,0 +1,61 @@
+/** For those who watch over the server: is it alive, may traffic come, how is it doing. */
+import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox';
+import { Type } from 'typebox';
+import { REFUSAL, Refusal } from '../errors.js';
+import type { HttpDeps } from './deps.js';
+import { failures } from './failures.js';
+
+const Status = Type.Object({ status: Type.String() }, { description: 'Yes.' });
+
+export function status({ config, isClosing, metrics }: HttpDeps): FastifyPluginCallbackTypebox {
+  return (app, _options, done) => {
+    app.get(
+      '/healthz',
+      {
+        schema: {
+          operationId: 'isAlive',
+          summary: 'Whether the process answers',
+          tags: ['status'],
+          response: { 200: Status },
+        },
+      },
+      () => ({ status: 'alive' }),
+    );
+
+    app.get(
+      '/readyz',
+      {
+        schema: {
+          operationId: 'isReady',
+          summary: 'Whether traffic may come: no longer once a shutdown has begun',
+          tags: ['status'],
+          response: { 200: Status, ...failures('shutting_down') },
+        },
+      },
+      () => {
+        if (isClosing()) throw new Refusal('shutting_down', REFUSAL.shutting_down.text);
+        return { status: 'ready' };
+      },
+    );
+
+    if (config.metrics) {
+      app.get(
+        '/metrics',
+        {
+          schema: {
+            operationId: 'getMetrics',
+            summary: 'Metrics in the text format of Prometheus',
+            tags: ['status'],
+            produces: ['text/plain'],
+            response: { 200: Type.String({ description: 'All of them.' }) },
+          },
+        },
+        async (_request, reply) => {
+          reply.type(metrics.contentType);
+          return metrics.scrape();
+        },
+      );
+    }
+    done();
+  };
+}

@@ -1,0 +1,25 @@
+/**
+ * Owns: the one `beforeExit` listener. Node says `beforeExit` when nothing is left that could run: a
+ * wait that is pending then is pending for good. Keeps V8: a detector is here only while it has waits.
+ */
+
+interface AtExit {
+  atExit(): void;
+}
+
+const detectors = new Set<AtExit>();
+let listening = false;
+
+export function watchExit(detector: AtExit): void {
+  if (!listening) {
+    listening = true;
+    process.on('beforeExit', () => {
+      for (const each of detectors) each.atExit();
+    });
+  }
+  detectors.add(detector);
+}
+
+export function unwatchExit(detector: AtExit): void {
+  detectors.delete(detector);
+}

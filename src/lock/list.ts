@@ -1,0 +1,33 @@
+/**
+ * Owns: a doubly linked list threaded through its items, so that joining and leaving it allocate
+ * nothing and take the same time at any length. An item can be in one such list at a time.
+ */
+
+export interface Linked<T> {
+  previous: T | null;
+  next: T | null;
+}
+
+export class List<T extends Linked<T>> {
+  first: T | null = null;
+  last: T | null = null;
+  size = 0;
+
+  push(item: T): void {
+    item.previous = this.last;
+    if (this.last === null) this.first = item;
+    else this.last.next = item;
+    this.last = item;
+    this.size += 1;
+  }
+
+  remove(item: T): void {
+    if (item.previous === null) this.first = item.next;
+    else item.previous.next = item.next;
+    if (item.next === null) this.last = item.previous;
+    else item.next.previous = item.previous;
+    item.previous = null;
+    item.next = null;
+    this.size -= 1;
+  }
+}

@@ -1,0 +1,307 @@
+/**
+ * Owns: what the wait-for graph is made of: tasks, holds, waits and the resources between them.
+ * Keeps V8: a wait has an owner, a name, a signal and a deadline; its timer and its place at the signal
+ * go when it settles, however it settles.
+ * Not here: who gets a lock (rw-lock.ts), what is made of the graph (detector.ts).
+ */
+import { unwatchSignal, watchSignal } from './abort.js';
+import { LockOptionError, LockTimeoutError } from './errors.js';
+import type { Linked, List } from './list.js';
+import type { LockResult, Mode } from './types.js';
+
+/** How long to wait and on whose behalf; all optional. */
+export interface WaitOptions {
+  /** The task that waits. Without one the wait is anonymous: no cycle through it can be found. */
+  readonly task?: Task | undefined;
+  /** Aborting rejects the wait with the signal's reason and leaves the queue as if it had never come. */
+  readonly signal?: AbortSignal | undefined;
+  /** Milliseconds until the wait rejects with `LockTimeoutError`, at most 2,147,483,647; none by default. */
+  readonly timeoutMs?: number | undefined;
+}
+
+export interface LockNode extends Linked<LockNode> {
+  readonly kind: 'lock';
+  readonly name: string;
+  readonly label: string;
+  /** Its row of the metrics. */
+  readonly slot: number;
+  /** Oldest first. */
+  readonly holders: List<Hold>;
+  /** Oldest first; null when nobody waits. */
+  readonly queue: WaitQueue | null;
+  /** Whether it is among the locks that its detector looks at. */
+  listed: boolean;
+  heldBy(): string;
+  withdraw(wait: Wait): void;
+  letGo(hold: Hold): void;
+}
+
+interface GroupNode {
+  readonly kind: 'waitgroup';
+  readonly label: string;
+  /** Oldest first. */
+  readonly members: ReadonlySet<Member>;
+  heldBy(): string;
+  withdraw(wait: Wait): void;
+}
+
+export interface Member {
+  readonly name: string;
+  readonly task: Task | null;
+}
+
+/** Something outside: a peer's socket, or a queue that `owner` empties. */
+interface ExternalNode {
+  readonly kind: 'external';
+  readonly label: string;
+  readonly owner: Task | null;
+  heldBy(): string;
+  withdraw(wait: Wait): void;
+}
+
+export type Resource = LockNode | GroupNode | ExternalNode;
+
+/** The queue of a lock, with the time that those in it have lost and nobody has been charged for. */
+interface WaitQueue extends List<Wait> {
+  takeLostMs(): number;
+}
+
+/** The method by which a wait was asked for. */
+export type Asked = (...args: never[]) => unknown;
+
+/** Who is told when a wait begins and ends. */
+export interface Watcher {
+  readonly tracking: boolean;
+  blocked(wait: Wait, asked: Asked): void;
+  ended(wait: Wait, result: LockResult): void;
+}
+
+let tasks = 0;
+
+/**
+ * The identity behind holds and waits, made by `runTask` and `WaitGroup.go`. A task is one sequential
+ * flow: give branches that run side by side a task each.
+ */
+export class Task {
+  /** As given. */
+  readonly name: string;
+  /** Name and number, for reports: `Room.join#17`. */
+  readonly label: string;
+  /** @internal */
+  readonly held: Hold[] = [];
+  /** @internal */
+  readonly waits: Wait[] = [];
+  /** @internal Its wait if it is in exactly one. */
+  onlyWait: Wait | null = null;
+  /** @internal Number of wait-groups and queues that wait for this task. */
+  owns = 0;
+  /** @internal Its function has settled. */
+  ended = false;
+  /** @internal Found by AsyncLocalStorage. */
+  readonly ambient: boolean;
+  /** @internal Of the search that came by last, and the wait it came by. */
+  mark = 0;
+  /** @internal */
+  reachedBy: Wait | null = null;
+  readonly #watcher: Watcher;
+
+  /** @internal */
+  constructor(name: string, watcher: Watcher, ambient: boolean) {
+    this.name = name;
+    tasks += 1;
+    this.label = `${name}#${tasks}`;
+    this.#watcher = watcher;
+    this.ambient = ambient;
+  }
+
+  /**
+   * Declares that this task waits for `promise`, so that a chain of waits can end there: `what` is the
+   * words for it, such as `conn c17 drain`. Settles as the promise does. With `owner`, the task that has
+   * to act (the consumer of a full queue), it can be part of a deadlock.
+   *
+   * @throws LockTimeoutError `lock_timeout`, the signal's reason, DeadlockError `lock_deadlock` (mode
+   *   `strict`, with `owner`), LockOptionError `lock_bad_option`. All as rejections.
+   */
+  async waitsOn<T>(
+    what: string,
+    promise: PromiseLike<T>,
+    options: Omit<WaitOptions, 'task'> & { readonly owner?: Task | undefined } = {},
+  ): Promise<T> {
+    checkTimeout(options.timeoutMs);
+    const owner = options.owner ?? null;
+    const served = owner === null ? 'external' : `served by ${owner.label}`;
+    const on: ExternalNode = {
+      kind: 'external',
+      label: what,
+      owner,
+      heldBy: () => `${what} (${served})`,
+      withdraw: () => {
+        if (owner !== null) owner.owns -= 1;
+      },
+    };
+    const wait = new Wait(on, null, what, this, options);
+    if (owner !== null) owner.owns += 1;
+    promise.then(
+      (value) => wait.settle(() => wait.grant(value)),
+      (error) => wait.settle(() => wait.refuse(error, 'aborted')),
+    );
+    if (options.signal?.aborted) wait.aborted(options.signal.reason);
+    else if (this.#watcher.tracking) this.#watcher.blocked(wait, this.waitsOn);
+    return wait.promise as Promise<T>;
+  }
+}
+
+/** A hold on a lock. Whoever has the guard may release it; a second release does nothing. */
+export interface Guard extends Disposable {
+  readonly mode: Mode;
+  readonly site: string;
+  readonly released: boolean;
+  release(): void;
+}
+
+export class Hold implements Guard, Linked<Hold> {
+  readonly lock: LockNode;
+  readonly mode: Mode;
+  readonly site: string;
+  readonly task: Task | null;
+  /** By performance.now(); null if not tracked. */
+  since: number | null = null;
+  released = false;
+  previous: Hold | null = null;
+  next: Hold | null = null;
+
+  constructor(lock: LockNode, mode: Mode, site: string, task: Task | null) {
+    this.lock = lock;
+    this.mode = mode;
+    this.site = site;
+    this.task = task;
+  }
+
+  get label(): string {
+    return this.task?.label ?? this.site;
+  }
+
+  release(): void {
+    if (this.released) return;
+    this.released = true;
+    this.lock.letGo(this);
+  }
+
+  [Symbol.dispose](): void {
+    this.release();
+  }
+}
+
+/** A pending wait, from the moment it blocks until it is granted, refused, aborted or late. */
+export class Wait implements Linked<Wait> {
+  readonly on: Resource;
+  readonly mode: Mode | null;
+  readonly site: string;
+  readonly task: Task | null;
+  readonly timeoutMs: number | null;
+  readonly promise: Promise<unknown>;
+  /** By performance.now(). */
+  readonly since = performance.now();
+  watcher: Watcher | null = null;
+  stack: { readonly stack?: string } | null = null;
+  /** The deadlock it is part of. */
+  deadlock: { end(): void } | null = null;
+  /** Neighbours in the queue of a lock. */
+  previous: Wait | null = null;
+  next: Wait | null = null;
+
+  #resolve: (value: unknown) => void = ignore;
+  #reject: (error: unknown) => void = ignore;
+  #timer: NodeJS.Timeout | null = null;
+  #signal: AbortSignal | null = null;
+  #settled = false;
+
+  constructor(
+    on: Resource,
+    mode: Mode | null,
+    site: string,
+    task: Task | null,
+    options: WaitOptions,
+  ) {
+    const { signal = null, timeoutMs = null } = options;
+    this.on = on;
+    this.mode = mode;
+    this.site = site;
+    this.task = task;
+    this.timeoutMs = timeoutMs;
+    this.promise = new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    });
+    if (signal !== null) {
+      this.#signal = signal;
+      watchSignal(signal, this);
+    }
+    if (timeoutMs !== null) this.#timer = setTimeout(() => this.#late(timeoutMs), timeoutMs);
+  }
+
+  get label(): string {
+    return this.task?.label ?? this.site;
+  }
+
+  /** The resource has already let go of this wait. */
+  grant(value: unknown): void {
+    this.#end('waited');
+    this.#resolve(value);
+  }
+
+  /** The resource has already let go of this wait. */
+  refuse(error: unknown, result: LockResult): void {
+    this.#end(result);
+    this.#reject(error);
+  }
+
+  /**
+   * Takes the wait out of its resource and rejects it. The watcher hears of it first: leaving a queue can
+   * grant others, and what is found then must not be found through this wait.
+   */
+  fail(error: unknown, result: LockResult): void {
+    this.#end(result);
+    this.on.withdraw(this);
+    this.#reject(error);
+  }
+
+  /** The signal that has been aborted, also while its waits are still being told. */
+  get abortedBy(): AbortSignal | null {
+    return this.#signal?.aborted ? this.#signal : null;
+  }
+
+  aborted(reason: unknown): void {
+    this.fail(reason, 'aborted');
+  }
+
+  /** For what settles elsewhere, perhaps after this wait has given up. */
+  settle(how: () => void): void {
+    if (this.#settled) return;
+    this.on.withdraw(this);
+    how();
+  }
+
+  #late(timeoutMs: number): void {
+    const who = `${this.label} waiting for ${this.on.label}`;
+    this.fail(new LockTimeoutError(who, timeoutMs, this.on.heldBy()), 'timeout');
+  }
+
+  #end(result: LockResult): void {
+    this.#settled = true;
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    if (this.#signal !== null) unwatchSignal(this.#signal, this);
+    this.#timer = null;
+    this.#signal = null;
+    this.watcher?.ended(this, result);
+  }
+}
+
+function ignore(): void {}
+
+export function checkTimeout(timeoutMs: number | undefined): void {
+  // setTimeout turns anything above 2^31 - 1 into 1 ms.
+  if (timeoutMs !== undefined && !(timeoutMs >= 0 && timeoutMs < 2 ** 31)) {
+    throw new LockOptionError('timeoutMs', timeoutMs, 'milliseconds from 0 to 2147483647');
+  }
+}

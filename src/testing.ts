@@ -1,0 +1,162 @@
+/**
+ * A real server for other people's tests, inside their process: on a free port, silent, with no
+ * drain, and closed at once whatever is in flight. It is to rooms what miniredis is to Redis.
+ */
+import { pino } from 'pino';
+import type { Position } from './broker/broker.js';
+import { type Config, defaults } from './config.js';
+import type { CloseReason, EndReason } from './errors.js';
+import type { HealthState } from './protocol/events.js';
+import { createServer } from './server.js';
+import type {
+  Accept,
+  Framing,
+  Transport,
+  TransportName,
+  TransportSink,
+} from './transport/transport.js';
+
+export interface TestMember {
+  /** As the member's `welcome` has it. */
+  readonly id: string;
+  readonly transport: TransportName;
+  readonly rooms: readonly string[];
+  readonly health: HealthState;
+  readonly queued: { readonly messages: number; readonly bytes: number };
+}
+
+export interface TestServer {
+  /** For `new WebSocket(url)`. */
+  readonly url: string;
+  /** For `new SockJS(sockjsUrl)`. */
+  readonly sockjsUrl: string;
+  /** Of the HTTP API, without a path. */
+  readonly httpUrl: string;
+  /** Publishes any JSON value to a room. @throws Refusal as a rejection. */
+  publish(room: string, data: unknown, key?: string): Promise<Position>;
+  members(): TestMember[];
+  /**
+   * From now on the member takes nothing: what is sent to it queues up as if its peer had stopped
+   * reading. Returns what lets it read again.
+   *
+   * @throws Error when no member has this id
+   */
+  stall(memberId: string): () => void;
+  /** Resolves when nothing of the server is left; every call returns the same promise. */
+  close(): Promise<void>;
+}
+
+/** Resolves once it listens. Options are those of `roomcast serve`; see `defaults`. */
+export async function startTestServer(options: Partial<Config> = {}): Promise<TestServer> {
+  const config = { ...defaults, port: 0, drainMs: 0, shutdownGraceMs: 0, ...options };
+  const valves = new Map<Transport, Valve>();
+  const wrap =
+    (accept: Accept): Accept =>
+    (transport) => {
+      const valve = new Valve(transport);
+      valves.set(valve, valve);
+      return valve.open(accept, () => valves.delete(valve));
+    };
+  const server = createServer(config, pino({ level: 'silent' }), { wrap });
+  const httpUrl = await server.listen();
+  return {
+    url: `${httpUrl.replace('http', 'ws')}/ws`,
+    sockjsUrl: `${httpUrl}/sockjs`,
+    httpUrl,
+    publish: server.publish,
+    members: () =>
+      Array.from(server.members(), (member) => ({
+        id: member.id,
+        transport: member.transport.name,
+        rooms: [...member.subscriptions.keys()],
+        health: member.health,
+        queued: { messages: member.queuedMessages, bytes: member.queuedBytes },
+      })),
+    stall(memberId) {
+      for (const { id, transport } of server.members()) {
+        const valve = valves.get(transport);
+        if (id === memberId && valve !== undefined) return valve.shut();
+      }
+      throw new Error(`no member has the id ${memberId}; members() lists them`);
+    },
+    async close() {
+      await server.close();
+    },
+  };
+}
+
+/** A transport that can be made to take one batch and then nothing, like a peer that stops reading. */
+class Valve implements Transport {
+  readonly name: TransportName;
+  readonly framing: Framing;
+  readonly remoteAddress: string;
+  readonly #inner: Transport;
+  #sink: TransportSink | undefined;
+  #isShut = false;
+  /** The batch that went nowhere. */
+  #held: Buffer | null = null;
+
+  constructor(inner: Transport) {
+    this.#inner = inner;
+    this.name = inner.name;
+    this.framing = inner.framing;
+    this.remoteAddress = inner.remoteAddress;
+  }
+
+  get writable(): boolean {
+    return this.#held === null && this.#inner.writable;
+  }
+
+  open(accept: Accept, ended: () => void): TransportSink {
+    const sink = accept(this);
+    this.#sink = sink;
+    return {
+      received: (text, bytes) => sink.received(text, bytes),
+      receivedBinary: () => sink.receivedBinary(),
+      faulted: (reason) => sink.faulted(reason),
+      completed: () => sink.completed(),
+      ready: () => {
+        if (this.#isShut || this.#held === null) sink.ready();
+        else this.#pass();
+      },
+      roundTrip: (seconds) => sink.roundTrip(seconds),
+      ended: (reason) => {
+        this.#held = null;
+        ended();
+        sink.ended(reason);
+      },
+    };
+  }
+
+  shut(): () => void {
+    this.#isShut = true;
+    return () => {
+      this.#isShut = false;
+      this.#pass();
+    };
+  }
+
+  /** Lets go of the batch held back, or keeps it until the peer asks. */
+  #pass(): void {
+    const batch = this.#held;
+    if (batch === null || !this.#inner.writable) return;
+    this.#held = null;
+    if (this.#inner.write(batch)) this.#sink?.completed();
+  }
+
+  write(batch: Buffer): boolean {
+    if (!this.#isShut) return this.#inner.write(batch);
+    this.#held = batch;
+    return false;
+  }
+
+  close(reason: CloseReason, farewell: Buffer, graceMs: number): void {
+    this.#held = null;
+    this.#inner.close(reason, farewell, graceMs);
+  }
+
+  reset(reason: EndReason): void {
+    this.#held = null;
+    this.#inner.reset(reason);
+  }
+}

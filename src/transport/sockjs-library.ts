@@ -1,0 +1,132 @@
+/**
+ * The library `sockjs`, and the only file that knows what is private in it. What is taken from it
+ * is the HTTP side of the protocol: headers, the opening frame, which response is a session's
+ * current one, heartbeats, and how long a session waits for the next request. What is not: its
+ * send buffer, which has no bound; `flushToRecv`, which it calls whenever a response has opened, is
+ * replaced by a pull (V3).
+ *
+ * Not here: what is served at which path (`sockjs.ts`), a session (`sockjs-session.ts`).
+ */
+import { EventEmitter } from 'node:events';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { createRequire } from 'node:module';
+
+/** One open response of a session. */
+export interface Receiver {
+  readonly response: Pick<ServerResponse, 'socket' | 'write' | 'writableLength'>;
+  /** Written to the response so far, without what opened it. */
+  curr_response_size: number;
+  /** Where the response is over: the limit of a stream, 1 for a poll. */
+  readonly max_response_size: number;
+  heartbeat(): void;
+  /** Ends the response; the session waits for the next one. */
+  didClose(): void;
+  /** Ends the response and the session. */
+  didAbort(): void;
+}
+
+/** A session of the library. */
+export interface LibrarySession {
+  /** Emits 'close' once, when the session is over. */
+  readonly connection: EventEmitter;
+  readonly recv?: Receiver | null;
+  /** Called with each response that opens; true if that wrote something that ended it. */
+  flushToRecv(receiver: Receiver): boolean;
+  /** Sends the close frame to the open response or, until the session is over, to each that comes. */
+  close(code: number, reason: string): boolean;
+  /** Ends a session that has no response open. */
+  didTimeout(): void;
+}
+
+/** The library with its options applied. */
+export interface Library {
+  handle(req: IncomingMessage, res: ServerResponse): void;
+  find(sessionId: string): LibrarySession | null;
+}
+
+export interface LibraryOptions {
+  readonly prefix: string;
+  readonly heartbeatMs: number;
+  readonly disconnectDelayMs: number;
+  readonly responseLimitBytes: number;
+}
+
+interface Server {
+  listener(options: object): { getHandler(): (req: IncomingMessage, res: ServerResponse) => void };
+}
+
+interface Internals {
+  readonly Session: {
+    new (
+      id: undefined,
+      server: object,
+    ): LibrarySession & { register(req: object, r: Receiver): void };
+    bySessionId(id: string): LibrarySession | null;
+  };
+  readonly ResponseReceiver: new (req: object, res: object, options: object) => Receiver;
+}
+
+const require = createRequire(import.meta.url);
+
+/** @throws Error if the installed library is not the one whose private parts are described here. */
+export function openLibrary(options: LibraryOptions): Library {
+  const { createServer } = require('sockjs') as { createServer(options: object): Server };
+  const internals = require('sockjs/lib/transport') as Internals;
+  checkShape(internals);
+  const server = createServer({
+    prefix: options.prefix,
+    heartbeat_delay: options.heartbeatMs,
+    disconnect_delay: options.disconnectDelayMs,
+    response_limit: options.responseLimitBytes,
+    // Its lines have session ids in them, and those are secrets.
+    log: () => {},
+    // Its default is a script of somebody else's; the page that would load it is not served.
+    sockjs_url: '',
+  });
+  return { handle: server.listener({}).getHandler(), find: internals.Session.bySessionId };
+}
+
+/** Plays one session on a response of paper, and looks whether each private part does what is said above. */
+export function checkShape({ Session, ResponseReceiver }: Internals): void {
+  const written: unknown[] = [];
+  const response = { write: (text: unknown) => written.push(text), end() {} };
+  const missing: string[] = [];
+  const expect = (what: string, holds: boolean) => holds || missing.push(what);
+  try {
+    const req = { connection: new EventEmitter(), headers: {} };
+    const receiver = new ResponseReceiver(req, response, { response_limit: 100 });
+    const delays = { heartbeat_delay: 1000, disconnect_delay: 1000 };
+    const session = new Session(undefined, { options: delays, emit() {} });
+    let pulled: unknown;
+    session.flushToRecv = (opened) => {
+      pulled = opened;
+      return false;
+    };
+    let closed = false;
+    session.connection.once('close', () => {
+      closed = true;
+    });
+    session.register(req, receiver);
+    expect('Session.register', written[0] === 'o');
+    expect('Session.recv', session.recv === receiver);
+    expect('Session.flushToRecv', pulled === receiver);
+    expect('ResponseReceiver.response', receiver.response === (response as unknown));
+    expect('ResponseReceiver.curr_response_size', receiver.curr_response_size === 1);
+    expect('ResponseReceiver.max_response_size', receiver.max_response_size === 100);
+    receiver.heartbeat();
+    expect('ResponseReceiver.heartbeat', written[1] === 'h');
+    receiver.didClose();
+    expect('ResponseReceiver.didClose', session.recv === null && !closed);
+    session.close(3000, 'over');
+    session.didTimeout();
+    expect('Session.didTimeout', closed);
+    expect('Session.bySessionId', Session.bySessionId('none') === null);
+    expect('ResponseReceiver.didAbort', typeof receiver.didAbort === 'function');
+  } catch (error) {
+    missing.push(String(error));
+  }
+  if (missing.length === 0) return;
+  throw new Error(
+    `sockjs is not the release this server is made for (0.3.24): ${missing.join(', ')} is different`,
+  );
+}

@@ -1,0 +1,82 @@
+import { once } from 'node:events';
+import { PassThrough, Writable } from 'node:stream';
+import { expect, test } from 'vitest';
+import { createLog } from '../../src/cli/log.js';
+
+type Line = Record<string, unknown>;
+
+/** A reader of the log that takes nothing until it is told to. */
+class StalledReader extends Writable {
+  readonly taken: Line[] = [];
+  #next: (() => void) | null = null;
+  #stalled = true;
+
+  override _write(chunk: Buffer, _encoding: string, done: () => void): void {
+    this.taken.push(JSON.parse(String(chunk)));
+    if (this.#stalled) this.#next = done;
+    else done();
+  }
+
+  resume(): void {
+    this.#stalled = false;
+    this.#next?.();
+  }
+}
+
+test('a reader that stalls makes the log lose lines, not grow, and the loss is said', async () => {
+  const reader = new StalledReader();
+  const log = createLog('info', reader);
+  const pad = 'x'.repeat(1000);
+  const written = 5000;
+  for (let n = 0; n < written; n++) log.info({ n, pad });
+  expect(reader.writableLength).toBeLessThan(1_048_576 + 2000);
+
+  const drained = once(reader, 'drain');
+  reader.resume();
+  await drained;
+  log.info('again');
+  log.info('and again');
+  const [said, again, andAgain] = reader.taken.slice(-3);
+  const kept = reader.taken.filter(({ n }) => n !== undefined);
+  expect(said).toMatchObject({
+    level: 40,
+    lost: written - kept.length,
+    msg: 'log lines were lost',
+  });
+  expect(said!['lost']).toBeGreaterThan(0);
+  expect(kept.map(({ n }) => n)).toEqual(kept.map((_, n) => n));
+  expect([again!['msg'], andAgain!['msg']]).toEqual(['again', 'and again']);
+});
+
+test('a reader that leaves is not missed', () => {
+  const reader = new PassThrough();
+  const log = createLog('info', reader);
+  log.info('one');
+  // Without a listener this would throw.
+  reader.emit('error', Object.assign(new Error('write EPIPE'), { code: 'EPIPE' }));
+  log.info('two');
+  expect(String(reader.read())).toContain('one');
+  expect(reader.read()).toBeNull();
+});
+
+test('JSON lines with what the level lets through, and no secrets', () => {
+  const out = new PassThrough();
+  const log = createLog('warn', out);
+  log.info('quiet');
+  const headers = { authorization: 'Bearer hunter2', 'x-api-key': 'hunter2', host: 'h' };
+  log.warn({ apiKey: ['hunter2'], config: { apiKey: ['hunter2'] }, req: { headers } }, 'loud');
+  const text = String(out.read());
+  expect(text).not.toContain('quiet');
+  expect(text).not.toContain('hunter2');
+  expect(JSON.parse(text)).toMatchObject({
+    level: 40,
+    msg: 'loud',
+    req: { headers: { host: 'h' } },
+  });
+});
+
+test('for people on a terminal', () => {
+  const out = Object.assign(new PassThrough(), { isTTY: true });
+  createLog('info', out).info({ port: 1 }, 'serving');
+  expect(String(out.read())).toMatch(/\[\d\d:\d\d:\d\d\].*INFO.*serving.*port/);
+});

@@ -1,0 +1,206 @@
+import { once } from 'node:events';
+import { rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { WebSocket } from 'ws';
+import { greeting } from '../../src/cli/serve.js';
+import { defaults } from '../../src/config.js';
+import { version } from '../../src/version.js';
+import { run, serveProcess } from '../support/process.js';
+
+/** Runs to the end, which has to be soon: nothing of it listens. */
+async function result(args: string[], env: Record<string, string> = {}) {
+  const process = run(args, { env });
+  return { code: await process.exited, out: process.stdout.join('\n'), err: process.stderr };
+}
+
+describe('what the user wrote wrong ends with 2 and one line', () => {
+  test.each([
+    [['--port', '70000'], /--port 70000 is not allowed: give a whole number, 0 to 65535/],
+    [['--port', '-5'], /--port -5 is not allowed: give a whole number, 0 to 65535/],
+    [['--port'], /'--port <port>' argument missing: give 0 to 65535/],
+    [['--prot', '1'], /unknown option '--prot' \(Did you mean --port\?\)/],
+    [['lobby'], /"lobby" is not an option: see roomcast serve --help/],
+    [
+      ['--origin', 'http://a.example', '--origin', 'b'],
+      /--origin "b" is not allowed: give origins/,
+    ],
+    [
+      ['--drain-ms', '20000'],
+      /--shutdown-grace-ms 10000 \(the default\) is not allowed with --drain/,
+    ],
+    [['--config', '/no/such/file'], /--config "\/no\/such\/file" cannot be read \(ENOENT\)/],
+  ])('serve %j', async (args, line) => {
+    const { code, out, err } = await result(['serve', ...args]);
+    expect({ code, out }).toEqual({ code: 2, out: '' });
+    expect(err).toMatch(line);
+    expect(err).toMatch(/^roomcast: [^\n]+\n$/);
+  });
+
+  test('in a variable', async () => {
+    const { code, err } = await result(['serve'], { ROOMCAST_POLICY: 'wait' });
+    expect(code).toBe(2);
+    expect(err).toBe(
+      'roomcast: ROOMCAST_POLICY "wait" is not allowed: give one of drop-oldest, drop-newest, latest-by-key, disconnect\n',
+    );
+  });
+
+  test('as a command', async () => {
+    const { code, err } = await result(['sevre']);
+    expect(code).toBe(2);
+    expect(err).toBe("roomcast: unknown command 'sevre' (Did you mean serve?)\n");
+  });
+
+  test('not at all: the help, on stderr', async () => {
+    const { code, out, err } = await result([]);
+    expect({ code, out }).toEqual({ code: 2, out: '' });
+    expect(err).toMatch(/^Usage: roomcast/);
+  });
+
+  test('without showing a key', async () => {
+    const { code, out, err } = await result(['serve', '--api-key', 'hunter2 hunter2']);
+    expect({ code, out }).toEqual({ code: 2, out: '' });
+    expect(err).toMatch(/^roomcast: --api-key \(not shown\) is not allowed: give keys of/);
+    expect(err).not.toContain('hunter2');
+  });
+});
+
+test('--help and --version end with 0 on stdout', async () => {
+  const help = await result(['serve', '--help']);
+  expect(help).toMatchObject({ code: 0, err: '' });
+  expect(help.out).toMatch(/^Usage: roomcast serve/);
+  expect(await result(['--version'])).toEqual({ code: 0, out: version, err: '' });
+});
+
+describe('what the machine does not allow ends with 1 and one line', () => {
+  test('a port that is taken', async () => {
+    const other = createServer().listen(0, '127.0.0.1');
+    onTestFinished(() => void other.close());
+    await once(other, 'listening');
+    const { port } = other.address() as { port: number };
+    expect(await result(['serve', '--port', String(port)])).toEqual({
+      code: 1,
+      out: '',
+      err: `roomcast: port ${port} of 127.0.0.1 is taken: give another --port, or --port 0 for any free one\n`,
+    });
+  });
+
+  test('an address that is not its own', async () => {
+    // 192.0.2.0/24 is for documentation: no machine has it.
+    const { code, err } = await result(['serve', '--host', '192.0.2.1', '--port', '0']);
+    expect(code).toBe(1);
+    expect(err).toMatch(
+      /^roomcast: host 192\.0\.2\.1 is not an address of this machine: [^\n]+\n$/,
+    );
+  });
+});
+
+describe('a running server', () => {
+  test('says where it is, serves there, and never shows its keys', async () => {
+    const file = join(tmpdir(), `roomcast-serve-${process.pid}.json`);
+    writeFileSync(file, '{"port": 0, "maxRoomsPerMember": 7}');
+    onTestFinished(() => rmSync(file));
+    const server = run(['serve', '--config', file, '--log-level', 'trace'], {
+      env: { ROOMCAST_API_KEY: 'hunter2hunter2' },
+    });
+    const line = await server.line('serving');
+    const { url, websocket, metrics, docs } = line as Record<string, string>;
+    expect(line).toMatchObject({
+      level: 30,
+      websocket: `${url!.replace('http', 'ws')}/ws`,
+      sockjs: `${url}/sockjs`,
+      chat: `npx wscat -c ${websocket}`,
+    });
+    expect(line['publish']).toContain(`curl ${url}/v1/rooms/chat:lobby/messages`);
+
+    const rooms = `${url}/v1/rooms`;
+    expect((await fetch(rooms)).status).toBe(401);
+    const headers = { authorization: 'Bearer hunter2hunter2' };
+    expect((await fetch(rooms, { headers })).status).toBe(200);
+    expect((await fetch(metrics!)).status).toBe(200);
+    expect((await fetch(docs!)).status).toBe(200);
+    const socket = new WebSocket(websocket!);
+    const [welcome] = await once(socket, 'message');
+    expect(JSON.parse(String(welcome))).toMatchObject({ limits: { maxRoomsPerMember: 7 } });
+
+    server.child.kill('SIGTERM');
+    expect(await server.exited).toBe(0);
+    expect(server.log.at(-1)).toMatchObject({ msg: 'closed', drained: 1, abandoned: 0 });
+    expect(server.stdout.join('\n') + server.stderr).not.toContain('hunter2');
+  });
+
+  test('SIGINT closes it; what was abandoned is in the log, and nothing is left open', async () => {
+    const server = await serveProcess('--drain-ms', '0', '--shutdown-grace-ms', '500');
+    const { member } = await stalledMember(server.url);
+    server.child.kill('SIGINT');
+    expect(await server.exited).toBe(0);
+    const [closing, closed] = server.log.slice(-2);
+    expect(closing).toMatchObject({ signal: 'SIGINT', graceMs: 500 });
+    expect(closed).toMatchObject({ level: 40, abandoned: 1, members: [{ member }] });
+    expect(closed!['messages']).toBeGreaterThan(0);
+  });
+
+  test('a second SIGINT ends it at once with 130', async () => {
+    const server = await serveProcess('--drain-ms', '0', '--shutdown-grace-ms', '86400000');
+    await stalledMember(server.url);
+    server.child.kill('SIGTERM');
+    await server.line('closing; a second signal ends it now');
+    server.child.kill('SIGINT');
+    expect(await server.exited).toBe(130);
+  });
+
+  test.each([
+    ['uncaughtException', 'throw new Error("boom")'],
+    ['unhandledRejection', 'Promise.reject(new Error("boom"))'],
+  ])('%s: logged as fatal, exit code 1', async (origin, code) => {
+    const onSignal = `data:text/javascript,process.on("SIGUSR2", () => { ${code} })`;
+    const server = run(['serve', '--port', '0'], { node: ['--import', onSignal] });
+    await server.line('serving');
+    server.child.kill('SIGUSR2');
+    expect(await server.exited).toBe(1);
+    const fatal = { level: 60, msg: 'failed', origin, err: { message: 'boom' } };
+    expect(server.log.at(-1)).toMatchObject(fatal);
+  });
+});
+
+/** A member with messages in its queue that it does not read. */
+async function stalledMember(url: string) {
+  const socket = new WebSocket(`${url.replace('http', 'ws')}/ws`);
+  onTestFinished(() => socket.terminate());
+  const [welcome] = await once(socket, 'message');
+  socket.send('{"type":"join","id":1,"room":"chat:lobby"}');
+  await once(socket, 'message');
+  socket.pause();
+  // More than the kernel takes for a peer, 4 MB and some.
+  const data = 'x'.repeat(60_000);
+  const messages = Array.from({ length: 16 }, () => ({ room: 'chat:lobby', data }));
+  for (let batch = 0; batch < 12; batch++) {
+    const answer = await fetch(`${url}/v1/messages`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ messages }),
+    });
+    expect(answer.status).toBe(200);
+  }
+  return JSON.parse(String(welcome)) as { member: string };
+}
+
+describe('the greeting on a terminal', () => {
+  test('says where it is and what to try', () => {
+    const text = greeting('http://127.0.0.1:8080', defaults);
+    expect(text).toContain('ws://127.0.0.1:8080/ws');
+    expect(text).toContain('http://127.0.0.1:8080/sockjs');
+    expect(text).toContain('http://127.0.0.1:8080/metrics');
+    expect(text).toContain('npx wscat -c ws://127.0.0.1:8080/ws');
+    expect(text).not.toContain('authorization');
+  });
+
+  test('leaves out what is switched off, and asks for a key without showing it', () => {
+    const text = greeting('http://[::1]:1', { ...defaults, metrics: false, apiKey: ['hunter2'] });
+    expect(text).not.toContain('/metrics');
+    expect(text).not.toContain('hunter2');
+    expect(text).toContain('-H "authorization: Bearer $KEY"');
+  });
+});

@@ -1,0 +1,182 @@
+import { timingSafeEqual } from 'node:crypto';
+import { IncomingMessage } from 'node:http';
+import { Socket } from 'node:net';
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import { type Config, defaults } from '../../src/config.js';
+import { Refusal } from '../../src/errors.js';
+import { createGuard } from '../../src/http/guard.js';
+import { type Served, serve } from './support.js';
+
+vi.mock(import('node:crypto'), async (original) => {
+  const crypto = await original();
+  return { ...crypto, timingSafeEqual: vi.fn(crypto.timingSafeEqual) };
+});
+
+/** `null`, or the code and message of the refusal. */
+function judge(options: Partial<Config>, address: string, headers: Record<string, string> = {}) {
+  const socket = Object.defineProperty(new Socket(), 'remoteAddress', { value: address });
+  const request = new IncomingMessage(socket);
+  Object.assign(request.headers, { host: 'localhost:8080', ...headers });
+  const guard = createGuard({ ...defaults, ...options });
+  try {
+    guard(request);
+    // Again on the same connection: nothing is remembered that a header may change.
+    guard(request);
+    return null;
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error;
+    return `${error.code}: ${error.message}`;
+  }
+}
+
+describe('without an API key', () => {
+  it.each(['127.0.0.1', '127.8.9.10', '::1', '::ffff:127.0.0.1'])('answers %s', (address) => {
+    expect(judge({}, address)).toBeNull();
+  });
+
+  it.each(['10.0.0.1', '::ffff:10.0.0.1', '2001:db8::1', '1127.0.0.1', ''])(
+    'refuses %j, and says why',
+    (address) => {
+      expect(judge({}, address)).toMatch(/^forbidden: No API key is set.*--api-key/);
+    },
+  );
+
+  it.each(['localhost', 'LOCALHOST:80', '127.0.0.1:8080', '[::1]', '[::1]:8080'])(
+    'answers the host %s',
+    (host) => expect(judge({}, '127.0.0.1', { host })).toBeNull(),
+  );
+
+  it.each(['evil.example', 'localhost.evil.example', '127.0.0.1.evil.example:8080', '0.0.0.0', ''])(
+    'refuses the host %j: a page may have got here by DNS rebinding',
+    (host) => expect(judge({}, '127.0.0.1', { host })).toMatch(/^forbidden: .*another host/),
+  );
+
+  it.each(['x-forwarded-for', 'forwarded', 'x-real-ip', 'via'])(
+    'refuses what a proxy has passed on with %s, whoever it says it is for',
+    (header) => {
+      for (const address of ['127.0.0.1', '::ffff:127.0.0.1']) {
+        expect(judge({}, address, { [header]: '127.0.0.1' })).toMatch(/^forbidden: .*proxy/);
+        expect(judge({}, address, { [header]: '' })).toMatch(/^forbidden: .*proxy/);
+      }
+    },
+  );
+
+  it('believes a trusted proxy about the address, and nobody else', () => {
+    const trustProxy = ['10.0.0.0/8'];
+    const from = (address: string, name: string, value: string) =>
+      judge({ trustProxy }, address, { [name]: value });
+    expect(from('10.1.2.3', 'x-forwarded-for', '127.0.0.1')).toBeNull();
+    expect(from('10.1.2.3', 'x-forwarded-for', '127.0.0.1, 203.0.113.5')).toMatch(/203\.0\.113\.5/);
+    expect(from('10.1.2.3', 'x-forwarded-for', 'nonsense')).toMatch(/^forbidden/);
+    expect(from('10.1.2.3', 'forwarded', 'for=127.0.0.1')).toMatch(/^forbidden/);
+    expect(from('127.0.0.1', 'x-forwarded-for', '127.0.0.1')).toMatch(/^forbidden/);
+  });
+
+  it('does not take a connection that was local for one that always is', () => {
+    const guard = createGuard(defaults);
+    const socket = Object.defineProperty(new Socket(), 'remoteAddress', { value: '127.0.0.1' });
+    const ask = (headers: Record<string, string>) => {
+      const request = new IncomingMessage(socket);
+      Object.assign(request.headers, headers);
+      return () => guard(request);
+    };
+    expect(ask({ host: 'localhost' })).not.toThrow();
+    expect(ask({ host: 'evil.example' })).toThrow(Refusal);
+    expect(ask({ host: 'localhost', 'x-forwarded-for': '203.0.113.5' })).toThrow(Refusal);
+  });
+});
+
+describe('with API keys', () => {
+  const apiKey = ['first-key', 'second-key'];
+
+  it.each(['Bearer first-key', 'Bearer second-key', 'bearer  first-key'])(
+    'lets in %j, from anywhere and for any host',
+    (authorization) => {
+      expect(judge({ apiKey }, '203.0.113.5', { authorization, host: 'example.com' })).toBeNull();
+    },
+  );
+
+  it.each([
+    'Bearer third-key',
+    'Bearer first-ke',
+    'Bearer first-key2',
+    'Bearer first-key second-key',
+    'Bearer',
+    'Bearer ',
+    'Basic first-key',
+    'first-key',
+    '',
+  ])('refuses %j, from this machine too', (authorization) => {
+    expect(judge({ apiKey }, '127.0.0.1', { authorization })).toMatch(/^unauthorised: /);
+  });
+
+  it('refuses a request without a key', () => {
+    expect(judge({ apiKey }, '127.0.0.1')).toMatch(/^unauthorised: .*Authorization: Bearer/);
+  });
+
+  it('compares in constant time, with every key, equal lengths', () => {
+    for (const token of ['first-key', 'second-key', 'wrong', 'x'.repeat(1000)]) {
+      vi.mocked(timingSafeEqual).mockClear();
+      judge({ apiKey: [...apiKey, 'third'] }, '127.0.0.1', { authorization: `Bearer ${token}` });
+      const { calls } = vi.mocked(timingSafeEqual).mock;
+      expect(calls.length % 3).toBe(0);
+      expect(calls.length).toBeGreaterThan(0);
+      for (const [a, b] of calls) expect([a.byteLength, b.byteLength]).toEqual([32, 32]);
+    }
+  });
+});
+
+describe('served', () => {
+  let server: Served;
+  afterEach(() => server.stop());
+
+  const ROUTES = [
+    ['POST', '/v1/rooms/a/messages'],
+    ['POST', '/v1/messages'],
+    ['GET', '/v1/rooms'],
+    ['GET', '/v1/rooms/a'],
+    ['GET', '/v1/members'],
+    ['GET', '/v1/members/x'],
+    ['DELETE', '/v1/members/x'],
+  ] as const;
+  const OPEN = ['/healthz', '/readyz', '/metrics', '/docs', '/v1/openapi.json'];
+
+  it('guards every route of /v1 and leaves the others open', async () => {
+    server = await serve({ apiKey: ['secret'] });
+    const { paths } = (await server.ask('GET', '/v1/openapi.json')).body as {
+      paths: Record<string, object>;
+    };
+    const documented = Object.entries(paths).flatMap(([path, methods]) =>
+      Object.keys(methods).map((method) => `${method.toUpperCase()} ${path}`),
+    );
+    expect(documented.filter((route) => route.includes('/v1/'))).toHaveLength(ROUTES.length);
+    for (const [method, path] of ROUTES) {
+      const answer = await server.ask(method, path);
+      expect([path, answer.status, answer.body]).toMatchObject([
+        path,
+        401,
+        { code: 'unauthorised' },
+      ]);
+      expect(answer.headers['www-authenticate']).toBe('Bearer');
+      const headers = { authorization: 'Bearer secret' };
+      expect((await server.ask(method, path, { headers })).status).not.toBe(401);
+    }
+    for (const path of OPEN) expect((await server.ask('GET', path)).status).toBe(200);
+  });
+
+  it('answers this machine without a key, but no rebound name and no proxy', async () => {
+    server = await serve();
+    const room = await server.ask('GET', '/v1/rooms');
+    expect(room.status).toBe(200);
+    for (const headers of [{ host: 'evil.example' }, { 'x-forwarded-for': '127.0.0.1' }]) {
+      const answer = await server.ask('GET', '/v1/rooms', { headers });
+      expect([answer.status, answer.body]).toMatchObject([403, { code: 'forbidden' }]);
+    }
+  });
+
+  it('refuses before it reads a body', async () => {
+    server = await serve({ apiKey: ['secret'], maxHttpBodyBytes: 1024 });
+    const answer = await server.ask('POST', '/v1/messages', { json: 'x'.repeat(2000) });
+    expect(answer.status).toBe(401);
+  });
+});

@@ -1,0 +1,144 @@
+/** What the tests of the HTTP API share: a hub with members that exist only in memory, on a port. */
+import { once } from 'node:events';
+import { createServer, type IncomingHttpHeaders, request } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { MemoryBroker } from '../../src/broker/memory.js';
+import { type Config, defaults } from '../../src/config.js';
+import type { CloseReason } from '../../src/errors.js';
+import { buildHttp } from '../../src/http/app.js';
+import type { HttpDeps } from '../../src/http/deps.js';
+import { Recorder } from '../../src/metrics/recorder.js';
+import { createMetrics } from '../../src/metrics/registry.js';
+import { JsonCodec } from '../../src/protocol/json.js';
+import { Hub } from '../../src/room/hub.js';
+import { Member } from '../../src/room/member.js';
+import type { Transport } from '../../src/transport/transport.js';
+
+/** Takes everything at once; with `stalled`, one batch and nothing more. */
+class FakeTransport implements Transport {
+  readonly name = 'websocket';
+  readonly remoteAddress = '203.0.113.7';
+  readonly framing = {
+    index: 0,
+    encoding: { index: 0, encode: (text: string) => Buffer.from(`${text}\n`) },
+    join: (frames: readonly Buffer[]) => Buffer.concat(frames),
+  };
+  stalled = false;
+  writable = true;
+  readonly written: string[] = [];
+
+  write(batch: Buffer): boolean {
+    this.written.push(...batch.toString().trimEnd().split('\n'));
+    this.writable = !this.stalled;
+    return !this.stalled;
+  }
+  close(): void {}
+  reset(): void {}
+
+  /** The messages written so far. */
+  get messages(): unknown[] {
+    return this.written.map((text) => JSON.parse(text)).filter(({ type }) => type === 'message');
+  }
+}
+
+export interface Answer {
+  readonly status: number;
+  readonly headers: IncomingHttpHeaders;
+  readonly text: string;
+  /** The text as JSON. */
+  readonly body: unknown;
+}
+
+export interface Ask {
+  readonly headers?: Record<string, string>;
+  /** Sent as it is. */
+  readonly body?: string | Buffer;
+  /** Sent as JSON, and said to be. */
+  readonly json?: unknown;
+}
+
+export type Served = Awaited<ReturnType<typeof serve>>;
+
+/** A hub behind an HTTP API that listens on a port of its own. */
+export async function serve(options: Partial<Config> = {}, overrides: Partial<HttpDeps> = {}) {
+  const config = { ...defaults, ...options };
+  const limits = {
+    maxCommandBytes: config.maxCommandBytes,
+    maxRoomNameLength: config.maxRoomNameLength,
+    roomNamePattern: new RegExp(config.roomNamePattern),
+    maxJsonDepth: config.maxJsonDepth,
+  };
+  const recorder = new Recorder();
+  const closed: [member: string, reason: CloseReason][] = [];
+  const close = (member: Member, reason: CloseReason) => {
+    closed.push([member.id, reason]);
+    hub.remove(member);
+  };
+  const hub = new Hub(config, new MemoryBroker(), new JsonCodec(limits), recorder, close);
+  const metrics = createMetrics({ recorder, gauges: hub, version: '1.2.3' });
+  const logged: unknown[] = [];
+  const state = { isClosing: false };
+  const deps: HttpDeps = {
+    config,
+    limits,
+    log: { error: (line: unknown) => logged.push(line) },
+    hub,
+    observer: recorder,
+    metrics,
+    version: '1.2.3',
+    close,
+    isClosing: () => state.isClosing,
+    ...overrides,
+  };
+  const app = await buildHttp(deps);
+  const server = createServer(app.handle).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  let members = 0;
+
+  return {
+    closed,
+    hub,
+    logged,
+    port,
+    recorder,
+    state,
+
+    /** A new member in these rooms. */
+    async connect(...rooms: string[]) {
+      const transport = new FakeTransport();
+      members += 1;
+      const member = new Member(`member-${members}`, transport, hub.memberContext);
+      hub.add(member);
+      for (const room of rooms) await hub.join(member, room);
+      return { member, transport };
+    },
+
+    async ask(method: string, path: string, { headers, body, json }: Ask = {}): Promise<Answer> {
+      const asked = request({ port, method, path, agent: false, headers: { ...headers } });
+      if (json !== undefined) asked.setHeader('content-type', 'application/json');
+      asked.end(json === undefined ? body : JSON.stringify(json));
+      const [response] = await once(asked, 'response');
+      const chunks: Buffer[] = [];
+      for await (const chunk of response) chunks.push(chunk);
+      const text = Buffer.concat(chunks).toString();
+      return {
+        status: response.statusCode,
+        headers: response.headers,
+        text,
+        get body() {
+          return JSON.parse(text);
+        },
+      };
+    },
+
+    async stop(): Promise<void> {
+      server.closeAllConnections();
+      server.close();
+      await once(server, 'close');
+      await app.close();
+      await hub.close(1000);
+      metrics.close();
+    },
+  };
+}

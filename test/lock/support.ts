@@ -1,0 +1,71 @@
+import { mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import ts from 'typescript';
+import { vi } from 'vitest';
+import {
+  Detector,
+  type DetectorOptions,
+  type LockReport,
+  type ReportKind,
+} from '../../src/lock/index.js';
+
+/** A detector of its own and what it told, in the order of telling. */
+export function watched(options: DetectorOptions = {}) {
+  const told: LockReport[] = [];
+  const detector = new Detector({ onReport: (report) => told.push(report), ...options });
+  /** Incidents of a kind, each once, as last told. */
+  const incidents = (kind: ReportKind) => [
+    ...new Map(told.filter((each) => each.kind === kind).map((each) => [each.id, each])).values(),
+  ];
+  return { detector, told, incidents };
+}
+
+/** A promise and what opens it. */
+export function gate() {
+  let open = () => {};
+  const opened = new Promise<void>((resolve) => {
+    open = resolve;
+  });
+  return { open, opened };
+}
+
+/** With the virtual clock: runs everything that can run now, reports included. */
+export async function settle(): Promise<void> {
+  await vi.advanceTimersByTimeAsync(0);
+}
+
+/** Moves the virtual clock by this and one more millisecond, in which the reports of the last are told. */
+export async function pass(ms: number): Promise<void> {
+  await vi.advanceTimersByTimeAsync(ms);
+  await vi.advanceTimersByTimeAsync(1);
+}
+
+/** Whether a promise is settled, asked now and answered later. */
+export function follow(promise: Promise<unknown>) {
+  const state = { settled: false, error: undefined as unknown };
+  promise.then(
+    () => {
+      state.settled = true;
+    },
+    (error) => {
+      state.settled = true;
+      state.error = error;
+    },
+  );
+  return state;
+}
+
+/** The lock module alone, as JavaScript in a directory of its own: also a proof that it stands alone. */
+export function compileLockModule(): string {
+  const directory = mkdtempSync(join(tmpdir(), 'roomcast-lock-'));
+  const source = new URL('../../src/lock/', import.meta.url);
+  for (const name of readdirSync(source)) {
+    const { outputText } = ts.transpileModule(readFileSync(new URL(name, source), 'utf8'), {
+      compilerOptions: { module: ts.ModuleKind.ESNext, target: ts.ScriptTarget.ES2022 },
+    });
+    writeFileSync(join(directory, name.replace(/\.ts$/, '.js')), outputText);
+  }
+  writeFileSync(join(directory, 'package.json'), '{"type":"module"}');
+  return directory;
+}

@@ -1,0 +1,151 @@
+/**
+ * The end of a server, as an operator sees it: SIGTERM with 500 members of which a tenth has
+ * stopped reading, and upgrades that arrive while it drains.
+ */
+import { once } from 'node:events';
+import { connect, type Socket } from 'node:net';
+import { expect, test } from 'vitest';
+import { WebSocket } from 'ws';
+import { serveProcess } from '../support/process.js';
+import { Signal } from '../support/signal.js';
+
+const MEMBERS = 500;
+const STALLED = 50;
+/** What the kernel takes for a loopback peer that never reads is about 4 MB; this is beyond it. */
+const FLOOD_BYTES = 8 * 1024 * 1024;
+const MESSAGE_BYTES = 32 * 1024;
+
+interface Peer {
+  readonly socket: WebSocket;
+  readonly events: Record<string, unknown>[];
+}
+
+async function join(url: string, room: string, changed: Signal): Promise<Peer> {
+  const socket = new WebSocket(`${url.replace('http', 'ws')}/ws`);
+  const peer: Peer = { socket, events: [] };
+  socket.on('message', (data) => {
+    peer.events.push(JSON.parse(data.toString()));
+    changed.fire();
+  });
+  socket.on('close', (code) => {
+    peer.events.push({ type: 'closed', code });
+    changed.fire();
+  });
+  // A reset is one of the ends a stalled peer may meet.
+  socket.on('error', () => {});
+  await once(socket, 'open');
+  socket.send(JSON.stringify({ type: 'join', id: 1, room }));
+  await changed.until(() => peer.events.some(({ type }) => type === 'joined'));
+  return peer;
+}
+
+async function publish(url: string, room: string, bytes: number): Promise<void> {
+  const response = await fetch(`${url}/v1/rooms/${room}/messages`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ data: 'x'.repeat(bytes) }),
+  });
+  expect(response.status).toBe(200);
+}
+
+/** The first half of an upgrade; `finish` sends the rest and resolves with what came back. */
+async function halfUpgrade(url: string): Promise<{ finish(): Promise<string> }> {
+  const { port } = new URL(url);
+  const socket: Socket = connect(Number(port), '127.0.0.1');
+  await once(socket, 'connect');
+  socket.write('GET /ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n');
+  return {
+    async finish() {
+      let answer = '';
+      socket.on('data', (data) => {
+        answer += data;
+      });
+      // It may be reset once it is answered.
+      const closed = new Promise((resolve) => socket.on('error', resolve).on('close', resolve));
+      socket.write(
+        'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n',
+      );
+      await closed;
+      return answer;
+    },
+  };
+}
+
+test('SIGTERM lets 450 members go, resets 50 that are stalled, and ends with 0 within the grace', async () => {
+  const graceMs = 3000;
+  const server = await serveProcess(
+    '--shutdown-grace-ms',
+    `${graceMs}`,
+    '--drain-ms',
+    '500',
+    '--join-rate',
+    '0',
+  );
+  const { url } = server;
+  const changed = new Signal();
+  const peers: Peer[] = [];
+  for (let i = 0; i < MEMBERS; i += 1) {
+    peers.push(await join(url, i < STALLED ? 'stalled' : 'reading', changed));
+  }
+  const stalled = peers.slice(0, STALLED);
+  const reading = peers.slice(STALLED);
+  for (const { socket } of stalled) socket.pause();
+  for (let sent = 0; sent < FLOOD_BYTES; sent += MESSAGE_BYTES) {
+    await publish(url, 'stalled', MESSAGE_BYTES);
+  }
+  await publish(url, 'reading', 100);
+  await changed.until(() =>
+    reading.every(({ events }) => events.some(({ type }) => type === 'message')),
+  );
+  const upgrades = [await halfUpgrade(url), await halfUpgrade(url)];
+  // Behind this answer the server has read both halves.
+  await publish(url, 'reading', 100);
+
+  const begun = performance.now();
+  server.child.kill('SIGTERM');
+  await server.line('closing; a second signal ends it now');
+  const refused = await Promise.all(upgrades.map((upgrade) => upgrade.finish()));
+  for (const answer of refused) expect(answer).toMatch(/^HTTP\/1.1 503 /);
+
+  await changed.until(() => reading.every(({ events }) => events.at(-1)?.['type'] === 'closed'));
+  for (const { events } of reading) {
+    expect(events.at(-2)).toMatchObject({ type: 'closing', code: 4200 });
+    expect(events.at(-2)?.['retryAfterMs']).toBeGreaterThanOrEqual(1000);
+    expect(events.at(-1)).toEqual({ type: 'closed', code: 4200 });
+  }
+  expect(await server.exited).toBe(0);
+  // The exit itself, of a process with open timers, is not what is bounded: those would be a log line.
+  expect(performance.now() - begun).toBeLessThan(graceMs + 5000);
+  const closed = server.log.at(-1);
+  expect(closed).toMatchObject({ drained: MEMBERS - STALLED, abandoned: STALLED });
+  expect(server.log.map(({ msg }) => msg)).not.toContain('ended with something left open');
+  for (const { socket } of stalled) socket.terminate();
+}, 60_000);
+
+test('a second signal ends the process at once', async () => {
+  const server = await serveProcess('--shutdown-grace-ms', '60000', '--drain-ms', '60000');
+  const peer = await join(server.url, 'r', new Signal());
+  server.child.kill('SIGTERM');
+  await server.line('closing; a second signal ends it now');
+  server.child.kill('SIGTERM');
+  expect(await server.exited).toBe(143);
+  peer.socket.terminate();
+});
+
+test('/readyz answers 503 from the first moment, on a connection that is still open', async () => {
+  const server = await serveProcess('--drain-ms', '1000');
+  const peer = await join(server.url, 'r', new Signal());
+  const { port } = new URL(server.url);
+  const socket = connect(Number(port), '127.0.0.1');
+  await once(socket, 'connect');
+  // Its connection is reset in the end, like every other.
+  socket.on('error', () => {});
+  socket.write('GET /readyz HTTP/1.1\r\n');
+  server.child.kill('SIGTERM');
+  await server.line('closing; a second signal ends it now');
+  socket.write('Host: x\r\n\r\n');
+  const [answer] = await once(socket, 'data');
+  expect(String(answer)).toMatch(/^HTTP\/1.1 503 /);
+  expect(await server.exited).toBe(0);
+  peer.socket.terminate();
+});

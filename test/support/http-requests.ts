@@ -1,0 +1,81 @@
+/** HTTP as a test wants it: whole answers, and answers that are still coming. */
+import { Agent, type IncomingHttpHeaders, request } from 'node:http';
+import { Signal } from './signal.js';
+
+interface Answer {
+  readonly status: number;
+  readonly headers: IncomingHttpHeaders;
+  readonly body: string;
+}
+
+interface OpenAnswer {
+  readonly status: number;
+  readonly headers: IncomingHttpHeaders;
+  /** What has come of the body so far. */
+  readonly text: string;
+  /** Resolves once `text` contains this, or the answer is over. */
+  until(part: string): Promise<void>;
+  /** Resolves with the whole body; `aborted` when it broke off. */
+  readonly ended: Promise<string>;
+  /** Hangs up. */
+  abort(): void;
+}
+
+export interface Client {
+  open(method: string, path: string, options?: RequestOptions): Promise<OpenAnswer>;
+  /** Waits for the whole answer. */
+  ask(method: string, path: string, options?: RequestOptions): Promise<Answer>;
+  /** Closes the connections that are idle. */
+  close(): void;
+}
+
+interface RequestOptions {
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: string | Buffer;
+}
+
+export function httpClient(port: number): Client {
+  const agent = new Agent({ keepAlive: true });
+  const open = (method: string, path: string, { headers = {}, body = '' }: RequestOptions = {}) =>
+    new Promise<OpenAnswer>((resolve, reject) => {
+      const changed = new Signal();
+      let text = '';
+      let isOver = false;
+      const req = request({ port, host: '127.0.0.1', method, path, agent, headers }, (res) => {
+        res.setEncoding('utf8');
+        res.on('data', (chunk: string) => {
+          text += chunk;
+          changed.fire();
+        });
+        res.on('error', () => {});
+        const ended = new Promise<string>((settle) => {
+          res.once('close', () => {
+            isOver = true;
+            changed.fire();
+            settle(res.complete ? text : 'aborted');
+          });
+        });
+        resolve({
+          status: res.statusCode ?? 0,
+          headers: res.headers,
+          get text() {
+            return text;
+          },
+          until: (part) => changed.until(() => isOver || text.includes(part)),
+          ended,
+          abort: () => req.destroy(),
+        });
+      });
+      req.on('error', reject);
+      req.end(body);
+    });
+  return {
+    open,
+    async ask(method, path, options) {
+      const answer = await open(method, path, options);
+      const body = await answer.ended;
+      return { status: answer.status, headers: answer.headers, body };
+    },
+    close: () => agent.destroy(),
+  };
+}

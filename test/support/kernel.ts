@@ -1,0 +1,22 @@
+/** What the kernel holds for a connection, where it can be asked. */
+import { readFileSync } from 'node:fs';
+
+/**
+ * Bytes the kernel has taken from us on port `local` for the peer on port `remote`, and has not
+ * got rid of; also when our side is closed. Null where there is no `/proc/net/tcp` (not Linux).
+ */
+export function unreadInKernel(local: number, remote: number): number | null {
+  let table: string;
+  try {
+    table = readFileSync('/proc/net/tcp', 'utf8');
+  } catch {
+    return null;
+  }
+  const port = (value: number) => `:${value.toString(16).toUpperCase().padStart(4, '0')}`;
+  for (const line of table.split('\n')) {
+    const [, here, there, , queues] = line.trim().split(/\s+/);
+    if (!here?.endsWith(port(local)) || !there?.endsWith(port(remote))) continue;
+    return Number.parseInt(queues?.split(':')[0] ?? '', 16);
+  }
+  return 0;
+}

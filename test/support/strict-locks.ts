@@ -1,0 +1,4 @@
+/** Every test runs under the strict detector: the wait that would close a deadlock is rejected. */
+import { configureDetector } from '../../src/lock/index.js';
+
+configureDetector({ mode: 'strict' });

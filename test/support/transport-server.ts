@@ -1,0 +1,167 @@
+/** A server with every transport and nothing behind them: what a transport says is recorded. */
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo, Socket } from 'node:net';
+import type { EndReason, RefusalCode } from '../../src/errors.js';
+import { type SockjsOptions, SockjsServer } from '../../src/transport/sockjs.js';
+import { sockjsDialect } from '../../src/transport/sockjs-websocket.js';
+import type { Fault, Transport, TransportSink } from '../../src/transport/transport.js';
+import { plainDialect, WebSocketAcceptor } from '../../src/transport/websocket.js';
+import { Signal } from './signal.js';
+
+/** A session as the server has it, with everything its transport has said so far. */
+export class ServerSession implements TransportSink {
+  /** `completed`, `ready`, `received`, `binary`, `roundTrip`, `faulted <reason>`, `ended <reason>`. */
+  readonly events: string[] = [];
+  readonly texts: string[] = [];
+  /** The length each text was said to have. */
+  readonly bytes: number[] = [];
+  readonly #changed = new Signal();
+
+  constructor(readonly transport: Transport) {}
+
+  count(event: string): number {
+    return this.events.filter((each) => each === event).length;
+  }
+
+  until(condition: () => boolean): Promise<void> {
+    return this.#changed.until(condition);
+  }
+
+  /** Resolves with the last event once the session is over. */
+  async end(): Promise<string> {
+    await this.until(() => this.events.some((event) => event.startsWith('ended')));
+    return this.events.at(-1) as string;
+  }
+
+  /** Texts as one batch of this transport. */
+  batch(...texts: string[]): Buffer {
+    const { framing } = this.transport;
+    const frames = texts.map((text) => framing.encoding.encode(text));
+    return framing.join(
+      frames,
+      frames.reduce((sum, { length }) => sum + length, 0),
+    );
+  }
+
+  /** Writes one batch as soon as the transport takes it, and waits until it is complete. */
+  async send(...texts: string[]): Promise<void> {
+    await this.until(() => this.transport.writable);
+    const before = this.count('completed');
+    if (this.transport.write(this.batch(...texts))) return;
+    await this.until(() => this.count('completed') > before);
+  }
+
+  received(text: string, bytes: number): void {
+    this.texts.push(text);
+    this.bytes.push(bytes);
+    this.#record('received');
+  }
+
+  receivedBinary(): void {
+    this.#record('binary');
+  }
+
+  faulted(reason: Fault): void {
+    this.#record(`faulted ${reason}`);
+    this.transport.close(reason, Buffer.alloc(0), 1000);
+  }
+
+  completed(): void {
+    this.#record('completed');
+  }
+
+  ready(): void {
+    this.#record('ready');
+  }
+
+  roundTrip(): void {
+    this.#record('roundTrip');
+  }
+
+  ended(reason: EndReason): void {
+    this.#record(`ended ${reason}`);
+  }
+
+  #record(event: string): void {
+    this.events.push(event);
+    this.#changed.fire();
+  }
+}
+
+export interface TransportServer {
+  readonly http: Server;
+  readonly port: number;
+  readonly sockjs: SockjsServer;
+  /** Every session so far, in the order they were opened. */
+  readonly sessions: readonly ServerSession[];
+  /** The connections that are open. */
+  readonly sockets: ReadonlySet<Socket>;
+  /** Codes of refused SockJS requests. */
+  readonly refused: readonly RefusalCode[];
+  /** The session opened as number `index`, once it is. */
+  session(index?: number): Promise<ServerSession>;
+  /** Resolves once no connection is open. */
+  idle(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** WebSocket at `/ws`, SockJS at `/sockjs`. */
+export async function startTransports(
+  options: Partial<SockjsOptions> = {},
+): Promise<TransportServer> {
+  const sessions: ServerSession[] = [];
+  const sockets = new Set<Socket>();
+  const refused: RefusalCode[] = [];
+  const changed = new Signal();
+  const accept = (transport: Transport) => {
+    const session = new ServerSession(transport);
+    sessions.push(session);
+    changed.fire();
+    return session;
+  };
+  const sockjs = new SockjsServer({
+    prefix: '/sockjs',
+    origins: [],
+    maxBodyBytes: 128 * 1024,
+    heartbeatMs: 25_000,
+    address: (req) => req.socket.remoteAddress ?? '',
+    refused: (code) => refused.push(code),
+    accept,
+    ...options,
+  });
+  const webSockets = new WebSocketAcceptor({ maxMessageBytes: 128 * 1024, heartbeatMs: 0 });
+  const http = createServer((req, res) => {
+    if (!sockjs.handle(req, res)) res.writeHead(404).end();
+  });
+  http.on('upgrade', (req, socket, head) => {
+    const dialect = req.url === '/ws' ? plainDialect : sockjsDialect;
+    webSockets.upgrade(req, socket, head, dialect, req.socket.remoteAddress ?? '', accept);
+  });
+  http.on('connection', (socket) => {
+    sockets.add(socket);
+    socket.once('close', () => {
+      sockets.delete(socket);
+      changed.fire();
+    });
+  });
+  await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve));
+  return {
+    http,
+    port: (http.address() as AddressInfo).port,
+    sockjs,
+    sessions,
+    sockets,
+    refused,
+    async session(index = 0) {
+      await changed.until(() => sessions.length > index);
+      return sessions[index] as ServerSession;
+    },
+    idle: () => changed.until(() => sockets.size === 0),
+    async close() {
+      sockjs.close();
+      webSockets.close();
+      for (const socket of sockets) socket.destroy();
+      await new Promise((resolve) => http.close(resolve));
+    },
+  };
+}
