@@ -134,27 +134,6 @@ export function startLoad(script, plan) {
   return { measuring: () => Promise.race([measuring, result]), result };
 }
 
-/**
- * Runs a program on the load's core to its end.
- *
- * @param {string[]} argv
- * @returns {Promise<string>} its standard output
- * @throws {Error} when it fails
- */
-export function runOnLoadCore(argv) {
-  const child = start(LOAD_CORE, argv, { stdio: ['ignore', 'pipe', 'inherit'] });
-  let output = '';
-  child.stdout?.setEncoding('utf8').on('data', (text) => {
-    output += text;
-  });
-  return new Promise((resolve, reject) => {
-    child.once('exit', (code) => {
-      if (code === 0) resolve(output);
-      else reject(new Error(`${argv.join(' ')} ended with ${code}`));
-    });
-  });
-}
-
 /** @param {number} pid @returns {number[]} the process and all it has started */
 function tree(pid) {
   const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim();

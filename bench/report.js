@@ -18,6 +18,7 @@ import { digits, median } from './stats.js';
  * @property {string[]} figures
  * @property {Record<string, import('./scenarios.js').Figures[]>} series one entry a round
  * @property {Record<string, string>} skipped what to install, by series
+ * @property {string[]} failed rounds that came to no figures
  */
 
 /** A round in which other processes used more than this of the machine does not count as quiet. */
@@ -110,8 +111,9 @@ function bound(limit) {
 }
 
 /** @param {ScenarioRun} scenario @returns {string[]} */
-function section({ id, title, figures, series, skipped }) {
-  const rows = Object.entries(series).map(([name, rounds]) => {
+function section({ id, title, figures, series, skipped, failed }) {
+  const measured = Object.entries(series).filter(([, rounds]) => rounds.length > 0);
+  const rows = measured.map(([name, rounds]) => {
     const cells = figures.map((figure) => {
       const values = rounds.map((round) => Number(round[figure]));
       return withSpread(median(values), values);
@@ -127,6 +129,7 @@ function section({ id, title, figures, series, skipped }) {
     row(['---', ...figures.map(() => '---:'), '---:']),
     ...rows,
     ...Object.entries(skipped).map(([name, hint]) => `\nNot measured: ${name}; ${hint}.`),
+    ...failed.map((what) => `\nFailed: ${what}`),
   ];
 }
 

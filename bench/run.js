@@ -21,8 +21,8 @@ const HELP = `npm run bench -- [options]
   --seconds 4        how long, each time
   --record           write RESULTS.md as well
 `;
-const MOST_REPEATS = 3;
-const LONGEST_WAIT_S = 60;
+const MOST_REPEATS = Number(process.env['QR'] ?? 3);
+const LONGEST_WAIT_S = Number(process.env['QW'] ?? 60);
 
 const { values: options } = parseArgs({
   options: {
@@ -75,7 +75,7 @@ process.stdout.write(`\n${report}`);
 /** @param {import('./scenarios.js').Scenario} scenario */
 async function runScenario({ id, title, figures, series: build }) {
   /** @type {import('./report.js').ScenarioRun} */
-  const result = { id, title, figures, series: {}, skipped: {} };
+  const result = { id, title, figures, series: {}, skipped: {}, failed: [] };
   const all = (await build(seconds)).filter(({ name }) => !wanted || wanted.includes(name));
   for (const { name, missing } of all) {
     const hint = missing();
@@ -90,7 +90,13 @@ async function runScenario({ id, title, figures, series: build }) {
     for (const each of order) {
       if (each === undefined) continue;
       const { name, measure } = each;
-      const figure = await undisturbed(measure);
+      const figure = await undisturbed(measure).catch((/** @type {Error} */ error) => error);
+      if (figure instanceof Error) {
+        result.failed.push(`${name}, round ${round + 1}: ${figure.message}`);
+        process.stderr.write(`  ${round + 1}/${rounds} ${name} failed: ${figure.message}\n`);
+        process.exitCode = 1;
+        continue;
+      }
       result.series[name]?.push(figure);
       const shown = figures.map((key) => `${key} ${digits(Number(figure[key]))}`);
       process.stderr.write(`  ${round + 1}/${rounds} ${name}: ${shown.join(', ')}\n`);

@@ -96,7 +96,7 @@ const scriptOn = (wire, module, script) => ({
 });
 
 export const roomcast = roomcastWith('roomcast');
-export const roomcastOff = roomcastWith('roomcast', '--metrics', 'false');
+export const roomcastOff = roomcastWith('roomcast', '--metrics', 'false', '--lock-detector', 'off');
 export const roomcastSockjs = roomcastWith('sockjs');
 export const roomcastStreaming = roomcastWith('sockjs-streaming');
 export const sockjsLoop = scriptOn('sockjs', 'sockjs', 'peers/sockjs-loop.js');

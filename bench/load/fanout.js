@@ -1,8 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { cpuSeconds, machineCpuSeconds, residentMiB } from '../process.js';
+import { residentMiB } from '../process.js';
 import { markedData, numberedFrames } from './frames.js';
 import { Histogram } from './histogram.js';
 import { openStreaming, openWebSocket, say } from './member.js';
+import { usageOf } from './usage.js';
 import { dataSize, wires } from './wires.js';
 
 /**
@@ -26,15 +27,13 @@ import { dataSize, wires } from './wires.js';
  * @property {number} warm seconds of load that do not count
  * @property {number} seconds of load that do
  *
- * @typedef {object} Result
+ * @typedef {import('./usage.js').Usage & Fanned} Result
+ * @typedef {object} Fanned
  * @property {number} deliveries
  * @property {number} deliveriesPerSecond
  * @property {number} messagesPerSecond published
  * @property {number} deliveriesPerCpuSecond of the server
  * @property {number} cpuUs server CPU per delivery, microseconds
- * @property {number} serverCores CPU seconds a second of the server
- * @property {number} loadCores the same of this process: near 1, this side was the limit
- * @property {number} foreignCores the same of everything else on the machine, which disturbs both
  * @property {number} bytes received per delivery
  * @property {number} expectedBytes
  * @property {number} p50Us latency of a delivery, from the write of the message to its read
@@ -50,6 +49,7 @@ import { dataSize, wires } from './wires.js';
 
 const RING = 1 << 22; // send times kept; more messages are never in flight
 const STUCK_MS = 5000;
+const OPEN = Number.NEGATIVE_INFINITY; // no closed loop: nothing is sent for something received
 
 /** @param {Plan} plan @returns {Promise<Result>} */
 async function run(plan) {
@@ -70,7 +70,7 @@ async function run(plan) {
   let disordered = 0;
   let overOneSecond = 0;
   let measuring = false;
-  let limit = 0; // outstanding deliveries above which a closed loop waits
+  let limit = OPEN; // outstanding deliveries above which a closed loop waits
 
   /** @type {import('./member.js').OnMessages} */
   const onMessages = (member, numbers, count, read) => {
@@ -134,15 +134,19 @@ async function run(plan) {
   };
 
   // Everyone is in its room once it has heard a message: joining has no answer on most servers.
-  for (let attempt = 0; members.some((member) => member.last < 0); attempt++) {
-    if (attempt === 60) {
+  for (let waited = 0; members.some((member) => member.last < 0); waited += 250) {
+    if (waited > 4 * STUCK_MS) {
       const deaf = members.filter((member) => member.last < 0).length;
       throw new Error(`${deaf} of ${members.length} members never heard a message`);
     }
     for (let room = 0; room < rooms; room++) publish();
     await sleep(250);
   }
-  await sleep(500);
+  const latest = (/** @type {number} */ room) => sent - rooms + room;
+  await until(
+    () => members.every((member) => member.last === latest(member.room)),
+    'the last probe',
+  );
   outstanding = 0;
   holes = 0;
   const rssJoined = residentMiB(pid);
@@ -154,8 +158,11 @@ async function run(plan) {
     limit = 8 * readingPerRoom;
     const end = sent + messages;
     pump();
-    while (sent < end) await progress(() => delivered);
-    limit = 0;
+    while (sent < end) {
+      const before = delivered;
+      await until(() => delivered > before, 'a delivery while filling');
+    }
+    limit = OPEN;
     await drain();
   }
 
@@ -180,25 +187,19 @@ async function run(plan) {
 
   measuring = true;
   process.send?.({ state: 'measuring' });
-  const startedAt = performance.now();
-  const cpuBefore = cpuSeconds(pid);
-  const machineBefore = machineCpuSeconds();
-  const ownBefore = process.cpuUsage();
+  const used = usageOf(pid);
   const deliveredBefore = delivered;
   const sentBefore = sent;
   const bytesBefore = bytes;
   await sleep(seconds * 1000);
-  const elapsed = (performance.now() - startedAt) / 1000;
-  const cpu = cpuSeconds(pid) - cpuBefore;
-  const { user, system } = process.cpuUsage(ownBefore);
-  const own = (user + system) / 1e6;
-  const foreign = machineCpuSeconds() - machineBefore - cpu - own;
+  const usage = used();
+  const { elapsed, serverSeconds } = usage;
   const deliveries = delivered - deliveredBefore;
   const messages = sent - sentBefore;
   const read = bytes - bytesBefore;
   const rssMiB = residentMiB(pid);
 
-  limit = 0;
+  limit = OPEN;
   clearInterval(timer);
   await drain();
   measuring = false;
@@ -207,13 +208,11 @@ async function run(plan) {
     deliveries,
     deliveriesPerSecond: deliveries / elapsed,
     messagesPerSecond: messages / elapsed,
-    deliveriesPerCpuSecond: deliveries / cpu,
-    cpuUs: (cpu * 1e6) / deliveries,
-    serverCores: cpu / elapsed,
-    loadCores: own / elapsed,
-    foreignCores: foreign / elapsed,
+    deliveriesPerCpuSecond: deliveries / serverSeconds,
+    cpuUs: (serverSeconds * 1e6) / deliveries,
+    ...usage,
     bytes: read / deliveries,
-    expectedBytes: wires.roomcast.delivered(roomName(0), plan.size),
+    expectedBytes: wire.delivered(roomName(0), dataSize(wire, roomName(0), plan.size)),
     p50Us: latency.quantile(0.5),
     p99Us: latency.quantile(0.99),
     maxUs: latency.max,
@@ -227,15 +226,14 @@ async function run(plan) {
 }
 
 /**
- * Resolves once `value` has changed.
- * @param {() => number} value
- * @throws {Error} when it stays the same
+ * @param {() => boolean} isDone
+ * @param {string} what is waited for
+ * @throws {Error} when it is not so after 5 s
  */
-async function progress(value) {
-  const before = value();
-  for (let waited = 0; value() === before; waited += 20) {
-    if (waited > STUCK_MS) throw new Error(`no delivery for ${STUCK_MS} ms while filling`);
-    await sleep(20);
+async function until(isDone, what) {
+  for (let waited = 0; !isDone(); waited += 10) {
+    if (waited > STUCK_MS) throw new Error(`${what} did not come for ${STUCK_MS} ms`);
+    await sleep(10);
   }
 }
 
