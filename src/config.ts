@@ -86,9 +86,8 @@ export function namespaceOf(room: string): string {
 
 /** The policy of a namespace: its own settings over those of the top level. */
 export function policyFor(config: Config, namespace: string): QueuePolicy {
-  const own = Object.hasOwn(config.namespaces, namespace) ? config.namespaces[namespace] : {};
   const base = Object.keys(queuePolicy).map((name) => [name, config[name as keyof QueuePolicy]]);
-  return { ...Object.fromEntries(base), ...own } as QueuePolicy;
+  return { ...Object.fromEntries(base), ...config.namespaces[namespace] } as QueuePolicy;
 }
 
 /** Every namespace with settings, `default` first: the label set of the metrics (V9). */

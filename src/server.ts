@@ -20,6 +20,7 @@ import { type Config, trustedProxies } from './config.js';
 import { Connections, type Drained } from './connections.js';
 import { shuttingDown } from './errors.js';
 import { buildHttp } from './http/app.js';
+import { Sampler } from './http/sampler.js';
 import { Recorder } from './metrics/recorder.js';
 import { createMetrics } from './metrics/registry.js';
 import { type CommandLimits, checkData, checkKey, checkRoom } from './protocol/commands.js';
@@ -27,10 +28,11 @@ import { JsonCodec } from './protocol/json.js';
 import { Hub } from './room/hub.js';
 import type { Member } from './room/member.js';
 import { addressOf } from './transport/address.js';
+import { resetSocket } from './transport/reset-socket.js';
 import { SockjsServer } from './transport/sockjs.js';
 import { sockjsDialect } from './transport/sockjs-websocket.js';
 import type { Accept } from './transport/transport.js';
-import { type Dialect, plainDialect, WebSocketAcceptor } from './transport/websocket.js';
+import { plainDialect, WebSocketAcceptor } from './transport/websocket.js';
 import { version } from './version.js';
 
 /** What a shutdown came to. */
@@ -73,6 +75,9 @@ export interface Parts {
 
 /** Where SockJS is. */
 const SOCKJS = '/sockjs';
+/** Where a WebSocket speaks without wrapping; SockJS calls its one raw. */
+const PLAIN_PATHS: ReadonlySet<string> = new Set(['/ws', `${SOCKJS}/websocket`]);
+const SOCKJS_PATH = new RegExp(`^${SOCKJS}/[^/.]{1,64}/[^/.]{1,64}/websocket/?$`);
 /** Connections that may be open beside those of members: the HTTP API, peers being turned away. */
 const SPARE_CONNECTIONS = 256;
 
@@ -105,23 +110,34 @@ export function createServer(
   let closing: Promise<CloseReport> | null = null;
 
   const metrics = createMetrics({ recorder: observer, gauges: hub, version });
+  const sampler = new Sampler({ recorder: observer, gauges: hub });
   const apiBuilt = buildHttp({
     config,
     limits,
     log,
     hub,
     observer,
+    sampler,
     metrics,
     version,
     close: (member, reason) => connections.close(member, reason),
     isClosing: () => closing !== null,
   });
-  const webSockets = new WebSocketAcceptor(config);
+  const { heartbeatMs, maxBodyBytes } = config;
+  const plain = new WebSocketAcceptor(plainDialect, {
+    maxFrameBytes: config.maxMessageBytes,
+    heartbeatMs,
+  });
+  // Its frames are the bodies of the other SockJS transports, and may be as large.
+  const wrapped = new WebSocketAcceptor(sockjsDialect, {
+    maxFrameBytes: maxBodyBytes,
+    heartbeatMs,
+  });
   const sockjs = new SockjsServer({
     prefix: SOCKJS,
     origins: config.origin,
-    maxBodyBytes: config.maxBodyBytes,
-    heartbeatMs: config.heartbeatMs,
+    maxBodyBytes,
+    heartbeatMs,
     address,
     accept,
     refused: (code) => observer.refused(code),
@@ -131,11 +147,12 @@ export function createServer(
   if (config.maxConnections > 0) http.maxConnections = config.maxConnections + SPARE_CONNECTIONS;
   const sockets = trackSockets(http);
   http.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
-    const dialect = dialectOf(request.url ?? '');
+    const [path = ''] = (request.url ?? '').split('?', 1);
+    const acceptor = PLAIN_PATHS.has(path) ? plain : SOCKJS_PATH.test(path) ? wrapped : null;
     if (closing !== null) refuseUpgrade(socket, '503 Service Unavailable');
-    else if (dialect === null) refuseUpgrade(socket, '404 Not Found');
+    else if (acceptor === null) refuseUpgrade(socket, '404 Not Found');
     else if (!isAllowedOrigin(request, config)) refuseUpgrade(socket, '403 Forbidden');
-    else webSockets.upgrade(request, socket, head, dialect, address(request), accept);
+    else acceptor.upgrade(request, socket, head, address(request), accept);
   });
 
   let listening: Promise<string> | null = null;
@@ -155,12 +172,14 @@ export function createServer(
     const stopped = new Promise<void>((resolve) => http.close(() => resolve()));
     const hubClosed = hub.close(config.shutdownGraceMs);
     const drained = await connections.drain();
-    webSockets.close();
+    plain.close();
+    wrapped.close();
     sockjs.close();
     // Connections of the HTTP API, and whatever else has connected and is no member.
-    for (const socket of sockets) socket.resetAndDestroy();
+    for (const socket of sockets) resetSocket(socket);
     const [waiting, api] = await Promise.all([hubClosed, apiBuilt, stopped]);
     await api.close();
+    sampler.close();
     metrics.close();
     return { ...drained, waiting };
   }
@@ -199,15 +218,6 @@ function trackSockets(http: HttpServer): ReadonlySet<Socket> {
   });
   return sockets;
 }
-
-/** How the connection at this path speaks, or null where there is none. */
-function dialectOf(url: string): Dialect | null {
-  const [path = ''] = url.split('?', 1);
-  if (path === '/ws' || path === `${SOCKJS}/websocket`) return plainDialect;
-  return SOCKJS_SESSION.test(path) ? sockjsDialect : null;
-}
-
-const SOCKJS_SESSION = new RegExp(`^${SOCKJS}/[^/.]{1,64}/[^/.]{1,64}/websocket/?$`);
 
 /** Browsers send an Origin, other clients need not. */
 function isAllowedOrigin(request: IncomingMessage, { origin }: Config): boolean {

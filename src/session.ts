@@ -22,8 +22,10 @@ import type { Fault, Transport, TransportSink } from './transport/transport.js';
 
 /** How long a peer has to read why it is closed, in milliseconds; then it is reset. */
 export const CLOSE_GRACE_MS = 1000;
-/** Text a peer may have waiting behind a command that waits for the broker, in bytes. */
+/** What a peer may have waiting behind a command that waits for the broker, in bytes. */
 const INBOX_BYTES = 256 * 1024;
+/** What a frame waiting there costs beside its text. */
+const INBOX_FRAME_BYTES = 64;
 const NOTHING = Buffer.alloc(0);
 
 export interface SessionContext {
@@ -90,7 +92,7 @@ export class Session implements TransportSink {
       this.close('message_too_big');
     } else if (this.#isBusy) {
       this.#inbox.push({ text, bytes });
-      this.#inboxBytes += bytes;
+      this.#inboxBytes += bytes + INBOX_FRAME_BYTES;
       if (this.#inboxBytes > INBOX_BYTES) this.close('rate_limited');
     } else {
       this.#handle(text, bytes);
@@ -164,16 +166,15 @@ export class Session implements TransportSink {
   }
 
   #handle(text: string, bytes: number): void {
-    const command = this.#context.codec.decode(text, bytes);
-    if (command.type === 'refused') {
-      this.#refuse(command.id, command.refusal);
-      return;
-    }
+    let id: CommandId | undefined;
     try {
+      const command = this.#context.codec.decode(text, bytes);
+      ({ id } = command);
+      if (command.type === 'refused') throw command.refusal;
       const done = this.#carryOut(command);
-      if (done !== undefined) this.#wait(command.id, done);
+      if (done !== undefined) this.#wait(id, done);
     } catch (error) {
-      this.#refuse(command.id, error);
+      this.#refuse(id, error);
     }
   }
 
@@ -187,7 +188,7 @@ export class Session implements TransportSink {
         while (!this.#isBusy && !this.#isClosing) {
           const next = this.#inbox.shift();
           if (next === undefined) return;
-          this.#inboxBytes -= next.bytes;
+          this.#inboxBytes -= next.bytes + INBOX_FRAME_BYTES;
           this.#handle(next.text, next.bytes);
         }
       });

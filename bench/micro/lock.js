@@ -1,11 +1,13 @@
 /**
- * What a lock costs, beside async-mutex in the same run: nanoseconds an operation, the median of rounds
- * that take turns. Build first (`npm run build`), then `node bench/micro/lock.js [rounds]`.
+ * What a lock costs, beside async-mutex in the same run: nanoseconds an operation, median and quartiles
+ * of rounds that take turns. A round is short (about 2 ms), so that on a shared machine most of them run
+ * undisturbed. Build first (`npm run build`), then `node bench/micro/lock.js [rounds]`.
  */
 import { Mutex as AsyncMutex } from 'async-mutex';
 import { Detector, Mutex, RWLock } from '../../dist/lock/index.js';
 
-const rounds = Number(process.argv[2] ?? 21);
+const rounds = Number(process.argv[2] ?? 301);
+const WARM_UP = 30;
 const BLOCKED = 100;
 /** Waits that share a signal, as those of a server share that of its shutdown. */
 const BATCH = 10;
@@ -40,6 +42,10 @@ async function awaitedAsyncMutex(/** @type {number} */ n) {
   for (let i = 0; i < n; i += 1) (await mutex.acquire())();
 }
 const mutex = new AsyncMutex();
+
+function twoClocks(/** @type {number} */ n) {
+  for (let i = 0; i < n; i += 1) sum += performance.now() - performance.now();
+}
 
 async function awaitedNothing(/** @type {number} */ n) {
   for (let i = 0; i < n; i += 1) sum += await i;
@@ -116,35 +122,38 @@ for (const detector of [watch, noStacks]) detector.configure(quiet);
 
 /** @type {[string, number, (n: number) => unknown][]} */
 const cases = [
-  ['withReadSync, watch', 200_000, section(watch)],
-  ['withReadSync, off', 200_000, section(off)],
-  ['tryRead and release, watch', 200_000, guard(watch)],
-  ['tryRead and release, off', 200_000, guard(off)],
-  ['await lock and release, watch', 50_000, awaited(watch)],
-  ['await lock and release, off', 50_000, awaited(off)],
-  ['await acquire and release, async-mutex', 50_000, awaitedAsyncMutex],
-  ['await of a number', 50_000, awaitedNothing],
-  ['blocked wait, 100 in a row, watch', 1_000, await blocking(watch, true)],
-  ['blocked wait, 100 behind one, watch', 1_000, await blocking(watch, false)],
-  ['blocked wait, 100 in a row, no stacks', 1_000, await blocking(noStacks, true)],
-  ['blocked wait, async-mutex', 1_000, blockingAsyncMutex],
+  ['withReadSync, watch', 10_000, section(watch)],
+  ['withReadSync, off', 10_000, section(off)],
+  ['tryRead and release, watch', 10_000, guard(watch)],
+  ['tryRead and release, off', 10_000, guard(off)],
+  ['await lock and release, watch', 5_000, awaited(watch)],
+  ['await lock and release, off', 5_000, awaited(off)],
+  ['await acquire and release, async-mutex', 5_000, awaitedAsyncMutex],
+  ['two looks at the clock', 10_000, twoClocks],
+  ['await of a number', 5_000, awaitedNothing],
+  ['blocked wait, 100 in a row, watch', 100, await blocking(watch, true)],
+  ['blocked wait, 100 behind one, watch', 100, await blocking(watch, false)],
+  ['blocked wait, 100 in a row, no stacks', 100, await blocking(noStacks, true)],
+  ['blocked wait, async-mutex', 100, blockingAsyncMutex],
 ];
 
 /** @type {number[][]} */
 const results = cases.map(() => []);
-for (let round = 0; round <= rounds; round += 1) {
+for (let round = 0; round < rounds + WARM_UP; round += 1) {
   for (const [i, [, n, run]] of cases.entries()) {
     const from = performance.now();
     const ownTimeMs = await run(n);
     const ms = typeof ownTimeMs === 'number' ? ownTimeMs : performance.now() - from;
-    // The first round warms up.
-    if (round > 0) results[i]?.push((ms * 1e6) / n);
+    if (round >= WARM_UP) results[i]?.push((ms * 1e6) / n);
   }
 }
 for (const [i, [name]] of cases.entries()) {
   const sorted = (results[i] ?? []).sort((a, b) => a - b);
   const at = (/** @type {number} */ share) =>
-    Math.round(sorted[Math.floor(share * (sorted.length - 1))] ?? 0);
-  console.log(`${name.padEnd(42)} ${String(at(0.5)).padStart(6)} ns  (${at(0)} to ${at(1)})`);
+    Math.round(sorted[Math.floor(share * (sorted.length - 1))] ?? Number.NaN);
+  const quartiles = `${at(0.25)} to ${at(0.75)}`;
+  console.log(
+    `${name.padEnd(40)} ${String(at(0.5)).padStart(6)} ns  (${quartiles}, least ${at(0)})`,
+  );
 }
 if (sum === 0) throw new Error('nothing was measured');

@@ -34,6 +34,8 @@ export class MemoryBroker implements Broker {
     if (topic.subscribed) {
       const { data, from, key } = payload;
       this.#deliver({ room, seq, epoch, at: Date.now(), data, from, key });
+    } else {
+      this.#rest(room);
     }
     return { seq, epoch };
   }
@@ -63,12 +65,13 @@ export class MemoryBroker implements Broker {
       topic = { seq: 0, epoch: `${this.#run}-${this.#epochs.toString(36)}`, subscribed: false };
       this.#epochs += 1;
       this.#topics.set(room, topic);
-      this.#rest(room);
     }
     return topic;
   }
 
+  /** Nobody is subscribed: the topic is remembered until so many others have rested after it. */
   #rest(room: string): void {
+    this.#idle.delete(room);
     this.#idle.add(room);
     if (this.#idle.size <= MAX_IDLE_TOPICS) return;
     for (const oldest of this.#idle) {

@@ -13,9 +13,11 @@ import type { HttpDeps } from './deps.js';
 import { docs } from './docs.js';
 import { failureHandler, failures, refuseUnknown } from './failures.js';
 import { createGuard } from './guard.js';
+import { live } from './live.js';
 import { locks } from './locks.js';
 import { members } from './members.js';
 import { messages } from './messages.js';
+import { page } from './page.js';
 import { rooms } from './rooms.js';
 import { status } from './status.js';
 
@@ -51,6 +53,7 @@ export async function buildHttp(deps: HttpDeps): Promise<HttpApp> {
 
   await docs(app, deps);
   app.register(status(deps));
+  page(app);
   app.register(async (v1) => {
     const guard = createGuard(deps.config);
     v1.addHook('onRequest', (request, _reply, done) => {
@@ -68,6 +71,7 @@ export async function buildHttp(deps: HttpDeps): Promise<HttpApp> {
     v1.register(messages(deps));
     v1.register(rooms(deps));
     v1.register(members(deps));
+    v1.register(live(deps));
     v1.register(locks);
   });
   await app.ready();

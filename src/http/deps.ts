@@ -7,6 +7,7 @@ import type { CommandLimits } from '../protocol/commands.js';
 import type { Hub } from '../room/hub.js';
 import type { Member } from '../room/member.js';
 import type { Observer } from '../room/observer.js';
+import type { Sampler } from './sampler.js';
 
 export interface HttpDeps {
   readonly config: Config;
@@ -15,6 +16,8 @@ export interface HttpDeps {
   readonly log: Pick<Logger, 'error'>;
   readonly hub: Pick<Hub, 'rooms' | 'members' | 'publish'>;
   readonly observer: Pick<Observer, 'refused'>;
+  /** The seconds that the live page shows. */
+  readonly sampler: Pick<Sampler, 'series' | 'past' | 'onSample'>;
   readonly metrics: Pick<Metrics, 'contentType' | 'scrape'>;
   /** Of roomcast. */
   readonly version: string;

@@ -50,7 +50,8 @@ const RANK = {
   rtt: (member: Member) => member.roundTripSeconds ?? -1,
 };
 
-function infoOf(member: Member, now: number): Static<typeof MemberInfo> {
+/** A member as lists have it; `now` is of `performance.now()`. */
+export function memberInfo(member: Member, now: number): Static<typeof MemberInfo> {
   const { id, transport, connectedAt, health, roundTripSeconds } = member;
   return {
     id,
@@ -105,7 +106,7 @@ export function members({ hub, limits, close }: HttpDeps): FastifyPluginCallback
         const now = performance.now();
         const all = room === undefined ? Array.from(hub.members.values()) : [...membersOf(room)];
         const first = top(all, (member) => RANK[sort](member, now), limit);
-        return { total: all.length, members: first.map((member) => infoOf(member, now)) };
+        return { total: all.length, members: first.map((member) => memberInfo(member, now)) };
       },
     );
 
@@ -123,7 +124,7 @@ export function members({ hub, limits, close }: HttpDeps): FastifyPluginCallback
       ({ params }) => {
         const member = find(params.id);
         const joined = [...member.subscriptions.keys()];
-        return { ...infoOf(member, performance.now()), joined };
+        return { ...memberInfo(member, performance.now()), joined };
       },
     );
 

@@ -26,7 +26,8 @@ const Rooms = Type.Object(
   { description: 'The largest rooms.' },
 );
 
-function infoOf(room: Room): Static<typeof RoomInfo> {
+/** A room as lists have it. */
+export function roomInfo(room: Room): Static<typeof RoomInfo> {
   return { room: room.name, members: room.size, seq: room.seq, epoch: room.epoch };
 }
 
@@ -47,7 +48,7 @@ export function rooms({ hub, limits }: HttpDeps): FastifyPluginCallbackTypebox {
         // Not those that only begin to be, or have just ended.
         const all = Array.from(hub.rooms.values()).filter((room) => room.size > 0);
         const largest = top(all, (room) => room.size, query.limit);
-        return { total: all.length, rooms: largest.map(infoOf) };
+        return { total: all.length, rooms: largest.map(roomInfo) };
       },
     );
 
@@ -66,7 +67,7 @@ export function rooms({ hub, limits }: HttpDeps): FastifyPluginCallbackTypebox {
         const name = checkRoom(params.room, limits);
         const room = hub.rooms.get(name);
         if (!room?.size) throw new Refusal('not_found', `Nobody is in ${name}.`);
-        return infoOf(room);
+        return roomInfo(room);
       },
     );
     done();

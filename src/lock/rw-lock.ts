@@ -289,7 +289,7 @@ export class RWLock {
   #grant(): void {
     for (let wait = this.queue?.first; wait; wait = this.queue?.first) {
       const { mode, site, task, abortedBy } = wait;
-      if (mode === null || (abortedBy === null && !this.#isFree(mode))) return;
+      if (mode === null || !this.#isFree(mode)) return;
       this.#unqueue(wait);
       if (abortedBy === null) wait.grant(this.#take(mode, site, task));
       else wait.refuse(abortedBy.reason, 'aborted');

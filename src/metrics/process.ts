@@ -18,25 +18,23 @@ const GC_INDEX = new Map([
   [constants.NODE_PERFORMANCE_GC_WEAKCB, GC_KINDS.indexOf('weakcb')],
 ]);
 
-export class ProcessStats {
-  readonly startTime = Math.round(Date.now() / 1000 - process.uptime());
-  readonly maxFds = maxFds();
-  readonly gcSeconds = new HistogramCells(
-    CATALOGUE.nodejsGcDurationSeconds.buckets,
-    GC_KINDS.length,
-  );
+/** Seconds. */
+export interface EventLoopLag {
+  readonly p50: number;
+  readonly p99: number;
+  readonly max: number;
+}
+
+/** How late the event loop is, period by period; whoever asks has periods of its own. */
+export class EventLoopDelay {
   readonly #delay = monitorEventLoopDelay({ resolution: SAMPLE_MS });
-  readonly #gc = new PerformanceObserver((list) => {
-    for (const entry of list.getEntries()) this.#collected(entry);
-  });
 
   constructor() {
     this.#delay.enable();
-    this.#gc.observe({ entryTypes: ['gc'] });
   }
 
-  /** Seconds since the last call; it starts a new period. */
-  takeEventLoopLag(): { p50: number; p99: number; max: number } {
+  /** Of the time since the last call. */
+  take(): EventLoopLag {
     const delay = this.#delay;
     // What is sampled is the distance of two ticks, so that an idle loop shows the period itself.
     const late = (ns: number) => Math.max(0, ns / 1e9 - SAMPLE_MS / 1e3);
@@ -49,6 +47,32 @@ export class ProcessStats {
     return lag;
   }
 
+  close(): void {
+    this.#delay.disable();
+  }
+}
+
+export class ProcessStats {
+  readonly startTime = Math.round(Date.now() / 1000 - process.uptime());
+  readonly maxFds = maxFds();
+  readonly gcSeconds = new HistogramCells(
+    CATALOGUE.nodejsGcDurationSeconds.buckets,
+    GC_KINDS.length,
+  );
+  readonly #delay = new EventLoopDelay();
+  readonly #gc = new PerformanceObserver((list) => {
+    for (const entry of list.getEntries()) this.#collected(entry);
+  });
+
+  constructor() {
+    this.#gc.observe({ entryTypes: ['gc'] });
+  }
+
+  /** Seconds since the last call; it starts a new period. */
+  takeEventLoopLag(): EventLoopLag {
+    return this.#delay.take();
+  }
+
   /** Open file descriptors; NaN where there is no /proc to ask. */
   openFds(): number {
     // Since Linux 6.2 the directory's size is their number; listing thousands takes milliseconds.
@@ -56,7 +80,7 @@ export class ProcessStats {
   }
 
   close(): void {
-    this.#delay.disable();
+    this.#delay.close();
     this.#gc.disconnect();
   }
 

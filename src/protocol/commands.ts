@@ -96,28 +96,28 @@ export function checkKey(value: unknown): string | undefined {
 }
 
 /**
- * The JSON text of `data`, whose nesting is looked at first: JSON.stringify recurses.
- * @throws Refusal `bad_command` without data, `too_deep` beyond `maxJsonDepth` levels
+ * The JSON text of `data`, which is looked at first: JSON.stringify recurses, and writes a number
+ * too large for it as null.
+ * @throws Refusal `bad_command` without data or with such a number, `too_deep` beyond `maxJsonDepth` levels
  */
 export function checkData(value: unknown, limits: CommandLimits): string {
   if (value === undefined) {
     throw new Refusal('bad_command', 'data is missing; any JSON value will do, null too.');
   }
-  if (isDeeper(value, limits.maxJsonDepth)) {
-    throw new Refusal('too_deep', `data is nested deeper than ${limits.maxJsonDepth} levels.`);
-  }
+  checkValue(value, limits.maxJsonDepth, limits);
   return JSON.stringify(value);
 }
 
-function isDeeper(value: unknown, levels: number): boolean {
-  if (typeof value !== 'object' || value === null) return false;
-  if (levels === 0) return true;
-  if (Array.isArray(value)) {
-    for (const item of value) if (isDeeper(item, levels - 1)) return true;
-    return false;
+function checkValue(value: unknown, levels: number, limits: CommandLimits): void {
+  if (typeof value === 'number' && !Number.isFinite(value)) {
+    throw new Refusal('bad_command', 'data has a number beyond ±1.8e308; send it as a string.');
   }
-  for (const item of Object.values(value)) if (isDeeper(item, levels - 1)) return true;
-  return false;
+  if (typeof value !== 'object' || value === null) return;
+  if (levels === 0) {
+    throw new Refusal('too_deep', `data is nested deeper than ${limits.maxJsonDepth} levels.`);
+  }
+  const items: readonly unknown[] = Array.isArray(value) ? value : Object.values(value);
+  for (const item of items) checkValue(item, levels - 1, limits);
 }
 
 /**

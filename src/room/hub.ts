@@ -10,7 +10,7 @@
 import type { Broker, MaybePromise, Payload, Position } from '../broker/broker.js';
 import { type Config, namespaceOf, namespaces, type QueuePolicy } from '../config.js';
 import { type CloseReason, Refusal, shuttingDown } from '../errors.js';
-import { type Guard, LockTimeoutError, WaitGroup } from '../lock/index.js';
+import { type Guard, LockTimeoutError, type Task, WaitGroup } from '../lock/index.js';
 import type { Codec } from '../protocol/codec.js';
 import { FanOut } from './fan-out.js';
 import { QueueMemory } from './frame.js';
@@ -184,7 +184,7 @@ export class Hub {
   }
 
   #checkJoin(member: Member, name: string): void {
-    if (this.#closing.signal.aborted) throw shuttingDown();
+    if (this.#closing.signal.aborted || !this.members.has(member.id)) throw shuttingDown();
     if (member.subscriptions.has(name)) {
       throw new Refusal('already_joined', `You are in ${name} already.`);
     }
@@ -239,13 +239,13 @@ export class Hub {
             ? await room.lifecycle.read('Hub.join', options)
             : await room.lifecycle.write('Hub.firstJoin', options);
           if (room.isGone) continue;
+          this.#checkJoin(member, name);
           if (!room.isSubscribed) {
             const asked = new AbortController();
             const subscribe = () => this.#broker.subscribe(name, asked.signal);
             room.subscribed(await this.#ask('subscribe', subscribe, asked));
+            this.#checkJoin(member, name);
           }
-          if (!this.members.has(member.id)) throw new Refusal('shutting_down', 'You have left.');
-          this.#checkJoin(member, name);
           return this.#enter(member, room);
         } catch (error) {
           throw error instanceof Refusal ? error : this.#unavailable(error);
@@ -269,29 +269,28 @@ export class Hub {
   /** Lets go of a room nobody is in: tells the broker, unless somebody joins meanwhile. */
   #closeIfEmpty(room: Room): void {
     if (room.size > 0 || room.isGone || this.#closing.signal.aborted) return;
-    const guard = room.lifecycle.tryWrite('Hub.lastLeave');
+    void this.#tasks.go(`leave ${room.name}`, (task) => this.#lastLeave(room, task));
+  }
+
+  async #lastLeave(room: Room, task: Task): Promise<void> {
+    const guard = room.lifecycle.tryWrite('Hub.lastLeave', task);
     // Whoever holds it looks again when done.
     if (guard === null) return;
-    if (!room.isSubscribed) {
-      this.#forget(room);
-      guard.release();
-      return;
-    }
-    void this.#tasks.go(`leave ${room.name}`, async () => {
-      try {
+    try {
+      if (room.isSubscribed) {
         const asked = new AbortController();
         const unsubscribe = () => this.#broker.unsubscribe(room.name, asked.signal);
         await this.#ask('unsubscribe', unsubscribe, asked);
-      } catch {
-        // What it still delivers for a room that is gone is not passed on; the next first join
-        // subscribes anew.
-        this.#observer.refused('broker_unavailable');
-      } finally {
-        room.isSubscribed = false;
-        this.#forget(room);
-        guard.release();
       }
-    });
+    } catch {
+      // What it still delivers for a room that is gone is not passed on; the next first join
+      // subscribes anew.
+      this.#observer.refused('broker_unavailable');
+    } finally {
+      room.isSubscribed = false;
+      this.#forget(room);
+      guard.release();
+    }
   }
 
   #forget(room: Room): void {

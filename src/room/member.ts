@@ -79,12 +79,13 @@ export class Member {
   #control: Buffer[] = [];
   #controlBytes = 0;
   #outstanding: Batch | null = null;
-  /** When the transport last took a batch whole, or the member fell behind. */
-  #progressAt = 0;
-  #outstandingSince = 0;
+  /** Since when the transport has taken nothing of what there is for it; null while there is nothing. */
+  #waitingSince: number | null = null;
   #isBehind = false;
   /** When the `disconnect` policy ends the member, unless it recovers. */
   #disconnectAt = Number.POSITIVE_INFINITY;
+  /** A control frame was refused: nothing may be handed over behind it. */
+  #hasOverflowed = false;
   #hasEnded = false;
 
   constructor(
@@ -116,7 +117,7 @@ export class Member {
 
   /** How long the transport has taken nothing although there is something to take, in milliseconds. */
   stalledMs(now: number): number {
-    return this.isDrained ? 0 : now - this.#progressAt;
+    return this.#waitingSince === null ? 0 : now - this.#waitingSince;
   }
 
   /** The transport takes nothing before the peer asks again. */
@@ -133,7 +134,7 @@ export class Member {
   lagMs(now: number): number {
     let oldest = now;
     if (this.#outstanding !== null) {
-      oldest = this.#outstanding.frames[0]?.acceptedAt ?? this.#outstandingSince;
+      oldest = this.#outstanding.frames[0]?.acceptedAt ?? this.#waitingSince ?? now;
     }
     for (const queue of this.#queues) oldest = Math.min(oldest, queue.peek()?.acceptedAt ?? now);
     return now - oldest;
@@ -161,7 +162,7 @@ export class Member {
       if (!this.transport.write(batch.bytes)) {
         const now = performance.now();
         this.#waited(batch, now);
-        this.#await(batch, now);
+        this.#await(batch);
       } else if (this.#health.state === 'healthy') batch.toHealthy += 1;
       else batch.toSlow += 1;
     }
@@ -176,21 +177,18 @@ export class Member {
 
   /** Sends a control frame: before any data, never dropped, but past its bound the member goes (V5). */
   send(event: Event): void {
-    if (this.#hasEnded) return;
+    if (this.#hasEnded || this.#hasOverflowed) return;
     const bytes = this.#encode(event);
-    const { controlMessages, controlBytes } = this.#context;
-    if (
-      this.#control.length >= controlMessages ||
-      this.#controlBytes + bytes.length > controlBytes
-    ) {
+    // A burst of commands in one read must not overflow a lane the peer is willing to read.
+    if (!this.#controlFits(bytes)) this.drain();
+    if (!this.#controlFits(bytes)) {
+      this.#hasOverflowed = true;
       this.#context.evict(this, 'control_overflow');
       return;
     }
     if (this.#control.length === 0) this.#context.wake(this);
     this.#control.push(bytes);
     this.#addControlBytes(bytes.length);
-    // A burst of commands in one read must not overflow a lane the peer is willing to read.
-    if (this.#controlBytes >= BATCH_BYTES) this.drain();
   }
 
   /** The transport has taken the outstanding batch whole. */
@@ -199,22 +197,29 @@ export class Member {
     if (batch === null || this.#hasEnded) return;
     this.#outstanding = null;
     this.#context.memory.release(batch);
-    const now = performance.now();
-    this.#progressAt = now;
-    this.#count(batch, now);
+    this.#waitingSince = null;
+    this.#count(batch, performance.now());
     this.drain();
   }
 
   /** Hands over batch after batch until the transport has one outstanding or nothing is left. */
   drain(): void {
-    while (this.#outstanding === null && this.#hasWork && this.transport.writable) {
+    while (
+      this.#outstanding === null &&
+      this.#hasWork &&
+      this.transport.writable &&
+      !this.#hasOverflowed
+    ) {
       const batch = this.#nextBatch();
       const now = performance.now();
       this.#waited(batch, now);
+      // That it could be asked to take a batch says that it has taken all before.
+      this.#waitingSince = null;
       if (this.transport.write(batch.bytes)) this.#count(batch, now);
-      else this.#await(batch, now);
+      else this.#await(batch);
     }
     if (this.#hasWork) this.#fallBehind();
+    else if (this.#outstanding === null) this.#waitingSince = null;
   }
 
   /**
@@ -230,12 +235,14 @@ export class Member {
     const { lagAfterMs, recoverAfterMs, stallAfterMs } = this.#thresholds;
     if (this.stalledMs(now) >= stallAfterMs) return 'slow_consumer';
     let isUnderHalf = true;
+    let mayStay = true;
     for (const queue of this.#queues) {
       if (queue.isUnderHalf) continue;
       isUnderHalf = false;
-      if (queue.policy.policy === 'disconnect' && now >= this.#disconnectAt) return 'slow_consumer';
+      if (queue.policy.policy === 'disconnect') mayStay = false;
     }
-    if (isUnderHalf) this.#disconnectAt = Number.POSITIVE_INFINITY;
+    if (mayStay) this.#disconnectAt = Number.POSITIVE_INFINITY;
+    else if (now >= this.#disconnectAt) return 'slow_consumer';
     // A peer that is between two polls is not slow for it.
     const lagMs = this.isBetweenPolls ? 0 : this.lagMs(now);
     if (this.#health.check({ now, lagMs, isUnderHalf, lagAfterMs, recoverAfterMs })) {
@@ -271,6 +278,7 @@ export class Member {
       this.#backlog -= before - queue.length;
     }
     if (abandoned > 0) this.#context.observer.abandoned(abandoned);
+    if (this.isDrained) this.#waitingSince = null;
     if (subscription.sent < seq) this.send(gapEvent(subscription, seq, 'left'));
   }
 
@@ -299,6 +307,11 @@ export class Member {
 
   get #hasWork(): boolean {
     return this.#backlog > 0 || this.#control.length > 0 || this.#gapped.size > 0;
+  }
+
+  #controlFits({ length }: Buffer): boolean {
+    const { controlMessages, controlBytes } = this.#context;
+    return this.#control.length < controlMessages && this.#controlBytes + length <= controlBytes;
   }
 
   #enqueue(subscription: Subscription, frame: Frame): CloseReason | null {
@@ -385,13 +398,14 @@ export class Member {
   #takeGaps(parts: Buffer[], before: number): number {
     let bytes = 0;
     for (const subscription of this.#gapped) {
-      if (before + bytes > BATCH_BYTES) break;
+      if (subscription.sent < subscription.offered) {
+        if (before + bytes > BATCH_BYTES) break;
+        const gap = this.#gapFrame(subscription, subscription.offered);
+        subscription.sent = subscription.offered;
+        parts.push(gap);
+        bytes += gap.length;
+      }
       this.#gapped.delete(subscription);
-      if (subscription.sent >= subscription.offered) continue;
-      const gap = this.#gapFrame(subscription, subscription.offered);
-      subscription.sent = subscription.offered;
-      parts.push(gap);
-      bytes += gap.length;
     }
     return bytes;
   }
@@ -407,10 +421,9 @@ export class Member {
   }
 
   /** The transport has not taken all of the batch yet. */
-  #await(batch: Batch, now: number): void {
-    this.#fallBehind();
+  #await(batch: Batch): void {
     this.#outstanding = batch;
-    this.#outstandingSince = now;
+    this.#fallBehind();
     this.#context.memory.hold(batch);
   }
 
@@ -441,17 +454,18 @@ export class Member {
     return queue;
   }
 
+  /** There is something the transport has not taken. */
   #fallBehind(): void {
+    this.#waitingSince ??= performance.now();
     if (this.#isBehind || this.#hasEnded) return;
     this.#isBehind = true;
-    this.#progressAt = performance.now();
     this.#context.behind.add(this);
   }
 
   #tellHealth(now: number): void {
     const state = this.#health.state;
     const evictAfterMs = Math.ceil(
-      Math.min(this.#progressAt + this.#thresholds.stallAfterMs, this.#disconnectAt) - now,
+      Math.min(this.#thresholds.stallAfterMs - this.stalledMs(now), this.#disconnectAt - now),
     );
     this.send({
       type: 'health',

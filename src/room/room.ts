@@ -35,9 +35,9 @@ export class Room {
    * Guards whether the room is subscribed at the broker: first join and last leave hold it for
    * writing across broker I/O, every other join for reading. Taken before `room.members`.
    */
-  readonly lifecycle = new RWLock({ name: 'room.lifecycle' });
+  readonly lifecycle: RWLock;
   /** Guards the member list. Never held across anything that could wait (V2). */
-  readonly #lock = new RWLock({ name: 'room.members' });
+  readonly #lock: RWLock;
   readonly #members: Subscription[] = [];
   /** The members as of the last join or leave, or null when that is not copied yet. */
   #snapshot: readonly Subscription[] | null = null;
@@ -53,7 +53,10 @@ export class Room {
   constructor(
     readonly name: string,
     private readonly backlog: Backlog,
-  ) {}
+  ) {
+    this.lifecycle = new RWLock({ name: 'room.lifecycle', key: name });
+    this.#lock = new RWLock({ name: 'room.members', key: name });
+  }
 
   get epoch(): string {
     return this.#epoch;

@@ -12,6 +12,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { CLOSE, type CloseReason, type EndReason } from '../errors.js';
+import { resetSocket } from './reset-socket.js';
 import { sockjsFraming } from './sockjs-framing.js';
 import type { LibrarySession, Receiver } from './sockjs-library.js';
 import type { Framing, Transport, TransportSink } from './transport.js';
@@ -208,6 +209,6 @@ export class SockjsSession implements Transport {
   }
 
   #resetResponses(): void {
-    for (const socket of this.#responses.values()) socket.resetAndDestroy();
+    for (const socket of this.#responses.values()) resetSocket(socket);
   }
 }

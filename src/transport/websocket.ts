@@ -11,6 +11,7 @@ import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { WebSocket, WebSocketServer } from 'ws';
 import { CLOSE, type CloseReason, type EndReason } from '../errors.js';
+import { resetSocket } from './reset-socket.js';
 import {
   type Accept,
   type Fault,
@@ -126,13 +127,13 @@ export class WebSocketTransport implements Transport {
     const closing = this.#dialect.closing(code, text);
     if (closing !== null) this.#socket.write(textFrame(closing));
     this.#ws.close(code, text);
-    this.#resetTimer = setTimeout(() => this.#socket.resetAndDestroy(), graceMs);
+    this.#resetTimer = setTimeout(() => resetSocket(this.#socket), graceMs);
   }
 
   reset(reason: EndReason): void {
     this.#end ??= reason;
     this.writable = false;
-    this.#socket.resetAndDestroy();
+    resetSocket(this.#socket);
   }
 
   /**
@@ -191,18 +192,23 @@ export class WebSocketTransport implements Transport {
 
 /** Accepts upgrades that were already found to be for us. */
 export class WebSocketAcceptor {
+  readonly #dialect: Dialect;
   readonly #server: WebSocketServer;
   readonly #transports = new Set<WebSocketTransport>();
   readonly #heartbeat: NodeJS.Timeout | undefined;
 
-  /** `heartbeatMs` 0 switches heartbeats off. */
-  constructor(options: { maxMessageBytes: number; heartbeatMs: number }) {
-    const { maxMessageBytes, heartbeatMs } = options;
+  /**
+   * `maxFrameBytes`: of a frame of the peer's, with what the dialect wraps around a text.
+   * `heartbeatMs`: 0 switches heartbeats off.
+   */
+  constructor(dialect: Dialect, options: { maxFrameBytes: number; heartbeatMs: number }) {
+    const { maxFrameBytes, heartbeatMs } = options;
+    this.#dialect = dialect;
     this.#server = new WebSocketServer({
       noServer: true,
       clientTracking: false,
       perMessageDeflate: false,
-      maxPayload: maxMessageBytes,
+      maxPayload: maxFrameBytes,
       WebSocket: ServerWebSocket,
     });
     if (heartbeatMs > 0) {
@@ -217,7 +223,6 @@ export class WebSocketAcceptor {
     request: IncomingMessage,
     socket: Duplex,
     head: Buffer,
-    dialect: Dialect,
     remoteAddress: string,
     accept: Accept,
   ): void {
@@ -225,7 +230,7 @@ export class WebSocketAcceptor {
       const transport = new WebSocketTransport(
         ws as ServerWebSocket,
         socket as Socket,
-        dialect,
+        this.#dialect,
         remoteAddress,
         accept,
       );

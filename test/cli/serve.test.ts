@@ -155,10 +155,10 @@ describe('a running server', () => {
     ['uncaughtException', 'throw new Error("boom")'],
     ['unhandledRejection', 'Promise.reject(new Error("boom"))'],
   ])('%s: logged as fatal, exit code 1', async (origin, code) => {
-    const onSignal = `data:text/javascript,process.on("SIGUSR2", () => { ${code} })`;
+    const onSignal = `data:text/javascript,process.on("SIGHUP", () => { ${code} })`;
     const server = run(['serve', '--port', '0'], { node: ['--import', onSignal] });
     await server.line('serving');
-    server.child.kill('SIGUSR2');
+    server.child.kill('SIGHUP');
     expect(await server.exited).toBe(1);
     const fatal = { level: 60, msg: 'failed', origin, err: { message: 'boom' } };
     expect(server.log.at(-1)).toMatchObject(fatal);

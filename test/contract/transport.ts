@@ -235,6 +235,13 @@ export function transportContract(name: TransportName): void {
       expect(session.transport.writable).toBe(false);
     });
 
+    test('a peer that hangs up leaves nothing open', async () => {
+      const { peer, session } = await openRaw();
+      peer.socket.destroy();
+      await session.end();
+      await server.idle();
+    });
+
     test('a connection that breaks has ended as lost', async () => {
       const { peer, session } = await openRaw();
       peer.socket.resetAndDestroy();

@@ -8,7 +8,7 @@ let server: Served;
 afterEach(() => server.stop());
 
 it.each([
-  ['GET', '/', 404, { code: 'not_found', message: 'There is no GET /.' }],
+  ['GET', '/none', 404, { code: 'not_found', message: 'There is no GET /none.' }],
   ['GET', '/v1', 404, { code: 'not_found', message: 'There is no GET /v1.' }],
   ['PUT', '/v1/rooms/a?x=1', 404, { code: 'not_found', message: 'There is no PUT /v1/rooms/a.' }],
   ['OPTIONS', '/v1/messages', 404, { code: 'not_found' }],

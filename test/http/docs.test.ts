@@ -44,6 +44,7 @@ const ROUTES: Record<string, RefusalCode[]> = {
   'get /v1/members': ['bad_command', 'bad_room'],
   'get /v1/members/{id}': ['not_found'],
   'delete /v1/members/{id}': ['not_found'],
+  'get /v1/live': ['too_many_viewers'],
   'get /v1/locks': [],
 };
 

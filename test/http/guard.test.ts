@@ -138,6 +138,7 @@ describe('served', () => {
     ['GET', '/v1/members'],
     ['GET', '/v1/members/x'],
     ['DELETE', '/v1/members/x'],
+    ['GET', '/v1/locks'],
   ] as const;
   const OPEN = ['/healthz', '/readyz', '/metrics', '/docs', '/v1/openapi.json'];
 
@@ -149,7 +150,9 @@ describe('served', () => {
     const documented = Object.entries(paths).flatMap(([path, methods]) =>
       Object.keys(methods).map((method) => `${method.toUpperCase()} ${path}`),
     );
-    expect(documented.filter((route) => route.includes('/v1/'))).toHaveLength(ROUTES.length);
+    // The stream of /v1/live does not end: test/http/live.test.ts.
+    const guarded = documented.filter((route) => /\/v1\/(?!live)/.test(route));
+    expect(guarded).toHaveLength(ROUTES.length);
     for (const [method, path] of ROUTES) {
       const answer = await server.ask(method, path);
       expect([path, answer.status, answer.body]).toMatchObject([

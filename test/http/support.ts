@@ -7,6 +7,7 @@ import { type Config, defaults } from '../../src/config.js';
 import type { CloseReason } from '../../src/errors.js';
 import { buildHttp } from '../../src/http/app.js';
 import type { HttpDeps } from '../../src/http/deps.js';
+import { Sampler } from '../../src/http/sampler.js';
 import { Recorder } from '../../src/metrics/recorder.js';
 import { createMetrics } from '../../src/metrics/registry.js';
 import { JsonCodec } from '../../src/protocol/json.js';
@@ -15,7 +16,7 @@ import { Member } from '../../src/room/member.js';
 import type { Transport } from '../../src/transport/transport.js';
 
 /** Takes everything at once; with `stalled`, one batch and nothing more. */
-class FakeTransport implements Transport {
+export class FakeTransport implements Transport {
   readonly name = 'websocket';
   readonly remoteAddress = '203.0.113.7';
   readonly framing = {
@@ -76,6 +77,7 @@ export async function serve(options: Partial<Config> = {}, overrides: Partial<Ht
   };
   const hub = new Hub(config, new MemoryBroker(), new JsonCodec(limits), recorder, close);
   const metrics = createMetrics({ recorder, gauges: hub, version: '1.2.3' });
+  const sampler = new Sampler({ recorder, gauges: hub });
   const logged: unknown[] = [];
   const state = { isClosing: false };
   const deps: HttpDeps = {
@@ -85,6 +87,7 @@ export async function serve(options: Partial<Config> = {}, overrides: Partial<Ht
     hub,
     observer: recorder,
     metrics,
+    sampler,
     version: '1.2.3',
     close,
     isClosing: () => state.isClosing,
@@ -138,6 +141,7 @@ export async function serve(options: Partial<Config> = {}, overrides: Partial<Ht
       await once(server, 'close');
       await app.close();
       await hub.close(1000);
+      sampler.close();
       metrics.close();
     },
   };

@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events';
 import { describe, expect, test } from 'vitest';
 import {
   AsyncCallbackError,
@@ -41,6 +42,34 @@ describe('synchronous sections', () => {
     expect(refused).toThrow(/Room\.reader on lock:test \(read\).*held by Room\.holder/);
     guard.release();
     expect(refused()).toBe(1);
+  });
+
+  test('hold the lock against everything inside them, by name', () => {
+    const l = lock();
+    l.withReadSync('outer', () => {
+      expect(l.withReadSync('inner', () => 1)).toBe(1);
+      expect(l.tryRead('guard')?.release()).toBeUndefined();
+      expect(l.tryWrite('guard')).toBeNull();
+      expect(() => l.withWriteSync('inner', () => 1)).toThrow(/held by outer, which runs now/);
+    });
+    l.withWriteSync('outer', () => {
+      expect(l.tryRead('guard')).toBeNull();
+      expect(() => l.withReadSync('inner', () => 1)).toThrow(LockBusyError);
+    });
+    expect(l.tryWrite('after')).not.toBeNull();
+  });
+
+  test('let in who asked inside them, when they end', async () => {
+    const l = lock();
+    let waiting: Promise<unknown> = Promise.resolve();
+    l.withReadSync('outer', () => {
+      l.withReadSync('inner', () => {
+        waiting = l.write('writer');
+      });
+      expect(l.tryRead('behind the writer')).toBeNull();
+    });
+    await waiting;
+    expect(l.tryRead('held')).toBeNull();
   });
 
   test('do not overtake a waiting writer', async () => {
@@ -189,19 +218,33 @@ describe('close', () => {
   });
 });
 
-test('many waits on one signal take one listener', async () => {
+test('many waits on one signal take one listener, gone with the last of them', async () => {
   const l = lock();
-  const guard = await l.write('holder');
+  const { signal } = new AbortController();
+  const listeners = () => getEventListeners(signal, 'abort').length;
+  const guard = await l.write('holder', { signal });
+  expect(listeners()).toBe(0);
+  const waits = Array.from({ length: 50 }, () => l.read('reader', { signal }));
+  expect(listeners()).toBe(1);
+  guard.release();
+  for (const wait of waits) (await wait).release();
+  expect(listeners()).toBe(0);
+});
+
+test('an abort rejects every wait of its signal, those too that it would let in', async () => {
+  const l = lock();
   const stop = new AbortController();
-  const warned: Error[] = [];
-  const onWarning = (warning: Error) => warned.push(warning);
-  process.on('warning', onWarning);
-  const waits = Array.from({ length: 50 }, () => l.read('reader', { signal: stop.signal }));
-  const settled = Promise.allSettled(waits);
-  await drain();
-  stop.abort();
-  expect((await settled).every((each) => each.status === 'rejected')).toBe(true);
-  process.off('warning', onWarning);
-  expect(warned).toEqual([]);
+  const { signal } = stop;
+  const guard = await l.read('holder');
+  const waits = [
+    l.write('first', { signal }),
+    l.read('let in by the first', { signal }),
+    l.write('third', { signal }),
+  ];
+  const other = l.read('not aborted');
+  stop.abort('over');
+  for (const wait of waits) await expect(wait).rejects.toBe('over');
+  (await other).release();
+  expect(getEventListeners(signal, 'abort')).toEqual([]);
   guard.release();
 });

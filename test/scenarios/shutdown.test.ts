@@ -141,6 +141,8 @@ test('/readyz answers 503 from the first moment, on a connection that is still o
   // Its connection is reset in the end, like every other.
   socket.on('error', () => {});
   socket.write('GET /readyz HTTP/1.1\r\n');
+  // Behind this answer the server has read that.
+  await publish(server.url, 'r', 1);
   server.child.kill('SIGTERM');
   await server.line('closing; a second signal ends it now');
   socket.write('Host: x\r\n\r\n');

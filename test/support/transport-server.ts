@@ -129,13 +129,15 @@ export async function startTransports(
     accept,
     ...options,
   });
-  const webSockets = new WebSocketAcceptor({ maxMessageBytes: 128 * 1024, heartbeatMs: 0 });
+  const frames = { maxFrameBytes: 128 * 1024, heartbeatMs: 0 };
+  const plain = new WebSocketAcceptor(plainDialect, frames);
+  const wrapped = new WebSocketAcceptor(sockjsDialect, frames);
   const http = createServer((req, res) => {
     if (!sockjs.handle(req, res)) res.writeHead(404).end();
   });
   http.on('upgrade', (req, socket, head) => {
-    const dialect = req.url === '/ws' ? plainDialect : sockjsDialect;
-    webSockets.upgrade(req, socket, head, dialect, req.socket.remoteAddress ?? '', accept);
+    const acceptor = req.url === '/ws' ? plain : wrapped;
+    acceptor.upgrade(req, socket, head, req.socket.remoteAddress ?? '', accept);
   });
   http.on('connection', (socket) => {
     sockets.add(socket);
@@ -159,7 +161,8 @@ export async function startTransports(
     idle: () => changed.until(() => sockets.size === 0),
     async close() {
       sockjs.close();
-      webSockets.close();
+      plain.close();
+      wrapped.close();
       for (const socket of sockets) socket.destroy();
       await new Promise((resolve) => http.close(resolve));
     },

@@ -50,14 +50,14 @@ describe('a session in time', () => {
 
   test('a stream has a heartbeat, and ends with the next: the peer has to show itself', async () => {
     const { stream, session } = await openStream();
-    vi.advanceTimersByTime(HEARTBEAT_MS - 1);
+    await vi.advanceTimersByTimeAsync(HEARTBEAT_MS - 1);
     await session.send('before');
     await stream.until('before');
     expect(stream.text).not.toContain('h\n]');
     expect(stream.text.endsWith('o\na["before"]\n')).toBe(true);
-    vi.advanceTimersByTime(1);
+    await vi.advanceTimersByTimeAsync(1);
     await stream.until('a["before"]\nh\n');
-    vi.advanceTimersByTime(HEARTBEAT_MS);
+    await vi.advanceTimersByTimeAsync(HEARTBEAT_MS);
     expect((await stream.ended).endsWith('o\na["before"]\nh\n')).toBe(true);
     expect(session.transport.writable).toBe(false);
 
@@ -71,7 +71,7 @@ describe('a session in time', () => {
     const session = await openSession();
     const poll = client.ask('POST', POLL);
     await session.until(() => session.transport.writable);
-    vi.advanceTimersByTime(HEARTBEAT_MS);
+    await vi.advanceTimersByTimeAsync(HEARTBEAT_MS);
     expect((await poll).body).toBe('h\n');
     expect(session.transport.writable).toBe(false);
   });
@@ -82,10 +82,10 @@ describe('a session in time', () => {
       const session = await (action === 'xhr'
         ? openSession()
         : openStream().then((s) => s.session));
-      if (action === 'xhr_streaming') vi.advanceTimersByTime(2 * HEARTBEAT_MS);
-      vi.advanceTimersByTime(DISCONNECT_MS - 1);
+      if (action === 'xhr_streaming') await vi.advanceTimersByTimeAsync(2 * HEARTBEAT_MS);
+      await vi.advanceTimersByTimeAsync(DISCONNECT_MS - 1);
       expect(session.events).toEqual([]);
-      vi.advanceTimersByTime(1);
+      await vi.advanceTimersByTimeAsync(1);
       expect(await session.end()).toBe('ended lost');
       expect((await client.ask('POST', `/sockjs/000/one/xhr_send`, { body: '[]' })).status).toBe(
         404,
@@ -101,7 +101,7 @@ describe('a session in time', () => {
       await session.until(() => session.transport.writable);
       const batch = session.batch('x'.repeat(16 * 1024 * 1024));
       session.transport.write(batch);
-      vi.advanceTimersByTime(20 * (HEARTBEAT_MS + DISCONNECT_MS));
+      await vi.advanceTimersByTimeAsync(20 * (HEARTBEAT_MS + DISCONNECT_MS));
       expect(session.count('ended lost')).toBe(0);
       const completed = session.until(() => session.count('completed') === 1);
       await peer.read(batch.length);
@@ -109,7 +109,7 @@ describe('a session in time', () => {
       // The response is over with it: no heartbeats have been waiting behind.
       expect(peer.text).not.toMatch(/h\r?\n/);
       peer.socket.destroy();
-      vi.advanceTimersByTime(DISCONNECT_MS);
+      await vi.advanceTimersByTimeAsync(DISCONNECT_MS);
       await session.end();
     },
   );
@@ -126,9 +126,9 @@ describe('a session in time', () => {
   test('a farewell nobody comes for is dropped when the grace is over', async () => {
     const session = await openSession();
     session.transport.close('slow_consumer', session.batch('goodbye'), 1000);
-    vi.advanceTimersByTime(999);
+    await vi.advanceTimersByTimeAsync(999);
     expect(session.events).toEqual([]);
-    vi.advanceTimersByTime(1);
+    await vi.advanceTimersByTimeAsync(1);
     expect(await session.end()).toBe('ended slow_consumer');
     expect((await client.ask('POST', POLL)).body).toBe('o\n');
   });
@@ -136,7 +136,7 @@ describe('a session in time', () => {
   test('a farewell is dropped with its session when the grace is longer than the wait', async () => {
     const session = await openSession();
     session.transport.close('slow_consumer', session.batch('goodbye'), 60_000);
-    vi.advanceTimersByTime(DISCONNECT_MS);
+    await vi.advanceTimersByTimeAsync(DISCONNECT_MS);
     expect(await session.end()).toBe('ended slow_consumer');
   });
 
@@ -146,9 +146,9 @@ describe('a session in time', () => {
     await session.until(() => session.transport.writable);
     session.transport.write(session.batch('x'.repeat(16 * 1024 * 1024)));
     session.transport.close('slow_consumer', NOTHING, 60_000);
-    vi.advanceTimersByTime(59_999);
+    await vi.advanceTimersByTimeAsync(59_999);
     expect(session.events).toEqual(['ready']);
-    vi.advanceTimersByTime(1);
+    await vi.advanceTimersByTimeAsync(1);
     expect(await session.end()).toBe('ended slow_consumer');
     peer.socket.destroy();
     await server.idle();

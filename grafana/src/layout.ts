@@ -1,0 +1,36 @@
+/** Puts panels where they stand: from the left, in lines of 24 columns, each under the last. */
+import { type Panel as BuiltPanel, RowBuilder } from '@grafana/grafana-foundation-sdk/dashboard';
+import type { Panel } from './panels.js';
+
+const COLUMNS = 24;
+
+export interface Row {
+  /** Of its panels, by a hundred. */
+  readonly id: number;
+  readonly title: string;
+  readonly panels: readonly Panel[];
+}
+
+/** All panels in reading order, the headings of their rows among them. */
+export function lay(rows: readonly Row[]): BuiltPanel[] {
+  let y = 0;
+  return rows.flatMap(({ id, title, panels }) => {
+    const heading = new RowBuilder(title).id(id).gridPos({ x: 0, y, w: COLUMNS, h: 1 }).build();
+    y += 1;
+    let x = 0;
+    let height = 0;
+    const built = panels.map((panel) => {
+      if (x + panel.width > COLUMNS) {
+        x = 0;
+        y += height;
+        height = 0;
+      }
+      const place = { x, y, w: panel.width, h: panel.height };
+      x += panel.width;
+      height = Math.max(height, panel.height);
+      return panel.build(place);
+    });
+    y += height;
+    return [heading as BuiltPanel, ...built];
+  });
+}

@@ -1,0 +1,20 @@
+/**
+ * Where a reader goes on. A server serves the runbook of its own version at `/runbook`, made from
+ * `docs/runbook.md`; its headings are the anchors.
+ */
+
+/** As the browser of whoever looks at the dashboard reaches a server: a variable of the dashboard. */
+export const SERVER = '$' + '{roomcast:raw}';
+
+/** @param heading of `docs/runbook.md` */
+export const anchor = (heading: string): string =>
+  heading
+    .toLowerCase()
+    .replaceAll(/[^a-z0-9 -]/g, '')
+    .replaceAll(' ', '-');
+
+export const runbook = (heading: string): string => `${SERVER}/runbook#${anchor(heading)}`;
+
+/** Rules know the server that they fire for. */
+export const runbookOfInstance = (heading: string): string =>
+  `http://{{ $labels.instance }}/runbook#${anchor(heading)}`;

@@ -1,0 +1,290 @@
+/**
+ * The four kinds of panels there are here, in the look they share. Every panel says what it means,
+ * what is normal, what to do first and where to read on.
+ *
+ * Not here: which panels there are (`rows/`), where they stand (`layout.ts`).
+ */
+import {
+  BigValueColorMode,
+  BigValueGraphMode,
+  type DataSourceRef,
+  GraphThresholdsStyleConfigBuilder,
+  GraphThresholdsStyleMode,
+  LegendDisplayMode,
+  LegendPlacement,
+  ReduceDataOptionsBuilder,
+  ScaleDistribution,
+  ScaleDistributionConfigBuilder,
+  SortOrder,
+  StackingConfigBuilder,
+  StackingMode,
+  TooltipDisplayMode,
+  VizLegendOptionsBuilder,
+  VizTooltipOptionsBuilder,
+} from '@grafana/grafana-foundation-sdk/common';
+import {
+  type Panel as BuiltPanel,
+  DashboardLinkBuilder,
+  DashboardLinkType,
+  FieldColorBuilder,
+  FieldColorModeId,
+  ThresholdsConfigBuilder,
+  ThresholdsMode,
+} from '@grafana/grafana-foundation-sdk/dashboard';
+import {
+  PanelBuilder as HeatmapBuilder,
+  HeatmapColorMode,
+  HeatmapColorOptionsBuilder,
+  HeatmapColorScale,
+  HeatmapTooltipBuilder,
+  YAxisConfigBuilder,
+} from '@grafana/grafana-foundation-sdk/heatmap';
+import { DataqueryBuilder, PromQueryFormat } from '@grafana/grafana-foundation-sdk/prometheus';
+import { PanelBuilder as StatBuilder } from '@grafana/grafana-foundation-sdk/stat';
+import { PanelBuilder as TableBuilder } from '@grafana/grafana-foundation-sdk/table';
+import { PanelBuilder as TimeseriesBuilder } from '@grafana/grafana-foundation-sdk/timeseries';
+import { runbook, SERVER } from './links.js';
+
+export const DATASOURCE: DataSourceRef = { type: 'prometheus', uid: '$' + '{datasource}' };
+
+/** One colour for one thing, here and on the live page. */
+export const COLOUR = { healthy: 'blue', slow: 'orange', loss: 'red', good: 'green' } as const;
+
+export interface About {
+  readonly means: string;
+  readonly normal: string;
+  /** What to do first when it is not. */
+  readonly act: string;
+  /** A heading of `docs/runbook.md`. */
+  readonly runbook: string;
+}
+
+export interface Target {
+  readonly expr: string;
+  readonly legend: string;
+}
+
+interface Spec {
+  /** Fixed for ever: links and alerts refer to it. */
+  readonly id: number;
+  readonly title: string;
+  readonly about: About;
+  /** A unit of Grafana. */
+  readonly unit: string;
+  /** Of the 24 columns. */
+  readonly width: number;
+  readonly targets: readonly Target[];
+}
+
+/** A panel without its place. */
+export interface Panel {
+  readonly width: number;
+  readonly height: number;
+  readonly build: (place: { x: number; y: number; w: number; h: number }) => BuiltPanel;
+}
+
+const GRAPH_HEIGHT = 8;
+const STAT_HEIGHT = 4;
+
+type Step = readonly [from: number | null, colour: string];
+
+/** Good below the threshold, bad from it on. */
+export const badFrom = (threshold: number): Step[] => [
+  [null, COLOUR.good],
+  [threshold, COLOUR.loss],
+];
+
+/** Bad below the threshold, good from it on. */
+export const goodFrom = (threshold: number): Step[] => [
+  [null, COLOUR.loss],
+  [threshold, COLOUR.good],
+];
+
+function thresholds(steps: readonly Step[]): ThresholdsConfigBuilder {
+  return new ThresholdsConfigBuilder()
+    .mode(ThresholdsMode.Absolute)
+    .steps(steps.map(([value, color]) => ({ value, color })));
+}
+
+export function describe({ means, normal, act, runbook: heading }: About): string {
+  return `${means}\n\n**Normal:** ${normal}\n\n**First:** ${act}\n\n[Runbook: ${heading}](${runbook(heading)})`;
+}
+
+function queries(
+  targets: readonly Target[],
+  format: PromQueryFormat,
+  instant: boolean,
+): DataqueryBuilder[] {
+  return targets.map(({ expr, legend }, i) => {
+    const query = new DataqueryBuilder()
+      .datasource(DATASOURCE)
+      .refId(String.fromCharCode('A'.charCodeAt(0) + i))
+      .expr(expr)
+      .legendFormat(legend)
+      .format(format);
+    return instant ? query.instant() : query.range();
+  });
+}
+
+export interface Stat extends Spec {
+  readonly steps?: readonly Step[];
+  readonly decimals?: number;
+}
+
+export function stat(spec: Stat): Panel {
+  const build: Panel['build'] = (gridPos) => {
+    const panel = new StatBuilder()
+      .id(spec.id)
+      .title(spec.title)
+      .description(describe(spec.about))
+      .datasource(DATASOURCE)
+      .gridPos(gridPos)
+      .targets(queries(spec.targets, PromQueryFormat.TimeSeries, false))
+      .unit(spec.unit)
+      .noValue('none')
+      .reduceOptions(new ReduceDataOptionsBuilder().calcs(['lastNotNull']))
+      .graphMode(BigValueGraphMode.Area)
+      .colorMode(spec.steps ? BigValueColorMode.Value : BigValueColorMode.None)
+      .thresholds(thresholds(spec.steps ?? [[null, 'text']]));
+    if (spec.decimals !== undefined) panel.decimals(spec.decimals);
+    return panel.build();
+  };
+  return { width: spec.width, height: STAT_HEIGHT, build };
+}
+
+export interface Graph extends Spec {
+  /** Drawn as a line and the area above it. */
+  readonly threshold?: number;
+  readonly logarithmic?: boolean;
+  readonly stacked?: boolean;
+  /** By legend, as a regular expression. */
+  readonly colours?: Readonly<Record<string, string>>;
+  /** A legend whose axis is on the right, and its unit. */
+  readonly right?: { readonly legend: string; readonly unit: string };
+  readonly max?: number;
+}
+
+export function graph(spec: Graph): Panel {
+  const build: Panel['build'] = (gridPos) => {
+    const panel = new TimeseriesBuilder()
+      .id(spec.id)
+      .title(spec.title)
+      .description(describe(spec.about))
+      .datasource(DATASOURCE)
+      .gridPos(gridPos)
+      .targets(queries(spec.targets, PromQueryFormat.TimeSeries, false))
+      .unit(spec.unit)
+      .lineWidth(1)
+      .fillOpacity(spec.stacked ? 30 : 0)
+      .legend(
+        new VizLegendOptionsBuilder()
+          .showLegend(true)
+          .displayMode(LegendDisplayMode.Table)
+          .placement(LegendPlacement.Bottom)
+          .calcs(['lastNotNull', 'max']),
+      )
+      .tooltip(
+        new VizTooltipOptionsBuilder().mode(TooltipDisplayMode.Multi).sort(SortOrder.Descending),
+      );
+    if (spec.max === undefined) panel.axisSoftMin(0);
+    else panel.min(0).max(spec.max);
+    if (spec.logarithmic) {
+      panel.scaleDistribution(
+        new ScaleDistributionConfigBuilder().type(ScaleDistribution.Log).log(10),
+      );
+    }
+    if (spec.stacked) panel.stacking(new StackingConfigBuilder().mode(StackingMode.Normal));
+    if (spec.threshold !== undefined) {
+      panel.thresholds(
+        thresholds([
+          [null, 'transparent'],
+          [spec.threshold, COLOUR.loss],
+        ]),
+      );
+      panel.thresholdsStyle(
+        new GraphThresholdsStyleConfigBuilder().mode(GraphThresholdsStyleMode.LineAndArea),
+      );
+    }
+    for (const [legend, fixedColor] of Object.entries(spec.colours ?? {})) {
+      panel.overrideByRegexp(`/${legend}/`, [
+        { id: 'color', value: { mode: 'fixed', fixedColor } },
+      ]);
+    }
+    if (spec.right) {
+      panel.overrideByName(spec.right.legend, [
+        { id: 'custom.axisPlacement', value: 'right' },
+        { id: 'unit', value: spec.right.unit },
+        { id: 'custom.fillOpacity', value: 20 },
+        { id: 'custom.lineInterpolation', value: 'stepAfter' },
+      ]);
+    }
+    return panel.build();
+  };
+  return { width: spec.width, height: GRAPH_HEIGHT, build };
+}
+
+/** Of a query that gives the buckets of a histogram by `le`. */
+export function heatmap(spec: Spec): Panel {
+  const build: Panel['build'] = (gridPos) =>
+    new HeatmapBuilder()
+      .id(spec.id)
+      .title(spec.title)
+      .description(describe(spec.about))
+      .datasource(DATASOURCE)
+      .gridPos(gridPos)
+      .targets(queries(spec.targets, PromQueryFormat.Heatmap, false))
+      .calculate(false)
+      .unit(spec.unit)
+      .yAxis(new YAxisConfigBuilder().unit(spec.unit))
+      .color(
+        new HeatmapColorOptionsBuilder()
+          .mode(HeatmapColorMode.Scheme)
+          .scheme('Blues')
+          .scale(HeatmapColorScale.Exponential)
+          .exponent(0.5)
+          .steps(64),
+      )
+      .tooltip(new HeatmapTooltipBuilder().mode(TooltipDisplayMode.Single).yHistogram(true))
+      .build();
+  return { width: spec.width, height: GRAPH_HEIGHT, build };
+}
+
+export interface Table extends Spec {
+  /** The title of the column of values. */
+  readonly value: string;
+  /** Path of the server that says who it is. */
+  readonly more: { readonly title: string; readonly path: string };
+}
+
+/** Of instant queries, the highest value first. */
+export function table(spec: Table): Panel {
+  const build: Panel['build'] = (gridPos) =>
+    new TableBuilder()
+      .id(spec.id)
+      .title(spec.title)
+      .description(describe(spec.about))
+      .datasource(DATASOURCE)
+      .gridPos(gridPos)
+      .targets(queries(spec.targets, PromQueryFormat.Table, true))
+      .unit(spec.unit)
+      .colorScheme(new FieldColorBuilder().mode(FieldColorModeId.Thresholds))
+      .links([
+        new DashboardLinkBuilder(spec.more.title)
+          .type(DashboardLinkType.Link)
+          .url(`${SERVER}${spec.more.path}`)
+          .targetBlank(true),
+      ])
+      .withTransformation({
+        id: 'organize',
+        options: {
+          excludeByName: { Time: true },
+          renameByName: { Value: spec.value },
+        },
+      })
+      .withTransformation({
+        id: 'sortBy',
+        options: { sort: [{ field: spec.value, desc: true }] },
+      })
+      .build();
+  return { width: spec.width, height: GRAPH_HEIGHT, build };
+}

@@ -1,0 +1,73 @@
+/** The promise of roomcast, measured: one slow member never slows anyone else. */
+import { healthyP99, slowMembers } from '../expressions.js';
+import { COLOUR, graph, heatmap, type Panel } from '../panels.js';
+import { heat, PANEL, quantile } from '../promql.js';
+import { THRESHOLDS } from '../thresholds.js';
+
+const delivery = (q: number, consumer: 'healthy' | 'slow') => ({
+  expr: quantile(PANEL, q, 'deliverySeconds', { where: [`consumer="${consumer}"`] }),
+  legend: `${consumer} p${q * 100}`,
+});
+
+export const isolation: readonly Panel[] = [
+  graph({
+    id: 201,
+    title: 'Healthy p99 while members are slow',
+    width: 8,
+    unit: 's',
+    threshold: THRESHOLDS.healthyP99Seconds,
+    right: { legend: 'slow members', unit: 'short' },
+    colours: { 'healthy p99': COLOUR.healthy, 'slow members': COLOUR.slow },
+    targets: [
+      { expr: healthyP99(PANEL), legend: 'healthy p99' },
+      { expr: slowMembers(PANEL), legend: 'slow members' },
+    ],
+    about: {
+      means:
+        'Blue: how long healthy members wait for a message. Orange, right axis: how many members are slow. **A blue line that stays flat while the orange one climbs is isolation at work.**',
+      normal: 'the lines have nothing to do with each other.',
+      act: 'if they climb together, something is shared that should not be: event loop, locks, memory, in this order.',
+      runbook: 'RoomcastIsolationBroken',
+    },
+  }),
+  graph({
+    id: 202,
+    title: 'Delivery time, healthy and slow',
+    width: 8,
+    unit: 's',
+    logarithmic: true,
+    colours: { '^healthy': COLOUR.healthy, '^slow': COLOUR.slow },
+    targets: [
+      delivery(0.5, 'healthy'),
+      delivery(0.99, 'healthy'),
+      delivery(0.999, 'healthy'),
+      delivery(0.5, 'slow'),
+      delivery(0.99, 'slow'),
+      delivery(0.999, 'slow'),
+    ],
+    about: {
+      means:
+        'From a publish until the kernel had the message for one member, by what the member was at that time. Logarithmic.',
+      normal:
+        'two bundles, decades apart: slow members pay for themselves. No slow line where nobody is slow.',
+      act: 'if the bundles close up from below, see the row Node process; from above, slow members recover.',
+      runbook: 'RoomcastIsolationBroken',
+    },
+  }),
+  heatmap({
+    id: 203,
+    title: 'Deliveries to healthy members',
+    width: 8,
+    unit: 's',
+    targets: [
+      { expr: heat(PANEL, 'deliverySeconds', { where: ['consumer="healthy"'] }), legend: '{{le}}' },
+    ],
+    about: {
+      means:
+        'How many deliveries took how long: darker is more. A quantile hides a second mode; this does not.',
+      normal: 'one band near the bottom.',
+      act: 'for a second band, see when it began, and what else did: garbage collection, a large room, a lock.',
+      runbook: 'RoomcastIsolationBroken',
+    },
+  }),
+];

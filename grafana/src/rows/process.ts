@@ -1,0 +1,154 @@
+/** What the process itself costs, and whether it keeps up. */
+import { eventLoopLagP99, members, queueRatio } from '../expressions.js';
+import { graph, type Panel } from '../panels.js';
+import { max, PANEL, PANEL_BY_INSTANCE, rate, select, sum } from '../promql.js';
+import { THRESHOLDS } from '../thresholds.js';
+
+const each = PANEL_BY_INSTANCE;
+
+export const nodeProcess: readonly Panel[] = [
+  graph({
+    id: 801,
+    title: 'Event loop lag',
+    width: 6,
+    unit: 's',
+    threshold: THRESHOLDS.eventLoopLagP99Seconds,
+    targets: [
+      { expr: max(PANEL, [], select(PANEL, 'nodejsEventLoopLagP50Seconds')), legend: 'p50' },
+      { expr: eventLoopLagP99(PANEL), legend: 'p99' },
+      { expr: max(PANEL, [], select(PANEL, 'nodejsEventLoopLagMaxSeconds')), legend: 'max' },
+    ],
+    about: {
+      means:
+        'How late timers were since the last scrape, on the worst server: everything waits that long.',
+      normal: 'p99 in milliseconds.',
+      act: 'compare with CPU and garbage collection. With two that scrape, each sees half of the time.',
+      runbook: 'RoomcastEventLoopLag',
+    },
+  }),
+  graph({
+    id: 802,
+    title: 'CPU',
+    width: 6,
+    unit: 'short',
+    targets: [
+      { expr: sum(each, [], rate(each, 'processCpuSeconds')), legend: '{{instance}}' },
+      { expr: sum(PANEL, [], rate(PANEL, 'processCpuUserSeconds')), legend: 'of it user, all' },
+      { expr: sum(PANEL, [], rate(PANEL, 'processCpuSystemSeconds')), legend: 'of it system, all' },
+    ],
+    about: {
+      means:
+        'Cores in use, by server. One runs JavaScript; the rest is garbage collection and the kernel.',
+      normal: 'well below 1.',
+      act: 'at 1 the event loop is full: more servers, smaller rooms, or fewer publishes.',
+      runbook: 'RoomcastEventLoopLag',
+    },
+  }),
+  graph({
+    id: 803,
+    title: 'Queue memory',
+    width: 6,
+    unit: 'percentunit',
+    threshold: THRESHOLDS.queueMemoryRatio,
+    targets: [{ expr: queueRatio(PANEL), legend: 'of --queue-bytes-total' }],
+    about: {
+      means: 'Memory of all queues, as a share of its limit, on the fullest server.',
+      normal: 'near 0 %.',
+      act: 'see Largest queues. At 100 % the longest stalled members are evicted, nobody else.',
+      runbook: 'RoomcastQueueMemoryHigh',
+    },
+  }),
+  graph({
+    id: 804,
+    title: 'Resident memory',
+    width: 6,
+    unit: 'bytes',
+    targets: [
+      { expr: sum(each, [], select(each, 'processResidentMemoryBytes')), legend: '{{instance}}' },
+    ],
+    about: {
+      means: 'Memory of the process as the system sees it.',
+      normal: 'follows the members, and falls late: Node gives memory back slowly.',
+      act: 'if it climbs for hours with constant members, take a heap snapshot.',
+      runbook: 'RoomcastQueueMemoryHigh',
+    },
+  }),
+  graph({
+    id: 805,
+    title: 'Memory a member',
+    width: 6,
+    unit: 'bytes',
+    targets: [
+      {
+        expr: `${sum(PANEL, [], select(PANEL, 'processResidentMemoryBytes'))} / (${members(PANEL)} > 0)`,
+        legend: 'a member',
+      },
+    ],
+    about: {
+      means: 'Resident memory divided by members, the share of an idle process included.',
+      normal: 'tens of kilobytes with thousands of members.',
+      act: 'if it climbs, see Queue memory first, then the heap.',
+      runbook: 'RoomcastQueueMemoryHigh',
+    },
+  }),
+  graph({
+    id: 806,
+    title: 'Heap',
+    width: 6,
+    unit: 'bytes',
+    targets: [
+      { expr: sum(PANEL, [], select(PANEL, 'nodejsHeapUsedBytes')), legend: 'used' },
+      { expr: sum(PANEL, [], select(PANEL, 'nodejsHeapTotalBytes')), legend: 'total' },
+      { expr: sum(PANEL, [], select(PANEL, 'nodejsExternalMemoryBytes')), legend: 'external' },
+    ],
+    about: {
+      means: 'The JavaScript heap, and buffers outside of it.',
+      normal: 'a saw: garbage grows and is collected.',
+      act: 'if the lower teeth climb, memory is kept: take a heap snapshot.',
+      runbook: 'RoomcastQueueMemoryHigh',
+    },
+  }),
+  graph({
+    id: 807,
+    title: 'Garbage collection',
+    width: 6,
+    unit: 'percentunit',
+    stacked: true,
+    targets: [
+      {
+        expr: sum(PANEL, ['kind'], rate(PANEL, 'nodejsGcDurationSeconds', { suffix: '_sum' })),
+        legend: '{{kind}}',
+      },
+    ],
+    about: {
+      means: 'Share of the time that the process stood still to collect garbage, by kind.',
+      normal: 'a few percent, nearly all minor.',
+      act: 'if major grows, the heap is near its limit: --max-old-space-size, or fewer members a server.',
+      runbook: 'RoomcastEventLoopLag',
+    },
+  }),
+  graph({
+    id: 808,
+    title: 'File descriptors',
+    width: 6,
+    unit: 'percentunit',
+    max: 1,
+    targets: [
+      {
+        expr: max(
+          PANEL,
+          [],
+          `${select(PANEL, 'processOpenFds')} / ${select(PANEL, 'processMaxFds')}`,
+        ),
+        legend: 'of ulimit -n',
+      },
+    ],
+    about: {
+      means:
+        'Open file descriptors as a share of what the process may have, on the worst server; one a connection.',
+      normal: 'below 80 %.',
+      act: 'raise ulimit -n (LimitNOFILE) before it is full: then nobody can connect.',
+      runbook: 'RoomcastConnectionChurn',
+    },
+  }),
+];

@@ -1,0 +1,25 @@
+/**
+ * What is too much: read by the alert rules and drawn in the panels, so that a line on a graph is
+ * where an alert begins. `grafana/README.md` says where each number comes from.
+ */
+export const THRESHOLDS = {
+  /**
+   * Seconds. A member that needs longer than `lagAfterMs` (250 ms) for a batch is no longer healthy,
+   * so the healthy p99 can hardly pass that: the alert has to stand well below.
+   */
+  healthyP99Seconds: 0.1,
+  lockHoldP99Seconds: 0.005,
+  /** Seconds held in a second; readers hold together, so that 1 is no upper bound. */
+  lockUtilisation: 0.5,
+  queueMemoryRatio: 0.8,
+  slowMemberRatio: 0.05,
+  /** Members evicted a second, of those connected. */
+  evictionRatio: 0.001,
+  /** Messages dropped, of those fanned out. */
+  dropRatio: 0.01,
+  eventLoopLagP99Seconds: 0.1,
+  /** Connections opened and closed a second, of those connected. */
+  churnRatio: 0.1,
+  /** Ratios of fewer members than this say nothing. */
+  fewMembers: 100,
+} as const;

@@ -1,0 +1,153 @@
+/**
+ * Takes the pulse of the server every second for the live page, and remembers 15 minutes of it, so
+ * that whoever opens the page after an incident still sees it. Bounded by construction: a fixed
+ * number of seconds of a fixed number of numbers, whoever is connected (V9).
+ *
+ * Not here: who is connected (`live.ts`), what Prometheus gets (`metrics/registry.ts`).
+ */
+import { lockMetrics } from '../lock/index.js';
+import { CATALOGUE, CONSUMERS, LOCK_MODES, LOCKS } from '../metrics/catalogue.js';
+import type { HistogramCells } from '../metrics/cells.js';
+import { type Gauges, read } from '../metrics/gauges.js';
+import { readLocks } from '../metrics/locks.js';
+import { EventLoopDelay } from '../metrics/process.js';
+import type { Recorder } from '../metrics/recorder.js';
+import { type LockSeries, REMEMBERED, SERIES, type Series, type Values } from '../page/frame.js';
+import { TRANSPORTS } from '../transport/transport.js';
+import { quantile, Window } from './quantile.js';
+
+export interface SamplerOptions {
+  readonly recorder: Recorder;
+  readonly gauges: Gauges;
+}
+
+export interface Sample {
+  /** Milliseconds since 1970. */
+  readonly at: number;
+  readonly values: Values;
+}
+
+const EVERY_MS = 1000;
+/** A late timer must not make a rate of nothing. */
+const LEAST_MS = 1;
+
+/** The classes of locks that a server has of its own. */
+export const OWN_LOCKS = LOCKS.filter((lock) => lock !== 'other');
+
+const lockSeries: LockSeries[] = OWN_LOCKS.flatMap((lock): LockSeries[] => [
+  `hold ${lock}`,
+  `wait ${lock}`,
+]);
+
+export class Sampler {
+  readonly series: readonly Series[] = [...SERIES, ...lockSeries];
+  /** Oldest first, at most `REMEMBERED`. */
+  readonly past: Sample[] = [];
+  /** Called after each second. */
+  onSample: (sample: Sample) => void = () => {};
+
+  readonly #options: SamplerOptions;
+  readonly #loop = new EventLoopDelay();
+  readonly #timer: NodeJS.Timeout;
+  readonly #windows = new Map<LockSeries | 'healthy' | 'slow', Window>();
+  #before = { at: performance.now(), published: 0, delivered: 0, dropped: 0, evicted: 0, cpu: 0 };
+
+  constructor(options: SamplerOptions) {
+    this.#options = options;
+    const { bounds } = options.recorder.deliverySeconds;
+    for (const consumer of CONSUMERS) this.#windows.set(consumer, new Window(bounds.length));
+    for (const series of lockSeries) {
+      this.#windows.set(series, new Window(CATALOGUE.lockHoldSeconds.buckets.length + 1));
+    }
+    this.#take();
+    this.#timer = setInterval(() => {
+      const sample = this.#take();
+      this.past.push(sample);
+      if (this.past.length > REMEMBERED) this.past.shift();
+      this.onSample(sample);
+    }, EVERY_MS).unref();
+  }
+
+  close(): void {
+    clearInterval(this.#timer);
+    this.#loop.close();
+  }
+
+  #take(): Sample {
+    const { recorder, gauges } = this.#options;
+    const at = performance.now();
+    const reading = read(gauges);
+    const { user, system } = process.cpuUsage();
+    const now = {
+      at,
+      published: recorder.totals.published,
+      delivered: recorder.deliverySeconds.total(),
+      dropped: total(recorder.droppedBy),
+      evicted: total(recorder.evictedBy),
+      cpu: (user + system) / 1e6,
+    };
+    const before = this.#before;
+    this.#before = now;
+    const seconds = Math.max(LEAST_MS, at - before.at) / 1e3;
+    const healthy = this.#delivered('healthy');
+    const { bounds } = recorder.deliverySeconds;
+    const loop = this.#loop.take();
+    const own: Record<(typeof SERIES)[number], number | null> = {
+      members: total(reading.membersBy),
+      slowMembers: reading.slowMembers,
+      rooms: reading.rooms,
+      publishedPerSecond: (now.published - before.published) / seconds,
+      deliveredPerSecond: (now.delivered - before.delivered) / seconds,
+      droppedPerSecond: (now.dropped - before.dropped) / seconds,
+      evictedPerSecond: (now.evicted - before.evicted) / seconds,
+      healthyP50: quantile(0.5, bounds, healthy),
+      healthyP99: quantile(0.99, bounds, healthy),
+      slowP99: quantile(0.99, bounds, this.#delivered('slow')),
+      queueBytes: reading.queueBytes,
+      loopP99: loop.p99,
+      loopMax: loop.max,
+      cpu: (now.cpu - before.cpu) / seconds,
+      residentBytes: process.memoryUsage.rss(),
+    };
+    return { at: Date.now(), values: [...SERIES.map((name) => own[name]), ...this.#locks()] };
+  }
+
+  /** Deliveries to members of a kind since the last call, over all transports, by bucket. */
+  #delivered(consumer: (typeof CONSUMERS)[number]): Float64Array {
+    const { deliverySeconds } = this.#options.recorder;
+    const sums = new Float64Array(deliverySeconds.bounds.length);
+    for (let transport = 0; transport < TRANSPORTS.length; transport += 1) {
+      const row = transport * CONSUMERS.length + CONSUMERS.indexOf(consumer);
+      sumRows(deliverySeconds, row, 1).forEach((count, i) => {
+        sums[i]! += count;
+      });
+    }
+    return this.#windows.get(consumer)!.since(sums);
+  }
+
+  /** In the order of `lockSeries`. */
+  #locks(): (number | null)[] {
+    const { lockHoldSeconds, lockWaitSeconds } = readLocks(lockMetrics());
+    return lockSeries.map((series) => {
+      const [what, lock] = series.split(' ') as ['hold' | 'wait', (typeof LOCKS)[number]];
+      const cells = what === 'hold' ? lockHoldSeconds : lockWaitSeconds;
+      const counts = sumRows(cells, LOCKS.indexOf(lock) * LOCK_MODES.length, LOCK_MODES.length);
+      return quantile(0.99, cells.bounds, this.#windows.get(series)!.since(counts));
+    });
+  }
+}
+
+/** The buckets of `count` rows together. */
+function sumRows({ counts, bounds }: HistogramCells, first: number, count: number): Float64Array {
+  const sums = new Float64Array(bounds.length);
+  for (let row = first; row < first + count; row += 1) {
+    for (let i = 0; i < sums.length; i += 1) sums[i]! += counts[row * bounds.length + i]!;
+  }
+  return sums;
+}
+
+function total(counts: ArrayLike<number>): number {
+  let sum = 0;
+  for (let i = 0; i < counts.length; i += 1) sum += counts[i]!;
+  return sum;
+}

@@ -1,0 +1,57 @@
+/**
+ * What the page remembers: at most the last 15 minutes, in columns, as charts take them. Bounded by
+ * time and by number. A pause in what arrives becomes a hole, never a line across it. Pure.
+ */
+import { REMEMBERED, type Series, type Values } from './frame.js';
+
+/** Seconds without news after which a line has a hole. */
+const HOLE = 2.5;
+
+export class History {
+  /** Seconds since 1970, rising. */
+  readonly at: number[] = [];
+  readonly #columns = new Map<Series, (number | null)[]>();
+
+  /** Numbers of one series, as long as `at`. */
+  column(series: Series): readonly (number | null)[] {
+    return this.#columns.get(series) ?? this.at.map(() => null);
+  }
+
+  /** The latest number of a series. */
+  last(series: Series): number | null {
+    return this.#columns.get(series)?.at(-1) ?? null;
+  }
+
+  /** The last moment anything is known of, in seconds since 1970; 0 without one. */
+  get end(): number {
+    return this.at.at(-1) ?? 0;
+  }
+
+  /** Adds a moment, unless it is known already. `at` in milliseconds since 1970. */
+  add(at: number, series: readonly Series[], values: Values): void {
+    const seconds = at / 1000;
+    if (seconds <= this.end) return;
+    if (this.at.length > 0 && seconds - this.end > HOLE) this.#push(this.end + 1, [], []);
+    this.#push(seconds, series, values);
+    while (this.at.length > REMEMBERED || this.at[0]! < seconds - REMEMBERED) this.#shift();
+  }
+
+  #push(at: number, series: readonly Series[], values: Values): void {
+    const length = this.at.length;
+    this.at.push(at);
+    series.forEach((name, i) => {
+      let column = this.#columns.get(name);
+      if (column === undefined) {
+        column = Array.from({ length }, () => null);
+        this.#columns.set(name, column);
+      }
+      column[length] = values[i] ?? null;
+    });
+    for (const column of this.#columns.values()) column[length] ??= null;
+  }
+
+  #shift(): void {
+    this.at.shift();
+    for (const column of this.#columns.values()) column.shift();
+  }
+}

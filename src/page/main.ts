@@ -1,0 +1,94 @@
+/** The live page: one stream of numbers, drawn every second; and a place to talk. */
+import { Charts } from './charts.js';
+import { Chat } from './chat.js';
+import { byId, setText } from './dom.js';
+import * as format from './format.js';
+import type { Hello, Second } from './frame.js';
+import { History } from './history.js';
+import { Now } from './now.js';
+import { type State, Stream } from './stream.js';
+
+const history = new History();
+const charts = new Charts(byId('charts', HTMLElement));
+const now = new Now();
+const stateText = byId('state', HTMLElement);
+const about = byId('about', HTMLElement);
+const notice = byId('notice', HTMLElement);
+const lock = byId('lock', HTMLFormElement);
+const key = byId('key', HTMLInputElement);
+const lockProblem = byId('lock-problem', HTMLElement);
+
+let server: Hello | undefined;
+let latest: Second | undefined;
+let state: State = { is: 'connecting' };
+
+const stream = new Stream({
+  state(next) {
+    state = next;
+    showState();
+    if (next.is === 'locked') key.focus();
+  },
+  hello(hello) {
+    const isOther = server?.startedAt !== hello.startedAt;
+    server = hello;
+    if (isOther) charts.build(hello.locks, hello.queueLimitBytes);
+    for (const { at, values } of hello.past) history.add(at, hello.series, values);
+    draw();
+  },
+  second(second) {
+    latest = second;
+    history.add(second.at, (server as Hello).series, second.values);
+    draw();
+  },
+});
+
+/** Nothing is drawn that nobody sees. */
+function draw(): void {
+  if (document.hidden || server === undefined) return;
+  setText(
+    about,
+    `${location.host} · roomcast ${server.version} · Node ${server.node.slice(1)} · up ${format.duration(Math.max(1, Math.round((Date.now() - server.startedAt) / 1000)))}`,
+  );
+  now.numbers((series) => history.last(series), server);
+  if (latest !== undefined) now.lists(latest);
+  charts.draw(history);
+}
+
+const clock = new Intl.DateTimeFormat('en-GB', { timeStyle: 'medium' });
+const WORDS: Record<State['is'], string> = {
+  connecting: 'connecting',
+  live: 'live',
+  lost: 'no answer',
+  locked: 'locked',
+  refused: 'refused',
+};
+
+function showState(): void {
+  document.body.dataset['state'] = state.is;
+  setText(stateText, WORDS[state.is]);
+  lock.hidden = state.is !== 'locked';
+  notice.hidden = state.is !== 'lost' && state.is !== 'refused';
+  if (state.is === 'locked') {
+    setText(lockProblem, state.wrong ? 'This is not a key of this server.' : '');
+  } else if (state.is === 'lost') {
+    setText(
+      notice,
+      `The server has not answered since ${clock.format(state.since)}. What you see is what was last known. This page tries again by itself.`,
+    );
+  } else if (state.is === 'refused') setText(notice, state.why);
+}
+
+lock.addEventListener('submit', (event) => {
+  event.preventDefault();
+  stream.unlock(key.value.trim());
+  key.value = '';
+});
+document.addEventListener('visibilitychange', draw);
+matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => {
+  if (server !== undefined) charts.build(server.locks, server.queueLimitBytes);
+  draw();
+});
+
+new Chat();
+showState();
+void stream.connect();

@@ -1,0 +1,137 @@
+/**
+ * The stream of `/v1/live`: asks for it, reads it, and asks again whenever it ends, for as long as the
+ * page is open. The API key goes in a header, never in a URL, which is why this is no EventSource.
+ *
+ * Not here: what becomes of the events (`main.ts`).
+ */
+import type { Hello, Second } from './frame.js';
+
+export type State =
+  | { readonly is: 'connecting' }
+  | { readonly is: 'live' }
+  /** Nothing answers; it will be asked again at `retryAt`, milliseconds since 1970. */
+  | { readonly is: 'lost'; readonly since: number; readonly retryAt: number }
+  /** `wrong`: there is a key, and it does not fit. */
+  | { readonly is: 'locked'; readonly wrong: boolean }
+  /** It answers, but not to us. */
+  | { readonly is: 'refused'; readonly why: string; readonly retryAt: number };
+
+export interface Listener {
+  state(state: State): void;
+  hello(hello: Hello): void;
+  second(second: Second): void;
+}
+
+/** Between two attempts: soon at first, then not too often. */
+const RETRY_MS = [500, 1000, 2000, 3000] as const;
+/** A server that says nothing for this long is as good as stopped. */
+const SILENT_MS = 5000;
+const KEY = 'roomcast.key';
+
+export class Stream {
+  readonly #listener: Listener;
+  #attempts = 0;
+  #lostSince = 0;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(listener: Listener) {
+    this.#listener = listener;
+  }
+
+  /** Asks now, with the key of this tab if it has one. Called once, and whenever waiting is no use. */
+  async connect(): Promise<void> {
+    clearTimeout(this.#timer);
+    const abort = new AbortController();
+    const silent = () => abort.abort(new Error('silent'));
+    let watch = setTimeout(silent, SILENT_MS);
+    try {
+      const key = sessionStorage.getItem(KEY);
+      const response = await fetch('/v1/live', {
+        headers: key === null ? {} : { authorization: `Bearer ${key}` },
+        cache: 'no-store',
+        signal: abort.signal,
+      });
+      if (response.status === 401) {
+        this.#listener.state({ is: 'locked', wrong: key !== null });
+        return;
+      }
+      if (!response.ok || response.body === null) {
+        const why = await whyOf(response);
+        this.#retry((retryAt) => ({ is: 'refused', why, retryAt }));
+        return;
+      }
+      for await (const { name, data } of eventsOf(response.body)) {
+        clearTimeout(watch);
+        watch = setTimeout(silent, SILENT_MS);
+        this.#attempts = 0;
+        this.#lostSince = 0;
+        if (name === 'hello') {
+          this.#listener.hello(JSON.parse(data) as Hello);
+          this.#listener.state({ is: 'live' });
+        } else if (name === 'second') this.#listener.second(JSON.parse(data) as Second);
+      }
+      this.#lost();
+    } catch {
+      // Refused, reset, cut off or silent: for whoever looks at the page it is all the same.
+      this.#lost();
+    } finally {
+      clearTimeout(watch);
+    }
+  }
+
+  /** Tries this key; it is kept until the tab is closed. */
+  unlock(key: string): void {
+    sessionStorage.setItem(KEY, key);
+    this.#listener.state({ is: 'connecting' });
+    void this.connect();
+  }
+
+  #lost(): void {
+    this.#lostSince ||= Date.now();
+    const since = this.#lostSince;
+    this.#retry((retryAt) => ({ is: 'lost', since, retryAt }));
+  }
+
+  #retry(state: (retryAt: number) => State): void {
+    const wait = RETRY_MS[Math.min(this.#attempts, RETRY_MS.length - 1)] as number;
+    this.#attempts += 1;
+    this.#listener.state(state(Date.now() + wait));
+    this.#timer = setTimeout(() => void this.connect(), wait);
+  }
+}
+
+/** What the server says of a refusal. */
+async function whyOf(response: Response): Promise<string> {
+  const text = await response.text();
+  try {
+    const { message } = JSON.parse(text) as { message?: string };
+    return message ?? `It answers with status ${response.status}.`;
+  } catch {
+    // A proxy on the way answers in its own words.
+    return `It answers with status ${response.status}.`;
+  }
+}
+
+interface ServerEvent {
+  readonly name: string;
+  readonly data: string;
+}
+
+/** Server-sent events, one by one; what is left when the stream ends is no event. */
+async function* eventsOf(body: ReadableStream<Uint8Array>): AsyncGenerator<ServerEvent> {
+  const reader = body.getReader();
+  const decoder = new TextDecoder();
+  let rest = '';
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) return;
+    const parts = (rest + decoder.decode(value, { stream: true })).split('\n\n');
+    rest = parts.pop() as string;
+    for (const part of parts) {
+      const lines = part.split('\n');
+      const field = (name: string) =>
+        lines.find((line) => line.startsWith(`${name}: `))?.slice(name.length + 2) ?? '';
+      yield { name: field('event'), data: field('data') };
+    }
+  }
+}

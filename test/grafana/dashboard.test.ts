@@ -1,0 +1,282 @@
+/** The rules of Grafana's dashboard-linter, and ours, held against the committed dashboard. */
+import { existsSync, readFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { ALERTS } from '../../grafana/src/alerts.js';
+import { files } from '../../grafana/src/files.js';
+import { anchor, SERVER } from '../../grafana/src/links.js';
+import { DATASOURCE } from '../../grafana/src/panels.js';
+import { THRESHOLDS } from '../../grafana/src/thresholds.js';
+import { CATALOGUE } from '../../src/metrics/catalogue.js';
+import { type Selector, selectors, syntaxError } from './promql.js';
+import { dashboard, filledIn, panels, queries, seriesNames } from './support.js';
+
+const ROOT = new URL('../../', import.meta.url);
+const read = (path: string) => readFileSync(new URL(path, ROOT), 'utf8');
+
+/** What Prometheus makes itself. */
+const BUILT_IN = ['ALERTS', 'up'];
+const variables = dashboard.templating.list;
+const names = variables.map(({ name }) => name);
+/** Variables that Grafana has of its own. */
+const GLOBAL = ['__rate_interval', '__all'];
+
+/** Names of variables that a text refers to. */
+const referred = (text: string) =>
+  Array.from(text.matchAll(/\$\{?([a-z_]\w*)(?::\w+)?\}?/g), ([, name]) => name as string);
+
+it.each(Object.entries(files()))('%s is what the code emits', (path, text) => {
+  expect(read(`grafana/${path}`)).toBe(text);
+});
+
+describe('the dashboard', () => {
+  it('has a fixed identity, and cannot be edited in place', () => {
+    expect(dashboard.uid).toBe('roomcast');
+    expect(dashboard.editable).toBe(false);
+  });
+
+  it('has the data source as a variable', () => {
+    expect(variables[0]).toMatchObject({
+      name: 'datasource',
+      type: 'datasource',
+      label: 'Data source',
+      query: 'prometheus',
+    });
+  });
+
+  it.each(['job', 'instance', 'lock'])('has the variable %s, for one, many or all', (name) => {
+    const variable = variables.find((each) => each.name === name)!;
+    expect(variable).toMatchObject({
+      type: 'query',
+      label: name,
+      multi: true,
+      includeAll: true,
+      allValue: '.+',
+      refresh: 2,
+      datasource: DATASOURCE,
+    });
+    const { query } = variable.query as { query: string };
+    const [, selector, label] = /^label_values\((.+), (\w+)\)$/.exec(query) ?? [];
+    expect(syntaxError(selector!)).toBeUndefined();
+    expect(label).toBe(name);
+    expect(selectors(selector!).map(({ metric }) => seriesNames.has(metric))).toEqual([true]);
+  });
+
+  it('refers to no variable that is not defined', () => {
+    for (const name of referred(JSON.stringify(dashboard))) {
+      expect([...names, ...GLOBAL]).toContain(name);
+    }
+  });
+
+  it('links to what a server has', () => {
+    const paths = ['', '/runbook', '/v1/members?sort=lag', '/v1/members?sort=queue'];
+    const links = [...dashboard.links, ...panels.flatMap((panel) => panel.links ?? [])];
+    expect(links.length).toBeGreaterThan(3);
+    for (const { url } of links) expect(paths).toContain(url.replace(SERVER, ''));
+  });
+
+  it('has eight rows, and ids that are unique', () => {
+    expect(dashboard.panels.filter(({ type }) => type === 'row')).toHaveLength(8);
+    const ids = dashboard.panels.map(({ id }) => id);
+    expect(new Set(ids).size).toBe(ids.length);
+    expect(ids.every((id) => Number.isInteger(id) && id > 0)).toBe(true);
+  });
+
+  it('has panels side by side, none over another', () => {
+    const taken = new Map<string, number>();
+    for (const { id, gridPos } of dashboard.panels) {
+      const { x, y, w, h } = gridPos;
+      expect(x + w).toBeLessThanOrEqual(24);
+      for (let column = x; column < x + w; column += 1) {
+        for (let line = y; line < y + h; line += 1) {
+          expect(taken.get(`${column},${line}`), `${id} at ${column},${line}`).toBeUndefined();
+          taken.set(`${column},${line}`, id);
+        }
+      }
+    }
+  });
+
+  it('draws every metric of the catalogue, or there is a reason', () => {
+    const drawn = new Set(
+      queries.flatMap(({ expr }) =>
+        selectors(filledIn(expr, '5m')).map(({ metric }) => seriesNames.get(metric)?.name),
+      ),
+    );
+    const missing = Object.values(CATALOGUE).filter(({ name }) => !drawn.has(name));
+    expect(missing.map(({ name }) => name).sort()).toEqual([
+      // For the variables and the annotation of restarts.
+      'process_start_time_seconds',
+      'roomcast_build_info',
+      // The oldest hold and wait say more.
+      'roomcast_lock_holders',
+      // In the log, in words.
+      'roomcast_lock_reports_total',
+      'roomcast_lock_waiters',
+    ]);
+  });
+});
+
+describe.each(panels.map((panel) => [panel.title, panel] as const))('panel %s', (_, panel) => {
+  it('has a title, a unit and the data source that was chosen', () => {
+    expect(panel.title).not.toBe('');
+    expect(panel.fieldConfig.defaults.unit).toMatch(/^\w+$/);
+    expect(panel.datasource).toEqual(DATASOURCE);
+    for (const { datasource } of panel.targets) expect(datasource.uid).toBe(DATASOURCE.uid);
+  });
+
+  it('says what it means, what is normal, what to do first and where to read on', () => {
+    const [means, normal, first, link, ...more] = panel.description.split('\n\n');
+    expect(more).toEqual([]);
+    expect(means!.length).toBeGreaterThan(30);
+    expect(normal).toMatch(/^\*\*Normal:\*\* ./);
+    expect(first).toMatch(/^\*\*First:\*\* ./);
+    const [, heading, target] = /^\[Runbook: (\w+)\]\(.+#([\w-]+)\)$/.exec(link!) ?? [];
+    expect(read('docs/runbook.md')).toContain(`\n## ${heading}\n`);
+    expect(target).toBe(anchor(heading!));
+  });
+
+  it('has queries with ids of their own', () => {
+    const ids = panel.targets.map(({ refId }) => refId);
+    expect(ids.length).toBeGreaterThan(0);
+    expect(new Set(ids).size).toBe(ids.length);
+  });
+
+  if (panel.type === 'heatmap') {
+    it('takes buckets as they come, with a unit on the axis', () => {
+      expect(panel.options).toMatchObject({ calculate: false, yAxis: { unit: 's' } });
+      expect(panel.targets[0]).toMatchObject({ format: 'heatmap', legendFormat: '{{le}}' });
+    });
+  }
+
+  it('has overrides for legends that exist', () => {
+    for (const { matcher } of panel.fieldConfig.overrides) {
+      const pattern = /^\/(.+)\/$/.exec(matcher.options)?.[1];
+      const legends = panel.targets.map(({ legendFormat }) => legendFormat);
+      const isAny = legends.some((legend) => legend.startsWith('{{'));
+      const isThere = legends.some((legend) =>
+        pattern === undefined ? legend === matcher.options : new RegExp(pattern).test(legend),
+      );
+      expect(isAny || isThere, matcher.options).toBe(true);
+    }
+  });
+});
+
+describe.each(queries.map(({ name, ...query }) => [name, query] as const))(
+  'query %s',
+  (name, { panel, target, expr }) => {
+    /** Reads totals, not rates: a difference of totals is what it is about. */
+    const isAccounting = panel.title === 'Accounting difference';
+    const found: Selector[] = selectors(filledIn(expr, '5m'));
+
+    it('is PromQL', () => {
+      expect(syntaxError(filledIn(expr, '5m'))).toBeUndefined();
+      expect(found.length).toBeGreaterThan(0);
+    });
+
+    it('asks for metrics and labels of the catalogue', () => {
+      for (const { metric, matchers } of found) {
+        if (BUILT_IN.includes(metric)) continue;
+        const known = seriesNames.get(metric);
+        expect(known, metric).toBeDefined();
+        for (const matcher of matchers) {
+          const [, label, value] = /^(\w+)[=!~]+"(.*)"$/.exec(matcher) ?? [];
+          if (label === 'job' || label === 'instance') continue;
+          expect(Object.keys(known!.labels)).toContain(label);
+          const values = known!.labels[label!];
+          if (!value!.startsWith('.') && values) expect(values).toContain(value);
+        }
+      }
+    });
+
+    it('groups by labels that there are, and names lines by those it keeps', () => {
+      const labels = [
+        'job',
+        'instance',
+        'le',
+        ...found.flatMap(({ metric }) => Object.keys(seriesNames.get(metric)?.labels ?? {})),
+      ];
+      const kept = Array.from(expr.matchAll(/\bby \(([^)]+)\)/g), ([, list]) => list!.split(', '));
+      for (const label of kept.flat()) expect(labels).toContain(label);
+      for (const [, label] of target.legendFormat.matchAll(/\{\{(\w+)\}\}/g)) {
+        expect(kept.flat(), name).toContain(label);
+      }
+    });
+
+    it('is about the job and the instances that were chosen', () => {
+      for (const { matchers } of selectors(expr.replaceAll('$__rate_interval', '5m'))) {
+        expect(matchers).toContain('job=~"$job"');
+        expect(matchers).toContain('instance=~"$instance"');
+      }
+    });
+
+    it('takes rates of counters, over the interval that Grafana gives', () => {
+      for (const [, range] of expr.matchAll(/\[([^\]]+)\]/g))
+        expect(range).toBe('$__rate_interval');
+      for (const { metric, range, function: called } of found) {
+        const isCounter = /_(total|bucket|sum|count)$/.test(metric) && seriesNames.has(metric);
+        if (isCounter && !isAccounting) expect(['rate', 'increase']).toContain(called);
+        if (called === 'rate' || called === 'increase') {
+          expect(isCounter, metric).toBe(true);
+          expect(range).toBe('5m');
+        }
+      }
+    });
+  },
+);
+
+describe('thresholds', () => {
+  const stepsOf = (title: string) =>
+    panels
+      .find((panel) => panel.title === title)!
+      .fieldConfig.defaults.thresholds!.steps.map(({ value }) => value)
+      .filter((value) => value !== null);
+
+  it.each([
+    ['Healthy p99', 'RoomcastIsolationBroken', THRESHOLDS.healthyP99Seconds],
+    ['Healthy p99 while members are slow', 'RoomcastIsolationBroken', THRESHOLDS.healthyP99Seconds],
+    ['Worst lock hold p99', 'RoomcastLockHeldTooLong', THRESHOLDS.lockHoldP99Seconds],
+    ['Hold time p99', 'RoomcastLockHeldTooLong', THRESHOLDS.lockHoldP99Seconds],
+    ['Utilisation', 'RoomcastLockSaturated', THRESHOLDS.lockUtilisation],
+    ['Queue memory', 'RoomcastQueueMemoryHigh', THRESHOLDS.queueMemoryRatio],
+    ['Share dropped', 'RoomcastDropsHigh', THRESHOLDS.dropRatio],
+    ['Churn', 'RoomcastConnectionChurn', THRESHOLDS.churnRatio],
+    ['Event loop lag', 'RoomcastEventLoopLag', THRESHOLDS.eventLoopLagP99Seconds],
+  ])('of %s are those of %s', (title, name, threshold) => {
+    expect(stepsOf(title)).toEqual([threshold]);
+    expect(ALERTS.find((alert) => alert.name === name)!.is).toBe(`> ${threshold}`);
+  });
+});
+
+describe('the runbook', () => {
+  const text = read('docs/runbook.md');
+
+  it('has a section for each alert, and none for anything else', () => {
+    const headings = Array.from(text.matchAll(/^## (.+)$/gm), ([, heading]) => heading);
+    expect(headings.sort()).toEqual(ALERTS.map(({ name }) => name).sort());
+  });
+
+  it('links within itself', () => {
+    for (const [, target] of text.matchAll(/\]\(#([\w-]+)\)/g)) {
+      expect(ALERTS.map(({ name }) => anchor(name))).toContain(target);
+    }
+  });
+
+  it('names panels and options that exist', async () => {
+    const { options } = await import('../../src/options.js');
+    const flags = options.map(({ flag }) => flag);
+    for (const [, flag] of text.matchAll(/`--([a-z-]+)/g)) {
+      if (flag !== 'max-old-space-size') expect(flags).toContain(flag);
+    }
+    const titles = dashboard.panels.map(({ title }) => title.split(':')[0]);
+    for (const [, title] of text.matchAll(/\*([A-Z][A-Za-z ]+)\*(?!\*)/g)) {
+      expect([...titles, 'Oldest hold', 'healthy']).toContain(title);
+    }
+  });
+
+  it('is served: the anchors of the page are those of the links', () => {
+    const page = new URL('dist/page/runbook.html', ROOT);
+    expect(existsSync(page)).toBe(true);
+    for (const { name } of ALERTS) {
+      expect(readFileSync(page, 'utf8')).toContain(`<h2 id="${anchor(name)}">`);
+    }
+  });
+});

@@ -1,0 +1,95 @@
+/** What the tests of the dashboard share: its panels, its queries, and values for its variables. */
+import { readFileSync } from 'node:fs';
+import { CATALOGUE, type Metric } from '../../src/metrics/catalogue.js';
+
+export interface Target {
+  readonly refId: string;
+  readonly expr: string;
+  readonly legendFormat: string;
+  readonly instant?: boolean;
+  readonly format: 'time_series' | 'heatmap' | 'table';
+  readonly datasource: { readonly uid: string };
+}
+
+export interface Panel {
+  readonly id: number;
+  readonly type: 'row' | 'stat' | 'timeseries' | 'heatmap' | 'table';
+  readonly title: string;
+  readonly description: string;
+  readonly gridPos: {
+    readonly x: number;
+    readonly y: number;
+    readonly w: number;
+    readonly h: number;
+  };
+  readonly datasource: { readonly type: string; readonly uid: string };
+  readonly targets: readonly Target[];
+  readonly links?: readonly { readonly url: string }[];
+  readonly options: { readonly calculate?: boolean; readonly yAxis?: { readonly unit?: string } };
+  readonly fieldConfig: {
+    readonly defaults: {
+      readonly unit: string;
+      readonly thresholds?: { readonly steps: readonly { readonly value: number | null }[] };
+      readonly custom?: Readonly<Record<string, unknown>>;
+    };
+    readonly overrides: readonly {
+      readonly matcher: { readonly options: string };
+      readonly properties: readonly { readonly id: string; readonly value: unknown }[];
+    }[];
+  };
+}
+
+interface Variable {
+  readonly name: string;
+  readonly label: string;
+  readonly type: string;
+  readonly query: string | { readonly query: string };
+  readonly datasource?: { readonly uid: string };
+  readonly multi: boolean;
+  readonly includeAll: boolean;
+  readonly allValue?: string;
+  readonly refresh?: number;
+}
+
+export interface Dashboard {
+  readonly uid: string;
+  readonly editable: boolean;
+  readonly panels: readonly Panel[];
+  readonly links: readonly { readonly url: string }[];
+  readonly templating: { readonly list: readonly Variable[] };
+  readonly annotations: { readonly list: readonly { readonly expr: string }[] };
+}
+
+const COMMITTED = new URL('../../grafana/dashboards/roomcast.json', import.meta.url);
+
+/** As it is committed. */
+export const dashboard = JSON.parse(readFileSync(COMMITTED, 'utf8')) as Dashboard;
+
+/** Without the headings of rows. */
+export const panels = dashboard.panels.filter(({ type }) => type !== 'row');
+
+/** Every query of every panel, with a name to find it by. */
+export const queries = panels.flatMap((panel) =>
+  panel.targets.map((target) => ({
+    name: `${panel.title} ${target.refId}`,
+    panel,
+    target,
+    expr: target.expr,
+  })),
+);
+
+/** The query as Grafana would send it with everything selected. */
+export function filledIn(expr: string, rateInterval: string): string {
+  return expr
+    .replaceAll('$__rate_interval', rateInterval)
+    .replaceAll(/\$(job|instance|lock)\b/g, '.+');
+}
+
+/** Names of series by the metric they belong to: a histogram has three. */
+export const seriesNames = new Map<string, Metric>(
+  Object.values(CATALOGUE).flatMap((metric: Metric): [string, Metric][] =>
+    metric.type === 'histogram'
+      ? ['_bucket', '_sum', '_count'].map((suffix) => [`${metric.name}${suffix}`, metric])
+      : [[metric.name, metric]],
+  ),
+);

@@ -1,0 +1,284 @@
+/** The live page in a real browser. */
+import type { Browser, Page } from 'playwright-core';
+import { afterAll, afterEach, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';
+import { hasChromium, launchChromium } from '../support/chromium.js';
+import { Crowd } from '../support/crowd.js';
+import { serve } from '../support/server.js';
+
+const WAIT = { timeout: 15_000, interval: 100 };
+
+/** What went wrong in a tab, and where it asked. */
+interface Tab {
+  readonly page: Page;
+  /** Errors of the console, apart from answers that did not come. */
+  readonly errors: string[];
+  readonly requests: string[];
+  text(selector: string): Promise<string>;
+  /** The number and the small print of a tile, by its label. */
+  tile(label: string): Promise<{ value: string; beside: string }>;
+}
+
+interface Look {
+  readonly width?: number;
+  readonly scheme?: 'light' | 'dark';
+}
+
+describe.runIf(hasChromium)('the live page', () => {
+  let browser: Browser;
+  const tabs: Tab[] = [];
+  beforeAll(async () => {
+    browser = await launchChromium();
+  });
+  afterAll(() => browser.close());
+
+  async function open(url: string, { width = 1440, scheme = 'light' }: Look = {}): Promise<Tab> {
+    const context = await browser.newContext({
+      viewport: { width, height: 900 },
+      colorScheme: scheme,
+    });
+    onTestFinished(() => context.close());
+    const page = await context.newPage();
+    const tab: Tab = {
+      page,
+      errors: [],
+      requests: [],
+      text: async (selector) => (await page.locator(selector).first().innerText()).trim(),
+      async tile(label) {
+        const box = page.locator('#tiles > div', { has: page.getByText(label, { exact: true }) });
+        const [value = '', beside = ''] = await box.locator('dd').allInnerTexts();
+        return { value, beside };
+      },
+    };
+    page.on('console', (message) => {
+      // The browser reports each answer that is not there; the page does so in words.
+      const isNetwork = /Failed to load resource|WebSocket connection to/.test(message.text());
+      if (message.type() === 'error' && !isNetwork) tab.errors.push(message.text());
+    });
+    page.on('pageerror', (error) => tab.errors.push(error.message));
+    page.on('request', (request) => tab.requests.push(request.url()));
+    page.on('websocket', (socket) => tab.requests.push(socket.url()));
+    await page.addInitScript(
+      'addEventListener("securitypolicyviolation", (event) => console.error("blocked:", event.violatedDirective, event.blockedURI))',
+    );
+    await page.goto(url);
+    tabs.push(tab);
+    return tab;
+  }
+
+  const isLive = (tab: Tab) =>
+    vi.waitFor(async () => expect(await tab.text('#state')).toBe('live'), WAIT);
+
+  async function crowdOf(url: string, members: number): Promise<Crowd> {
+    const crowd = new Crowd('page:room');
+    onTestFinished(() => crowd.close());
+    await crowd.join(Number(new URL(url).port), members);
+    return crowd;
+  }
+
+  /** In every test: nothing is wrong, and nothing is asked of anybody else. */
+  afterEach(() => {
+    for (const { page, errors, requests } of tabs.splice(0)) {
+      expect(errors).toEqual([]);
+      const { host } = new URL(page.url());
+      for (const request of requests) expect(new URL(request).host).toBe(host);
+    }
+  });
+
+  it('shows numbers that move', async () => {
+    const { url } = await serve({ publishRate: 0 });
+    const tab = await open(url);
+    await isLive(tab);
+    expect(await tab.text('#sentence')).toBe('Nobody is connected.');
+    const crowd = await crowdOf(url, 20);
+    crowd.publish(20, 100);
+    await vi.waitFor(async () => {
+      expect(await tab.tile('Members')).toEqual({ value: '20', beside: 'in 1 room' });
+      expect((await tab.tile('Deliveries')).value).toMatch(/^[34]\d\d\/s$/);
+      expect((await tab.tile('Healthy p99')).value).toMatch(/^[\d.]+ (µs|ms)$/);
+    }, WAIT);
+    expect(await tab.text('#sentence')).toMatch(/^20 members/);
+    expect(await tab.page.locator('#members tr').count()).toBe(20);
+    expect(await tab.text('#rooms tr')).toMatch(/^page:room\s+20\s+\d+$/);
+    crowd.hush();
+    await vi.waitFor(async () => {
+      expect((await tab.tile('Deliveries')).value).toBe('0/s');
+      expect((await tab.tile('Healthy p99')).value).toBe('–');
+    }, WAIT);
+    // What was is still drawn.
+    const inked =
+      await tab.page.evaluate(`[...document.querySelectorAll('canvas')].map((canvas) => {
+      const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+      return data.some((value) => value > 0);
+    })`);
+    expect(inked).toEqual(Array.from({ length: 8 }, () => true));
+  });
+
+  it('shows who is slow, and that the others are not', async () => {
+    const { url } = await serve({ publishRate: 0, queueMessages: 64 });
+    const crowd = await crowdOf(url, 10);
+    const tab = await open(url);
+    crowd.stall(1);
+    crowd.publish(100, 16_000);
+    await vi.waitFor(async () => {
+      expect(await tab.text('#sentence')).toMatch(/^1 of 10 members is slow\./);
+      expect(await tab.text('#members tr')).toMatch(/^\S+\s+(lagging|shedding)\s+[\d.]+ (ms|s)\s/);
+      expect((await tab.tile('Queue memory')).value).toMatch(/[KM]iB$/);
+      expect((await tab.tile('Drops')).value).not.toBe('0/s');
+    }, WAIT);
+    expect(await tab.tile('Slow members')).toEqual({ value: '1', beside: '10 % of all' });
+  });
+
+  it('says when the server has stopped, and comes back with it', async () => {
+    const first = await serve();
+    const { port } = new URL(first.url);
+    const tab = await open(first.url);
+    await isLive(tab);
+    await tab.page.getByRole('button', { name: 'Join' }).click();
+    await vi.waitFor(async () => expect(await tab.text('#log')).toContain('You are in'), WAIT);
+    await first.close();
+    await vi.waitFor(async () => {
+      expect(await tab.text('#state')).toBe('no answer');
+      expect(await tab.text('#notice')).toMatch(
+        /^The server has not answered since \d\d:\d\d:\d\d\./,
+      );
+      expect(await tab.page.locator('#send').isDisabled()).toBe(true);
+    }, WAIT);
+    await serve({ port: Number(port) });
+    await isLive(tab);
+    expect(await tab.page.locator('#notice').isVisible()).toBe(false);
+    await vi.waitFor(async () => {
+      expect(await tab.text('#chat-state')).toMatch(/^in chat:lobby/);
+      expect((await tab.tile('Members')).value).toBe('1');
+    }, WAIT);
+  });
+
+  it('lets two tabs talk, and takes what they say as text', async () => {
+    const { url } = await serve();
+    const [one, two] = [await open(url), await open(url)];
+    for (const tab of [one, two]) {
+      await tab.page.getByLabel('Room', { exact: true }).fill('chat:test');
+      await tab.page.getByRole('button', { name: 'Join' }).click();
+      await vi.waitFor(async () => expect(await tab.text('#log')).toContain('You are in'), WAIT);
+    }
+    const said = '<img src=x onerror="document.title = 1"> hällo';
+    await one.page.getByLabel('Message', { exact: true }).fill(said);
+    await one.page.getByRole('button', { name: 'Send' }).click();
+    await vi.waitFor(async () => {
+      expect(await one.text('#log li:last-child')).toMatch(/^\d\d:\d\d:\d\d you </);
+      expect(await two.text('#log li:last-child')).toContain(said);
+    }, WAIT);
+    expect(await two.text('#log li:last-child')).not.toContain(' you ');
+    expect(await two.page.title()).toBe('roomcast');
+    // Another room, another talk.
+    await two.page.getByLabel('Room', { exact: true }).fill('chat:other');
+    await two.page.getByRole('button', { name: 'Join' }).click();
+    await vi.waitFor(async () => expect(await two.text('#log')).toContain('in chat:other'), WAIT);
+    await one.page.getByLabel('Message', { exact: true }).fill('alone');
+    await one.page.keyboard.press('Enter');
+    await vi.waitFor(async () => expect(await one.text('#log')).toContain('alone'), WAIT);
+    expect(await two.text('#log')).not.toContain('alone');
+  });
+
+  it('asks for the key of a server that has one, and keeps it out of every URL', async () => {
+    const { url } = await serve({ apiKey: ['the-secret-key'] });
+    const tab = await open(url);
+    await vi.waitFor(async () => expect(await tab.text('#state')).toBe('locked'), WAIT);
+    await tab.page.getByLabel('API key').fill('wrong');
+    await tab.page.keyboard.press('Enter');
+    await vi.waitFor(async () => {
+      expect(await tab.text('#lock-problem')).toBe('This is not a key of this server.');
+    }, WAIT);
+    await tab.page.getByLabel('API key').fill('the-secret-key');
+    await tab.page.getByRole('button', { name: 'Open' }).click();
+    await isLive(tab);
+    expect(await tab.page.locator('#lock').isVisible()).toBe(false);
+    await tab.page.reload();
+    await isLive(tab);
+    for (const request of tab.requests) expect(request).not.toContain('key=');
+    for (const request of tab.requests) expect(request).not.toContain('secret');
+    const other = await open(url);
+    await vi.waitFor(async () => expect(await other.text('#state')).toBe('locked'), WAIT);
+  });
+
+  it('works by keyboard alone', async () => {
+    const { url } = await serve();
+    const tab = await open(url);
+    await isLive(tab);
+    const focused = () =>
+      tab.page.evaluate<string>('document.activeElement.id || document.activeElement.textContent');
+    await tab.page.keyboard.press('Tab');
+    expect(await focused()).toBe('Skip to the chat');
+    await tab.page.keyboard.press('Enter');
+    await tab.page.keyboard.press('Tab');
+    expect(await focused()).toBe('room');
+    await tab.page.keyboard.press('Enter');
+    await vi.waitFor(async () => expect(await tab.text('#log')).toContain('You are in'), WAIT);
+    while ((await focused()) !== 'text') await tab.page.keyboard.press('Tab');
+    await tab.page.keyboard.type('by keyboard');
+    await tab.page.keyboard.press('Enter');
+    await vi.waitFor(async () => expect(await tab.text('#log')).toContain('by keyboard'), WAIT);
+    // The cursor of the charts, all of them at once.
+    const times = tab.page.locator('figcaption .time');
+    expect((await times.allInnerTexts()).join('')).toBe('');
+    await tab.page.locator('.canvas').first().focus();
+    await tab.page.keyboard.press('ArrowLeft');
+    await vi.waitFor(async () => {
+      for (const time of await times.allInnerTexts()) expect(time).toMatch(/^\d\d:\d\d:\d\d$/);
+    }, WAIT);
+  });
+
+  it.each([
+    [360, 'light'],
+    [360, 'dark'],
+    [1440, 'light'],
+    [1440, 'dark'],
+  ] as const)('fits into %d pixels, %s', async (width, scheme) => {
+    const { url } = await serve();
+    const crowd = await crowdOf(url, 3);
+    crowd.publish(10, 100);
+    const tab = await open(url, { width, scheme });
+    await isLive(tab);
+    await vi.waitFor(
+      async () => expect(await tab.page.locator('#members tr').count()).toBe(3),
+      WAIT,
+    );
+    expect(await tab.page.evaluate('document.documentElement.scrollWidth')).toBe(width);
+    const [r = 0] = (
+      await tab.page.evaluate<string>('getComputedStyle(document.body).backgroundColor')
+    )
+      .match(/\d+/g)!
+      .map(Number);
+    if (scheme === 'dark') expect(r).toBeLessThan(60);
+    else expect(r).toBeGreaterThan(200);
+    // Nothing is cut off, and every chart has its width.
+    const cut =
+      await tab.page.evaluate(`[...document.querySelectorAll('figure, #tiles div, header')]
+      .filter((each) => each.scrollWidth > each.clientWidth + 1).length`);
+    expect(cut).toBe(0);
+  });
+
+  it('has a policy under which nothing is loaded from elsewhere and nothing runs that is written in', async () => {
+    const { url } = await serve();
+    const policy = (await fetch(url)).headers.get('content-security-policy') ?? '';
+    expect(policy).toContain("default-src 'none'");
+    expect(policy).not.toContain('unsafe');
+    const tab = await open(url);
+    await isLive(tab);
+    await tab.page.evaluate(
+      `document.body.append(Object.assign(document.createElement('script'), { textContent: 'document.title = "written in"' }))`,
+    );
+    expect(await tab.page.title()).toBe('roomcast');
+    await vi.waitFor(
+      () => expect(tab.errors.join()).toMatch(/blocked: script-src-elem inline/),
+      WAIT,
+    );
+    tab.errors.length = 0;
+  });
+
+  it('has the runbook beside it', async () => {
+    const { url } = await serve();
+    const tab = await open(`${url}/runbook#roomcasteventlooplag`);
+    expect(await tab.text(':target')).toBe('RoomcastEventLoopLag');
+    expect(await tab.page.locator('h2').count()).toBe(12);
+  });
+});

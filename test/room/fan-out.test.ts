@@ -1,0 +1,179 @@
+/**
+ * The loop that carries messages to members, on a clock that only moves when something is written:
+ * a large room yields, in slices, and the others do not wait for it.
+ */
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { defaults } from '../../src/config.js';
+import { Recorder } from '../../src/metrics/recorder.js';
+import { JsonCodec } from '../../src/protocol/json.js';
+import { Hub } from '../../src/room/hub.js';
+import { Member } from '../../src/room/member.js';
+import type { Transport } from '../../src/transport/transport.js';
+import { plainFraming } from '../../src/transport/websocket-frame.js';
+import { framesIn } from '../support/fake-transport.js';
+import { Loop } from '../support/loop.js';
+import { ScriptedBroker } from '../support/scripted-broker.js';
+
+const SLICE_MS = 5;
+/** What a write takes: a room of 50,000 takes half a second. */
+const WRITE_MS = 0.01;
+
+let loop: Loop;
+let hub: Hub;
+
+/** Takes everything, and time. */
+class Sink implements Transport {
+  readonly name = 'websocket';
+  readonly framing = plainFraming;
+  readonly remoteAddress = '192.0.2.1';
+  readonly writable = true;
+  readonly batches: Buffer[] = [];
+
+  constructor(readonly writes: Sink[]) {}
+
+  write(batch: Buffer): boolean {
+    loop.spend(WRITE_MS);
+    this.batches.push(batch);
+    this.writes.push(this);
+    return true;
+  }
+  close(): void {}
+  reset(): void {}
+
+  /** Messages received. */
+  get texts(): string[] {
+    return this.batches.flatMap(framesIn);
+  }
+}
+
+/** Every write there was, in order. */
+const writes: Sink[] = [];
+
+function join(...rooms: string[]): Sink {
+  const transport = new Sink(writes);
+  const member = new Member(`m${hub.members.size}`, transport, hub.memberContext);
+  hub.add(member);
+  for (const room of rooms) void hub.join(member, room);
+  return transport;
+}
+
+const publish = (room: string, data: string) => hub.publish(null, room, JSON.stringify(data));
+
+beforeEach(async () => {
+  vi.useFakeTimers({ toFake: ['performance', 'Date', 'setInterval', 'clearInterval'] });
+  loop = new Loop();
+  writes.length = 0;
+  const codec = new JsonCodec({
+    maxCommandBytes: 4096,
+    maxRoomNameLength: 200,
+    roomNamePattern: /./,
+    maxJsonDepth: 32,
+  });
+  hub = new Hub(
+    { ...defaults, maxRoomsPerMember: 0 },
+    new ScriptedBroker(),
+    codec,
+    new Recorder(),
+    () => {},
+  );
+  // The first join of a room asks the broker, which takes some microtasks.
+  for (const room of ['large', 'b', 'c']) join(room);
+  await vi.waitFor(() => {
+    for (const room of ['large', 'b', 'c']) expect(hub.rooms.get(room)?.size).toBe(1);
+  });
+  expect(loop.run()).toBe(0);
+});
+
+afterEach(async () => {
+  loop.restore();
+  await hub.close(0);
+  vi.useRealTimers();
+});
+
+describe('FanOut', () => {
+  it('yields every few milliseconds in a room of 50,000, to a join and a message elsewhere', () => {
+    const members = Array.from({ length: 50_000 }, () => join('large'));
+    void publish('large', 'to all');
+    const slices: number[] = [];
+    let elsewhere: Sink | undefined;
+    while (!loop.isIdle) {
+      if (slices.length === 3) {
+        elsewhere = join('b');
+        void publish('b', 'to few');
+      }
+      const before = performance.now();
+      loop.turn();
+      slices.push(performance.now() - before);
+      // Within two slices, although most of the large room is still to be done.
+      if (slices.length === 5) {
+        expect(elsewhere?.texts).toHaveLength(1);
+        expect(writes.length).toBeLessThan(10_000);
+      }
+    }
+    expect(Math.max(...slices)).toBeLessThan(SLICE_MS + 20 * WRITE_MS);
+    expect(slices.length).toBeGreaterThan(95);
+    expect(members.filter(({ texts }) => texts.length !== 1)).toEqual([]);
+  });
+
+  it('gives every room its turn', () => {
+    for (const room of ['large', 'b', 'c']) {
+      for (let n = 0; n < 1000; n += 1) join(room);
+    }
+    const roomOf = new Map<Transport, string>();
+    for (const [name, room] of hub.rooms) {
+      for (const { member } of room.members()) roomOf.set(member.transport, name);
+      void publish(name, 'x');
+    }
+    const turns: string[] = [];
+    while (!loop.isIdle) {
+      const before = writes.length;
+      loop.turn();
+      turns.push([...new Set(writes.slice(before).map((sink) => roomOf.get(sink)))].join(', '));
+    }
+    // 1,001 members take 10 ms, two slices and a little more, whose rest is left to the next room.
+    expect(turns).toEqual(['large', 'b', 'c', 'large, b', 'c, b', 'b']);
+  });
+
+  it('joins what is published in a turn, and takes in what comes while it is under way', () => {
+    const members = Array.from({ length: 2000 }, () => join('large'));
+    for (let n = 0; n < 10; n += 1) void publish('large', `${n}`);
+    loop.turn();
+    expect(writes.length).toBeLessThan(1000);
+    void publish('large', 'late');
+    loop.run();
+    for (const sink of members) {
+      expect(sink.batches).toHaveLength(2);
+      const data = sink.texts.map((text) => (JSON.parse(text) as { data: string }).data);
+      expect(data).toEqual(['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'late']);
+    }
+  });
+
+  it('does not offer to who leaves while it is under way, and does to who joins what comes after', () => {
+    const members = Array.from({ length: 2000 }, () => join('large'));
+    void publish('large', 'first');
+    loop.turn();
+    const last = [...hub.members.values()].at(-1) as Member;
+    hub.leave(last, 'large');
+    const late = join('large');
+    void publish('large', 'second');
+    loop.run();
+    const received = (sink: Sink) =>
+      sink.texts.map((text) => {
+        const { type, data, reason } = JSON.parse(text) as Record<string, string>;
+        return data ?? `${type} ${reason}`;
+      });
+    expect(received(members.at(-1)!)).toEqual(['gap left']);
+    expect(received(late)).toEqual(['second']);
+    expect(received(members[0]!)).toEqual(['first', 'second']);
+  });
+
+  it('says how long it kept the loop', () => {
+    const flushed = vi.spyOn(Recorder.prototype, 'flushed');
+    for (let n = 0; n < 2000; n += 1) join('large');
+    void publish('large', 'x');
+    const turns = loop.run();
+    expect(flushed).toHaveBeenCalledTimes(turns);
+    for (const [seconds] of flushed.mock.calls) expect(seconds).toBeLessThan(0.0053);
+    flushed.mockRestore();
+  });
+});

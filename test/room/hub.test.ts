@@ -1,0 +1,437 @@
+/** Joins, leaves and publishes against a broker that answers when it likes, and the end of it all. */
+import { describe, expect, it, vi } from 'vitest';
+import type { Config } from '../../src/config.js';
+import { Refusal } from '../../src/errors.js';
+import type { Core, Peer } from '../support/core.js';
+import type { Message } from '../support/fake-transport.js';
+import type { Loop } from '../support/loop.js';
+import { type Answer, ScriptedBroker } from '../support/scripted-broker.js';
+import { startCore } from '../support/virtual.js';
+
+const TIMEOUT = 500;
+
+let core: Core;
+let loop: Loop;
+/** How the next calls of the broker are answered; then at once. */
+let answers: Answer[];
+/** What the broker is going to do. */
+let jobs: { what: string; run: () => void }[];
+
+function start(config: Partial<Config> = {}): void {
+  answers = [];
+  jobs = [];
+  ({ core, loop } = startCore({
+    config: { brokerTimeoutMs: TIMEOUT, ...config },
+    broker: {
+      answer: () => answers.shift() ?? 'now',
+      later: (what, run) => jobs.push({ what, run }),
+    },
+  }));
+}
+
+/** Lets promises settle. */
+const settle = () => vi.advanceTimersByTimeAsync(0);
+
+/** The broker does its next thing. */
+async function brokerDoes(what: string): Promise<void> {
+  await settle();
+  const job = jobs.shift();
+  expect(job?.what).toBe(what);
+  job?.run();
+  await settle();
+}
+
+/** A join, and what has become of it so far. */
+function joining(room = 'a', peer = core.connect()) {
+  const state = { peer, outcome: 'waiting' };
+  void (async () => core.hub.join(peer.member, room))().then(
+    () => {
+      state.outcome = 'joined';
+    },
+    (error: Refusal) => {
+      state.outcome = error.code;
+    },
+  );
+  return state;
+}
+
+const isLocked = (name: string) => {
+  const guard = core.hub.rooms.get(name)?.lifecycle.tryWrite('test');
+  guard?.release();
+  return guard === null;
+};
+
+const refusal = (run: () => unknown): string => {
+  try {
+    run();
+  } catch (error) {
+    if (error instanceof Refusal) return error.code;
+    throw error;
+  }
+  return 'carried out';
+};
+
+const received = (peer: { transport: { events: readonly unknown[] } }) =>
+  (peer.transport.events as Message[]).filter(({ type }) => type === 'message');
+
+describe('joins and leaves', () => {
+  it('asks the broker for the first join of a room only; the others are at once', async () => {
+    start();
+    const subscribe = vi.spyOn(core.broker, 'subscribe');
+    const first = joining();
+    await settle();
+    expect(first.outcome).toBe('joined');
+    const joined = core.hub.join(core.connect().member, 'a');
+    expect(joined).toEqual({ seq: 0, epoch: 'epoch of a', members: 2 });
+    expect(subscribe).toHaveBeenCalledTimes(1);
+  });
+
+  it('lets all who come meanwhile wait for the one answer', async () => {
+    start();
+    answers = ['later'];
+    const subscribe = vi.spyOn(core.broker, 'subscribe');
+    const joins = [joining(), joining(), joining()];
+    await brokerDoes('subscribe a');
+    expect(joins.map(({ outcome }) => outcome)).toEqual(['waiting', 'waiting', 'waiting']);
+    await brokerDoes('answer to subscribe a');
+    expect(joins.map(({ outcome }) => outcome)).toEqual(['joined', 'joined', 'joined']);
+    expect(subscribe).toHaveBeenCalledTimes(1);
+    expect(core.hub.rooms.get('a')?.size).toBe(3);
+    expect(isLocked('a')).toBe(false);
+  });
+
+  it('asks again for the next in line when the broker has refused', async () => {
+    start();
+    answers = ['reject', 'throw', 'now'];
+    const joins = [joining(), joining(), joining()];
+    await brokerDoes('subscribe a');
+    expect(joins.map(({ outcome }) => outcome)).toEqual([
+      'broker_unavailable',
+      'broker_unavailable',
+      'joined',
+    ]);
+    expect(isLocked('a')).toBe(false);
+  });
+
+  it('forgets a room that nobody could join', async () => {
+    start();
+    answers = ['reject'];
+    const { outcome } = joining();
+    expect(outcome).toBe('waiting');
+    await brokerDoes('subscribe a');
+    expect(core.hub.rooms.size).toBe(0);
+  });
+
+  it('gives up a broker that hangs, after its time, and holds nothing then', async () => {
+    start();
+    answers = ['never'];
+    const subscribe = vi.spyOn(core.broker, 'subscribe');
+    const join = joining();
+    await vi.advanceTimersByTimeAsync(TIMEOUT - 1);
+    expect(join.outcome).toBe('waiting');
+    expect(subscribe.mock.calls[0]![1].aborted).toBe(false);
+    await vi.advanceTimersByTimeAsync(1);
+    expect(join.outcome).toBe('broker_unavailable');
+    expect(subscribe.mock.calls[0]![1].aborted).toBe(true);
+    expect(core.hub.rooms.size).toBe(0);
+    const again = joining();
+    await settle();
+    expect(again.outcome).toBe('joined');
+  });
+
+  it('lets nobody wait behind a broker that hangs for longer than its time', async () => {
+    start();
+    answers = ['never', 'never', 'never'];
+    const joins = [joining(), joining(), joining()];
+    await vi.advanceTimersByTimeAsync(2 * TIMEOUT);
+    for (const { outcome } of joins) expect(outcome).toBe('broker_unavailable');
+    expect(core.hub.rooms.size).toBe(0);
+  });
+
+  it('subscribes anew for a join that meets the last leave', async () => {
+    start();
+    const first = joining();
+    await settle();
+    answers = ['later', 'later'];
+    core.hub.leave(first.peer.member, 'a');
+    const second = joining();
+    await brokerDoes('unsubscribe a');
+    expect(second.outcome).toBe('waiting');
+    await brokerDoes('answer to unsubscribe a');
+    await brokerDoes('subscribe a');
+    await brokerDoes('answer to subscribe a');
+    expect(second.outcome).toBe('joined');
+    expect(core.broker.topics.get('a')?.isSubscribed).toBe(true);
+    expect(isLocked('a')).toBe(false);
+  });
+
+  it.each(['throw', 'reject', 'never'] as const)(
+    'lets go of a room when the broker does not: %s',
+    async (answer) => {
+      start();
+      const first = joining();
+      await settle();
+      answers = [answer];
+      core.hub.leave(first.peer.member, 'a');
+      jobs[0]?.run();
+      await vi.advanceTimersByTimeAsync(TIMEOUT);
+      expect(core.hub.rooms.size).toBe(0);
+      // What it still delivers is for nobody.
+      void core.broker.publish('a', { data: '1', from: null });
+      const second = joining();
+      await settle();
+      expect(second.outcome).toBe('joined');
+      expect(core.hub.rooms.get('a')?.seq).toBe(1);
+    },
+  );
+
+  it('takes back a subscription whose member has gone meanwhile', async () => {
+    start();
+    answers = ['later'];
+    const join = joining();
+    await brokerDoes('subscribe a');
+    join.peer.transport.break();
+    await brokerDoes('answer to subscribe a');
+    expect(join.outcome).toBe('shutting_down');
+    expect(core.hub.rooms.size).toBe(0);
+    expect(core.broker.topics.get('a')?.isSubscribed).toBe(false);
+  });
+
+  it('does not ask for a member that has gone while it waited in line', async () => {
+    start();
+    answers = ['reject'];
+    const subscribe = vi.spyOn(core.broker, 'subscribe');
+    const [first, gone] = [joining(), joining()];
+    gone.peer.transport.break();
+    await brokerDoes('subscribe a');
+    expect(first.outcome).toBe('broker_unavailable');
+    expect(gone.outcome).toBe('shutting_down');
+    expect(subscribe).toHaveBeenCalledTimes(1);
+  });
+
+  it('refuses what a member may not', async () => {
+    start({ maxRoomsPerMember: 2 });
+    const { member } = core.connect();
+    for (const room of ['a', 'b']) await core.hub.join(member, room);
+    expect(refusal(() => core.hub.join(member, 'a'))).toBe('already_joined');
+    expect(refusal(() => core.hub.join(member, 'c'))).toBe('too_many_rooms');
+    expect(refusal(() => core.hub.leave(member, 'c'))).toBe('not_joined');
+    expect(refusal(() => core.hub.publish(member, 'c', '1'))).toBe('not_joined');
+    core.hub.leave(member, 'b');
+    await core.hub.join(member, 'c');
+  });
+
+  it('allows any number of rooms where the limit is 0', async () => {
+    start({ maxRoomsPerMember: 0 });
+    const { member } = core.connect();
+    for (let n = 0; n < 200; n += 1) await core.hub.join(member, `r${n}`);
+    expect(member.subscriptions.size).toBe(200);
+  });
+});
+
+describe('publications', () => {
+  const say = async (...rooms: string[]) => {
+    const peer = core.connect();
+    for (const room of rooms) peer.say({ type: 'join', room });
+    await settle();
+    loop.run();
+    return peer;
+  };
+
+  it('that overtake the answer to the subscription come before whoever joins', async () => {
+    start();
+    answers = ['later', 'now'];
+    const peer = core.connect();
+    peer.say({ type: 'join', room: 'a' });
+    await brokerDoes('subscribe a');
+    void core.broker.publish('a', { data: '"early"', from: null });
+    await brokerDoes('answer to subscribe a');
+    void core.hub.publish(null, 'a', '"late"');
+    loop.run();
+    expect(received(peer).map(({ seq, data }) => [seq, data])).toEqual([[2, 'late']]);
+    core.checkDrained();
+  });
+
+  it('that the broker repeats, or sends out of order, are not passed on (V4)', async () => {
+    const onDeliver = vi.spyOn(ScriptedBroker.prototype, 'onDeliver');
+    start();
+    const deliver = onDeliver.mock.calls[0]![0];
+    onDeliver.mockRestore();
+    const peer = await say('a');
+    const payload = { room: 'a', epoch: 'epoch of a', at: Date.now(), from: null, data: '0' };
+    for (const seq of [1, 2, 2, 1, 2]) deliver({ ...payload, seq });
+    core.broker.topics.get('a')!.delivered = 2;
+    loop.run();
+    expect(received(peer).map(({ seq }) => seq)).toEqual([1, 2]);
+  });
+
+  it('that the broker has lost are a gap before the next', async () => {
+    start();
+    const peer = await say('a');
+    core.broker.lose('a', 3);
+    void core.hub.publish(null, 'a', '4');
+    loop.run();
+    const [gap, message] = peer.transport.events.slice(-2);
+    expect(gap).toEqual({ type: 'gap', room: 'a', from: 1, to: 3, count: 3, reason: 'broker' });
+    expect(message).toMatchObject({ type: 'message', seq: 4 });
+  });
+
+  it('to a room nobody is in have their place in the order, and no other effect', async () => {
+    start();
+    expect(core.hub.publish(null, 'a', '1')).toEqual({ seq: 1, epoch: 'epoch of a' });
+    expect(core.observer.totals.published).toBe(0);
+    expect(core.hub.rooms.size).toBe(0);
+    const peer = await say('a');
+    expect(peer.transport.events.at(-1)).toMatchObject({ type: 'joined', seq: 1 });
+  });
+
+  it('are refused where the broker fails or hangs', async () => {
+    start();
+    answers = ['throw', 'reject', 'never'];
+    expect(refusal(() => core.hub.publish(null, 'a', '1'))).toBe('broker_unavailable');
+    const outcomes = [1, 2].map(() =>
+      (async () => core.hub.publish(null, 'a', '1'))().catch((error: Refusal) => error.code),
+    );
+    jobs[0]!.run();
+    await vi.advanceTimersByTimeAsync(TIMEOUT);
+    expect(await Promise.all(outcomes)).toEqual(['broker_unavailable', 'broker_unavailable']);
+  });
+
+  it('are refused while too much waits to be fanned out, in a room and in all', async () => {
+    start({ roomBacklogBytes: 3000, queueBytesTotal: 7000 });
+    await say('a', 'b', 'c');
+    const data = JSON.stringify('x'.repeat(1000));
+    const fill = (room: string) => {
+      for (let n = 0; ; n += 1) {
+        if (refusal(() => core.hub.publish(null, room, data)) === 'room_busy') return n;
+      }
+    };
+    expect(fill('a')).toBe(3);
+    expect(fill('b')).toBe(3);
+    expect(fill('c')).toBe(1);
+    loop.run();
+    expect(fill('a')).toBe(3);
+  });
+
+  it('with the same key in two rooms do not replace one another', async () => {
+    start({ namespaces: { key: { policy: 'latest-by-key' } }, roomNamePattern: '.' });
+    const rooms = ['key:a', 'key:a\0', 'key:a1'];
+    const peer = await say(...rooms);
+    peer.transport.stall();
+    void core.hub.publish(null, 'key:a', '"outstanding"');
+    loop.run();
+    for (const [room, key] of [
+      ['key:a', '\0k'],
+      ['key:a\0', 'k'],
+      ['key:a', '1k'],
+      ['key:a1', 'k'],
+      ['key:a1', '__proto__'],
+    ] as const) {
+      void core.hub.publish(null, room, JSON.stringify(key), key);
+    }
+    loop.run();
+    peer.transport.resume();
+    expect(received(peer)).toHaveLength(6);
+    core.checkDrained();
+  });
+});
+
+describe('memory pressure', () => {
+  it('evicts the longest stalled until there is enough again, and nobody who reads', async () => {
+    start({ queueBytesTotal: 55_000 });
+    const peers = [];
+    for (const room of ['a', 'b', 'c', 'd']) {
+      const peer = core.connect();
+      peer.say({ type: 'join', room });
+      peers.push(peer);
+    }
+    await settle();
+    loop.run();
+    const [longest, long, short, healthy] = peers as [Peer, Peer, Peer, Peer];
+    const data = JSON.stringify('x'.repeat(10_000));
+    for (const [peer, room] of [
+      [longest, 'a'],
+      [long, 'b'],
+      [short, 'c'],
+    ] as const) {
+      peer.transport.stall();
+      void core.hub.publish(null, room, data);
+      loop.run();
+      await vi.advanceTimersByTimeAsync(20);
+    }
+    for (const room of ['c', 'd']) void core.hub.publish(null, room, data);
+    loop.run();
+    expect(core.open).toHaveLength(4);
+    for (const room of ['b', 'c', 'd', 'd', 'd']) void core.hub.publish(null, room, data);
+    loop.run();
+    expect(longest.transport.closed).toBe('memory_pressure');
+    for (const { transport } of [long, short, healthy]) expect(transport.isOpen).toBe(true);
+    expect(core.hub.memory.bytes).toBeLessThanOrEqual(55_000);
+    core.check();
+  });
+});
+
+describe('close', () => {
+  it('ends a join that waits for the broker, and one that waits for the join', async () => {
+    start();
+    answers = ['never'];
+    const joins = [joining(), joining()];
+    const closed = core.hub.close(1000);
+    await settle();
+    expect(joins.map(({ outcome }) => outcome)).toEqual(['shutting_down', 'shutting_down']);
+    expect(await closed).toEqual([]);
+  });
+
+  it('ends a last leave that waits for the broker', async () => {
+    start();
+    const { peer } = joining();
+    await settle();
+    answers = ['never'];
+    core.hub.leave(peer.member, 'a');
+    expect(await core.hub.close(1000)).toEqual([]);
+  });
+
+  it('does not begin what has got its lock a moment before', async () => {
+    start();
+    const subscribe = vi.spyOn(core.broker, 'subscribe');
+    const join = joining();
+    const closed = core.hub.close(1000);
+    await settle();
+    expect(join.outcome).toBe('shutting_down');
+    expect(subscribe).not.toHaveBeenCalled();
+    expect(await closed).toEqual([]);
+  });
+
+  it('refuses whatever comes after it', async () => {
+    start();
+    const { member } = core.connect();
+    await core.hub.close(0);
+    expect(refusal(() => core.hub.join(member, 'a'))).toBe('shutting_down');
+    expect(refusal(() => core.hub.publish(null, 'a', '1'))).toBe('shutting_down');
+  });
+
+  it('says what it waited for in vain, at its deadline', async () => {
+    start();
+    vi.spyOn(core.broker, 'close').mockReturnValue(new Promise(() => {}) as never);
+    const closed = core.hub.close(1000);
+    let names: readonly string[] | null = null;
+    void closed.then((value) => {
+      names = value;
+    });
+    await vi.advanceTimersByTimeAsync(999);
+    expect(names).toBeNull();
+    await vi.advanceTimersByTimeAsync(1);
+    expect(names).toEqual(['broker close']);
+  });
+
+  it('is not stopped by a broker that fails', async () => {
+    start();
+    const close = vi.spyOn(core.broker, 'close');
+    close.mockImplementation(() => Promise.reject(new Error('no')) as never);
+    expect(await core.hub.close(1000)).toEqual([]);
+    close.mockImplementation(() => {
+      throw new Error('no');
+    });
+    expect(await core.hub.close(1000)).toEqual([]);
+  });
+});

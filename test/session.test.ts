@@ -1,0 +1,345 @@
+/** What one connection may say, what it is told, and how it ends. */
+import { describe, expect, it, vi } from 'vitest';
+import { CLOSE, REFUSAL, type RefusalCode } from '../src/errors.js';
+import { END_REASONS, REFUSAL_CODES } from '../src/metrics/catalogue.js';
+import { JsonCodec } from '../src/protocol/json.js';
+import type { Core, Peer } from './support/core.js';
+import type { Answer } from './support/scripted-broker.js';
+import { startCore } from './support/virtual.js';
+
+/** A core whose broker is told by `answers`, and by `jobs` when to go on. */
+function start(config: Parameters<typeof startCore>[0] = {}) {
+  const answers: Answer[] = [];
+  const jobs: (() => void)[] = [];
+  const world = startCore({
+    ...config,
+    broker: {
+      answer: () => answers.shift() ?? 'now',
+      later: (_, job) => jobs.push(job),
+    },
+  });
+  /** The broker does all it has been asked to. */
+  const brokerDoes = async () => {
+    await world.settle();
+    while (jobs.length > 0) {
+      jobs.shift()?.();
+      await world.settle();
+    }
+  };
+  return { ...world, answers, brokerDoes };
+}
+
+const events = ({ transport }: Peer) => transport.events.slice(1);
+const last = ({ transport }: Peer) => transport.events.at(-1);
+const refused = ({ observer }: Core, code: RefusalCode) =>
+  observer.refusedBy[REFUSAL_CODES.indexOf(code)];
+const closed = ({ observer }: Core, reason: (typeof END_REASONS)[number]) =>
+  observer.closedBy
+    .filter((_, row) => row % END_REASONS.length === END_REASONS.indexOf(reason))
+    .reduce((sum, count) => sum + count);
+
+describe('a session', () => {
+  it('is welcomed first, with what it may do', async () => {
+    const { core, settle } = start();
+    const peer = core.connect();
+    peer.say({ type: 'ping' });
+    await settle();
+    expect(peer.transport.events).toEqual([
+      {
+        type: 'welcome',
+        version: 1,
+        member: peer.member.id,
+        heartbeatMs: 25_000,
+        limits: {
+          maxMessageBytes: 65_536,
+          maxRoomsPerMember: 100,
+          maxRoomNameLength: 200,
+          publishRate: 0,
+          joinRate: 0,
+        },
+      },
+      { type: 'pong', id: 1 },
+    ]);
+    expect(peer.member.id).toMatch(/^[\w-]{12}$/);
+  });
+
+  it('is answered where it gave an id, and told of failures where it did not', async () => {
+    const { core, settle } = start();
+    const { transport } = core.connect();
+    await settle();
+    for (const command of [
+      { type: 'ping' },
+      { type: 'join', room: 'a' },
+      { type: 'join', room: 'a' },
+      { type: 'publish', room: 'b', data: 1 },
+      { type: 'leave', room: 'a' },
+      { type: 'nothing' },
+    ]) {
+      transport.say(JSON.stringify(command));
+      await settle();
+    }
+    expect(transport.events.slice(1)).toMatchObject([
+      { type: 'error', code: 'already_joined' },
+      { type: 'error', code: 'not_joined' },
+      { type: 'error', code: 'bad_command' },
+    ]);
+  });
+
+  it('joins, publishes and leaves', async () => {
+    const { core, settle } = start();
+    const peer = core.connect();
+    await settle();
+    peer.say({ type: 'join', room: 'a' });
+    await settle();
+    peer.say({ type: 'publish', room: 'a', data: { x: [1] }, key: 'k' });
+    await settle();
+    peer.say({ type: 'leave', room: 'a' });
+    await settle();
+    const from = peer.member.id;
+    expect(events(peer)).toEqual([
+      { type: 'joined', id: 1, room: 'a', seq: 0, epoch: 'epoch of a', members: 1 },
+      { type: 'published', id: 2, room: 'a', seq: 1 },
+      { type: 'message', room: 'a', seq: 1, from, at: Date.now(), data: { x: [1] }, key: 'k' },
+      { type: 'left', id: 3, room: 'a' },
+    ]);
+  });
+
+  it('has its commands carried out in order, also behind one that waits', async () => {
+    const { core, answers, brokerDoes, settle } = start();
+    answers.push('later', 'later');
+    const peer = core.connect();
+    peer.say({ type: 'join', room: 'a' });
+    peer.say({ type: 'publish', room: 'a', data: 1 });
+    peer.say({ type: 'ping' });
+    peer.say({ type: 'leave', room: 'a' });
+    await settle();
+    expect(events(peer)).toEqual([]);
+    await brokerDoes();
+    const replies = events(peer).filter((event) => 'id' in event);
+    expect(replies.map(({ type }) => type)).toEqual(['joined', 'published', 'pong', 'left']);
+  });
+
+  it('goes on behind a command that failed late', async () => {
+    const { core, answers, brokerDoes } = start();
+    answers.push('reject');
+    const peer = core.connect();
+    peer.say({ type: 'join', room: 'a' });
+    peer.say({ type: 'ping' });
+    await brokerDoes();
+    expect(events(peer)).toMatchObject([
+      { type: 'error', id: 1, code: 'broker_unavailable' },
+      { type: 'pong', id: 2 },
+    ]);
+    expect(refused(core, 'broker_unavailable')).toBe(1);
+  });
+});
+
+describe('what may wait behind a command (V3)', () => {
+  it.each([
+    ['large frames', 20, JSON.stringify({ type: 'ping', pad: 'x'.repeat(15_000) })],
+    ['empty frames', 5000, ''],
+  ])('is bounded: %s', async (_, count, text) => {
+    const { core, answers, settle } = start();
+    answers.push('never');
+    const peer = core.connect();
+    peer.say({ type: 'join', room: 'a' });
+    for (let n = 0; n < count && peer.transport.isOpen; n += 1) peer.transport.say(text);
+    expect(peer.transport.closed).toBe('rate_limited');
+    await settle();
+    expect(last(peer)).toMatchObject({ type: 'closing', code: CLOSE.rate_limited.code });
+  });
+
+  it('is not counted any more once it was carried out', async () => {
+    const { core, answers, brokerDoes } = start();
+    const peer = core.connect();
+    for (let round = 0; round < 5; round += 1) {
+      answers.push('later');
+      peer.say({ type: 'join', room: `r${round}` });
+      for (let n = 0; n < 3000; n += 1) peer.transport.say('{"type":"ping"}');
+      await brokerDoes();
+    }
+    expect(peer.transport.isOpen).toBe(true);
+    expect(peer.rooms.size).toBe(5);
+  });
+});
+
+describe('what it may not', () => {
+  it.each([
+    ['not json', 'bad_json'],
+    ['{"type":"dance"}', 'bad_command'],
+    ['{"type":"join","room":" "}', 'bad_room'],
+    ['{"type":"leave","room":"a"}', 'not_joined'],
+    [`{"type":"publish","room":"a","data":${'['.repeat(40)}${']'.repeat(40)}}`, 'too_deep'],
+    [`{"type":"ping","pad":"${'x'.repeat(5000)}"}`, 'command_too_big'],
+  ] as const)('is refused with a code, and counted: %.40s', async (text, code) => {
+    const { core, settle } = start();
+    const peer = core.connect();
+    await settle();
+    peer.transport.say(text);
+    await settle();
+    expect(last(peer)).toMatchObject({ type: 'error', code });
+    expect(refused(core, code)).toBe(1);
+    expect(REFUSAL[code]).toBeDefined();
+    expect(peer.transport.isOpen).toBe(true);
+  });
+
+  it('is refused: binary frames', async () => {
+    const { core, settle } = start();
+    const peer = core.connect();
+    peer.session.receivedBinary();
+    await settle();
+    expect(last(peer)).toMatchObject({ type: 'error', code: 'binary_frame' });
+    expect(refused(core, 'binary_frame')).toBe(1);
+  });
+
+  it('is refused: more joins or publishes in a second than allowed, each by its own rate', async () => {
+    const { core, settle, pass } = start({ config: { joinRate: 3, publishRate: 2 } });
+    const peer = core.connect();
+    for (const room of ['a', 'b', 'c', 'd']) peer.say({ type: 'join', room });
+    for (let n = 0; n < 3; n += 1) peer.say({ type: 'publish', room: 'a', data: n });
+    await settle();
+    expect(peer.rooms.size).toBe(3);
+    expect(peer.received.messages).toBe(2);
+    expect(refused(core, 'rate_limited')).toBe(2);
+    await pass(1000);
+    peer.say({ type: 'join', room: 'd' });
+    await settle();
+    expect(peer.rooms.size).toBe(4);
+  });
+
+  it('ends it: a text beyond the limit', async () => {
+    const { core, settle } = start({ config: { maxMessageBytes: 1000 } });
+    const peer = core.connect();
+    peer.transport.say('x'.repeat(1001));
+    await settle();
+    expect(last(peer)).toMatchObject({ type: 'closing', code: CLOSE.message_too_big.code });
+  });
+
+  it('ends it: saying nothing for too long', async () => {
+    const { core, pass } = start({ config: { firstFrameMs: 1000 } });
+    const [silent, spoke, binary] = [core.connect(), core.connect(), core.connect()];
+    spoke.transport.say('');
+    binary.session.receivedBinary();
+    await pass(990);
+    expect(silent.transport.isOpen).toBe(true);
+    await pass(20);
+    expect(silent.transport.closed).toBe('bad_request');
+    await pass(5000);
+    expect(spoke.transport.isOpen).toBe(true);
+    expect(binary.transport.isOpen).toBe(true);
+    expect(closed(core, 'bad_request')).toBe(1);
+  });
+
+  it.each(['message_too_big', 'protocol_error', 'heartbeat_missed'] as const)(
+    'ends it: what its transport found wrong (%s)',
+    async (reason) => {
+      const { core, settle } = start();
+      const peer = core.connect();
+      peer.session.faulted(reason);
+      await settle();
+      expect(last(peer)).toMatchObject({ type: 'closing', code: CLOSE[reason].code });
+    },
+  );
+
+  it('does not bring down the server when it meets a mistake of ours (V11)', async () => {
+    const { core, answers, brokerDoes, settle } = start();
+    const other = core.connect();
+    const [first, second] = [core.connect(), core.connect()];
+    const decode = vi.spyOn(JsonCodec.prototype, 'decode').mockImplementationOnce(() => {
+      throw new RangeError('ours');
+    });
+    first.transport.say('{}');
+    decode.mockRestore();
+    answers.push('later');
+    vi.spyOn(core.hub.memberContext.codec, 'encode').mockImplementationOnce(() => {
+      throw new RangeError('ours too');
+    });
+    second.say({ type: 'join', room: 'a' });
+    await brokerDoes();
+    expect(first.transport.closed).toBe('internal_error');
+    expect(second.transport.closed).toBe('internal_error');
+    expect(core.failures.splice(0)).toMatchObject([{ message: 'ours' }, { message: 'ours too' }]);
+    other.say({ type: 'ping' });
+    await settle();
+    expect(last(other)).toMatchObject({ type: 'pong' });
+  });
+});
+
+describe('the end', () => {
+  it('tells why, behind the replies that were not handed over yet', async () => {
+    const { core, settle } = start();
+    const peer = core.connect();
+    peer.say({ type: 'join', room: 'a' });
+    await settle();
+    peer.say({ type: 'ping' });
+    peer.session.close('forbidden');
+    peer.session.close('slow_consumer');
+    peer.transport.say('{"type":"ping"}');
+    expect(events(peer).map(({ type }) => type)).toEqual(['joined', 'pong', 'closing']);
+    expect(last(peer)).toEqual({
+      type: 'closing',
+      code: CLOSE.forbidden.code,
+      reason: CLOSE.forbidden.text,
+    });
+    expect(core.hub.members.size).toBe(0);
+    await settle();
+    expect(core.hub.rooms.size).toBe(0);
+    expect(closed(core, 'forbidden')).toBe(1);
+  });
+
+  it('takes a member out of every room, and out of the one it was about to join', async () => {
+    const { core, answers, brokerDoes, settle } = start();
+    const peer = core.connect();
+    for (const room of ['a', 'b']) peer.say({ type: 'join', room });
+    await settle();
+    answers.push('later');
+    peer.say({ type: 'join', room: 'c' });
+    peer.transport.break();
+    await brokerDoes();
+    expect(core.hub.rooms.size).toBe(0);
+    expect(core.hub.memory.bytes).toBe(0);
+    expect(closed(core, 'lost')).toBe(1);
+  });
+
+  it('is announced, and comes when the member has had everything', async () => {
+    const { core, settle } = start();
+    const peer = core.connect();
+    peer.say({ type: 'join', room: 'a' });
+    await settle();
+    peer.transport.stall();
+    for (let n = 0; n < 3; n += 1) void core.hub.publish(null, 'a', '1');
+    await settle();
+    peer.session.announceClose(1500);
+    peer.say({ type: 'ping' });
+    await settle();
+    expect(peer.member.isDrained).toBe(false);
+    peer.transport.resume();
+    expect(peer.member.isDrained).toBe(true);
+    expect(last(peer)).toEqual({
+      type: 'closing',
+      code: CLOSE.going_away.code,
+      reason: CLOSE.going_away.text,
+      retryAfterMs: 1500,
+    });
+    expect(peer.received.messages).toBe(3);
+    peer.session.closeDrained();
+    peer.session.closeDrained();
+    expect(peer.transport.closed).toBe('going_away');
+    expect(core.observer.totals.abandoned).toBe(0);
+  });
+
+  it('comes at once with a reset, and nothing is held then', async () => {
+    const { core, settle } = start();
+    const peer = core.connect();
+    peer.say({ type: 'join', room: 'a' });
+    await settle();
+    peer.transport.stall();
+    for (let n = 0; n < 3; n += 1) void core.hub.publish(null, 'a', '1');
+    await settle();
+    peer.session.reset();
+    expect(peer.transport.end).toBe('going_away');
+    expect(core.hub.memory.bytes).toBe(0);
+    expect(core.observer.totals.abandoned).toBe(3);
+    core.check();
+  });
+});

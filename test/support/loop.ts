@@ -1,0 +1,53 @@
+/**
+ * The event loop in the hands of a test: what `setImmediate` was asked to run is run a turn at a
+ * time, and a look at the clock may take as long as the test wants. Restored when the test is over.
+ */
+import { vi } from 'vitest';
+
+export class Loop {
+  readonly #due: (() => void)[] = [];
+  readonly #now = performance.now;
+  #spent = 0;
+
+  /** `onSchedule` is told when something is to be run; `lookMs` is what `performance.now()` takes. */
+  constructor({
+    onSchedule = () => {},
+    lookMs = 0,
+  }: { onSchedule?: () => void; lookMs?: number } = {}) {
+    vi.stubGlobal('setImmediate', (run: () => void) => {
+      this.#due.push(run);
+      onSchedule();
+    });
+    const now = this.#now;
+    performance.now = () => {
+      this.#spent += lookMs;
+      return now.call(performance) + this.#spent;
+    };
+  }
+
+  /** Time that something takes. */
+  spend(ms: number): void {
+    this.#spent += ms;
+  }
+
+  get isIdle(): boolean {
+    return this.#due.length === 0;
+  }
+
+  /** Runs the oldest of what is due. */
+  turn(): void {
+    this.#due.shift()?.();
+  }
+
+  /** Runs until nothing is due; returns how many turns that took. */
+  run(): number {
+    let turns = 0;
+    for (; !this.isIdle; turns += 1) this.turn();
+    return turns;
+  }
+
+  restore(): void {
+    performance.now = this.#now;
+    vi.unstubAllGlobals();
+  }
+}

@@ -1,0 +1,53 @@
+/** A core in a world of its own: no time passes and no turn of the loop comes unless the test says so. */
+import { onTestFinished, vi } from 'vitest';
+import { Core, type CoreOptions } from './core.js';
+import { Loop } from './loop.js';
+
+/** Timers and clocks stand still until they are advanced; microtasks and immediates are not touched. */
+export function freezeClocks(): void {
+  vi.useFakeTimers({
+    toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'Date', 'performance'],
+  });
+}
+
+export interface Virtual {
+  readonly core: Core;
+  readonly loop: Loop;
+  /** Lets promises settle and the loop run until nothing is left to do. */
+  settle(): Promise<void>;
+  /** The same after each bit of time; 10 ms is finer than anything here is looked at. */
+  pass(ms: number): Promise<void>;
+}
+
+/** Taken down when the test is over, which fails then if a peer was told what it may not be told. */
+export function startCore(options: CoreOptions = {}): Virtual {
+  freezeClocks();
+  const loop = new Loop();
+  const core = new Core(options);
+  onTestFinished(async () => {
+    const closed = core.hub.close(0);
+    await vi.advanceTimersByTimeAsync(1);
+    await closed;
+    core.restore();
+    loop.restore();
+    vi.useRealTimers();
+    vi.restoreAllMocks();
+    if (core.failures.length > 0) throw core.failures[0];
+  });
+  const settle = async () => {
+    do {
+      await vi.advanceTimersByTimeAsync(0);
+    } while (loop.run() > 0);
+  };
+  return {
+    core,
+    loop,
+    settle,
+    async pass(ms) {
+      for (let passed = 0; passed < ms; passed += 10) {
+        await vi.advanceTimersByTimeAsync(Math.min(10, ms - passed));
+        await settle();
+      }
+    },
+  };
+}
