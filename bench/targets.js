@@ -130,7 +130,7 @@ export const peers = {
     wire: 'nchan',
     missing: () =>
       programIn('nginx') && existsSync(nchanModule) ? null : 'apt install libnginx-mod-nchan',
-    version: () => ['sh', '-c', "nginx -v 2>&1; dpkg-query -W -f='${Version}' libnginx-mod-nchan"],
+    version: () => ['sh', '-c', 'nginx -v 2>&1; dpkg-query -W libnginx-mod-nchan'],
     start: (port) => [
       programIn('nginx') ?? 'nginx',
       '-c',

@@ -7,7 +7,6 @@
 import { vi } from 'vitest';
 import { type Config, defaults } from '../../src/config.js';
 import { Connections } from '../../src/connections.js';
-import { CLOSE, type CloseReason } from '../../src/errors.js';
 import { Recorder } from '../../src/metrics/recorder.js';
 import type { HealthState } from '../../src/protocol/events.js';
 import { JsonCodec } from '../../src/protocol/json.js';
@@ -480,4 +479,3 @@ export class Core {
     );
   }
 }
-
