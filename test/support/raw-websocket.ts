@@ -8,7 +8,7 @@ import { onTestFinished } from 'vitest';
 import type { Received } from './fake-transport.js';
 import { Signal } from './signal.js';
 
-export const TEXT = 1;
+const TEXT = 1;
 export const BINARY = 2;
 export const CLOSE = 8;
 export const PING = 9;
