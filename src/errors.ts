@@ -62,14 +62,20 @@ export const REFUSAL = {
 
 export type RefusalCode = keyof typeof REFUSAL;
 
-/** A command that was not carried out; its sender is told, nobody else notices. */
+/**
+ * A command that was not carried out; its sender is told, nobody else notices. It has no stack:
+ * that would cost ten times the rest of it, and a flood of bad commands asks for many.
+ */
 export class Refusal extends Error {
   override readonly name = 'Refusal';
   constructor(
     readonly code: RefusalCode,
     message: string,
   ) {
+    const { stackTraceLimit } = Error;
+    Error.stackTraceLimit = 0;
     super(message);
+    Error.stackTraceLimit = stackTraceLimit;
   }
 }
 

@@ -5,7 +5,7 @@
 export const THRESHOLDS = {
   /**
    * Seconds. A member that needs longer than `lagAfterMs` (250 ms) for a batch is no longer healthy,
-   * so the healthy p99 can hardly pass that: the alert has to stand well below.
+   * so that beyond it only a blocked event loop shows: the alert has to stand well below.
    */
   healthyP99Seconds: 0.1,
   lockHoldP99Seconds: 0.005,

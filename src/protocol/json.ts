@@ -44,10 +44,15 @@ export class JsonCodec implements Codec {
 /** @throws Refusal `bad_json` or `bad_command` */
 function parseObject(text: string): Record<string, unknown> {
   let value: unknown;
+  // As in `Refusal`: nobody reads where in here it was not JSON.
+  const { stackTraceLimit } = Error;
+  Error.stackTraceLimit = 0;
   try {
     value = JSON.parse(text);
   } catch {
     throw new Refusal('bad_json', 'The frame is not JSON; send one object a frame.');
+  } finally {
+    Error.stackTraceLimit = stackTraceLimit;
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw new Refusal('bad_command', 'The frame is not a JSON object; send one object a frame.');

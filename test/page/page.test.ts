@@ -1,8 +1,8 @@
 /** The live page in a real browser. */
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';
+import { Crowd } from '../../src/cli/crowd.js';
 import { hasChromium, launchChromium } from '../support/chromium.js';
-import { Crowd } from '../support/crowd.js';
 import { serve } from '../support/server.js';
 
 const WAIT = { timeout: 15_000, interval: 100 };
@@ -69,9 +69,9 @@ describe.runIf(hasChromium)('the live page', () => {
     vi.waitFor(async () => expect(await tab.text('#state')).toBe('live'), WAIT);
 
   async function crowdOf(url: string, members: number): Promise<Crowd> {
-    const crowd = new Crowd('page:room');
+    const crowd = new Crowd(url, 'page:room');
     onTestFinished(() => crowd.close());
-    await crowd.join(Number(new URL(url).port), members);
+    await crowd.join(members);
     return crowd;
   }
 

@@ -158,6 +158,14 @@ describe('decoding', () => {
     expect(huge.type === 'refused' && huge.refusal.message.length).toBeLessThan(150);
   });
 
+  it('takes no stack for what is an answer to a peer, and leaves those of others', () => {
+    for (const text of ['{', '{}']) {
+      const result = decode(text);
+      expect(result.type === 'refused' && result.refusal.stack).not.toContain('\n');
+    }
+    expect(new Error('ours').stack).toContain('\n');
+  });
+
   it('leaves no trace on the objects of the language', () => {
     decode(
       '{"type":"publish","room":"a","data":{"__proto__":{"polluted":1},"constructor":{"prototype":{"polluted":1}}}}',

@@ -481,6 +481,3 @@ export class Core {
   }
 }
 
-/** Why a close happened, from the code that the peer was told. */
-const reasonOf = (code: number): CloseReason =>
-  (Object.keys(CLOSE) as CloseReason[]).find((reason) => CLOSE[reason].code === code)!;

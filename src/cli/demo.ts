@@ -1,0 +1,115 @@
+/**
+ * `npm run demo`: a server, a crowd of which a part stops reading every minute, and the page to watch.
+ *
+ * Not here: the crowd (`crowd.ts`), measuring (`roomcast load`).
+ */
+import { spawn } from 'node:child_process';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { Crowd } from './crowd.js';
+
+const HELP = `npm run demo -- [options]
+
+Starts a server, sends it a crowd of which a part stops reading every minute, and says what to look at.
+Ctrl-C ends it.
+
+  --port <port>  of the server; default 8080, 0 for any free one
+  --url <url>    of a server that runs already, such as http://127.0.0.1:8080, instead of a new one
+  --help         this text
+`;
+
+const ROOM = 'demo:ticker';
+const MEMBERS = 100;
+const SLOW = 10;
+const PER_SECOND = 25;
+const BYTES = 16_000;
+/** Seconds of a minute in which all read, and in which the slow ones do not. */
+const CALM = 25;
+const STALLED = 35;
+
+/** Of the log, as a number. */
+const WARN = 40;
+
+const main = fileURLToPath(new URL('main.js', import.meta.url));
+
+const say = (text: string): void => {
+  process.stdout.write(`${text}\n`);
+};
+const now = () => new Date().toTimeString().slice(0, 8);
+const seconds = (count: number) => new Promise((resolve) => setTimeout(resolve, count * 1000));
+
+/** Starts a server and resolves with where it listens. This process ends with it, and as it does. */
+async function serve(port: string): Promise<string> {
+  const child = spawn(
+    process.execPath,
+    // Who does not read does not answer heartbeats either: they are to stay for the whole phase.
+    [main, 'serve', '--port', port, '--heartbeat-ms', '60000'],
+    { stdio: ['ignore', 'pipe', 'inherit'] },
+  );
+  child.once('exit', (code) => process.exit(code ?? 1));
+  // The terminal sends SIGINT to the server too, which then closes in its own time.
+  process.on('SIGINT', () => {});
+  process.on('SIGTERM', () => child.kill('SIGTERM'));
+  return new Promise((resolve) => {
+    createInterface({ input: child.stdout }).on('line', (line) => {
+      const said = JSON.parse(line) as { msg: string; url: string; level: number };
+      if (said.msg === 'serving') resolve(said.url);
+      else if (said.level >= WARN) say(`${now()}  server: ${said.msg}`);
+    });
+  });
+}
+
+async function demo(url: string): Promise<never> {
+  const crowd = new Crowd(url, ROOM);
+  await crowd.join(MEMBERS);
+  crowd.publish(PER_SECOND, BYTES);
+  say(`
+  Open  ${url}/  and keep it in view.
+
+${MEMBERS} members are in the room ${ROOM}. Each gets ${PER_SECOND} messages of ${BYTES / 1000} kB a second.
+Every minute ${SLOW} of them stop reading for ${STALLED} seconds. Look at
+
+  the amber area     some 10 s later the buffers of the kernel are full, and ${SLOW} members are slow
+  the blue line      stays where it is: the other ${MEMBERS - SLOW} get every message, as fast as before
+  Queue memory       what is kept for the ${SLOW} is bounded ...
+  Deliveries, drops  ... and the rest is dropped. They will be told exactly what
+  Members            who is how far behind; in Talk you can join ${ROOM} or any other room
+
+Ctrl-C ends it.
+`);
+  for (;;) {
+    await seconds(CALM);
+    const before = crowd.missed;
+    say(`${now()}  ${SLOW} members stop reading`);
+    crowd.stall(SLOW);
+    await seconds(STALLED);
+    crowd.resume();
+    // What was kept for them, and the gaps, are on their way.
+    await seconds(1);
+    const missed = crowd.missed - before;
+    say(
+      `${now()}  they read on, and are told of ${missed.toLocaleString('en-US')} messages that they missed`,
+    );
+    const gone = crowd.members.filter(({ ended }) => ended !== undefined);
+    if (gone.length > 0) say(`${now()}  ${gone.length} members were ended: ${gone[0]?.ended}`);
+  }
+}
+
+async function run(): Promise<void> {
+  const { values } = parseArgs({
+    options: {
+      port: { type: 'string', default: '8080' },
+      url: { type: 'string' },
+      help: { type: 'boolean', default: false },
+    },
+  });
+  if (values.help) return say(HELP);
+  if (values.url !== undefined) return demo(values.url.replace(/\/$/, ''));
+  await demo(await serve(values.port));
+}
+
+run().catch((error: Error) => {
+  process.stderr.write(`demo: ${error.message}\n`);
+  process.exit(1);
+});
