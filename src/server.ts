@@ -10,6 +10,7 @@ import {
   type Server as HttpServer,
   type IncomingMessage,
   type ServerResponse,
+  STATUS_CODES,
 } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
@@ -18,7 +19,7 @@ import type { Broker, Position } from './broker/broker.js';
 import { MemoryBroker } from './broker/memory.js';
 import { type Config, trustedProxies } from './config.js';
 import { Connections, type Drained } from './connections.js';
-import { shuttingDown } from './errors.js';
+import { REFUSAL, type RefusalCode, shuttingDown } from './errors.js';
 import { buildHttp } from './http/app.js';
 import { Sampler } from './http/sampler.js';
 import { Recorder } from './metrics/recorder.js';
@@ -124,14 +125,17 @@ export function createServer(
     isClosing: () => closing !== null,
   });
   const { heartbeatMs, maxBodyBytes } = config;
+  const refused = (code: RefusalCode) => observer.refused(code);
   const plain = new WebSocketAcceptor(plainDialect, {
     maxFrameBytes: config.maxMessageBytes,
     heartbeatMs,
+    refused,
   });
   // Its frames are the bodies of the other SockJS transports, and may be as large.
   const wrapped = new WebSocketAcceptor(sockjsDialect, {
     maxFrameBytes: maxBodyBytes,
     heartbeatMs,
+    refused,
   });
   const sockjs = new SockjsServer({
     prefix: SOCKJS,
@@ -140,7 +144,7 @@ export function createServer(
     heartbeatMs,
     address,
     accept,
-    refused: (code) => observer.refused(code),
+    refused,
   });
 
   const http = createHttpServer();
@@ -149,9 +153,13 @@ export function createServer(
   http.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
     const [path = ''] = (request.url ?? '').split('?', 1);
     const acceptor = PLAIN_PATHS.has(path) ? plain : SOCKJS_PATH.test(path) ? wrapped : null;
-    if (closing !== null) refuseUpgrade(socket, '503 Service Unavailable');
-    else if (acceptor === null) refuseUpgrade(socket, '404 Not Found');
-    else if (!isAllowedOrigin(request, config)) refuseUpgrade(socket, '403 Forbidden');
+    const refuse = (code: RefusalCode) => {
+      refused(code);
+      refuseUpgrade(socket, REFUSAL[code].status);
+    };
+    if (closing !== null) refuse('shutting_down');
+    else if (acceptor === null) refuse('not_found');
+    else if (!isAllowedOrigin(request, config)) refuse('forbidden');
     else acceptor.upgrade(request, socket, head, address(request), accept);
   });
 
@@ -225,9 +233,9 @@ function isAllowedOrigin(request: IncomingMessage, { origin }: Config): boolean 
   return given === undefined || origin.length === 0 || origin.includes(given);
 }
 
-function refuseUpgrade(socket: Duplex, status: string): void {
+function refuseUpgrade(socket: Duplex, status: number): void {
   socket.on('error', () => {});
-  const answer = `HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`;
+  const answer = `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`;
   // A peer that does not close its side must not keep ours.
   socket.end(answer, () => socket.destroy());
 }

@@ -181,7 +181,9 @@ export class Engine {
       const begins =
         name === 'fill' || (name === 'slow' && this.#plan.phases[i - 1]?.name !== 'fill');
       if (begins) at(from, () => this.#each((member) => member.disturb()));
-      if (name === 'slow') at(to, () => this.#each((member) => member.behave()));
+      // Without a phase to follow, the drain lets everyone read.
+      const ends = name === 'slow' && i + 1 < this.#plan.phases.length;
+      if (ends) at(to, () => this.#each((member) => member.behave()));
     });
     at(this.#bounds.at(-1)!, () => this.#finish?.());
   }

@@ -40,16 +40,21 @@ export interface Quantiles {
 
 export class Latency {
   readonly #counts = new Uint32Array(BUCKETS);
+  /** The highest bucket that may not be empty. */
+  #top = 0;
 
   /** Counts one value in µs; below 0 counts as 0, above 35 min as 35 min. */
   record(us: number): void {
     const value = us < 0 ? 0 : us > MAX ? MAX : us | 0;
     const bucket = 21 - Math.clz32(value | (SUB_BUCKETS - 1));
-    this.#counts[((bucket + 1) << 10) + (value >>> bucket) - HALF]!++;
+    const index = ((bucket + 1) << 10) + (value >>> bucket) - HALF;
+    this.#counts[index]!++;
+    if (index > this.#top) this.#top = index;
   }
 
   add(counts: SparseCounts): void {
     for (let i = 0; i < counts.length; i += 2) this.#counts[counts[i]!]! += counts[i + 1]!;
+    this.#top = Math.max(this.#top, counts.at(-2) ?? 0);
   }
 
   /** What was counted since `seen` was last brought up to date by this call. */
@@ -57,7 +62,7 @@ export class Latency {
     const delta: SparseCounts = [];
     const now = this.#counts;
     const before = seen.#counts;
-    for (let i = 0; i < BUCKETS; i++) {
+    for (let i = 0; i <= this.#top; i++) {
       const more = now[i]! - before[i]!;
       if (more !== 0) {
         delta.push(i, more);
@@ -69,6 +74,20 @@ export class Latency {
 
   quantiles(): Quantiles {
     return quantilesOf(this.#hdr());
+  }
+
+  /** How many values were counted, and the value of each share of them; cheap, for every second. */
+  glance(...shares: readonly number[]): { count: number; values: (number | null)[] } {
+    let count = 0;
+    for (let i = 0; i <= this.#top; i++) count += this.#counts[i]!;
+    const values = shares.map((share) => {
+      let left = Math.ceil(share * count);
+      let i = 0;
+      while (left > 0) left -= this.#counts[i++]!;
+      // The highest value of the bucket, as HDR histograms have it.
+      return count === 0 ? null : lowestOf(i) - 1;
+    });
+    return { count, values };
   }
 
   /** HDR V2 payload, compressed, base64: readable by every HdrHistogram library. */
@@ -88,7 +107,7 @@ export class Latency {
       numberOfSignificantValueDigits: 3,
       highestTrackableValue: MAX,
     });
-    for (let i = 0; i < BUCKETS; i++) {
+    for (let i = 0; i <= this.#top; i++) {
       const count = this.#counts[i]!;
       if (count !== 0) hdr.recordValueWithCount(lowestOf(i), count);
     }

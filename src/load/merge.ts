@@ -142,11 +142,11 @@ export class Merge {
   #close(second: number, open: OpenSecond): void {
     const { sent } = this.publishing();
     const cohorts = open.latency.map((latency, i) => {
-      const { count, p50, p99 } = latency.quantiles();
+      const { count, values } = latency.glance(0.5, 0.99);
       const { announced, present } = this.counters(i);
       const row = { delivered: count, announced: announced - this.#announcedBefore[i]! };
       this.#announcedBefore[i] = announced;
-      return { ...row, present, p50, p99 };
+      return { ...row, present, p50: values[0] ?? null, p99: values[1] ?? null };
     });
     const row: Second = {
       at: second + 1,

@@ -1,7 +1,11 @@
-/** Reads the Prometheus text format, as far as sums and histograms need it. */
+/**
+ * Reads the Prometheus text format, as far as sums and histograms need it. A page of metrics is
+ * scanned for the names that are asked for and not parsed as a whole: it is read every second by
+ * the process that takes the time of messages.
+ */
 
-export interface SeriesSample {
-  readonly labels: Readonly<Record<string, string>>;
+interface SeriesSample {
+  readonly labels: string;
   readonly value: number;
 }
 
@@ -9,34 +13,39 @@ export interface SeriesSample {
 export type Buckets = readonly (readonly [le: number, count: number])[];
 
 export class Scrape {
-  readonly #series = new Map<string, SeriesSample[]>();
+  readonly #text: string;
 
   constructor(text: string) {
-    for (const line of text.split('\n')) {
-      const match = /^([a-zA-Z_:][\w:]*)(?:\{(.*)\})? (\S+)/.exec(line);
-      if (!match || line.startsWith('#')) continue;
-      const [, name = '', labels = '', value = ''] = match;
-      const samples = this.#series.get(name) ?? [];
-      samples.push({ labels: parseLabels(labels), value: parseValue(value) });
-      this.#series.set(name, samples);
-    }
+    this.#text = `\n${text}`;
   }
 
   /** The sum over all series of a name; null without any, or when one is not a number. */
   sum(name: string): number | null {
-    const sum = this.#series.get(name)?.reduce((total, { value }) => total + value, 0);
-    return sum === undefined || Number.isNaN(sum) ? null : sum;
+    const samples = [...this.#samples(name)];
+    const sum = samples.reduce((total, { value }) => total + value, 0);
+    return samples.length === 0 || Number.isNaN(sum) ? null : sum;
   }
 
-  /** A histogram's buckets, summed over all other labels that match; null without any. */
-  buckets(name: string, where: Readonly<Record<string, string>> = {}): Buckets | null {
+  /** A histogram's buckets, summed over all series that have the given label; null without any. */
+  buckets(name: string, where = ''): Buckets | null {
     const counts = new Map<number, number>();
-    for (const { labels, value } of this.#series.get(`${name}_bucket`) ?? []) {
-      if (Object.entries(where).some(([label, wanted]) => labels[label] !== wanted)) continue;
-      const le = parseValue(labels['le'] ?? '');
+    for (const { labels, value } of this.#samples(`${name}_bucket`)) {
+      if (!labels.includes(where)) continue;
+      const le = parseValue(/\ble="([^"]*)"/.exec(labels)?.[1] ?? '');
       counts.set(le, (counts.get(le) ?? 0) + value);
     }
     return counts.size === 0 ? null : [...counts].sort(([a], [b]) => a - b);
+  }
+
+  *#samples(name: string): Generator<SeriesSample> {
+    const text = this.#text;
+    const start = `\n${name}`;
+    for (let at = text.indexOf(start); at >= 0; at = text.indexOf(start, at + 1)) {
+      const end = text.indexOf('\n', at + 1);
+      const line = text.slice(at + start.length, end < 0 ? undefined : end);
+      const match = /^(?:\{(.*)\})? (\S+)/.exec(line);
+      if (match) yield { labels: match[1] ?? '', value: parseValue(match[2] ?? '') };
+    }
   }
 }
 
@@ -66,14 +75,6 @@ export function quantileBetween(
     below = count;
   }
   return lower;
-}
-
-function parseLabels(text: string): Record<string, string> {
-  const labels: Record<string, string> = {};
-  for (const [, name = '', value = ''] of text.matchAll(/(\w+)="((?:[^"\\]|\\.)*)"/g)) {
-    labels[name] = value.replace(/\\(["\\n])/g, (_, c: string) => (c === 'n' ? '\n' : c));
-  }
-  return labels;
 }
 
 function parseValue(text: string): number {

@@ -76,7 +76,7 @@ export class ServerProbe {
     if (!scrape && !own) return null;
     const cpuSeconds = own?.cpuSeconds ?? scrape?.sum('process_cpu_seconds_total') ?? null;
     const lockHold = scrape?.buckets('roomcast_lock_hold_seconds') ?? null;
-    const delivery = scrape?.buckets('roomcast_delivery_seconds', { consumer: 'healthy' }) ?? null;
+    const delivery = scrape?.buckets('roomcast_delivery_seconds', 'consumer="healthy"') ?? null;
     const previous = this.#previous;
     const sample: ServerSample = {
       at,

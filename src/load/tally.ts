@@ -74,6 +74,8 @@ export class Tally {
   #phase = 0;
   #from = 0;
   #to = Number.POSITIVE_INFINITY;
+  /** Phases that messages have been of since the last report. */
+  readonly #touched = new Set<number>([0]);
 
   constructor(phases: number) {
     this.#latency = Array.from({ length: phases }, () => new Tracked());
@@ -95,18 +97,26 @@ export class Tally {
   }
 
   report(): CohortReport {
-    return {
-      latency: this.#latency.map((tracked) => tracked.take()),
-      service: this.#service.map((tracked) => tracked.take()),
+    const report: CohortReport = {
+      latency: this.#take(this.#latency),
+      service: this.#take(this.#service),
       joins: this.joins.take(),
       recoveries: this.recoveries.take(),
       evictions: this.evictions.take(),
       counters: structuredClone(this.counters),
     };
+    this.#touched.clear();
+    this.#touched.add(this.#phase);
+    return report;
+  }
+
+  #take(phases: readonly Tracked[]): SparseCounts[] {
+    return phases.map((tracked, phase) => (this.#touched.has(phase) ? tracked.take() : []));
   }
 
   #enter(phase: number): void {
     this.#phase = phase;
+    this.#touched.add(phase);
     this.#from = phase === 0 ? 0 : this.#bounds[phase]!;
     this.#to =
       phase === this.#bounds.length - 2 ? Number.POSITIVE_INFINITY : this.#bounds[phase + 1]!;

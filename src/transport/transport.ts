@@ -65,7 +65,10 @@ export interface Transport {
 }
 
 /** What a transport can find wrong with its peer. */
-export type Fault = Extract<CloseReason, 'message_too_big' | 'protocol_error' | 'heartbeat_missed'>;
+export type Fault = Extract<
+  CloseReason,
+  'message_too_big' | 'protocol_error' | 'heartbeat_missed' | 'control_overflow'
+>;
 
 /** What a transport tells its session. None of these may throw (V11). */
 export interface TransportSink {

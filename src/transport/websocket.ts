@@ -10,7 +10,7 @@ import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { WebSocket, WebSocketServer } from 'ws';
-import { CLOSE, type CloseReason, type EndReason } from '../errors.js';
+import { CLOSE, type CloseReason, type EndReason, type RefusalCode } from '../errors.js';
 import { resetSocket } from './reset-socket.js';
 import {
   type Accept,
@@ -61,6 +61,12 @@ class ServerWebSocket extends WebSocket {
     const fault = code === undefined ? undefined : FAULTS.get(code);
     if (fault !== undefined && this.onFault !== null) this.onFault(fault);
     else super.close(code, data);
+  }
+
+  /** What `ws` does to a peer that pings and does not read the pongs. */
+  override terminate(): void {
+    if (this.onFault !== null) this.onFault('control_overflow');
+    else super.terminate();
   }
 }
 
@@ -195,15 +201,24 @@ export class WebSocketAcceptor {
   readonly #dialect: Dialect;
   readonly #server: WebSocketServer;
   readonly #transports = new Set<WebSocketTransport>();
+  readonly #refused: (code: RefusalCode) => void;
   readonly #heartbeat: NodeJS.Timeout | undefined;
 
   /**
    * `maxFrameBytes`: of a frame of the peer's, with what the dialect wraps around a text.
-   * `heartbeatMs`: 0 switches heartbeats off.
+   * `heartbeatMs`: 0 switches heartbeats off. `refused` is told of each upgrade that is none.
    */
-  constructor(dialect: Dialect, options: { maxFrameBytes: number; heartbeatMs: number }) {
-    const { maxFrameBytes, heartbeatMs } = options;
+  constructor(
+    dialect: Dialect,
+    options: {
+      maxFrameBytes: number;
+      heartbeatMs: number;
+      refused: (code: RefusalCode) => void;
+    },
+  ) {
+    const { maxFrameBytes, heartbeatMs, refused } = options;
     this.#dialect = dialect;
+    this.#refused = refused;
     this.#server = new WebSocketServer({
       noServer: true,
       clientTracking: false,
@@ -226,7 +241,9 @@ export class WebSocketAcceptor {
     remoteAddress: string,
     accept: Accept,
   ): void {
+    let isUpgrade = false;
     this.#server.handleUpgrade(request, socket, head, (ws) => {
+      isUpgrade = true;
       const transport = new WebSocketTransport(
         ws as ServerWebSocket,
         socket as Socket,
@@ -237,6 +254,8 @@ export class WebSocketAcceptor {
       this.#transports.add(transport);
       ws.once('close', () => this.#transports.delete(transport));
     });
+    // It was answered with what is wrong in it.
+    if (!isUpgrade) this.#refused('bad_command');
   }
 
   /** Stops the heartbeat; connections are their sessions' to close. */

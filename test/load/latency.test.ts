@@ -25,6 +25,20 @@ test('quantiles are those of an HDR histogram of three digits', () => {
   );
 });
 
+test('a glance sees what the quantiles say', () => {
+  fc.assert(
+    fc.property(values, (recorded) => {
+      const latency = new Latency();
+      for (const value of recorded) latency.record(value);
+      const { count, p50, p99, max } = latency.quantiles();
+      const seen = latency.glance(0.5, 0.99, 1);
+      expect(seen.count).toBe(count);
+      expect(seen.values.slice(0, 2)).toEqual([p50, p99]);
+      if (max !== null) expect(seen.values[2]).toBeGreaterThanOrEqual(max);
+    }),
+  );
+});
+
 test('what is off the scale counts at its end', () => {
   const latency = new Latency();
   latency.record(-5);

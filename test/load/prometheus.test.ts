@@ -31,12 +31,12 @@ test('buckets are summed over other labels, or taken of one', () => {
     [0.01, 20],
     [infinity, 25],
   ]);
-  expect(scrape.buckets('hold_seconds', { lock: 'm' })?.at(-1)).toEqual([infinity, 20]);
+  expect(scrape.buckets('hold_seconds', 'lock="m"')?.at(-1)).toEqual([infinity, 20]);
   expect(scrape.buckets('nothing')).toBeNull();
 });
 
 test('a quantile is of what came between two scrapes', () => {
-  const before = new Scrape(TEXT).buckets('hold_seconds', { lock: 'm' });
+  const before = new Scrape(TEXT).buckets('hold_seconds', 'lock="m"');
   const after = [
     [0.001, 10],
     [0.01, 120],

@@ -2,12 +2,12 @@
 import { expect } from 'vitest';
 import { parse, sum } from '../metrics/support.js';
 
-export interface MemberState {
+interface MemberState {
   readonly health: string;
   readonly queued: { readonly messages: number; readonly bytes: number };
 }
 
-export interface Scrape {
+interface Scrape {
   /** Sum over all series of a metric whose labels include these. */
   sum(name: string, labels?: Readonly<Record<string, string>>): number;
 }

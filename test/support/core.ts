@@ -7,7 +7,6 @@
 import { vi } from 'vitest';
 import { type Config, defaults } from '../../src/config.js';
 import { Connections } from '../../src/connections.js';
-import { CLOSE, type CloseReason } from '../../src/errors.js';
 import { Recorder } from '../../src/metrics/recorder.js';
 import type { HealthState } from '../../src/protocol/events.js';
 import { JsonCodec } from '../../src/protocol/json.js';
@@ -480,7 +479,3 @@ export class Core {
     );
   }
 }
-
-/** Why a close happened, from the code that the peer was told. */
-export const reasonOf = (code: number): CloseReason =>
-  (Object.keys(CLOSE) as CloseReason[]).find((reason) => CLOSE[reason].code === code)!;

@@ -63,7 +63,7 @@ const unwrap = (text: string): string[] => {
 };
 
 /** The texts in one batch, or a farewell, of a framing. */
-export function textsIn(name: FakeName, bytes: Buffer): string[] {
+function textsIn(name: FakeName, bytes: Buffer): string[] {
   if (name === 'websocket') return framesIn(bytes);
   if (name === 'sockjs-websocket') return framesIn(bytes).flatMap(unwrap);
   return bytes

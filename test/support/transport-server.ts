@@ -129,7 +129,11 @@ export async function startTransports(
     accept,
     ...options,
   });
-  const frames = { maxFrameBytes: 128 * 1024, heartbeatMs: 0 };
+  const frames = {
+    maxFrameBytes: 128 * 1024,
+    heartbeatMs: 0,
+    refused: (code: RefusalCode) => refused.push(code),
+  };
   const plain = new WebSocketAcceptor(plainDialect, frames);
   const wrapped = new WebSocketAcceptor(sockjsDialect, frames);
   const http = createServer((req, res) => {

@@ -129,7 +129,7 @@ describe('a WebSocket', () => {
     // What the kernel will not take any more, so that every pong would have to be kept by us.
     session.transport.write(session.batch('x'.repeat(16 * 1024 * 1024)));
     for (let count = 0; count < 1000; count += 1) peer.socket.write(frame(PING, 'x'.repeat(100)));
-    expect(await session.end()).toBe('ended lost');
+    expect(await session.end()).toBe('ended control_overflow');
     await server.idle();
   });
 });

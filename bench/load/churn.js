@@ -1,0 +1,65 @@
+/**
+ * Joins and leaves at a steady rate while others fill the room; run as a process of its own beside
+ * `fanout.js`, so that its clock does not wait for 9,000 reads. Speaks roomcast's protocol only.
+ *
+ * @typedef {{ port: number, room: string, perSecond: number, seconds: number }} Plan
+ * @typedef {{ joins: number, joinP50Ms: number, joinP99Ms: number, joinMaxMs: number }} Result
+ */
+import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { WebSocket } from 'ws';
+import { Histogram } from './histogram.js';
+
+const STAY_MS = 1000;
+
+/** @param {Plan} plan @returns {Promise<Result>} */
+async function run({ port, room, perSecond, seconds }) {
+  const latency = new Histogram();
+  const askedAt = new Map();
+
+  /** @param {import('ws').RawData} data */
+  const onMessage = (data) => {
+    const text = data.toString();
+    if (text.startsWith('{"type":"message"')) return;
+    const event = JSON.parse(text);
+    if (event.type === 'error') throw new Error(text);
+    if (event.type !== 'joined') return;
+    latency.record((performance.now() - askedAt.get(event.id)) * 1000);
+    askedAt.delete(event.id);
+  };
+
+  // One joins while those before it stay; twice as many as are in the room at a time.
+  const sockets = await Promise.all(
+    Array.from({ length: (perSecond * STAY_MS * 2) / 1000 }, async () => {
+      const socket = new WebSocket(`ws://127.0.0.1:${port}/ws`).on('message', onMessage);
+      await once(socket, 'open');
+      return socket;
+    }),
+  );
+
+  let joins = 0;
+  const began = performance.now();
+  const timer = setInterval(() => {
+    for (const due = ((performance.now() - began) * perSecond) / 1000; joins < due; joins++) {
+      const socket = /** @type {WebSocket} */ (sockets[joins % sockets.length]);
+      askedAt.set(joins, performance.now());
+      socket.send(JSON.stringify({ type: 'join', id: joins, room }));
+      setTimeout(() => socket.send(JSON.stringify({ type: 'leave', room })), STAY_MS);
+    }
+  }, 1);
+  await sleep(seconds * 1000);
+  clearInterval(timer);
+  await sleep(2 * STAY_MS);
+  if (askedAt.size > 0) throw new Error(`${askedAt.size} of ${joins} joins had no answer`);
+  return {
+    joins,
+    joinP50Ms: latency.quantile(0.5) / 1000,
+    joinP99Ms: latency.quantile(0.99) / 1000,
+    joinMaxMs: latency.max / 1000,
+  };
+}
+
+process.once('message', async (/** @type {Plan} */ plan) => {
+  const result = await run(plan);
+  process.send?.(result, () => process.exit());
+});

@@ -1,0 +1,210 @@
+import { connect } from 'node:net';
+import { clientFrame, DIGITS, MARKER_BYTES } from './frames.js';
+
+/**
+ * One member of the load: a bare TCP socket that has been upgraded and counts markers in what it
+ * reads. All members read into one buffer and nothing is parsed, decoded or kept, so that one core
+ * reads millions of messages a second.
+ */
+
+const AT = 0x40; // '@'
+const ROOM_FOR_TAIL = 16;
+const pool = Buffer.alloc(ROOM_FOR_TAIL + 256 * 1024);
+const readInto = pool.subarray(ROOM_FOR_TAIL);
+const END_OF_STREAM = '0\r\n\r\n';
+
+/**
+ * What happens to the numbers a member reads, in the order read.
+ * @callback OnMessages
+ * @param {Member} member
+ * @param {Int32Array} numbers valid only during the call
+ * @param {number} count how many of `numbers` are meant
+ * @param {number} bytes read from the socket
+ */
+
+const numbers = new Int32Array(pool.length / MARKER_BYTES);
+// Where the next marker is likely to be, since messages of one run are alike: bytes from the last.
+let stride = 1 << 20;
+
+export class Member {
+  /** Number of the last message read, -1 before the first. */
+  last = -1;
+  closed = false;
+  /** Reads nothing any more. */
+  stalled = false;
+  /** @type {import('node:net').Socket} */
+  #socket;
+  #tail = Buffer.alloc(ROOM_FOR_TAIL);
+  #tailLength = 0;
+  /** @type {OnMessages} */
+  #onMessages;
+
+  /**
+   * @param {import('node:net').Socket} socket
+   * @param {number} room
+   * @param {OnMessages} onMessages
+   */
+  constructor(socket, room, onMessages) {
+    this.#socket = socket;
+    this.room = room;
+    this.#onMessages = onMessages;
+    socket.on('error', () => {}); // 'close' follows and is what counts
+    socket.on('close', () => {
+      this.closed = true;
+    });
+  }
+
+  /** @param {Buffer} frame */
+  write(frame) {
+    this.#socket.write(frame);
+  }
+
+  /** Reads nothing from here on: the peer's writes pile up. */
+  stall() {
+    this.stalled = true;
+    this.#socket.pause();
+  }
+
+  destroy() {
+    this.#socket.destroy();
+  }
+
+  /** @param {number} bytes read into `readInto` */
+  read(bytes) {
+    const start = ROOM_FOR_TAIL - this.#tailLength;
+    if (this.#tailLength > 0) this.#tail.copy(pool, start, 0, this.#tailLength);
+    const end = ROOM_FOR_TAIL + bytes;
+    this.#tailLength = 0;
+
+    let count = 0;
+    let from = start;
+    while (from < end) {
+      let at = from + stride - MARKER_BYTES;
+      if (at + 1 >= end || pool[at] !== AT || pool[at + 1] !== AT) {
+        at = pool.indexOf(AT, from);
+        if (at < 0 || at >= end) break;
+        if (at + 1 < end && pool[at + 1] !== AT) {
+          from = at + 1;
+          continue;
+        }
+      }
+      if (at + MARKER_BYTES > end) {
+        this.#tailLength = end - at;
+        pool.copy(this.#tail, 0, at, end);
+        break;
+      }
+      let number = 0;
+      for (let i = MARKER_BYTES - DIGITS; i < MARKER_BYTES; i++) {
+        number = number * 10 + /** @type {number} */ (pool[at + i]) - 48;
+      }
+      numbers[count++] = number;
+      if (count > 1) stride = at + MARKER_BYTES - from;
+      from = at + MARKER_BYTES;
+    }
+    this.#onMessages(this, numbers, count, bytes);
+  }
+}
+
+/**
+ * Opens a connection and resolves once the server has upgraded it.
+ *
+ * @param {object} options
+ * @param {number} options.port
+ * @param {string} options.path
+ * @param {number} options.room
+ * @param {OnMessages} options.onMessages
+ * @returns {Promise<Member>}
+ * @throws {Error} when the connection ends or the server does not answer 101
+ */
+export function openWebSocket({ port, path, room, onMessages }) {
+  return dial(port, room, onMessages, /^HTTP\/1.1 101/, [
+    `GET ${path} HTTP/1.1`,
+    `Host: 127.0.0.1:${port}`,
+    'Upgrade: websocket',
+    'Connection: Upgrade',
+    'Sec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==',
+    'Sec-WebSocket-Version: 13',
+  ]);
+}
+
+/**
+ * Opens a SockJS session over xhr-streaming, and asks for the next response whenever the server ends
+ * one. What the member says goes out by `xhr_send`, on connections of their own.
+ *
+ * @param {object} options
+ * @param {number} options.port
+ * @param {string} options.path ends in `/xhr_streaming`
+ * @param {number} options.room
+ * @param {string[]} options.opening messages to send once open
+ * @param {OnMessages} options.onMessages
+ * @returns {Promise<Member>}
+ * @throws {Error} when the connection ends or the server does not answer 200
+ */
+export async function openStreaming({ port, path, room, opening, onMessages }) {
+  const request = [`POST ${path} HTTP/1.1`, `Host: 127.0.0.1:${port}`, 'Content-Length: 0'];
+  const member = await dial(port, room, onMessages, /^HTTP\/1.1 200/, request);
+  for (const body of opening) {
+    const url = `http://127.0.0.1:${port}${path.replace('xhr_streaming', 'xhr_send')}`;
+    const response = await fetch(url, { method: 'POST', body });
+    if (response.status !== 204) throw new Error(`xhr_send answered ${response.status}, not 204`);
+  }
+  return member;
+}
+
+/**
+ * @param {number} port
+ * @param {number} room
+ * @param {OnMessages} onMessages
+ * @param {RegExp} expected status line
+ * @param {string[]} request lines of the head
+ * @returns {Promise<Member>}
+ */
+function dial(port, room, onMessages, expected, request) {
+  const head = Buffer.from(`${request.join('\r\n')}\r\n\r\n`);
+  const streaming = expected.test('HTTP/1.1 200');
+  return new Promise((resolve, reject) => {
+    let answer = '';
+    let open = false;
+    /** @type {Member} */
+    let member;
+    const socket = connect({
+      port,
+      host: '127.0.0.1',
+      noDelay: true,
+      onread: {
+        buffer: readInto,
+        callback: (bytes) => {
+          if (open) {
+            member.read(bytes);
+            if (
+              streaming &&
+              readInto.toString('latin1', bytes - END_OF_STREAM.length, bytes) === END_OF_STREAM
+            ) {
+              socket.write(head);
+            }
+            return true;
+          }
+          answer += readInto.toString('latin1', 0, bytes);
+          const end = answer.indexOf('\r\n\r\n');
+          if (end < 0) return true;
+          if (expected.test(answer)) {
+            open = true;
+            resolve(member);
+          } else {
+            reject(new Error(`the server answered ${answer.slice(0, answer.indexOf('\r\n'))}`));
+            socket.destroy();
+          }
+          return true;
+        },
+      },
+    });
+    member = new Member(socket, room, onMessages);
+    socket.once('connect', () => socket.write(head));
+    socket.once('close', () => reject(new Error('the connection ended before it was open')));
+  });
+}
+
+/** @param {Member} member @param {string[]} opening @param {1 | 2} opcode */
+export function say(member, opening, opcode) {
+  for (const payload of opening) member.write(clientFrame(payload, opcode));
+}

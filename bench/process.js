@@ -1,0 +1,173 @@
+import { spawn, spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { connect, createServer } from 'node:net';
+import { cpus } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+/**
+ * Processes under measurement: where they run, what they have cost, and that they end.
+ */
+
+const SERVER_CORE = 0;
+const LOAD_CORE = 1;
+const canPin = cpus().length >= 2 && spawnSync('taskset', ['--version']).status === 0;
+
+export const placement = canPin
+  ? `server on core ${SERVER_CORE}, load on core ${LOAD_CORE}`
+  : 'not pinned: server and load share what there is';
+
+/** @param {number} core @param {string[]} argv @returns {[string, string[]]} */
+function pinned(core, argv) {
+  const [command, ...args] = canPin ? ['taskset', '-c', `${core}`, ...argv] : argv;
+  return [/** @type {string} */ (command), args];
+}
+
+/** @type {Set<import('node:child_process').ChildProcess>} */
+const running = new Set();
+process.on('exit', () => {
+  for (const child of running) kill(child);
+});
+for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM'])) {
+  process.once(signal, () => process.exit(1));
+}
+
+/** Ends a process and what it started: each has a process group of its own. @param {import('node:child_process').ChildProcess} child */
+function kill(child) {
+  running.delete(child);
+  if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
+  process.kill(-child.pid, 'SIGKILL');
+}
+
+/**
+ * @param {number} core
+ * @param {string[]} argv
+ * @param {import('node:child_process').SpawnOptions} options
+ */
+function start(core, argv, options) {
+  const [command, args] = pinned(core, argv);
+  const child = spawn(command, args, { ...options, detached: true });
+  running.add(child);
+  child.once('exit', () => running.delete(child));
+  return child;
+}
+
+/**
+ * Starts a server on the server's core and waits until it accepts connections.
+ *
+ * @param {string[]} argv
+ * @param {number} port
+ * @returns {Promise<{ pid: number, stop: () => Promise<void> }>}
+ * @throws {Error} when it exits, or does not listen within 15 s; what it printed is in the message
+ */
+export async function startServer(argv, port) {
+  const child = start(SERVER_CORE, argv, { stdio: ['ignore', 'pipe', 'pipe'] });
+  let output = '';
+  for (const stream of [child.stdout, child.stderr]) {
+    stream?.setEncoding('utf8').on('data', (text) => {
+      output = (output + text).slice(-4000);
+    });
+  }
+  const exited = new Promise((resolve) => child.once('exit', resolve));
+  const deadline = Date.now() + 15_000;
+  while (!(await accepts(port))) {
+    if (child.exitCode !== null || Date.now() > deadline) {
+      kill(child);
+      throw new Error(`${argv.join(' ')} does not listen on ${port}:\n${output}`);
+    }
+    await sleep(20);
+  }
+  const stop = async () => {
+    kill(child);
+    await exited;
+  };
+  return { pid: /** @type {number} */ (child.pid), stop };
+}
+
+/** @param {number} port @returns {Promise<boolean>} */
+function accepts(port) {
+  return new Promise((resolve) => {
+    const socket = connect({ port, host: '127.0.0.1' });
+    socket.once('connect', () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.once('error', () => resolve(false));
+  });
+}
+
+/** @returns {Promise<number>} a port nobody listens on */
+export function freePort() {
+  return new Promise((resolve, reject) => {
+    const server = createServer().once('error', reject);
+    server.listen(0, '127.0.0.1', () => {
+      const { port } = /** @type {import('node:net').AddressInfo} */ (server.address());
+      server.close(() => resolve(port));
+    });
+  });
+}
+
+/**
+ * Runs one of `load/` on the load's core.
+ *
+ * @param {string} script path of the module
+ * @param {object} plan what the module's header says
+ * @returns {{ measuring: () => Promise<unknown>, result: Promise<any> }} `measuring()` resolves
+ *   when the module says that it counts from now on
+ */
+export function startLoad(script, plan) {
+  const child = start(LOAD_CORE, [process.execPath, script], {
+    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+  });
+  const measuring = new Promise((resolve) => {
+    child.on(
+      'message',
+      (/** @type {any} */ { state }) => state === 'measuring' && resolve(undefined),
+    );
+  });
+  const result = new Promise((resolve, reject) => {
+    child.on('message', (/** @type {any} */ message) => message.state ?? resolve(message));
+    child.once('exit', (code) =>
+      reject(new Error(`${script} ended with ${code}, without a result`)),
+    );
+  });
+  child.send(plan);
+  return { measuring: () => Promise.race([measuring, result]), result };
+}
+
+/** @param {number} pid @returns {number[]} the process and all it has started */
+function tree(pid) {
+  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim();
+  return [pid, ...(children === '' ? [] : children.split(' ').flatMap((id) => tree(Number(id))))];
+}
+
+const TICKS_PER_SECOND = 100; // USER_HZ, 100 on every Linux Node runs on
+
+/** @param {number} pid @returns {number} seconds of CPU used so far, user and system, all threads */
+export function cpuSeconds(pid) {
+  let ticks = 0;
+  for (const id of tree(pid)) {
+    const stat = readFileSync(`/proc/${id}/stat`, 'utf8');
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    ticks += Number(fields[11]) + Number(fields[12]);
+  }
+  return ticks / TICKS_PER_SECOND;
+}
+
+/** @returns {number} seconds of CPU the whole machine has used so far */
+export function machineCpuSeconds() {
+  const line = readFileSync('/proc/stat', 'utf8').split('\n', 1)[0] ?? '';
+  const [user = 0, nice = 0, system = 0, , , irq = 0, softirq = 0, steal = 0] = line
+    .split(/\s+/)
+    .slice(1)
+    .map(Number);
+  return (user + nice + system + irq + softirq + steal) / TICKS_PER_SECOND;
+}
+
+/** @param {number} pid @returns {number} MiB resident */
+export function residentMiB(pid) {
+  let kib = 0;
+  for (const id of tree(pid)) {
+    kib += Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${id}/status`, 'utf8'))?.[1] ?? 0);
+  }
+  return kib / 1024;
+}

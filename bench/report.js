@@ -1,0 +1,159 @@
+import { limits } from './limits.js';
+import { digits, median } from './stats.js';
+
+/**
+ * A run as Markdown: the lines of `limits.js` with what was measured, then each scenario's series.
+ *
+ * @typedef {object} Run what `results/last.json` holds
+ * @property {string} date ISO 8601
+ * @property {Record<string, string>} machine
+ * @property {Record<string, string>} versions
+ * @property {number} rounds
+ * @property {number} seconds each series is measured for in a round
+ * @property {ScenarioRun[]} scenarios
+ *
+ * @typedef {object} ScenarioRun
+ * @property {string} id
+ * @property {string} title
+ * @property {string[]} figures
+ * @property {Record<string, import('./scenarios.js').Figures[]>} series one entry a round
+ * @property {Record<string, string>} skipped what to install, by series
+ * @property {string[]} failed rounds that came to no figures
+ */
+
+/** A round in which other processes used more than this of the machine does not count as quiet. */
+export const DISTURBED_CORES = 0.1;
+
+/** @type {Record<string, string>} */
+const headings = {
+  cpuUs: 'server CPU, µs a delivery',
+  deliveriesPerSecond: 'deliveries/s',
+  deliveriesPerCpuSecond: 'deliveries a CPU second',
+  messagesPerSecond: 'messages/s',
+  p50Us: 'p50, µs',
+  p99Us: 'p99, µs',
+  serverCores: 'server, cores',
+  loadCores: 'load, cores',
+  lateSendP99Us: 'sent late, p99, µs',
+  missedOrLate: 'missed or late',
+  rssMiB: 'memory, MiB',
+  rssGrowthMiB: 'growth, MiB',
+  connectionKiB: 'KiB a connection',
+  joins: 'joins',
+  joinP50Ms: 'join p50, ms',
+  joinP99Ms: 'join p99, ms',
+  joinMaxMs: 'join max, ms',
+  requestsPerSecond: 'requests/s',
+  httpP99Ms: 'p99, ms',
+};
+
+/** @param {Run} run @returns {string} */
+export function markdown(run) {
+  const lines = limits.flatMap((line) => {
+    const scenario = run.scenarios.find(({ id }) => id === line.scenario);
+    return scenario === undefined ? [] : [limitRow(line, scenario)];
+  });
+  return [
+    '## Against the limits',
+    '',
+    'Ratios are medians of the rounds, each divided by the same round of the other; in brackets the least and the most of a round.',
+    '',
+    '| | what | over | must | aim | measured | |',
+    '|---|---|---|---|---|---|---|',
+    ...lines,
+    ...run.scenarios.flatMap(section),
+    '',
+  ].join('\n');
+}
+
+/** @param {import('./limits.js').Line} line @param {ScenarioRun} scenario */
+function limitRow(line, scenario) {
+  const values = measured(line, scenario);
+  const cells = [
+    line.scenario,
+    `${line.what}${line.series === 'roomcast' ? '' : `, ${line.series}`}`,
+    line.over ?? '',
+    bound(line.must),
+    bound(line.aim),
+  ];
+  if (values.length === 0) return row([...cells, '–', 'not measured']);
+  const value = line.worst ? Math.max(...values) : median(values);
+  const unit = line.over === undefined ? (line.unit ?? '') : '×';
+  return row([...cells, `${withSpread(value, values)} ${unit}`, verdict(line, value)]);
+}
+
+/** @param {import('./limits.js').Line} line @param {ScenarioRun} scenario @returns {number[]} */
+function measured({ series, figure, over }, scenario) {
+  const own = scenario.series[series] ?? [];
+  if (over === undefined) return own.map((figures) => Number(figures[figure]));
+  const others = scenario.series[over] ?? [];
+  return own
+    .slice(0, others.length)
+    .map((figures, round) => Number(figures[figure]) / Number(others[round]?.[figure]));
+}
+
+/** @param {import('./limits.js').Line} line @param {number} value */
+function verdict({ must, aim }, value) {
+  const passes = must === undefined || holds(must, value);
+  if (!passes) return '**miss**';
+  if (aim === undefined) return 'pass';
+  if (holds(aim, value)) return must === undefined ? 'aim reached' : 'pass, aim reached';
+  return must === undefined ? 'aim missed' : 'pass, aim missed';
+}
+
+/** @param {import('./limits.js').Bound} bound @param {number} value */
+const holds = (bound, value) => ('max' in bound ? value <= bound.max : value >= bound.min);
+
+/** @param {import('./limits.js').Bound | undefined} limit */
+function bound(limit) {
+  if (limit === undefined) return '';
+  return 'max' in limit ? `≤ ${limit.max}` : `≥ ${limit.min}`;
+}
+
+/** @param {ScenarioRun} scenario @returns {string[]} */
+function section({ id, title, figures, series, skipped, failed }) {
+  const measured = Object.entries(series).filter(([, rounds]) => rounds.length > 0);
+  const rows = measured.map(([name, rounds]) => {
+    const cells = figures.map((figure) => {
+      const values = rounds.map((round) => Number(round[figure]));
+      return withSpread(median(values), values);
+    });
+    const disturbed = rounds.filter(({ foreignCores = 0 }) => foreignCores > DISTURBED_CORES);
+    return row([name, ...cells, `${rounds.length - disturbed.length} of ${rounds.length}`]);
+  });
+  return [
+    '',
+    `## ${id}: ${title}`,
+    '',
+    row(['', ...figures.map((figure) => headings[figure] ?? figure), 'quiet rounds']),
+    row(['---', ...figures.map(() => '---:'), '---:']),
+    ...rows,
+    ...Object.entries(skipped).map(([name, hint]) => `\nNot measured: ${name}; ${hint}.`),
+    ...failed.map((what) => `\nFailed: ${what}`),
+  ];
+}
+
+/** @param {number} value @param {number[]} values */
+const withSpread = (value, values) =>
+  values.length < 2
+    ? digits(value)
+    : `${digits(value)} (${digits(Math.min(...values))}–${digits(Math.max(...values))})`;
+
+/** @param {string[]} cells */
+const row = (cells) => `| ${cells.join(' | ')} |`;
+
+/** What stands above the tables in RESULTS.md. @param {Run} run @returns {string} */
+export function preamble({ date, machine, versions, rounds, seconds }) {
+  const facts = { ...machine, ...versions };
+  return [
+    '# Results',
+    '',
+    `The last full run of \`npm run bench\`, written by it: ${date}, ${rounds} rounds of ${seconds} s. README.md says how to read this and how not to.`,
+    '',
+    '| | |',
+    '|---|---|',
+    ...Object.entries(facts).map((fact) => row(fact)),
+    '',
+    '',
+  ].join('\n');
+}

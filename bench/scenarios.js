@@ -1,0 +1,262 @@
+import { fileURLToPath } from 'node:url';
+import { freePort, startLoad, startServer } from './process.js';
+import {
+  bareRoute,
+  peers,
+  roomcast,
+  roomcastOff,
+  roomcastSockjs,
+  roomcastStreaming,
+  sockjsLoop,
+  sockjsLoopStreaming,
+} from './targets.js';
+
+/**
+ * What is measured. A scenario has series; a round measures each series once, on a server of its own.
+ *
+ * @typedef {Record<string, number>} Figures
+ *
+ * @typedef {object} Series
+ * @property {string} name
+ * @property {() => string | null} missing what to install, null when it can run
+ * @property {() => Promise<Figures>} measure
+ *
+ * @typedef {object} Scenario
+ * @property {string} id as `--only` takes it; scenarios of one number go together
+ * @property {string} title
+ * @property {string[]} figures shown, in this order
+ * @property {(seconds: number) => Promise<Series[]>} series `seconds` is how long each measures
+ */
+
+/** @param {string} file */
+const here = (file) => fileURLToPath(new URL(file, import.meta.url));
+const FAN_OUT = here('load/fanout.js');
+
+/** Bytes a delivery may differ from those of roomcast's: digits of `seq`, several frames in one. */
+const BYTES_TOLERANCE = 0.05;
+const SETTLE = 2;
+
+/** @typedef {import('./targets.js').Target} Target */
+/** @typedef {import('./load/fanout.js').Plan} Plan */
+
+/**
+ * @template T
+ * @param {Target} target
+ * @param {(server: { port: number, pid: number }) => Promise<T>} use
+ * @returns {Promise<T>}
+ */
+async function withServer(target, use) {
+  const port = await freePort();
+  const { pid, stop } = await startServer(target.start(port), port);
+  try {
+    return await use({ port, pid });
+  } finally {
+    await stop();
+  }
+}
+
+/**
+ * @param {Target} target
+ * @param {Omit<Plan, 'port' | 'pid' | 'wire' | 'warm'>} load
+ * @returns {Promise<Figures>}
+ * @throws {Error} when a delivery had other bytes than roomcast's has
+ */
+function fanOut(target, load) {
+  return withServer(target, async ({ port, pid }) => {
+    const plan = { ...load, port, pid, wire: target.wire, warm: SETTLE };
+    /** @type {Figures} */
+    const result = await startLoad(FAN_OUT, plan).result;
+    const { deliveries = 0, bytes = 0, expectedBytes = 1 } = result;
+    if (deliveries > 0 && Math.abs(bytes / expectedBytes - 1) > BYTES_TOLERANCE) {
+      throw new Error(`${bytes.toFixed(1)} bytes a delivery, not ${expectedBytes}`);
+    }
+    return result;
+  });
+}
+
+/**
+ * @param {Record<string, Target>} targets
+ * @param {Omit<Plan, 'port' | 'pid' | 'wire' | 'warm' | 'seconds'>} load
+ * @returns {(seconds: number) => Promise<Series[]>}
+ */
+const eachUnder = (targets, load) => async (seconds) =>
+  Object.entries(targets).map(([name, target]) => ({
+    name,
+    missing: target.missing,
+    measure: () => fanOut(target, { ...load, seconds }),
+  }));
+
+const everyone = { roomcast, ...peers };
+const one = { members: 1000, rooms: 1, size: 128 };
+const many = { members: 2000, rooms: 200, size: 128 };
+
+const PER_DELIVERY = ['cpuUs', 'deliveriesPerSecond', 'p50Us', 'p99Us', 'serverCores', 'loadCores'];
+const MEMORY = ['rssGrowthMiB', 'rssMiB'];
+
+// More than the kernel takes for a peer that does not read, and than the queue's bound after it.
+const FILL_BYTES = 8 * 1024 * 1024;
+
+/** @type {Scenario[]} */
+export const scenarios = [
+  {
+    id: 'P1',
+    title: 'one room of 1,000, 128 B, 64 messages in flight',
+    figures: PER_DELIVERY,
+    series: eachUnder(everyone, { ...one, window: 64 }),
+  },
+  {
+    id: 'P2',
+    title: 'one room of 1,000, 128 B, one message at a time',
+    figures: PER_DELIVERY,
+    series: eachUnder(everyone, { ...one, window: 1 }),
+  },
+  {
+    id: 'P3 closed',
+    title: '200 rooms of 10, 128 B, 2,000 messages in flight in all',
+    figures: ['deliveriesPerCpuSecond', ...PER_DELIVERY],
+    series: eachUnder(everyone, { ...many, window: 2000 }),
+  },
+  {
+    id: 'P3 open',
+    title: '200 rooms of 10, 128 B, 8,000 messages a second in all',
+    figures: [...PER_DELIVERY, 'lateSendP99Us'],
+    series: eachUnder(everyone, { ...many, rate: 8000 }),
+  },
+  {
+    id: 'P4',
+    title: '8 KiB at a third of roomcast’s capacity, some members never reading',
+    figures: ['p99Us', 'p50Us', 'missedOrLate', 'messagesPerSecond', 'cpuUs', ...MEMORY],
+    series: slowMembers,
+  },
+  {
+    id: 'P5',
+    title: '200 joins and 200 leaves a second in a room of 9,000 that gets 20 messages a second',
+    figures: ['joinP50Ms', 'joinP99Ms', 'joinMaxMs', 'joins', 'serverCores', 'p99Us'],
+    series: joins,
+  },
+  {
+    id: 'P6',
+    title: 'HTTP publish of 128 B to a room of one, 50 connections',
+    figures: ['requestsPerSecond', 'httpP99Ms', 'serverCores', 'loadCores'],
+    series: httpPublish,
+  },
+  {
+    id: 'P7',
+    title: '8,000 idle connections in 800 rooms',
+    figures: ['connectionKiB', 'rssMiB'],
+    series: eachUnder(everyone, { members: 8000, rooms: 800, size: 128 }),
+  },
+  {
+    id: 'P8',
+    title: '1,000 members of one room that never read, 2 KiB messages, at their bound',
+    figures: [...MEMORY, 'missedOrLate'],
+    series: eachUnder(
+      { roomcast, Bun: peers.Bun },
+      { ...one, members: 1001, size: 2048, stalled: 1000, fill: FILL_BYTES, rate: 50 },
+    ),
+  },
+  {
+    id: 'P9 websocket',
+    title: 'P1 over SockJS, WebSocket transport',
+    figures: PER_DELIVERY,
+    series: eachUnder(
+      { roomcast: roomcastSockjs, 'sockjs loop': sockjsLoop },
+      { ...one, window: 64 },
+    ),
+  },
+  {
+    id: 'P9 streaming',
+    title: 'P1 over SockJS, xhr-streaming',
+    figures: PER_DELIVERY,
+    series: eachUnder(
+      { roomcast: roomcastStreaming, 'sockjs loop': sockjsLoopStreaming },
+      { ...one, window: 64 },
+    ),
+  },
+  {
+    id: 'P10',
+    title: 'metrics and lock detector on (as by default) and off',
+    figures: PER_DELIVERY,
+    series: async (seconds) =>
+      [1, 2].flatMap((load) =>
+        Object.entries({ on: roomcast, off: roomcastOff }).map(([state, target]) => ({
+          name: `P${load}, ${state}`,
+          missing: target.missing,
+          measure: () => fanOut(target, { ...one, window: load === 1 ? 64 : 1, seconds }),
+        })),
+      ),
+  },
+];
+
+/** @param {number} seconds @returns {Promise<Series[]>} */
+async function slowMembers(seconds) {
+  const load = { rooms: 1, size: 8192, seconds };
+  if (roomcast.missing()) return [{ name: 'roomcast', missing: roomcast.missing, measure: never }];
+  // Enough in flight that the server is never idle, and little beside a member's bound.
+  const capacity = await fanOut(roomcast, { ...load, members: 1000, window: 8 });
+  const rate = Math.round(/** @type {number} */ (capacity['messagesPerSecond']) / 3);
+  const shares = [
+    { name: '1000', members: 1000, stalled: 0 },
+    { name: '900', members: 900, stalled: 0 },
+    { name: '900 + 100 stalled', members: 1000, stalled: 100 },
+    { name: '500', members: 500, stalled: 0 },
+    { name: '500 + 500 stalled', members: 1000, stalled: 500 },
+  ];
+  return Object.entries({ roomcast, Bun: peers.Bun }).flatMap(([name, target]) =>
+    shares.map((share) => ({
+      name: `${name}, ${share.name}`,
+      missing: target.missing,
+      measure: () => {
+        const { members, stalled } = share;
+        return fanOut(target, { ...load, members, stalled, fill: FILL_BYTES, rate });
+      },
+    })),
+  );
+}
+
+/** @returns {Promise<Figures>} */
+const never = () => Promise.reject(new Error('measured although it is missing'));
+
+/** @param {number} seconds @returns {Promise<Series[]>} */
+async function joins(seconds) {
+  const measure = () =>
+    withServer(roomcast, async ({ port, pid }) => {
+      const plan = { members: 9000, rooms: 1, size: 128, rate: 20, warm: SETTLE, seconds };
+      const load = startLoad(FAN_OUT, { ...plan, port, pid, wire: roomcast.wire });
+      await load.measuring();
+      const churn = { port, room: 'bench:0000', perSecond: 200, seconds };
+      return { ...(await startLoad(here('load/churn.js'), churn).result), ...(await load.result) };
+    });
+  return [{ name: 'roomcast', missing: roomcast.missing, measure }];
+}
+
+/** @param {number} seconds @returns {Promise<Series[]>} */
+async function httpPublish(seconds) {
+  const body = JSON.stringify({ data: 'x'.repeat(128) });
+  /** @param {number} pid @param {string} url @returns {Promise<Figures>} */
+  const publish = (pid, url) =>
+    startLoad(here('load/http.js'), { url, pid, body, connections: 50, seconds }).result;
+  return [
+    {
+      name: 'roomcast',
+      missing: roomcast.missing,
+      measure: () =>
+        withServer(roomcast, async ({ port, pid }) => {
+          // One member, so that the room is there and a publish is delivered.
+          const plan = { members: 1, rooms: 1, size: 128, warm: 0, seconds: seconds + 3 };
+          const member = startLoad(FAN_OUT, { ...plan, port, pid, wire: roomcast.wire });
+          await member.measuring();
+          const url = `http://127.0.0.1:${port}/v1/rooms/bench:0000/messages`;
+          const figures = await publish(pid, url);
+          await member.result;
+          return figures;
+        }),
+    },
+    {
+      name: 'bare route',
+      missing: bareRoute.missing,
+      measure: () =>
+        withServer(bareRoute, ({ port, pid }) => publish(pid, `http://127.0.0.1:${port}/publish`)),
+    },
+  ];
+}

@@ -1,0 +1,140 @@
+import { existsSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import { delimiter, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+/**
+ * The servers that are measured: how each is started, its version, and what to install where it is
+ * missing. `load/wires.js` says how to speak to each.
+ *
+ * @typedef {object} Target
+ * @property {keyof typeof import('./load/wires.js').wires} wire
+ * @property {() => string | null} missing what to do to have it, null when it is there
+ * @property {() => string[]} version command whose output holds the version
+ * @property {(port: number) => string[]} start command that serves on 127.0.0.1:`port`
+ */
+
+/** @param {string} file */
+const here = (file) => fileURLToPath(new URL(file, import.meta.url));
+const require = createRequire(import.meta.url);
+const node = process.execPath;
+
+/** @param {string} name */
+const programIn = (name) =>
+  [...(process.env['PATH'] ?? '').split(delimiter), '/usr/sbin', '/usr/local/sbin']
+    .map((folder) => join(folder, name))
+    .find((path) => existsSync(path));
+
+/** @param {string} module */
+const installed = (module) => {
+  try {
+    return require.resolve(module);
+  } catch {
+    return undefined;
+  }
+};
+
+/** @param {string} module @returns {string[]} */
+const packageVersion = (module) => [
+  node,
+  '-p',
+  `require(${JSON.stringify(`${module}/package.json`)}).version`,
+];
+
+/** @param {string} content @returns {string} path of a temporary folder's file */
+const temporary = (content) => {
+  const path = join(mkdtempSync(join(tmpdir(), 'roomcast-bench-')), 'conf');
+  writeFileSync(path, content);
+  return path;
+};
+
+const roomcastMain = here('../dist/cli/main.js');
+const bun = () =>
+  installed(`@oven/bun-linux-${process.arch}/bin/bun`) ??
+  installed(`@oven/bun-linux-${process.arch}-baseline/bin/bun`);
+const nchanModule = '/usr/lib/nginx/modules/ngx_nchan_module.so';
+
+const NPM = 'run `npm ci` in bench/';
+
+/**
+ * roomcast with its defaults, but for the limit that a single publisher would meet.
+ *
+ * @param {Target['wire']} wire
+ * @param {string[]} flags
+ * @returns {Target}
+ */
+const roomcastWith = (wire, ...flags) => ({
+  wire,
+  missing: () => (existsSync(roomcastMain) ? null : 'run `npm ci` and `npm run build` in the root'),
+  version: () => [node, roomcastMain, '--version'],
+  start: (port) => [
+    node,
+    roomcastMain,
+    'serve',
+    '--port',
+    `${port}`,
+    '--publish-rate',
+    '0',
+    ...flags,
+  ],
+});
+
+/**
+ * A peer that is a script of ours on top of a package.
+ *
+ * @param {Target['wire']} wire
+ * @param {string} module
+ * @param {string} script
+ * @returns {Target}
+ */
+const scriptOn = (wire, module, script) => ({
+  wire,
+  missing: () => (installed(module) ? null : NPM),
+  version: () => packageVersion(module),
+  start: (port) => [node, here(script), `${port}`],
+});
+
+export const roomcast = roomcastWith('roomcast');
+export const roomcastOff = roomcastWith('roomcast', '--metrics', 'false', '--lock-detector', 'off');
+export const roomcastSockjs = roomcastWith('sockjs');
+export const roomcastStreaming = roomcastWith('sockjs-streaming');
+export const sockjsLoop = scriptOn('sockjs', 'sockjs', 'peers/sockjs-loop.js');
+export const sockjsLoopStreaming = scriptOn('sockjs-streaming', 'sockjs', 'peers/sockjs-loop.js');
+/** Speaks HTTP only. */
+export const bareRoute = scriptOn('relay', 'fastify', 'peers/fastify.js');
+
+/** Other people's, by the names they have in tables. @satisfies {Record<string, Target>} */
+export const peers = {
+  'ws loop': scriptOn('relay', 'ws', 'peers/ws-loop.js'),
+  'Socket.IO': scriptOn('socket.io', 'socket.io', 'peers/socket.io.js'),
+  Bun: {
+    wire: 'relay',
+    missing: () => (bun() ? null : NPM),
+    version: () => [bun() ?? 'bun', '--version'],
+    start: (port) => [bun() ?? 'bun', here('peers/bun.js'), `${port}`],
+  },
+  NATS: {
+    wire: 'nats',
+    missing: () => (programIn('nats-server') ? null : 'apt install nats-server'),
+    version: () => [programIn('nats-server') ?? 'nats-server', '--version'],
+    start: (port) => [
+      programIn('nats-server') ?? 'nats-server',
+      '--config',
+      temporary(
+        `port: -1\nhost: 127.0.0.1\nwebsocket { host: 127.0.0.1, port: ${port}, no_tls: true }\n`,
+      ),
+    ],
+  },
+  nchan: {
+    wire: 'nchan',
+    missing: () =>
+      programIn('nginx') && existsSync(nchanModule) ? null : 'apt install libnginx-mod-nchan',
+    version: () => ['sh', '-c', 'nginx -v 2>&1; dpkg-query -W libnginx-mod-nchan'],
+    start: (port) => [
+      programIn('nginx') ?? 'nginx',
+      '-c',
+      temporary(readFileSync(here('peers/nchan.conf'), 'utf8').replace('%PORT%', `${port}`)),
+    ],
+  },
+};

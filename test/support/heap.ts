@@ -1,0 +1,17 @@
+/** What is left on the heap of this process after everything that can go has gone. */
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+
+setFlagsFromString('--expose-gc');
+const collect = runInNewContext('gc') as () => void;
+
+/** Bytes in use, buffers outside the heap included. */
+export async function bytesInUse(): Promise<number> {
+  // What finalizers let go of is collected the next time.
+  for (let n = 0; n < 3; n += 1) {
+    collect();
+    await new Promise(setImmediate);
+  }
+  const { heapUsed, external } = process.memoryUsage();
+  return heapUsed + external;
+}
