@@ -147,6 +147,6 @@ Exit codes:
   0    every check passed
   1    an invariant, a threshold or a comparison failed; the output names it
   2    a bad option, or a target that could not be reached
-  3    void: the generator was saturated, or a worker was lost
+  3    void: the generator was saturated, the server got no CPU, or a worker was lost
   130  interrupted; what was measured until then is reported
 `;

@@ -7,11 +7,13 @@ import { cohortOfMembers } from './assign.js';
 import { Crew } from './crew.js';
 import { GeneratorHealth, type HealthReport } from './health.js';
 import { Member } from './member.js';
-import { Publishers } from './pace.js';
 import type { Plan } from './plan.js';
 import { DistanceProxy } from './proxy.js';
 import type { PublishCounters } from './publisher.js';
+import { Publishers } from './publishers.js';
+import { Stamps } from './stamp.js';
 import type { CohortReport } from './tally.js';
+import { createTarget } from './targets/index.js';
 
 const TICK_MS = 250;
 const PROBE_EVERY_TICKS = 4;
@@ -49,7 +51,11 @@ export class Engine {
   #timers: NodeJS.Timeout[] = [];
   #nextSecond = 0;
   #stopped = false;
-  #finish: (() => void) | undefined;
+  #stop: () => void = () => {};
+  /** Resolves when the run is to end early. */
+  readonly #stopping = new Promise<void>((resolve) => {
+    this.#stop = resolve;
+  });
 
   /** @param epoch zero of the run's clock, in µs of the machine's */
   static async create(
@@ -58,7 +64,7 @@ export class Engine {
     epoch: number,
     onReport: (report: WorkerReport) => void,
   ): Promise<Engine> {
-    const address = new Crew(plan, worker, epoch, []).target.address;
+    const { address } = createTarget(plan.target, new Stamps(plan.tag));
     const proxies = await Promise.all(
       plan.cohorts.map(({ delay, jitter, bandwidth }) =>
         delay + jitter + bandwidth > 0
@@ -102,7 +108,7 @@ export class Engine {
       );
       waiting.add(joined);
     }
-    await Promise.all(waiting);
+    await Promise.race([Promise.all(waiting), this.#stopping]);
     if (!this.#stopped) await this.#publishers.connect((room) => this.#linkInto(room));
     clearInterval(progress);
     this.#report(-1);
@@ -117,11 +123,7 @@ export class Engine {
     for (const { ms } of this.#plan.phases) this.#bounds.push(this.#bounds.at(-1)! + ms * 1000);
     for (const tally of this.#crew.tallies) tally.begin(this.#bounds);
     this.#crew.stage = 'publishing';
-    this.#schedule();
-    await new Promise<void>((resolve) => {
-      this.#finish = resolve;
-      if (this.#stopped) resolve();
-    });
+    await Promise.race([this.#phasesOver(), this.#stopping]);
     for (const timer of this.#timers) clearTimeout(timer);
     return this.#lastMessages();
   }
@@ -129,7 +131,7 @@ export class Engine {
   /** Ends the phases early. */
   stop(): void {
     this.#stopped = true;
-    this.#finish?.();
+    this.#stop();
   }
 
   /**
@@ -162,7 +164,8 @@ export class Engine {
     this.#health.close();
   }
 
-  #schedule(): void {
+  /** Sets every timer of the run; resolves at the end of the last phase. */
+  async #phasesOver(): Promise<void> {
     const at = (us: number, act: () => void): void => {
       this.#timers.push(setTimeout(act, Math.max(0, us - this.#crew.now()) / 1000));
     };
@@ -185,7 +188,7 @@ export class Engine {
       const ends = name === 'slow' && i + 1 < this.#plan.phases.length;
       if (ends) at(to, () => this.#each((member) => member.behave()));
     });
-    at(this.#bounds.at(-1)!, () => this.#finish?.());
+    await new Promise<void>((over) => at(this.#bounds.at(-1)!, over));
   }
 
   /** Calls back at `start + n × ms`, never twice for one n, never drifting. */

@@ -1,6 +1,6 @@
 /**
  * Latency counts in the buckets of HDR histograms (three significant digits, 1 µs to 35 min).
- * Counting is ours because it happens per delivery: an increment costs 5 ns here, 130 ns in
+ * Counting is ours because it happens per delivery: about 12 ns here, 130 ns in
  * hdr-histogram-js; quantiles and the HDR payload come from that library. Merging adds integers,
  * so results of several workers are exact.
  */

@@ -135,8 +135,12 @@ export class Merge {
     }
     worst(open, health);
     if (--open.waiting > 0) return;
-    this.#open.delete(second);
-    this.#close(second, open);
+    // A worker that was held up for a second skips it: what is older will not be completed.
+    for (const [older, rest] of [...this.#open].sort(([a], [b]) => a - b)) {
+      if (older > second) break;
+      this.#open.delete(older);
+      this.#close(older, rest);
+    }
   }
 
   #close(second: number, open: OpenSecond): void {

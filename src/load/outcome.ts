@@ -72,7 +72,7 @@ function phaseResult(
   const rows = seconds.filter(({ at }) => at > span.from && at - 1 < span.to);
   const within = samples.filter(({ at }) => at > span.from && at <= span.to + 0.5);
   const [first, last] = [within[0], within.at(-1)];
-  const difference = (key: 'cpuSeconds' | 'rssBytes'): number | null => {
+  const difference = (key: 'cpuSeconds' | 'cpuWaitSeconds' | 'rssBytes'): number | null => {
     const [from, to] = [first?.[key], last?.[key]];
     return typeof from === 'number' && typeof to === 'number' ? to - from : null;
   };
@@ -81,8 +81,9 @@ function phaseResult(
     return values.length === 0 ? null : Math.max(...values);
   };
   const watched = (last?.at ?? 0) - (first?.at ?? 0);
-  const cpu = difference('cpuSeconds');
-  const cores = cpu === null || watched <= 0 ? null : cpu / watched;
+  const rate = (total: number | null): number | null =>
+    total === null || watched <= 0 ? null : total / watched;
+  const cores = rate(difference('cpuSeconds'));
   const perSecond = delivered / (span.to - span.from);
   return {
     ...span,
@@ -90,6 +91,7 @@ function phaseResult(
     loopDelayP99: Math.max(0, ...rows.map(({ loopDelayP99 }) => loopDelayP99)),
     loopDelayMax: Math.max(0, ...rows.map(({ loopDelayMax }) => loopDelayMax)),
     cpuCores: cores,
+    cpuWait: rate(difference('cpuWaitSeconds')),
     cpuMicrosPerDelivery: cores === null || delivered === 0 ? null : (cores / perSecond) * 1e6,
     lockHoldP99: worst('lockHoldP99'),
     loopDelayServerP99: worst('loopDelayP99'),

@@ -16,6 +16,9 @@ import { parseCount, parseDuration, parseRate, parseSize } from './units.js';
 export const PHASES = ['warmup', 'calm', 'fill', 'slow', 'recover'] as const;
 export type PhaseName = (typeof PHASES)[number];
 
+/** The phases whose figures are shown and judged. */
+export const JUDGED: readonly PhaseName[] = ['calm', 'slow', 'recover'];
+
 /**
  * A scenario as flags and files spell it; every key is also a flag of `roomcast load` (camelCase
  * here, kebab-case there), and every value is text with its unit.

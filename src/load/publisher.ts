@@ -1,6 +1,6 @@
 /**
  * One publisher: a connection that sends one room numbered, stamped messages. Not here: when it
- * sends (pace.ts) and what becomes of the messages (session.ts).
+ * sends (publishers.ts) and what becomes of the messages (session.ts).
  */
 import { roomOfPublisher } from './assign.js';
 import type { Crew } from './crew.js';
@@ -11,6 +11,8 @@ import type { Link, Sink } from './targets/target.js';
 /** A publisher whose connection takes no more holds this much; what is due then is not sent. */
 const BACKLOG_MAX = 1024 * 1024;
 const READ_SIZE = 64 * 1024;
+/** Who may not publish by then has failed. */
+const READY_TIMEOUT_MS = 10_000;
 
 /** Counters of all publishers of a worker, as they stand. */
 export interface PublishCounters {
@@ -33,6 +35,7 @@ export class Publisher implements Sink {
   readonly number: number;
   readonly #counters: PublishCounters;
   readonly #onReady: () => void;
+  readonly #timer: NodeJS.Timeout;
   #link: Link | undefined;
 
   /**
@@ -52,7 +55,11 @@ export class Publisher implements Sink {
     this.#counters = counters;
     this.#onReady = onReady;
     this.#link = link ?? crew.target.dial(this, { readSize: READ_SIZE });
-    if (link) onReady();
+    this.#timer = setTimeout(() => {
+      this.#link?.reset();
+      this.closed('not ready within 10 s');
+    }, READY_TIMEOUT_MS);
+    if (link) this.#ready();
   }
 
   /**
@@ -73,6 +80,7 @@ export class Publisher implements Sink {
   }
 
   close(): void {
+    clearTimeout(this.#timer);
     const link = this.#link;
     this.#link = undefined;
     link?.close();
@@ -83,7 +91,7 @@ export class Publisher implements Sink {
   }
 
   joined(): void {
-    this.#onReady();
+    this.#ready();
   }
 
   confirmed(room: string, seq: number): void {
@@ -98,6 +106,11 @@ export class Publisher implements Sink {
     if (!this.#link) return;
     this.#link = undefined;
     count(this.#counters.closes, reason);
+    this.#ready();
+  }
+
+  #ready(): void {
+    clearTimeout(this.#timer);
     this.#onReady();
   }
 

@@ -56,6 +56,8 @@ export interface PhaseResult {
   loopDelayMax: number;
   /** Of the server; null is unknown. Delays and holds are those of the worst second. */
   cpuCores: number | null;
+  /** Share of the phase that its main thread was ready to run and got no CPU, 0–1. */
+  cpuWait: number | null;
   cpuMicrosPerDelivery: number | null;
   lockHoldP99: number | null;
   loopDelayServerP99: number | null;

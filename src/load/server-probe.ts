@@ -15,6 +15,8 @@ export interface ServerSample {
   /** CPU used since the server began, in seconds, and since the last sample, in cores. */
   cpuSeconds: number | null;
   cpuCores: number | null;
+  /** Time its main thread was ready to run and got no CPU, since it began, in seconds. */
+  cpuWaitSeconds: number | null;
   rssBytes: number | null;
   /** p99 of the event loop's delay, of lock holds, of delivery to healthy members; µs. */
   loopDelayP99: number | null;
@@ -82,6 +84,7 @@ export class ServerProbe {
       at,
       cpuSeconds,
       cpuCores: previous ? perSecond(cpuSeconds, previous.cpuSeconds, at - previous.at) : null,
+      cpuWaitSeconds: own?.cpuWaitSeconds ?? null,
       rssBytes: own?.rssBytes ?? scrape?.sum('process_resident_memory_bytes') ?? null,
       loopDelayP99: micros(scrape?.sum('nodejs_eventloop_lag_p99_seconds')),
       lockHoldP99: previous ? micros(quantileBetween(previous.lockHold, lockHold, 0.99)) : null,
@@ -111,14 +114,16 @@ export class ServerProbe {
     return;
   }
 
-  #process(): { cpuSeconds: number; rssBytes: number } | undefined {
+  #process(): Pick<ServerSample, 'cpuSeconds' | 'rssBytes' | 'cpuWaitSeconds'> | undefined {
     if (this.#pid === undefined) return;
     try {
       const stat = readFileSync(`/proc/${this.#pid}/stat`, 'latin1');
       const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+      const [, waited] = readFileSync(`/proc/${this.#pid}/schedstat`, 'latin1').split(' ');
       const status = readFileSync(`/proc/${this.#pid}/status`, 'latin1');
       return {
         cpuSeconds: (Number(fields[11]) + Number(fields[12])) / this.#ticksPerSecond,
+        cpuWaitSeconds: Number(waited) / 1e9,
         rssBytes: Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1] ?? 0) * 1024,
       };
     } catch {

@@ -6,14 +6,14 @@
 
 import { silenceLimit } from './engine.js';
 import { EXIT } from './error.js';
-import type { Plan } from './plan.js';
-import type { RunResult } from './result.js';
+import { JUDGED, type Plan } from './plan.js';
+import type { PhaseResult, RunResult } from './result.js';
 import { parseThreshold } from './threshold.js';
 import { formatBytes, formatCount, formatDuration, formatMicros } from './units.js';
 
 export interface Check {
   readonly name: string;
-  /** `void`: failed, but the generator may have caused it. `skipped`: nothing to judge by. */
+  /** `void`: failed, but the generator or the machine may have caused it. `skipped`: nothing to judge by. */
   readonly status: 'passed' | 'failed' | 'void' | 'skipped';
   /** What was seen, in one sentence. */
   readonly text: string;
@@ -21,8 +21,8 @@ export interface Check {
 
 export interface Verdict {
   readonly checks: Check[];
-  /** Why the generator's figures say nothing about the server, or null. */
-  readonly saturated: string | null;
+  /** Why the figures say nothing about the server, or null: the generator was saturated, say. */
+  readonly unfit: string | null;
   /** What a reader of the figures should know. */
   readonly notes: string[];
   /** One of `EXIT`. */
@@ -32,6 +32,8 @@ export interface Verdict {
 /** A generator busier than this, or later than this, measures itself. */
 const BUSY = 0.9;
 const LATE_MICROS = 50_000;
+/** A server that waits for a CPU for more of the time shows the machine's load, not its own. */
+const STARVED = 0.1;
 /** What kernels may take for a peer that does not read, before the server notices anything. */
 const KERNEL_BYTES = 16 * 1024 * 1024;
 
@@ -158,30 +160,31 @@ const INVARIANTS: Record<string, Judge> = {
 
 /** @throws LoadError `bad_option` for a threshold that makes no sense */
 export function judge(result: RunResult, plan: Plan): Verdict {
-  const saturated = saturation(result, plan);
+  const unfit = whyUnfit(result, plan);
   const checks = [
     ...Object.entries(INVARIANTS).map(([name, check]) => ({ name, ...check(result, plan) })),
     ...plan.failIf.map((text) => ({ name: `fail-if ${text}`, ...threshold(text, result, plan) })),
   ].map((check): Check => {
-    const spoilt = check.status === 'failed' && isSpoilt(check.name, saturated, result, plan);
+    const spoilt = check.status === 'failed' && isSpoilt(check.name, unfit, result, plan);
     return spoilt ? { ...check, status: 'void' } : check;
   });
   return {
     checks,
-    saturated,
+    unfit,
     notes: notes(result, plan),
-    exit: exitOf(checks, saturated, result.interrupted),
+    exit: exitOf(checks, unfit, result.interrupted),
   };
 }
 
 /**
- * Whether the generator itself may have caused a failure. What is counted it cannot; a silence only
- * if without the longest it was held up itself, in reading and in publishing, the limit would have
- * been kept; any other time if it was saturated.
+ * Whether the generator or the machine may have caused a failure. What is counted they cannot. A
+ * silence the generator only can if without the longest it was held up itself, in reading and in
+ * publishing, the limit would have been kept; any other time if it was saturated.
  */
-function isSpoilt(name: string, saturated: string | null, result: RunResult, plan: Plan): boolean {
+function isSpoilt(name: string, unfit: string | null, result: RunResult, plan: Plan): boolean {
   if (COUNTED.has(name)) return false;
-  if (name !== 'flow') return saturated !== null;
+  if (name !== 'flow') return unfit !== null;
+  if (starvedPhase(result)) return true;
   const held = Math.max(...result.phases.map(({ loopDelayMax }) => loopDelayMax));
   const silence = Math.max(...result.cohorts[0]!.counters.silence);
   return silence - held - (result.publishing.lateness.max ?? 0) <= silenceLimit(plan);
@@ -189,9 +192,9 @@ function isSpoilt(name: string, saturated: string | null, result: RunResult, pla
 
 const COUNTED = new Set(['joined', 'kept', 'order', 'accounting', 'memory', 'released']);
 
-function exitOf(checks: readonly Check[], saturated: string | null, interrupted: boolean): number {
+function exitOf(checks: readonly Check[], unfit: string | null, interrupted: boolean): number {
   if (checks.some(({ status }) => status === 'failed')) return EXIT.failed;
-  if (saturated !== null) return EXIT.void;
+  if (unfit !== null) return EXIT.void;
   return interrupted ? EXIT.interrupted : EXIT.ok;
 }
 
@@ -203,16 +206,25 @@ function threshold(text: string, result: RunResult, plan: Plan): Judgement {
   return exceeded(seen) ? failed(where) : passed(where);
 }
 
-function saturation({ phases, publishing }: RunResult, plan: Plan): string | null {
-  const busy = phases.find(({ utilization }) => utilization >= BUSY);
+function whyUnfit(result: RunResult, plan: Plan): string | null {
+  const { phases, publishing } = result;
+  const busy = phases.find((p) => JUDGED.includes(p.name) && p.utilization >= BUSY);
   if (busy) {
-    return `a worker's event loop was busy ${Math.round(busy.utilization * 100)} % of phase ${busy.name}: add --workers or cores, or lower the load`;
+    return `the generator was saturated: a worker's event loop was busy ${Math.round(busy.utilization * 100)} % of phase ${busy.name}: add --workers or cores, or lower the load`;
+  }
+  const starved = starvedPhase(result);
+  if (starved) {
+    return `the server got no CPU: it was ready to run but had to wait ${Math.round((starved.cpuWait ?? 0) * 100)} % of phase ${starved.name}, as others use this machine`;
   }
   const late = publishing.lateness.p99 ?? 0;
   if (plan.rate !== null && late > LATE_MICROS) {
-    return `1 % of publishes went out ${formatMicros(late)} or more after they were due: the generator does not get enough CPU`;
+    return `the generator was saturated: 1 % of publishes went out ${formatMicros(late)} or more after they were due`;
   }
   return null;
+}
+
+function starvedPhase({ phases }: RunResult): PhaseResult | undefined {
+  return phases.find(({ name, cpuWait }) => JUDGED.includes(name) && (cpuWait ?? 0) >= STARVED);
 }
 
 function notes(result: RunResult, plan: Plan): string[] {

@@ -24,17 +24,17 @@ const LOAD = {
   // Its publisher is one of the members, so that there is nobody else.
   publishFrom: 'members',
   publishers: '1',
-  // Fills what the kernel holds for a peer, some 6 MB, in less than ten seconds.
+  // Fills what the kernel holds for a peer, up to 10 MB, in half of the time that it stands still.
   rate: '50/s',
-  size: '16KiB',
+  size: '32KiB',
   warmup: '2s',
   // Long enough for one heartbeat while all still read.
-  calm: '16s',
-  fill: '10s',
-  slow: '5s',
+  calm: '18s',
+  fill: '14s',
+  slow: '6s',
   recover: '6s',
 };
-const HEARTBEAT_MS = 15_000;
+const HEARTBEAT_MS = 17_000;
 /** Exit codes of a run that has passed, and of one on a machine too busy to measure anything. */
 const JUDGED = [0, 3];
 
@@ -136,7 +136,7 @@ describe.runIf(hasPrometheus)('with a real Prometheus', () => {
     await until('sum(roomcast_published_total)', (published) => published === load.sent);
     ended = now();
     exposition = await (await fetch(`${url}/metrics`)).text();
-  }, 120_000);
+  }, 180_000);
 
   afterAll(async () => {
     await prometheus?.stop();
@@ -192,7 +192,10 @@ describe.runIf(hasPrometheus)('with a real Prometheus', () => {
 
     it('is how many were slow', async () => {
       const [series] = await prometheus.range('sum(roomcast_slow_members)', started, ended, 1);
-      expect(series!.values.map(([, value]) => Number(value))).toContain(STALLED);
+      const slow = series!.values.map(([, value]) => Number(value));
+      // On a busy machine others are slow too, for a moment.
+      expect(Math.max(...slow)).toBeGreaterThanOrEqual(STALLED);
+      expect(slow.at(-1)).toBe(0);
     });
 
     it('is how often locks were held: to write once for each that joined and each that left', async () => {

@@ -135,7 +135,7 @@ test('a saturated generator voids times, not counts', () => {
   };
   const timed = judged(busy);
   expect(timed.exit).toBe(3);
-  expect(timed.saturated).toContain('busy 95 % of phase slow');
+  expect(timed.unfit).toContain('busy 95 % of phase slow');
   expect(timed.checks.find(({ name }) => name.startsWith('fail-if'))?.status).toBe('void');
 
   const counted = judged((run) => {
@@ -144,6 +144,16 @@ test('a saturated generator voids times, not counts', () => {
   });
   expect(counted.failed).toEqual(['order']);
   expect(counted.exit).toBe(1);
+});
+
+test('a server that gets no CPU is not to blame for what takes long', () => {
+  const starved = judged((run) => {
+    run.phases[2]!.cpuWait = 0.4;
+    Object.assign(run.cohorts[0]!.counters, { silence: [0, 0, 9e6], silentMembers: [0, 0, 90] });
+  });
+  expect(starved.unfit).toContain('had to wait 40 % of phase slow');
+  expect(starved.checks.find(({ name }) => name === 'flow')?.status).toBe('void');
+  expect(starved.exit).toBe(3);
 });
 
 test('publishing late voids an open loop, which rests on being punctual', () => {

@@ -64,6 +64,7 @@ export function fixtureRun(slow = 1): RunResult {
   const generator = { utilization: 0.3, loopDelayP99: 800, loopDelayMax: 2000 };
   const server = {
     cpuCores: 0.4,
+    cpuWait: 0.01,
     cpuMicrosPerDelivery: 4.1,
     lockHoldP99: 12,
     loopDelayServerP99: 900,
@@ -73,6 +74,7 @@ export function fixtureRun(slow = 1): RunResult {
     at,
     cpuSeconds: at * 0.4,
     cpuCores: 0.4,
+    cpuWaitSeconds: at * 0.01,
     rssBytes: 80_000_000 + at * 1000,
     loopDelayP99: 900,
     lockHoldP99: 12,

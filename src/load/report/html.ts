@@ -2,6 +2,7 @@
  * The report as one HTML file: no script, no request to anywhere, readable offline and when mailed.
  * Not here: what the charts show (charts.ts), how they are drawn (chart.ts), the looks (style.ts).
  */
+import { JUDGED } from '../plan.js';
 import type { RunResult } from '../result.js';
 import { formatBytes, formatCount, formatDuration, formatMicros } from '../units.js';
 import type { Check } from '../verdict.js';
@@ -10,8 +11,6 @@ import { colour, latencyCharts, serverCharts } from './charts.js';
 import { formatFigure } from './figures.js';
 import type { LoadReport } from './report.js';
 import { STYLE } from './style.js';
-
-const JUDGED = ['calm', 'slow', 'recover'] as const;
 
 export function htmlReport(report: LoadReport): string {
   const { plan, runs, shown, verdict } = report;
@@ -41,7 +40,7 @@ ${table(
   ]),
   'prose',
 )}
-${[...verdict.notes, ...(verdict.saturated ? [`VOID: ${verdict.saturated}`] : [])].map((note) => `<p class="warn">${escapeHtml(note)}</p>`).join('\n')}
+${[...verdict.notes, ...(verdict.unfit ? [`VOID: ${verdict.unfit}`] : [])].map((note) => `<p class="warn">${escapeHtml(note)}</p>`).join('\n')}
 <h2>How it was measured</h2>
 ${facts(report, run)}
 </main></body></html>
@@ -53,8 +52,8 @@ function header({ plan, verdict }: LoadReport, run: RunResult): string {
   const [word, mood] =
     failed.length > 0
       ? [`Failed: ${failed.map(({ name }) => name).join(', ')}`, 'bad']
-      : verdict.saturated
-        ? ['Void: the generator was saturated', 'warn']
+      : verdict.unfit
+        ? [`Void: ${verdict.unfit.split(':')[0]}`, 'warn']
         : run.interrupted
           ? ['Interrupted', 'warn']
           : ['Passed', 'ok'];

@@ -87,7 +87,7 @@ function overall(verdicts: readonly Verdict[], shown: number, compared: readonly
           .map((check) => ({ ...check, name: `${check.name} (run ${i + 1})` })),
   );
   const judged = compared.map((check) =>
-    main.saturated && check.status === 'failed' ? { ...check, status: 'void' as const } : check,
+    main.unfit && check.status === 'failed' ? { ...check, status: 'void' as const } : check,
   );
   const added = [...elsewhere, ...judged];
   const failed = added.some(({ status }) => status === 'failed');

@@ -1,5 +1,5 @@
 /** The report as text for a terminal or a log: figures by cohort and phase, then every check. */
-import type { Plan } from '../plan.js';
+import { JUDGED, type Plan } from '../plan.js';
 import type { CohortResult, PhaseResult, RunResult } from '../result.js';
 import { formatBytes, formatCount, formatDuration, formatMicros } from '../units.js';
 import type { Check } from '../verdict.js';
@@ -27,7 +27,7 @@ export function summary(report: LoadReport): string {
     machines(run),
     checks(verdict.checks),
     verdict.notes.map((note) => `  note  ${note}`).join('\n'),
-    verdict.saturated === null ? '' : `  VOID  ${verdict.saturated}`,
+    verdict.unfit === null ? '' : `  VOID  ${verdict.unfit}`,
     outcome(report),
   ];
   return `${parts.filter(Boolean).join('\n\n')}\n`;
@@ -54,11 +54,9 @@ function spread({ figures, runs, plan }: LoadReport): string {
   return table([[`${runs.length} runs`, 'median', 'least', 'most'], ...rows]);
 }
 
-const SHOWN = ['calm', 'slow', 'recover'] as const;
-
 function cohorts(run: RunResult): string {
   const rows = run.cohorts.flatMap((cohort) =>
-    SHOWN.filter((phase) => cohort.phases[phase]).map((phase) => {
+    JUDGED.filter((phase) => cohort.phases[phase]).map((phase) => {
       const { latency, perSecond } = cohort.phases[phase]!;
       return [
         cohort.name,
@@ -94,20 +92,31 @@ function events({ name, counters, recoveries, evictions, joins }: CohortResult):
 
 function machines(run: RunResult): string {
   const rows = run.phases
-    .filter(({ name }) => (SHOWN as readonly string[]).includes(name))
+    .filter(({ name }) => JUDGED.includes(name))
     .map((phase) => [
       phase.name,
       `${Math.round(phase.utilization * 100)} %`,
       formatMicros(phase.loopDelayP99),
       ...server(phase),
     ]);
-  const head = ['phase', 'generator', 'loop p99', 'server', 'a delivery', 'loop', 'lock', 'memory'];
+  const head = [
+    'phase',
+    'generator',
+    'loop p99',
+    'server',
+    'waited',
+    'a delivery',
+    'loop',
+    'lock',
+    'memory',
+  ];
   return table([head, ...rows]);
 }
 
 function server(phase: PhaseResult): string[] {
   return [
     phase.cpuCores === null ? '–' : `${phase.cpuCores.toFixed(2)} cores`,
+    phase.cpuWait === null ? '–' : `${Math.round(phase.cpuWait * 100)} %`,
     phase.cpuMicrosPerDelivery === null ? '–' : `${phase.cpuMicrosPerDelivery.toFixed(2)} µs`,
     formatMicros(phase.loopDelayServerP99),
     formatMicros(phase.lockHoldP99),
@@ -127,6 +136,6 @@ function checks(all: readonly Check[]): string {
 function outcome({ verdict }: LoadReport): string {
   const failed = verdict.checks.filter(({ status }) => status === 'failed');
   if (failed.length > 0) return `FAILED: ${failed.map(({ name }) => name).join(', ')}`;
-  if (verdict.saturated !== null) return 'VOID: the generator was saturated';
+  if (verdict.unfit !== null) return `VOID: ${verdict.unfit.split(':')[0]}`;
   return verdict.exit === 130 ? 'INTERRUPTED: nothing failed until then' : 'PASSED';
 }
