@@ -208,7 +208,7 @@ test('stalled members that the server resets in time pass, others do not', async
     calm: '1s',
     fill: '0',
     slow: '3s',
-    evictWithin: '3s',
+    evictWithin: '2s',
   });
   const stalled = [...cohortOfMembers(made).entries()].filter(([, cohort]) => cohort === 1);
   const run = (onSecond: (second: number) => void): Promise<LoadReport> =>
