@@ -5,7 +5,8 @@
  * What "keeps" means is in `support/core.ts`.
  */
 import fc from 'fast-check';
-import { expect, it, vi } from 'vitest';
+import { expect, it, onTestFinished, vi } from 'vitest';
+import { configureDetector, type LockReport, snapshot } from '../../src/lock/index.js';
 import { Core, type Peer } from '../support/core.js';
 import type { FakeName } from '../support/fake-transport.js';
 import { Loop } from '../support/loop.js';
@@ -307,14 +308,20 @@ async function play(
 const seed = process.env['ROOMCAST_TEST_SEED'];
 const runs = Number(process.env['ROOMCAST_TEST_RUNS'] ?? 200);
 
-it('keeps its promises whatever happens in whatever order', async () => {
+it('keeps its promises whatever happens in whatever order, and no lock is reported', async () => {
+  const reports: LockReport[] = [];
+  configureDetector({ mode: 'watch', onReport: (report) => reports.push(report) });
+  onTestFinished(() => configureDetector({ mode: 'strict' }));
   await fc.assert(
     fc.asyncProperty(
       fc.scheduler(),
       fc.commands(steps, { maxCommands: 120, size: 'max' }),
       answers,
       settings,
-      play,
+      async (...world) => {
+        await play(...world);
+        expect([reports, snapshot().reports]).toEqual([[], []]);
+      },
     ),
     { numRuns: runs, ...(seed === undefined ? { endOnFailure: true } : { seed: Number(seed) }) },
   );
