@@ -109,7 +109,8 @@ async function run(): Promise<void> {
   await demo(await serve(values.port));
 }
 
-run().catch((error: Error) => {
+run().catch((error: NodeJS.ErrnoException) => {
+  const isOption = error.code?.startsWith('ERR_PARSE_ARGS') === true;
   process.stderr.write(`demo: ${error.message}\n`);
-  process.exit(1);
+  process.exit(isOption ? 2 : 1);
 });

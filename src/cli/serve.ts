@@ -136,6 +136,7 @@ export function greeting(url: string, config: Config): string {
   const lines = [
     `roomcast serves on ${url}`,
     '',
+    `  Live page  ${url}/`,
     `  WebSocket  ${websocket}`,
     `  SockJS     ${sockjs}`,
     ...(metrics === undefined ? [] : [`  Metrics    ${metrics}`]),
