@@ -21,8 +21,8 @@ const HELP = `npm run bench -- [options]
   --seconds 4        how long, each time
   --record           write RESULTS.md as well
 `;
-const MOST_REPEATS = Number(process.env['QR'] ?? 3);
-const LONGEST_WAIT_S = Number(process.env['QW'] ?? 60);
+const MOST_REPEATS = 3;
+const LONGEST_WAIT_S = 60;
 
 const { values: options } = parseArgs({
   options: {
