@@ -14,6 +14,8 @@ const PAGES: [path: string, type: string][] = [
   ['/', 'text/html; charset=utf-8'],
   ['/runbook', 'text/html; charset=utf-8'],
   ['/favicon.svg', 'image/svg+xml'],
+  ['/page/main.js', 'text/javascript; charset=utf-8'],
+  ['/page/vendor/uplot.js', 'text/javascript; charset=utf-8'],
 ];
 for (const name of FILES) {
   const kind = name.endsWith('.js') ? 'javascript' : 'css';
