@@ -1,0 +1,61 @@
+/** `npm run demo`, as far as its first minute. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+import { expect, it, onTestFinished, vi } from 'vitest';
+import { serveProcess } from '../support/process.js';
+
+const DEMO = fileURLToPath(new URL('../../dist/cli/demo.js', import.meta.url));
+const WAIT = { timeout: 15_000, interval: 100 };
+
+function start(...args: string[]): { child: ChildProcess; said(): string } {
+  const child = spawn(process.execPath, [DEMO, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+  onTestFinished(() => {
+    child.kill('SIGTERM');
+  });
+  let said = '';
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.on('data', (chunk) => {
+      said += chunk;
+    });
+  }
+  return { child, said: () => said };
+}
+
+async function membersOf(url: string): Promise<number> {
+  const { total } = (await (await fetch(`${url}/v1/members?limit=1`)).json()) as { total: number };
+  return total;
+}
+
+it('serves, fills a room, says where to look, and ends both with a signal', async () => {
+  const { child, said } = start('--port', '0');
+  await vi.waitFor(() => expect(said()).toMatch(/Open {2}http:\S+ {2}and keep it in view/), WAIT);
+  const url = /Open {2}(http:\S+)\//.exec(said())?.[1] as string;
+  expect(await membersOf(url)).toBe(100);
+  expect((await fetch(url)).headers.get('content-type')).toMatch(/^text\/html/);
+  child.kill('SIGTERM');
+  const [code] = await once(child, 'exit');
+  expect(code).toBe(0);
+  await expect(fetch(url)).rejects.toThrow('fetch failed');
+});
+
+it('sends its crowd to a server that runs already', async () => {
+  const { url } = await serveProcess();
+  const { child, said } = start('--url', url);
+  await vi.waitFor(() => expect(said()).toContain('keep it in view'), WAIT);
+  expect(await membersOf(url)).toBe(100);
+  child.kill('SIGTERM');
+  await once(child, 'exit');
+  await vi.waitFor(async () => expect(await membersOf(url)).toBe(0), WAIT);
+});
+
+it.each([
+  [['--speed', '9'], 2, /^demo: Unknown option '--speed'/],
+  [['--port', '99999'], 2, /^roomcast: --port 99999 is not allowed/],
+  [['--url', 'http://127.0.0.1:9'], 1, /^demo: A member could not join/],
+])('%j is refused in a line', async (args, exitCode, line) => {
+  const { child, said } = start(...args);
+  const [code] = await once(child, 'exit');
+  await vi.waitFor(() => expect(said()).toMatch(line), WAIT);
+  expect(code).toBe(exitCode);
+});

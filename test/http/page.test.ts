@@ -1,0 +1,48 @@
+import { readdirSync } from 'node:fs';
+import { afterEach, expect, it } from 'vitest';
+import { type Served, serve } from './support.js';
+
+let server: Served;
+afterEach(() => server.stop());
+
+const FILES = readdirSync(new URL('../../dist/page/', import.meta.url), {
+  recursive: true,
+  encoding: 'utf8',
+}).filter((name) => /\.(js|css)$/.test(name));
+
+const PAGES: [path: string, type: string][] = [
+  ['/', 'text/html; charset=utf-8'],
+  ['/runbook', 'text/html; charset=utf-8'],
+  ['/favicon.svg', 'image/svg+xml'],
+  ['/page/main.js', 'text/javascript; charset=utf-8'],
+  ['/page/vendor/uplot.js', 'text/javascript; charset=utf-8'],
+];
+for (const name of FILES) {
+  const kind = name.endsWith('.js') ? 'javascript' : 'css';
+  PAGES.push([`/page/${name}`, `text/${kind}; charset=utf-8`]);
+}
+
+it.each(PAGES)('serves %s to anybody, under a strict policy', async (path, type) => {
+  server = await serve({ apiKey: ['secret'] });
+  const { status, headers } = await server.ask('GET', path);
+  expect(status).toBe(200);
+  expect(headers['content-type']).toBe(type);
+  expect(headers['content-security-policy']).toMatch(/^default-src 'none'; script-src 'self'; /);
+  expect(headers['x-content-type-options']).toBe('nosniff');
+  expect(headers['cache-control']).toBe('no-cache');
+  const known = await server.ask('GET', path, {
+    headers: { 'if-none-match': String(headers.etag) },
+  });
+  expect([known.status, known.text]).toEqual([304, '']);
+});
+
+it.each([
+  '/page/',
+  '/page/index.html',
+  '/page/../package.json',
+  '/page/%2e%2e/%2e%2e/package.json',
+  '/page/main.ts',
+])('has no %s', async (path) => {
+  server = await serve();
+  expect((await server.ask('GET', path)).status).toBe(404);
+});
