@@ -18,7 +18,10 @@ export const CLOSE = {
   over_capacity: { code: 4100, text: 'The server has all the connections it may have.' },
   slow_consumer: { code: 4101, text: 'Messages were not read for too long.' },
   control_overflow: { code: 4102, text: 'Replies were not read for too long.' },
-  rate_limited: { code: 4103, text: 'Commands arrived faster than they can be carried out.' },
+  rate_limited: {
+    code: 4103,
+    text: 'Commands came faster than they can be carried out, or too many frames were none.',
+  },
   memory_pressure: {
     code: 4104,
     text: 'Queues were full everywhere; the longest stalled go first.',
@@ -62,14 +65,23 @@ export const REFUSAL = {
 
 export type RefusalCode = keyof typeof REFUSAL;
 
-/** A command that was not carried out; its sender is told, nobody else notices. */
+/** V8's; `protocol/` and the page are compiled for browsers, which need not have it. */
+const stacks: ErrorConstructor & { stackTraceLimit?: number | undefined } = Error;
+
+/**
+ * A command that was not carried out; its sender is told, nobody else notices. An answer like any
+ * other, so it has no stack: walking it was most of what a refusal cost.
+ */
 export class Refusal extends Error {
   override readonly name = 'Refusal';
   constructor(
     readonly code: RefusalCode,
     message: string,
   ) {
+    const { stackTraceLimit } = stacks;
+    stacks.stackTraceLimit = 0;
     super(message);
+    stacks.stackTraceLimit = stackTraceLimit;
   }
 }
 

@@ -26,6 +26,11 @@ export const CLOSE_GRACE_MS = 1000;
 const INBOX_BYTES = 256 * 1024;
 /** What a frame waiting there costs beside its text. */
 const INBOX_FRAME_BYTES = 64;
+/**
+ * Frames that are no command which are answered in a second. A client that works sends none, and
+ * each costs more to answer than to send.
+ */
+const NONSENSE_RATE = 100;
 const NOTHING = Buffer.alloc(0);
 
 export interface SessionContext {
@@ -45,6 +50,7 @@ export class Session implements TransportSink {
   readonly #context: SessionContext;
   readonly #publishes: TokenBucket;
   readonly #joins: TokenBucket;
+  readonly #nonsense = new TokenBucket(NONSENSE_RATE);
   #firstFrame: NodeJS.Timeout | undefined;
   #isBusy = false;
   #inbox: { text: string; bytes: number }[] = [];
@@ -102,7 +108,7 @@ export class Session implements TransportSink {
   receivedBinary(): void {
     if (this.#isClosing) return;
     clearTimeout(this.#firstFrame);
-    this.#refuse(undefined, new Refusal('binary_frame', 'The frame is binary; send text.'));
+    this.#refuseNonsense(undefined, new Refusal('binary_frame', 'The frame is binary; send text.'));
   }
 
   completed(): void {
@@ -170,7 +176,10 @@ export class Session implements TransportSink {
     try {
       const command = this.#context.codec.decode(text, bytes);
       ({ id } = command);
-      if (command.type === 'refused') throw command.refusal;
+      if (command.type === 'refused') {
+        this.#refuseNonsense(id, command.refusal);
+        return;
+      }
       const done = this.#carryOut(command);
       if (done !== undefined) this.#wait(id, done);
     } catch (error) {
@@ -230,6 +239,11 @@ export class Session implements TransportSink {
 
   #reply(id: CommandId | undefined, event: Event): void {
     if (id !== undefined) this.member.send(event);
+  }
+
+  #refuseNonsense(id: CommandId | undefined, refusal: Refusal): void {
+    if (this.#nonsense.take()) this.#refuse(id, refusal);
+    else this.close('rate_limited');
   }
 
   #refuse(id: CommandId | undefined, error: unknown): void {

@@ -207,6 +207,43 @@ describe('what it may not', () => {
     expect(peer.rooms.size).toBe(4);
   });
 
+  it.each([
+    ['frames that are not JSON', ''],
+    ['commands with a wrong field', '{"type":"join","room":7}'],
+  ])('ends it: 40,000 %s, of which 100 are answered', async (_, text) => {
+    const { core, settle } = start();
+    const peer = core.connect();
+    await settle();
+    for (let n = 0; n < 40_000; n += 1) peer.transport.say(text);
+    await settle();
+    expect(last(peer)).toMatchObject({ type: 'closing', code: CLOSE.rate_limited.code });
+    expect(core.observer.refusedBy.reduce((sum, count) => sum + count)).toBe(100);
+    expect(closed(core, 'rate_limited')).toBe(1);
+  });
+
+  it('ends it: binary frames without end', async () => {
+    const { core, settle } = start();
+    const peer = core.connect();
+    for (let n = 0; n < 200; n += 1) peer.session.receivedBinary();
+    await settle();
+    expect(last(peer)).toMatchObject({ type: 'closing', code: CLOSE.rate_limited.code });
+    expect(refused(core, 'binary_frame')).toBe(100);
+  });
+
+  it('does not end it: mistakes now and then, or commands that only came too early', async () => {
+    const { core, settle, pass } = start({ config: { joinRate: 1 } });
+    const peer = core.connect();
+    await settle();
+    for (let n = 0; n < 300; n += 1) {
+      peer.transport.say('');
+      peer.say({ type: 'join', room: 'a' });
+      peer.say({ type: 'leave', room: 'b' });
+      await pass(20);
+    }
+    expect(peer.transport.isOpen).toBe(true);
+    expect(refused(core, 'bad_json')).toBe(300);
+  });
+
   it('ends it: a text beyond the limit', async () => {
     const { core, settle } = start({ config: { maxMessageBytes: 1000 } });
     const peer = core.connect();

@@ -380,14 +380,32 @@ describe('over SockJS', () => {
     await isUntouched(server);
   });
 
-  test('40,000 commands in one xhr_send of a peer that does not poll end with 4102', async () => {
+  test('4,000 commands in one xhr_send of a peer that does not poll end with 4102', async () => {
     const server = await start();
     const { client, path } = await open(Number(new URL(server.url).port));
-    const body = JSON.stringify(Array(40_000).fill(''));
+    const body = JSON.stringify(Array(4000).fill('{"type":"ping","id":1}'));
     expect((await client.ask('POST', `${path}/xhr_send`, { body })).status).toBe(204);
     await server.api.until(
       (scrape) => scrape.sum('evictions_total', { reason: 'control_overflow' }) === 1,
     );
+    client.close();
+    await isUntouched(server);
+  });
+
+  test('40,000 frames of nothing in one xhr_send end with 4103, and 100 of them are answered', async () => {
+    const server = await start();
+    const { client, path } = await open(Number(new URL(server.url).port));
+    const body = JSON.stringify(Array(40_000).fill(''));
+    expect((await client.ask('POST', `${path}/xhr_send`, { body })).status).toBe(204);
+    let answer = '';
+    while (!answer.startsWith('c')) ({ body: answer } = await client.ask('POST', `${path}/xhr`));
+    expect(JSON.parse(answer.slice(1))).toEqual([
+      CLOSES.rate_limited.code,
+      CLOSES.rate_limited.text,
+    ]);
+    const scrape = await server.api.until((each) => closedFor('rate_limited')(each) === 1);
+    // As many again for each second that the machine takes for one body.
+    expect(scrape.sum('refusals_total', { code: 'bad_json' })).toBeLessThan(1000);
     client.close();
     await isUntouched(server);
   });
