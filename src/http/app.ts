@@ -6,8 +6,8 @@
  */
 import { isUtf8 } from 'node:buffer';
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { TypeBoxValidatorCompiler } from '@fastify/type-provider-typebox';
 import fastify, { type FastifyInstance } from 'fastify';
+import type { TObject } from 'typebox';
 import { Refusal } from '../errors.js';
 import type { HttpDeps } from './deps.js';
 import { docs } from './docs.js';
@@ -18,6 +18,7 @@ import { locks } from './locks.js';
 import { members } from './members.js';
 import { messages } from './messages.js';
 import { page } from './page.js';
+import { compileQuery } from './query.js';
 import { rooms } from './rooms.js';
 import { status } from './status.js';
 
@@ -45,10 +46,8 @@ export async function buildHttp(deps: HttpDeps): Promise<HttpApp> {
   readJson(app);
   // Bodies and names are checked where they are used, like the commands of sockets; their schemas
   // are for readers.
-  app.setValidatorCompiler((route) =>
-    route.httpPart === 'querystring'
-      ? TypeBoxValidatorCompiler(route as Parameters<typeof TypeBoxValidatorCompiler>[0])
-      : () => true,
+  app.setValidatorCompiler<TObject>((route) =>
+    route.httpPart === 'querystring' ? compileQuery(route) : () => true,
   );
 
   await docs(app, deps);

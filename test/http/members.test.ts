@@ -98,6 +98,7 @@ it.each([
   ['DELETE', '/v1/members/nobody', 404, 'not_found', 'No member has the id nobody.'],
   ['GET', '/v1/members?sort=age', 400, 'bad_command', 'sort is "age"; it may be lag, queue, rtt.'],
   ['GET', '/v1/members?room=a%20b', 400, 'bad_room', expect.any(String)],
+  ['GET', '/v1/members?limit=1.5', 400, 'bad_command', 'limit is "1.5"; it must be integer.'],
   ['GET', '/v1/members?limit=one', 400, 'bad_command', 'limit is "one"; it must be integer.'],
 ])('refuses %s %s', async (method, path, status, code, message) => {
   const answer = await server.ask(method, path);

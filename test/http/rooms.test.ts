@@ -41,6 +41,11 @@ it.each([
   ['/v1/rooms?limit=0', 400, 'bad_command', 'limit is 0; it must be >= 1.'],
   ['/v1/rooms?limit=1001', 400, 'bad_command', 'limit is 1001; it must be <= 1000.'],
   ['/v1/rooms?limit=ten', 400, 'bad_command', 'limit is "ten"; it must be integer.'],
+  ['/v1/rooms?limit=1.5', 400, 'bad_command', 'limit is "1.5"; it must be integer.'],
+  ['/v1/rooms?limit=-1', 400, 'bad_command', 'limit is -1; it must be >= 1.'],
+  ['/v1/rooms?limit=true', 400, 'bad_command', 'limit is "true"; it must be integer.'],
+  ['/v1/rooms?limit=', 400, 'bad_command', 'limit is ""; it must be integer.'],
+  ['/v1/rooms?limit=1e2', 400, 'bad_command', 'limit is "1e2"; it must be integer.'],
   ['/v1/rooms?limt=10', 400, 'bad_command', 'There is no parameter limt.'],
   ['/v1/rooms?limit=1&limit=2', 400, 'bad_command', expect.any(String)],
 ])('refuses %s', async (path, status, code, message) => {
