@@ -3,7 +3,8 @@ import { describe, expect, it, vi } from 'vitest';
 import { CLOSE, REFUSAL, type RefusalCode } from '../src/errors.js';
 import { END_REASONS, REFUSAL_CODES } from '../src/metrics/catalogue.js';
 import { JsonCodec } from '../src/protocol/json.js';
-import type { Core, Peer } from './support/core.js';
+import type { Core } from './support/core.js';
+import type { Peer } from './support/peer.js';
 import type { Answer } from './support/scripted-broker.js';
 import { startCore } from './support/virtual.js';
 

@@ -2,9 +2,10 @@
 import { describe, expect, it, vi } from 'vitest';
 import type { Config } from '../../src/config.js';
 import { Refusal } from '../../src/errors.js';
-import type { Core, Peer } from '../support/core.js';
+import type { Core } from '../support/core.js';
 import type { Message } from '../support/fake-transport.js';
 import type { Loop } from '../support/loop.js';
+import type { Peer } from '../support/peer.js';
 import { type Answer, ScriptedBroker } from '../support/scripted-broker.js';
 import { startCore } from '../support/virtual.js';
 

@@ -3,8 +3,8 @@ import { describe, expect, it } from 'vitest';
 import type { Config } from '../../src/config.js';
 import type { Event } from '../../src/protocol/events.js';
 import { BATCH_BYTES } from '../../src/room/member.js';
-import type { Peer } from '../support/core.js';
 import type { FakeName, Received } from '../support/fake-transport.js';
+import type { Peer } from '../support/peer.js';
 import { startCore, type Virtual } from '../support/virtual.js';
 
 /** A core with one peer, in these rooms. */

@@ -2,14 +2,15 @@
  * Any order of whatever can happen to rooms and their members, over all policies, transports that
  * are fast, slow or polled, brokers that answer at once, later, never or with a failure, and
  * flushes cut anywhere, keeps V3, V4, V5, V6 and V10, evicts in time and leaves nothing behind.
- * What "keeps" means is in `support/core.ts`.
+ * What "keeps" means is in `support/peer.ts` and `support/invariants.ts`.
  */
 import fc from 'fast-check';
 import { expect, it, onTestFinished, vi } from 'vitest';
 import { configureDetector, type LockReport, snapshot } from '../../src/lock/index.js';
-import { Core, type Peer } from '../support/core.js';
+import { Core } from '../support/core.js';
 import type { FakeName } from '../support/fake-transport.js';
 import { Loop } from '../support/loop.js';
+import type { Peer } from '../support/peer.js';
 import type { Answer } from '../support/scripted-broker.js';
 import { freezeClocks } from '../support/virtual.js';
 
