@@ -1,24 +1,18 @@
-/**
- * What a lock costs, beside async-mutex in the same run: nanoseconds an operation, median and quartiles
- * of rounds that take turns. A round is short (about 2 ms), so that on a shared machine most of them run
- * undisturbed. Build first (`npm run build`), then `node bench/micro/lock.js [rounds]`.
- */
+/** What a lock costs, watched by the detector and not, beside async-mutex in the same run. */
 import { Mutex as AsyncMutex } from 'async-mutex';
 import { Detector, Mutex, RWLock } from '../../dist/lock/index.js';
+import { sink } from './harness.js';
 
-const rounds = Number(process.argv[2] ?? 301);
-const WARM_UP = 30;
 const BLOCKED = 100;
 /** Waits that share a signal, as those of a server share that of its shutdown. */
 const BATCH = 10;
 const never = new Promise(() => {});
-let sum = 0;
 
 /** @param {Detector} detector */
 function section(detector) {
   const lock = new RWLock({ name: 'bench', detector });
   return (/** @type {number} */ n) => {
-    for (let i = 0; i < n; i += 1) sum += lock.withReadSync('bench', () => i);
+    for (let i = 0; i < n; i += 1) sink.sum += lock.withReadSync('bench', () => i);
   };
 }
 
@@ -44,11 +38,11 @@ async function awaitedAsyncMutex(/** @type {number} */ n) {
 const mutex = new AsyncMutex();
 
 function twoClocks(/** @type {number} */ n) {
-  for (let i = 0; i < n; i += 1) sum += performance.now() - performance.now();
+  for (let i = 0; i < n; i += 1) sink.sum += performance.now() - performance.now();
 }
 
 async function awaitedNothing(/** @type {number} */ n) {
-  for (let i = 0; i < n; i += 1) sum += await i;
+  for (let i = 0; i < n; i += 1) sink.sum += await i;
 }
 
 /**
@@ -114,46 +108,26 @@ async function blockingAsyncMutex(/** @type {number} */ n) {
   return tookMs;
 }
 
-const watch = new Detector();
-const off = new Detector({ mode: 'off' });
-const noStacks = new Detector({ captureStacks: 'never' });
-const quiet = { onReport: () => {}, longHoldMs: Infinity, deadlockTimeoutMs: Infinity };
-for (const detector of [watch, noStacks]) detector.configure(quiet);
-
-/** @type {[string, number, (n: number) => unknown][]} */
-const cases = [
-  ['withReadSync, watch', 10_000, section(watch)],
-  ['withReadSync, off', 10_000, section(off)],
-  ['tryRead and release, watch', 10_000, guard(watch)],
-  ['tryRead and release, off', 10_000, guard(off)],
-  ['await lock and release, watch', 5_000, awaited(watch)],
-  ['await lock and release, off', 5_000, awaited(off)],
-  ['await acquire and release, async-mutex', 5_000, awaitedAsyncMutex],
-  ['two looks at the clock', 10_000, twoClocks],
-  ['await of a number', 5_000, awaitedNothing],
-  ['blocked wait, 100 in a row, watch', 100, await blocking(watch, true)],
-  ['blocked wait, 100 behind one, watch', 100, await blocking(watch, false)],
-  ['blocked wait, 100 in a row, no stacks', 100, await blocking(noStacks, true)],
-  ['blocked wait, async-mutex', 100, blockingAsyncMutex],
-];
-
-/** @type {number[][]} */
-const results = cases.map(() => []);
-for (let round = 0; round < rounds + WARM_UP; round += 1) {
-  for (const [i, [, n, run]] of cases.entries()) {
-    const from = performance.now();
-    const ownTimeMs = await run(n);
-    const ms = typeof ownTimeMs === 'number' ? ownTimeMs : performance.now() - from;
-    if (round >= WARM_UP) results[i]?.push((ms * 1e6) / n);
-  }
+/** @returns {Promise<import('./harness.js').Case[]>} */
+export async function cases() {
+  const watch = new Detector();
+  const off = new Detector({ mode: 'off' });
+  const noStacks = new Detector({ captureStacks: 'never' });
+  const quiet = { onReport: () => {}, longHoldMs: Infinity, deadlockTimeoutMs: Infinity };
+  for (const detector of [watch, noStacks]) detector.configure(quiet);
+  return [
+    { name: 'withReadSync, watch', n: 10_000, run: section(watch) },
+    { name: 'withReadSync, off', n: 10_000, run: section(off) },
+    { name: 'tryRead and release, watch', n: 10_000, run: guard(watch) },
+    { name: 'tryRead and release, off', n: 10_000, run: guard(off) },
+    { name: 'await lock and release, watch', n: 5_000, run: awaited(watch) },
+    { name: 'await lock and release, off', n: 5_000, run: awaited(off) },
+    { name: 'await acquire and release, async-mutex', n: 5_000, run: awaitedAsyncMutex },
+    { name: 'two looks at the clock', n: 10_000, run: twoClocks },
+    { name: 'await of a number', n: 5_000, run: awaitedNothing },
+    { name: 'blocked wait, 100 in a row, watch', n: 100, run: await blocking(watch, true) },
+    { name: 'blocked wait, 100 behind one, watch', n: 100, run: await blocking(watch, false) },
+    { name: 'blocked wait, 100 in a row, no stacks', n: 100, run: await blocking(noStacks, true) },
+    { name: 'blocked wait, async-mutex', n: 100, run: blockingAsyncMutex },
+  ];
 }
-for (const [i, [name]] of cases.entries()) {
-  const sorted = (results[i] ?? []).sort((a, b) => a - b);
-  const at = (/** @type {number} */ share) =>
-    Math.round(sorted[Math.floor(share * (sorted.length - 1))] ?? Number.NaN);
-  const quartiles = `${at(0.25)} to ${at(0.75)}`;
-  console.log(
-    `${name.padEnd(40)} ${String(at(0.5)).padStart(6)} ns  (${quartiles}, least ${at(0)})`,
-  );
-}
-if (sum === 0) throw new Error('nothing was measured');

@@ -1,0 +1,36 @@
+import { existsSync } from 'node:fs';
+import { parse, refuse, someOf, wholeNumber } from '../options.js';
+import { measure } from './harness.js';
+
+/** Runs the benches of this folder; what each measures stands in its header. */
+
+const HELP = `npm run micro -- [options] [name…]
+  name               send-queue, codec, batch, lock (default: all)
+  --rounds 301       how often each thing is measured
+`;
+const NAMES = ['send-queue', 'codec', 'batch', 'lock'];
+const MOST_ROUNDS = 100_000;
+
+const { values, positionals } = parse({
+  allowPositionals: true,
+  options: {
+    rounds: { type: 'string', default: '301' },
+    help: { type: 'boolean', default: false },
+  },
+});
+if (values.help) {
+  process.stdout.write(HELP);
+  process.exit();
+}
+const rounds = wholeNumber('--rounds', values.rounds, MOST_ROUNDS);
+const names = positionals.length === 0 ? NAMES : someOf('name', positionals.join(), NAMES);
+if (!existsSync(new URL('../../dist', import.meta.url))) {
+  refuse('there is no dist/: run `npm ci` and `npm run build` in the root');
+}
+
+process.stdout.write(`Node ${process.version}; median of ${rounds} rounds (quartiles, least)\n`);
+for (const name of names ?? []) {
+  process.stdout.write(`${name}\n`);
+  const { cases } = await import(`./${name}.js`);
+  await measure(await cases(), rounds);
+}
