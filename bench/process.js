@@ -134,6 +134,23 @@ export function startLoad(script, plan) {
   return { measuring: () => Promise.race([measuring, result]), result };
 }
 
+/**
+ * Runs a program on the load's core; what it prints on stderr is shown.
+ *
+ * @param {string[]} argv
+ * @returns {Promise<number>} its exit code
+ * @throws {Error} when a signal ended it
+ */
+export function runLoadTool(argv) {
+  const child = start(LOAD_CORE, argv, { stdio: ['ignore', 'ignore', 'inherit'] });
+  return new Promise((resolve, reject) => {
+    child.once('error', reject);
+    child.once('exit', (code, signal) =>
+      code === null ? reject(new Error(`${argv.join(' ')}: ${signal}`)) : resolve(code),
+    );
+  });
+}
+
 /** @param {number} pid @returns {number[]} the process and all it has started */
 function tree(pid) {
   const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim();
@@ -161,6 +178,19 @@ export function machineCpuSeconds() {
     .slice(1)
     .map(Number);
   return (user + nice + system + irq + softirq + steal) / TICKS_PER_SECOND;
+}
+
+/** A round in which other processes used more than this of the machine does not count as quiet. */
+export const DISTURBED_CORES = 0.1;
+const LONGEST_WAIT_S = 60;
+
+/** Resolves after a second in which nothing ran, or `LONGEST_WAIT_S`. */
+export async function quiet() {
+  for (let waited = 0; waited < LONGEST_WAIT_S; waited++) {
+    const before = machineCpuSeconds();
+    await sleep(1000);
+    if (machineCpuSeconds() - before <= DISTURBED_CORES) return;
+  }
 }
 
 /** @param {number} pid @returns {number} MiB resident */

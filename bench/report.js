@@ -1,10 +1,11 @@
 import { limits } from './limits.js';
+import { DISTURBED_CORES } from './process.js';
 import { digits, median } from './stats.js';
 
 /**
  * A run as Markdown: the lines of `limits.js` with what was measured, then each scenario's series.
  *
- * @typedef {object} Run what `results/last.json` holds
+ * @typedef {object} Run what `results/bench.json` holds
  * @property {string} date ISO 8601
  * @property {Record<string, string>} machine
  * @property {Record<string, string>} versions
@@ -20,9 +21,6 @@ import { digits, median } from './stats.js';
  * @property {Record<string, string>} skipped what to install, by series
  * @property {string[]} failed rounds that came to no figures
  */
-
-/** A round in which other processes used more than this of the machine does not count as quiet. */
-export const DISTURBED_CORES = 0.1;
 
 /** @type {Record<string, string>} */
 const headings = {
@@ -54,7 +52,8 @@ export function markdown(run) {
     return scenario === undefined ? [] : [limitRow(line, scenario)];
   });
   return [
-    '## Against the limits',
+    ...heading(run),
+    '### Against the limits',
     '',
     'Ratios are medians of the rounds, each divided by the same round of the other; in brackets the least and the most of a round.',
     '',
@@ -123,7 +122,7 @@ function section({ id, title, figures, series, skipped, failed }) {
   });
   return [
     '',
-    `## ${id}: ${title}`,
+    `### ${id}: ${title}`,
     '',
     row(['', ...figures.map((figure) => headings[figure] ?? figure), 'quiet rounds']),
     row(['---', ...figures.map(() => '---:'), '---:']),
@@ -134,26 +133,29 @@ function section({ id, title, figures, series, skipped, failed }) {
 }
 
 /** @param {number} value @param {number[]} values */
-const withSpread = (value, values) =>
+export const withSpread = (value, values) =>
   values.length < 2
     ? digits(value)
     : `${digits(value)} (${digits(Math.min(...values))}–${digits(Math.max(...values))})`;
 
 /** @param {string[]} cells */
-const row = (cells) => `| ${cells.join(' | ')} |`;
+export const row = (cells) => `| ${cells.join(' | ')} |`;
 
-/** What stands above the tables in RESULTS.md. @param {Run} run @returns {string} */
-export function preamble({ date, machine, versions, rounds, seconds }) {
-  const facts = { ...machine, ...versions };
+/** @param {Run} run @returns {string[]} */
+function heading({ date, machine, versions, rounds, seconds }) {
   return [
-    '# Results',
+    '## Fan-out beside others',
     '',
-    `The last full run of \`npm run bench\`, written by it: ${date}, ${rounds} rounds of ${seconds} s. README.md says how to read this and how not to.`,
+    `\`npm run bench\`, ${date}: ${rounds} rounds of ${seconds} s.`,
     '',
-    '| | |',
-    '|---|---|',
-    ...Object.entries(facts).map((fact) => row(fact)),
+    ...facts({ ...machine, ...versions }),
     '',
-    '',
-  ].join('\n');
+  ];
 }
+
+/** @param {Record<string, string>} facts @returns {string[]} */
+export const facts = (facts) => [
+  '| | |',
+  '|---|---|',
+  ...Object.entries(facts).map((fact) => row(fact)),
+];

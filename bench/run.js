@@ -1,30 +1,32 @@
-import { execFileSync } from 'node:child_process';
-import { mkdirSync, writeFileSync } from 'node:fs';
-import { cpus, release, totalmem } from 'node:os';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { parseArgs } from 'node:util';
-import { machineCpuSeconds, placement } from './process.js';
-import { DISTURBED_CORES, markdown, preamble } from './report.js';
+import { machine, versions } from './facts.js';
+import { parse, refuse, someOf, wholeNumber } from './options.js';
+import { DISTURBED_CORES, quiet } from './process.js';
+import { markdown } from './report.js';
+import { keep } from './results.js';
 import { scenarios } from './scenarios.js';
 import { digits } from './stats.js';
 import { peers, roomcast } from './targets.js';
 
 /**
  * Runs the scenarios, round by round and in each round every series in turn, so that what else the
- * machine does falls on all alike. Writes results/last.json and results/last.md.
+ * machine does falls on all alike. Writes results/bench.json and results/bench.md.
  */
 
 const HELP = `npm run bench -- [options]
   --only P1,P3       scenarios to run; P3 stands for all that begin with it (default: all)
-  --series a,b       series to run, by the names in the tables (default: all)
+  --series a,b       series to run, by the names in the tables; "roomcast" stands for
+                     "roomcast, 1000" too (default: all)
   --rounds 5         how often each series is measured
-  --seconds 4        how long, each time
-  --record           write RESULTS.md as well
+  --seconds 4        how long, each time; at most 15
+  --record           write the part of it in RESULTS.md, which is of whole runs only
 `;
 const MOST_REPEATS = 3;
-const LONGEST_WAIT_S = 60;
+const MOST_ROUNDS = 1000;
+const MOST_SECONDS = 15;
+const WHY_NOT_LONGER =
+  'members of the load answer no pings, and servers close whom they have not heard for long';
 
-const { values: options } = parseArgs({
+const { values: options } = parse({
   options: {
     only: { type: 'string' },
     series: { type: 'string' },
@@ -38,45 +40,42 @@ if (options.help) {
   process.stdout.write(HELP);
   process.exit();
 }
-const rounds = Number(options.rounds);
-const seconds = Number(options.seconds);
-const only = options.only?.split(',');
-const wanted = options.series?.split(',');
-if (!(rounds >= 1) || !(seconds >= 1)) throw new Error('--rounds and --seconds are at least 1');
+const rounds = wholeNumber('--rounds', options.rounds, MOST_ROUNDS);
+const seconds = wholeNumber('--seconds', options.seconds, MOST_SECONDS, WHY_NOT_LONGER);
+/** @param {string} name */
+const group = (name) => /** @type {string} */ (name.split(', ')[0]);
+const number = (/** @type {string} */ id) => /** @type {string} */ (id.split(' ')[0]);
+const ids = scenarios.flatMap(({ id }) => [number(id), id]);
+const only = someOf('--only', options.only, [...new Set(ids)]);
+const chosen = scenarios.filter(
+  ({ id }) => !only || only.includes(id) || only.includes(number(id)),
+);
+const groups = chosen.flatMap(({ series }) => series.map(({ name }) => group(name)));
+const wanted = someOf('--series', options.series, [...new Set(groups)]);
+if (options.record && (only || wanted)) {
+  refuse('--record is for whole runs: leave --only and --series out');
+}
 
 /** @type {import('./report.js').Run} */
 const run = {
   date: new Date().toISOString(),
-  machine: {
-    CPU: `${cpus().length} × ${cpus()[0]?.model}`,
-    memory: `${Math.round(totalmem() / 2 ** 30)} GiB`,
-    system: `Linux ${release()}`,
-    placement,
-    commit: execFileSync('git', ['describe', '--always', '--dirty'], { encoding: 'utf8' }).trim(),
-  },
-  versions: { Node: process.version, ...versions() },
+  machine: machine(),
+  versions: versions({ roomcast, ...peers }),
   rounds,
   seconds,
   scenarios: [],
 };
+for (const scenario of chosen) run.scenarios.push(await runScenario(scenario));
 
-for (const scenario of scenarios) {
-  if (only && !only.some((id) => scenario.id === id || scenario.id.startsWith(`${id} `))) continue;
-  run.scenarios.push(await runScenario(scenario));
-}
-
-mkdirSync(new URL('results/', import.meta.url), { recursive: true });
 const report = markdown(run);
-writeFileSync(new URL('results/last.json', import.meta.url), JSON.stringify(run, null, 1));
-writeFileSync(new URL('results/last.md', import.meta.url), preamble(run) + report);
-if (options.record) writeFileSync(new URL('RESULTS.md', import.meta.url), preamble(run) + report);
+keep('bench', run, report, options.record);
 process.stdout.write(`\n${report}`);
 
 /** @param {import('./scenarios.js').Scenario} scenario */
-async function runScenario({ id, title, figures, series: build }) {
+async function runScenario({ id, title, figures, series: built }) {
   /** @type {import('./report.js').ScenarioRun} */
   const result = { id, title, figures, series: {}, skipped: {}, failed: [] };
-  const all = (await build(seconds)).filter(({ name }) => !wanted || wanted.includes(name));
+  const all = built.filter(({ name }) => !wanted || wanted.includes(group(name)));
   for (const { name, missing } of all) {
     const hint = missing();
     if (hint === null) result.series[name] = [];
@@ -90,7 +89,9 @@ async function runScenario({ id, title, figures, series: build }) {
     for (const each of order) {
       if (each === undefined) continue;
       const { name, measure } = each;
-      const figure = await undisturbed(measure).catch((/** @type {Error} */ error) => error);
+      const figure = await undisturbed(() => measure(seconds)).catch(
+        (/** @type {Error} */ error) => error,
+      );
       if (figure instanceof Error) {
         result.failed.push(`${name}, round ${round + 1}: ${figure.message}`);
         process.stderr.write(`  ${round + 1}/${rounds} ${name} failed: ${figure.message}\n`);
@@ -122,24 +123,4 @@ async function undisturbed(measure) {
     if (foreignCores <= DISTURBED_CORES || repeat === MOST_REPEATS) return figures;
     process.stderr.write(`  other processes used ${digits(foreignCores)} cores; once more\n`);
   }
-}
-
-/** Resolves after a second in which nothing ran, or `LONGEST_WAIT_S`. */
-async function quiet() {
-  for (let waited = 0; waited < LONGEST_WAIT_S; waited++) {
-    const before = machineCpuSeconds();
-    await sleep(1000);
-    if (machineCpuSeconds() - before <= DISTURBED_CORES) return;
-  }
-}
-
-function versions() {
-  /** @type {Record<string, string>} */
-  const found = {};
-  for (const [name, { missing, version }] of Object.entries({ roomcast, ...peers })) {
-    if (missing() !== null) continue;
-    const [command = '', ...args] = version();
-    found[name] = execFileSync(command, args, { encoding: 'utf8' }).trim().replaceAll('\n', ', ');
-  }
-  return found;
 }

@@ -4,9 +4,9 @@ import {
   bareRoute,
   peers,
   roomcast,
-  roomcastOff,
   roomcastSockjs,
   roomcastStreaming,
+  roomcastUncounted,
   sockjsLoop,
   sockjsLoopStreaming,
 } from './targets.js';
@@ -19,13 +19,13 @@ import {
  * @typedef {object} Series
  * @property {string} name
  * @property {() => string | null} missing what to install, null when it can run
- * @property {() => Promise<Figures>} measure
+ * @property {(seconds: number) => Promise<Figures>} measure for so long
  *
  * @typedef {object} Scenario
  * @property {string} id as `--only` takes it; scenarios of one number go together
  * @property {string} title
  * @property {string[]} figures shown, in this order
- * @property {(seconds: number) => Promise<Series[]>} series `seconds` is how long each measures
+ * @property {Series[]} series
  */
 
 /** @param {string} file */
@@ -58,10 +58,11 @@ async function withServer(target, use) {
 /**
  * @param {Target} target
  * @param {Omit<Plan, 'port' | 'pid' | 'wire' | 'warm'>} load
+ * @param {(port: number) => Promise<void>} [check] made of the server afterwards
  * @returns {Promise<Figures>}
  * @throws {Error} when a delivery had other bytes than roomcast's has
  */
-function fanOut(target, load) {
+function fanOut(target, load, check = async () => {}) {
   return withServer(target, async ({ port, pid }) => {
     const plan = { ...load, port, pid, wire: target.wire, warm: SETTLE };
     /** @type {Figures} */
@@ -70,6 +71,7 @@ function fanOut(target, load) {
     if (deliveries > 0 && Math.abs(bytes / expectedBytes - 1) > BYTES_TOLERANCE) {
       throw new Error(`${bytes.toFixed(1)} bytes a delivery, not ${expectedBytes}`);
     }
+    await check(port);
     return result;
   });
 }
@@ -77,13 +79,13 @@ function fanOut(target, load) {
 /**
  * @param {Record<string, Target>} targets
  * @param {Omit<Plan, 'port' | 'pid' | 'wire' | 'warm' | 'seconds'>} load
- * @returns {(seconds: number) => Promise<Series[]>}
+ * @returns {Series[]}
  */
-const eachUnder = (targets, load) => async (seconds) =>
+const eachUnder = (targets, load) =>
   Object.entries(targets).map(([name, target]) => ({
     name,
     missing: target.missing,
-    measure: () => fanOut(target, { ...load, seconds }),
+    measure: (seconds) => fanOut(target, { ...load, seconds }),
   }));
 
 const everyone = { roomcast, ...peers };
@@ -126,19 +128,19 @@ export const scenarios = [
     id: 'P4',
     title: '8 KiB at a third of roomcast’s capacity, some members never reading',
     figures: ['p99Us', 'p50Us', 'missedOrLate', 'messagesPerSecond', 'cpuUs', ...MEMORY],
-    series: slowMembers,
+    series: slowMembers(),
   },
   {
     id: 'P5',
     title: '200 joins and 200 leaves a second in a room of 9,000 that gets 20 messages a second',
     figures: ['joinP50Ms', 'joinP99Ms', 'joinMaxMs', 'joins', 'serverCores', 'p99Us'],
-    series: joins,
+    series: joins(),
   },
   {
     id: 'P6',
     title: 'HTTP publish of 128 B to a room of one, 50 connections',
     figures: ['requestsPerSecond', 'httpP99Ms', 'serverCores', 'loadCores'],
-    series: httpPublish,
+    series: httpPublish(),
   },
   {
     id: 'P7',
@@ -177,24 +179,37 @@ export const scenarios = [
     id: 'P10',
     title: 'metrics and lock detector on (as by default) and off',
     figures: PER_DELIVERY,
-    series: async (seconds) =>
-      [1, 2].flatMap((load) =>
-        Object.entries({ on: roomcast, off: roomcastOff }).map(([state, target]) => ({
-          name: `P${load}, ${state}`,
-          missing: target.missing,
-          measure: () => fanOut(target, { ...one, window: load === 1 ? 64 : 1, seconds }),
-        })),
-      ),
+    series: [1, 2].flatMap((load) =>
+      Object.entries({ on: roomcast, off: roomcastUncounted }).map(([state, target]) => ({
+        name: `P${load}, ${state}`,
+        missing: target.missing,
+        measure: (seconds) =>
+          fanOut(target, { ...one, window: load === 1 ? 64 : 1, seconds }, (port) =>
+            checkCounts(port, state === 'on'),
+          ),
+      })),
+    ),
   },
 ];
 
-/** @param {number} seconds @returns {Promise<Series[]>} */
-async function slowMembers(seconds) {
-  const load = { rooms: 1, size: 8192, seconds };
-  if (roomcast.missing()) return [{ name: 'roomcast', missing: roomcast.missing, measure: never }];
-  // Enough in flight that the server is never idle, and little beside a member's bound.
-  const capacity = await fanOut(roomcast, { ...load, members: 1000, window: 8 });
-  const rate = Math.round(/** @type {number} */ (capacity['messagesPerSecond']) / 3);
+/**
+ * @param {number} port
+ * @param {boolean} expected
+ * @throws {Error} when a server that should count does not, or the other way round
+ */
+async function checkCounts(port, expected) {
+  const metrics = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
+  const published = /^roomcast_published_total (\d+)$/m.exec(metrics)?.[1];
+  if (published === undefined || Number(published) > 0 !== expected) {
+    throw new Error(`the server counted ${published} messages`);
+  }
+}
+
+/** @returns {Series[]} */
+function slowMembers() {
+  const load = { rooms: 1, size: 8192 };
+  /** @type {number | undefined} */
+  let rate; // messages a second: the same for every series of a run
   const shares = [
     { name: '1000', members: 1000, stalled: 0 },
     { name: '900', members: 900, stalled: 0 },
@@ -203,23 +218,31 @@ async function slowMembers(seconds) {
     { name: '500 + 500 stalled', members: 1000, stalled: 500 },
   ];
   return Object.entries({ roomcast, Bun: peers.Bun }).flatMap(([name, target]) =>
-    shares.map((share) => ({
-      name: `${name}, ${share.name}`,
-      missing: target.missing,
-      measure: () => {
-        const { members, stalled } = share;
-        return fanOut(target, { ...load, members, stalled, fill: FILL_BYTES, rate });
+    shares.map(({ name: share, members, stalled }) => ({
+      name: `${name}, ${share}`,
+      missing: () => target.missing() ?? roomcast.missing(),
+      measure: async (seconds) => {
+        rate ??= await thirdOfCapacity({ ...load, seconds });
+        return fanOut(target, { ...load, seconds, members, stalled, fill: FILL_BYTES, rate });
       },
     })),
   );
 }
 
-/** @returns {Promise<Figures>} */
-const never = () => Promise.reject(new Error('measured although it is missing'));
+/**
+ * @param {{ rooms: number, size: number, seconds: number }} load
+ * @returns {Promise<number>} messages a second
+ */
+async function thirdOfCapacity(load) {
+  // Enough in flight that the server is never idle, and little beside a member's bound.
+  const { messagesPerSecond = 0 } = await fanOut(roomcast, { ...load, members: 1000, window: 8 });
+  return Math.round(messagesPerSecond / 3);
+}
 
-/** @param {number} seconds @returns {Promise<Series[]>} */
-async function joins(seconds) {
-  const measure = () =>
+/** @returns {Series[]} */
+function joins() {
+  /** @type {Series['measure']} */
+  const measure = (seconds) =>
     withServer(roomcast, async ({ port, pid }) => {
       const plan = { members: 9000, rooms: 1, size: 128, rate: 20, warm: SETTLE, seconds };
       const load = startLoad(FAN_OUT, { ...plan, port, pid, wire: roomcast.wire });
@@ -230,24 +253,24 @@ async function joins(seconds) {
   return [{ name: 'roomcast', missing: roomcast.missing, measure }];
 }
 
-/** @param {number} seconds @returns {Promise<Series[]>} */
-async function httpPublish(seconds) {
+/** @returns {Series[]} */
+function httpPublish() {
   const body = JSON.stringify({ data: 'x'.repeat(128) });
-  /** @param {number} pid @param {string} url @returns {Promise<Figures>} */
-  const publish = (pid, url) =>
+  /** @param {number} pid @param {string} url @param {number} seconds @returns {Promise<Figures>} */
+  const publish = (pid, url, seconds) =>
     startLoad(here('load/http.js'), { url, pid, body, connections: 50, seconds }).result;
   return [
     {
       name: 'roomcast',
       missing: roomcast.missing,
-      measure: () =>
+      measure: (seconds) =>
         withServer(roomcast, async ({ port, pid }) => {
           // One member, so that the room is there and a publish is delivered.
           const plan = { members: 1, rooms: 1, size: 128, warm: 0, seconds: seconds + 3 };
           const member = startLoad(FAN_OUT, { ...plan, port, pid, wire: roomcast.wire });
           await member.measuring();
           const url = `http://127.0.0.1:${port}/v1/rooms/bench:0000/messages`;
-          const figures = await publish(pid, url);
+          const figures = await publish(pid, url, seconds);
           await member.result;
           return figures;
         }),
@@ -255,8 +278,10 @@ async function httpPublish(seconds) {
     {
       name: 'bare route',
       missing: bareRoute.missing,
-      measure: () =>
-        withServer(bareRoute, ({ port, pid }) => publish(pid, `http://127.0.0.1:${port}/publish`)),
+      measure: (seconds) =>
+        withServer(bareRoute, ({ port, pid }) =>
+          publish(pid, `http://127.0.0.1:${port}/publish`, seconds),
+        ),
     },
   ];
 }

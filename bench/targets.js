@@ -49,7 +49,7 @@ const temporary = (content) => {
   return path;
 };
 
-const roomcastMain = here('../dist/cli/main.js');
+export const roomcastMain = here('../dist/cli/main.js');
 const bun = () =>
   installed(`@oven/bun-linux-${process.arch}/bin/bun`) ??
   installed(`@oven/bun-linux-${process.arch}-baseline/bin/bun`);
@@ -61,22 +61,23 @@ const NPM = 'run `npm ci` in bench/';
  * roomcast with its defaults, but for the limit that a single publisher would meet.
  *
  * @param {Target['wire']} wire
- * @param {string[]} flags
+ * @param {{ node?: string[], serve?: string[] }} [flags]
  * @returns {Target}
  */
-const roomcastWith = (wire, ...flags) => ({
+const roomcastWith = (wire, flags = {}) => ({
   wire,
   missing: () => (existsSync(roomcastMain) ? null : 'run `npm ci` and `npm run build` in the root'),
   version: () => [node, roomcastMain, '--version'],
   start: (port) => [
     node,
+    ...(flags.node ?? []),
     roomcastMain,
     'serve',
     '--port',
     `${port}`,
     '--publish-rate',
     '0',
-    ...flags,
+    ...(flags.serve ?? []),
   ],
 });
 
@@ -96,11 +97,16 @@ const scriptOn = (wire, module, script) => ({
 });
 
 export const roomcast = roomcastWith('roomcast');
-export const roomcastOff = roomcastWith('roomcast', '--metrics', 'false', '--lock-detector', 'off');
+export const roomcastUncounted = roomcastWith('roomcast', {
+  node: ['--import', here('peers/uncounted.js')],
+  serve: ['--lock-detector', 'off'],
+});
 export const roomcastSockjs = roomcastWith('sockjs');
 export const roomcastStreaming = roomcastWith('sockjs-streaming');
 export const sockjsLoop = scriptOn('sockjs', 'sockjs', 'peers/sockjs-loop.js');
 export const sockjsLoopStreaming = scriptOn('sockjs-streaming', 'sockjs', 'peers/sockjs-loop.js');
+/** Has a defect that `isolation.js` has to find. */
+export const wsAwaiting = scriptOn('relay', 'ws', 'peers/ws-awaiting.js');
 /** Speaks HTTP only. */
 export const bareRoute = scriptOn('relay', 'fastify', 'peers/fastify.js');
 

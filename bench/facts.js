@@ -1,0 +1,29 @@
+import { execFileSync } from 'node:child_process';
+import { cpus, release, totalmem } from 'node:os';
+import { placement } from './process.js';
+
+/** On what something was measured, and what. */
+
+/** @returns {Record<string, string>} */
+export const machine = () => ({
+  CPU: `${cpus().length} × ${cpus()[0]?.model}`,
+  memory: `${Math.round(totalmem() / 2 ** 30)} GiB`,
+  system: `Linux ${release()}`,
+  placement,
+  commit: execFileSync('git', ['describe', '--always', '--dirty'], { encoding: 'utf8' }).trim(),
+});
+
+/**
+ * @param {Record<string, import('./targets.js').Target>} targets
+ * @returns {Record<string, string>} of Node and of those that are there
+ */
+export function versions(targets) {
+  /** @type {Record<string, string>} */
+  const found = { Node: process.version };
+  for (const [name, { missing, version }] of Object.entries(targets)) {
+    if (missing() !== null) continue;
+    const [command = '', ...args] = version();
+    found[name] = execFileSync(command, args, { encoding: 'utf8' }).trim().replaceAll('\n', ', ');
+  }
+  return found;
+}

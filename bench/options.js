@@ -1,0 +1,56 @@
+import { parseArgs } from 'node:util';
+
+/**
+ * The options of a command here: what is wrong with them is one line and exit code 2, before anything
+ * has been started.
+ */
+
+/**
+ * @template {import('node:util').ParseArgsConfig} T
+ * @param {T} config
+ * @returns {ReturnType<typeof parseArgs<T>>}
+ */
+export function parse(config) {
+  try {
+    return parseArgs(config);
+  } catch (error) {
+    return refuse(/** @type {Error} */ (error).message);
+  }
+}
+
+/** @param {string} message @returns {never} */
+export function refuse(message) {
+  process.stderr.write(`bench: ${message}\n`);
+  process.exit(2);
+}
+
+/**
+ * @param {string} option
+ * @param {string} text
+ * @param {number} max
+ * @param {string} [why] there is this maximum
+ * @returns {number}
+ */
+export function wholeNumber(option, text, max, why) {
+  const number = /^\d+$/.test(text) ? Number(text) : Number.NaN;
+  if (number >= 1 && number <= max) return number;
+  const reason = why !== undefined && number > max ? `; ${why}` : '';
+  return refuse(
+    `${option} is ${JSON.stringify(text)}: expected a whole number from 1 to ${max}${reason}`,
+  );
+}
+
+/**
+ * The items of a comma-separated list.
+ *
+ * @param {string} option
+ * @param {string | undefined} text
+ * @param {readonly string[]} known
+ * @returns {string[] | undefined} undefined without the option
+ */
+export function someOf(option, text, known) {
+  const items = text?.split(',');
+  const unknown = items?.find((item) => !known.includes(item));
+  if (unknown === undefined) return items;
+  return refuse(`${option} has ${JSON.stringify(unknown)}: expected some of ${known.join(', ')}`);
+}

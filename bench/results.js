@@ -1,0 +1,52 @@
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+
+/**
+ * RESULTS.md, which has a part of each command that measures, and results/, which keeps the last run of
+ * each whatever it was. A command writes its own part; that of another stays as it was.
+ */
+
+const TOP = `# Results
+
+Written by the commands named below, with \`--record\`. README.md says how to read this and how not to.
+`;
+
+/** In this order. @type {Record<string, string>} */
+const NOT_YET = {
+  bench: '## Fan-out beside others\n\n`npm run bench -- --record` has not been run yet.\n',
+  isolation: '## Isolation\n\n`npm run isolation -- --record` has not been run yet.\n',
+};
+
+const results = new URL('results/', import.meta.url);
+const page = new URL('RESULTS.md', import.meta.url);
+
+/**
+ * @param {'bench' | 'isolation'} command
+ * @param {object} run
+ * @param {string} markdown of the run
+ * @param {boolean} isRecord
+ */
+export function keep(command, run, markdown, isRecord) {
+  mkdirSync(results, { recursive: true });
+  writeFileSync(new URL(`${command}.json`, results), JSON.stringify(run, null, 1));
+  writeFileSync(new URL(`${command}.md`, results), markdown);
+  if (!isRecord) return;
+  const before = existsSync(page) ? readFileSync(page, 'utf8') : '';
+  writeFileSync(page, withPart(before, command, markdown));
+}
+
+/**
+ * @param {string} before
+ * @param {string} command
+ * @param {string} markdown
+ * @returns {string} `before` with that part in the place of its own
+ */
+export function withPart(before, command, markdown) {
+  const parts = Object.entries(NOT_YET).map(([name, notYet]) => {
+    const [begin, end] = [`<!-- ${name} -->\n`, `<!-- end of ${name} -->\n`];
+    const from = before.indexOf(begin);
+    const to = before.indexOf(end);
+    const last = from < 0 || to < 0 ? notYet : before.slice(from + begin.length, to);
+    return `${begin}${name === command ? markdown : last}${end}`;
+  });
+  return [TOP, ...parts].join('\n');
+}
