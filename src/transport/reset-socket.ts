@@ -1,5 +1,6 @@
 /** Ending a connection so that nothing of it is left. */
 import type { Socket } from 'node:net';
+import { unsentBytes } from './raw-write.js';
 
 /**
  * Ends a connection at once and frees what the kernel holds for it, read or not. Unlike
@@ -7,7 +8,7 @@ import type { Socket } from 'node:net';
  * which takes a turn of the loop: reset just then, Node leaves the connection open for ever.
  */
 export function resetSocket(socket: Socket): void {
-  const isEnding = socket.writableEnded && !socket.writableFinished && socket.writableLength === 0;
+  const isEnding = socket.writableEnded && !socket.writableFinished && unsentBytes(socket) === 0;
   if (isEnding) socket.once('finish', () => socket.resetAndDestroy());
   else socket.resetAndDestroy();
 }

@@ -11,6 +11,7 @@ import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { WebSocket, WebSocketServer } from 'ws';
 import { CLOSE, type CloseReason, type EndReason, type RefusalCode } from '../errors.js';
+import { rawWrite } from './raw-write.js';
 import { resetSocket } from './reset-socket.js';
 import {
   type Accept,
@@ -50,8 +51,6 @@ const FAULTS: ReadonlyMap<number, Fault> = new Map([
   [1008, 'protocol_error'],
   [1009, 'message_too_big'],
 ]);
-
-const EMPTY = Buffer.alloc(0);
 
 /** A `ws` connection that hands the decision how to close a faulty peer to its transport. */
 class ServerWebSocket extends WebSocket {
@@ -114,14 +113,8 @@ export class WebSocketTransport implements Transport {
   }
 
   write(batch: Buffer): boolean {
-    const socket = this.#socket;
-    socket.write(batch);
-    if (socket.writableLength === 0) return true;
-    // A callback on every write would cost a fifth of the fan-out; an empty write behind the one
-    // the kernel did not take is called back when that has gone.
-    this.writable = false;
-    socket.write(EMPTY, this.#onFlushed);
-    return false;
+    this.writable = rawWrite(this.#socket, batch, this.#onFlushed);
+    return this.writable;
   }
 
   close(reason: CloseReason, farewell: Buffer, graceMs: number): void {

@@ -5,6 +5,7 @@
  */
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { CLOSE } from '../../src/errors.js';
+import { unsentBytes } from '../../src/transport/raw-write.js';
 import { TRANSPORTS, type TransportName } from '../../src/transport/transport.js';
 import { unreadInKernel } from '../support/kernel.js';
 import { connectPeer, connectRaw, type Peer } from '../support/transport-peers.js';
@@ -140,7 +141,7 @@ export function transportContract(name: TransportName): void {
       await settle();
       expect(session.transport.writable).toBe(false);
       expect(session.count('completed')).toBe(0);
-      const held = Array.from(server.sockets, (socket) => socket.writableLength);
+      const held = Array.from(server.sockets, unsentBytes);
       const sum = held.reduce((bytes, each) => bytes + each, 0);
       expect(sum).toBeGreaterThan(0);
       expect(sum).toBeLessThan(batch.length + 4096);

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { setImmediate as turn } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { rawWrite } from '../../src/transport/raw-write.js';
 import { resetSocket } from '../../src/transport/reset-socket.js';
 import { unreadInKernel } from '../support/kernel.js';
 
@@ -44,6 +45,16 @@ test('one with bytes that are not read', async () => {
 test('one with such bytes that has been ended', async () => {
   socket.write(Buffer.alloc(16 * 1024 * 1024));
   await turn();
+  socket.end();
+  resetSocket(socket);
+});
+
+test('one with bytes written past its stream that has been ended', async () => {
+  await new Promise<void>((resolve) => {
+    if (rawWrite(socket, Buffer.from('first'), resolve)) resolve();
+  });
+  expect(rawWrite(socket, Buffer.alloc(16 * 1024 * 1024), () => {})).toBe(false);
+  expect(socket.writableLength).toBe(0);
   socket.end();
   resetSocket(socket);
 });

@@ -1,0 +1,98 @@
+/**
+ * Writing to a socket past its stream. `socket.write` costs 0.4 µs beside the system call (a request
+ * object, three layers of calls and a tick for a callback nobody waits for), which is a fifth of
+ * what a delivery costs when messages come one at a time. Nothing is lost by going past it while
+ * the stream holds nothing itself: the order of writes is that of the calls on the handle either way.
+ *
+ * The handle is not a documented part of Node. It is asked what it can do first, and where that is
+ * not what is known here, or the stream holds something, the stream does the write.
+ */
+import type { Socket } from 'node:net';
+
+/** What Node keeps for a write that is under way. */
+interface WriteRequest {
+  /** -1 while it is not. */
+  getAsyncId(): number;
+  /** What is being written, so that it lives as long as that takes. */
+  buffer: Buffer | undefined;
+}
+
+interface Handle {
+  /** Bytes the kernel has not taken. */
+  readonly writeQueueSize: number;
+  /** 0, or the number of an error; given no request, also the one it has made for the write. */
+  writeBuffer(request: WriteRequest | null, buffer: Buffer): number | WriteRequest;
+}
+
+type SocketWithHandle = Socket & { readonly _handle?: Handle | null };
+
+const EMPTY = Buffer.alloc(0);
+
+/** Whether handles are as known here; undefined before the first write has shown it. */
+let isKnown: boolean | undefined;
+/** What a handle has to be given (Node 20 to 24), null where it makes its own (26). */
+let Request: (new () => WriteRequest) | null = null;
+/** One that has not been needed yet. */
+let spare: WriteRequest | null = null;
+
+/**
+ * Writes `buffer`. True: the kernel has all of it. False: `onFlushed` is called when it has, and
+ * perhaps when the socket is gone instead; nothing may be written here before that.
+ */
+export function rawWrite(socket: Socket, buffer: Buffer, onFlushed: () => void): boolean {
+  if (socket.destroyed) return false;
+  const handle = (socket as SocketWithHandle)._handle;
+  if (isKnown === undefined && handle) learn(handle);
+  if (!isKnown || !handle || socket.writableLength > 0) {
+    return streamWrite(socket, buffer, onFlushed);
+  }
+  const written = tryWrite(handle, buffer);
+  if (written === 0) return true;
+  if (typeof written === 'number') {
+    // What is told of it is what the socket's 'close' brings, as after any other failed write.
+    socket.destroy();
+    return false;
+  }
+  written.buffer = buffer;
+  // Queued behind it, so that the stream does not end the connection before that has gone.
+  socket.write(EMPTY, onFlushed);
+  return false;
+}
+
+/** 0: the kernel has all of it; another number: of the error; else the write that is under way. */
+function tryWrite(handle: Handle, buffer: Buffer): number | WriteRequest {
+  if (Request === null) return handle.writeBuffer(null, buffer);
+  spare ??= new Request();
+  const error = handle.writeBuffer(spare, buffer);
+  if (error !== 0 || spare.getAsyncId() === -1) return error;
+  const request = spare;
+  spare = null;
+  return request;
+}
+
+/** Bytes written to the socket that the kernel has not taken, past its stream or not. */
+export function unsentBytes(socket: Socket): number {
+  return Math.max(socket.writableLength, (socket as SocketWithHandle)._handle?.writeQueueSize ?? 0);
+}
+
+function streamWrite(socket: Socket, buffer: Buffer, onFlushed: () => void): boolean {
+  // A callback on every write would cost a fifth of the fan-out; an empty write behind the one
+  // the kernel did not take is called back when that has gone.
+  socket.write(buffer);
+  if (socket.writableLength === 0) return true;
+  socket.write(EMPTY, onFlushed);
+  return false;
+}
+
+/** Looks how the stream asks its handle to write, which is the one way to come by a request. */
+function learn(handle: Handle): void {
+  isKnown = false;
+  if (handle.constructor.name !== 'TCP' || typeof handle.writeQueueSize !== 'number') return;
+  const { writeBuffer } = handle;
+  handle.writeBuffer = function (request, buffer) {
+    Reflect.deleteProperty(handle, 'writeBuffer');
+    isKnown = request === null || typeof request.getAsyncId === 'function';
+    Request = request === null ? null : (request.constructor as typeof Request);
+    return writeBuffer.call(this, request, buffer);
+  };
+}

@@ -1,0 +1,186 @@
+/** Writes past the stream: what arrives is what was written, in order, on whatever socket. */
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import { afterEach, expect, onTestFinished, test, vi } from 'vitest';
+import { rawWrite, unsentBytes } from '../../src/transport/raw-write.js';
+
+/** More than the loopback takes for a peer that does not read. */
+const MORE_THAN_THE_KERNEL = 16 * 1024 * 1024;
+
+interface Pair {
+  readonly socket: Socket;
+  readonly peer: Socket;
+}
+
+const servers = new Set<Server>();
+const sockets = new Set<Socket>();
+afterEach(async () => {
+  for (const socket of sockets) socket.destroy();
+  sockets.clear();
+  for (const server of servers) {
+    server.close();
+    await once(server, 'close');
+  }
+  servers.clear();
+});
+
+/** Connections between `count` sockets of ours and peers that do not read yet. */
+async function pairs(count: number, path?: string): Promise<Pair[]> {
+  const server = createServer({ allowHalfOpen: true });
+  servers.add(server);
+  server.listen(path === undefined ? { port: 0, host: '127.0.0.1' } : { path });
+  await once(server, 'listening');
+  const made: Pair[] = [];
+  while (made.length < count) {
+    const peer =
+      path === undefined
+        ? connect((server.address() as AddressInfo).port, '127.0.0.1')
+        : connect(path);
+    const [socket] = (await once(
+      server.on('error', () => {}),
+      'connection',
+    )) as [Socket];
+    for (const end of [peer.pause(), socket]) sockets.add(end.on('error', () => {}));
+    made.push({ socket, peer });
+  }
+  return made;
+}
+
+/** All that the peer reads until its connection ends. */
+async function everything(peer: Socket): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  peer.on('data', (chunk: Buffer) => chunks.push(chunk)).resume();
+  await once(peer, 'end');
+  peer.end();
+  return Buffer.concat(chunks);
+}
+
+/** Resolves when all of `buffer` was written, or, rejecting, when it never can be. */
+const written = (socket: Socket, buffer: Buffer): Promise<void> =>
+  new Promise((resolve, reject) => {
+    const gone = () => reject(new Error('the socket closed'));
+    socket.once('close', gone);
+    const done = () => {
+      socket.off('close', gone);
+      resolve();
+    };
+    if (rawWrite(socket, buffer, done)) done();
+  });
+
+test('the stream is asked for the first write of a process only', async () => {
+  const [one, other] = (await pairs(2)) as [Pair, Pair];
+  await written(one.socket, Buffer.from('learnt'));
+  const [first, second] = [vi.spyOn(one.socket, 'write'), vi.spyOn(other.socket, 'write')];
+  const onFlushed = vi.fn();
+  expect(rawWrite(one.socket, Buffer.from(' from'), onFlushed)).toBe(true);
+  expect(rawWrite(other.socket, Buffer.from('known'), onFlushed)).toBe(true);
+  expect([first.mock.calls, second.mock.calls, onFlushed.mock.calls]).toEqual([[], [], []]);
+  one.socket.end();
+  other.socket.end();
+  expect(String(await everything(one.peer))).toBe('learnt from');
+  expect(String(await everything(other.peer))).toBe('known');
+});
+
+test('a peer that does not read holds up its own write, which is said to be done once it has', async () => {
+  const [{ socket, peer }, other] = (await pairs(2)) as [Pair, Pair];
+  await written(socket, Buffer.from('.'));
+  const onFlushed = vi.fn();
+  expect(rawWrite(socket, Buffer.alloc(MORE_THAN_THE_KERNEL, 'a'), onFlushed)).toBe(false);
+  expect(unsentBytes(socket)).toBeGreaterThan(0);
+  // What the stream writes now goes behind it, and what others write goes.
+  socket.write('end');
+  expect(rawWrite(other.socket, Buffer.from('other'), onFlushed)).toBe(true);
+  other.socket.end();
+  expect(String(await everything(other.peer))).toBe('other');
+  expect(onFlushed).not.toHaveBeenCalled();
+  socket.end();
+  const read = await everything(peer);
+  expect(read.length).toBe(1 + MORE_THAN_THE_KERNEL + 3);
+  expect(read.toString('latin1', read.length - 5)).toBe('aaend');
+  expect(onFlushed).toHaveBeenCalledTimes(1);
+  expect(unsentBytes(socket)).toBe(0);
+});
+
+test('a peer that resets ends the wait', async () => {
+  const [{ socket, peer }] = (await pairs(1)) as [Pair];
+  await written(socket, Buffer.from('.'));
+  const onFlushed = vi.fn(() => expect(socket.destroyed).toBe(true));
+  expect(rawWrite(socket, Buffer.alloc(MORE_THAN_THE_KERNEL), onFlushed)).toBe(false);
+  const closed = new Promise((resolve) => void socket.once('close', resolve));
+  peer.resetAndDestroy();
+  await closed;
+  expect(onFlushed.mock.calls.length).toBeLessThanOrEqual(1);
+});
+
+test('a socket that is gone takes nothing and throws nothing', async () => {
+  const [{ socket }] = (await pairs(1)) as [Pair];
+  await written(socket, Buffer.from('.'));
+  socket.destroy();
+  await once(socket, 'close');
+  expect(rawWrite(socket, Buffer.from('late'), () => {})).toBe(false);
+});
+
+test('a socket whose handle is another one is written to through its stream', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'roomcast-'));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  // The first write of all, so that this handle is the one looked at.
+  vi.resetModules();
+  const fresh = await import('../../src/transport/raw-write.js');
+  const [{ socket, peer }] = (await pairs(1, join(folder, 'socket'))) as [Pair];
+  const write = vi.spyOn(socket, 'write');
+  for (const text of ['all ', 'the ', 'same']) {
+    await new Promise<void>((resolve) => {
+      if (fresh.rawWrite(socket, Buffer.from(text), resolve)) resolve();
+    });
+  }
+  expect(write).toHaveBeenCalledTimes(3);
+  socket.end();
+  expect(String(await everything(peer))).toBe('all the same');
+});
+
+test('whatever is written to several peers, by whatever way, arrives whole and in order', async () => {
+  const PEERS = 3;
+  const step = fc.record({
+    to: fc.nat(PEERS - 1),
+    size: fc.oneof(fc.integer({ min: 1, max: 300 }), fc.integer({ min: 1, max: 5_000_000 })),
+    past: fc.boolean(),
+    // Whether the peer reads on, or holds up what comes next.
+    reads: fc.boolean(),
+  });
+  await fc.assert(
+    fc.asyncProperty(fc.array(step, { maxLength: 25 }), async (steps) => {
+      const made = (await pairs(PEERS)).map(({ socket, peer }) => {
+        const read: Buffer[] = [];
+        peer.on('data', (chunk: Buffer) => read.push(chunk)).pause();
+        return { socket, peer, read, sent: [] as Buffer[], last: Promise.resolve() };
+      });
+      for (const [number, { to, size, past, reads }] of steps.entries()) {
+        const pair = made[to]!;
+        const bytes = Buffer.alloc(size, number);
+        pair.sent.push(bytes);
+        if (past) {
+          // One at a time, as the caller has to: the peer reads what is under way.
+          pair.peer.resume();
+          await pair.last;
+        }
+        if (reads) pair.peer.resume();
+        else pair.peer.pause();
+        if (past) pair.last = written(pair.socket, bytes);
+        else pair.socket.write(bytes);
+      }
+      for (const { socket, peer, read, sent, last } of made) {
+        peer.resume();
+        await last;
+        socket.end();
+        await once(peer, 'end');
+        peer.end();
+        expect(Buffer.concat(read).equals(Buffer.concat(sent))).toBe(true);
+      }
+    }),
+    { numRuns: 30 },
+  );
+});
