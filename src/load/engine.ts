@@ -172,7 +172,7 @@ export class Engine {
     const start = this.#bounds[0]!;
     at(start, () => {
       this.#health.reset();
-      this.#publishers.begin(start);
+      this.#publishers.begin(start, this.#bounds.at(-1)!);
       this.#every(TICK_MS, start, (tick) => this.#tick(tick));
       this.#every(1000, start, (second) => {
         this.#nextSecond = second + 1;

@@ -30,6 +30,8 @@ export class Publishers {
   #all: Publisher[] = [];
   #timer: NodeJS.Timeout | undefined;
   #immediate: NodeJS.Immediate | undefined;
+  /** Sends what an open loop has due by now and not yet sent. */
+  #publishDue: (now: number) => void = () => {};
 
   constructor(crew: Crew) {
     this.#crew = crew;
@@ -56,10 +58,13 @@ export class Publishers {
     this.#all = await Promise.all(this.#crew.publishers().map(open));
   }
 
-  /** @param start µs since the epoch */
-  begin(start: number): void {
+  /**
+   * @param start µs since the epoch
+   * @param end what is due from then on is not sent, however late `stop` comes
+   */
+  begin(start: number, end: number): void {
     if (this.#all.length === 0) return;
-    if (this.#crew.plan.rate !== null) this.#openLoop(this.#crew.plan.rate, start);
+    if (this.#crew.plan.rate !== null) this.#openLoop(this.#crew.plan.rate, start, end);
     else this.#closedLoop(this.#crew.plan.window ?? 1);
   }
 
@@ -72,6 +77,7 @@ export class Publishers {
     clearImmediate(this.#immediate);
     this.#crew.onArrival = undefined;
     const now = this.#crew.now();
+    this.#publishDue(now);
     for (const publisher of this.#all) this.#publish(publisher, now, now, true);
     return this.#all.map((publisher) => [publisher.number, publisher.sent]);
   }
@@ -90,17 +96,22 @@ export class Publishers {
    * Message `k` of the whole run is due at `start + k / rate`, from publisher `k mod all`; this
    * worker sends those of its own publishers.
    */
-  #openLoop(rate: number, start: number): void {
+  #openLoop(rate: number, start: number, end: number): void {
     const { rooms, publishersPerRoom } = this.#crew.plan;
     const all = rooms * publishersPerRoom;
     const own = this.#all.length;
     let next = 0;
     const dueAt = (i: number): number =>
       start + ((Math.floor(i / own) * all + this.#all[i % own]!.number) / rate) * 1e6;
+    this.#publishDue = (now) => {
+      for (let due = dueAt(next); due <= now && due < end; due = dueAt(next)) {
+        this.#publish(this.#all[next++ % own]!, due, now);
+      }
+    };
     const tick = (): void => {
       const now = this.#crew.now();
-      for (; dueAt(next) <= now; next++) this.#publish(this.#all[next % own]!, dueAt(next), now);
-      this.#timer = setTimeout(tick, (dueAt(next) - now) / 1000);
+      this.#publishDue(now);
+      if (dueAt(next) < end) this.#timer = setTimeout(tick, (dueAt(next) - now) / 1000);
     };
     tick();
   }

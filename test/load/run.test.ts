@@ -144,6 +144,17 @@ test('a lost message is caught, when others follow and when it was the last', as
   expect(last.verdict.exit).toBe(1);
 });
 
+test('a machine that stands still while the phases end sends what was due in them, and no more', async () => {
+  const standStill = (text: string): string => {
+    const until = performance.now() + 150;
+    while (performance.now() < until);
+    return text;
+  };
+  const report = await load(await broadcast('loop', atMessage(45, standStill)));
+  // 50 are due in half a second, and a last one follows.
+  expect(report.runs[0]!.publishing).toMatchObject({ sent: 51, offered: 50 });
+});
+
 test('a repeated message and a late one are caught', async () => {
   let held = '';
   const report = await load(
