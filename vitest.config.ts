@@ -7,7 +7,9 @@ export default defineConfig({
     setupFiles: 'test/support/strict-locks.ts',
     // Scenarios hold real sockets and clocks: two cores serve two files at a time.
     maxWorkers: 2,
-    testTimeout: 20_000,
-    hookTimeout: 20_000,
+    // Events are awaited, not times, so this is only for what hangs: processes and a browser take
+    // ten times as long to start on a machine that is busy with other things.
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
   },
 });

@@ -6,7 +6,7 @@ import { expect, it, onTestFinished, vi } from 'vitest';
 import { serveProcess } from '../support/process.js';
 
 const DEMO = fileURLToPath(new URL('../../dist/cli/demo.js', import.meta.url));
-const WAIT = { timeout: 15_000, interval: 100 };
+const WAIT = { timeout: 50_000, interval: 100 };
 
 function start(...args: string[]): { child: ChildProcess; said(): string } {
   const child = spawn(process.execPath, [DEMO, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });

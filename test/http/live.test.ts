@@ -1,9 +1,14 @@
+import { get, type IncomingMessage } from 'node:http';
 import { connect } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { Hello, Second } from '../../src/page/frame.js';
 import { Member } from '../../src/room/member.js';
 import { httpClient } from '../support/http-requests.js';
+import { Signal } from '../support/signal.js';
 import { FakeTransport, type Served, serve } from './support.js';
+
+/** For what another side of a connection has yet to hear of. */
+const WAIT = { timeout: 10_000, interval: 10 };
 
 let server: Served;
 const hangUp: (() => void)[] = [];
@@ -55,7 +60,7 @@ describe('GET /v1/live', () => {
     expect(hello()).toMatchObject({ version: '1.2.3', locks: ['room.lifecycle', 'room.members'] });
     expect(hello().past).toHaveLength(3);
     await pass(2);
-    await vi.waitFor(() => expect(seconds()).toHaveLength(2));
+    await vi.waitFor(() => expect(seconds()).toHaveLength(2), WAIT);
     for (const { values } of seconds()) expect(values).toHaveLength(hello().series.length);
     expect(seconds()[1]!.at - seconds()[0]!.at).toBe(1000);
   });
@@ -108,7 +113,7 @@ describe('GET /v1/live', () => {
     const refused = await server.ask('GET', '/v1/live');
     expect([refused.status, refused.body]).toMatchObject([503, { code: 'too_many_viewers' }]);
     viewers[0]!.answer.abort();
-    await vi.waitFor(async () => expect((await watch()).answer.status).toBe(200));
+    await vi.waitFor(async () => expect((await watch()).answer.status).toBe(200), WAIT);
   });
 
   it('passes over a viewer that reads nothing, keeps little for it, and lets it go', async () => {
@@ -121,9 +126,21 @@ describe('GET /v1/live', () => {
     const stalled = connect(server.port, '127.0.0.1').pause();
     hangUp.push(() => stalled.destroy());
     stalled.write('GET /v1/live HTTP/1.1\r\nHost: localhost\r\n\r\n');
-    const { seconds } = await watch();
-    await pass(300);
-    await vi.waitFor(() => expect(seconds()).toHaveLength(300));
+    const reading = await new Promise<IncomingMessage>((resolve) => {
+      get({ port: server.port, path: '/v1/live', agent: false }, resolve);
+    });
+    hangUp.push(() => reading.destroy());
+    const has = new Signal();
+    // Three a piece, of `hello` too.
+    let lines = 0;
+    reading.setEncoding('latin1').on('data', (chunk: string) => {
+      lines += chunk.split('\n').length - 1;
+      has.fire();
+    });
+    for (let second = 1; second <= 300; second += 1) {
+      await pass(1);
+      await has.until(() => lines === 3 * (1 + second));
+    }
     let bytes = 0;
     const ended = new Promise((resolve) => stalled.once('close', resolve));
     stalled.on('data', (chunk) => {

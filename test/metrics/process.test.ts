@@ -14,11 +14,13 @@ function block(ms: number): void {
 let stats: ProcessStats;
 afterEach(() => stats.close());
 
+const WAIT = { timeout: 10_000 };
+
 describe('ProcessStats', () => {
   it('counts every garbage collection, also several in one turn of the loop', async () => {
     stats = new ProcessStats();
     for (let i = 0; i < 5; i += 1) collectGarbage();
-    await vi.waitFor(() => expect(stats.gcSeconds.total()).toBeGreaterThanOrEqual(5));
+    await vi.waitFor(() => expect(stats.gcSeconds.total()).toBeGreaterThanOrEqual(5), WAIT);
     expect(Math.max(...stats.gcSeconds.sums)).toBeGreaterThan(0);
   });
 
@@ -27,7 +29,7 @@ describe('ProcessStats', () => {
     const other = new ProcessStats();
     stats.close();
     collectGarbage();
-    await vi.waitFor(() => expect(other.gcSeconds.total()).toBeGreaterThan(0));
+    await vi.waitFor(() => expect(other.gcSeconds.total()).toBeGreaterThan(0), WAIT);
     expect(stats.gcSeconds.total()).toBe(0);
     other.close();
   });
@@ -42,7 +44,7 @@ describe('ProcessStats', () => {
       expect(turn % 2).toBe(0);
       expect(stats.takeEventLoopLag().max).toBeGreaterThan(0.04);
       expect(stats.takeEventLoopLag()).toEqual({ p50: 0, p99: 0, max: 0 });
-    });
+    }, WAIT);
   });
 
   it.runIf(process.platform === 'linux')('asks Linux for descriptors', () => {

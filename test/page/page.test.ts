@@ -5,7 +5,7 @@ import { Crowd } from '../../src/cli/crowd.js';
 import { hasChromium, launchChromium } from '../support/chromium.js';
 import { serve } from '../support/server.js';
 
-const WAIT = { timeout: 15_000, interval: 100 };
+const WAIT = { timeout: 50_000, interval: 100 };
 
 /** What went wrong in a tab, and where it asked. */
 interface Tab {
