@@ -40,6 +40,6 @@ export function ago(seconds: number): string {
 export function decades([least, most]: readonly [number, number]): number[] {
   const first = Math.round(Math.log10(least));
   const count = Math.round(Math.log10(most)) - first;
-  const every = count > 4 ? 2 : 1;
+  const every = count > 5 ? 2 : 1;
   return Array.from({ length: Math.floor(count / every) + 1 }, (_, i) => 10 ** (first + i * every));
 }

@@ -33,8 +33,6 @@ export interface ChartOptions {
   readonly least?: number;
   /** A line that should not be reached; drawn where it is near. */
   readonly limit?: { readonly value: number; readonly label: string };
-  /** Numbers of the axis are powers of two. */
-  readonly binary?: boolean;
 }
 
 const HEIGHT = 168;
@@ -45,6 +43,9 @@ const AWAY = -10;
 const NEAR = 0.25;
 /** Seconds that an arrow key moves the cursor. */
 const STEP = 5;
+const WHOLE_STEPS = Array.from({ length: 9 }, (_, i) =>
+  [1, 2, 5].map((step) => step * 10 ** i),
+).flat();
 
 const colour = (name: string) => getComputedStyle(document.documentElement).getPropertyValue(name);
 const time = new Intl.DateTimeFormat('en-GB', { timeStyle: 'medium' });
@@ -74,16 +75,11 @@ export class Chart {
     this.figure = element(
       'figure',
       options.wide === true ? { class: 'wide' } : {},
-      element(
-        'figcaption',
-        {},
-        element('h2', { id: title, title: options.means }, options.title),
-        this.#time,
-      ),
+      element('figcaption', {}, element('h2', { id: title }, options.title), this.#time),
       element('ul', { class: 'legend' }, ...options.lines.map((line, i) => this.#entry(line, i))),
       this.#canvas,
+      element('p', { class: 'means' }, options.means),
     );
-    if (options.wide === true) this.figure.append(element('p', { class: 'means' }, options.means));
     this.#resized = new ResizeObserver(() => {
       const { clientWidth } = this.#canvas;
       if (clientWidth > 0) this.#plot?.setSize({ width: clientWidth, height: HEIGHT });
@@ -195,7 +191,8 @@ export class Chart {
       axes: [
         {
           ...axis,
-          size: 24,
+          size: 28,
+          gap: 9,
           splits: (plot) => marksOf(spanOf(plot.data[0], plot.width)),
           values: (plot, splits) => splits.map((at) => ago((plot.scales['x']?.max ?? 0) - at)),
         },
@@ -207,9 +204,7 @@ export class Chart {
           ...(logarithmic
             ? { splits: () => decades(logarithmic), filter: (_: uPlot, splits: number[]) => splits }
             : {}),
-          ...(this.#options.binary === true
-            ? { incrs: Array.from({ length: 44 }, (__, i) => 2 ** i) }
-            : {}),
+          ...stepsOf(left),
         },
         ...(right
           ? [
@@ -220,8 +215,8 @@ export class Chart {
                 size: 44,
                 gap: 6,
                 grid: { show: false },
-                values: (_: uPlot, splits: number[]) =>
-                  splits.map((value) => (Number.isInteger(value) ? right.format(value) : '')),
+                values: (_: uPlot, splits: number[]) => splits.map(right.format),
+                ...stepsOf(right),
               },
             ]
           : []),
@@ -230,7 +225,8 @@ export class Chart {
         {},
         ...lines.map((line): uPlot.Series => {
           const stroke = colour(line.colour);
-          const base = { stroke, width: 1.5, points: { show: false }, spanGaps: false };
+          const points = { size: 4, fill: stroke, filter: alone };
+          const base = { stroke, width: 1.5, points, spanGaps: false };
           if (line.right !== true) return base;
           const paths = uPlot.paths.stepped?.({ align: 1 });
           return {
@@ -257,6 +253,20 @@ export class Chart {
       limit !== undefined && high > limit.value * NEAR ? Math.max(high, limit.value * 1.08) : high,
     ];
   }
+}
+
+/** Where an axis may have its numbers: bytes at powers of two, what is counted at whole ones. */
+function stepsOf(line: Line): { incrs?: number[] } {
+  if (line.format === format.bytes) return { incrs: Array.from({ length: 44 }, (_, i) => 2 ** i) };
+  if (line.format === format.count) return { incrs: WHOLE_STEPS };
+  return {};
+}
+
+/** Of a series, the seconds that no line shows, because those beside them have no number. */
+function alone(plot: uPlot, series: number): number[] {
+  const column = plot.data[series] ?? [];
+  const has = (i: number) => typeof column[i] === 'number';
+  return [...column.keys()].filter((i) => has(i) && !has(i - 1) && !has(i + 1));
 }
 
 /** Puts the cursor of all charts on a time, in seconds since 1970, or takes it away. */

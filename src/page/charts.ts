@@ -7,6 +7,7 @@
 import { Chart, type Line } from './chart.js';
 import * as format from './format.js';
 import type { History } from './history.js';
+import { TOO_LONG } from './sentence.js';
 
 /** Names of colours in `style.css`. */
 const COLOURS = ['--a', '--b', '--c', '--d'] as const;
@@ -52,17 +53,18 @@ export class Charts {
             right: true,
           },
         ],
-        // A flat line is to look flat: noise of a millisecond does not fill the chart.
-        least: 0.02,
+        // Against what would be too much, noise of some milliseconds looks as small as it is.
+        limit: { value: TOO_LONG, label: `too long: ${format.duration(TOO_LONG)}` },
+        least: TOO_LONG,
       }),
       new Chart({
         title: 'Delivery time, p99',
-        means: 'From a publish until the kernel has it for one member. Logarithmic.',
+        means: 'From a publish until the kernel has it for one member. Logarithmic, up to 10 s.',
         lines: [
           { series: 'healthyP99', label: 'healthy', colour: '--healthy', format: format.duration },
           { series: 'slowP99', label: 'slow', colour: '--slow', format: format.duration },
         ],
-        logarithmic: [1e-4, 100],
+        logarithmic: [1e-4, 10],
       }),
       new Chart({
         title: 'Deliveries and drops',
@@ -84,7 +86,6 @@ export class Charts {
         lines: [{ series: 'queueBytes', label: 'queued', colour: '--slow', format: format.bytes }],
         limit: { value: queueLimitBytes, label: `limit ${format.bytes(queueLimitBytes)}` },
         least: 2 ** 20,
-        binary: true,
       }),
       new Chart({
         title: 'Event loop delay',

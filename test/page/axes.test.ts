@@ -26,5 +26,6 @@ it('marks decades', () => {
   expect(decades([1e-4, 1])).toEqual(
     [1e-4, 1e-3, 1e-2, 1e-1, 1].map((value) => expect.closeTo(value)),
   );
+  expect(decades([1e-4, 10])).toHaveLength(6);
   expect(decades([1e-6, 1])).toHaveLength(4);
 });
