@@ -7,6 +7,9 @@ import type { Plan } from './plan.js';
 import type { PhaseResult, RunResult, Second } from './result.js';
 import type { ServerSample } from './server-probe.js';
 
+/** A second that is shorter by more than this was cut off, and its counts would look like a dip. */
+const SLACK_SECONDS = 0.05;
+
 /** What a run leaves behind. */
 export interface Ran {
   readonly plan: Plan;
@@ -51,7 +54,7 @@ export function outcome({ plan, merge, ran, ...rest }: Ran): RunResult {
       accepted: accepted(plan, rest.finals),
       lateness: merge.lateness(),
     },
-    timeline: merge.seconds,
+    timeline: merge.seconds.filter(({ at }) => at <= length + SLACK_SECONDS),
     server: rest.server,
     isolation: calm && slow ? slow / calm : null,
   };

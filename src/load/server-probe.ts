@@ -30,7 +30,8 @@ export interface ServerSample {
 }
 
 interface Previous {
-  at: number;
+  /** On the clock of this process: rates are over real time, whatever `at` counts from. */
+  taken: number;
   cpuSeconds: number | null;
   lockHold: Buckets | null;
   delivery: Buckets | null;
@@ -75,6 +76,7 @@ export class ServerProbe {
   async sample(at: number): Promise<ServerSample | null> {
     const scrape = await this.#scrape();
     const own = this.#process();
+    const taken = performance.now();
     if (!scrape && !own) return null;
     const cpuSeconds = own?.cpuSeconds ?? scrape?.sum('process_cpu_seconds_total') ?? null;
     const lockHold = scrape?.buckets('roomcast_lock_hold_seconds') ?? null;
@@ -83,7 +85,9 @@ export class ServerProbe {
     const sample: ServerSample = {
       at,
       cpuSeconds,
-      cpuCores: previous ? perSecond(cpuSeconds, previous.cpuSeconds, at - previous.at) : null,
+      cpuCores: previous
+        ? perSecond(cpuSeconds, previous.cpuSeconds, (taken - previous.taken) / 1e3)
+        : null,
       cpuWaitSeconds: own?.cpuWaitSeconds ?? null,
       rssBytes: own?.rssBytes ?? scrape?.sum('process_resident_memory_bytes') ?? null,
       loopDelayP99: micros(scrape?.sum('nodejs_eventloop_lag_p99_seconds')),
@@ -95,7 +99,7 @@ export class ServerProbe {
       dropped: scrape?.sum('roomcast_dropped_total') ?? null,
       evictions: scrape?.sum('roomcast_evictions_total') ?? null,
     };
-    this.#previous = { at, cpuSeconds, lockHold, delivery };
+    this.#previous = { taken, cpuSeconds, lockHold, delivery };
     return sample;
   }
 

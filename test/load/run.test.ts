@@ -1,4 +1,5 @@
 /** Whole runs, small ones, against servers that are right, slow or wrong in one way each. */
+import { availableParallelism } from 'node:os';
 import { expect, onTestFinished, test } from 'vitest';
 import { cohortOfMembers } from '../../src/load/assign.js';
 import { loadTest } from '../../src/load/load-test.js';
@@ -108,6 +109,9 @@ test('a roomcast passes every check, with slow members of all kinds', async () =
   expect(far.phases.calm!.latency.p50!).toBeGreaterThan(15_000);
   expect(run.server.samples.length).toBeGreaterThan(0);
   expect(run.server.samples.at(-1)?.queueLimitBytes).toBeGreaterThan(0);
+  for (const { cpuCores } of run.server.samples) {
+    expect(cpuCores).toBeLessThan(2 * availableParallelism());
+  }
 });
 
 test('a server that waits for each send is caught: the slow hold up the rest', async () => {
@@ -288,6 +292,8 @@ test('an interrupted run reports what it has', async () => {
   const run = report.runs[0]!;
   expect(run.interrupted).toBe(true);
   expect(run.phases[0]!.to).toBeLessThan(10);
+  // The second that was cut short is no row: it would look like a dip.
+  for (const { at } of run.timeline) expect(at).toBeLessThan(run.phases[0]!.to + 0.1);
   expect(run.cohorts[0]!.phases.calm!.latency.count).toBeGreaterThan(0);
   expect(check(report, 'accounting')?.status).toBe('passed');
   expect([130, 3]).toContain(report.verdict.exit);

@@ -64,12 +64,15 @@ ${axis.ticks.map((value) => `<line class="grid" x1="0" x2="${WIDTH}" y1="${axis.
 ${series.map((each) => path(each, chart.x.values, x, axis.y)).join('\n')}
 </svg>
 ${bands.map(({ at, end, label }) => `<span class="band-label" style="left:${at / 10}%;width:${(end - at) / 10}%">${escapeHtml(label)}</span>`).join('')}
-${axis.ticks.map((value) => `<span class="y" style="top:${axis.y(value)}%">${escapeHtml(chart.y.format(value))}</span>`).join('')}
+${axis.ticks.map((value) => `<span class="y" style="top:${axis.y(value)}%">${escapeHtml(tick(chart.y.format(value)))}</span>`).join('')}
 ${chart.x.ticks.map(({ at, label }) => `<span class="x" style="left:${percent(at)}">${escapeHtml(label)}</span>`).join('')}
 ${zones(chart, series, x)}
 </div>
 </figure>`;
 }
+
+/** `1.00 ms` is 1 ms, and `2.50 MB` 2.5 MB. */
+const tick = (text: string): string => text.replace(/(\.\d*?)0+(?= )/, '$1').replace('. ', ' ');
 
 function legend({ name, colour, dashed }: Series): string {
   return `<li><i class="${colour}${dashed ? ' dashed' : ''}"></i>${escapeHtml(name)}</li>`;

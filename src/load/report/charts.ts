@@ -155,11 +155,7 @@ function timeAxis(
   );
   return {
     x: { values, ticks, label: (i) => `${round(values[i]!)} s, ${phaseAt(values[i]!)}` },
-    bands: slow.map(({ from, to, name }) => ({
-      from,
-      to,
-      label: name === 'fill' ? 'filling' : 'slow members',
-    })),
+    bands: slow.map(({ from, to, name }) => ({ from, to, label: name })),
   };
 }
 

@@ -57,27 +57,29 @@ function header({ plan, verdict }: LoadReport, run: RunResult): string {
         : run.interrupted
           ? ['Interrupted', 'warn']
           : ['Passed', 'ok'];
+  const cut = run.interrupted && word !== 'Interrupted' ? '; interrupted' : '';
   return `<header><div><h1>${escapeHtml(plan.scenario)} on ${escapeHtml(plan.target.name)}</h1>
 <p>${escapeHtml(plan.title)}</p>
 <p class="muted">${escapeHtml(plan.target.transport)}, <code>${escapeHtml(plan.target.url)}</code>, ${escapeHtml(run.startedAt.slice(0, 16).replace('T', ' '))} UTC</p></div>
-<p class="verdict ${mood}">${escapeHtml(word)}</p></header>`;
+<p class="verdict ${mood}">${escapeHtml(word)}${cut}</p></header>`;
 }
 
 function tiles(run: RunResult): string {
   const healthy = run.cohorts[0]!;
   const judged = healthy.phases.slow ?? healthy.phases.calm;
+  const when = healthy.phases.slow ? ' while others are slow' : '';
   const phase = run.phases.find(({ name }) => name === 'slow') ?? run.phases.at(-1);
   const announced = run.cohorts.reduce((sum, { counters }) => sum + counters.announced, 0);
   const all: [string, string][] = [];
   if (run.isolation !== null) {
     all.push([
       run.isolation.toFixed(2),
-      'isolation ratio: healthy p99 while others are slow over without; from 1 down, slow members cost the others nothing',
+      'isolation ratio: healthy p99 with slow members over without; 1 is ideal',
     ]);
   }
   all.push(
-    [formatMicros(judged?.latency.p99), 'p99 of healthy members'],
-    [formatMicros(judged?.latency.p999), 'p99.9 of healthy members'],
+    [formatMicros(judged?.latency.p99), `p99 of healthy members${when}`],
+    [formatMicros(judged?.latency.p999), `p99.9 of healthy members${when}`],
     [`${formatCount(judged?.perSecond ?? 0)}/s`, 'delivered to healthy members'],
     [formatCount(announced), 'messages dropped and announced as such'],
   );
@@ -96,17 +98,17 @@ function serverSection(run: RunResult): string {
 
 function cohortTable(run: RunResult): string {
   const rows = run.cohorts.flatMap((cohort, i) =>
-    JUDGED.filter((phase) => cohort.phases[phase]).map((phase) => {
+    JUDGED.filter((phase) => cohort.phases[phase]).map((phase, row) => {
       const { latency, service, perSecond } = cohort.phases[phase]!;
       const { p50, p90, p99, p999, p9999, max } = latency;
+      const ofRun = (count: number): string => (row === 0 ? formatCount(count) : '');
       return [
-        `<i class="${colour(i)}"></i>${escapeHtml(cohort.name)}`,
-        formatCount(cohort.members),
-        phase,
+        `<i class="${colour(i)}"></i>${escapeHtml(cohort.name)}, ${phase}`,
+        ofRun(cohort.members),
         ...[p50, p90, p99, p999, p9999, max, service.p99].map(formatMicros),
         `${formatCount(perSecond)}/s`,
-        formatCount(cohort.counters.announced),
-        formatCount(Object.values(cohort.counters.closes).reduce((sum, n) => sum + n, 0)),
+        ofRun(cohort.counters.announced),
+        ofRun(Object.values(cohort.counters.closes).reduce((sum, n) => sum + n, 0)),
       ];
     }),
   );
@@ -114,7 +116,6 @@ function cohortTable(run: RunResult): string {
     [
       'cohort',
       'members',
-      'phase',
       'p50',
       'p90',
       'p99',
@@ -123,8 +124,8 @@ function cohortTable(run: RunResult): string {
       'max',
       'p99 once sent',
       'delivered',
-      'dropped, run',
-      'closed, run',
+      'dropped in all',
+      'closed in all',
     ],
     rows,
   );

@@ -24,12 +24,12 @@ header div { min-width:0; }
 .tile b { display:block; font-size:1.6rem; line-height:1.2; font-variant-numeric:tabular-nums; }
 .tile span { color:var(--muted); font-size:0.87rem; display:block; }
 .charts { display:grid; grid-template-columns:repeat(auto-fit,minmax(min(100%,360px),1fr)); gap:16px; }
-.chart { margin:0; background:var(--card); border:1px solid var(--rule); border-radius:10px; padding:14px 16px 30px; min-width:0; }
+.chart { display:flex; flex-direction:column; margin:0; background:var(--card); border:1px solid var(--rule); border-radius:10px; padding:14px 16px 30px; min-width:0; }
 .chart figcaption span { display:block; font-size:0.87rem; }
-.legend { list-style:none; display:flex; flex-wrap:wrap; gap:2px 14px; padding:0; margin:8px 0 10px; font-size:0.87rem; }
+.legend { list-style:none; display:flex; flex-wrap:wrap; gap:2px 14px; padding:0; margin:8px 0 24px; font-size:0.87rem; }
 .legend i, .zone i, td i { display:inline-block; width:16px; border-top:3px solid var(--colour); margin-right:6px; vertical-align:middle; }
 .legend i.dashed { border-top-style:dashed; }
-.plot { position:relative; height:230px; margin-left:58px; }
+.plot { position:relative; flex:none; height:230px; margin:auto 0 0 58px; }
 .plot svg { position:absolute; inset:0; width:100%; height:100%; overflow:visible; }
 .plot path { fill:none; stroke:var(--colour); stroke-width:2; stroke-linejoin:round; vector-effect:non-scaling-stroke; }
 .plot path.dashed { stroke-dasharray:6 4; }
@@ -38,7 +38,7 @@ header div { min-width:0; }
 .c4 { --colour:var(--c4); } .c5 { --colour:var(--c5); } .c6 { --colour:var(--c6); }
 .y, .x { position:absolute; font-size:12px; color:var(--muted); white-space:nowrap; font-variant-numeric:tabular-nums; }
 .y { right:calc(100% + 8px); transform:translateY(-50%); } .x { top:calc(100% + 5px); transform:translateX(-50%); }
-.band-label { position:absolute; top:2px; font-size:12px; color:var(--band-edge); text-align:center; white-space:nowrap; overflow:hidden; }
+.band-label { position:absolute; bottom:calc(100% + 1px); display:flex; justify-content:center; font-size:12px; color:var(--band-edge); white-space:nowrap; }
 .zone { position:absolute; top:0; bottom:0; } .zone p { display:none; }
 .zone:hover { background:linear-gradient(var(--muted),var(--muted)) center/1px 100% no-repeat; z-index:1; }
 .zone:hover p { display:block; position:absolute; top:6px; left:calc(50% + 8px); width:max-content; max-width:220px; padding:6px 10px;
@@ -46,9 +46,10 @@ header div { min-width:0; }
 .zone:hover p.left { left:auto; right:calc(50% + 8px); } .zone b { font-weight:500; color:var(--muted); }
 .scroll { overflow-x:auto; background:var(--card); border:1px solid var(--rule); border-radius:10px; }
 table { border-collapse:collapse; width:100%; font-variant-numeric:tabular-nums; }
-th, td { padding:7px 12px; text-align:right; white-space:nowrap; border-bottom:1px solid var(--rule); }
+th, td { padding:7px 10px; text-align:right; white-space:nowrap; border-bottom:1px solid var(--rule); }
 th { color:var(--muted); font-weight:500; font-size:0.87rem; } tr:last-child td { border-bottom:0; }
-th:first-child, td:first-child { text-align:left; } .prose td { text-align:left; white-space:normal; } .prose td:first-child, .prose td:nth-child(2) { white-space:nowrap; } .prose th { text-align:left; }
+th:first-child, td:first-child { text-align:left; } .figures :is(th,td):first-child { position:sticky; left:0; background:var(--card); }
+p.warn { margin-top:8px; } .prose td { text-align:left; white-space:normal; } .prose td:first-child, .prose td:nth-child(2) { white-space:nowrap; } .prose th { text-align:left; }
 dl { display:grid; grid-template-columns:max-content 1fr; gap:4px 16px; margin:0; } dt { color:var(--muted); } dd { margin:0; overflow-wrap:anywhere; min-width:0; }
 details { background:var(--card); border:1px solid var(--rule); border-radius:10px; padding:10px 14px; margin-top:12px; } summary { cursor:pointer; }
 pre { overflow-x:auto; font:12px/1.45 ui-monospace,monospace; margin:10px 0 0; }

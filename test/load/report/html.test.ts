@@ -35,8 +35,12 @@ test('what people named is text, not markup', () => {
   expect(htmlReport(fixtureReport())).toContain('10 % of the members &#60;stop&#62; reading');
 });
 
-test('steps of an axis are round', () => {
+test('steps and numbers of an axis are round', () => {
   expect([0, 0.7, 1.2, 2.2, 3, 70, 1000].map(niceStep)).toEqual([1, 1, 2, 2.5, 5, 100, 1000]);
+  const texts: Record<string, string> = { 0: '0 B', 1: '1.00 MB', 2: '1.50 MB', 3: '200 MB' };
+  const { y, ...rest } = chart([0, 3]);
+  const html = drawChart({ ...rest, y: { ...y, format: (value) => texts[value] ?? '' } });
+  expect(html.match(/[\d.]+ M?B(?=<\/span>)/g)).toEqual(['0 B', '1 MB', '1.5 MB', '200 MB']);
 });
 
 test('the report names what failed', () => {
@@ -45,6 +49,8 @@ test('the report names what failed', () => {
   const html = htmlReport(fixtureReport(run));
   expect(html).toContain('Failed: order');
   expect(htmlReport(fixtureReport())).toContain('>Passed<');
+  run.interrupted = true;
+  expect(htmlReport(fixtureReport(run))).toContain('Failed: order; interrupted<');
   expect(html).not.toMatch(/NaN|undefined|\[object/);
 });
 
