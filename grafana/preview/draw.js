@@ -43,6 +43,13 @@ const FORMATS = {
   percentunit: (value) => `${short(value * 100)}%`,
 };
 
+/** Of a moment, short enough to stand beside others. */
+const clock = (seconds) =>
+  new Date(seconds * 1000).toTimeString().slice(0, end - start < 600 ? 8 : 5);
+
+const BINARY = { incrs: Array.from({ length: 44 }, (_, i) => 2 ** i) };
+const STEPS = { bytes: BINARY, binBps: BINARY };
+
 function element(tag, properties = {}, ...children) {
   const made = Object.assign(document.createElement(tag), properties);
   made.append(...children);
@@ -109,7 +116,8 @@ function graph(panel, box) {
     const unit = override.unit ?? defaults.unit;
     const final = last(values);
     const swatch = element('i');
-    swatch.style.background = color;
+    const height = override['custom.lineWidth'] ?? 2;
+    swatch.style.borderTop = `${height}px ${override['custom.lineStyle'] ? 'dashed' : 'solid'} ${color}`;
     legend.append(
       element('li', {}, swatch, `${label} ${final === undefined ? '' : FORMATS[unit](final)}`),
     );
@@ -118,7 +126,14 @@ function graph(panel, box) {
       values = [...stack];
     }
     if (isLog) values = values.map((value) => (value === null || value <= 0 ? null : value));
-    return { values, color, unit, isRight: override['custom.axisPlacement'] === 'right' };
+    return {
+      values,
+      color,
+      unit,
+      isRight: override['custom.axisPlacement'] === 'right',
+      dash: override['custom.lineStyle']?.dash,
+      width: override['custom.lineWidth'] ?? defaults.custom.lineWidth,
+    };
   });
   const limit = defaults.thresholds?.steps.find(({ value }) => value !== null)?.value;
   const style = {
@@ -152,9 +167,10 @@ function graph(panel, box) {
         right: { range: (_, __, high) => [0, Math.max(1, (high ?? 0) * 1.1)] },
       },
       axes: [
-        { ...style, size: 22 },
+        { ...style, size: 22, space: 80, values: (_, splits) => splits.map(clock) },
         {
           ...style,
+          ...STEPS[defaults.unit],
           size: 64,
           values: (_, splits) =>
             splits.map((value) => (value === null ? '' : FORMATS[defaults.unit](value))),
@@ -174,9 +190,10 @@ function graph(panel, box) {
       ],
       series: [
         {},
-        ...series.map(({ color, isRight }) => ({
+        ...series.map(({ color, isRight, dash, width }) => ({
           stroke: color,
-          width: 1,
+          width,
+          dash,
           points: { show: false },
           scale: isRight ? 'right' : 'y',
           fill: isRight || isStacked ? `${color}33` : undefined,
@@ -246,9 +263,8 @@ function heatmap(panel, box) {
     }
   });
   for (let i = 0; i <= 3; i += 1) {
-    const at = new Date((start + ((end - start) * i) / 4) * 1000);
     ctx.fillText(
-      at.toTimeString().slice(0, 5),
+      clock(start + ((end - start) * i) / 4),
       left + ((clientWidth - left) * i) / 4,
       clientHeight - 4,
     );

@@ -26,7 +26,12 @@ const start = end - Number(minutes) * 60;
 const step = Math.max(1, Math.round((end - start) / 300));
 
 async function ask(path, parameters) {
-  const response = await fetch(`${url}/api/v1/${path}?${new URLSearchParams(parameters)}`);
+  const response = await fetch(`${url}/api/v1/${path}?${new URLSearchParams(parameters)}`).catch(
+    (error) => {
+      process.stderr.write(`No Prometheus answers at ${url}: ${error.cause?.message}\n`);
+      process.exit(1);
+    },
+  );
   const { status, error, data } = await response.json();
   if (status !== 'success') throw new Error(`${error} in ${parameters.query}`);
   return data.result;

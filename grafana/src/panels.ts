@@ -159,6 +159,8 @@ export interface Graph extends Spec {
   readonly stacked?: boolean;
   /** By legend, as a regular expression. */
   readonly colours?: Readonly<Record<string, string>>;
+  /** Legends that share a colour, told apart: as regular expressions. */
+  readonly strokes?: { readonly bold: string; readonly dashed: string };
   /** A legend whose axis is on the right, and its unit. */
   readonly right?: { readonly legend: string; readonly unit: string };
   readonly max?: number;
@@ -208,6 +210,12 @@ export function graph(spec: Graph): Panel {
     for (const [legend, fixedColor] of Object.entries(spec.colours ?? {})) {
       panel.overrideByRegexp(`/${legend}/`, [
         { id: 'color', value: { mode: 'fixed', fixedColor } },
+      ]);
+    }
+    if (spec.strokes) {
+      panel.overrideByRegexp(`/${spec.strokes.bold}/`, [{ id: 'custom.lineWidth', value: 2 }]);
+      panel.overrideByRegexp(`/${spec.strokes.dashed}/`, [
+        { id: 'custom.lineStyle', value: { fill: 'dash', dash: [6, 4] } },
       ]);
     }
     if (spec.right) {

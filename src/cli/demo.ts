@@ -27,6 +27,8 @@ const BYTES = 16_000;
 /** Seconds of a minute in which all read, and in which the slow ones do not. */
 const CALM = 25;
 const STALLED = 35;
+/** Seconds in which members that read on are told of all that they missed. */
+const TOLD_WITHIN = 10;
 
 /** Of the log, as a number. */
 const WARN = 40;
@@ -60,6 +62,12 @@ async function serve(port: string): Promise<string> {
   });
 }
 
+/** What was kept for them, and the gaps, are on their way: soon where the machine is not busy. */
+async function toldAll(crowd: Crowd): Promise<void> {
+  const due = crowd.published * MEMBERS;
+  for (let n = 0; n < TOLD_WITHIN && crowd.received + crowd.missed < due; n += 1) await seconds(1);
+}
+
 async function demo(url: string): Promise<never> {
   const crowd = new Crowd(url, ROOM);
   await crowd.join(MEMBERS);
@@ -85,8 +93,7 @@ Ctrl-C ends it.
     crowd.stall(SLOW);
     await seconds(STALLED);
     crowd.resume();
-    // What was kept for them, and the gaps, are on their way.
-    await seconds(1);
+    await toldAll(crowd);
     const missed = crowd.missed - before;
     say(
       `${now()}  they read on, and are told of ${missed.toLocaleString('en-US')} messages that they missed`,

@@ -37,6 +37,7 @@ export const isolation: readonly Panel[] = [
     unit: 's',
     logarithmic: true,
     colours: { '^healthy': COLOUR.healthy, '^slow': COLOUR.slow },
+    strokes: { bold: 'p99$', dashed: 'p99\\.9$' },
     targets: [
       delivery(0.5, 'healthy'),
       delivery(0.99, 'healthy'),
@@ -47,7 +48,7 @@ export const isolation: readonly Panel[] = [
     ],
     about: {
       means:
-        'From a publish until the kernel had the message for one member, by what the member was at that time. Logarithmic.',
+        'From a publish until the kernel had the message for one member, by what the member was at that time. Thin: p50, bold: p99, dashed: p99.9. Logarithmic, up to 10 s.',
       normal:
         'two bundles, decades apart: slow members pay for themselves. No slow line where nobody is slow.',
       act: 'if the bundles close up from below, see the row Node process; from above, slow members recover.',
