@@ -116,7 +116,7 @@ function graph(panel, box) {
     const unit = override.unit ?? defaults.unit;
     const final = last(values);
     const swatch = element('i');
-    const height = override['custom.lineWidth'] ?? 2;
+    const height = (override['custom.lineWidth'] ?? 1) + 1;
     swatch.style.borderTop = `${height}px ${override['custom.lineStyle'] ? 'dashed' : 'solid'} ${color}`;
     legend.append(
       element('li', {}, swatch, `${label} ${final === undefined ? '' : FORMATS[unit](final)}`),
