@@ -15,6 +15,7 @@ import type { CloseReason } from '../errors.js';
 import type { Codec } from '../protocol/codec.js';
 import type { Event, GapReason, HealthState } from '../protocol/events.js';
 import type { Transport } from '../transport/transport.js';
+import { type ControlBounds, ControlLane } from './control-lane.js';
 import { Batch, countMessages, type Frame, type QueueMemory } from './frame.js';
 import { Health } from './health.js';
 import type { DropReason, Observer } from './observer.js';
@@ -28,15 +29,12 @@ import type { Subscription } from './subscription.js';
 export const BATCH_BYTES = 16 * 1024;
 
 /** What all members of a server share. */
-export interface MemberContext {
+export interface MemberContext extends ControlBounds {
   readonly codec: Codec;
   readonly observer: Observer;
   readonly memory: QueueMemory;
   /** Thresholds of a member that is in no room. */
   readonly defaultPolicy: QueuePolicy;
-  /** Bounds of the control lane. */
-  readonly controlMessages: number;
-  readonly controlBytes: number;
   /** Members with anything outstanding or queued, or not yet healthy again. */
   readonly behind: Set<Member>;
   /** Has the member drained at the end of this turn of the loop. */
@@ -76,12 +74,17 @@ export class Member {
   #backlog = 0;
   /** Rooms with a loss that no later message may announce. */
   readonly #gapped = new Set<Subscription>();
-  #control: Buffer[] = [];
-  #controlBytes = 0;
+  readonly #control: ControlLane;
   #outstanding: Batch | null = null;
   /** Since when the transport has taken nothing of what there is for it; null while there is nothing. */
   #waitingSince: number | null = null;
   #isBehind = false;
+  /**
+   * Nothing is queued or outstanding, so that a batch may go straight to the transport. False a
+   * little longer at times, never true too long: one flag that spares each delivery to a healthy
+   * member a look at four objects that the processor's caches have long let go of.
+   */
+  #isClear = true;
   /** When the `disconnect` policy ends the member, unless it recovers. */
   #disconnectAt = Number.POSITIVE_INFINITY;
   /** A control frame was refused: nothing may be handed over behind it. */
@@ -95,6 +98,7 @@ export class Member {
   ) {
     this.#context = context;
     this.#thresholds = context.defaultPolicy;
+    this.#control = new ControlLane(context, context.memory);
   }
 
   get health(): HealthState {
@@ -110,7 +114,7 @@ export class Member {
 
   /** Bytes held for this member: queues, control lane and the batch outstanding. */
   get queuedBytes(): number {
-    let bytes = this.#controlBytes + (this.#outstanding?.bytes.length ?? 0);
+    let bytes = this.#control.bytes + (this.#outstanding?.bytes.length ?? 0);
     for (const queue of this.#queues) bytes += queue.bytes;
     return bytes;
   }
@@ -145,9 +149,9 @@ export class Member {
    * the member has to be evicted for it; the caller does that outside its loop.
    */
   offer(subscription: Subscription, batches: readonly Batch[]): CloseReason | null {
-    if (!this.#isFree && this.#outstanding === null && this.transport.writable) this.drain();
+    if (!this.#isClear) this.drain();
     let next = 0;
-    while (next < batches.length && this.#isFree) {
+    while (next < batches.length && this.#isClear && this.transport.writable) {
       const batch = batches[next] as Batch;
       next += 1;
       subscription.sent = subscription.offered = (
@@ -175,15 +179,16 @@ export class Member {
     if (this.#hasEnded || this.#hasOverflowed) return;
     const bytes = this.#encode(event);
     // A burst of commands in one read must not overflow a lane the peer is willing to read.
-    if (!this.#controlFits(bytes)) this.drain();
-    if (!this.#controlFits(bytes)) {
+    if (!this.#control.fits(bytes)) this.drain();
+    if (!this.#control.fits(bytes)) {
       this.#hasOverflowed = true;
+      this.#isClear = false;
       this.#context.evict(this, 'control_overflow');
       return;
     }
-    if (this.#control.length === 0) this.#context.wake(this);
+    if (this.#control.bytes === 0) this.#context.wake(this);
     this.#control.push(bytes);
-    this.#addControlBytes(bytes.length);
+    this.#isClear = false;
   }
 
   /** The transport has taken the outstanding batch whole. */
@@ -213,6 +218,7 @@ export class Member {
       if (this.transport.write(batch.bytes)) this.#count(batch, now);
       else this.#await(batch);
     }
+    this.#isClear = this.isDrained && !this.#hasOverflowed;
     if (this.#hasWork) this.#fallBehind();
   }
 
@@ -278,7 +284,7 @@ export class Member {
 
   /** The control frames not yet handed over and `event` behind them, as one last batch. */
   farewell(event: Event): Buffer {
-    const frames = [...this.#control, this.#encode(event)];
+    const frames = [...this.#control.frames, this.#encode(event)];
     const bytes = frames.reduce((sum, frame) => sum + frame.length, 0);
     return this.transport.framing.join(frames, bytes);
   }
@@ -294,19 +300,8 @@ export class Member {
     this.#outstanding = null;
     this.#backlog = 0;
     this.#gapped.clear();
-    this.#control = [];
-    this.#addControlBytes(-this.#controlBytes);
+    this.#control.clear();
     this.#context.behind.delete(this);
-  }
-
-  /**
-   * A batch may go to the transport now, with nothing before it. Whoever is not behind has nothing
-   * outstanding, queued or lost: asking no more than that spares each delivery of a quiet room four
-   * objects that the caches have long forgotten.
-   */
-  get #isFree(): boolean {
-    const isDrained = this.#isBehind ? this.isDrained : this.#controlBytes === 0;
-    return isDrained && this.transport.writable;
   }
 
   get #isSlow(): boolean {
@@ -314,12 +309,7 @@ export class Member {
   }
 
   get #hasWork(): boolean {
-    return this.#backlog > 0 || this.#control.length > 0 || this.#gapped.size > 0;
-  }
-
-  #controlFits({ length }: Buffer): boolean {
-    const { controlMessages, controlBytes } = this.#context;
-    return this.#control.length < controlMessages && this.#controlBytes + length <= controlBytes;
+    return this.#backlog > 0 || this.#control.bytes > 0 || this.#gapped.size > 0;
   }
 
   #enqueue(subscription: Subscription, frame: Frame): CloseReason | null {
@@ -352,7 +342,7 @@ export class Member {
   #nextBatch(): Batch {
     const parts: Buffer[] = [];
     const frames: Frame[] = [];
-    let bytes = this.#takeControl(parts);
+    let bytes = this.#control.take(parts, BATCH_BYTES);
     for (let queue = this.#longestWaiting(); queue !== undefined; queue = this.#longestWaiting()) {
       const frame = queue.peek() as Frame;
       const subscription = this.subscriptions.get(frame.room) as Subscription;
@@ -384,22 +374,6 @@ export class Member {
       acceptedAt = head.acceptedAt;
     }
     return oldest;
-  }
-
-  #takeControl(parts: Buffer[]): number {
-    let bytes = 0;
-    let count = 0;
-    for (const frame of this.#control) {
-      if (bytes > 0 && bytes + frame.length > BATCH_BYTES) break;
-      parts.push(frame);
-      bytes += frame.length;
-      count += 1;
-    }
-    if (count > 0) {
-      this.#control.splice(0, count);
-      this.#addControlBytes(-bytes);
-    }
-    return bytes;
   }
 
   /** Announces the losses no later message will announce: the queue has run empty. */
@@ -464,6 +438,7 @@ export class Member {
 
   /** There is something the transport has not taken. */
   #fallBehind(): void {
+    this.#isClear = false;
     this.#waitingSince ??= performance.now();
     if (this.#isBehind || this.#hasEnded) return;
     this.#isBehind = true;
@@ -481,11 +456,6 @@ export class Member {
       queued: { messages: this.queuedMessages, bytes: this.queuedBytes },
       ...(state === 'healthy' ? {} : { evictAfterMs: Math.max(0, evictAfterMs) }),
     });
-  }
-
-  #addControlBytes(bytes: number): void {
-    this.#controlBytes += bytes;
-    this.#context.memory.add(bytes);
   }
 }
 
