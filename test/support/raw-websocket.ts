@@ -74,6 +74,12 @@ const upgrade = (path: string, headers: Readonly<Record<string, string | null>>)
   return `GET ${path} HTTP/1.1\r\n${text}\r\n`;
 };
 
+/** Beside the test that opened them, which may count what is held, nobody holds those that are gone. */
+const open = new Set<Socket>();
+const destroyOpen = () => {
+  for (const socket of open) socket.destroy();
+};
+
 /** Resolves with the peer once it is upgraded and welcomed, or with the status of the refusal. */
 export async function connectRawWebSocket(
   url: string,
@@ -81,9 +87,8 @@ export async function connectRawWebSocket(
   headers: Readonly<Record<string, string | null>> = {},
 ): Promise<RawPeer & { readonly status: number }> {
   const socket = connect(Number(new URL(url).port), '127.0.0.1');
-  onTestFinished(() => {
-    socket.destroy();
-  });
+  open.add(socket);
+  onTestFinished(destroyOpen);
   const changed = new Signal();
   const events: Received[] = [];
   let head = '';
@@ -127,6 +132,7 @@ export async function connectRawWebSocket(
   // A reset is one of the ends it may meet.
   socket.on('error', () => {});
   socket.on('close', () => {
+    open.delete(socket);
     isGone = true;
     changed.fire();
   });
