@@ -10,8 +10,18 @@ export const machine = () => ({
   memory: `${Math.round(totalmem() / 2 ** 30)} GiB`,
   system: `Linux ${release()}`,
   placement,
-  commit: execFileSync('git', ['describe', '--always', '--dirty'], { encoding: 'utf8' }).trim(),
+  commit: commit(),
 });
+
+const RECORDS = ['RESULTS.md', 'reports'].map((path) => `:(top,exclude)bench/${path}`);
+
+/** What is checked out, `-dirty` where something that is no record of results differs from it. */
+function commit() {
+  /** @param {string[]} args */
+  const git = (...args) => execFileSync('git', args, { encoding: 'utf8' }).trim();
+  const changed = git('status', '--porcelain', '--untracked-files=no', '--', ':(top)', ...RECORDS);
+  return `${git('rev-parse', '--short', 'HEAD')}${changed === '' ? '' : '-dirty'}`;
+}
 
 /**
  * @param {Record<string, import('./targets.js').Target>} targets

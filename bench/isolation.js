@@ -110,6 +110,8 @@ mkdirSync(folder, { recursive: true });
 const fileOf = (scenario, name, ending) =>
   fileURLToPath(new URL(`${scenario}-${name.replace(/\W+/g, '-')}.${ending}`, folder));
 
+const date = new Date().toISOString();
+const measuredOn = machine();
 /** @type {Row[]} */
 const rows = [];
 /** @type {string[]} */
@@ -176,7 +178,7 @@ async function measure(scenario, name, { target, load, caught, passes }) {
   /** @type {Check[]} */
   const failed = verdict.checks.filter((/** @type {Check} */ { status }) => status === 'failed');
   let wrong = null;
-  if (passes && exit !== 0) wrong = 'it should have passed';
+  if (passes && exit !== 0) wrong = 'it did not pass';
   if (caught && !(exit === 1 && failed.some((check) => check.name.startsWith(caught)))) {
     wrong = `the defect was not caught as ${caught}`;
   }
@@ -205,7 +207,7 @@ function report() {
   ];
   const present = [...new Set(rows.map(({ name }) => name))];
   const targets = Object.fromEntries(present.map((name) => [name, all[name]?.target ?? roomcast]));
-  const about = { ...machine(), ...versions(targets), runs: `${repeat} of each` };
+  const about = { ...measuredOn, ...versions(targets), runs: `${repeat} of each` };
   const cells = rows.map(({ figures, ...each }) => {
     const rate = figures['healthy.rate@slow'] ?? figures['healthy.rate@calm'];
     return row([
@@ -228,7 +230,7 @@ function report() {
   return [
     '## Isolation',
     '',
-    `\`npm run isolation\`, ${new Date().toISOString()}${extra.length > 0 ? `, with ${extra.join(' ')}` : ''}.`,
+    `\`npm run isolation\`, ${date}${extra.length > 0 ? `, with ${extra.join(' ')}` : ''}.`,
     '',
     ...facts(about),
     '',
