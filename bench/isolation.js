@@ -5,6 +5,7 @@ import { parse, refuse, someOf, wholeNumber } from './options.js';
 import { freePort, quiet, runLoadTool, startServer } from './process.js';
 import { facts, row, withSpread } from './report.js';
 import { keep } from './results.js';
+import { digits } from './stats.js';
 import { peers, roomcast, roomcastMain, wsAwaiting } from './targets.js';
 
 /**
@@ -98,6 +99,7 @@ if (options.record && (options.only || wanted || extra.length > 0)) {
  * @property {string} title
  * @property {string} name
  * @property {Record<string, Figure>} figures by the names that `--fail-if` takes
+ * @property {number | null} grownMiB memory of the server, from when members turn slow to the end
  * @property {Check[]} failed
  * @property {string | null} unfit why it says nothing
  * @property {number} exit
@@ -174,7 +176,7 @@ async function measure(scenario, name, { target, load, caught, passes }) {
   if (exit !== 0 && exit !== 1 && exit !== VOID) {
     throw new Error(`roomcast load ended with ${exit}`);
   }
-  const { plan, figures, verdict } = JSON.parse(readFileSync(json, 'utf8'));
+  const { plan, runs, shown, figures, verdict } = JSON.parse(readFileSync(json, 'utf8'));
   /** @type {Check[]} */
   const failed = verdict.checks.filter((/** @type {Check} */ { status }) => status === 'failed');
   let wrong = null;
@@ -183,7 +185,18 @@ async function measure(scenario, name, { target, load, caught, passes }) {
     wrong = `the defect was not caught as ${caught}`;
   }
   const { title } = plan;
-  return { scenario, title, name, figures, failed, unfit: verdict.unfit, exit, wrong };
+  const { unfit } = verdict;
+  const grownMiB = growth(runs[shown].phases);
+  return { scenario, title, name, figures, grownMiB, failed, unfit, exit, wrong };
+}
+
+/** @param {{ name: string, rssGrowthBytes: number | null }[]} phases @returns {number | null} MiB */
+function growth(phases) {
+  const slow = phases.filter(({ name }) => name === 'fill' || name === 'slow');
+  if (slow.length === 0) return null;
+  return (
+    slow.reduce((sum, { rssGrowthBytes }) => sum + (rssGrowthBytes ?? Number.NaN), 0) / 2 ** 20
+  );
 }
 
 /** @param {Pick<Row, 'unfit' | 'failed'>} row */
@@ -202,6 +215,7 @@ function report() {
     'deliveries/s',
     'server CPU, µs a delivery, calm',
     'slow',
+    'memory growth, fill and slow, MiB',
     'verdict',
     'exit code',
   ];
@@ -218,6 +232,7 @@ function report() {
       shown(rate),
       shown(figures['server.cpuPerDelivery@calm']),
       shown(figures['server.cpuPerDelivery@slow']),
+      each.grownMiB === null ? '–' : digits(each.grownMiB),
       verdict(each),
       `${each.exit}`,
     ]);
@@ -234,7 +249,7 @@ function report() {
     '',
     ...facts(about),
     '',
-    'Of healthy members: latencies while all read (calm) and while some do not (slow), the isolation ratio (p99 slow over p99 calm) and deliveries a second. Medians of the runs; in brackets the least and the most.',
+    'Of healthy members: latencies while all read (calm) and while some do not (slow), the isolation ratio (p99 slow over p99 calm) and deliveries a second. Medians of the runs; in brackets the least and the most. Memory is that of the median run.',
     '',
     row(['scenario', 'server', ...headings]),
     row(['---', '---', ...headings.map((heading) => (heading === 'verdict' ? '---' : '---:'))]),
