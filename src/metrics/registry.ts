@@ -34,11 +34,15 @@ type Values = number | ArrayLike<number> | HistogramCells;
 
 type Labels = Readonly<Record<string, string>>;
 
+/** A line: labels are part of its name, so that a scrape need not write them anew. */
 interface Sample {
-  readonly metricName?: string;
-  readonly labels: Labels;
+  readonly metricName: string;
   readonly value: number;
+  /** The same for all: prom-client remembers each such object that it sees. */
+  readonly sharedLabels: typeof NONE;
 }
+
+const NONE = {};
 
 export function createMetrics({ recorder, gauges, version }: MetricsOptions): Metrics {
   const stats = new ProcessStats();
@@ -135,21 +139,38 @@ function sampler(
   series: readonly Labels[],
 ): (values: Values) => Sample[] {
   const bounds = [...buckets.map(String), '+Inf'];
-  const rows = series.map((labels) => ({ labels, bins: bounds.map((le) => ({ ...labels, le })) }));
+  const rows = series.map((labels) => ({
+    own: line(name, labels),
+    bins: bounds.map((le) => line(`${name}_bucket`, { ...labels, le })),
+    sum: line(`${name}_sum`, labels),
+    count: line(`${name}_count`, labels),
+  }));
   return (values) => {
-    if (typeof values === 'number') return rows.map(({ labels }) => ({ labels, value: values }));
+    if (typeof values === 'number') return rows.map(({ own }) => sampleOf(own, values));
     if (!(values instanceof HistogramCells)) {
-      return rows.map(({ labels }, i) => ({ labels, value: values[i]! }));
+      return rows.map(({ own }, i) => sampleOf(own, values[i]!));
     }
-    return rows.flatMap(({ labels, bins }, i) => {
+    return rows.flatMap((row, i) => {
       let count = 0;
-      const samples: Sample[] = bins.map((bin, j) => {
-        count += values.counts[i * bins.length + j]!;
-        return { metricName: `${name}_bucket`, labels: bin, value: count };
+      const samples: Sample[] = row.bins.map((metricName, j) => {
+        count += values.counts[i * row.bins.length + j]!;
+        return sampleOf(metricName, count);
       });
-      samples.push({ metricName: `${name}_sum`, labels, value: values.sums[i]! });
-      samples.push({ metricName: `${name}_count`, labels, value: count });
+      samples.push(sampleOf(row.sum, values.sums[i]!));
+      samples.push(sampleOf(row.count, count));
       return samples;
     });
   };
+}
+
+const sampleOf = (metricName: string, value: number): Sample => ({
+  metricName,
+  value,
+  sharedLabels: NONE,
+});
+
+/** A series as its line begins; in label values the format escapes what JSON does. */
+function line(name: string, labels: Labels): string {
+  const pairs = Object.entries(labels).map(([label, value]) => `${label}=${JSON.stringify(value)}`);
+  return pairs.length === 0 ? name : `${name}{${pairs.join(',')}}`;
 }
