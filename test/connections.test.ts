@@ -1,10 +1,10 @@
 /** How many may connect, from where, and what the others are told. */
 import { once } from 'node:events';
-import SockJS from 'sockjs-client';
 import { describe, expect, test } from 'vitest';
 import { type ClientOptions, WebSocket } from 'ws';
 import { serve } from './support/server.js';
 import { Signal } from './support/signal.js';
+import { openSockJs } from './support/sockjs-client.js';
 
 interface Client {
   readonly socket: WebSocket;
@@ -68,7 +68,7 @@ test('one more than --max-connections is told so, and fits when another has gone
 test('SockJS counts too, and is told the same', async () => {
   const { url } = await serve({ maxConnections: 1 });
   await connect(url).first();
-  const socket = new SockJS(`${url}/sockjs`, null, { transports: ['xhr-streaming'] });
+  const socket = openSockJs(`${url}/sockjs`, 'xhr-streaming');
   const events: unknown[] = [];
   socket.onmessage = ({ data }) => events.push(JSON.parse(data));
   const { code } = await new Promise<{ code: number }>((resolve) => {

@@ -1,12 +1,12 @@
 import { once } from 'node:events';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import SockJS from 'sockjs-client';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { WebSocket } from 'ws';
 import { startTestServer, type TestServer } from '../src/testing.js';
 import { TRANSPORTS } from '../src/transport/transport.js';
 import { Signal } from './support/signal.js';
+import { openSockJs } from './support/sockjs-client.js';
 
 type Event = Record<string, unknown>;
 
@@ -15,7 +15,7 @@ async function connect(server: TestServer, transport: (typeof TRANSPORTS)[number
   const socket =
     transport === 'websocket'
       ? new WebSocket(server.url)
-      : new SockJS(server.sockjsUrl, null, { transports: [transport.replace('sockjs-', '')] });
+      : openSockJs(server.sockjsUrl, transport.replace('sockjs-', ''));
   const events: Event[] = [];
   const changed = new Signal();
   socket.onmessage = ({ data }: { data: unknown }) => {

@@ -9,6 +9,7 @@ import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { hasChromium, launchChromium } from '../support/chromium.js';
 import { serve } from '../support/server.js';
+import { OPEN_WITHIN_MS } from '../support/sockjs-client.js';
 
 const SOCKJS_CLIENT = new URL(
   '../../node_modules/sockjs-client/dist/sockjs.min.js',
@@ -35,10 +36,11 @@ interface Talk {
   /** A SockJS transport, or null for the native WebSocket. */
   readonly transport: string | null;
   readonly rounds: number;
+  readonly timeout: number;
 }
 
 /** Runs in the browser: joins, publishes, and resolves with the data of every message it got. */
-function talk({ url, transport, rounds }: Talk): Promise<unknown[]> {
+function talk({ url, transport, rounds, timeout }: Talk): Promise<unknown[]> {
   return new Promise((resolve, reject) => {
     const { SockJS } = globalThis as unknown as {
       SockJS: new (url: string, reserved: null, options: object) => WebSocket;
@@ -46,7 +48,7 @@ function talk({ url, transport, rounds }: Talk): Promise<unknown[]> {
     const socket =
       transport === null
         ? new WebSocket(`${url.replace('http', 'ws')}/ws`)
-        : new SockJS(`${url}/sockjs`, null, { transports: [transport] });
+        : new SockJS(`${url}/sockjs`, null, { transports: [transport], timeout });
     const got: unknown[] = [];
     const publish = () =>
       socket.send(
@@ -94,7 +96,7 @@ describe.skipIf(!hasChromium)('a browser', () => {
     const errors: string[] = [];
     tab.on('pageerror', (error) => errors.push(error.message));
     await tab.goto(await page());
-    const got = await tab.evaluate(talk, { url, transport, rounds: 5 });
+    const got = await tab.evaluate(talk, { url, transport, rounds: 5, timeout: OPEN_WITHIN_MS });
     expect(got).toEqual([0, 1, 2, 3, 4].map((n) => ({ n, text: 'hällo %25 \u2028 😀' })));
     expect(errors).toEqual([]);
   });

@@ -1,10 +1,10 @@
 /** The two peers a transport meets: a client as people use it, and one that does not read. */
 import { randomBytes } from 'node:crypto';
 import { connect, type Socket } from 'node:net';
-import SockJS from 'sockjs-client';
 import { WebSocket } from 'ws';
 import type { TransportName } from '../../src/transport/transport.js';
 import { Signal } from './signal.js';
+import { openSockJs } from './sockjs-client.js';
 
 /** A client of `ws` or `sockjs-client`, open. */
 export interface Peer {
@@ -30,9 +30,10 @@ interface Client {
 export async function connectPeer(name: TransportName, port: number): Promise<Peer> {
   const client = (name === 'websocket'
     ? new WebSocket(`ws://127.0.0.1:${port}/ws`)
-    : new SockJS(`http://127.0.0.1:${port}/sockjs`, undefined, {
-        transports: name === 'sockjs-websocket' ? 'websocket' : name,
-      })) as unknown as Client;
+    : openSockJs(
+        `http://127.0.0.1:${port}/sockjs`,
+        name === 'sockjs-websocket' ? 'websocket' : name,
+      )) as unknown as Client;
   const texts: string[] = [];
   const changed = new Signal();
   client.onmessage = ({ data }) => {
