@@ -59,6 +59,13 @@ const DROP_REASON: Record<QueuePolicy['policy'], DropReason> = {
 };
 
 export class Member {
+  #isBehind = false;
+  /**
+   * Nothing is queued or outstanding, so that a batch may go straight to the transport. False a
+   * little longer at times, never true too long: one flag that spares each delivery to a healthy
+   * member a look at four objects that the processor's caches have long let go of.
+   */
+  #isClear = true;
   readonly subscriptions = new Map<string, Subscription>();
   readonly connectedAt = Date.now();
   /** The latest heartbeat's, or null before one. */
@@ -78,13 +85,6 @@ export class Member {
   #outstanding: Batch | null = null;
   /** Since when the transport has taken nothing of what there is for it; null while there is nothing. */
   #waitingSince: number | null = null;
-  #isBehind = false;
-  /**
-   * Nothing is queued or outstanding, so that a batch may go straight to the transport. False a
-   * little longer at times, never true too long: one flag that spares each delivery to a healthy
-   * member a look at four objects that the processor's caches have long let go of.
-   */
-  #isClear = true;
   /** When the `disconnect` policy ends the member, unless it recovers. */
   #disconnectAt = Number.POSITIVE_INFINITY;
   /** A control frame was refused: nothing may be handed over behind it. */
