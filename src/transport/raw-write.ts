@@ -31,8 +31,8 @@ type SocketWithHandle = Socket & { readonly _handle?: Handle | null };
 
 const EMPTY = Buffer.alloc(0);
 
-/** Whether handles are as known here; undefined before the first write has shown it. */
-let isKnown: boolean | undefined;
+/** The class of the handles whose ways have been learnt from the first write of a stream. */
+let Known: unknown = null;
 /** What a handle has to be given (Node 20 to 24), null where it makes its own (26). */
 let Request: (new () => WriteRequest) | null = null;
 /** One that has not been needed yet. */
@@ -44,9 +44,10 @@ let spare: WriteRequest | null = null;
  */
 export function rawWrite(socket: Socket, buffer: Buffer, onFlushed: () => void): boolean {
   const handle = (socket as SocketWithHandle)._handle;
-  if (isKnown === undefined && handle) learn(handle);
-  if (!isKnown) return streamWrite(socket, buffer, onFlushed);
-  if (!handle) return false;
+  if (!handle || handle.constructor !== Known) {
+    if (Known === null && handle) learn(handle);
+    return streamWrite(socket, buffer, onFlushed);
+  }
   const written = tryWrite(handle, buffer);
   if (written === 0) return true;
   if (typeof written === 'number') {
@@ -81,6 +82,7 @@ function streamWrite(socket: Socket, buffer: Buffer, onFlushed: () => void): boo
   // A callback on every write would cost a fifth of the fan-out; an empty write behind the one
   // the kernel did not take is called back when that has gone.
   socket.write(buffer);
+  if (socket.errored) return false;
   if (socket.writableLength === 0) return true;
   socket.write(EMPTY, onFlushed);
   return false;
@@ -88,13 +90,16 @@ function streamWrite(socket: Socket, buffer: Buffer, onFlushed: () => void): boo
 
 /** Looks how the stream asks its handle to write, which is the one way to come by a request. */
 function learn(handle: Handle): void {
-  isKnown = false;
   if (handle.constructor.name !== 'TCP' || typeof handle.writeQueueSize !== 'number') return;
+  // It has not written since it was last looked at.
+  if (Object.hasOwn(handle, 'writeBuffer')) return;
   const { writeBuffer } = handle;
   handle.writeBuffer = function (request, buffer) {
     Reflect.deleteProperty(handle, 'writeBuffer');
-    isKnown = request === null || typeof request.getAsyncId === 'function';
-    Request = request === null ? null : (request.constructor as typeof Request);
+    if (request === null || typeof request.getAsyncId === 'function') {
+      Known = handle.constructor;
+      Request = request === null ? null : (request.constructor as typeof Request);
+    }
     return writeBuffer.call(this, request, buffer);
   };
 }

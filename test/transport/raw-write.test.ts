@@ -116,31 +116,56 @@ test('a peer that resets ends the wait', async () => {
   expect(onFlushed.mock.calls.length).toBeLessThanOrEqual(1);
 });
 
-test('a socket that is gone takes nothing and throws nothing', async () => {
-  const [{ socket }] = (await pairs(1)) as [Pair];
-  await written(socket, Buffer.from('.'));
-  socket.destroy();
-  await once(socket, 'close');
-  expect(rawWrite(socket, Buffer.from('late'), () => {})).toBe(false);
-});
+test.each(['past its stream', 'through it'])(
+  'a socket that is gone or has ended takes nothing and throws nothing, %s',
+  async (way) => {
+    vi.resetModules();
+    const fresh = await import('../../src/transport/raw-write.js');
+    const [{ socket: ended }, { socket: gone }] = (await pairs(2)) as [Pair, Pair];
+    if (way === 'past its stream') fresh.rawWrite(ended, Buffer.from('learnt'), () => {});
+    ended.end();
+    gone.destroy();
+    for (const socket of [ended, gone]) {
+      expect(fresh.rawWrite(socket, Buffer.from('late'), () => {})).toBe(false);
+    }
+  },
+);
 
-test('a socket whose handle is another one is written to through its stream', async () => {
-  const folder = mkdtempSync(join(tmpdir(), 'roomcast-'));
-  onTestFinished(() => rmSync(folder, { recursive: true }));
-  // The first write of all, so that this handle is the one looked at.
+test('a first socket that never writes does not keep what others teach', async () => {
   vi.resetModules();
   const fresh = await import('../../src/transport/raw-write.js');
-  const [{ socket, peer }] = (await pairs(1, join(folder, 'socket'))) as [Pair];
+  const [{ socket: ended }, { socket, peer }] = (await pairs(2)) as [Pair, Pair];
+  ended.end();
+  fresh.rawWrite(ended, Buffer.from('late'), () => {});
+  fresh.rawWrite(socket, Buffer.from('learnt '), () => {});
   const write = vi.spyOn(socket, 'write');
-  for (const text of ['all ', 'the ', 'same']) {
-    await new Promise<void>((resolve) => {
-      if (fresh.rawWrite(socket, Buffer.from(text), resolve)) resolve();
-    });
-  }
-  expect(write).toHaveBeenCalledTimes(3);
+  expect(fresh.rawWrite(socket, Buffer.from('after all'), () => {})).toBe(true);
+  expect(write).not.toHaveBeenCalled();
   socket.end();
-  expect(String(await everything(peer))).toBe('all the same');
+  expect(String(await everything(peer))).toBe('learnt after all');
 });
+
+test.each(['unknown', 'known'])(
+  'a socket of another kind is written to through its stream, TCP being %s',
+  async (tcp) => {
+    const folder = mkdtempSync(join(tmpdir(), 'roomcast-'));
+    onTestFinished(() => rmSync(folder, { recursive: true }));
+    vi.resetModules();
+    const fresh = await import('../../src/transport/raw-write.js');
+    if (tcp === 'known')
+      fresh.rawWrite((await pairs(1))[0]!.socket, Buffer.from('learnt'), () => {});
+    const [{ socket, peer }] = (await pairs(1, join(folder, 'socket'))) as [Pair];
+    const write = vi.spyOn(socket, 'write');
+    for (const text of ['all ', 'the ', 'same']) {
+      await new Promise<void>((resolve) => {
+        if (fresh.rawWrite(socket, Buffer.from(text), resolve)) resolve();
+      });
+    }
+    expect(write).toHaveBeenCalledTimes(3);
+    socket.end();
+    expect(String(await everything(peer))).toBe('all the same');
+  },
+);
 
 test('whatever is written to several peers arrives, each write whole and behind those of its way', async () => {
   const PEERS = 3;
