@@ -133,7 +133,7 @@ export const scenarios = [
   {
     id: 'P5',
     title: '200 joins and 200 leaves a second in a room of 9,000 that gets 20 messages a second',
-    figures: ['joinP50Ms', 'joinP99Ms', 'joinMaxMs', 'joins', 'serverCores', 'p99Us'],
+    figures: ['joinP50Ms', 'joinP99Ms', 'joinMaxMs', 'joins', 'serverCores', 'loadCores', 'p99Us'],
     series: joins(),
   },
   {
@@ -244,11 +244,24 @@ function joins() {
   /** @type {Series['measure']} */
   const measure = (seconds) =>
     withServer(roomcast, async ({ port, pid }) => {
-      const plan = { members: 9000, rooms: 1, size: 128, rate: 20, warm: SETTLE, seconds };
-      const load = startLoad(FAN_OUT, { ...plan, port, pid, wire: roomcast.wire });
+      const plan = { members: 9000, rooms: 1, size: 128, rate: 20, warm: SETTLE };
+      // Messages go on while what churns starts and warms up.
+      const lasting = seconds + 2 * SETTLE;
+      const load = startLoad(FAN_OUT, {
+        ...plan,
+        seconds: lasting,
+        port,
+        pid,
+        wire: roomcast.wire,
+      });
       await load.measuring();
-      const churn = { port, room: 'bench:0000', perSecond: 200, seconds };
-      return { ...(await startLoad(here('load/churn.js'), churn).result), ...(await load.result) };
+      const churn = { port, room: 'bench:0000', perSecond: 200, warm: SETTLE, seconds };
+      const { cores = 0, ...joined } = await startLoad(here('load/churn.js'), churn).result;
+      const fanned = await load.result;
+      const { loadCores = 0, foreignCores = 0 } = fanned;
+      // What churns is load as well.
+      const used = { loadCores: loadCores + cores, foreignCores: foreignCores - cores };
+      return { ...fanned, ...joined, ...used };
     });
   return [{ name: 'roomcast', missing: roomcast.missing, measure }];
 }

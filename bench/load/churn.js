@@ -2,8 +2,10 @@
  * Joins and leaves at a steady rate while others fill the room; run as a process of its own beside
  * `fanout.js`, so that its clock does not wait for 9,000 reads. Speaks roomcast's protocol only.
  *
- * @typedef {{ port: number, room: string, perSecond: number, seconds: number }} Plan
- * @typedef {{ joins: number, joinP50Ms: number, joinP99Ms: number, joinMaxMs: number }} Result
+ * @typedef {{ port: number, room: string, perSecond: number, warm: number, seconds: number }} Plan
+ *   `warm`: seconds of it that do not count
+ * @typedef {{ joins: number, joinP50Ms: number, joinP99Ms: number, joinMaxMs: number, cores: number }} Result
+ *   `cores`: of CPU that this process used meanwhile
  */
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -13,7 +15,7 @@ import { Histogram } from './histogram.js';
 const STAY_MS = 1000;
 
 /** @param {Plan} plan @returns {Promise<Result>} */
-async function run({ port, room, perSecond, seconds }) {
+async function run({ port, room, perSecond, warm, seconds }) {
   const latency = new Histogram();
   const askedAt = new Map();
 
@@ -24,7 +26,8 @@ async function run({ port, room, perSecond, seconds }) {
     const event = JSON.parse(text);
     if (event.type === 'error') throw new Error(text);
     if (event.type !== 'joined') return;
-    latency.record((performance.now() - askedAt.get(event.id)) * 1000);
+    const asked = askedAt.get(event.id);
+    if (asked >= counted) latency.record((performance.now() - asked) * 1000);
     askedAt.delete(event.id);
   };
 
@@ -39,6 +42,9 @@ async function run({ port, room, perSecond, seconds }) {
 
   let joins = 0;
   const began = performance.now();
+  // Before, this process has just opened its connections and its code is not compiled.
+  const counted = began + warm * 1000;
+  const cpu = process.cpuUsage();
   const timer = setInterval(() => {
     for (const due = ((performance.now() - began) * perSecond) / 1000; joins < due; joins++) {
       const socket = /** @type {WebSocket} */ (sockets[joins % sockets.length]);
@@ -47,15 +53,18 @@ async function run({ port, room, perSecond, seconds }) {
       setTimeout(() => socket.send(JSON.stringify({ type: 'leave', room })), STAY_MS);
     }
   }, 1);
-  await sleep(seconds * 1000);
+  await sleep((warm + seconds) * 1000);
   clearInterval(timer);
+  const { user, system } = process.cpuUsage(cpu);
+  const cores = (user + system) / 1000 / (performance.now() - began);
   await sleep(2 * STAY_MS);
   if (askedAt.size > 0) throw new Error(`${askedAt.size} of ${joins} joins had no answer`);
   return {
-    joins,
+    joins: latency.total,
     joinP50Ms: latency.quantile(0.5) / 1000,
     joinP99Ms: latency.quantile(0.99) / 1000,
     joinMaxMs: latency.max / 1000,
+    cores,
   };
 }
 
