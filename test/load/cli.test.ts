@@ -149,7 +149,7 @@ test('a target that does not answer is exit code 2, in one line', async () => {
   const { code, stdout, stderr } = await load('ws://127.0.0.1:1', ...QUICK);
   expect(code).toBe(2);
   expect(stdout).toBe('');
-  expect(stderr).toBe('roomcast: ws at 127.0.0.1:1: ECONNREFUSED\n');
+  expect(stderr).toBe('roomcast: cannot reach ws at 127.0.0.1:1: ECONNREFUSED\n');
 });
 
 test('a bad option is exit code 2, in one line', async () => {

@@ -315,7 +315,7 @@ test('interrupted while connecting, there is nothing to report but that', async 
 test('a target that is not there, or is something else, is unreachable', async () => {
   await expect(load(spec('ws', 'ws://127.0.0.1:1'))).rejects.toMatchObject({
     code: 'unreachable',
-    message: 'ws at 127.0.0.1:1: ECONNREFUSED',
+    message: 'cannot reach ws at 127.0.0.1:1: ECONNREFUSED',
   });
   const server = await serve();
   await expect(load(spec('roomcast', `${server.url}/nowhere`))).rejects.toMatchObject({
