@@ -127,7 +127,10 @@ async function contact(target: Target, room: string): Promise<void> {
   });
   if (failure !== undefined) {
     const { host, port } = target.address;
-    throw new LoadError('unreachable', `cannot reach ${target.name} at ${host}:${port}: ${failure}`);
+    throw new LoadError(
+      'unreachable',
+      `cannot reach ${target.name} at ${host}:${port}: ${failure}`,
+    );
   }
 }
 

@@ -304,6 +304,7 @@ export class Member {
     this.#context.behind.delete(this);
   }
 
+  /** Whoever is not behind is healthy: asked first, so that a delivery seldom has to look at `#health`. */
   get #isSlow(): boolean {
     return this.#isBehind && this.#health.state !== 'healthy';
   }

@@ -213,7 +213,7 @@ describe('over WebSocket', () => {
           const peer = await connectRawWebSocket(server.url);
           peers += 1;
           await peer.write(Buffer.from(bytes));
-          // What could be the beginning of a frame is waited for, as long as any first frame.
+          // Bytes that may begin a frame get no answer before `firstFrameMs` is over.
           const told = () => peer.events.slice(1);
           await peer.until(() => peer.code !== null || told().length > 0);
           for (const event of told()) {
