@@ -50,9 +50,11 @@ const temporary = (content) => {
 };
 
 export const roomcastMain = here('../dist/cli/main.js');
+const bunPackage = `@oven/bun-linux-${process.arch === 'arm64' ? 'aarch64' : process.arch}`;
+// The install script of `bun`, where npm may run it, moves the program from the one to the other.
 const bun = () =>
-  installed(`@oven/bun-linux-${process.arch}/bin/bun`) ??
-  installed(`@oven/bun-linux-${process.arch}-baseline/bin/bun`);
+  installed(`${bunPackage}/bin/bun`) ??
+  (installed(`${bunPackage}/package.json`) && installed('bun/bin/bun.exe'));
 const nchanModule = '/usr/lib/nginx/modules/ngx_nchan_module.so';
 
 const NPM = 'run `npm ci` in bench/';
