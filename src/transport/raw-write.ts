@@ -20,11 +20,15 @@ interface WriteRequest {
   buffer: Buffer | undefined;
 }
 
-interface Handle {
+/** What a socket writes to, where it is known how to. */
+export interface Handle {
   /** Bytes the kernel has not taken. */
   readonly writeQueueSize: number;
-  /** 0, or the number of an error; given no request, also the one it has made for the write. */
-  writeBuffer(request: WriteRequest | null, buffer: Buffer): number | WriteRequest;
+  /**
+   * 0, the number of an error, or undefined when it is closed; given no request, also the one it
+   * has made for the write.
+   */
+  writeBuffer(request: WriteRequest | null, buffer: Buffer): number | undefined | WriteRequest;
 }
 
 type SocketWithHandle = Socket & { readonly _handle?: Handle | null };
@@ -39,18 +43,32 @@ let Request: (new () => WriteRequest) | null = null;
 let spare: WriteRequest | null = null;
 
 /**
- * Writes `buffer`. True: the kernel has all of it. False: `onFlushed` is called when it has, and
- * perhaps when the socket is gone instead; nothing may be written here before that.
+ * The socket's handle, to be kept by whoever writes: among a thousand of them the socket itself is
+ * in no cache. Null where writing past the stream is not known to work, or not yet. A handle that
+ * is kept beyond its socket takes nothing.
  */
-export function rawWrite(socket: Socket, buffer: Buffer, onFlushed: () => void): boolean {
-  const handle = (socket as SocketWithHandle)._handle;
-  if (!handle || handle.constructor !== Known) {
-    if (Known === null && handle) learn(handle);
-    return streamWrite(socket, buffer, onFlushed);
-  }
+export function handleOf(socket: SocketWithHandle): Handle | null {
+  const handle = socket._handle;
+  if (!handle) return null;
+  if (Known === null) learn(handle);
+  return handle.constructor === Known ? handle : null;
+}
+
+/**
+ * Writes `buffer` to `handle`, or where that is null by way of the stream. True: the kernel has all
+ * of it. False: `onFlushed` is called when it has, and perhaps when the socket is gone instead;
+ * nothing may be written here before that.
+ */
+export function rawWrite(
+  socket: Socket,
+  handle: Handle | null,
+  buffer: Buffer,
+  onFlushed: () => void,
+): boolean {
+  if (handle === null) return streamWrite(socket, buffer, onFlushed);
   const written = tryWrite(handle, buffer);
   if (written === 0) return true;
-  if (typeof written === 'number') {
+  if (typeof written !== 'object') {
     // What is told of it is what the socket's 'close' brings, as after any other failed write.
     socket.destroy();
     return false;
@@ -61,8 +79,8 @@ export function rawWrite(socket: Socket, buffer: Buffer, onFlushed: () => void):
   return false;
 }
 
-/** 0: the kernel has all of it; another number: of the error; else the write that is under way. */
-function tryWrite(handle: Handle, buffer: Buffer): number | WriteRequest {
+/** 0: the kernel has all of it; a request: the write that is under way; anything else has failed. */
+function tryWrite(handle: Handle, buffer: Buffer): number | undefined | WriteRequest {
   if (Request === null) return handle.writeBuffer(null, buffer);
   spare ??= new Request();
   const error = handle.writeBuffer(spare, buffer);

@@ -11,7 +11,7 @@ import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { WebSocket, WebSocketServer } from 'ws';
 import { CLOSE, type CloseReason, type EndReason, type RefusalCode } from '../errors.js';
-import { rawWrite } from './raw-write.js';
+import { type Handle, handleOf, rawWrite } from './raw-write.js';
 import { resetSocket } from './reset-socket.js';
 import {
   type Accept,
@@ -70,11 +70,20 @@ class ServerWebSocket extends WebSocket {
 }
 
 export class WebSocketTransport implements Transport {
-  readonly name: TransportName;
-  readonly framing: Framing;
+  // First what a delivery looks at, so that it lies together.
   writable = true;
-  readonly #ws: ServerWebSocket;
+  readonly framing: Framing;
   readonly #socket: Socket;
+  #handle: Handle | null = null;
+  readonly #onFlushed = () => {
+    // Also called, and without an error, when the socket has gone with the batch on it.
+    if (this.#end !== null || this.#socket.destroyed) return;
+    this.writable = true;
+    this.#sink.completed();
+  };
+  readonly name: TransportName;
+  readonly remoteAddress: string;
+  readonly #ws: ServerWebSocket;
   readonly #dialect: Dialect;
   readonly #sink: TransportSink;
   #end: EndReason | null = null;
@@ -83,20 +92,15 @@ export class WebSocketTransport implements Transport {
   #pingedAt = 0;
   /** When the peer was last heard, or pinged. */
   #heartbeatAt = performance.now();
-  readonly #onFlushed = () => {
-    // Also called, and without an error, when the socket has gone with the batch on it.
-    if (this.#end !== null || this.#socket.destroyed) return;
-    this.writable = true;
-    this.#sink.completed();
-  };
 
   constructor(
     ws: ServerWebSocket,
     socket: Socket,
     dialect: Dialect,
-    readonly remoteAddress: string,
+    remoteAddress: string,
     accept: Accept,
   ) {
+    this.remoteAddress = remoteAddress;
     this.#ws = ws;
     this.#socket = socket;
     this.#dialect = dialect;
@@ -113,7 +117,8 @@ export class WebSocketTransport implements Transport {
   }
 
   write(batch: Buffer): boolean {
-    this.writable = rawWrite(this.#socket, batch, this.#onFlushed);
+    this.#handle ??= handleOf(this.#socket);
+    this.writable = rawWrite(this.#socket, this.#handle, batch, this.#onFlushed);
     return this.writable;
   }
 

@@ -6,7 +6,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterEach, expect, onTestFinished, test, vi } from 'vitest';
-import { rawWrite, unsentBytes } from '../../src/transport/raw-write.js';
+import * as raw from '../../src/transport/raw-write.js';
+
+const { unsentBytes } = raw;
 
 /** More than the loopback takes for a peer that does not read. */
 const MORE_THAN_THE_KERNEL = 16 * 1024 * 1024;
@@ -57,6 +59,19 @@ async function everything(peer: Socket): Promise<Buffer> {
   await once(peer, 'end');
   peer.end();
   return Buffer.concat(chunks);
+}
+
+const kept = new WeakMap<Socket, raw.Handle | null>();
+/** As a transport does: the handle of a socket is kept. */
+function rawWrite(
+  socket: Socket,
+  buffer: Buffer,
+  onFlushed: () => void,
+  { handleOf, rawWrite } = raw,
+): boolean {
+  const handle = kept.get(socket) ?? handleOf(socket);
+  kept.set(socket, handle);
+  return rawWrite(socket, handle, buffer, onFlushed);
 }
 
 /** Resolves when all of `buffer` was written, or, rejecting, when it never can be. */
@@ -122,24 +137,61 @@ test.each(['past its stream', 'through it'])(
     vi.resetModules();
     const fresh = await import('../../src/transport/raw-write.js');
     const [{ socket: ended }, { socket: gone }] = (await pairs(2)) as [Pair, Pair];
-    if (way === 'past its stream') fresh.rawWrite(ended, Buffer.from('learnt'), () => {});
+    if (way === 'past its stream') rawWrite(ended, Buffer.from('learnt'), () => {}, fresh);
     ended.end();
     gone.destroy();
     for (const socket of [ended, gone]) {
-      expect(fresh.rawWrite(socket, Buffer.from('late'), () => {})).toBe(false);
+      expect(rawWrite(socket, Buffer.from('late'), () => {}, fresh)).toBe(false);
     }
   },
 );
+
+test.each<[string, (pair: Pair) => unknown]>([
+  ['has ended', ({ socket }) => socket.end()],
+  ['is being closed', ({ socket }) => socket.destroy()],
+  ['is being reset', ({ socket }) => socket.resetAndDestroy()],
+  ['has closed', ({ socket }) => once(socket.destroy(), 'close')],
+  [
+    'is being closed with bytes on it',
+    ({ socket }) => {
+      rawWrite(socket, Buffer.alloc(MORE_THAN_THE_KERNEL), () => {});
+      socket.destroy();
+    },
+  ],
+  [
+    'was reset by its peer',
+    ({ socket, peer }) => {
+      peer.resetAndDestroy();
+      return new Promise((resolve) => void socket.resume().once('close', resolve));
+    },
+  ],
+])('a handle that is kept takes nothing once its socket %s', async (_state, end) => {
+  const [pair, other] = (await pairs(2)) as [Pair, Pair];
+  await written(other.socket, Buffer.from('.'));
+  await written(pair.socket, Buffer.from('.'));
+  expect(kept.get(pair.socket)).not.toBeNull();
+  await end(pair);
+  // What is opened now may well get the number that the socket's file had.
+  const [next] = (await pairs(1)) as [Pair];
+  const onFlushed = vi.fn();
+  expect(rawWrite(pair.socket, Buffer.from('late'), onFlushed)).toBe(false);
+  expect(rawWrite(pair.socket, Buffer.from('later'), onFlushed)).toBe(false);
+  next.socket.end('own');
+  other.socket.end();
+  expect(String(await everything(next.peer))).toBe('own');
+  expect(String(await everything(other.peer))).toBe('.');
+  expect(onFlushed).not.toHaveBeenCalled();
+});
 
 test('a first socket that never writes does not keep what others teach', async () => {
   vi.resetModules();
   const fresh = await import('../../src/transport/raw-write.js');
   const [{ socket: ended }, { socket, peer }] = (await pairs(2)) as [Pair, Pair];
   ended.end();
-  fresh.rawWrite(ended, Buffer.from('late'), () => {});
-  fresh.rawWrite(socket, Buffer.from('learnt '), () => {});
+  rawWrite(ended, Buffer.from('late'), () => {}, fresh);
+  rawWrite(socket, Buffer.from('learnt '), () => {}, fresh);
   const write = vi.spyOn(socket, 'write');
-  expect(fresh.rawWrite(socket, Buffer.from('after all'), () => {})).toBe(true);
+  expect(rawWrite(socket, Buffer.from('after all'), () => {}, fresh)).toBe(true);
   expect(write).not.toHaveBeenCalled();
   socket.end();
   expect(String(await everything(peer))).toBe('learnt after all');
@@ -153,12 +205,12 @@ test.each(['unknown', 'known'])(
     vi.resetModules();
     const fresh = await import('../../src/transport/raw-write.js');
     if (tcp === 'known')
-      fresh.rawWrite((await pairs(1))[0]!.socket, Buffer.from('learnt'), () => {});
+      rawWrite((await pairs(1))[0]!.socket, Buffer.from('learnt'), () => {}, fresh);
     const [{ socket, peer }] = (await pairs(1, join(folder, 'socket'))) as [Pair];
     const write = vi.spyOn(socket, 'write');
     for (const text of ['all ', 'the ', 'same']) {
       await new Promise<void>((resolve) => {
-        if (fresh.rawWrite(socket, Buffer.from(text), resolve)) resolve();
+        if (rawWrite(socket, Buffer.from(text), resolve, fresh)) resolve();
       });
     }
     expect(write).toHaveBeenCalledTimes(3);

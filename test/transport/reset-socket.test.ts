@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { setImmediate as turn } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { rawWrite } from '../../src/transport/raw-write.js';
+import { handleOf, rawWrite } from '../../src/transport/raw-write.js';
 import { resetSocket } from '../../src/transport/reset-socket.js';
 import { unreadInKernel } from '../support/kernel.js';
 
@@ -51,9 +51,10 @@ test('one with such bytes that has been ended', async () => {
 
 test('one with bytes written past its stream that has been ended', async () => {
   await new Promise<void>((resolve) => {
-    if (rawWrite(socket, Buffer.from('first'), resolve)) resolve();
+    if (rawWrite(socket, handleOf(socket), Buffer.from('first'), resolve)) resolve();
   });
-  expect(rawWrite(socket, Buffer.alloc(16 * 1024 * 1024), () => {})).toBe(false);
+  const large = Buffer.alloc(16 * 1024 * 1024);
+  expect(rawWrite(socket, handleOf(socket), large, () => {})).toBe(false);
   expect(socket.writableLength).toBe(0);
   socket.end();
   resetSocket(socket);
