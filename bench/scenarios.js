@@ -92,6 +92,19 @@ const everyone = { roomcast, ...peers };
 const one = { members: 1000, rooms: 1, size: 128 };
 const many = { members: 2000, rooms: 200, size: 128 };
 
+/**
+ * What fan-out costs, by the scenario's id.
+ *
+ * @typedef {{ members: number, rooms: number, size: number, window?: number, rate?: number }} Load
+ * @satisfies {Record<string, Load>}
+ */
+export const fanOuts = {
+  P1: { ...one, window: 64 },
+  P2: { ...one, window: 1 },
+  'P3 closed': { ...many, window: 2000 },
+  'P3 open': { ...many, rate: 8000 },
+};
+
 const PER_DELIVERY = ['cpuUs', 'deliveriesPerSecond', 'p50Us', 'p99Us', 'serverCores', 'loadCores'];
 const MEMORY = ['rssGrowthMiB', 'rssMiB'];
 
@@ -104,25 +117,25 @@ export const scenarios = [
     id: 'P1',
     title: 'one room of 1,000, 128 B, 64 messages in flight',
     figures: PER_DELIVERY,
-    series: eachUnder(everyone, { ...one, window: 64 }),
+    series: eachUnder(everyone, fanOuts.P1),
   },
   {
     id: 'P2',
     title: 'one room of 1,000, 128 B, one message at a time',
     figures: PER_DELIVERY,
-    series: eachUnder(everyone, { ...one, window: 1 }),
+    series: eachUnder(everyone, fanOuts.P2),
   },
   {
     id: 'P3 closed',
     title: '200 rooms of 10, 128 B, 2,000 messages in flight in all',
     figures: ['deliveriesPerCpuSecond', ...PER_DELIVERY],
-    series: eachUnder(everyone, { ...many, window: 2000 }),
+    series: eachUnder(everyone, fanOuts['P3 closed']),
   },
   {
     id: 'P3 open',
     title: '200 rooms of 10, 128 B, 8,000 messages a second in all',
     figures: [...PER_DELIVERY, 'lateSendP99Us'],
-    series: eachUnder(everyone, { ...many, rate: 8000 }),
+    series: eachUnder(everyone, fanOuts['P3 open']),
   },
   {
     id: 'P4',
@@ -161,10 +174,7 @@ export const scenarios = [
     id: 'P9 websocket',
     title: 'P1 over SockJS, WebSocket transport',
     figures: PER_DELIVERY,
-    series: eachUnder(
-      { roomcast: roomcastSockjs, 'sockjs loop': sockjsLoop },
-      { ...one, window: 64 },
-    ),
+    series: eachUnder({ roomcast: roomcastSockjs, 'sockjs loop': sockjsLoop }, fanOuts.P1),
   },
   {
     id: 'P9 streaming',
@@ -172,21 +182,19 @@ export const scenarios = [
     figures: PER_DELIVERY,
     series: eachUnder(
       { roomcast: roomcastStreaming, 'sockjs loop': sockjsLoopStreaming },
-      { ...one, window: 64 },
+      fanOuts.P1,
     ),
   },
   {
     id: 'P10',
     title: 'metrics and lock detector on (as by default) and off',
     figures: PER_DELIVERY,
-    series: [1, 2].flatMap((load) =>
+    series: Object.entries({ P1: fanOuts.P1, P2: fanOuts.P2 }).flatMap(([name, load]) =>
       Object.entries({ on: roomcast, off: roomcastUncounted }).map(([state, target]) => ({
-        name: `P${load}, ${state}`,
+        name: `${name}, ${state}`,
         missing: target.missing,
         measure: (seconds) =>
-          fanOut(target, { ...one, window: load === 1 ? 64 : 1, seconds }, (port) =>
-            checkCounts(port, state === 'on'),
-          ),
+          fanOut(target, { ...load, seconds }, (port) => checkCounts(port, state === 'on')),
       })),
     ),
   },

@@ -1,7 +1,7 @@
-import { existsSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
-import { delimiter, join } from 'node:path';
+import { delimiter, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 /**
@@ -50,11 +50,15 @@ const temporary = (content) => {
 };
 
 export const roomcastMain = here('../dist/cli/main.js');
-const bunPackage = `@oven/bun-linux-${process.arch === 'arm64' ? 'aarch64' : process.arch}`;
-// The install script of `bun`, where npm may run it, moves the program from the one to the other.
+// The install script of `bun`, where npm may run it, moves the program from its package for this
+// machine to a place where a few lines of shell were before.
 const bun = () =>
-  installed(`${bunPackage}/bin/bun`) ??
-  (installed(`${bunPackage}/package.json`) && installed('bun/bin/bun.exe'));
+  [
+    `@oven/bun-linux-${process.arch === 'arm64' ? 'aarch64' : process.arch}/bin/bun`,
+    'bun/bin/bun.exe',
+  ]
+    .map(installed)
+    .find((path) => path !== undefined && statSync(path).size > 2 ** 20);
 const nchanModule = '/usr/lib/nginx/modules/ngx_nchan_module.so';
 
 const NPM = 'run `npm ci` in bench/';
@@ -63,23 +67,23 @@ const NPM = 'run `npm ci` in bench/';
  * roomcast with its defaults, but for the limit that a single publisher would meet.
  *
  * @param {Target['wire']} wire
- * @param {{ node?: string[], serve?: string[] }} [flags]
+ * @param {{ node?: string[], serve?: string[], main?: string }} [how] flags; of another build, its main module
  * @returns {Target}
  */
-const roomcastWith = (wire, flags = {}) => ({
+const roomcastWith = (wire, { node: flags = [], serve = [], main = roomcastMain } = {}) => ({
   wire,
-  missing: () => (existsSync(roomcastMain) ? null : 'run `npm ci` and `npm run build` in the root'),
-  version: () => [node, roomcastMain, '--version'],
+  missing: () => (existsSync(main) ? null : 'run `npm ci` and `npm run build` in its root'),
+  version: () => [node, main, '--version'],
   start: (port) => [
     node,
-    ...(flags.node ?? []),
-    roomcastMain,
+    ...flags,
+    main,
     'serve',
     '--port',
     `${port}`,
     '--publish-rate',
     '0',
-    ...(flags.serve ?? []),
+    ...serve,
   ],
 });
 
@@ -99,6 +103,16 @@ const scriptOn = (wire, module, script) => ({
 });
 
 export const roomcast = roomcastWith('roomcast');
+/**
+ * Of the checkout in `folder`, without heartbeats, which members of the load do not answer.
+ *
+ * @param {string} folder
+ */
+export const roomcastIn = (folder) =>
+  roomcastWith('roomcast', {
+    main: join(resolve(folder), 'dist/cli/main.js'),
+    serve: ['--heartbeat-ms', '86400000'],
+  });
 export const roomcastUncounted = roomcastWith('roomcast', {
   node: ['--import', here('peers/uncounted.js')],
   serve: ['--lock-detector', 'off'],

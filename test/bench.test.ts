@@ -16,6 +16,12 @@ test.each([
   [['isolation.js', '--only', 'S3'], /--only has "S3": expected some of S0, S1/],
   [['isolation.js', '--repeat', '0'], /--repeat is "0"/],
   [['isolation.js', '--record', '--', '--calm', '1s'], /--record is for whole runs/],
+  [['compare.js'], /nothing to compare with: expected a folder or a peer$/],
+  [
+    ['compare.js', '/nowhere'],
+    /\/nowhere is not there: run `npm ci` and `npm run build` in its root$/,
+  ],
+  [['compare.js', '--only', 'P4', 'Bun'], /--only has "P4": expected some of P1, P2, P3 closed/],
   [['micro/run.js', 'lok'], /name has "lok": expected some of send-queue/],
 ])('%j ends with 2 and one line', ([file, ...args], line) => {
   const { status, stdout, stderr } = spawnSync(

@@ -1,0 +1,249 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { markedData, numberedFrames } from './frames.js';
+import { Histogram } from './histogram.js';
+import { openStreaming, openWebSocket, say } from './member.js';
+import { dataSize, wires } from './wires.js';
+
+/**
+ * The members of one server: what every fan-out is measured with. They are spread over the rooms;
+ * the first of each room publishes. Messages are numbered and go to the rooms in turn, so a member
+ * knows which number comes next and every hole is seen.
+ *
+ * @typedef {object} Gathering
+ * @property {number} port
+ * @property {keyof typeof wires} wire
+ * @property {number} members all of them, publishers and stalled ones included
+ * @property {number} rooms
+ * @property {number} size bytes of data in a message of roomcast; others carry as much on the wire
+ * @property {number} [stalled] members that will stop reading
+ */
+
+const RING = 1 << 22; // send times kept; more messages are never in flight
+const STUCK_MS = 5000;
+const OPEN = Number.NEGATIVE_INFINITY; // no closed loop: nothing is sent for something received
+const DIALS_AT_ONCE = 64;
+
+export class Crowd {
+  /** Messages published, which is the next one's number. */
+  sent = 0;
+  /** Messages read by members that have not stalled. */
+  delivered = 0;
+  /** Read by anyone. */
+  bytes = 0;
+  /** Deliveries due to members that read. */
+  outstanding = 0;
+  /** Deliveries that never came. */
+  holes = 0;
+  /** Numbers that came again or in the wrong order. */
+  disordered = 0;
+  /** Deliveries that took longer, while measuring. */
+  overOneSecond = 0;
+  /** Of deliveries while measuring, in microseconds: from the write of the message to its read. */
+  latency = new Histogram();
+  /** How far behind its schedule a message was sent while measuring, in microseconds. */
+  lateness = new Histogram();
+  measuring = false;
+  /** Bytes of a delivery. */
+  expectedBytes;
+
+  #gathering;
+  #wire;
+  #readingPerRoom;
+  #sentAt = new Float64Array(RING);
+  /** Outstanding deliveries above which a closed loop waits. */
+  #limit = OPEN;
+  /** Sends what an open loop has to have sent by `now`. */
+  #sendDue = (/** @type {number} */ _now) => {};
+  /** @type {NodeJS.Timeout | undefined} */
+  #timer;
+  /** @type {import('./member.js').Member[]} */
+  #members = [];
+  /** @type {((number: number) => Buffer)[]} */
+  #frames;
+
+  /** @param {Gathering} gathering */
+  constructor(gathering) {
+    const { rooms, members, stalled = 0, size } = gathering;
+    const wire = /** @type {import('./wires.js').Wire} */ (wires[gathering.wire]);
+    this.#gathering = gathering;
+    this.#wire = wire;
+    this.#readingPerRoom = (members - stalled) / rooms;
+    this.#frames = Array.from({ length: rooms }, (_, room) => {
+      const name = roomName(room);
+      const data = markedData(dataSize(wire, name, size));
+      return numberedFrames(wire.publish(name, data), wire.opcode ?? 1);
+    });
+    this.expectedBytes = wire.delivered(roomName(0), dataSize(wire, roomName(0), size));
+  }
+
+  /**
+   * Connects everyone. They are in their rooms once each has heard a message: joining has no answer
+   * on most servers.
+   *
+   * @throws {Error} when somebody never hears one
+   */
+  async gather() {
+    const { rooms } = this.#gathering;
+    const members = await this.#openAll();
+    this.#members = members;
+    for (let waited = 0; members.some((member) => member.last < 0); waited += 250) {
+      if (waited > 4 * STUCK_MS) {
+        const deaf = members.filter((member) => member.last < 0).length;
+        throw new Error(`${deaf} of ${members.length} members never heard a message`);
+      }
+      for (let room = 0; room < rooms; room++) this.#publish();
+      await sleep(250);
+    }
+    const latest = (/** @type {number} */ room) => this.sent - rooms + room;
+    await until(
+      () => members.every((member) => member.last === latest(member.room)),
+      'the last probe',
+    );
+    this.outstanding = 0;
+    this.holes = 0;
+  }
+
+  /** From here on the stalled read nothing. */
+  stall() {
+    const { members, stalled = 0 } = this.#gathering;
+    for (const member of this.#members.slice(members - stalled)) member.stall();
+  }
+
+  /** Delivers so many bytes to each member. @param {number} bytes */
+  async fill(bytes) {
+    const { rooms, size } = this.#gathering;
+    const wireBytes = wires.roomcast.delivered(roomName(0), size);
+    const end = this.sent + Math.ceil(bytes / wireBytes) * rooms;
+    this.keepInFlight(8);
+    while (this.sent < end) {
+      const before = this.delivered;
+      await until(() => this.delivered > before, 'a delivery while filling');
+    }
+    await this.end();
+  }
+
+  /** A closed loop: the next message goes out as soon as another has arrived everywhere. @param {number} messages */
+  keepInFlight(messages) {
+    this.#limit = messages * this.#readingPerRoom;
+    this.#pump();
+  }
+
+  /** An open loop. @param {number} perSecond messages a second, sent when due whatever happens */
+  keepRate(perSecond) {
+    const rate = perSecond / 1000;
+    const began = performance.now();
+    const first = this.sent;
+    this.#sendDue = (now) => {
+      for (const due = first + Math.floor((now - began) * rate); this.sent < due; ) {
+        const lateMs = now - began - (this.sent - first + 1) / rate;
+        if (this.measuring) this.lateness.record(lateMs * 1000);
+        this.#publish();
+      }
+    };
+    this.#timer = setInterval(() => this.#sendDue(performance.now()), 1);
+  }
+
+  /** Sends nothing more, and waits until nothing is outstanding, or nothing has come for long. */
+  async end() {
+    this.#limit = OPEN;
+    this.#sendDue = () => {};
+    clearInterval(this.#timer);
+    for (let seen = -1; this.outstanding > 0 && seen !== this.delivered; ) {
+      seen = this.delivered;
+      for (let i = 0; i < 20 && this.outstanding > 0; i++) await sleep(STUCK_MS / 20);
+    }
+  }
+
+  #publish() {
+    const room = this.sent % this.#gathering.rooms;
+    const frame = /** @type {(number: number) => Buffer} */ (this.#frames[room]);
+    this.#sentAt[this.sent & (RING - 1)] = performance.now();
+    /** @type {import('./member.js').Member} */ (this.#members[room]).write(frame(this.sent));
+    this.sent++;
+    this.outstanding += this.#readingPerRoom;
+  }
+
+  #pump() {
+    while (this.outstanding < this.#limit) this.#publish();
+  }
+
+  /** @type {import('./member.js').OnMessages} */
+  #onMessages = (member, numbers, count, read) => {
+    this.bytes += read;
+    if (count === 0 || member.stalled) return;
+    const now = performance.now();
+    const { rooms } = this.#gathering;
+    let expected = member.last + rooms;
+    let due = count;
+    for (let i = 0; i < count; i++) {
+      const number = /** @type {number} */ (numbers[i]);
+      if (number !== expected && member.last >= 0) {
+        if (number < expected) {
+          this.disordered++;
+          due--;
+        } else {
+          const missing = (number - expected) / rooms;
+          this.holes += missing;
+          due += missing;
+        }
+      }
+      member.last = number;
+      expected = number + rooms;
+      if (this.measuring) {
+        const took = now - /** @type {number} */ (this.#sentAt[number & (RING - 1)]);
+        this.latency.record(took * 1000);
+        if (took > 1000) this.overOneSecond++;
+      }
+    }
+    this.delivered += count;
+    this.outstanding -= due;
+    this.#pump();
+    // Not only when the timer has its turn: behind a burst of reads, what is due would leave as one.
+    this.#sendDue(now);
+  };
+
+  /** @returns {Promise<import('./member.js').Member[]>} */
+  async #openAll() {
+    const { port, members: count, rooms } = this.#gathering;
+    const wire = this.#wire;
+    const onMessages = this.#onMessages;
+    /** @type {import('./member.js').Member[]} */
+    const members = new Array(count);
+    let next = 0;
+    const dialer = async () => {
+      while (next < count) {
+        const index = next++;
+        const room = index % rooms;
+        const name = roomName(room);
+        const opening = wire.opening(name);
+        // Publishers always speak WebSocket: what is measured is the way out.
+        const streaming = wire.streaming === true && index >= rooms;
+        const path = streaming
+          ? wire.path(name)
+          : wire.path(name).replace('xhr_streaming', 'websocket');
+        const member = streaming
+          ? await openStreaming({ port, path, room, opening, onMessages })
+          : await openWebSocket({ port, path, room, onMessages });
+        if (!streaming) say(member, opening, wire.opcode ?? 1);
+        members[index] = member;
+      }
+    };
+    await Promise.all(Array.from({ length: DIALS_AT_ONCE }, dialer));
+    return members;
+  }
+}
+
+/**
+ * @param {() => boolean} isDone
+ * @param {string} what is waited for
+ * @throws {Error} when it is not so after 5 s
+ */
+async function until(isDone, what) {
+  for (let waited = 0; !isDone(); waited += 10) {
+    if (waited > STUCK_MS) throw new Error(`${what} did not come for ${STUCK_MS} ms`);
+    await sleep(10);
+  }
+}
+
+/** @param {number} room */
+const roomName = (room) => `bench:${String(room).padStart(4, '0')}`;
