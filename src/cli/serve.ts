@@ -50,7 +50,7 @@ async function serve(config: Config): Promise<void> {
   // V8 makes objects of a kind that has lived long so far old from birth. Here the same lines make
   // what lives as long as a connection and what lives as long as a message, and the garbage of
   // messages, old from birth, keeps all it refers to until a full collection: pauses of 2.8 ms
-  // instead of 1.4 at 8,000 messages a second, and a fifth of the CPU in many small rooms.
+  // instead of 1.4 at 8,000 messages a second, and a sixth of the CPU in many busy small rooms.
   setFlagsFromString('--no-allocation-site-pretenuring');
   const log = createLog(config.logLevel, process.stdout);
   // Also what a promise rejected with and nobody handled.
