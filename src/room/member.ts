@@ -144,6 +144,11 @@ export class Member {
     return now - oldest;
   }
 
+  /** Reads what `offer` will read first; what comes back is as `Transport.prefetch` has it. */
+  prefetch(): boolean {
+    return this.#isClear && this.transport.prefetch?.() === true;
+  }
+
   /**
    * Offers one room's next messages, joined for this member's transport. Returns the reason when
    * the member has to be evicted for it; the caller does that outside its loop.

@@ -24,6 +24,8 @@ interface WriteRequest {
 export interface Handle {
   /** Bytes the kernel has not taken. */
   readonly writeQueueSize: number;
+  /** Whether the socket is read from; lies in the handle itself. */
+  readonly reading?: boolean;
   /**
    * 0, the number of an error, or undefined when it is closed; given no request, also the one it
    * has made for the write.

@@ -49,6 +49,12 @@ export interface Transport {
    */
   readonly writable: boolean;
   /**
+   * Reads what `write` will read first, so that by then it is in the processor's caches. For
+   * transports that gain by it. What comes back means nothing but that no compiler may leave the
+   * reads out.
+   */
+  prefetch?(): boolean;
+  /**
    * Hands one batch to the socket. True: the kernel has all of it, the batch is complete.
    * False: it is outstanding, and `TransportSink.completed` follows once, unless the session ends
    * first. Only called while `writable`. Never throws.

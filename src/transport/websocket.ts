@@ -116,6 +116,10 @@ export class WebSocketTransport implements Transport {
     ws.on('error', () => {});
   }
 
+  prefetch(): boolean {
+    return this.writable && this.#handle?.reading === true;
+  }
+
   write(batch: Buffer): boolean {
     this.#handle ??= handleOf(this.#socket);
     this.writable = rawWrite(this.#socket, this.#handle, batch, this.#onFlushed);

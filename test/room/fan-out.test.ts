@@ -28,8 +28,15 @@ class Sink implements Transport {
   readonly remoteAddress = '192.0.2.1';
   readonly writable = true;
   readonly batches: Buffer[] = [];
+  /** Messages there were for anyone when it was last prefetched. */
+  prefetchedAt = -1;
 
   constructor(readonly writes: Sink[]) {}
+
+  prefetch(): boolean {
+    this.prefetchedAt = this.writes.length;
+    return true;
+  }
 
   write(batch: Buffer): boolean {
     loop.spend(WRITE_MS);
@@ -113,6 +120,16 @@ describe('FanOut', () => {
     expect(Math.max(...slices)).toBeLessThan(SLICE_MS + 20 * WRITE_MS);
     expect(slices.length).toBeGreaterThan(95);
     expect(members.filter(({ texts }) => texts.length !== 1)).toEqual([]);
+  });
+
+  it('prefetches members sixteen at a time, before the first of them is written to', () => {
+    const members = Array.from({ length: 39 }, () => join('large'));
+    void publish('large', 'to all');
+    loop.run();
+    // The member that was in the room before is the first.
+    const expected = members.map((_, i) => Math.floor((i + 1) / 16) * 16);
+    expect(members.map(({ prefetchedAt }) => prefetchedAt)).toEqual(expected);
+    expect(writes).toHaveLength(40);
   });
 
   it('gives every room its turn', () => {

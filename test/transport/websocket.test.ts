@@ -69,6 +69,15 @@ describe('a WebSocket', () => {
     expect(await session.end()).toBe(`ended ${reason}`);
   });
 
+  test('is prefetched as far as its handle once it writes there, and not after its end', async () => {
+    const { peer, session } = await open();
+    for (const text of ['one', 'two']) await session.send(text);
+    expect(session.transport.prefetch?.()).toBe(true);
+    peer.socket.destroy();
+    await session.end();
+    expect(session.transport.prefetch?.()).toBe(false);
+  });
+
   test('a frame that is cut off by the end of the connection is nothing', async () => {
     const { peer, session } = await open();
     peer.socket.end(frame(TEXT, 'half', 8));
