@@ -45,14 +45,14 @@ const headings = {
   httpP99Ms: 'p99, ms',
 };
 
-/** @param {Run} run @returns {string} */
-export function markdown(run) {
+/** @param {Run} run @param {string} title @returns {string} */
+export function markdown(run, title) {
   const lines = limits.flatMap((line) => {
     const scenario = run.scenarios.find(({ id }) => id === line.scenario);
     return scenario === undefined ? [] : [limitRow(line, scenario)];
   });
   return [
-    ...heading(run),
+    ...heading(run, title),
     '### Against the limits',
     '',
     'Ratios are medians of the rounds, each divided by the same round of the other; in brackets the least and the most of a round.',
@@ -141,10 +141,10 @@ export const withSpread = (value, values) =>
 /** @param {string[]} cells */
 export const row = (cells) => `| ${cells.join(' | ')} |`;
 
-/** @param {Run} run @returns {string[]} */
-function heading({ date, machine, versions, rounds, seconds }) {
+/** @param {Run} run @param {string} title @returns {string[]} */
+function heading({ date, machine, versions, rounds, seconds }, title) {
   return [
-    '## Fan-out beside others',
+    `## ${title}`,
     '',
     `\`npm run bench\`, ${date}: ${rounds} rounds of ${seconds} s.`,
     '',

@@ -13,6 +13,7 @@ Written by the commands named below, with \`--record\`. README.md says how to re
 /** In this order. @type {Record<string, string>} */
 const NOT_YET = {
   bench: '## Fan-out beside others\n\n`npm run bench -- --record` has not been run yet.\n',
+  again: '',
   isolation: '## Isolation\n\n`npm run isolation -- --record` has not been run yet.\n',
 };
 
@@ -20,7 +21,7 @@ const results = new URL('results/', import.meta.url);
 const page = new URL('RESULTS.md', import.meta.url);
 
 /**
- * @param {'bench' | 'isolation'} command
+ * @param {'bench' | 'again' | 'isolation'} command `again`: scenarios of `bench` since its last whole run
  * @param {object} run
  * @param {string} markdown of the run
  * @param {boolean} isRecord
@@ -31,7 +32,8 @@ export function keep(command, run, markdown, isRecord) {
   writeFileSync(new URL(`${command}.md`, results), markdown);
   if (!isRecord) return;
   const before = existsSync(page) ? readFileSync(page, 'utf8') : '';
-  writeFileSync(page, withPart(before, command, markdown));
+  const kept = command === 'bench' ? withPart(before, 'again', '') : before;
+  writeFileSync(page, withPart(kept, command, markdown));
 }
 
 /**

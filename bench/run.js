@@ -18,7 +18,8 @@ const HELP = `npm run bench -- [options]
                      "roomcast, 1000" too (default: all)
   --rounds 5         how often each series is measured
   --seconds 4        how long, each time; at most 15
-  --record           write the part of it in RESULTS.md, which is of whole runs only
+  --record           write the part of it in RESULTS.md; with --only the part of what was measured
+                     again, until the next whole run
 `;
 const MOST_REPEATS = 3;
 const MOST_ROUNDS = 1000;
@@ -52,9 +53,7 @@ const chosen = scenarios.filter(
 );
 const groups = chosen.flatMap(({ series }) => series.map(({ name }) => group(name)));
 const wanted = someOf('--series', options.series, [...new Set(groups)]);
-if (options.record && (only || wanted)) {
-  refuse('--record is for whole runs: leave --only and --series out');
-}
+if (options.record && wanted) refuse('--record is for all series: leave --series out');
 
 /** @type {import('./report.js').Run} */
 const run = {
@@ -67,8 +66,12 @@ const run = {
 };
 for (const scenario of chosen) run.scenarios.push(await runScenario(scenario));
 
-const report = markdown(run);
-keep('bench', run, report, options.record);
+const isAgain = options.record && only !== undefined;
+const report = markdown(
+  run,
+  isAgain ? `Measured again since the whole run: ${options.only}` : 'Fan-out beside others',
+);
+keep(isAgain ? 'again' : 'bench', run, report, options.record);
 process.stdout.write(`\n${report}`);
 
 /** @param {import('./scenarios.js').Scenario} scenario */

@@ -11,7 +11,7 @@ test.each([
   [['run.js', '--rounds', '1.5'], /--rounds is "1.5": expected a whole number/],
   [['run.js', '--only', 'P1,P99'], /--only has "P99": expected some of P1, P2/],
   [['run.js', '--only', 'P6', '--series', 'Bun'], /"Bun": expected some of roomcast, bare route$/],
-  [['run.js', '--only', 'P1', '--record'], /--record is for whole runs/],
+  [['run.js', '--series', 'Bun', '--record'], /--record is for all series/],
   [['run.js', '--round', '1'], /Unknown option '--round'/],
   [['isolation.js', '--only', 'S3'], /--only has "S3": expected some of S0, S1/],
   [['isolation.js', '--repeat', '0'], /--repeat is "0"/],
@@ -41,6 +41,9 @@ test('a command that measures again leaves the part of the other', async () => {
   const both = withPart(first, 'isolation', '## Of isolation\n\n2\n');
   const again = withPart(both, 'bench', '## Of bench\n\n3\n');
   expect(again).toBe(both.replace('\n1\n', '\n3\n'));
+  const withMore = withPart(again, 'again', '## Of bench again\n\n4\n');
+  expect(withMore).toMatch(/## Of bench\n\n3\n.*## Of bench again\n\n4\n.*## Of isolation/s);
+  expect(withPart(withMore, 'again', '')).toBe(again);
   expect(again).toMatch(/^# Results\n.*## Of bench\n\n3\n.*## Of isolation\n\n2\n/s);
 });
 
