@@ -46,9 +46,13 @@ function fail(error: unknown): void {
   else throw error;
 }
 
-/** Commander's message on one line, with what is allowed where it only says that a value is missing. */
+/** Commander's message on one line, with what would be right where it does not say that. */
 function explain({ code, message }: CommanderError): string {
   const line = message.replace(/^error: /, '').replaceAll('\n', ' ');
+  if (code.startsWith('commander.unknown') && !line.includes('Did you mean')) {
+    const command = program.commands.find((each) => each.name() === process.argv[2]);
+    return `${line}: see ${['roomcast', command?.name(), '--help'].filter(Boolean).join(' ')}`;
+  }
   if (code !== 'commander.optionMissingArgument') return line;
   const option = options.find(({ flag }) => line.includes(`'--${flag} `));
   return option ? `${line}: give ${option.allowed}` : line;

@@ -22,6 +22,7 @@ describe('what the user wrote wrong ends with 2 and one line', () => {
     [['--port', '-5'], /--port -5 is not allowed: give a whole number, 0 to 65535/],
     [['--port'], /'--port <port>' argument missing: give 0 to 65535/],
     [['--prot', '1'], /unknown option '--prot' \(Did you mean --port\?\)/],
+    [['--zzz'], /unknown option '--zzz': see roomcast serve --help/],
     [['lobby'], /"lobby" is not an option: see roomcast serve --help/],
     [
       ['--origin', 'http://a.example', '--origin', 'b'],
@@ -51,6 +52,8 @@ describe('what the user wrote wrong ends with 2 and one line', () => {
     const { code, err } = await result(['sevre']);
     expect(code).toBe(2);
     expect(err).toBe("roomcast: unknown command 'sevre' (Did you mean serve?)\n");
+    const unlike = await result(['zzz']);
+    expect(unlike.err).toBe("roomcast: unknown command 'zzz': see roomcast --help\n");
   });
 
   test('not at all: the help, on stderr', async () => {
