@@ -45,14 +45,18 @@ const headings = {
   httpP99Ms: 'p99, ms',
 };
 
-/** @param {Run} run @param {string} title @returns {string} */
-export function markdown(run, title) {
+/**
+ * @param {Run} run
+ * @param {string} [again] the scenarios, as `--only` has them, of one that is not whole
+ * @returns {string}
+ */
+export function markdown(run, again) {
   const lines = limits.flatMap((line) => {
     const scenario = run.scenarios.find(({ id }) => id === line.scenario);
     return scenario === undefined ? [] : [limitRow(line, scenario)];
   });
   return [
-    ...heading(run, title),
+    ...heading(run, again),
     '### Against the limits',
     '',
     'Ratios are medians of the rounds, each divided by the same round of the other; in brackets the least and the most of a round.',
@@ -141,12 +145,12 @@ export const withSpread = (value, values) =>
 /** @param {string[]} cells */
 export const row = (cells) => `| ${cells.join(' | ')} |`;
 
-/** @param {Run} run @param {string} title @returns {string[]} */
-function heading({ date, machine, versions, rounds, seconds }, title) {
+/** @param {Run} run @param {string} [again] @returns {string[]} */
+function heading({ date, machine, versions, rounds, seconds }, again) {
   return [
-    `## ${title}`,
+    again ? `## Measured again since the whole run: ${again}` : '## Fan-out beside others',
     '',
-    `\`npm run bench\`, ${date}: ${rounds} rounds of ${seconds} s.`,
+    `\`npm run bench${again ? ` -- --only ${again}` : ''}\`, ${date}: ${rounds} rounds of ${seconds} s.`,
     '',
     ...facts({ ...machine, ...versions }),
     '',

@@ -32,15 +32,15 @@ export function keep(command, run, markdown, isRecord) {
   writeFileSync(new URL(`${command}.md`, results), markdown);
   if (!isRecord) return;
   const before = existsSync(page) ? readFileSync(page, 'utf8') : '';
-  const kept = command === 'bench' ? withPart(before, 'again', '') : before;
-  writeFileSync(page, withPart(kept, command, markdown));
+  writeFileSync(page, withPart(before, command, markdown));
 }
 
 /**
  * @param {string} before
  * @param {string} command
  * @param {string} markdown
- * @returns {string} `before` with that part in the place of its own
+ * @returns {string} `before` with that part in the place of its own; a whole run ends what was
+ *   measured again since the last
  */
 export function withPart(before, command, markdown) {
   const parts = Object.entries(NOT_YET).map(([name, notYet]) => {
@@ -48,7 +48,8 @@ export function withPart(before, command, markdown) {
     const from = before.indexOf(begin);
     const to = before.indexOf(end);
     const last = from < 0 || to < 0 ? notYet : before.slice(from + begin.length, to);
-    return `${begin}${name === command ? markdown : last}${end}`;
+    const kept = command === 'bench' && name === 'again' ? notYet : last;
+    return `${begin}${name === command ? markdown : kept}${end}`;
   });
   return [TOP, ...parts].join('\n');
 }

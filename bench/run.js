@@ -66,12 +66,8 @@ const run = {
 };
 for (const scenario of chosen) run.scenarios.push(await runScenario(scenario));
 
-const isAgain = options.record && only !== undefined;
-const report = markdown(
-  run,
-  isAgain ? `Measured again since the whole run: ${options.only}` : 'Fan-out beside others',
-);
-keep(isAgain ? 'again' : 'bench', run, report, options.record);
+const report = markdown(run, options.only);
+keep(options.record && only ? 'again' : 'bench', run, report, options.record);
 process.stdout.write(`\n${report}`);
 
 /** @param {import('./scenarios.js').Scenario} scenario */

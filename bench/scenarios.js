@@ -252,28 +252,19 @@ function joins() {
   /** @type {Series['measure']} */
   const measure = (seconds) =>
     withServer(roomcast, async ({ port, pid }) => {
-      const plan = { members: 9000, rooms: 1, size: 128, rate: 20, warm: SETTLE };
       // Messages go on while what churns starts, beside a load that leaves it little of the core, and
       // warms up. Their end is that of 9,000 connections, which is not what a join is to wait for.
       const lasting = seconds + 4 * SETTLE;
-      let isOver = false;
-      const load = startLoad(FAN_OUT, {
-        ...plan,
-        seconds: lasting,
-        port,
-        pid,
-        wire: roomcast.wire,
-      });
-      load.result.then(
-        () => {
-          isOver = true;
-        },
-        () => {},
-      );
+      const plan = { members: 9000, rooms: 1, size: 128, rate: 20, warm: SETTLE, seconds: lasting };
+      const load = startLoad(FAN_OUT, { ...plan, port, pid, wire: roomcast.wire });
       await load.measuring();
       const churn = { port, room: 'bench:0000', perSecond: 200, warm: SETTLE, seconds };
-      const { cores = 0, ...joined } = await startLoad(here('load/churn.js'), churn).result;
-      if (isOver) throw new Error('the messages ended before the joins');
+      const { cores = 0, ...joined } = await Promise.race([
+        startLoad(here('load/churn.js'), churn).result,
+        load.result.then(() => {
+          throw new Error('the messages ended before the joins');
+        }),
+      ]);
       const fanned = await load.result;
       const { loadCores = 0, foreignCores = 0 } = fanned;
       // What churns is load as well.

@@ -43,7 +43,7 @@ test('a command that measures again leaves the part of the other', async () => {
   expect(again).toBe(both.replace('\n1\n', '\n3\n'));
   const withMore = withPart(again, 'again', '## Of bench again\n\n4\n');
   expect(withMore).toMatch(/## Of bench\n\n3\n.*## Of bench again\n\n4\n.*## Of isolation/s);
-  expect(withPart(withMore, 'again', '')).toBe(again);
+  expect(withPart(withMore, 'bench', '## Of bench\n\n3\n')).toBe(again);
   expect(again).toMatch(/^# Results\n.*## Of bench\n\n3\n.*## Of isolation\n\n2\n/s);
 });
 

@@ -19,7 +19,7 @@ import type { Subscription } from './subscription.js';
 
 /** Most text taken into one flush: bounds what is done for a single member before the clock is looked at. */
 const FLUSH_BYTES = 64 * 1024;
-/** Members offered between two looks at the clock, which costs about 40 ns each; also how far ahead is prefetched. */
+/** Members offered between two looks at the clock, which costs about 40 ns each, and prefetched at once. */
 const MEMBERS_A_LOOK = 16;
 
 /** Evictions a flush has found; carried out by whoever flushes, after the loop. */
