@@ -50,6 +50,13 @@ module.exports = {
       to: { path: '^src/', pathNot: '^src/(load|protocol)/|^src/errors\\.ts$' },
     },
     {
+      // Figures come from deliveries and the plan alone, so that they can be tested without a wire.
+      name: 'measure-knows-only-the-plan',
+      severity: 'error',
+      from: { path: '^src/load/measure/' },
+      to: { path: '^src/', pathNot: '^src/load/(measure/|(plan|cohort)\\.ts$)' },
+    },
+    {
       name: 'protocol-is-browser-safe',
       severity: 'error',
       from: { path: '^src/protocol/' },

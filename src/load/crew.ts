@@ -4,9 +4,9 @@
  */
 import { firstRoomOf, workerOfMember, workerOfRoom } from './assign.js';
 import { machineMicros } from './clock.js';
+import { Tally } from './measure/tally.js';
 import { type Plan, roomName } from './plan.js';
 import { Stamps } from './stamp.js';
-import { Tally } from './tally.js';
 import { createTarget } from './targets/index.js';
 import type { Link, Target } from './targets/target.js';
 import type { Address } from './wire/wire.js';

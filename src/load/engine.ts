@@ -5,29 +5,18 @@
  */
 import { cohortOfMembers } from './assign.js';
 import { Crew } from './crew.js';
-import { GeneratorHealth, type HealthReport } from './health.js';
+import { GeneratorHealth } from './health.js';
+import type { WorkerReport } from './measure/worker-report.js';
 import { Member } from './member.js';
-import type { Plan } from './plan.js';
+import { type Plan, silenceLimit } from './plan.js';
 import { DistanceProxy } from './proxy.js';
-import type { PublishCounters } from './publisher.js';
 import { Publishers } from './publishers.js';
 import { Stamps } from './stamp.js';
-import type { CohortReport } from './tally.js';
 import { createTarget } from './targets/index.js';
 
 const TICK_MS = 250;
 const PROBE_EVERY_TICKS = 4;
 const CONNECTING_MAX = 256;
-
-/** What a worker has done and seen since the run began, or since its last report. */
-export interface WorkerReport {
-  /** The second of the phases that it covers, from 0; -1 before they began and while draining. */
-  second: number;
-  cohorts: CohortReport[];
-  publishing: PublishCounters;
-  /** How late publishes were, since the last report. */
-  health: HealthReport;
-}
 
 /** What a worker has sent when publishing has stopped. */
 export interface Sent {
@@ -266,12 +255,6 @@ export class Engine {
       health: this.#health.take(),
     });
   }
-}
-
-/** Longest silence of a healthy member, in µs: the plan's, and three messages' time at least. */
-export function silenceLimit(plan: Plan): number {
-  const perRoom = plan.rate === null ? Number.POSITIVE_INFINITY : plan.rate / plan.rooms;
-  return plan.silenceMs * 1000 + 3e6 / perRoom;
 }
 
 function delay(ms: number): Promise<void> {

@@ -4,8 +4,9 @@
  */
 import { type ChildProcess, fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import { Engine, type Sent, type WorkerReport } from './engine.js';
+import { Engine, type Sent } from './engine.js';
 import { LoadError } from './error.js';
+import type { WorkerReport } from './measure/worker-report.js';
 import type { Plan } from './plan.js';
 
 /** The steps of `Engine`, wherever it runs. */

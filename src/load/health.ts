@@ -4,21 +4,8 @@
  * Not here: where saturation begins (verdict.ts).
  */
 import { type EventLoopUtilization, monitorEventLoopDelay } from 'node:perf_hooks';
-import { Latency, type SparseCounts } from './latency.js';
-
-/** Since the last report. */
-export interface HealthReport {
-  /** Share of the time that the event loop was busy, 0–1. */
-  utilization: number;
-  /** How late the event loop's timers were, in µs: 99th percentile and worst. */
-  loopDelayP99: number;
-  loopDelayMax: number;
-  /** CPU time taken, in ms. */
-  cpuMs: number;
-  elapsedMs: number;
-  /** How late messages were written. */
-  lateness: SparseCounts;
-}
+import { Latency } from './measure/latency.js';
+import type { HealthReport } from './measure/worker-report.js';
 
 const RESOLUTION_MS = 10;
 

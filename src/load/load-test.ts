@@ -3,10 +3,10 @@
  * this folder for the CLI and for benchmarks.
  */
 import { randomBytes } from 'node:crypto';
+import type { RunResult } from './measure/result.js';
 import type { Plan } from './plan.js';
 import { compareFigures } from './report/compare.js';
 import { buildReport, type LoadReport } from './report/report.js';
-import type { RunResult } from './result.js';
 import { type RunOptions, run } from './run.js';
 import { judge } from './verdict.js';
 

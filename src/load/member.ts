@@ -5,8 +5,8 @@
 import { randomOf } from './assign.js';
 import type { Cohort, CohortKind } from './cohort.js';
 import type { Crew } from './crew.js';
+import { count } from './measure/tally.js';
 import { Session } from './session.js';
-import { count } from './tally.js';
 
 const READ_SIZE = 64 * 1024;
 /** Members that read by the byte take this much at a time. */

@@ -206,3 +206,9 @@ function resolveCohorts(texts: readonly string[], members: number): Cohort[] {
 export function roomName(plan: Plan, room: number): string {
   return `${plan.roomPrefix}${plan.tag}-${String(room).padStart(4, '0')}`;
 }
+
+/** Longest silence of a healthy member, in µs: the plan's, and three messages' time at least. */
+export function silenceLimit(plan: Plan): number {
+  const perRoom = plan.rate === null ? Number.POSITIVE_INFINITY : plan.rate / plan.rooms;
+  return plan.silenceMs * 1000 + 3e6 / perRoom;
+}

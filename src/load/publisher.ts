@@ -4,8 +4,9 @@
  */
 import { roomOfPublisher } from './assign.js';
 import type { Crew } from './crew.js';
+import { count } from './measure/tally.js';
+import type { PublishCounters } from './measure/worker-report.js';
 import { roomName } from './plan.js';
-import { count } from './tally.js';
 import type { Link, Sink } from './targets/target.js';
 
 /** A publisher whose connection takes no more holds this much; what is due then is not sent. */
@@ -13,18 +14,6 @@ const BACKLOG_MAX = 1024 * 1024;
 const READ_SIZE = 64 * 1024;
 /** Who may not publish by then has failed. */
 const READY_TIMEOUT_MS = 10_000;
-
-/** Counters of all publishers of a worker, as they stand. */
-export interface PublishCounters {
-  sent: number;
-  /** Due but not sent, because the connection took no more. */
-  blocked: number;
-  /** Times a closed loop gave up on messages in flight. */
-  stuck: number;
-  /** Connections of publishers that ended or failed, by reason. */
-  closes: Record<string, number>;
-  refused: Record<string, number>;
-}
 
 /** The `Sink` of its connection, unless that is a member's. */
 export class Publisher implements Sink {

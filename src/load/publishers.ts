@@ -4,8 +4,9 @@
  * as soon as the room's healthy members are through all but `window` of what was sent.
  */
 import type { Crew } from './crew.js';
-import { Latency } from './latency.js';
-import { type PublishCounters, Publisher } from './publisher.js';
+import { Latency } from './measure/latency.js';
+import type { PublishCounters } from './measure/worker-report.js';
+import { Publisher } from './publisher.js';
 import type { Link } from './targets/target.js';
 
 /** A closed loop that has not moved for this long gives up what is in flight. */

@@ -6,13 +6,13 @@
 import { machineMicros } from './clock.js';
 import { LoadError } from './error.js';
 import { Fleet } from './fleet.js';
-import { Merge } from './merge.js';
-import { outcome } from './outcome.js';
+import { Merge } from './measure/merge.js';
+import { outcome } from './measure/outcome.js';
+import type { RunResult, Second, ServerSample } from './measure/result.js';
+import type { Counters } from './measure/tally.js';
 import { type Plan, roomName } from './plan.js';
-import type { RunResult, Second } from './result.js';
-import { ServerProbe, type ServerSample } from './server-probe.js';
+import { ServerProbe } from './server-probe.js';
 import { Stamps } from './stamp.js';
-import type { Counters } from './tally.js';
 import { createTarget } from './targets/index.js';
 import type { Target } from './targets/target.js';
 

@@ -6,28 +6,8 @@
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { badOption } from './error.js';
+import type { ServerSample } from './measure/result.js';
 import { type Buckets, quantileBetween, Scrape } from './prometheus.js';
-
-/** The server at one moment; null is unknown. Rates are over the time since the last sample. */
-export interface ServerSample {
-  /** Seconds since the phases began. */
-  at: number;
-  /** CPU used since the server began, in seconds, and since the last sample, in cores. */
-  cpuSeconds: number | null;
-  cpuCores: number | null;
-  /** Time its main thread was ready to run and got no CPU, since it began, in seconds. */
-  cpuWaitSeconds: number | null;
-  rssBytes: number | null;
-  /** p99 of the event loop's delay, of lock holds, of delivery to healthy members; µs. */
-  loopDelayP99: number | null;
-  lockHoldP99: number | null;
-  deliveryP99: number | null;
-  queueBytes: number | null;
-  queueLimitBytes: number | null;
-  members: number | null;
-  dropped: number | null;
-  evictions: number | null;
-}
 
 interface Previous {
   /** On the clock of this process: rates are over real time, whatever `at` counts from. */

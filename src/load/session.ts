@@ -5,10 +5,10 @@
  */
 import { roomOfPublisher, roomSlotOf } from './assign.js';
 import type { Crew } from './crew.js';
-import { Ledger } from './ledger.js';
+import { Ledger } from './measure/ledger.js';
+import { count, type Tally } from './measure/tally.js';
 import { roomName } from './plan.js';
 import { dueOf, lateOf, numberOf, publisherOf } from './stamp.js';
-import { count, type Tally } from './tally.js';
 import type { DialOptions, Link, Sink } from './targets/target.js';
 
 /** A member that is this little behind again counts as recovered, in µs. */

@@ -5,9 +5,9 @@
  */
 import type { Cohort } from './cohort.js';
 import { badOption } from './error.js';
-import type { Quantiles } from './latency.js';
+import type { Quantiles } from './measure/latency.js';
+import type { CohortPhase, PhaseResult, RunResult } from './measure/result.js';
 import { PHASES, type Phase, type PhaseName } from './plan.js';
-import type { CohortPhase, PhaseResult, RunResult } from './result.js';
 import { formatBytes, formatCount, formatMicros, parseDuration, parseSize } from './units.js';
 
 type Kind = 'duration' | 'size' | 'number';

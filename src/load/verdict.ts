@@ -4,10 +4,9 @@
  * which is what a failed run is known by.
  */
 
-import { silenceLimit } from './engine.js';
 import { EXIT } from './error.js';
-import { JUDGED, type Plan } from './plan.js';
-import type { PhaseResult, RunResult } from './result.js';
+import type { PhaseResult, RunResult } from './measure/result.js';
+import { JUDGED, type Plan, silenceLimit } from './plan.js';
 import { parseThreshold } from './threshold.js';
 import { formatBytes, formatCount, formatDuration, formatMicros } from './units.js';
 

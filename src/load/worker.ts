@@ -2,8 +2,9 @@
  * The entry of a worker process: an `Engine` that takes its steps from messages. It leaves signals
  * to the coordinator, which gets them too, and ends when the coordinator goes.
  */
-import { Engine, type WorkerReport } from './engine.js';
+import { Engine } from './engine.js';
 import type { Answer, Order } from './fleet.js';
+import type { WorkerReport } from './measure/worker-report.js';
 import type { Plan } from './plan.js';
 
 let engine: Engine | undefined;

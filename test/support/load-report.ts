@@ -1,9 +1,14 @@
 /** A report of a run that never was, with every part filled in: the same figures every time. */
-import { Latency } from '../../src/load/latency.js';
+import { Latency } from '../../src/load/measure/latency.js';
+import {
+  CURVE,
+  type Distribution,
+  type RunResult,
+  type Second,
+} from '../../src/load/measure/result.js';
+import { emptyCounters } from '../../src/load/measure/tally.js';
 import { type Plan, resolvePlan } from '../../src/load/plan.js';
 import { buildReport, type LoadReport } from '../../src/load/report/report.js';
-import { CURVE, type Distribution, type RunResult, type Second } from '../../src/load/result.js';
-import { emptyCounters } from '../../src/load/tally.js';
 import { judge } from '../../src/load/verdict.js';
 
 export const FIXTURE_PLAN: Plan = resolvePlan(

@@ -1,7 +1,7 @@
 /**
  * The charts of a run: which figures go into which, over what axis. Not here: drawing (chart.ts).
  */
-import { CURVE, type RunResult } from '../result.js';
+import { CURVE, type RunResult } from '../measure/result.js';
 import { formatBytes, formatCount, formatMicros } from '../units.js';
 import { type Chart, niceStep, type Series } from './chart.js';
 

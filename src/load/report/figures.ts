@@ -2,8 +2,9 @@
  * The key figures of a run and how they spread over repeated runs: what is compared with a baseline.
  * Not here: what each figure means (threshold.ts owns their names).
  */
+
+import type { RunResult } from '../measure/result.js';
 import type { Plan } from '../plan.js';
-import type { RunResult } from '../result.js';
 import { parseThreshold, type Threshold } from '../threshold.js';
 
 /** A figure over the runs of a report. Units as in results: µs, bytes or a plain number. */

@@ -2,8 +2,9 @@
  * The report as one HTML file: no script, no request to anywhere, readable offline and when mailed.
  * Not here: what the charts show (charts.ts), how they are drawn (chart.ts), the looks (style.ts).
  */
+
+import type { RunResult } from '../measure/result.js';
 import { JUDGED } from '../plan.js';
-import type { RunResult } from '../result.js';
 import { formatBytes, formatCount, formatDuration, formatMicros } from '../units.js';
 import type { Check } from '../verdict.js';
 import { drawChart, escapeHtml } from './chart.js';

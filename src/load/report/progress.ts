@@ -3,9 +3,9 @@
  * the summary alone.
  */
 import type { WriteStream } from 'node:tty';
+import type { Second, ServerSample } from '../measure/result.js';
 import type { Plan } from '../plan.js';
-import type { Second } from '../result.js';
-import type { ServerSample } from '../server-probe.js';
+
 import { formatBytes, formatCount, formatMicros } from '../units.js';
 import { table } from './table.js';
 

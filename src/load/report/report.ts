@@ -4,8 +4,8 @@
  */
 import { arch, cpus, release, totalmem, type } from 'node:os';
 import { EXIT } from '../error.js';
+import type { RunResult } from '../measure/result.js';
 import type { Plan } from '../plan.js';
-import type { RunResult } from '../result.js';
 import type { Check, Verdict } from '../verdict.js';
 import { type Figures, keyFigures } from './figures.js';
 

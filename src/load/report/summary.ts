@@ -1,6 +1,7 @@
 /** The report as text for a terminal or a log: figures by cohort and phase, then every check. */
+
+import type { CohortResult, PhaseResult, RunResult } from '../measure/result.js';
 import { JUDGED, type Plan } from '../plan.js';
-import type { CohortResult, PhaseResult, RunResult } from '../result.js';
 import { formatBytes, formatCount, formatDuration, formatMicros } from '../units.js';
 import type { Check } from '../verdict.js';
 import { formatFigure } from './figures.js';

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { type Faults, Ledger, noFaults } from '../../src/load/ledger.js';
+import { type Faults, Ledger, noFaults } from '../../../src/load/measure/ledger.js';
 
 const PUBLISHERS = 3;
 

@@ -3,12 +3,11 @@
  * Units: latencies in µs, times in seconds since the phases began, sizes in bytes, CPU in cores.
  * Changes to the shape change `REPORT_VERSION` (report/report.ts).
  */
-import type { CohortKind } from './cohort.js';
+import type { CohortKind } from '../cohort.js';
+import type { PhaseName } from '../plan.js';
 import type { Quantiles } from './latency.js';
-import type { PhaseName } from './plan.js';
-import type { PublishCounters } from './publisher.js';
-import type { ServerSample } from './server-probe.js';
 import type { Counters } from './tally.js';
+import type { PublishCounters } from './worker-report.js';
 
 /** A distribution: its quantiles, its curve, and all of it as an HDR V2 payload. */
 export interface Distribution extends Quantiles {
@@ -62,6 +61,27 @@ export interface PhaseResult {
   lockHoldP99: number | null;
   loopDelayServerP99: number | null;
   rssGrowthBytes: number | null;
+}
+
+/** The server at one moment; null is unknown. Rates are over the time since the last sample. */
+export interface ServerSample {
+  /** Seconds since the phases began. */
+  at: number;
+  /** CPU used since the server began, in seconds, and since the last sample, in cores. */
+  cpuSeconds: number | null;
+  cpuCores: number | null;
+  /** Time its main thread was ready to run and got no CPU, since it began, in seconds. */
+  cpuWaitSeconds: number | null;
+  rssBytes: number | null;
+  /** p99 of the event loop's delay, of lock holds, of delivery to healthy members; µs. */
+  loopDelayP99: number | null;
+  lockHoldP99: number | null;
+  deliveryP99: number | null;
+  queueBytes: number | null;
+  queueLimitBytes: number | null;
+  members: number | null;
+  dropped: number | null;
+  evictions: number | null;
 }
 
 /** One second of the run. */

@@ -2,13 +2,12 @@
  * Adds up what the workers report. Histograms are added bucket by bucket and counters as integers,
  * so the result is the same as if one worker had seen it all.
  */
-import type { WorkerReport } from './engine.js';
-import type { HealthReport } from './health.js';
+
+import type { Plan } from '../plan.js';
 import { Latency } from './latency.js';
-import type { Plan } from './plan.js';
-import type { PublishCounters } from './publisher.js';
 import { type CohortResult, CURVE, type Distribution, type Second } from './result.js';
 import { type CohortReport, type Counters, emptyCounters } from './tally.js';
+import type { HealthReport, PublishCounters, WorkerReport } from './worker-report.js';
 
 /** A cohort's merged histograms. */
 class CohortTotals {

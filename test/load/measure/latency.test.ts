@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { build, decodeFromCompressedBase64 } from 'hdr-histogram-js';
 import { expect, test } from 'vitest';
-import { Latency } from '../../src/load/latency.js';
+import { Latency } from '../../../src/load/measure/latency.js';
 
 const values = fc.array(fc.oneof(fc.nat(5000), fc.nat(2 ** 31 - 1)), { maxLength: 200 });
 

@@ -2,10 +2,10 @@
  * Makes a run's result of what was counted: cuts the phases out of the timeline and works out the
  * figures per phase. Not here: whether they are good (verdict.ts).
  */
+
+import type { Plan } from '../plan.js';
 import type { Merge } from './merge.js';
-import type { Plan } from './plan.js';
-import type { PhaseResult, RunResult, Second } from './result.js';
-import type { ServerSample } from './server-probe.js';
+import type { PhaseResult, RunResult, Second, ServerSample } from './result.js';
 
 /** A second that is shorter by more than this was cut off, and its counts would look like a dip. */
 const SLACK_SECONDS = 0.05;
