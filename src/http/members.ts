@@ -18,7 +18,7 @@ const MemberInfo = Type.Object({
   address: Type.String({ description: 'Of the peer, as --trust-proxy has it.' }),
   connectedAt: Type.Integer({ description: 'Milliseconds since 1970.' }),
   rooms: Type.Integer({ description: 'How many rooms it is in.' }),
-  health: Type.Enum(['healthy', 'lagging', 'shedding', 'evicted']),
+  health: Type.Enum(['healthy', 'lagging', 'shedding']),
   queued: Type.Object({ messages: Type.Integer(), bytes: Type.Integer() }),
   lagMs: Type.Number({ description: 'Age of the oldest undelivered message; 0 without one.' }),
   rttMs: Type.Union([Type.Number(), Type.Null()], {

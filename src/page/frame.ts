@@ -64,7 +64,7 @@ export interface MemberLine {
   readonly transport: string;
   readonly address: string;
   readonly rooms: number;
-  readonly health: 'healthy' | 'lagging' | 'shedding' | 'evicted';
+  readonly health: 'healthy' | 'lagging' | 'shedding';
   readonly queued: { readonly messages: number; readonly bytes: number };
   /** Age of the oldest undelivered message; 0 without one. */
   readonly lagMs: number;

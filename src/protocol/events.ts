@@ -8,7 +8,7 @@ export const PROTOCOL_VERSION = 1;
 export type GapReason = 'overflow' | 'conflated' | 'broker' | 'left';
 
 /** How far a member is behind; `evicted` is told by `closing`. */
-export type HealthState = 'healthy' | 'lagging' | 'shedding' | 'evicted';
+export type HealthState = 'healthy' | 'lagging' | 'shedding';
 
 export interface MessageEvent {
   readonly room: string;

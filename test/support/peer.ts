@@ -27,7 +27,6 @@ const MOVES: Record<HealthState, readonly HealthState[]> = {
   healthy: ['lagging', 'shedding'],
   lagging: ['healthy', 'shedding'],
   shedding: ['healthy'],
-  evicted: [],
 };
 
 export class Peer {
