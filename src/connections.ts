@@ -142,6 +142,7 @@ export class Connections {
       received: ignore,
       receivedBinary: ignore,
       faulted: ignore,
+      left: ignore,
       completed: ignore,
       ready: ignore,
       roundTrip: ignore,

@@ -7,14 +7,17 @@
 /**
  * Why the server closed a connection. `code` is what the client reads; its range says what to do:
  * 4000–4099 do not reconnect, 4100–4199 reconnect with back-off, 4200–4299 reconnect after
- * `retryAfterMs`. The ranges are those of the Pusher protocol.
+ * `retryAfterMs`. The ranges are those of the Pusher protocol. The codes below 2000 are those of
+ * RFC 6455, 7.4.1, for a peer that breaks the RFC itself; the same peer would only break it again.
  */
 export const CLOSE = {
+  bad_frame: { code: 1002, text: 'A frame was not as RFC 6455 has them.' },
+  bad_utf8: { code: 1007, text: 'A text was not valid UTF-8.' },
+  frame_too_big: { code: 1009, text: 'A frame was announced with 2^53 bytes or more.' },
   bad_request: { code: 4000, text: 'The first frame did not arrive in time, or made no sense.' },
-  unauthorised: { code: 4001, text: 'Credentials are missing or wrong.' },
   forbidden: { code: 4003, text: 'This was ended by an operator, or the origin is not allowed.' },
-  message_too_big: { code: 4009, text: 'A frame was larger than the limit.' },
-  protocol_error: { code: 4013, text: 'The bytes were not a valid WebSocket or SockJS frame.' },
+  message_too_big: { code: 4009, text: 'A message was larger than the limit.' },
+  protocol_error: { code: 4013, text: 'What was sent is not as SockJS has it.' },
   over_capacity: { code: 4100, text: 'The server has all the connections it may have.' },
   slow_consumer: { code: 4101, text: 'Messages were not read for too long.' },
   control_overflow: { code: 4102, text: 'Replies were not read for too long.' },

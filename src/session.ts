@@ -128,6 +128,12 @@ export class Session implements TransportSink {
     this.close(reason);
   }
 
+  left(): void {
+    this.#isClosing = true;
+    this.#hasClosed = true;
+    this.#context.hub.remove(this.member);
+  }
+
   ended(reason: EndReason): void {
     this.#isClosing = true;
     this.#hasClosed = true;

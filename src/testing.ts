@@ -114,6 +114,7 @@ class Valve implements Transport {
       received: (text, bytes) => sink.received(text, bytes),
       receivedBinary: () => sink.receivedBinary(),
       faulted: (reason) => sink.faulted(reason),
+      left: () => sink.left(),
       completed: () => sink.completed(),
       ready: () => {
         if (this.#isShut || this.#held === null) sink.ready();

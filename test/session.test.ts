@@ -279,6 +279,20 @@ describe('what it may not', () => {
     },
   );
 
+  it('is in no room and carries out nothing once its peer has said that it leaves', async () => {
+    const { core, settle } = start();
+    const peer = core.connect();
+    peer.say({ type: 'join', room: 'a' });
+    await settle();
+    peer.session.left();
+    peer.say({ type: 'join', room: 'b' });
+    await settle();
+    expect(core.hub.members.has(peer.member.id)).toBe(false);
+    expect(core.hub.rooms.size).toBe(0);
+    expect(last(peer)).toMatchObject({ type: 'joined', room: 'a' });
+    peer.transport.break();
+  });
+
   it('does not bring down the server when it meets a mistake of ours (V11)', async () => {
     const { core, answers, brokerDoes, settle } = start();
     const other = core.connect();

@@ -73,7 +73,13 @@ export interface Transport {
 /** What a transport can find wrong with its peer. */
 export type Fault = Extract<
   CloseReason,
-  'message_too_big' | 'protocol_error' | 'heartbeat_missed' | 'control_overflow'
+  | 'bad_frame'
+  | 'bad_utf8'
+  | 'frame_too_big'
+  | 'message_too_big'
+  | 'protocol_error'
+  | 'heartbeat_missed'
+  | 'control_overflow'
 >;
 
 /** What a transport tells its session. None of these may throw (V11). */
@@ -84,6 +90,8 @@ export interface TransportSink {
   receivedBinary(): void;
   /** The peer broke the transport's own rules, or is gone; the session closes it for this reason. */
   faulted(reason: Fault): void;
+  /** The peer has said that it leaves: nothing can be written any more, and `ended` follows. */
+  left(): void;
   /** The outstanding batch has been handed to the kernel whole. */
   completed(): void;
   /** `writable` has become true without a completion: a poll arrived, a stream was reopened. */

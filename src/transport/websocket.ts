@@ -43,29 +43,41 @@ export const plainDialect: Dialect = {
   closing: () => null,
 };
 
-/** Close codes with which `ws` answers a peer that breaks the protocol, and what we say instead. */
-const FAULTS: ReadonlyMap<number, Fault> = new Map([
-  [1002, 'protocol_error'],
-  [1003, 'protocol_error'],
-  [1007, 'protocol_error'],
-  [1008, 'protocol_error'],
-  [1009, 'message_too_big'],
+/** How long a peer that has sent its close frame has to end the connection, in milliseconds. */
+const LEAVE_GRACE_MS = 1000;
+
+/** What each error of `ws` is to us; any other is a bad frame. */
+const FAULTS: ReadonlyMap<string | undefined, Fault> = new Map([
+  ['WS_ERR_INVALID_UTF8', 'bad_utf8'],
+  ['WS_ERR_UNSUPPORTED_DATA_PAYLOAD_LENGTH', 'frame_too_big'],
+  ['WS_ERR_UNSUPPORTED_MESSAGE_LENGTH', 'message_too_big'],
+  ['WS_ERR_TOO_MANY_BUFFERED_PARTS', 'message_too_big'],
 ]);
 
-/** A `ws` connection that hands the decision how to close a faulty peer to its transport. */
+/** A `ws` connection that leaves it to its transport how a faulty peer is closed. */
 class ServerWebSocket extends WebSocket {
-  onFault: ((reason: Fault) => void) | null = null;
+  onLeave = () => {};
+  onFlood = () => {};
 
-  override close(code?: number, data?: string | Buffer): void {
-    const fault = code === undefined ? undefined : FAULTS.get(code);
-    if (fault !== undefined && this.onFault !== null) this.onFault(fault);
-    else super.close(code, data);
+  /**
+   * Called by `ws` alone: with a code and no reason for a fault, of which an `error` event tells
+   * next, otherwise to answer the close frame of the peer with what is in it.
+   */
+  override close(code?: number, reason?: string | Buffer): void {
+    const isFault = code !== undefined && reason === undefined;
+    if (isFault && this.readyState === WebSocket.OPEN) return;
+    if (!isFault) this.onLeave();
+    super.close(code, reason);
+  }
+
+  /** Sends a close frame of ours. */
+  closeFor(code: number, text: string): void {
+    super.close(code, text);
   }
 
   /** What `ws` does to a peer that pings and does not read the pongs. */
   override terminate(): void {
-    if (this.onFault !== null) this.onFault('control_overflow');
-    else super.terminate();
+    this.onFlood();
   }
 }
 
@@ -108,12 +120,14 @@ export class WebSocketTransport implements Transport {
     this.name = TRANSPORTS[dialect.framing.index] as TransportName;
     if (dialect.opening !== null) socket.write(textFrame(dialect.opening));
     this.#sink = accept(this);
-    ws.onFault = (reason) => this.#sink.faulted(reason);
+    ws.onLeave = () => this.#left();
+    ws.onFlood = () => this.#sink.faulted('control_overflow');
     ws.on('message', (data: Buffer, isBinary: boolean) => this.#received(data, isBinary));
     ws.on('pong', () => this.#ponged());
-    ws.on('close', (code) => this.#closed(code));
-    // What went wrong is in the close event that follows.
-    ws.on('error', () => {});
+    ws.on('close', () => this.#closed());
+    ws.on('error', ({ code }: { code?: string }) => {
+      this.#sink.faulted(FAULTS.get(code) ?? 'bad_frame');
+    });
   }
 
   prefetch(): boolean {
@@ -134,7 +148,7 @@ export class WebSocketTransport implements Transport {
     this.#socket.write(farewell);
     const closing = this.#dialect.closing(code, text);
     if (closing !== null) this.#socket.write(textFrame(closing));
-    this.#ws.close(code, text);
+    this.#ws.closeFor(code, text);
     this.#resetTimer = setTimeout(() => resetSocket(this.#socket), graceMs);
   }
 
@@ -190,10 +204,19 @@ export class WebSocketTransport implements Transport {
     this.#pingedAt = 0;
   }
 
-  #closed(code: number): void {
+  /** The peer has sent a close frame, which `ws` answers: no data may follow the answer. */
+  #left(): void {
+    if (this.#end !== null) return;
+    this.#end = 'client';
+    this.writable = false;
+    this.#sink.left();
+    this.#resetTimer = setTimeout(() => resetSocket(this.#socket), LEAVE_GRACE_MS);
+  }
+
+  #closed(): void {
     clearTimeout(this.#resetTimer);
     this.writable = false;
-    this.#end ??= code === 1006 ? 'lost' : 'client';
+    this.#end ??= 'lost';
     this.#sink.ended(this.#end);
   }
 }

@@ -51,37 +51,33 @@ const nested = (levels: number) => `${'['.repeat(levels)}${']'.repeat(levels)}`;
 
 /** What ends a connection, and why. */
 const FATAL: readonly [what: string, bytes: Buffer, reason: EndReason][] = [
-  ['a text frame that is not UTF-8', frame(Buffer.from([0xff, 0xfe])), 'protocol_error'],
-  ['half a character', frame(Buffer.from([0xe6, 0xbc])), 'protocol_error'],
-  ['a surrogate in UTF-8', frame(Buffer.from([0xed, 0xa0, 0x80])), 'protocol_error'],
-  ['an unmasked frame', frame('{}', { isMasked: false }), 'protocol_error'],
-  ['the first reserved bit', frame('{}', { reserved: 0x40 }), 'protocol_error'],
-  ['the second reserved bit', frame('{}', { reserved: 0x20 }), 'protocol_error'],
-  ['the third reserved bit', frame('{}', { reserved: 0x10 }), 'protocol_error'],
-  ['a reserved kind of frame', frame('{}', { opcode: 3 }), 'protocol_error'],
-  ['a reserved kind of control frame', frame('', { opcode: 11 }), 'protocol_error'],
-  ['a continuation of nothing', frame('{}', { opcode: 0 }), 'protocol_error'],
+  ['a text frame that is not UTF-8', frame(Buffer.from([0xff, 0xfe])), 'bad_utf8'],
+  ['half a character', frame(Buffer.from([0xe6, 0xbc])), 'bad_utf8'],
+  ['a surrogate in UTF-8', frame(Buffer.from([0xed, 0xa0, 0x80])), 'bad_utf8'],
+  ['an unmasked frame', frame('{}', { isMasked: false }), 'bad_frame'],
+  ['the first reserved bit', frame('{}', { reserved: 0x40 }), 'bad_frame'],
+  ['the second reserved bit', frame('{}', { reserved: 0x20 }), 'bad_frame'],
+  ['the third reserved bit', frame('{}', { reserved: 0x10 }), 'bad_frame'],
+  ['a reserved kind of frame', frame('{}', { opcode: 3 }), 'bad_frame'],
+  ['a reserved kind of control frame', frame('', { opcode: 11 }), 'bad_frame'],
+  ['a continuation of nothing', frame('{}', { opcode: 0 }), 'bad_frame'],
   [
     'a new message within another',
     Buffer.concat([frame('{', { isFinal: false }), frame('{}')]),
-    'protocol_error',
+    'bad_frame',
   ],
-  ['a ping in fragments', frame('', { opcode: PING, isFinal: false }), 'protocol_error'],
-  ['a ping of 126 bytes', frame('x'.repeat(126), { opcode: PING }), 'protocol_error'],
-  ['a close with half a code', frame('\x03', { opcode: CLOSE }), 'protocol_error'],
-  [
-    'a close with a code of nobody',
-    frame(Buffer.from([0, 1]), { opcode: CLOSE }),
-    'protocol_error',
-  ],
+  ['a ping in fragments', frame('', { opcode: PING, isFinal: false }), 'bad_frame'],
+  ['a ping of 126 bytes', frame('x'.repeat(126), { opcode: PING }), 'bad_frame'],
+  ['a close with half a code', frame('\x03', { opcode: CLOSE }), 'bad_frame'],
+  ['a close with a code of nobody', frame(Buffer.from([0, 1]), { opcode: CLOSE }), 'bad_frame'],
   [
     'a close with a text that is not UTF-8',
     frame(Buffer.from([0x03, 0xe8, 0xff]), { opcode: CLOSE }),
-    'protocol_error',
+    'bad_utf8',
   ],
   ['a frame beyond the limit', frame('x'.repeat(LIMIT + 1)), 'message_too_big'],
   ['the head of a frame of 8 GiB', frame('', { length: 2 ** 33 }), 'message_too_big'],
-  ['the head of a frame of 2^63 bytes', frame('', { length: 2 ** 63 - 1024 }), 'message_too_big'],
+  ['the head of a frame of 2^63 bytes', frame('', { length: 2 ** 63 - 1024 }), 'frame_too_big'],
   [
     'fragments beyond the limit',
     Buffer.concat([
@@ -96,7 +92,7 @@ const FATAL: readonly [what: string, bytes: Buffer, reason: EndReason][] = [
       frame('', { isFinal: false }),
       ...Array<Buffer>(20_000).fill(frame('', { opcode: 0, isFinal: false })),
     ]),
-    'protocol_error',
+    'message_too_big',
   ],
 ];
 
@@ -199,9 +195,14 @@ describe('over WebSocket', () => {
 
   test('random bytes are refused with a code, or end with one', async () => {
     const server = await start({ firstFrameMs: 200 });
-    const codes = [CLOSES.protocol_error, CLOSES.message_too_big, CLOSES.bad_request].map(
-      ({ code }) => code as number,
-    );
+    const { bad_frame, bad_utf8, frame_too_big, message_too_big, bad_request } = CLOSES;
+    const codes: readonly number[] = [
+      bad_frame,
+      bad_utf8,
+      frame_too_big,
+      message_too_big,
+      bad_request,
+    ].map(({ code }) => code);
     let peers = 0;
     const some = fc.array(fc.uint8Array({ minLength: 1, maxLength: 300, size: 'max' }), {
       minLength: 20,

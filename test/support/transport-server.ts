@@ -66,6 +66,10 @@ export class ServerSession implements TransportSink {
     this.transport.close(reason, Buffer.alloc(0), 1000);
   }
 
+  left(): void {
+    this.#record('left');
+  }
+
   completed(): void {
     this.#record('completed');
   }

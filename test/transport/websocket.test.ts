@@ -4,6 +4,7 @@
  */
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { CLOSE } from '../../src/errors.js';
+import type { Fault } from '../../src/transport/transport.js';
 import type { WebSocketTransport } from '../../src/transport/websocket.js';
 import { transportContract } from '../contract/transport.js';
 import { connectPeer, connectRaw, type RawPeer } from '../support/transport-peers.js';
@@ -19,6 +20,7 @@ transportContract('sockjs-websocket');
 const TEXT = 0x81;
 const BINARY = 0x82;
 const PING = 0x89;
+const CLOSE_FRAME = 0x88;
 
 /** A frame as a client sends it; `length` where it says another than it has. */
 function frame(first: number, payload: Buffer | string, length?: number): Buffer {
@@ -48,15 +50,16 @@ describe('a WebSocket', () => {
     return { peer, session: await server.session() };
   };
 
-  test.each<[string, Buffer, 'protocol_error' | 'message_too_big']>([
-    ['unmasked', Buffer.from([TEXT, 2, 0x68, 0x69]), 'protocol_error'],
-    ['with a reserved bit', frame(TEXT | 0x40, 'hi'), 'protocol_error'],
-    ['of an unknown kind', frame(0x83, 'hi'), 'protocol_error'],
-    ['that goes on with nothing', frame(0x80, 'hi'), 'protocol_error'],
-    ['of text that is not UTF-8', frame(TEXT, Buffer.from([0xc3, 0x28])), 'protocol_error'],
-    ['that is a fragmented ping', frame(0x09, 'hi'), 'protocol_error'],
+  test.each<[string, Buffer, Fault]>([
+    ['unmasked', Buffer.from([TEXT, 2, 0x68, 0x69]), 'bad_frame'],
+    ['with a reserved bit', frame(TEXT | 0x40, 'hi'), 'bad_frame'],
+    ['of an unknown kind', frame(0x83, 'hi'), 'bad_frame'],
+    ['that goes on with nothing', frame(0x80, 'hi'), 'bad_frame'],
+    ['of text that is not UTF-8', frame(TEXT, Buffer.from([0xc3, 0x28])), 'bad_utf8'],
+    ['that is a fragmented ping', frame(0x09, 'hi'), 'bad_frame'],
     ['that says it is too long', frame(TEXT, '', 128 * 1024 + 1), 'message_too_big'],
-    ['that says it is absurdly long', frame(TEXT, '', 2 ** 52), 'message_too_big'],
+    ['that says it is very long', frame(TEXT, '', 2 ** 52), 'message_too_big'],
+    ['that says it is absurdly long', frame(TEXT, '', 2 ** 53), 'frame_too_big'],
   ])('a frame %s is a fault, and the peer is told', async (_what, bytes, reason) => {
     const { peer, session } = await open();
     peer.socket.write(frame(TEXT, 'before'));
@@ -67,6 +70,17 @@ describe('a WebSocket', () => {
     expect(peer.text).toMatch(closeFrame(CLOSE[reason].code));
     peer.socket.end();
     expect(await session.end()).toBe(`ended ${reason}`);
+  });
+
+  test('a peer that says it leaves is written to no more, and gone soon if it stays', async () => {
+    const { peer, session } = await open();
+    peer.socket.write(frame(CLOSE_FRAME, Buffer.from([0x0f, 0xa0])));
+    await session.until(() => session.events.includes('left'));
+    expect(session.transport.writable).toBe(false);
+    await peer.read(4);
+    expect(peer.text).toBe('\x88\x02\x0f\xa0');
+    expect(await session.end()).toBe('ended client');
+    await server.idle();
   });
 
   test('is prefetched as far as its handle once it writes there, and not after its end', async () => {
