@@ -11,6 +11,7 @@ import type { CloseReason } from './errors.js';
 import { LockTimeoutError, WaitGroup } from './lock/index.js';
 import type { Member } from './room/member.js';
 import { CLOSE_GRACE_MS, closingEvent, Session, type SessionContext } from './session.js';
+import { clearInterval, nowMs, queueMicrotask, setInterval } from './time.js';
 import type { Transport, TransportSink } from './transport/transport.js';
 
 /** How often a drain looks which members have had everything, in milliseconds. */
@@ -63,7 +64,7 @@ export class Connections {
   async drain(): Promise<Drained> {
     this.#isDraining = true;
     const { drainMs, shutdownGraceMs } = this.#config;
-    const started = performance.now();
+    const started = nowMs();
     const waiting = Array.from(this.#sessions.values(), ({ session }) => session);
     const total = waiting.length;
     const told = new Set<Session>();
@@ -76,7 +77,7 @@ export class Connections {
     };
     let drained = 0;
     const look = () => {
-      const passed = performance.now() - started;
+      const passed = nowMs() - started;
       const due = drainMs === 0 ? total : Math.min(1, passed / drainMs) * total;
       while (told.size < due) {
         const session = waiting[told.size] as Session;

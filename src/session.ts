@@ -17,6 +17,7 @@ import { type Event, PROTOCOL_VERSION } from './protocol/events.js';
 import type { Hub } from './room/hub.js';
 import { Member } from './room/member.js';
 import type { Observer } from './room/observer.js';
+import { clearTimeout, setTimeout } from './time.js';
 import { TokenBucket } from './token-bucket.js';
 import type { Fault, Transport, TransportSink } from './transport/transport.js';
 

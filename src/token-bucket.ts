@@ -1,8 +1,9 @@
 /** A rate limit: `rate` a second, with a burst of one second's worth. */
+import { nowMs } from './time.js';
 export class TokenBucket {
   readonly #rate: number;
   #tokens: number;
-  #filledAt = performance.now();
+  #filledAt = nowMs();
 
   /** `rate` 0 lets everything through. */
   constructor(rate: number) {
@@ -12,7 +13,7 @@ export class TokenBucket {
 
   take(): boolean {
     if (this.#rate === 0) return true;
-    const now = performance.now();
+    const now = nowMs();
     const full = Math.max(1, this.#rate);
     this.#tokens = Math.min(full, this.#tokens + ((now - this.#filledAt) / 1000) * this.#rate);
     this.#filledAt = now;

@@ -4,6 +4,7 @@
  */
 import { Refusal, shuttingDown } from '../errors.js';
 import type { WaitGroup } from '../lock/index.js';
+import { clearTimeout, setTimeout } from '../time.js';
 import type { Broker, MaybePromise, Payload, Position } from './broker.js';
 
 export class BrokerCalls {

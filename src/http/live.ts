@@ -12,6 +12,7 @@ import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebo
 import { Type } from 'typebox';
 import { Refusal } from '../errors.js';
 import type { Hello, Second } from '../page/frame.js';
+import { nowMs } from '../time.js';
 import type { HttpDeps } from './deps.js';
 import { failures } from './failures.js';
 import { memberInfo } from './members.js';
@@ -36,7 +37,7 @@ export function live(deps: HttpDeps): FastifyPluginCallbackTypebox {
     };
 
     function secondOf(sample: Sample): Second {
-      const now = performance.now();
+      const now = nowMs();
       const behind = top(hub.members.values(), (member) => member.lagMs(now), MEMBERS);
       return {
         ...sample,

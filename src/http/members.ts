@@ -7,6 +7,7 @@ import { type Static, Type } from 'typebox';
 import { Refusal } from '../errors.js';
 import { checkRoom } from '../protocol/commands.js';
 import type { Member } from '../room/member.js';
+import { nowMs } from '../time.js';
 import { TRANSPORTS } from '../transport/transport.js';
 import type { HttpDeps } from './deps.js';
 import { failures } from './failures.js';
@@ -50,7 +51,7 @@ const RANK = {
   rtt: (member: Member) => member.roundTripSeconds ?? -1,
 };
 
-/** A member as lists have it; `now` is of `performance.now()`. */
+/** A member as lists have it; `now` is of `nowMs()`. */
 export function memberInfo(member: Member, now: number): Static<typeof MemberInfo> {
   const { id, transport, connectedAt, health, roundTripSeconds } = member;
   return {
@@ -103,7 +104,7 @@ export function members({ hub, limits, close }: HttpDeps): FastifyPluginCallback
         },
       },
       ({ query: { sort = 'lag', room, limit } }) => {
-        const now = performance.now();
+        const now = nowMs();
         const all = room === undefined ? Array.from(hub.members.values()) : [...membersOf(room)];
         const first = top(all, (member) => RANK[sort](member, now), limit);
         return { total: all.length, members: first.map((member) => memberInfo(member, now)) };
@@ -124,7 +125,7 @@ export function members({ hub, limits, close }: HttpDeps): FastifyPluginCallback
       ({ params }) => {
         const member = find(params.id);
         const joined = [...member.subscriptions.keys()];
-        return { ...memberInfo(member, performance.now()), joined };
+        return { ...memberInfo(member, nowMs()), joined };
       },
     );
 

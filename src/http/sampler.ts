@@ -13,6 +13,7 @@ import { readLocks } from '../metrics/locks.js';
 import { EventLoopDelay } from '../metrics/process.js';
 import type { Recorder } from '../metrics/recorder.js';
 import { type LockSeries, REMEMBERED, SERIES, type Series, type Values } from '../page/frame.js';
+import { clearInterval, nowMs, setInterval } from '../time.js';
 import { TRANSPORTS } from '../transport/transport.js';
 import { quantile, Window } from './quantile.js';
 
@@ -50,7 +51,7 @@ export class Sampler {
   readonly #loop = new EventLoopDelay();
   readonly #timer: NodeJS.Timeout;
   readonly #windows = new Map<LockSeries | 'healthy' | 'slow', Window>();
-  #before = { at: performance.now(), published: 0, delivered: 0, dropped: 0, evicted: 0, cpu: 0 };
+  #before = { at: nowMs(), published: 0, delivered: 0, dropped: 0, evicted: 0, cpu: 0 };
 
   constructor(options: SamplerOptions) {
     this.#options = options;
@@ -75,7 +76,7 @@ export class Sampler {
 
   #take(): Sample {
     const { recorder, gauges } = this.#options;
-    const at = performance.now();
+    const at = nowMs();
     const reading = read(gauges);
     const { user, system } = process.cpuUsage();
     const now = {

@@ -5,6 +5,7 @@
  * wait that closes a certain deadlock.
  */
 import { AsyncLocalStorage } from 'node:async_hooks';
+import { nowMs } from '../time.js';
 import { DeadlockError } from './errors.js';
 import { unwatchExit, watchExit } from './exit.js';
 import { findCycle, resolvesByTimeout } from './graph.js';
@@ -125,7 +126,7 @@ export class Detector {
   /** @internal A hold begins that others may have to wait for across an await. */
   taken(hold: Hold): void {
     const { lock, task } = hold;
-    hold.since = performance.now();
+    hold.since = nowMs();
     if (task !== null) task.held.push(hold);
     if (lock.listed) return;
     lock.listed = true;
@@ -136,7 +137,7 @@ export class Detector {
   /** @internal */
   released(hold: Hold): void {
     const { lock, mode, since, task } = hold;
-    if (since !== null) this.stats.held(lock.slot, mode, performance.now() - since);
+    if (since !== null) this.stats.held(lock.slot, mode, nowMs() - since);
     if (task !== null) remove(task.held, hold);
   }
 
@@ -212,7 +213,7 @@ export class Detector {
       this.#stuck = null;
     }
     if (on.kind === 'lock' && mode !== null) {
-      this.stats.waited(on.slot, mode, performance.now() - wait.since, result);
+      this.stats.waited(on.slot, mode, nowMs() - wait.since, result);
     }
     wait.deadlock?.end();
     if (task === null) return;
@@ -263,9 +264,9 @@ export class Detector {
     const waits = [...this.#waits];
     const isOurs = ({ on }: Wait) => on.kind !== 'external' || on.owner !== null;
     if (this.#stuck !== null || !waits.some(isOurs)) return;
-    const since = waits[0]?.since ?? performance.now();
+    const since = waits[0]?.since ?? nowMs();
     this.#stuck = this.#incidents.open('stuck-at-exit', true, since, (head) =>
-      stuckWords(head, waits, performance.now()),
+      stuckWords(head, waits, nowMs()),
     );
   }
 }

@@ -4,6 +4,7 @@
  * at most 100 wait to be told.
  */
 import { randomBytes } from 'node:crypto';
+import { nowMs, setImmediate } from '../time.js';
 import type { LockReport, ReportKind } from './types.js';
 import type { Head, Told } from './words.js';
 
@@ -19,7 +20,7 @@ export class Incident {
   readonly since: number;
   readonly key: string | null;
   count = 1;
-  againAt = performance.now() + AGAIN_MS;
+  againAt = nowMs() + AGAIN_MS;
   gapMs = AGAIN_MS;
   #told: Told | null = null;
   /** Gone with the incident, so that a kept report keeps nothing else alive. */
@@ -63,7 +64,7 @@ export class Incident {
   }
 
   get #ageMs(): number {
-    return this.over ? this.#overAfterMs : performance.now() - this.since;
+    return this.over ? this.#overAfterMs : nowMs() - this.since;
   }
 }
 
@@ -105,7 +106,7 @@ export class Incidents {
   event(kind: ReportKind, key: string, tell: (head: Head) => Told): void {
     const known = this.#events.get(`${kind} ${key}`);
     if (known === undefined) {
-      const incident = new Incident(kind, false, performance.now(), `${kind} ${key}`, tell);
+      const incident = new Incident(kind, false, nowMs(), `${kind} ${key}`, tell);
       this.#events.set(`${kind} ${key}`, incident);
       this.#add(incident);
       incident.tell();
@@ -123,7 +124,7 @@ export class Incidents {
   }
 
   #isDue(incident: Incident): boolean {
-    const now = performance.now();
+    const now = nowMs();
     if (now < incident.againAt) return false;
     incident.gapMs *= 2;
     incident.againAt = now + incident.gapMs;

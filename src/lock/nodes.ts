@@ -4,6 +4,8 @@
  * go when it settles, however it settles.
  * Not here: who gets a lock (rw-lock.ts), what is made of the graph (detector.ts).
  */
+
+import { clearTimeout, nowMs, setTimeout } from '../time.js';
 import { unwatchSignal, watchSignal } from './abort.js';
 import { LockOptionError, LockTimeoutError } from './errors.js';
 import type { Linked, List } from './list.js';
@@ -164,7 +166,7 @@ export class Hold implements Guard, Linked<Hold> {
   readonly mode: Mode;
   readonly site: string;
   readonly task: Task | null;
-  /** By performance.now(); null if not tracked. */
+  /** By nowMs(); null if not tracked. */
   since: number | null = null;
   released = false;
   previous: Hold | null = null;
@@ -200,8 +202,8 @@ export class Wait implements Linked<Wait> {
   readonly task: Task | null;
   readonly timeoutMs: number | null;
   readonly promise: Promise<unknown>;
-  /** By performance.now(). */
-  readonly since = performance.now();
+  /** By nowMs(). */
+  readonly since = nowMs();
   watcher: Watcher | null = null;
   stack: { readonly stack?: string } | null = null;
   /** The deadlock it is part of. */

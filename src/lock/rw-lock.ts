@@ -4,6 +4,8 @@
  * Keeps V2 by type: a synchronous section cannot return a promise. Keeps V8: a wait has an owner, a
  * signal and a deadline, and `close` settles them all.
  */
+
+import { nowMs } from '../time.js';
 import { type Detector, defaultDetector } from './detector.js';
 import { AsyncCallbackError, LockBusyError, LockClosedError, LockOptionError } from './errors.js';
 import { List } from './list.js';
@@ -35,7 +37,7 @@ export type SyncCallback<T> = (() => T) &
 /** Who waits for a lock, and what they have lost since it was last charged to a holder. */
 class Queue extends List<Wait> {
   #lostMs = 0;
-  #countedAt = performance.now();
+  #countedAt = nowMs();
 
   override push(wait: Wait): void {
     this.#count();
@@ -55,7 +57,7 @@ class Queue extends List<Wait> {
   }
 
   #count(): void {
-    const now = performance.now();
+    const now = nowMs();
     this.#lostMs += this.size * (now - this.#countedAt);
     this.#countedAt = now;
   }
@@ -215,7 +217,7 @@ export class RWLock {
     this.#sections = mode === 'read' ? outside + 1 : -1;
     this.#sectionSite = site;
     const stats = this.#detector.tracking ? this.#detector.stats : null;
-    const since = stats === null ? 0 : performance.now();
+    const since = stats === null ? 0 : nowMs();
     try {
       const result = fn();
       if (isPromise(result)) throw new AsyncCallbackError(`${site} on ${this.label} (${mode})`);
@@ -223,7 +225,7 @@ export class RWLock {
     } finally {
       if (stats !== null) {
         stats.had(this.slot, mode);
-        stats.held(this.slot, mode, performance.now() - since);
+        stats.held(this.slot, mode, nowMs() - since);
       }
       this.#sections = outside;
       this.#sectionSite = outsideSite;

@@ -1,6 +1,8 @@
 /**
  * Owns: the picture of what is held and waited for, as plain JSON of bounded size.
  */
+
+import { nowMs } from '../time.js';
 import type { List } from './list.js';
 import type { LockNode, Resource, Wait } from './nodes.js';
 import type { HeldLock, LockSnapshot, PendingWait } from './types.js';
@@ -11,7 +13,7 @@ export function picture(
   waits: ReadonlySet<Wait>,
   limit: number,
 ): Pick<LockSnapshot, 'held' | 'pending' | 'edges' | 'leftOut'> {
-  const now = performance.now();
+  const now = nowMs();
   const names = new Names();
   const held: HeldLock[] = [];
   for (let lock = locks.first; lock !== null; lock = lock.next) {

@@ -2,6 +2,8 @@
  * Owns: the numbers of the lock module, in typed arrays, and the bound on how many there are (V9): 16
  * classes of locks and 64 sites, then `other`. Not here: a metrics library; it reads `rows`.
  */
+
+import { nowMs } from '../time.js';
 import type { List } from './list.js';
 import type { LockNode, Wait } from './nodes.js';
 import type { LockHistogram, LockMetrics, LockMetricsRow, LockResult, Mode } from './types.js';
@@ -110,7 +112,7 @@ export class LockStats {
 
   /** All rows, with what is held and waited for now. */
   read(locks: List<LockNode>, waits: Iterable<Wait>): Pick<LockMetrics, 'locks' | 'blocked'> {
-    const now = performance.now();
+    const now = nowMs();
     const holds = new Gauges();
     const waiting = new Gauges();
     for (let lock = locks.first; lock !== null; lock = lock.next) {

@@ -3,6 +3,8 @@
  * counting the time in which the event loop stood still, and stops when there is nothing to look at.
  * Keeps V8: unref'd, and gone with the last hold and wait.
  */
+
+import { clearInterval, nowMs, setInterval } from '../time.js';
 import { blame } from './graph.js';
 import { type Incident, type Incidents, MOST } from './incidents.js';
 import type { List } from './list.js';
@@ -56,7 +58,7 @@ export class Watchdog {
   wake(): void {
     if (this.#timer !== null) return;
     const { checkIntervalMs } = this.#limits();
-    this.#tickAt = performance.now();
+    this.#tickAt = nowMs();
     this.#timer = setInterval(() => this.#tick(checkIntervalMs), checkIntervalMs);
     this.#timer.unref();
   }
@@ -72,7 +74,7 @@ export class Watchdog {
   }
 
   #tick(intervalMs: number): void {
-    const now = performance.now();
+    const now = nowMs();
     const lateMs = now - this.#tickAt - intervalMs;
     this.#tickAt = now;
     if (lateMs >= STALL_MS) {
@@ -99,7 +101,7 @@ export class Watchdog {
       still.set(lock, hold);
     }
     this.#compare(this.#long, still, 'long-hold', (head, hold) =>
-      longHoldWords(head, hold, this.#stalledMs(hold.since), performance.now()),
+      longHoldWords(head, hold, this.#stalledMs(hold.since), nowMs()),
     );
   }
 
@@ -116,7 +118,7 @@ export class Watchdog {
       still.set(on, wait);
     }
     this.#compare(this.#late, still, 'lock-wait-timeout', (head, wait) =>
-      waitTimeoutWords(head, wait, performance.now()),
+      waitTimeoutWords(head, wait, nowMs()),
     );
   }
 

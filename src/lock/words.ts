@@ -2,6 +2,8 @@
  * Owns: what a report says. Each function takes what was found and returns the words for it; nothing is
  * kept. Not here: when something is reported (detector.ts, watchdog.ts) and how often (incidents.ts).
  */
+
+import { nowMs } from '../time.js';
 import { type Blame, blame, type ChainEnd } from './graph.js';
 import type { Hold, LockNode, Resource, Task, Wait } from './nodes.js';
 import type { OrderEdge } from './order.js';
@@ -189,7 +191,7 @@ function wanted(wait: Wait): string {
 }
 
 function holds(hold: Hold): string {
-  const since = heldFor(hold, performance.now());
+  const since = heldFor(hold, nowMs());
   return `holds ${hold.lock.label} (${hold.mode}) ${since}, taken at ${hold.site}`;
 }
 

@@ -6,6 +6,7 @@
  * same numbers come out) and reads all queues at one instant, for V10.
  */
 import type { HealthState } from '../protocol/events.js';
+import { nowMs } from '../time.js';
 import { TRANSPORTS, type Transport } from '../transport/transport.js';
 import { LAG_BOUNDS, TOP } from './catalogue.js';
 
@@ -14,7 +15,7 @@ export interface Behind {
   readonly health: HealthState;
   readonly queuedMessages: number;
   readonly queuedBytes: number;
-  /** Age of the oldest undelivered message in milliseconds; `now` is of `performance.now()`. */
+  /** Age of the oldest undelivered message in milliseconds; `now` is of `nowMs()`. */
   lagMs(now: number): number;
 }
 
@@ -45,7 +46,7 @@ export interface Reading {
 
 /** Reads everything now, without a break. */
 export function read(gauges: Gauges): Reading {
-  const now = performance.now();
+  const now = nowMs();
   const lagAtMost = new Float64Array(LAG_BOUNDS.length);
   const topLagSeconds = new Float64Array(TOP);
   const topQueueBytes = new Float64Array(TOP);

@@ -5,6 +5,7 @@
  * delay a join elsewhere.
  */
 import type { CloseReason } from '../errors.js';
+import { nowMs, setImmediate } from '../time.js';
 import type { Member } from './member.js';
 import type { Observer } from './observer.js';
 import type { Room } from './room.js';
@@ -48,7 +49,7 @@ export class FanOut {
   /** One turn. Public for tests with a clock of their own. */
   run(): void {
     this.#scheduled = false;
-    const start = performance.now();
+    const start = nowMs();
     const awake = this.#awake;
     this.#awake = [];
     for (const member of awake) member.drain();
@@ -56,12 +57,12 @@ export class FanOut {
       this.#rooms.delete(room);
       const done = room.flush(start + SLICE_MS, this.#observer, this.#doom);
       if (!done) this.#rooms.add(room);
-      if (performance.now() >= start + SLICE_MS) break;
+      if (nowMs() >= start + SLICE_MS) break;
     }
     const evictions = this.#evictions;
     this.#evictions = [];
     for (const { member, reason } of evictions) this.#evict(member, reason);
-    this.#observer.flushed((performance.now() - start) / 1000);
+    this.#observer.flushed((nowMs() - start) / 1000);
     if (this.#rooms.size > 0) this.#schedule();
   }
 

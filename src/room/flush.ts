@@ -4,6 +4,8 @@
  *
  * Not here: whose turn it is (`room.ts`), what a member does with them (`member.ts`).
  */
+
+import { nowMs } from '../time.js';
 import type { Framing } from '../transport/transport.js';
 import { Batch, countMessages, Frame } from './frame.js';
 import { BATCH_BYTES } from './member.js';
@@ -129,7 +131,7 @@ export class Flush {
 
   /** Counts what members have had whole since the last call. */
   settle(observer: Observer): void {
-    const now = performance.now();
+    const now = nowMs();
     for (const batches of this.#batches) batches?.settle(observer, now);
     for (const batches of this.#late) batches.settle(observer, now);
     this.#late.length = 0;

@@ -71,7 +71,7 @@ export class Frame implements Held {
     readonly counted: boolean,
     /** What `latest-by-key` keeps the latest of: the same for two messages of one room and key. */
     readonly key: string | undefined,
-    /** `performance.now()` when the publish was accepted. */
+    /** `nowMs()` when the publish was accepted. */
     readonly acceptedAt: number,
     readonly bytes: Buffer,
   ) {

@@ -13,6 +13,7 @@ import { type Config, namespaceOf, namespaces, type QueuePolicy } from '../confi
 import { type CloseReason, Refusal, shuttingDown } from '../errors.js';
 import { type Guard, LockTimeoutError, type Task, WaitGroup } from '../lock/index.js';
 import type { Codec } from '../protocol/codec.js';
+import { clearInterval, nowMs, setImmediate, setInterval } from '../time.js';
 import { FanOut } from './fan-out.js';
 import { QueueMemory } from './frame.js';
 import type { Member, MemberContext } from './member.js';
@@ -155,7 +156,7 @@ export class Hub {
     this.#calls.abort();
     clearInterval(this.#check);
     for (const room of this.rooms.values()) room.lifecycle.close('the server is shutting down');
-    const deadline = performance.now() + timeoutMs;
+    const deadline = nowMs() + timeoutMs;
     await this.#settle(deadline);
     const closeBroker = async () => this.#broker.close();
     this.#tasks.go('broker close', closeBroker).catch(() => {
@@ -168,7 +169,7 @@ export class Hub {
   /** Waits for what is under way, but not beyond `deadline`. */
   async #settle(deadline: number): Promise<void> {
     try {
-      await this.#tasks.wait({ timeoutMs: Math.max(0, deadline - performance.now()) });
+      await this.#tasks.wait({ timeoutMs: Math.max(0, deadline - nowMs()) });
     } catch (error) {
       if (!(error instanceof LockTimeoutError)) throw error;
     }
@@ -296,7 +297,7 @@ export class Hub {
   }
 
   #checkBehind(): void {
-    const now = performance.now();
+    const now = nowMs();
     for (const member of this.behind) {
       const verdict = member.check(now);
       if (verdict !== null) this.#fanOut.doom(member, verdict);
@@ -316,7 +317,7 @@ export class Hub {
     this.#isRelieving = true;
     setImmediate(() => {
       this.#isRelieving = false;
-      const now = performance.now();
+      const now = nowMs();
       const stalled = Array.from(this.behind, (member) => ({ member, ms: member.stalledMs(now) }));
       stalled.sort((a, b) => b.ms - a.ms);
       for (const { member } of stalled) {

@@ -14,6 +14,7 @@ import type { QueuePolicy } from '../config.js';
 import type { CloseReason } from '../errors.js';
 import type { Codec } from '../protocol/codec.js';
 import type { Event, GapReason, HealthState } from '../protocol/events.js';
+import { nowMs } from '../time.js';
 import type { Transport } from '../transport/transport.js';
 import { type ControlBounds, ControlLane } from './control-lane.js';
 import { Batch, countMessages, type Frame, type QueueMemory } from './frame.js';
@@ -164,7 +165,7 @@ export class Member {
       ).last;
       // The kernel having taken all is the common case: counted once a slice, by the room.
       if (!this.transport.write(batch.bytes)) {
-        const now = performance.now();
+        const now = nowMs();
         this.#waited(batch, now);
         this.#await(batch);
       } else if (this.#isSlow) batch.toSlow += 1;
@@ -203,7 +204,7 @@ export class Member {
     this.#outstanding = null;
     this.#context.memory.release(batch);
     this.#waitingSince = null;
-    this.#count(batch, performance.now());
+    this.#count(batch, nowMs());
     this.drain();
   }
 
@@ -216,7 +217,7 @@ export class Member {
       !this.#hasOverflowed
     ) {
       const batch = this.#nextBatch();
-      const now = performance.now();
+      const now = nowMs();
       this.#waited(batch, now);
       // That it could be asked to take a batch says that it has taken all before.
       this.#waitingSince = null;
@@ -330,7 +331,7 @@ export class Member {
     const { policy, disconnectGraceMs } = subscription.policy;
     for (const lost of loss.overflow) this.#lost(lost, DROP_REASON[policy]);
     if (loss.overflow.length === 0 || policy !== 'disconnect') return null;
-    const now = performance.now();
+    const now = nowMs();
     this.#disconnectAt = Math.min(this.#disconnectAt, now + disconnectGraceMs);
     return now >= this.#disconnectAt ? 'slow_consumer' : null;
   }
@@ -340,7 +341,7 @@ export class Member {
     this.#gapped.add(subscription);
     if (reason !== 'conflated') {
       subscription.overflowed = frame.last;
-      if (this.#health.shed()) this.#tellHealth(performance.now());
+      if (this.#health.shed()) this.#tellHealth(nowMs());
     }
     if (frame.counted) this.#context.observer.dropped(reason, 1);
   }
@@ -445,7 +446,7 @@ export class Member {
   /** There is something the transport has not taken. */
   #fallBehind(): void {
     this.#isClear = false;
-    this.#waitingSince ??= performance.now();
+    this.#waitingSince ??= nowMs();
     if (this.#isBehind || this.#hasEnded) return;
     this.#isBehind = true;
     this.#context.behind.add(this);

@@ -12,6 +12,7 @@ import type { Position, Publication } from '../broker/broker.js';
 import type { CloseReason } from '../errors.js';
 import { RWLock } from '../lock/index.js';
 import type { Codec } from '../protocol/codec.js';
+import { nowMs } from '../time.js';
 import { Flush, type Pending } from './flush.js';
 import type { Member } from './member.js';
 import type { Observer } from './observer.js';
@@ -125,7 +126,7 @@ export class Room {
     }
     // A broker that repeats itself must not make a member see it (V4).
     if (seq <= this.#seq) return false;
-    const acceptedAt = performance.now();
+    const acceptedAt = nowMs();
     if (seq > this.#seq + 1) {
       const from = this.#seq + 1;
       const to = seq - 1;
@@ -162,7 +163,7 @@ export class Room {
         if (verdict !== null) doomed(member, verdict);
         fannedOut += due.messages;
       }
-      if (flush.next % MEMBERS_A_LOOK === 0 && performance.now() >= deadline) break;
+      if (flush.next % MEMBERS_A_LOOK === 0 && nowMs() >= deadline) break;
     }
     observer.fannedOut(fannedOut);
     flush.settle(observer);

@@ -12,6 +12,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { CLOSE, type CloseReason, type EndReason } from '../errors.js';
+import { clearTimeout, queueMicrotask, setTimeout } from '../time.js';
 import { resetSocket } from './reset-socket.js';
 import { sockjsFraming } from './sockjs-framing.js';
 import type { LibrarySession, Receiver } from './sockjs-library.js';

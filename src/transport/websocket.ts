@@ -11,6 +11,7 @@ import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { WebSocket, WebSocketServer } from 'ws';
 import { CLOSE, type CloseReason, type EndReason, type RefusalCode } from '../errors.js';
+import { clearInterval, clearTimeout, nowMs, setInterval, setTimeout } from '../time.js';
 import { type Handle, handleOf, rawWrite } from './raw-write.js';
 import { resetSocket } from './reset-socket.js';
 import {
@@ -103,7 +104,7 @@ export class WebSocketTransport implements Transport {
   /** When the ping that has not come back was sent, 0 without one. */
   #pingedAt = 0;
   /** When the peer was last heard, or pinged. */
-  #heartbeatAt = performance.now();
+  #heartbeatAt = nowMs();
 
   constructor(
     ws: ServerWebSocket,
@@ -193,13 +194,13 @@ export class WebSocketTransport implements Transport {
 
   #ponged(): void {
     if (this.#pingedAt === 0) return;
-    const seconds = (performance.now() - this.#pingedAt) / 1000;
+    const seconds = (nowMs() - this.#pingedAt) / 1000;
     this.#pingedAt = 0;
     if (this.#end === null) this.#sink.roundTrip(seconds);
   }
 
   #heard(): void {
-    this.#heartbeatAt = performance.now();
+    this.#heartbeatAt = nowMs();
     // Whoever speaks is alive, but the time its pong takes then says nothing of the network.
     this.#pingedAt = 0;
   }
@@ -290,7 +291,7 @@ export class WebSocketAcceptor {
   }
 
   #beat(heartbeatMs: number): void {
-    const now = performance.now();
+    const now = nowMs();
     for (const transport of this.#transports) transport.heartbeat(now, heartbeatMs);
   }
 }

@@ -140,7 +140,7 @@ describe('as a process', () => {
     const script = join(directory, `${mode}-${close}.mjs`);
     writeFileSync(
       script,
-      `import { configureDetector, Mutex, runTask, WaitGroup } from './index.js';
+      `import { configureDetector, Mutex, runTask, WaitGroup } from './lock/index.js';
       configureDetector({ mode: '${mode}' });
       const lock = new Mutex({ name: 'server' });
       const conns = new WaitGroup({ name: 'conns' });

@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import ts from 'typescript';
@@ -59,8 +59,11 @@ export function follow(promise: Promise<unknown>) {
 /** The lock module alone, as JavaScript in a directory of its own: also a proof that it stands alone. */
 export function compileLockModule(): string {
   const directory = mkdtempSync(join(tmpdir(), 'roomcast-lock-'));
-  const source = new URL('../../src/lock/', import.meta.url);
-  for (const name of readdirSync(source)) {
+  const source = new URL('../../src/', import.meta.url);
+  const names = readdirSync(new URL('lock/', source)).map((name) => `lock/${name}`);
+  mkdirSync(join(directory, 'lock'));
+  // All that the module needs of its surroundings.
+  for (const name of [...names, 'time.ts']) {
     const { outputText } = ts.transpileModule(readFileSync(new URL(name, source), 'utf8'), {
       compilerOptions: { module: ts.ModuleKind.ESNext, target: ts.ScriptTarget.ES2022 },
     });
