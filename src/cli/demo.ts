@@ -1,23 +1,15 @@
 /**
- * `npm run demo`: a server, a crowd of which a part stops reading every minute, and the page to watch.
+ * `roomcast demo`: a server, a crowd of which a part stops reading every minute, and the page to watch.
  *
  * Not here: the crowd (`crowd.ts`), measuring (`roomcast load`).
  */
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
+import { Command } from 'commander';
+import { ConfigError } from '../errors.js';
 import { Crowd } from './crowd.js';
-
-const HELP = `npm run demo -- [options]
-
-Starts a server, sends it a crowd of which a part stops reading every minute, and says what to look at.
-Ctrl-C ends it.
-
-  --port <port>  of the server; default 8080, 0 for any free one
-  --url <url>    of a server that runs already, such as http://127.0.0.1:8080, instead of a new one
-  --help         this text
-`;
+import { CommandError } from './failure.js';
 
 const ROOM = 'demo:ticker';
 const MEMBERS = 100;
@@ -40,6 +32,24 @@ const say = (text: string): void => {
 };
 const now = () => new Date().toTimeString().slice(0, 8);
 const seconds = (count: number) => new Promise((resolve) => setTimeout(resolve, count * 1000));
+
+/** The command `demo`, which ends with a signal. Its action rejects with ConfigError or CommandError. */
+export function demoCommand(): Command {
+  return new Command('demo')
+    .description(
+      'Serve, with a crowd of which a part stops reading every minute, and the page to watch.',
+    )
+    .option('--port <port>', 'of the server; 0 for any free one', '8080')
+    .option('--url <url>', 'of a server that runs already, instead of a new one')
+    .action(async ({ port, url }: { port: string; url?: string }) => {
+      if (url !== undefined && !URL.canParse(url)) {
+        throw new ConfigError(
+          `--url ${JSON.stringify(url)} is not allowed: give one like http://127.0.0.1:8080`,
+        );
+      }
+      await demo(url?.replace(/\/$/, '') ?? (await serve(port)));
+    });
+}
 
 /** Starts a server and resolves with where it listens. This process ends with it, and as it does. */
 async function serve(port: string): Promise<string> {
@@ -70,7 +80,9 @@ async function toldAll(crowd: Crowd): Promise<void> {
 
 async function demo(url: string): Promise<never> {
   const crowd = new Crowd(url, ROOM);
-  await crowd.join(MEMBERS);
+  await crowd.join(MEMBERS).catch((error: Error) => {
+    throw new CommandError(error.message);
+  });
   crowd.publish(PER_SECOND, BYTES);
   say(`
   Open  ${url}/  and keep it in view.
@@ -102,22 +114,3 @@ Ctrl-C ends it.
     if (gone.length > 0) say(`${now()}  ${gone.length} members were ended: ${gone[0]?.ended}`);
   }
 }
-
-async function run(): Promise<void> {
-  const { values } = parseArgs({
-    options: {
-      port: { type: 'string', default: '8080' },
-      url: { type: 'string' },
-      help: { type: 'boolean', default: false },
-    },
-  });
-  if (values.help) return say(HELP);
-  if (values.url !== undefined) return demo(values.url.replace(/\/$/, ''));
-  await demo(await serve(values.port));
-}
-
-run().catch((error: NodeJS.ErrnoException) => {
-  const isOption = error.code?.startsWith('ERR_PARSE_ARGS') === true;
-  process.stderr.write(`demo: ${error.message}\n`);
-  process.exit(isOption ? 2 : 1);
-});

@@ -3,12 +3,13 @@
  * The command `roomcast`: which command runs, and how a failure is told: one line on stderr, and an
  * exit code (2 for what the user wrote, 1 for the rest).
  *
- * Not here: what the commands do (`serve.ts`).
+ * Not here: what the commands do (`serve.ts`, `load.ts`, `locks.ts`, `demo.ts`).
  */
 import { Command, CommanderError } from 'commander';
 import { ConfigError } from '../errors.js';
 import { options } from '../options.js';
 import { version } from '../version.js';
+import { demoCommand } from './demo.js';
 import { CommandError } from './failure.js';
 import { loadCommand } from './load.js';
 import { locksCommand } from './locks.js';
@@ -20,6 +21,7 @@ const program = new Command('roomcast')
 program.addCommand(serveCommand());
 program.addCommand(locksCommand());
 program.addCommand(loadCommand());
+program.addCommand(demoCommand());
 for (const command of [program, ...program.commands]) {
   command.exitOverride().configureOutput({ outputError: () => undefined });
 }

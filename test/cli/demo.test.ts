@@ -1,15 +1,17 @@
-/** `npm run demo`, as far as its first minute. */
+/** `roomcast demo`, as far as its first minute. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { expect, it, onTestFinished, vi } from 'vitest';
 import { serveProcess } from '../support/process.js';
 
-const DEMO = fileURLToPath(new URL('../../dist/cli/demo.js', import.meta.url));
+const MAIN = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
 const WAIT = { timeout: 50_000, interval: 100 };
 
 function start(...args: string[]): { child: ChildProcess; said(): string } {
-  const child = spawn(process.execPath, [DEMO, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(process.execPath, [MAIN, 'demo', ...args], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
   onTestFinished(() => {
     child.kill('SIGTERM');
   });
@@ -50,9 +52,10 @@ it('sends its crowd to a server that runs already', async () => {
 });
 
 it.each([
-  [['--speed', '9'], 2, /^demo: Unknown option '--speed'/],
+  [['--speed', '9'], 2, /^roomcast: unknown option '--speed': see roomcast demo --help/],
+  [['--url', 'nonsense'], 2, /^roomcast: --url "nonsense" is not allowed: give one like http/],
   [['--port', '99999'], 2, /^roomcast: --port 99999 is not allowed/],
-  [['--url', 'http://127.0.0.1:9'], 1, /^demo: A member could not join/],
+  [['--url', 'http://127.0.0.1:9'], 1, /^roomcast: A member could not join/],
 ])('%j is refused in a line', async (args, exitCode, line) => {
   const { child, said } = start(...args);
   const [code] = await once(child, 'exit');
