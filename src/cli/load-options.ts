@@ -34,7 +34,8 @@ const SCENARIO_FLAGS: Record<Exclude<keyof Scenario, 'name' | 'title'>, string> 
 };
 
 export interface LoadFlags {
-  target: TargetName;
+  target?: TargetName;
+  protocol?: string;
   transport: TransportName;
   header?: string[];
   join?: string;
@@ -81,7 +82,8 @@ export function addLoadOptions(command: Command): Command {
   add('What', '--scenario <name|file>', 'Start from a scenario: a number, a name or a .json file.');
   add('What', '--list-scenarios', 'Name the scenarios there are.');
   add('What', '--print-scenario', 'Print the resulting scenario as JSON and leave.');
-  add('Target', '--target <name>', 'What it speaks.', { preset: 'roomcast', choices: TARGETS });
+  add('Target', '--target <name>', 'What it speaks. Default: roomcast.', { choices: TARGETS });
+  add('Target', '--protocol <file>', 'Speak what this JavaScript module says, instead.');
   add('Target', '--transport <name>', 'With roomcast: over what.', {
     preset: 'websocket',
     choices: TRANSPORTS,

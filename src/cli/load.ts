@@ -18,7 +18,8 @@ import type { LoadReport } from '../load/report/report.js';
 import { summary } from '../load/report/summary.js';
 import { asScenario, findScenario, SCENARIOS } from '../load/scenarios.js';
 import { Stamps } from '../load/stamp.js';
-import { createTarget, type TargetSpec } from '../load/targets/index.js';
+import { openTarget, type TargetSpec } from '../load/targets/index.js';
+import { loadProtocol, protocolFile } from '../load/targets/protocol-file.js';
 import { parseThreshold } from '../load/threshold.js';
 import { parseCount } from '../load/units.js';
 import { version } from '../version.js';
@@ -50,7 +51,7 @@ async function load(url: string | undefined, flags: LoadFlags): Promise<number> 
   }
   if (url === undefined)
     throw badOption('<url>', '', 'where the server is, like ws://host:8080/ws');
-  const plan = planOf(url, flags, scenario);
+  const plan = await planOf(url, flags, scenario);
   const repeat = parseCount('--repeat', flags.repeat, 1, 1000);
   const pid = flags.serverPid && parseCount('--server-pid', flags.serverPid, 1, 2 ** 31);
   const baseline = flags.compare === undefined ? undefined : readBaseline(flags, plan);
@@ -110,9 +111,9 @@ function readScenario(wanted: string): Scenario {
 }
 
 /** Checks all that can be checked before anything is connected. */
-function planOf(url: string, flags: LoadFlags, scenario: Scenario): Plan {
+async function planOf(url: string, flags: LoadFlags, scenario: Scenario): Promise<Plan> {
   const target: TargetSpec = {
-    name: flags.target,
+    ...(await spoken(flags)),
     url,
     transport: flags.transport,
     headers: Object.fromEntries((flags.header ?? []).map(parseHeader)),
@@ -122,9 +123,19 @@ function planOf(url: string, flags: LoadFlags, scenario: Scenario): Plan {
   };
   const workers = parseCount('--workers', flags.workers, 1, 64);
   const plan = resolvePlan(scenario, target, workers, newTag());
-  createTarget(target, new Stamps(plan.tag));
+  await openTarget(target, new Stamps(plan.tag), () => {});
   for (const text of plan.failIf) parseThreshold(text, plan);
   return plan;
+}
+
+/** The target's name, and the file that says how it is spoken to, if any. */
+async function spoken(flags: LoadFlags): Promise<Pick<TargetSpec, 'name' | 'protocol'>> {
+  if (flags.protocol === undefined) return { name: flags.target ?? 'roomcast' };
+  if (flags.target !== undefined) {
+    throw badOption('--target', flags.target, 'either --target or --protocol');
+  }
+  const protocol = await protocolFile(flags.protocol);
+  return { name: (await loadProtocol(protocol)).name, protocol };
 }
 
 function parseHeader(line: string): [string, string] {

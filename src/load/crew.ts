@@ -6,14 +6,11 @@ import { firstRoomOf, workerOfMember, workerOfRoom } from './assign.js';
 import { machineMicros } from './clock.js';
 import { Tally } from './measure/tally.js';
 import { type Plan, roomName } from './plan.js';
-import { Stamps } from './stamp.js';
-import { createTarget } from './targets/index.js';
+import type { Stamps } from './stamp.js';
 import type { Link, Target } from './targets/target.js';
 import type { Address } from './wire/wire.js';
 
 export class Crew {
-  readonly target: Target;
-  readonly stamps: Stamps;
   /** One a cohort, in the plan's order. */
   readonly tallies: readonly Tally[];
   /** By room: messages that healthy members here have received or know to be dropped, summed. */
@@ -32,6 +29,7 @@ export class Crew {
   onArrival: (() => void) | undefined;
 
   /**
+   * @param stamps of this run, which `target` knows too
    * @param epoch zero of the run's clock, in µs of the machine's
    * @param via by cohort: the proxy its members connect through
    */
@@ -39,10 +37,10 @@ export class Crew {
     readonly plan: Plan,
     readonly worker: number,
     readonly epoch: number,
+    readonly stamps: Stamps,
+    readonly target: Target,
     readonly via: readonly (Address | undefined)[],
   ) {
-    this.stamps = new Stamps(plan.tag);
-    this.target = createTarget(plan.target, this.stamps);
     this.tallies = plan.cohorts.map(() => new Tally(plan.phases.length));
     this.progress = new Float64Array(plan.rooms);
     this.#readers = new Float64Array(plan.rooms);

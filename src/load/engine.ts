@@ -5,6 +5,7 @@
  */
 import { cohortOfMembers } from './assign.js';
 import { Crew } from './crew.js';
+import type { LoadError } from './error.js';
 import { GeneratorHealth } from './health.js';
 import type { WorkerReport } from './measure/worker-report.js';
 import { Member } from './member.js';
@@ -12,7 +13,7 @@ import { type Plan, silenceLimit } from './plan.js';
 import { DistanceProxy } from './proxy.js';
 import { Publishers } from './publishers.js';
 import { Stamps } from './stamp.js';
-import { createTarget } from './targets/index.js';
+import { openTarget } from './targets/index.js';
 
 const TICK_MS = 250;
 const PROBE_EVERY_TICKS = 4;
@@ -35,6 +36,8 @@ export class Engine {
   readonly #publishers: Publishers;
   readonly #health: GeneratorHealth;
   readonly #proxies: DistanceProxy[];
+  /** Rejects when the protocol is at fault (`bad_protocol`). */
+  readonly #faulted: Promise<never>;
   readonly #onReport: (report: WorkerReport) => void;
   #bounds: number[] = [];
   #timers: NodeJS.Timeout[] = [];
@@ -53,27 +56,37 @@ export class Engine {
     epoch: number,
     onReport: (report: WorkerReport) => void,
   ): Promise<Engine> {
-    const { address } = createTarget(plan.target, new Stamps(plan.tag));
+    const stamps = new Stamps(plan.tag);
+    let onFault: (fault: LoadError) => void = () => {};
+    const faulted = new Promise<never>((_, reject) => {
+      onFault = reject;
+    });
+    // A fault between two steps is told by the next one.
+    faulted.catch(() => {});
+    const target = await openTarget(plan.target, stamps, onFault);
     const proxies = await Promise.all(
       plan.cohorts.map(({ delay, jitter, bandwidth }) =>
         delay + jitter + bandwidth > 0
-          ? DistanceProxy.open(address, { delay, jitter, bandwidth, seed: plan.seed })
+          ? DistanceProxy.open(target.address, { delay, jitter, bandwidth, seed: plan.seed })
           : undefined,
       ),
     );
     const via = proxies.map((proxy) => proxy?.address);
     const opened = proxies.filter((proxy) => proxy !== undefined);
-    return new Engine(new Crew(plan, worker, epoch, via), opened, onReport);
+    const crew = new Crew(plan, worker, epoch, stamps, target, via);
+    return new Engine(crew, opened, faulted, onReport);
   }
 
   private constructor(
     crew: Crew,
     proxies: DistanceProxy[],
+    faulted: Promise<never>,
     onReport: (report: WorkerReport) => void,
   ) {
     this.#plan = crew.plan;
     this.#crew = crew;
     this.#proxies = proxies;
+    this.#faulted = faulted;
     this.#onReport = onReport;
     const cohorts = cohortOfMembers(crew.plan);
     this.#members = crew.members().map((number) => new Member(crew, number, cohorts[number]!));
@@ -97,8 +110,9 @@ export class Engine {
       );
       waiting.add(joined);
     }
-    await Promise.race([Promise.all(waiting), this.#stopping]);
-    if (!this.#stopped) await this.#publishers.connect((room) => this.#linkInto(room));
+    await Promise.race([Promise.all(waiting), this.#stopping, this.#faulted]);
+    const ready = this.#stopped || this.#publishers.connect((room) => this.#linkInto(room));
+    await Promise.race([ready, this.#faulted]);
     clearInterval(progress);
     this.#report(-1);
   }
@@ -112,7 +126,7 @@ export class Engine {
     for (const { ms } of this.#plan.phases) this.#bounds.push(this.#bounds.at(-1)! + ms * 1000);
     for (const tally of this.#crew.tallies) tally.begin(this.#bounds);
     this.#crew.stage = 'publishing';
-    await Promise.race([this.#phasesOver(), this.#stopping]);
+    await Promise.race([this.#phasesOver(), this.#stopping, this.#faulted]);
     for (const timer of this.#timers) clearTimeout(timer);
     return this.#lastMessages();
   }

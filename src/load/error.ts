@@ -21,6 +21,7 @@ export type LoadErrorCode =
   | 'bad_option'
   | 'bad_scenario'
   | 'bad_report'
+  | 'bad_protocol'
   | 'unreachable'
   | 'worker_lost';
 

@@ -5,7 +5,7 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { Engine, type Sent } from './engine.js';
-import { LoadError } from './error.js';
+import { LoadError, type LoadErrorCode } from './error.js';
 import type { WorkerReport } from './measure/worker-report.js';
 import type { Plan } from './plan.js';
 
@@ -23,7 +23,7 @@ type Step = 'create' | 'connect' | 'run' | 'drain' | 'close' | 'stop';
 export type Order = { id: number; step: Step; args: unknown[] };
 export type Answer =
   | { id: number; result: unknown }
-  | { id: number; error: string }
+  | { id: number; error: { code: LoadErrorCode; message: string } }
   | { report: WorkerReport };
 
 /** All workers of a run, led together. Reports name the worker they come from, from 0. */
@@ -98,8 +98,9 @@ class WorkerProcess implements Worker {
         if ('report' in answer) return onReport(answer.report);
         const waiting = this.#waiting.get(answer.id);
         this.#waiting.delete(answer.id);
-        if ('error' in answer) waiting?.reject(new LoadError('worker_lost', answer.error));
-        else waiting?.resolve(answer.result);
+        if ('error' in answer) {
+          waiting?.reject(new LoadError(answer.error.code, answer.error.message));
+        } else waiting?.resolve(answer.result);
       })
       .on('exit', (code, signal) => {
         const lost = new LoadError('worker_lost', `a worker process ended: ${signal ?? code}`);

@@ -128,7 +128,7 @@ export function resolvePlan(
 ): Plan {
   const s = { ...DEFAULTS, ...(scenario.cohorts?.length ? WITH_COHORTS : {}), ...scenario };
   const members = parseCount('members', s.members, 1, 1_000_000);
-  const echo = target.name === 'echo';
+  const echo = target.protocol === undefined && target.name === 'echo';
   const rooms = echo ? members : parseCount('rooms', s.rooms, 1, 65_536);
   const publishFrom = echo ? 'members' : s.publishFrom;
   if (publishFrom !== 'own' && publishFrom !== 'members') {
@@ -178,7 +178,8 @@ function check(plan: Plan, scenario: Scenario): void {
   if (plan.rooms > plan.members) {
     throw badOption('rooms', plan.rooms, `at most as many as members (${plan.members})`);
   }
-  if (plan.target.name === 'ws' && plan.rooms > 1 && plan.target.templates.join === undefined) {
+  const { name, protocol, templates } = plan.target;
+  if (!protocol && name === 'ws' && plan.rooms > 1 && templates.join === undefined) {
     throw badOption('rooms', plan.rooms, '1 room, or --join to say how rooms are joined');
   }
   if (plan.phases.length === 0) throw badOption('calm', '0', 'a phase longer than 0');

@@ -4,19 +4,16 @@
  * Not here: judging what came of it (verdict.ts), showing it (report/).
  */
 import { machineMicros } from './clock.js';
+import { contact } from './contact.js';
 import { LoadError } from './error.js';
 import { Fleet } from './fleet.js';
 import { Merge } from './measure/merge.js';
 import { outcome } from './measure/outcome.js';
 import type { RunResult, Second, ServerSample } from './measure/result.js';
 import type { Counters } from './measure/tally.js';
-import { type Plan, roomName } from './plan.js';
+import type { Plan } from './plan.js';
 import { ServerProbe } from './server-probe.js';
-import { Stamps } from './stamp.js';
-import { createTarget } from './targets/index.js';
-import type { Target } from './targets/target.js';
 
-const CONTACT_TIMEOUT_MS = 5000;
 /** How long the server may take to let go of members that have left. */
 const RELEASE_TIMEOUT_MS = 5000;
 const SAMPLE_MS = 1000;
@@ -34,17 +31,17 @@ export interface RunOptions {
 }
 
 /**
- * @throws LoadError `unreachable` when the target does not answer, `bad_option`, `worker_lost`
+ * @throws LoadError `unreachable` when the target does not answer, `bad_option`, `bad_protocol`,
+ * `worker_lost`
  */
 export async function run(plan: Plan, options: RunOptions = {}): Promise<RunResult> {
   const startedAt = new Date().toISOString();
-  const target = createTarget(plan.target, new Stamps(plan.tag));
+  const target = await contact(plan);
   const probe = new ServerProbe(
     options.metricsUrl ?? target.metricsUrl,
     plan.target.headers,
     options.serverPid,
   );
-  await contact(target, roomName(plan, 0));
   const before = await probe.sample(0);
 
   const epoch = machineMicros();
@@ -93,44 +90,6 @@ export async function run(plan: Plan, options: RunOptions = {}): Promise<RunResu
   } finally {
     signal?.removeEventListener('abort', stop);
     await fleet.close();
-  }
-}
-
-/** One connection that joins a room and leaves: tells a wrong URL from a server under load. */
-async function contact(target: Target, room: string): Promise<void> {
-  const failure = await new Promise<string | undefined>((resolve) => {
-    const timer = setTimeout(() => {
-      resolve(`no answer within ${CONTACT_TIMEOUT_MS / 1000} s`);
-      link.reset();
-    }, CONTACT_TIMEOUT_MS);
-    const done = (reason?: string): void => {
-      clearTimeout(timer);
-      resolve(reason);
-    };
-    const link = target.dial(
-      {
-        chunk() {},
-        open: () => link.join(room),
-        joined: () => {
-          done();
-          link.close();
-        },
-        left() {},
-        message() {},
-        gap() {},
-        confirmed() {},
-        refused: (code) => done(`refused to join: ${code}`),
-        closed: (reason) => done(reason),
-      },
-      { readSize: 64 * 1024 },
-    );
-  });
-  if (failure !== undefined) {
-    const { host, port } = target.address;
-    throw new LoadError(
-      'unreachable',
-      `cannot reach ${target.name} at ${host}:${port}: ${failure}`,
-    );
   }
 }
 

@@ -3,6 +3,7 @@
  * to the coordinator, which gets them too, and ends when the coordinator goes.
  */
 import { Engine } from './engine.js';
+import { LoadError } from './error.js';
 import type { Answer, Order } from './fleet.js';
 import type { WorkerReport } from './measure/worker-report.js';
 import type { Plan } from './plan.js';
@@ -40,6 +41,9 @@ process.on('disconnect', () => process.exit());
 process.on('message', (order: Order) => {
   carryOut(order).then(
     (result) => answer({ id: order.id, result }),
-    (error: unknown) => answer({ id: order.id, error: String(error) }),
+    (error: unknown) => {
+      const code = error instanceof LoadError ? error.code : 'worker_lost';
+      answer({ id: order.id, error: { code, message: (error as Error).message } });
+    },
   );
 });

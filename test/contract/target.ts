@@ -4,7 +4,7 @@
  */
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { dueOf, numberOf, publisherOf, Stamps } from '../../src/load/stamp.js';
-import { createTarget, type TargetSpec } from '../../src/load/targets/index.js';
+import { openTarget, type TargetSpec } from '../../src/load/targets/index.js';
 import type { Link, Sink, Target } from '../../src/load/targets/target.js';
 import { Signal } from '../support/signal.js';
 
@@ -79,13 +79,22 @@ class Ear implements Sink {
 
 const ROOM = 'load:abcd-0000';
 
+/** The protocol is right. */
+export const noFault = (fault: Error): never => {
+  throw fault;
+};
+
 export function targetContract(name: string, start: () => Promise<TargetServer>): void {
   describe(`${name} as a target`, () => {
     const stamps = new Stamps('abcd');
 
     async function setUp(): Promise<{ target: Target; server: TargetServer; changed: Signal }> {
       const server = await start();
-      return { target: createTarget(server.spec, stamps), server, changed: new Signal() };
+      return {
+        target: await openTarget(server.spec, stamps, noFault),
+        server,
+        changed: new Signal(),
+      };
     }
 
     /** A link that has joined the room. */

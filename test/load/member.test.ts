@@ -5,6 +5,9 @@ import { machineMicros } from '../../src/load/clock.js';
 import { Crew } from '../../src/load/crew.js';
 import { Member } from '../../src/load/member.js';
 import { resolvePlan } from '../../src/load/plan.js';
+import { Stamps } from '../../src/load/stamp.js';
+import { openTarget } from '../../src/load/targets/index.js';
+import { noFault } from '../contract/target.js';
 import { type BroadcastServer, startBroadcastServer } from '../support/broadcast-server.js';
 
 /** More than the kernel takes for a loopback peer that does not read. */
@@ -27,7 +30,9 @@ async function connect(cohort: string): Promise<SetUp> {
     1,
     'abcd',
   );
-  const crew = new Crew(plan, 0, machineMicros(), []);
+  const stamps = new Stamps(plan.tag);
+  const target = await openTarget(plan.target, stamps, noFault);
+  const crew = new Crew(plan, 0, machineMicros(), stamps, target, []);
   const member = new Member(crew, 1, 1);
   await new Promise<void>((joined) => member.connect(joined));
   onTestFinished(async () => {

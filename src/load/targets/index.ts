@@ -1,17 +1,21 @@
 /**
- * The targets by name: turns a URL and options into a `Target`, joining a dialect to a wire.
- * Adding a target means a file beside this one and an entry here.
+ * The targets: turns a URL and options into a `Target`, joining a protocol to a wire. A protocol is
+ * one of those that are built in, by name, or comes from a file. Adding a built-in one means a file
+ * beside this one and an entry here.
  */
-import { badOption } from '../error.js';
+import { badOption, type LoadError } from '../error.js';
+import type { Protocol } from '../protocol.js';
 import type { Stamps } from '../stamp.js';
 import { openSockjs, SOCKJS_TRANSPORTS } from '../wire/sockjs.js';
 import { WebSocketWire } from '../wire/websocket.js';
-import type { Endpoint, Wire, WireEvents } from '../wire/wire.js';
-import { NatsLink } from './nats.js';
-import { RoomcastLink } from './roomcast.js';
-import { SOCKETIO_EVENTS, SocketioLink } from './socketio.js';
+import type { WireEvents } from '../wire/wire.js';
+import { ProtocolLink } from './link.js';
+import { NATS } from './nats.js';
+import { loadProtocol, type ProtocolFile } from './protocol-file.js';
+import { ROOMCAST } from './roomcast.js';
+import { SOCKETIO_EVENTS, socketioProtocol } from './socketio.js';
 import type { DialOptions, Link, Sink, Target } from './target.js';
-import { TemplateLink, type Templates } from './template.js';
+import { type Templates, templateProtocol } from './template.js';
 
 export const TARGETS = ['roomcast', 'ws', 'echo', 'socketio', 'nats'] as const;
 export type TargetName = (typeof TARGETS)[number];
@@ -21,7 +25,10 @@ export type TransportName = (typeof TRANSPORTS)[number];
 
 /** What to connect to; plain data, as it travels to workers and into reports. */
 export interface TargetSpec {
-  readonly name: TargetName;
+  /** One of `TARGETS`, or the name of the protocol in `protocol`. */
+  readonly name: string;
+  /** The file that says how the target is spoken to, instead of a built-in one. */
+  readonly protocol?: ProtocolFile;
   /** `ws:`, `wss:`, `http:` or `https:`. Without a path, the target's usual one. */
   readonly url: string;
   readonly transport: TransportName;
@@ -30,70 +37,77 @@ export interface TargetSpec {
   readonly templates: Partial<Templates>;
 }
 
-const DEFAULT_PATH: Record<TargetName, string> = {
-  roomcast: '/ws',
-  ws: '/',
-  echo: '/',
-  socketio: '/socket.io/?EIO=4&transport=websocket',
-  nats: '/',
+const BUILT_IN: Record<TargetName, (templates: Partial<Templates>) => Protocol<unknown>> = {
+  roomcast: () => ROOMCAST,
+  ws: (templates) => templateProtocol('ws', { publish: '{data}', ...templates }),
+  echo: (templates) => templateProtocol('echo', { publish: '{data}', ...templates }),
+  socketio: (templates) => socketioProtocol({ ...SOCKETIO_EVENTS, ...templates }),
+  nats: () => NATS,
 };
 
-type OpenLink = (sink: Sink, stamps: Stamps, spec: TargetSpec, endpoint: Endpoint) => Link;
-
-const websocket =
-  (endpoint: Endpoint, kind: 'text' | 'binary' = 'text') =>
-  (events: WireEvents): Wire =>
-    new WebSocketWire(endpoint, events, kind);
-
-const template: OpenLink = (sink, stamps, spec, endpoint) =>
-  new TemplateLink(sink, stamps, websocket(endpoint), { publish: '{data}', ...spec.templates });
-
-const OPEN: Record<TargetName, OpenLink> = {
-  roomcast: (sink, stamps, { transport }, endpoint) =>
-    new RoomcastLink(
-      sink,
-      stamps,
-      transport === 'websocket'
-        ? websocket(endpoint)
-        : (events) => openSockjs(endpoint, events, transport),
-    ),
-  ws: template,
-  echo: template,
-  socketio: (sink, stamps, spec, endpoint) =>
-    new SocketioLink(sink, stamps, websocket(endpoint), { ...SOCKETIO_EVENTS, ...spec.templates }),
-  nats: (sink, stamps, _spec, endpoint) =>
-    new NatsLink(sink, stamps, websocket(endpoint, 'binary')),
-};
-
-/** @throws LoadError `bad_option` for a URL or a combination that cannot work */
-export function createTarget(spec: TargetSpec, stamps: Stamps): Target {
-  const url = URL.canParse(spec.url) ? new URL(spec.url) : undefined;
-  if (!url || !/^(ws|http)s?:$/.test(url.protocol)) {
-    throw badOption('<url>', spec.url, 'a ws:, wss:, http: or https: URL');
-  }
-  if (spec.name !== 'roomcast' && spec.transport !== 'websocket') {
-    throw badOption('--transport', spec.transport, `websocket with --target ${spec.name}`);
-  }
-  const tls = url.protocol === 'wss:' || url.protocol === 'https:';
-  const host = url.hostname.replace(/^\[|\]$/g, '');
-  const port = Number(url.port) || (tls ? 443 : 80);
-  const path = pathOf(spec, url);
+/**
+ * @param onFault a protocol file has done what it may not (`bad_protocol`); the test is over
+ * @throws LoadError `bad_option` for a URL or a combination that cannot work, `bad_protocol`
+ */
+export async function openTarget(
+  spec: TargetSpec,
+  stamps: Stamps,
+  onFault: (fault: LoadError) => void,
+): Promise<Target> {
+  const protocol = spec.protocol
+    ? await loadProtocol(spec.protocol)
+    : BUILT_IN[spec.name as TargetName](spec.templates);
+  const { host, port, authority, tls, path } = addressOf(spec, protocol);
   return {
     name: spec.name,
-    numbered: spec.name === 'roomcast',
+    numbered: protocol.numbered ?? false,
     address: { host, port },
-    ...(spec.name === 'roomcast'
-      ? { metricsUrl: `${tls ? 'https' : 'http'}://${url.host}/metrics` }
+    ...(protocol === ROOMCAST
+      ? { metricsUrl: `${tls ? 'https' : 'http'}://${authority}/metrics` }
       : {}),
     dial(sink: Sink, { via, readSize }: DialOptions): Link {
-      const { headers } = spec;
-      const endpoint = { host, port, tls, path, headers, readSize, ...(via ? { via } : {}) };
-      return OPEN[spec.name](sink, stamps, spec, endpoint);
+      const endpoint = {
+        host,
+        port,
+        tls,
+        path,
+        headers: spec.headers,
+        readSize,
+        ...(via ? { via } : {}),
+        ...(protocol.subprotocol === undefined ? {} : { subprotocol: protocol.subprotocol }),
+      };
+      const open = (events: WireEvents) =>
+        spec.transport === 'websocket'
+          ? new WebSocketWire(endpoint, events, protocol.frames)
+          : openSockjs(endpoint, events, spec.transport);
+      return new ProtocolLink(protocol, sink, stamps, open, onFault);
     },
   };
 }
 
-function pathOf(spec: TargetSpec, url: URL): string {
-  if (url.pathname !== '/' || url.search !== '') return url.pathname + url.search;
-  return spec.transport === 'websocket' ? DEFAULT_PATH[spec.name] : '/sockjs';
+interface Where {
+  readonly host: string;
+  readonly port: number;
+  readonly authority: string;
+  readonly tls: boolean;
+  readonly path: string;
+}
+
+function addressOf(spec: TargetSpec, protocol: Protocol<unknown>): Where {
+  const url = URL.canParse(spec.url) ? new URL(spec.url) : undefined;
+  if (!url || !/^(ws|http)s?:$/.test(url.protocol)) {
+    throw badOption('<url>', spec.url, 'a ws:, wss:, http: or https: URL');
+  }
+  if (spec.transport !== 'websocket' && protocol !== ROOMCAST) {
+    throw badOption('--transport', spec.transport, `websocket with ${spec.name}`);
+  }
+  const tls = url.protocol === 'wss:' || url.protocol === 'https:';
+  const usual = spec.transport === 'websocket' ? (protocol.path ?? '/') : '/sockjs';
+  return {
+    host: url.hostname.replace(/^\[|\]$/g, ''),
+    port: Number(url.port) || (tls ? 443 : 80),
+    authority: url.host,
+    tls,
+    path: url.pathname !== '/' || url.search !== '' ? url.pathname + url.search : usual,
+  };
 }

@@ -2,9 +2,7 @@
  * roomcast's protocol v1, over whichever wire. Messages are read in place: a payload that looks as
  * the server writes it costs two look-ups at known distances; any other is parsed as JSON.
  */
-import type { Stamps } from '../stamp.js';
-import type { Wire, WireEvents } from '../wire/wire.js';
-import { DialectLink, type Sink } from './target.js';
+import type { Connection, Frame, Protocol } from '../protocol.js';
 
 const KEY = Buffer.from('"seq":');
 const ZERO = 0x30;
@@ -16,7 +14,6 @@ const Q = 0x71;
 
 interface ServerFrame {
   type?: string;
-  id?: number;
   room?: string;
   seq?: number;
   from?: number;
@@ -25,96 +22,92 @@ interface ServerFrame {
   reason?: string;
 }
 
-export class RoomcastLink extends DialectLink {
-  #seqFromStart = 0;
-  #closing = '';
+/** Where the number of a message was found last time, from the start of its frame. */
+interface State {
+  seqFromStart: number;
+}
 
-  constructor(sink: Sink, stamps: Stamps, open: (events: WireEvents) => Wire) {
-    super(sink, stamps, open);
-  }
+export const ROOMCAST: Protocol<State> = {
+  name: 'roomcast',
+  path: '/ws',
+  numbered: true,
 
-  /** The wire is open; the server's `welcome` opens the link. */
-  override open(): void {}
+  state: () => ({ seqFromStart: 0 }),
 
-  override payload(buf: Buffer, start: number, end: number): void {
-    if (buf[start + TYPE_AT] !== M) {
-      this.#parsed(buf, start, end);
-      return;
-    }
-    const at = this.stampIn(buf, start, end);
-    if (at >= 0) this.sink.message(buf, at, this.#seqIn(buf, start, end));
-  }
+  /** The server's `welcome` follows. */
+  open() {},
 
-  override join(room: string): void {
-    this.#send({ type: 'join', id: 1, room });
-  }
+  join(connection, room) {
+    connection.send(JSON.stringify({ type: 'join', id: 1, room }));
+  },
 
-  override leave(room: string): boolean {
-    this.#send({ type: 'leave', id: 2, room });
-    return true;
-  }
+  leave(connection, room) {
+    connection.send(JSON.stringify({ type: 'leave', id: 2, room }));
+  },
 
-  override publish(room: string, data: Buffer, confirm: boolean): void {
+  publish(connection, room, data, confirm) {
     const id = confirm ? '"id":3,' : '';
-    const head = `{"type":"publish",${id}"room":${JSON.stringify(room)},"data":"`;
-    this.wire.send(Buffer.concat([Buffer.from(head), data, Buffer.from('"}')]));
-  }
+    connection.send(`{"type":"publish",${id}"room":${JSON.stringify(room)},"data":"${data}"}`);
+  },
 
-  override closed(reason: string): void {
-    super.closed(this.#closing || reason);
-  }
+  decode(connection, frame) {
+    const { buf, start, end } = frame;
+    if (buf[start + TYPE_AT] !== M) parsed(connection, frame);
+    else connection.messageIn(buf, start, end, seqIn(connection.state, buf, start, end));
+  },
+};
 
-  #send(command: object): void {
-    this.wire.send(Buffer.from(JSON.stringify(command)));
+function seqIn(state: State, buf: Buffer, start: number, end: number): number {
+  let at = start + state.seqFromStart;
+  if (state.seqFromStart === 0 || buf[at - 1] !== COLON || buf[at - 3] !== Q) {
+    const key = buf.indexOf(KEY, start);
+    if (key < 0 || key >= end) return -1;
+    at = key + KEY.length;
+    state.seqFromStart = at - start;
   }
-
-  #seqIn(buf: Buffer, start: number, end: number): number {
-    let at = start + this.#seqFromStart;
-    if (this.#seqFromStart === 0 || buf[at - 1] !== COLON || buf[at - 3] !== Q) {
-      const key = buf.indexOf(KEY, start);
-      if (key < 0 || key >= end) return -1;
-      at = key + KEY.length;
-      this.#seqFromStart = at - start;
-    }
-    let seq = 0;
-    for (;;) {
-      const digit = buf[at]! - ZERO;
-      if (digit < 0 || digit > 9) return seq;
-      seq = seq * 10 + digit;
-      at++;
-    }
+  let seq = 0;
+  for (;;) {
+    const digit = buf[at]! - ZERO;
+    // Beyond the buffer the digit is no number, which ends it too.
+    if (!(digit >= 0 && digit <= 9)) return seq;
+    seq = seq * 10 + digit;
+    at++;
   }
+}
 
-  #parsed(buf: Buffer, start: number, end: number): void {
-    const frame = JSON.parse(buf.toString('utf8', start, end)) as ServerFrame;
-    const room = frame.room ?? '';
-    const seq = frame.seq ?? -1;
-    switch (frame.type) {
-      case 'welcome':
-        this.sink.open();
-        break;
-      case 'joined':
-        this.sink.joined(room, seq);
-        break;
-      case 'left':
-        this.sink.left(room);
-        break;
-      case 'gap':
-        this.sink.gap(room, frame.from ?? -1, frame.to ?? -1);
-        break;
-      case 'published':
-        this.sink.confirmed(room, seq);
-        break;
-      case 'error':
-        this.sink.refused(String(frame.code));
-        break;
-      case 'closing':
-        this.#closing = `${frame.code} ${frame.reason ?? ''}`.trim();
-        break;
-      case 'message': {
-        const at = this.stampIn(buf, start, end);
-        if (at >= 0) this.sink.message(buf, at, seq);
-      }
-    }
+function parsed(connection: Connection<State>, frame: Frame): void {
+  const {
+    type,
+    room = '',
+    seq = -1,
+    from = -1,
+    to = -1,
+    code,
+    reason,
+  } = frame.json() as ServerFrame;
+  switch (type) {
+    case 'welcome':
+      connection.ready();
+      break;
+    case 'joined':
+      connection.joined(room, seq);
+      break;
+    case 'left':
+      connection.left(room);
+      break;
+    case 'gap':
+      connection.gap(room, from, to);
+      break;
+    case 'published':
+      connection.confirmed(room, seq);
+      break;
+    case 'error':
+      connection.refused(String(code));
+      break;
+    case 'closing':
+      connection.closing(`${code} ${reason ?? ''}`.trim());
+      break;
+    case 'message':
+      connection.messageIn(frame.buf, frame.start, frame.end, seq);
   }
 }

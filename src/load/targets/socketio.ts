@@ -2,10 +2,8 @@
  * Socket.IO v4 over its WebSocket transport (Engine.IO 4), default namespace. Rooms are a server's
  * own affair in Socket.IO, so join, leave and publish are events whose JSON comes from templates.
  */
-import type { Stamps } from '../stamp.js';
-import type { Wire, WireEvents } from '../wire/wire.js';
-import type { Sink } from './target.js';
-import { TemplateLink, type Templates } from './template.js';
+import type { Protocol } from '../protocol.js';
+import { type Templates, templateProtocol } from './template.js';
 
 const OPEN = 0x30;
 const CLOSE = 0x31;
@@ -22,34 +20,35 @@ export const SOCKETIO_EVENTS: Templates = {
   publish: '["publish","{room}","{data}"]',
 };
 
-export class SocketioLink extends TemplateLink {
-  constructor(sink: Sink, stamps: Stamps, open: (events: WireEvents) => Wire, events: Templates) {
-    super(sink, stamps, open, {
-      publish: `42${events.publish}`,
-      ...(events.join === undefined ? {} : { join: `42${events.join}` }),
-      ...(events.leave === undefined ? {} : { leave: `42${events.leave}` }),
-    });
-  }
+export function socketioProtocol({ join, leave, publish }: Templates): Protocol {
+  return {
+    ...templateProtocol('socketio', {
+      publish: `42${publish}`,
+      ...(join === undefined ? {} : { join: `42${join}` }),
+      ...(leave === undefined ? {} : { leave: `42${leave}` }),
+    }),
+    path: '/socket.io/?EIO=4&transport=websocket',
 
-  /** The wire is open; the server's connect packet opens the link. */
-  override open(): void {}
+    /** The server's connect packet says that the connection may be used. */
+    open() {},
 
-  override payload(buf: Buffer, start: number, end: number): void {
-    const kind = buf[start + 1];
-    switch (buf[start]) {
-      case MESSAGE:
-        if (kind === EVENT) super.payload(buf, start, end);
-        else if (kind === CONNECT) this.sink.open();
-        else if (kind === ERROR) this.sink.refused(buf.toString('utf8', start + 2, end));
-        break;
-      case PING:
-        this.wire.send(Buffer.from('3'));
-        break;
-      case OPEN:
-        this.wire.send(Buffer.from('40'));
-        break;
-      case CLOSE:
-        this.close();
-    }
-  }
+    decode(connection, { buf, start, end }) {
+      const kind = buf[start + 1];
+      switch (buf[start]) {
+        case MESSAGE:
+          if (kind === EVENT) connection.messageIn(buf, start, end);
+          else if (kind === CONNECT) connection.ready();
+          else if (kind === ERROR) connection.refused(buf.toString('utf8', start + 2, end));
+          break;
+        case PING:
+          connection.send('3');
+          break;
+        case OPEN:
+          connection.send('40');
+          break;
+        case CLOSE:
+          connection.close();
+      }
+    },
+  };
 }

@@ -3,8 +3,7 @@
  * speaks rooms, and a sink hears what came back. One file a target; test/contract/target.ts is the
  * suite that each passes.
  */
-import type { Stamps } from '../stamp.js';
-import type { Address, Wire, WireEvents } from '../wire/wire.js';
+import type { Address } from '../wire/wire.js';
 
 /** What one connection hears. `closed` comes exactly once and last. */
 export interface Sink {
@@ -61,65 +60,4 @@ export interface Target {
   /** Where the target's metrics are scraped, if anywhere. */
   readonly metricsUrl?: string;
   dial(sink: Sink, options: DialOptions): Link;
-}
-
-/** What all dialects share: the wire's controls, and finding stamps at their usual place. */
-export abstract class DialectLink implements Link, WireEvents {
-  protected readonly sink: Sink;
-  protected readonly wire: Wire;
-  readonly #stamps: Stamps;
-  #stampFromEnd = 0;
-
-  constructor(sink: Sink, stamps: Stamps, open: (events: WireEvents) => Wire) {
-    this.sink = sink;
-    this.#stamps = stamps;
-    this.wire = open(this);
-  }
-
-  abstract open(): void;
-  abstract payload(buf: Buffer, start: number, end: number): void;
-  abstract join(room: string): void;
-  abstract leave(room: string): boolean;
-  abstract publish(room: string, data: Buffer, confirm: boolean): void;
-
-  get backlog(): number {
-    return this.wire.backlog;
-  }
-
-  chunk(bytes: number, now: number): void {
-    this.sink.chunk(bytes, now);
-  }
-
-  closed(reason: string): void {
-    this.sink.closed(reason);
-  }
-
-  pause(): void {
-    this.wire.pause();
-  }
-
-  resume(): void {
-    this.wire.resume();
-  }
-
-  probe(): void {
-    this.wire.probe();
-  }
-
-  close(): void {
-    this.wire.close();
-  }
-
-  reset(): void {
-    this.wire.reset();
-  }
-
-  /** Where the stamp in `buf[start, end)` starts, or -1: as far from the end as last time. */
-  protected stampIn(buf: Buffer, start: number, end: number): number {
-    const usual = end - this.#stampFromEnd;
-    if (usual >= start && this.#stamps.isAt(buf, usual)) return usual;
-    const found = this.#stamps.find(buf, start, end);
-    if (found >= 0) this.#stampFromEnd = end - found;
-    return found;
-  }
 }

@@ -1,11 +1,9 @@
 /**
- * Any WebSocket server that broadcasts or echoes text: what is sent to join, leave and publish
- * comes from templates with the placeholders `{room}` and `{data}`. It neither numbers messages nor
- * confirms anything, so a member counts as joined once the join has been sent.
+ * Servers without a protocol to speak of: a payload is a message, and what is sent to join, leave
+ * and publish comes from templates. Replies are not awaited, as there is nothing to tell them from
+ * messages, so a member counts as joined once the join has been sent.
  */
-import type { Stamps } from '../stamp.js';
-import type { Wire, WireEvents } from '../wire/wire.js';
-import { DialectLink, type Sink } from './target.js';
+import type { Protocol } from '../protocol.js';
 
 /** Payloads to send. An absent one is not sent; `publish` must contain `{data}`. */
 export interface Templates {
@@ -14,46 +12,40 @@ export interface Templates {
   readonly publish: string;
 }
 
-export class TemplateLink extends DialectLink {
-  readonly #templates: Templates;
+/** @param name `ws`, or `echo` for a server that sends back what it gets, and to nobody else */
+export function templateProtocol(name: string, { join, leave, publish }: Templates): Protocol {
+  return {
+    name,
 
-  constructor(
-    sink: Sink,
-    stamps: Stamps,
-    open: (events: WireEvents) => Wire,
-    templates: Templates,
-  ) {
-    super(sink, stamps, open);
-    this.#templates = templates;
-  }
+    open(connection) {
+      connection.ready();
+    },
 
-  override open(): void {
-    this.sink.open();
-  }
+    join(connection, room) {
+      if (join !== undefined) connection.send(fill(join, room));
+      connection.joined(room);
+    },
 
-  override payload(buf: Buffer, start: number, end: number): void {
-    const at = this.stampIn(buf, start, end);
-    if (at >= 0) this.sink.message(buf, at, -1);
-  }
+    ...(leave === undefined
+      ? {}
+      : {
+          leave(connection, room) {
+            connection.send(fill(leave, room));
+            connection.left(room);
+          },
+        }),
 
-  override join(room: string): void {
-    if (this.#templates.join !== undefined) this.wire.send(fill(this.#templates.join, room));
-    this.sink.joined(room, -1);
-  }
+    publish(connection, room, data) {
+      connection.send(fill(publish, room, data));
+    },
 
-  override leave(room: string): boolean {
-    if (this.#templates.leave === undefined) return false;
-    this.wire.send(fill(this.#templates.leave, room));
-    this.sink.left(room);
-    return true;
-  }
-
-  override publish(room: string, data: Buffer): void {
-    this.wire.send(fill(this.#templates.publish, room, data));
-  }
+    decode(connection, { buf, start, end }) {
+      connection.messageIn(buf, start, end);
+    },
+  };
 }
 
-function fill(template: string, room: string, data?: Buffer): Buffer {
+function fill(template: string, room: string, data?: string): string {
   const text = template.replaceAll('{room}', room);
-  return Buffer.from(data ? text.replaceAll('{data}', data.toString('latin1')) : text);
+  return data === undefined ? text : text.replaceAll('{data}', data);
 }

@@ -49,13 +49,15 @@ class Frames {
     this.#events = events;
   }
 
+  /** What is no SockJS closes, as `closedWith` says. */
   read(frame: string): void {
-    if (frame.startsWith('a')) {
-      for (const text of JSON.parse(frame.slice(1)) as string[]) this.#payload(text);
-    } else if (frame.startsWith('o')) this.#events.open();
-    else if (frame.startsWith('c')) {
-      this.closedWith ||= (JSON.parse(frame.slice(1)) as [number, string]).join(' ');
-    }
+    if (frame.startsWith('o')) this.#events.open();
+    if (!frame.startsWith('a') && !frame.startsWith('c')) return;
+    const values = valuesOf(frame.slice(1));
+    if (values === undefined) {
+      this.closedWith ||= `sent what is not SockJS: ${JSON.stringify(frame.slice(0, 60))}`;
+    } else if (frame.startsWith('c')) this.closedWith ||= values.join(' ');
+    else for (const text of values) this.#payload(String(text));
   }
 
   #payload(text: string): void {
@@ -63,6 +65,15 @@ class Frames {
       this.#scratch = Buffer.allocUnsafe(text.length * 3);
     }
     this.#events.payload(this.#scratch, 0, this.#scratch.write(text));
+  }
+}
+
+function valuesOf(json: string): unknown[] | undefined {
+  try {
+    const value: unknown = JSON.parse(json);
+    return Array.isArray(value) ? value : undefined;
+  } catch {
+    return;
   }
 }
 
@@ -75,7 +86,10 @@ class SockjsWebSocketWire implements Wire {
     this.#wire = new WebSocketWire(endpoint, {
       chunk: (bytes, now) => events.chunk(bytes, now),
       open: () => {},
-      payload: (buf, start, end) => frames.read(buf.toString('utf8', start, end)),
+      payload: (buf, start, end) => {
+        frames.read(buf.toString('utf8', start, end));
+        if (frames.closedWith) this.#wire.close();
+      },
       closed: (reason) => events.closed(frames.closedWith || reason),
     });
   }
@@ -166,7 +180,9 @@ class SockjsHttpWire implements Wire {
   }
 
   reset(): void {
-    this.#receiver?.socket?.resetAndDestroy();
+    const socket = this.#receiver?.socket;
+    // TLS cannot reset; it closes abruptly.
+    if (socket && !('encrypted' in socket)) socket.resetAndDestroy();
     this.#end('end');
   }
 

@@ -3,8 +3,8 @@ import type { AddressInfo } from 'node:net';
 import { Server as SocketioServer } from 'socket.io';
 import { expect, onTestFinished, test } from 'vitest';
 import { Stamps } from '../../../src/load/stamp.js';
-import { createTarget, type TargetSpec, TRANSPORTS } from '../../../src/load/targets/index.js';
-import { type TargetServer, targetContract } from '../../contract/target.js';
+import { openTarget, type TargetSpec, TRANSPORTS } from '../../../src/load/targets/index.js';
+import { noFault, type TargetServer, targetContract } from '../../contract/target.js';
 import { startBroadcastServer } from '../../support/broadcast-server.js';
 import { startNatsServer } from '../../support/nats-server.js';
 import { serve } from '../../support/server.js';
@@ -80,7 +80,7 @@ test('templates say what is sent', async () => {
   onTestFinished(() => server.close());
   const stamps = new Stamps('abcd');
   const templates = { join: 'SUB {room}', leave: 'UNSUB {room}', publish: '{room}|{data}|{room}' };
-  const target = createTarget(spec('ws', server.url, { templates }), stamps);
+  const target = await openTarget(spec('ws', server.url, { templates }), stamps, noFault);
   const payload = stamps.payload(40, 1, 2, 3, 4);
   await new Promise<void>((heard) => {
     const link = target.dial(
@@ -109,7 +109,7 @@ test('templates say what is sent', async () => {
 test.each([
   [spec('ws', 'localhost:80'), '<url> is "localhost:80"'],
   [spec('ws', 'ftp://localhost'), 'expected a ws:, wss:, http: or https: URL'],
-  [spec('nats', 'ws://h', { transport: 'eventsource' }), 'expected websocket with --target nats'],
-])('what cannot be a target is refused: %j', (wrong, message) => {
-  expect(() => createTarget(wrong, new Stamps('abcd'))).toThrow(message);
+  [spec('nats', 'ws://h', { transport: 'eventsource' }), 'expected websocket with nats'],
+])('what cannot be a target is refused: %j', async (wrong, message) => {
+  await expect(openTarget(wrong, new Stamps('abcd'), noFault)).rejects.toThrow(message);
 });

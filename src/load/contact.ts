@@ -1,0 +1,140 @@
+/**
+ * First contact: whether the target answers at all, before anything is measured. One connection
+ * joins a room and leaves. A protocol from a file is tried whole: two connections join a room of
+ * their own, one publishes and the other has to get it, so that a file which does not work is told
+ * as that and not as a server that loses everything.
+ */
+import { LoadError } from './error.js';
+import { type Plan, roomName } from './plan.js';
+import { STAMP_LENGTH, Stamps } from './stamp.js';
+import { openTarget } from './targets/index.js';
+import type { Link, Sink, Target } from './targets/target.js';
+
+const TIMEOUT_MS = 5000;
+const READ_SIZE = 64 * 1024;
+
+/** What a reason to fail most often means, and what would be right. */
+const HINTS: readonly (readonly [reason: RegExp, hint: string])[] = [
+  [
+    /SELF_SIGNED|UNABLE_TO_(GET|VERIFY)|CERT_UNTRUSTED/,
+    'its certificate is not trusted here; name its CA in NODE_EXTRA_CA_CERTS',
+  ],
+  [/ALTNAME_INVALID/, 'its certificate is for another name; use a host it names'],
+  [/CERT_(HAS_EXPIRED|NOT_YET_VALID)/, 'its certificate is not valid today'],
+  [
+    /WRONG_VERSION_NUMBER|EPROTO|PACKET_LENGTH/,
+    'it does not speak TLS there; use ws:// or http://',
+  ],
+  [/^response is not HTTP/, 'it speaks no HTTP there; use wss:// if that is TLS'],
+];
+
+/**
+ * @returns the target, which has answered
+ * @throws LoadError `unreachable`, `bad_option`, `bad_protocol`
+ */
+export async function contact(plan: Plan): Promise<Target> {
+  let onFault: (fault: LoadError) => void = () => {};
+  const faulted = new Promise<never>((_, reject) => {
+    onFault = reject;
+  });
+  faulted.catch(() => {});
+  const stamps = new Stamps(plan.tag);
+  const target = await openTarget(plan.target, stamps, onFault);
+  const attempt = new Contact(target, stamps);
+  try {
+    await Promise.race([plan.target.protocol ? attempt.whole(plan) : attempt.joins(plan), faulted]);
+  } catch (error) {
+    if (error instanceof LoadError) throw error;
+    const { message } = error as Error;
+    const { host, port } = target.address;
+    const hint = HINTS.find(([reason]) => reason.test(message))?.[1];
+    throw new LoadError(
+      'unreachable',
+      `cannot reach ${target.name} at ${host}:${port}: ${message}${hint ? `: ${hint}` : ''}`,
+    );
+  } finally {
+    attempt.end();
+  }
+  return target;
+}
+
+class Contact {
+  readonly #target: Target;
+  readonly #stamps: Stamps;
+  readonly #links: Link[] = [];
+  readonly #timer: NodeJS.Timeout;
+  /** What is waited for. */
+  #step = 'the connection';
+  #onLate: () => void = () => {};
+
+  constructor(target: Target, stamps: Stamps) {
+    this.#target = target;
+    this.#stamps = stamps;
+    this.#timer = setTimeout(() => this.#onLate(), TIMEOUT_MS);
+  }
+
+  /** A member can join. */
+  async joins(plan: Plan): Promise<void> {
+    await this.#member(roomName(plan, 0), () => {});
+  }
+
+  /** One member gets what another one publishes. */
+  async whole(plan: Plan): Promise<void> {
+    const room = `${roomName(plan, 0)}-first`;
+    let onMessage = (): void => {};
+    const received = new Promise<void>((resolve) => {
+      onMessage = resolve;
+    });
+    await this.#member(room, onMessage);
+    const publisher = await this.#member(room, () => {});
+    this.#step = 'a message that was published (does decode report it by message()?)';
+    const lost = new Promise<never>((_, reject) => {
+      this.#onLate = () => reject(this.#late());
+      this.#onClosed = reject;
+    });
+    publisher.publish(room, this.#stamps.payload(STAMP_LENGTH, 0, 0, 0, 0), false);
+    await Promise.race([received, lost]);
+  }
+
+  end(): void {
+    clearTimeout(this.#timer);
+    for (const link of this.#links) link.close();
+  }
+
+  #onClosed: (reason: Error) => void = () => {};
+
+  #late(): Error {
+    return new Error(`waited ${TIMEOUT_MS / 1000} s for ${this.#step}`);
+  }
+
+  /** Opens a connection and joins. */
+  #member(room: string, onMessage: () => void): Promise<Link> {
+    return new Promise((resolve, reject) => {
+      const ended = (reason: Error): void => {
+        reject(reason);
+        this.#onClosed(reason);
+      };
+      this.#onLate = () => reject(this.#late());
+      this.#step = 'the connection';
+      const sink: Sink = {
+        chunk() {},
+        open: () => {
+          this.#step = `the answer to the join of ${room}`;
+          link.join(room);
+        },
+        joined: (name) => {
+          if (name === room) resolve(link);
+          else reject(new Error(`it joined ${JSON.stringify(name)} instead of ${room}`));
+        },
+        left() {},
+        message: onMessage,
+        gap() {},
+        confirmed() {},
+        refused: (code) => ended(new Error(`refused: ${code}`)),
+        closed: (reason) => ended(new Error(reason)),
+      };
+      const link = this.#target.dial(sink, { readSize: READ_SIZE });
+      this.#links.push(link);
+    });
+  }
+}

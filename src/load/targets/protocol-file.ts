@@ -1,0 +1,159 @@
+/**
+ * A protocol from a file of one's own: loads it, checks what it exports, and puts a guard around
+ * every function, so that one which throws or returns something is told as a fault of the file, by
+ * its name, and not as one of the server. Not here: the contract (../protocol.ts).
+ */
+import { createHash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { LoadError } from '../error.js';
+import type { Protocol } from '../protocol.js';
+import { describe, NotSpoken } from './link.js';
+
+/** Which file, as it travels to workers, agents and into reports. */
+export interface ProtocolFile {
+  /** Absolute path. */
+  readonly file: string;
+  /** SHA-256 of its text, in hex: the same file on every machine. */
+  readonly sha256: string;
+}
+
+const REQUIRED = ['open', 'join', 'publish', 'decode'] as const;
+const OPTIONAL = ['state', 'leave', 'heartbeat'] as const;
+/** Node takes a longer interval for 1 ms. */
+const HEARTBEAT_MAX = 2 ** 31 - 1;
+
+const FIELDS: Record<string, { expected: string; holds: (value: unknown) => boolean }> = {
+  name: {
+    expected: 'a name of lower-case letters, digits and dashes',
+    holds: (value) => typeof value === 'string' && /^[a-z][a-z0-9-]{0,39}$/.test(value),
+  },
+  path: {
+    expected: 'a path that starts with /',
+    holds: (value) => typeof value === 'string' && /^\/[\x21-\x7e]*$/.test(value),
+  },
+  subprotocol: {
+    expected: 'the name of a WebSocket subprotocol',
+    holds: (value) => typeof value === 'string' && /^[\w!#$%&'*+.^`|~-]+$/.test(value),
+  },
+  frames: {
+    expected: "'text' or 'binary'",
+    holds: (value) => value === 'text' || value === 'binary',
+  },
+  numbered: { expected: 'true or false', holds: (value) => typeof value === 'boolean' },
+  heartbeatMs: {
+    expected: `a number of milliseconds from 1 to ${HEARTBEAT_MAX}`,
+    holds: (value) => typeof value === 'number' && value >= 1 && value <= HEARTBEAT_MAX,
+  },
+};
+
+/**
+ * The file of `--protocol`, before anything of it has run.
+ * @throws LoadError `bad_protocol` when it cannot be read
+ */
+export async function protocolFile(path: string): Promise<ProtocolFile> {
+  const file = resolve(path);
+  try {
+    const sha256 = createHash('sha256')
+      .update(await readFile(file))
+      .digest('hex');
+    return { file, sha256 };
+  } catch (error) {
+    throw bad(path, `${(error as Error).message}: expected a JavaScript module`);
+  }
+}
+
+/**
+ * Runs the file and checks its default export.
+ * @throws LoadError `bad_protocol`
+ */
+export async function loadProtocol({ file, sha256 }: ProtocolFile): Promise<Protocol<unknown>> {
+  if ((await protocolFile(file)).sha256 !== sha256) {
+    throw bad(
+      file,
+      'differs from the file the test was started with: expected the same everywhere',
+    );
+  }
+  let module: { default?: unknown };
+  try {
+    module = await import(pathToFileURL(file).href);
+  } catch (error) {
+    throw bad(file, String(error));
+  }
+  return guarded(file, checked(file, module.default));
+}
+
+function checked(file: string, value: unknown): Protocol<unknown> {
+  if (typeof value !== 'object' || value === null) {
+    throw bad(
+      file,
+      `its default export is ${describe(value)}: expected an object with ${REQUIRED.join(', ')}`,
+    );
+  }
+  const protocol = value as Record<string, unknown>;
+  for (const name of REQUIRED) {
+    if (typeof protocol[name] !== 'function') {
+      throw bad(file, `${name} is ${describe(protocol[name])}: expected a function`);
+    }
+  }
+  for (const name of OPTIONAL) {
+    if (protocol[name] !== undefined && typeof protocol[name] !== 'function') {
+      throw bad(file, `${name} is ${describe(protocol[name])}: expected a function or nothing`);
+    }
+  }
+  for (const [name, { expected, holds }] of Object.entries(FIELDS)) {
+    if (protocol[name] === undefined && name !== 'name') continue;
+    if (!holds(protocol[name])) {
+      throw bad(file, `${name} is ${describe(protocol[name])}: expected ${expected}`);
+    }
+  }
+  if ((protocol['heartbeatMs'] === undefined) !== (protocol['heartbeat'] === undefined)) {
+    throw bad(file, 'one of heartbeat and heartbeatMs is missing: expected both or neither');
+  }
+  return value as Protocol<unknown>;
+}
+
+/** The same protocol, whose functions throw nothing but `LoadError` and `NotSpoken`. */
+function guarded(file: string, protocol: Protocol<unknown>): Protocol<unknown> {
+  const call = <Args extends unknown[], Result>(
+    name: string,
+    act: (...args: Args) => Result,
+    args: Args,
+  ): Result => {
+    try {
+      return act.apply(protocol, args);
+    } catch (error) {
+      throw error instanceof NotSpoken ? error : bad(file, `${name} threw ${messageOf(error)}`);
+    }
+  };
+  const guard =
+    <Args extends unknown[]>(name: string, act: (...args: Args) => void) =>
+    (...args: Args): void => {
+      const returned: unknown = call(name, act, args);
+      if (returned === undefined) return;
+      throw bad(
+        file,
+        `${name} returned ${describe(returned)}: expected nothing; connection.send() sends a frame`,
+      );
+    };
+  const { state, open, join, leave, publish, decode, heartbeat } = protocol;
+  return {
+    ...protocol,
+    ...(state ? { state: () => call('state', state, []) } : {}),
+    open: guard('open', open),
+    join: guard('join', join),
+    ...(leave ? { leave: guard('leave', leave) } : {}),
+    publish: guard('publish', publish),
+    decode: guard('decode', decode),
+    ...(heartbeat ? { heartbeat: guard('heartbeat', heartbeat) } : {}),
+  };
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? `${error.name}: ${error.message}` : describe(error);
+}
+
+function bad(file: string, text: string): LoadError {
+  return new LoadError('bad_protocol', `${file}: ${text.replaceAll(/\s*\n\s*/g, ' ')}`);
+}
