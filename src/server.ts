@@ -12,13 +12,14 @@ import {
   type ServerResponse,
   STATUS_CODES,
 } from 'node:http';
-import type { AddressInfo, Socket } from 'node:net';
+import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { Logger } from 'pino';
 import type { Broker, Position } from './broker/broker.js';
 import { MemoryBroker } from './broker/memory.js';
 import { type Config, trustedProxies } from './config.js';
 import { Connections, type Drained } from './connections.js';
+import { placesFor } from './descriptors.js';
 import { REFUSAL, type RefusalCode, shuttingDown } from './errors.js';
 import { buildHttp } from './http/app.js';
 import { Sampler } from './http/sampler.js';
@@ -28,6 +29,7 @@ import { type CommandLimits, checkData, checkKey, checkRoom } from './protocol/c
 import { JsonCodec } from './protocol/json.js';
 import { Hub } from './room/hub.js';
 import type { Member } from './room/member.js';
+import { Sockets } from './sockets.js';
 import { addressOf } from './transport/address.js';
 import { resetSocket } from './transport/reset-socket.js';
 import { SockjsServer } from './transport/sockjs.js';
@@ -79,14 +81,18 @@ const SOCKJS = '/sockjs';
 /** Where a WebSocket speaks without wrapping; SockJS calls its one raw. */
 const PLAIN_PATHS: ReadonlySet<string> = new Set(['/ws', `${SOCKJS}/websocket`]);
 const SOCKJS_PATH = new RegExp(`^${SOCKJS}/[^/.]{1,64}/[^/.]{1,64}/websocket/?$`);
-/** Connections that may be open beside those of members: the HTTP API, peers being turned away. */
-const SPARE_CONNECTIONS = 256;
+/** Connections that may wait to be accepted; the system may allow fewer. */
+const BACKLOG = 4096;
+/** How often the HTTP server looks for requests that take too long. */
+const TIME_LIMITS_CHECK_MS = 1000;
 
 export function createServer(
-  config: Config,
+  asked: Config,
   log: Logger,
   { broker = new MemoryBroker(), wrap = (accept) => accept }: Parts = {},
 ): Server {
+  const places = placesFor(asked, log);
+  const config: Config = { ...asked, maxConnections: places.members };
   const limits: CommandLimits = {
     maxCommandBytes: config.maxCommandBytes,
     maxRoomNameLength: config.maxRoomNameLength,
@@ -137,6 +143,13 @@ export function createServer(
     heartbeatMs,
     refused,
   });
+  const sockets = new Sockets({
+    limit: places.sockets,
+    maxConnectionsPerAddress: config.maxConnectionsPerAddress,
+    trustedProxies: proxies,
+    observer,
+    log,
+  });
   const sockjs = new SockjsServer({
     prefix: SOCKJS,
     origins: config.origin,
@@ -144,12 +157,15 @@ export function createServer(
     heartbeatMs,
     address,
     accept,
+    receiving: sockets.claimFor.bind(sockets),
     refused,
   });
 
-  const http = createHttpServer();
-  if (config.maxConnections > 0) http.maxConnections = config.maxConnections + SPARE_CONNECTIONS;
-  const sockets = trackSockets(http);
+  const http = createHttpServer({ connectionsCheckingInterval: TIME_LIMITS_CHECK_MS });
+  // Also the time in which a new connection has to send the whole head of its first request.
+  http.headersTimeout = config.firstFrameMs;
+  http.requestTimeout = Math.max(http.requestTimeout, config.firstFrameMs);
+  sockets.watch(http);
   http.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
     const [path = ''] = (request.url ?? '').split('?', 1);
     const acceptor = PLAIN_PATHS.has(path) ? plain : SOCKJS_PATH.test(path) ? wrapped : null;
@@ -160,7 +176,10 @@ export function createServer(
     if (closing !== null) refuse('shutting_down');
     else if (acceptor === null) refuse('not_found');
     else if (!isAllowedOrigin(request, config)) refuse('forbidden');
-    else acceptor.upgrade(request, socket, head, address(request), accept);
+    else {
+      sockets.claim(request.socket);
+      acceptor.upgrade(request, socket, head, address(request), accept);
+    }
   });
 
   let listening: Promise<string> | null = null;
@@ -184,7 +203,8 @@ export function createServer(
     wrapped.close();
     sockjs.close();
     // Connections of the HTTP API, and whatever else has connected and is no member.
-    for (const socket of sockets) resetSocket(socket);
+    for (const socket of sockets.open) resetSocket(socket);
+    sockets.close();
     const [waiting, api] = await Promise.all([hubClosed, apiBuilt, stopped]);
     await api.close();
     sampler.close();
@@ -214,19 +234,6 @@ export function createServer(
   return server;
 }
 
-/** Every connection there is, also those that have not asked for anything yet. */
-function trackSockets(http: HttpServer): ReadonlySet<Socket> {
-  const sockets = new Set<Socket>();
-  function forget(this: Socket): void {
-    sockets.delete(this);
-  }
-  http.on('connection', (socket) => {
-    sockets.add(socket);
-    socket.once('close', forget);
-  });
-  return sockets;
-}
-
 /** Browsers send an Origin, other clients need not. */
 function isAllowedOrigin(request: IncomingMessage, { origin }: Config): boolean {
   const given = request.headers.origin;
@@ -243,7 +250,7 @@ function refuseUpgrade(socket: Duplex, status: number): void {
 function listen(http: HttpServer, { host, port }: Config): Promise<void> {
   return new Promise((resolve, reject) => {
     http.once('error', reject);
-    http.listen(port, host, () => {
+    http.listen({ port, host, backlog: BACKLOG }, () => {
       http.off('error', reject);
       resolve();
     });

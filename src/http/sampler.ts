@@ -10,7 +10,7 @@ import { CATALOGUE, CONSUMERS, LOCK_MODES, LOCKS } from '../metrics/catalogue.js
 import type { HistogramCells } from '../metrics/cells.js';
 import { type Gauges, read } from '../metrics/gauges.js';
 import { readLocks } from '../metrics/locks.js';
-import { EventLoopDelay } from '../metrics/process.js';
+import { EventLoopDelay, residentBytes } from '../metrics/process.js';
 import type { Recorder } from '../metrics/recorder.js';
 import { type LockSeries, REMEMBERED, SERIES, type Series, type Values } from '../page/frame.js';
 import { clearInterval, nowMs, setInterval } from '../time.js';
@@ -93,6 +93,7 @@ export class Sampler {
     const healthy = this.#delivered('healthy');
     const { bounds } = recorder.deliverySeconds;
     const loop = this.#loop.take();
+    const resident = residentBytes();
     const own: Record<(typeof SERIES)[number], number | null> = {
       members: total(reading.membersBy),
       slowMembers: reading.slowMembers,
@@ -108,7 +109,8 @@ export class Sampler {
       loopP99: loop.p99,
       loopMax: loop.max,
       cpu: (now.cpu - before.cpu) / seconds,
-      residentBytes: process.memoryUsage.rss(),
+      // Nothing, where out of descriptors it cannot be read.
+      residentBytes: Number.isNaN(resident) ? null : resident,
     };
     return { at: Date.now(), values: [...SERIES.map((name) => own[name]), ...this.#locks()] };
   }

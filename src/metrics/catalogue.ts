@@ -8,7 +8,7 @@
  */
 import { CLOSE, type EndReason, REFUSAL, type RefusalCode } from '../errors.js';
 import type { LockResult, Mode, ReportKind } from '../lock/index.js';
-import { DROP_REASONS } from '../room/observer.js';
+import { DROP_REASONS, SOCKET_REFUSALS } from '../room/observer.js';
 import { TRANSPORTS } from '../transport/transport.js';
 
 export interface Metric {
@@ -265,6 +265,13 @@ export const CATALOGUE = {
     unit: 'commands',
     labels: { code: REFUSAL_CODES },
     help: 'Commands and HTTP requests refused with a coded error.',
+  },
+  socketsRefused: {
+    name: 'roomcast_sockets_refused_total',
+    type: 'counter',
+    unit: 'connections',
+    labels: { reason: SOCKET_REFUSALS },
+    help: "Connections ended before they were a member's: all places are taken, their address has its share, or the system refused to accept (each attempt is counted).",
   },
   sentBytes: {
     name: 'roomcast_sent_bytes_total',

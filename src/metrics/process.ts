@@ -6,6 +6,7 @@
  */
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { constants, monitorEventLoopDelay, PerformanceObserver } from 'node:perf_hooks';
+import { getHeapStatistics } from 'node:v8';
 import { CATALOGUE, GC_KINDS } from './catalogue.js';
 import { HistogramCells } from './cells.js';
 
@@ -73,12 +74,6 @@ export class ProcessStats {
     return this.#delay.take();
   }
 
-  /** Open file descriptors; NaN where there is no /proc to ask. */
-  openFds(): number {
-    // Since Linux 6.2 the directory's size is their number; listing thousands takes milliseconds.
-    return ask(() => statSync('/proc/self/fd').size || readdirSync('/proc/self/fd').length);
-  }
-
   close(): void {
     this.#delay.close();
     this.#gc.disconnect();
@@ -91,17 +86,45 @@ export class ProcessStats {
   }
 }
 
-function maxFds(): number {
+/** How many descriptors this process may have open; NaN where there is no limit or no /proc. */
+export function maxFds(): number {
   return ask(() => {
     const limits = readFileSync('/proc/self/limits', 'utf8');
     return Number(/^Max open files +(\d+)/m.exec(limits)?.[1]);
   });
 }
 
-/** Other systems have no /proc, and a process out of descriptors cannot read it. */
-function ask(proc: () => number): number {
+/** Open file descriptors; NaN where there is no /proc to ask. */
+export function openFds(): number {
+  // Since Linux 6.2 the directory's size is their number; listing thousands takes milliseconds.
+  return ask(() => statSync('/proc/self/fd').size || readdirSync('/proc/self/fd').length);
+}
+
+/** Bytes of memory that the system gives this process; NaN when it does not say. */
+export function residentBytes(): number {
+  return ask(() => process.memoryUsage.rss());
+}
+
+/** As `process.memoryUsage()`, with NaN in the place of what the system does not say. */
+export function memoryUsage(): {
+  rss: number;
+  heapTotal: number;
+  heapUsed: number;
+  external: number;
+} {
+  const { total_heap_size, used_heap_size, external_memory } = getHeapStatistics();
+  return {
+    rss: residentBytes(),
+    heapTotal: total_heap_size,
+    heapUsed: used_heap_size,
+    external: external_memory,
+  };
+}
+
+/** Other systems have no /proc, and a process out of descriptors cannot read it (V12). */
+function ask(system: () => number): number {
   try {
-    return proc();
+    return system();
   } catch {
     return Number.NaN;
   }

@@ -6,7 +6,13 @@
  * Not here: reading it all at one instant (`registry.ts`).
  */
 import type { EndReason, RefusalCode } from '../errors.js';
-import { DROP_REASONS, type DropReason, type Observer } from '../room/observer.js';
+import {
+  DROP_REASONS,
+  type DropReason,
+  type Observer,
+  SOCKET_REFUSALS,
+  type SocketRefusal,
+} from '../room/observer.js';
 import { TRANSPORTS } from '../transport/transport.js';
 import { CATALOGUE, CONSUMERS, END_REASONS, REFUSAL_CODES } from './catalogue.js';
 import { HistogramCells } from './cells.js';
@@ -14,6 +20,7 @@ import { HistogramCells } from './cells.js';
 const DROP_INDEX = indexOf(DROP_REASONS);
 const END_INDEX = indexOf(END_REASONS);
 const REFUSAL_INDEX = indexOf(REFUSAL_CODES);
+const SOCKET_REFUSAL_INDEX = indexOf(SOCKET_REFUSALS);
 
 export class Recorder implements Observer {
   readonly totals = { published: 0, fannedOut: 0, abandoned: 0 };
@@ -23,6 +30,7 @@ export class Recorder implements Observer {
   readonly closedBy = new Float64Array(TRANSPORTS.length * END_REASONS.length);
   readonly evictedBy = new Float64Array(END_REASONS.length);
   readonly refusedBy = new Float64Array(REFUSAL_CODES.length);
+  readonly socketsRefusedBy = new Float64Array(SOCKET_REFUSALS.length);
   readonly deliverySeconds = perConsumer(CATALOGUE.deliverySeconds.buckets);
   readonly queueWaitSeconds = perConsumer(CATALOGUE.queueWaitSeconds.buckets);
   readonly flushSeconds = new HistogramCells(CATALOGUE.flushSeconds.buckets, 1);
@@ -81,6 +89,10 @@ export class Recorder implements Observer {
 
   refused(code: RefusalCode): void {
     this.refusedBy[REFUSAL_INDEX[code]]! += 1;
+  }
+
+  socketRefused(reason: SocketRefusal): void {
+    this.socketsRefusedBy[SOCKET_REFUSAL_INDEX[reason]]! += 1;
   }
 }
 

@@ -11,7 +11,7 @@ import { CATALOGUE, type Metric, type MetricKey } from './catalogue.js';
 import { HistogramCells } from './cells.js';
 import { type Gauges, type Reading, read } from './gauges.js';
 import { readLocks } from './locks.js';
-import { ProcessStats } from './process.js';
+import { memoryUsage, openFds, ProcessStats } from './process.js';
 import type { Recorder } from './recorder.js';
 
 export interface MetricsOptions {
@@ -77,7 +77,7 @@ function valuesOf(
   stats: ProcessStats,
 ): Record<MetricKey, Values> {
   const cpu = process.cpuUsage();
-  const memory = process.memoryUsage();
+  const memory = memoryUsage();
   const lag = stats.takeEventLoopLag();
   return {
     published: recorder.totals.published,
@@ -102,6 +102,7 @@ function valuesOf(
     closed: recorder.closedBy,
     evicted: recorder.evictedBy,
     refused: recorder.refusedBy,
+    socketsRefused: recorder.socketsRefusedBy,
     sentBytes: recorder.sentBytesBy,
     ...readLocks(lockMetrics()),
     buildInfo: 1,
@@ -110,7 +111,7 @@ function valuesOf(
     processCpuSeconds: (cpu.user + cpu.system) / 1e6,
     processStartTimeSeconds: stats.startTime,
     processResidentMemoryBytes: memory.rss,
-    processOpenFds: stats.openFds(),
+    processOpenFds: openFds(),
     processMaxFds: stats.maxFds,
     nodejsHeapTotalBytes: memory.heapTotal,
     nodejsHeapUsedBytes: memory.heapUsed,

@@ -9,6 +9,13 @@ import type { EndReason, RefusalCode } from '../errors.js';
 export const DROP_REASONS = ['drop-oldest', 'drop-newest', 'conflated', 'disconnect'] as const;
 export type DropReason = (typeof DROP_REASONS)[number];
 
+/**
+ * Why a socket was ended before it was a member's: all places are taken, its address has its share,
+ * or the system refused to accept it.
+ */
+export const SOCKET_REFUSALS = ['full', 'address', 'machine'] as const;
+export type SocketRefusal = (typeof SOCKET_REFUSALS)[number];
+
 export interface Observer {
   /** One publication accepted by the broker and delivered to this node. */
   published(): void;
@@ -32,4 +39,5 @@ export interface Observer {
   flushed(seconds: number): void;
   roundTrip(transport: number, seconds: number): void;
   refused(code: RefusalCode): void;
+  socketRefused(reason: SocketRefusal): void;
 }

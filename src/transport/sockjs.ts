@@ -37,6 +37,8 @@ export interface SockjsOptions {
   /** The address of the peer behind a request, as `--trust-proxy` has it. */
   readonly address: (req: IncomingMessage) => string;
   readonly accept: Accept;
+  /** Told of each response that a session sends on. */
+  readonly receiving?: (req: IncomingMessage, res: ServerResponse) => void;
   /** Told of each request refused with a code. */
   readonly refused: (code: RefusalCode) => void;
 }
@@ -166,6 +168,7 @@ export class SockjsServer {
     // Asks nginx not to hold a stream back until it is over.
     res.setHeader('X-Accel-Buffering', 'no');
     const libraryId = `${this.#instance}-${id}`;
+    this.#options.receiving?.(req, res);
     this.#sessions.get(id)?.track(req, res);
     this.#pass(req, res, `/0/${libraryId}/${action}`);
     if (this.#sessions.has(id)) return;

@@ -111,6 +111,8 @@ describe('the dashboard', () => {
       // In the log, in words.
       'roomcast_lock_reports_total',
       'roomcast_lock_waiters',
+      // In the log too, and 0 unless the server is full or attacked.
+      'roomcast_sockets_refused_total',
     ]);
   });
 });

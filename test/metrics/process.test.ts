@@ -1,7 +1,13 @@
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { afterEach, describe, expect, it, vi } from 'vitest';
-import { ProcessStats } from '../../src/metrics/process.js';
+import { afterEach, describe, expect, it, onTestFinished, vi } from 'vitest';
+import {
+  maxFds,
+  memoryUsage,
+  openFds,
+  ProcessStats,
+  residentBytes,
+} from '../../src/metrics/process.js';
 
 setFlagsFromString('--expose-gc');
 const collectGarbage = runInNewContext('gc') as () => void;
@@ -48,8 +54,16 @@ describe('ProcessStats', () => {
   });
 
   it.runIf(process.platform === 'linux')('asks Linux for descriptors', () => {
-    stats = new ProcessStats();
-    expect(stats.openFds()).toBeGreaterThan(2);
-    expect(stats.maxFds).toBeGreaterThan(stats.openFds());
+    expect(openFds()).toBeGreaterThan(2);
+    expect(maxFds()).toBeGreaterThan(openFds());
+  });
+
+  it('has no number where the system refuses to say', () => {
+    const rss = vi.spyOn(process.memoryUsage, 'rss').mockImplementation(() => {
+      throw Object.assign(new Error('EMFILE'), { code: 'EMFILE' });
+    });
+    onTestFinished(() => rss.mockRestore());
+    expect(residentBytes()).toBeNaN();
+    expect(memoryUsage()).toMatchObject({ rss: Number.NaN, heapUsed: expect.any(Number) });
   });
 });

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { END_REASONS, REFUSAL_CODES } from '../../src/metrics/catalogue.js';
 import { Recorder } from '../../src/metrics/recorder.js';
 import { createMetrics } from '../../src/metrics/registry.js';
-import { DROP_REASONS, type Observer } from '../../src/room/observer.js';
+import { DROP_REASONS, type Observer, SOCKET_REFUSALS } from '../../src/room/observer.js';
 import { TRANSPORTS } from '../../src/transport/transport.js';
 import { FakeGauges, parse } from './support.js';
 
@@ -34,6 +34,7 @@ const call: fc.Arbitrary<Call> = fc.oneof(
   fc.tuple(fc.constant('flushed' as const), seconds),
   fc.tuple(fc.constant('roundTrip' as const), transport, seconds),
   fc.tuple(fc.constant('refused' as const), fc.constantFrom(...REFUSAL_CODES)),
+  fc.tuple(fc.constant('socketRefused' as const), fc.constantFrom(...SOCKET_REFUSALS)),
 );
 
 /** What a reader of the catalogue expects of the calls, computed from labels written as text. */
@@ -92,10 +93,13 @@ class Naive implements Observer {
   refused(code: string) {
     this.#add(`roomcast_refusals_total{code="${code}"}`, 1);
   }
+  socketRefused(reason: string) {
+    this.#add(`roomcast_sockets_refused_total{reason="${reason}"}`, 1);
+  }
 }
 
 const COUNTED =
-  /^roomcast_(published|fanout|delivered|dropped|abandoned|sent_bytes|connections_\w+|evictions|refusals)_total/;
+  /^roomcast_(published|fanout|delivered|dropped|abandoned|sent_bytes|connections_\w+|evictions|refusals|sockets_refused)_total/;
 const HISTOGRAM =
   /^(roomcast_(?:delivery|queue_wait|flush|member_rtt)_seconds)_(bucket|sum|count)(?:\{(.*)\})?$/;
 

@@ -1,0 +1,190 @@
+/**
+ * Every connection of the listening server, from the moment it is accepted: how many there may be,
+ * and which has to go when a new one has no place.
+ *
+ * V3: a socket that is not a member's is counted for its address. When all places are taken, the
+ * address with the most such sockets gives up the one that has been quiet for longest, so that one
+ * address cannot keep the others out. V12: what the system refuses to accept is survived, counted,
+ * and told in the log at most every `TELL_EVERY_MS`.
+ *
+ * Not here: how long a socket may take to send a request (the HTTP server's own time limits), how
+ * many members there may be (`connections.ts`).
+ */
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import type { BlockList, Socket } from 'node:net';
+import type { Logger } from 'pino';
+import type { Observer, SocketRefusal } from './room/observer.js';
+import { clearTimeout, setTimeout } from './time.js';
+import { directAddressOf, isTrusted, networkOf } from './transport/address.js';
+import { resetSocket } from './transport/reset-socket.js';
+
+/**
+ * Sockets that one address may have beside its members where `maxConnectionsPerAddress` is set: a
+ * browser opens six at a time, and who comes over the limit has to be told so on a socket.
+ */
+const SPARE_PER_ADDRESS = 16;
+const TELL_EVERY_MS = 10_000;
+
+export interface SocketsOptions {
+  /** Sockets in all; `Infinity`: as many as come. */
+  readonly limit: number;
+  /** Members that one address may have; 0: any number. */
+  readonly maxConnectionsPerAddress: number;
+  /** Their sockets are those of many; no limit of one address is for them. */
+  readonly trustedProxies: BlockList;
+  readonly observer: Pick<Observer, 'socketRefused'>;
+  readonly log: Pick<Logger, 'warn'>;
+}
+
+export class Sockets {
+  readonly #options: SocketsOptions;
+  readonly #all = new Set<Socket>();
+  /** Those that belong to no member, by network. */
+  readonly #waiting = new Shares();
+  readonly #networks = new WeakMap<Socket, string>();
+  /** Refused since the last line in the log. */
+  #untold: Partial<Record<SocketRefusal, number>> = {};
+  #teller: NodeJS.Timeout | undefined;
+
+  constructor(options: SocketsOptions) {
+    this.#options = options;
+  }
+
+  /** Takes over the sockets of `http` from now on. */
+  watch(http: Server): void {
+    http.on('connection', (socket: Socket) => this.#accepted(socket));
+    http.on('request', ({ socket }) => this.#spoke(socket));
+    // Once it listens, an error is of one connection: the next may find descriptors again.
+    http.once('listening', () => http.on('error', () => this.#refused('machine')));
+  }
+
+  /** All that are open. */
+  get open(): Iterable<Socket> {
+    return this.#all;
+  }
+
+  /** From now on the socket is a member's. */
+  claim(socket: Socket): void {
+    this.#waiting.remove(this.#networkOf(socket), socket);
+  }
+
+  /** Until this response is over its socket is that of a session or a viewer, who are counted. */
+  claimFor({ socket }: IncomingMessage, response: ServerResponse): void {
+    this.claim(socket);
+    response.once('close', () => {
+      if (this.#all.has(socket)) this.#waiting.add(this.#networkOf(socket), socket);
+    });
+  }
+
+  close(): void {
+    clearTimeout(this.#teller);
+  }
+
+  #accepted(socket: Socket): void {
+    const { limit, maxConnectionsPerAddress, trustedProxies } = this.#options;
+    this.#all.add(socket);
+    socket.once('close', () => this.#forget(socket));
+    const address = directAddressOf(socket);
+    const network = networkOf(address);
+    this.#networks.set(socket, network);
+    const own = this.#waiting.add(network, socket);
+    if (this.#all.size > limit) {
+      this.#end(this.#waiting.largest(), 'full');
+    } else if (
+      maxConnectionsPerAddress > 0 &&
+      own.size > maxConnectionsPerAddress + SPARE_PER_ADDRESS &&
+      !isTrusted(address, trustedProxies)
+    ) {
+      this.#end(own, 'address');
+    }
+  }
+
+  /** Of its address, a socket that has just sent a request is the last to go. */
+  #spoke(socket: Socket): void {
+    const network = this.#networkOf(socket);
+    if (this.#waiting.remove(network, socket)) this.#waiting.add(network, socket);
+  }
+
+  /** Ends the socket of these that has been quiet for longest. */
+  #end(sockets: ReadonlySet<Socket>, reason: SocketRefusal): void {
+    const [quietest] = sockets;
+    if (quietest === undefined) return;
+    this.#refused(reason);
+    // At once: what is told of its end comes too late for the next that is accepted.
+    this.#forget(quietest);
+    resetSocket(quietest);
+  }
+
+  #forget(socket: Socket): void {
+    this.#all.delete(socket);
+    this.#waiting.remove(this.#networkOf(socket), socket);
+  }
+
+  #networkOf(socket: Socket): string {
+    return this.#networks.get(socket) ?? '';
+  }
+
+  #refused(reason: SocketRefusal): void {
+    this.#options.observer.socketRefused(reason);
+    this.#untold[reason] = (this.#untold[reason] ?? 0) + 1;
+    if (this.#teller !== undefined) return;
+    this.#tell();
+    const teller = () => {
+      this.#teller = undefined;
+      if (Object.keys(this.#untold).length > 0) this.#tell();
+    };
+    this.#teller = setTimeout(teller, TELL_EVERY_MS).unref();
+  }
+
+  #tell(): void {
+    const refused = this.#untold;
+    this.#untold = {};
+    const open = this.#all.size;
+    this.#options.log.warn({ refused, open }, 'connections were turned away before they spoke');
+  }
+}
+
+/** Sockets by who they are from; which has the most is known at any time. */
+class Shares {
+  readonly #of = new Map<string, Set<Socket>>();
+  /** Sets with `i` sockets, at index `i`. */
+  readonly #bySize: Set<Set<Socket>>[] = [];
+
+  /** Puts it last; returns all of the same owner. */
+  add(owner: string, socket: Socket): ReadonlySet<Socket> {
+    let own = this.#of.get(owner);
+    if (own === undefined) {
+      own = new Set();
+      this.#of.set(owner, own);
+    }
+    this.#change(own, () => own.add(socket));
+    return own;
+  }
+
+  /** Whether it was there. */
+  remove(owner: string, socket: Socket): boolean {
+    const own = this.#of.get(owner);
+    if (own === undefined || !own.has(socket)) return false;
+    this.#change(own, () => own.delete(socket));
+    if (own.size === 0) this.#of.delete(owner);
+    return true;
+  }
+
+  /** Those of the owner with the most; the first is the one that was added first. */
+  largest(): ReadonlySet<Socket> {
+    for (let last = this.#bySize.at(-1); last !== undefined; last = this.#bySize.at(-1)) {
+      const [own] = last;
+      if (own !== undefined) return own;
+      this.#bySize.pop();
+    }
+    return new Set();
+  }
+
+  #change(own: Set<Socket>, change: () => void): void {
+    this.#bySize[own.size]?.delete(own);
+    change();
+    if (own.size === 0) return;
+    for (let i = this.#bySize.length; i <= own.size; i += 1) this.#bySize.push(new Set());
+    this.#bySize[own.size]?.add(own);
+  }
+}

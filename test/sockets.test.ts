@@ -1,0 +1,155 @@
+/** Which sockets have a place, when there are more than places. */
+import { once } from 'node:events';
+import { createServer, get, type ServerResponse } from 'node:http';
+import { type AddressInfo, connect, type Socket } from 'node:net';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
+import { blockList } from '../src/options.js';
+import type { SocketRefusal } from '../src/room/observer.js';
+import { Sockets, type SocketsOptions } from '../src/sockets.js';
+
+const WAIT = { timeout: 20_000, interval: 5 };
+
+async function start(options: Partial<SocketsOptions> = {}) {
+  const refused: SocketRefusal[] = [];
+  const told: unknown[] = [];
+  const sockets = new Sockets({
+    limit: 20,
+    maxConnectionsPerAddress: 0,
+    trustedProxies: blockList([]),
+    observer: { socketRefused: (reason) => refused.push(reason) },
+    log: { warn: (line: unknown) => told.push(line) },
+    ...options,
+  });
+  let accepted = 0;
+  let dialled = 0;
+  const streams: ServerResponse[] = [];
+  const http = createServer((request, response) => {
+    if (request.url === '/stream') {
+      sockets.claimFor(request, response);
+      streams.push(response);
+      response.write('begun');
+    } else response.end('answered');
+  });
+  sockets.watch(http);
+  http.on('connection', () => {
+    accepted += 1;
+  });
+  http.listen({ port: 0, host: '0.0.0.0' });
+  await once(http, 'listening');
+  const { port } = http.address() as AddressInfo;
+  onTestFinished(async () => {
+    sockets.close();
+    for (const socket of sockets.open) socket.destroy();
+    http.close();
+    await once(http, 'close');
+  });
+
+  const dial = (localAddress: string) => {
+    const socket = connect({ port, host: '127.0.0.1', localAddress });
+    socket.on('error', () => {});
+    onTestFinished(() => void socket.destroy());
+    return socket;
+  };
+  return {
+    http,
+    refused,
+    sockets,
+    streams,
+    told,
+    open: () => [...sockets.open].length,
+    /** Silent sockets of one address, once all are accepted. */
+    async silent(localAddress: string, count: number): Promise<Socket[]> {
+      const all = Array.from({ length: count }, () => dial(localAddress));
+      await Promise.all(all.map((socket) => once(socket, 'connect')));
+      dialled += count;
+      await vi.waitFor(() => expect(accepted).toBeGreaterThanOrEqual(dialled), WAIT);
+      return all;
+    },
+    /** The body of an answer, or the code of the error. */
+    ask: (localAddress: string) =>
+      new Promise<string>((resolve) => {
+        dialled += 1;
+        const request = get({ port, host: '127.0.0.1', localAddress, agent: false }, (response) => {
+          response.setEncoding('utf8').on('data', resolve);
+        });
+        request.on('error', (error: NodeJS.ErrnoException) => resolve(String(error.code)));
+      }),
+    async stream(localAddress: string): Promise<Socket> {
+      const socket = dial(localAddress);
+      socket.write('GET /stream HTTP/1.1\r\nHost: a\r\n\r\n');
+      await once(socket, 'data');
+      dialled += 1;
+      return socket;
+    },
+  };
+}
+/** Those that the server has ended. */
+const ended = (sockets: readonly Socket[]) => sockets.filter((socket) => socket.closed);
+
+describe('when all places are taken', () => {
+  test('the address with the most gives up the one that is quiet for longest', async () => {
+    const server = await start();
+    const many = await server.silent('127.0.0.2', 19);
+    const [few] = await server.silent('127.0.0.3', 1);
+    expect(await server.ask('127.0.0.1')).toBe('answered');
+    await vi.waitFor(() => expect(ended(many)).toEqual([many[0]]), WAIT);
+    expect([server.refused, few?.closed]).toEqual([['full'], false]);
+  });
+
+  test('an address that goes on connecting only takes its own places', async () => {
+    const server = await start();
+    const others = await server.silent('127.0.0.3', 5);
+    await server.silent('127.0.0.2', 100);
+    expect(server.open()).toBe(20);
+    expect(ended(others)).toEqual([]);
+    expect(server.refused).toHaveLength(85);
+    for (let n = 0; n < 5; n += 1) expect(await server.ask('127.0.0.1')).toBe('answered');
+  });
+
+  test('what streams to somebody who is counted stays, and is nobody\u2019s once it is over', async () => {
+    const server = await start({ limit: 10 });
+    const streams: Socket[] = [];
+    for (let n = 0; n < 8; n += 1) streams.push(await server.stream('127.0.0.2'));
+    await server.silent('127.0.0.3', 20);
+    expect([server.open(), ended(streams)]).toEqual([10, []]);
+    for (const response of server.streams) response.end();
+    await server.silent('127.0.0.4', 1);
+    await vi.waitFor(() => expect(ended(streams)).toEqual([streams[0]]), WAIT);
+  });
+
+  test('who has just asked is the last to go of its address', async () => {
+    const server = await start({ limit: 3 });
+    const [first, second] = await server.silent('127.0.0.2', 3);
+    first?.write('GET / HTTP/1.1\r\nHost: a\r\n\r\n');
+    await once(first as Socket, 'data');
+    expect(await server.ask('127.0.0.1')).toBe('answered');
+    await vi.waitFor(() => expect(second?.closed).toBe(true), WAIT);
+    expect(first?.closed).toBe(false);
+  });
+});
+
+test('an address has its members\u2019 places and a few, a trusted proxy as many as it needs', async () => {
+  const server = await start({
+    limit: 1000,
+    maxConnectionsPerAddress: 4,
+    trustedProxies: blockList(['127.0.0.9']),
+  });
+  await server.silent('127.0.0.2', 40);
+  expect([server.open(), new Set(server.refused)]).toEqual([20, new Set(['address'])]);
+  await server.silent('127.0.0.9', 40);
+  expect(server.open()).toBe(60);
+});
+
+test('what the system refuses to accept is counted, and told at once and then seldom', async () => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+  onTestFinished(() => void vi.useRealTimers());
+  const server = await start();
+  const emfile = () => server.http.emit('error', Object.assign(new Error(), { code: 'EMFILE' }));
+  for (let n = 0; n < 5; n += 1) emfile();
+  expect(server.refused).toEqual(Array.from({ length: 5 }, () => 'machine'));
+  expect(server.told).toEqual([{ refused: { machine: 1 }, open: 0 }]);
+  vi.advanceTimersByTime(10_000);
+  expect(server.told[1]).toEqual({ refused: { machine: 4 }, open: 0 });
+  vi.advanceTimersByTime(60_000);
+  expect(server.told).toHaveLength(2);
+});
