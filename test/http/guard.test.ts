@@ -68,7 +68,8 @@ describe('without an API key', () => {
     expect(from('10.1.2.3', 'x-forwarded-for', '127.0.0.1')).toBeNull();
     expect(from('10.1.2.3', 'x-forwarded-for', '127.0.0.1, 203.0.113.5')).toMatch(/203\.0\.113\.5/);
     expect(from('10.1.2.3', 'x-forwarded-for', 'nonsense')).toMatch(/^forbidden/);
-    expect(from('10.1.2.3', 'forwarded', 'for=127.0.0.1')).toMatch(/^forbidden/);
+    expect(from('10.1.2.3', 'forwarded', 'for=127.0.0.1')).toBeNull();
+    expect(from('10.1.2.3', 'forwarded', 'for=203.0.113.5')).toMatch(/203\.0\.113\.5/);
     expect(from('127.0.0.1', 'x-forwarded-for', '127.0.0.1')).toMatch(/^forbidden/);
   });
 
