@@ -14,6 +14,7 @@ const layers = [
   '^src/token-bucket\\.ts$',
   '^src/room/',
   '^src/transport/',
+  '^src/turns\\.ts$',
   '^src/broker/',
   '^src/protocol/',
   '^src/lock/',

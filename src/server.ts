@@ -31,11 +31,13 @@ import { Hub } from './room/hub.js';
 import type { Member } from './room/member.js';
 import { Sockets } from './sockets.js';
 import { addressOf } from './transport/address.js';
+import { IntakeMemory } from './transport/intake.js';
 import { resetSocket } from './transport/reset-socket.js';
 import { SockjsServer } from './transport/sockjs.js';
 import { sockjsDialect } from './transport/sockjs-websocket.js';
 import type { Accept } from './transport/transport.js';
 import { plainDialect, WebSocketAcceptor } from './transport/websocket.js';
+import { Turns } from './turns.js';
 import { version } from './version.js';
 
 /** What a shutdown came to. */
@@ -132,13 +134,19 @@ export function createServer(
   });
   const { heartbeatMs, maxBodyBytes } = config;
   const refused = (code: RefusalCode) => observer.refused(code);
+  const turns = new Turns();
+  const memory = new IntakeMemory();
   const plain = new WebSocketAcceptor(plainDialect, {
+    turns,
+    memory,
     maxFrameBytes: config.maxMessageBytes,
     heartbeatMs,
     refused,
   });
   // Its frames are the bodies of the other SockJS transports, and may be as large.
   const wrapped = new WebSocketAcceptor(sockjsDialect, {
+    turns,
+    memory,
     maxFrameBytes: maxBodyBytes,
     heartbeatMs,
     refused,

@@ -80,6 +80,8 @@ export type Fault = Extract<
   | 'protocol_error'
   | 'heartbeat_missed'
   | 'control_overflow'
+  | 'rate_limited'
+  | 'memory_pressure'
 >;
 
 /** What a transport tells its session. None of these may throw (V11). */

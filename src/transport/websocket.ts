@@ -12,6 +12,8 @@ import type { Duplex } from 'node:stream';
 import { WebSocket, WebSocketServer } from 'ws';
 import { CLOSE, type CloseReason, type EndReason, type RefusalCode } from '../errors.js';
 import { clearInterval, clearTimeout, nowMs, setInterval, setTimeout } from '../time.js';
+import type { Turns } from '../turns.js';
+import { checkWs, Intake, type IntakeMemory, MAX_FRAGMENTS } from './intake.js';
 import { type Handle, handleOf, rawWrite } from './raw-write.js';
 import { resetSocket } from './reset-socket.js';
 import {
@@ -99,6 +101,7 @@ export class WebSocketTransport implements Transport {
   readonly #ws: ServerWebSocket;
   readonly #dialect: Dialect;
   readonly #sink: TransportSink;
+  readonly #intake: Intake;
   #end: EndReason | null = null;
   #resetTimer: NodeJS.Timeout | undefined;
   /** When the ping that has not come back was sent, 0 without one. */
@@ -112,6 +115,7 @@ export class WebSocketTransport implements Transport {
     dialect: Dialect,
     remoteAddress: string,
     accept: Accept,
+    input: Input,
   ) {
     this.remoteAddress = remoteAddress;
     this.#ws = ws;
@@ -121,6 +125,11 @@ export class WebSocketTransport implements Transport {
     this.name = TRANSPORTS[dialect.framing.index] as TransportName;
     if (dialect.opening !== null) socket.write(textFrame(dialect.opening));
     this.#sink = accept(this);
+    this.#intake = new Intake(ws, {
+      ...input,
+      received: (text) => this.#sink.received(text, Buffer.byteLength(text)),
+      fault: (reason) => this.#sink.faulted(reason),
+    });
     ws.onLeave = () => this.#left();
     ws.onFlood = () => this.#sink.faulted('control_overflow');
     ws.on('message', (data: Buffer, isBinary: boolean) => this.#received(data, isBinary));
@@ -161,10 +170,12 @@ export class WebSocketTransport implements Transport {
 
   /**
    * Pings a peer that has been silent for `intervalMs`; one that has not answered the last ping
-   * within that time is gone. A peer that has a batch outstanding is judged by that instead.
+   * within that time is gone. A peer that has a batch outstanding is judged by that instead, and one
+   * that is held, so that its answer is not read, not at all.
    */
   heartbeat(now: number, intervalMs: number): void {
-    if (this.#end !== null || !this.writable || now - this.#heartbeatAt < intervalMs) return;
+    if (this.#end !== null || !this.writable || this.#intake.isHeld) return;
+    if (now - this.#heartbeatAt < intervalMs) return;
     if (this.#pingedAt > 0) {
       this.#sink.faulted('heartbeat_missed');
       return;
@@ -175,6 +186,7 @@ export class WebSocketTransport implements Transport {
   }
 
   #received(data: Buffer, isBinary: boolean): void {
+    this.#intake.whole();
     if (this.#end !== null) return;
     this.#heard();
     if (isBinary) {
@@ -187,9 +199,7 @@ export class WebSocketTransport implements Transport {
       return;
     }
     // What a peer sends to us counts as received, with the wrapping of its dialect.
-    for (const text of texts) {
-      this.#sink.received(text, texts.length === 1 ? data.length : Buffer.byteLength(text));
-    }
+    if (!this.#intake.later(texts)) this.#sink.received(texts[0] as string, data.length);
   }
 
   #ponged(): void {
@@ -207,6 +217,7 @@ export class WebSocketTransport implements Transport {
 
   /** The peer has sent a close frame, which `ws` answers: no data may follow the answer. */
   #left(): void {
+    this.#intake.flush();
     if (this.#end !== null) return;
     this.#end = 'client';
     this.writable = false;
@@ -216,10 +227,19 @@ export class WebSocketTransport implements Transport {
 
   #closed(): void {
     clearTimeout(this.#resetTimer);
+    this.#intake.end();
     this.writable = false;
     this.#end ??= 'lost';
     this.#sink.ended(this.#end);
   }
+}
+
+/** What the connections of a server share in what they receive. */
+export interface Input {
+  readonly turns: Turns;
+  readonly memory: IntakeMemory;
+  /** Of a frame of the peer's, with what the dialect wraps around a text. */
+  readonly maxFrameBytes: number;
 }
 
 /** Accepts upgrades that were already found to be for us. */
@@ -227,22 +247,25 @@ export class WebSocketAcceptor {
   readonly #dialect: Dialect;
   readonly #server: WebSocketServer;
   readonly #transports = new Set<WebSocketTransport>();
+  readonly #input: Input;
   readonly #refused: (code: RefusalCode) => void;
   readonly #heartbeat: NodeJS.Timeout | undefined;
 
   /**
-   * `maxFrameBytes`: of a frame of the peer's, with what the dialect wraps around a text.
    * `heartbeatMs`: 0 switches heartbeats off. `refused` is told of each upgrade that is none.
+   *
+   * @throws Error if the installed `ws` is not a release this is made for.
    */
   constructor(
     dialect: Dialect,
-    options: {
-      maxFrameBytes: number;
+    options: Input & {
       heartbeatMs: number;
       refused: (code: RefusalCode) => void;
     },
   ) {
-    const { maxFrameBytes, heartbeatMs, refused } = options;
+    const { turns, memory, maxFrameBytes, heartbeatMs, refused } = options;
+    checkWs();
+    this.#input = { turns, memory, maxFrameBytes };
     this.#dialect = dialect;
     this.#refused = refused;
     this.#server = new WebSocketServer({
@@ -250,6 +273,7 @@ export class WebSocketAcceptor {
       clientTracking: false,
       perMessageDeflate: false,
       maxPayload: maxFrameBytes,
+      maxFragments: MAX_FRAGMENTS,
       WebSocket: ServerWebSocket,
     });
     if (heartbeatMs > 0) {
@@ -276,6 +300,7 @@ export class WebSocketAcceptor {
         this.#dialect,
         remoteAddress,
         accept,
+        this.#input,
       );
       this.#transports.add(transport);
       ws.once('close', () => this.#transports.delete(transport));

@@ -2,10 +2,12 @@
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import type { EndReason, RefusalCode } from '../../src/errors.js';
+import { IntakeMemory } from '../../src/transport/intake.js';
 import { type SockjsOptions, SockjsServer } from '../../src/transport/sockjs.js';
 import { sockjsDialect } from '../../src/transport/sockjs-websocket.js';
 import type { Fault, Transport, TransportSink } from '../../src/transport/transport.js';
-import { plainDialect, WebSocketAcceptor } from '../../src/transport/websocket.js';
+import { type Input, plainDialect, WebSocketAcceptor } from '../../src/transport/websocket.js';
+import { Turns } from '../../src/turns.js';
 import { Signal } from './signal.js';
 
 /** A session as the server has it, with everything its transport has said so far. */
@@ -111,7 +113,7 @@ export interface TransportServer {
 
 /** WebSocket at `/ws`, SockJS at `/sockjs`. */
 export async function startTransports(
-  options: Partial<SockjsOptions> = {},
+  options: Partial<SockjsOptions & Pick<Input, 'turns' | 'memory'>> = {},
 ): Promise<TransportServer> {
   const sessions: ServerSession[] = [];
   const sockets = new Set<Socket>();
@@ -134,6 +136,8 @@ export async function startTransports(
     ...options,
   });
   const frames = {
+    turns: options.turns ?? new Turns(),
+    memory: options.memory ?? new IntakeMemory(),
     maxFrameBytes: 128 * 1024,
     heartbeatMs: 0,
     refused: (code: RefusalCode) => refused.push(code),

@@ -1,0 +1,224 @@
+/**
+ * What has been read and is no command yet: handled when it is the peer's turn, not read meanwhile,
+ * and bounded in bytes (V3). The turns are in the hands of the test, the connections are real.
+ */
+
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { WebSocket } from 'ws';
+import { checkWs, IntakeMemory, MAX_FRAGMENTS } from '../../src/transport/intake.js';
+import type { WebSocketTransport } from '../../src/transport/websocket.js';
+import { type Share, Turns } from '../../src/turns.js';
+import { CLOSE, frame, PING } from '../support/raw-websocket.js';
+import { Signal } from '../support/signal.js';
+import { connectRaw } from '../support/transport-peers.js';
+import { startTransports, type TransportServer } from '../support/transport-server.js';
+
+/** Turns that come when the test says so. */
+class Gate extends Turns {
+  isOpen = true;
+  readonly changed = new Signal();
+  readonly waiting = new Set<Share>();
+
+  override run(share: Share): void {
+    if (this.isOpen) super.run(share);
+    else {
+      this.waiting.add(share);
+      share.hold(true);
+    }
+    this.changed.fire();
+  }
+
+  override forget(share: Share): void {
+    this.waiting.delete(share);
+    super.forget(share);
+  }
+
+  /** One item of everybody that waits. */
+  step(): void {
+    for (const share of this.waiting) {
+      if (share.work.step() || share.hasEnded) continue;
+      this.waiting.delete(share);
+      share.hold(false);
+    }
+  }
+
+  open(): void {
+    this.isOpen = true;
+    while (this.waiting.size > 0) this.step();
+  }
+}
+
+const LIMIT = 64 * 1024 * 1024;
+let gate: Gate;
+let memory: IntakeMemory;
+let server: TransportServer;
+beforeEach(async () => {
+  gate = new Gate();
+  memory = new IntakeMemory(LIMIT);
+  server = await startTransports({ turns: gate, memory });
+});
+afterEach(() => server.close());
+
+async function open(name: 'websocket' | 'sockjs-websocket' = 'websocket') {
+  const index = server.sessions.length;
+  const peer = await connectRaw(name, server.port);
+  peer.socket.resume();
+  return { peer, session: await server.session(index) };
+}
+
+const numbered = (count: number) =>
+  Array.from({ length: count }, (_, i) => frame(String(i).padStart(6, '0')));
+const isHeld = () => gate.changed.until(() => gate.waiting.size > 0);
+
+test('a read of many small frames is handled a piece at a time, in order', async () => {
+  const { peer, session } = await open();
+  gate.isOpen = false;
+  peer.socket.write(Buffer.concat(numbered(3000)));
+  await isHeld();
+  expect(session.texts).toEqual([]);
+  gate.step();
+  // A piece is 4 KiB, and each of these frames has 12 bytes.
+  expect(session.texts.length).toBeGreaterThan(0);
+  expect(session.texts.length).toBeLessThanOrEqual(342);
+  gate.open();
+  await session.until(() => session.texts.length === 3000);
+  expect(session.texts).toEqual([...session.texts].sort());
+});
+
+test('a peer that is held is not read, and loses nothing', async () => {
+  const { peer, session } = await open();
+  gate.isOpen = false;
+  const frames = Array.from({ length: 200 }, (_, i) => frame(`${i}`.padEnd(50_000, '.')));
+  const written = new Promise<void>((done) => {
+    peer.socket.write(Buffer.concat(frames), () => done());
+  });
+  await isHeld();
+  const [socket] = server.sockets;
+  // Long enough for what would be read if it were.
+  for (let turn = 0; turn < 20; turn += 1) await new Promise(setImmediate);
+  expect(socket?.bytesRead).toBeLessThan(4 * 64 * 1024);
+  expect(memory.bytes).toBeGreaterThanOrEqual(64 * 1024);
+  expect(memory.bytes).toBeLessThan(4 * 64 * 1024);
+  gate.open();
+  await written;
+  await session.until(() => session.texts.length === 200);
+  expect(session.texts.map((text) => Number.parseInt(text, 10))).toEqual([...Array(200).keys()]);
+  expect(memory.bytes).toBe(0);
+});
+
+test('the texts of one SockJS frame are handled one at a time, before what follows', async () => {
+  const { peer, session } = await open('sockjs-websocket');
+  gate.isOpen = false;
+  const texts = Array.from({ length: 100 }, (_, i) => `text ${i}`);
+  peer.socket.write(Buffer.concat([frame(JSON.stringify(texts)), frame('"last"')]));
+  await isHeld();
+  gate.step();
+  expect(session.texts).toEqual([]);
+  gate.step();
+  gate.step();
+  expect(session.texts).toEqual(texts.slice(0, 2));
+  gate.open();
+  expect(session.texts).toEqual([...texts, 'last']);
+});
+
+test('a peer that is held is not missed for a heartbeat it has answered', async () => {
+  const { peer, session } = await open();
+  const transport = session.transport as WebSocketTransport;
+  transport.heartbeat(performance.now() + 1000, 1000);
+  gate.isOpen = false;
+  peer.socket.write(frame('', { opcode: 10 }));
+  await isHeld();
+  transport.heartbeat(performance.now() + 5000, 1000);
+  expect(session.events).toEqual([]);
+  gate.open();
+  expect(session.events).toEqual(['roundTrip']);
+});
+
+test('a peer whose turn does not come is told that it is too fast', async () => {
+  const { peer, session } = await open();
+  gate.isOpen = false;
+  peer.socket.write(frame('one'));
+  await isHeld();
+  for (const share of gate.waiting) share.work.starved();
+  expect(session.events).toEqual(['faulted rate_limited']);
+  peer.socket.end(frame('', { opcode: CLOSE }));
+  expect(await session.end()).toBe('ended rate_limited');
+  expect([session.texts, memory.bytes]).toEqual([[], 0]);
+});
+
+test('what a peer has sent before its close frame is handled before its end', async () => {
+  const { peer, session } = await open();
+  gate.isOpen = false;
+  peer.socket.write(Buffer.concat([...numbered(1000), frame('', { opcode: CLOSE })]));
+  await isHeld();
+  gate.open();
+  expect(await session.end()).toBe('ended client');
+  expect(session.texts.length).toBe(1000);
+});
+
+test('of a peer that is gone nothing is kept, and nothing waits', async () => {
+  const { peer, session } = await open();
+  gate.isOpen = false;
+  peer.socket.write(Buffer.concat(numbered(3000)));
+  await isHeld();
+  session.transport.reset('lost');
+  await session.end();
+  expect([gate.waiting.size, memory.bytes, session.texts]).toEqual([0, 0, []]);
+});
+
+test.each([
+  ['without a head for the rest', Buffer.alloc(0)],
+  ['each in a read that is full of something else', frame('x'.repeat(100), { opcode: PING })],
+])('fragments that keep more than a message may have end their peer: %s', async (_, filler) => {
+  const { peer, session } = await open();
+  const one = Buffer.concat([
+    frame('x', { opcode: 0, isFinal: false }),
+    ...Array<Buffer>(filler.length > 0 ? 60 : 0).fill(filler),
+  ]);
+  peer.socket.write(frame('x', { isFinal: false }));
+  let most = 0;
+  const look = setInterval(() => {
+    most = Math.max(most, memory.bytes);
+  }, 1);
+  for (let count = 0; count < 2 * MAX_FRAGMENTS; count += 1) peer.socket.write(one);
+  await session.until(() => session.events.some((event) => event.startsWith('faulted')));
+  clearInterval(look);
+  expect(most).toBeLessThan(1024 * 1024);
+  peer.socket.destroy();
+  await session.end();
+  expect(memory.bytes).toBe(0);
+});
+
+test('a text that comes byte by byte is a text', async () => {
+  const { peer, session } = await open();
+  for (const byte of frame('ünfinished')) {
+    peer.socket.write(Buffer.from([byte]));
+    await new Promise(setImmediate);
+  }
+  await session.until(() => session.texts.length === 1);
+  expect([session.texts, memory.bytes]).toEqual([['ünfinished'], 0]);
+});
+
+test('beyond what all together may hold, whoever holds most has to go, and nobody else', async () => {
+  await server.close();
+  memory = new IntakeMemory(100_000);
+  server = await startTransports({ turns: gate, memory });
+  const [small, large, last] = [await open(), await open(), await open()];
+  const half = (bytes: number) => frame('x'.repeat(bytes), { length: 100_000 });
+  small.peer.socket.write(half(20_000));
+  large.peer.socket.write(half(60_000));
+  while (memory.bytes < 80_000) await new Promise(setImmediate);
+  last.peer.socket.write(half(30_000));
+  await large.session.until(() => large.session.events.length > 0);
+  expect(large.session.events).toEqual(['faulted memory_pressure']);
+  expect(memory.bytes).toBeLessThan(60_000);
+  expect([small.session.events, last.session.events]).toEqual([[], []]);
+});
+
+test('a ws whose private parts are others is not started with', () => {
+  checkWs();
+  class Other extends WebSocket {
+    setSocket(): void {}
+  }
+  expect(() => checkWs(Other)).toThrow('ws is not a release this server is made for');
+});

@@ -1,0 +1,234 @@
+/** Whose input is handled next, in a world in which an item takes what the test says and nothing else does. */
+import fc from 'fast-check';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import {
+  BURST_MS,
+  LIGHT_MS,
+  PATIENCE_MS,
+  QUANTUM_MS,
+  type Share,
+  TURN_MS,
+  Turns,
+  type Work,
+} from '../src/turns.js';
+import { Loop } from './support/loop.js';
+import { freezeClocks } from './support/virtual.js';
+
+let loop: Loop;
+let turns: Turns;
+beforeEach(() => {
+  freezeClocks();
+  loop = new Loop();
+  turns = new Turns();
+});
+afterEach(() => {
+  loop.restore();
+  vi.useRealTimers();
+});
+
+/** A peer that sends items; each takes as many milliseconds as it says. */
+class Peer implements Work {
+  readonly share: Share = turns.share(this);
+  readonly sent: number[] = [];
+  readonly done: number[] = [];
+  readonly told: string[] = [];
+  /** Told of each item as it is done. */
+  onItem: (ms: number) => void = () => {};
+  #next = 0;
+
+  send(...items: number[]): this {
+    this.sent.push(...items);
+    this.share.run();
+    return this;
+  }
+
+  get left(): number {
+    return this.sent.length - this.#next;
+  }
+
+  step(): boolean {
+    const ms = this.sent[this.#next];
+    if (ms === undefined) return false;
+    this.#next += 1;
+    loop.spend(ms);
+    this.done.push(ms);
+    this.onItem(ms);
+    return this.left > 0;
+  }
+
+  held(): void {
+    this.told.push('held');
+  }
+
+  released(): void {
+    this.told.push('released');
+  }
+
+  starved(): void {
+    this.told.push('starved');
+  }
+}
+
+/** An item that makes whoever sends it heavy for a while. */
+const HEAVY_MS = 2 * BURST_MS;
+
+/** One that has used up what a light peer may, long enough ago for the turn to be over. */
+function heavy(): Peer {
+  const peer = new Peer().send(HEAVY_MS);
+  loop.run();
+  return peer;
+}
+
+const times = (count: number, ms: number) => Array<number>(count).fill(ms);
+
+describe('a peer alone', () => {
+  test('is handled where its input arrives, without a turn of its own', () => {
+    const peer = new Peer().send(...times(5, 0.1));
+    expect([peer.left, peer.told, loop.isIdle]).toEqual([0, [], true]);
+  });
+
+  test('gets all of a turn, also when it is heavy, and goes on in the next', () => {
+    const peer = heavy();
+    peer.send(...times(12, 1));
+    expect([peer.left, peer.told]).toEqual([12 - TURN_MS, ['held']]);
+    loop.turn();
+    expect(peer.left).toBe(12 - 2 * TURN_MS);
+    loop.run();
+    expect([peer.left, peer.told]).toEqual([0, ['held', 'released']]);
+  });
+
+  test('is held once, whatever else it sends, and keeps its order', () => {
+    const peer = heavy();
+    peer.send(6, 1).send(2).send(3);
+    expect(peer.done).toEqual([HEAVY_MS, 6]);
+    loop.run();
+    expect(peer.done).toEqual([HEAVY_MS, 6, 1, 2, 3]);
+    expect(peer.told).toEqual(['held', 'released']);
+  });
+
+  test('is light again when it has been quiet for a while', () => {
+    const [peer, other] = [heavy(), heavy()];
+    other.send(...times(20, 1));
+    loop.spend(1000);
+    peer.send(0.5);
+    expect(peer.left).toBe(0);
+  });
+});
+
+describe('several', () => {
+  test('a light one is handled at once while heavy ones wait', () => {
+    const flood = heavy().send(...times(100, 1));
+    const light = new Peer().send(0.1);
+    expect(flood.told).toEqual(['held']);
+    expect([light.left, light.told]).toEqual([0, []]);
+  });
+
+  test('a heavy one has to wait behind those that wait already, in a round', () => {
+    const order: string[] = [];
+    const names = ['a', 'b', 'c'];
+    const peers = names.map((name) => {
+      const peer = heavy();
+      peer.onItem = () => order.push(name);
+      return peer;
+    });
+    loop.run();
+    for (const peer of peers) peer.send(...times(8, QUANTUM_MS));
+    expect(order.join('')).toBe('aaaaa');
+    loop.run();
+    expect(order.join('')).toBe(`aaaaa${'abc'.repeat(3)}${'bc'.repeat(5)}`);
+  });
+
+  test('many that are new and send much take no more than a turn has for the light', () => {
+    const peers = Array.from({ length: 100 }, () => new Peer().send(...times(10, 1)));
+    const done = () => peers.reduce((sum, peer) => sum + peer.done.length, 0);
+    expect(done()).toBe(LIGHT_MS);
+    loop.turn();
+    expect(done()).toBe(2 * LIGHT_MS);
+  });
+
+  test('whoever waits too long is told, and has no share any more', () => {
+    const item = 50;
+    const peers = Array.from({ length: 200 }, () => new Peer().send(...times(3, item)));
+    const [first, last] = [peers[0] as Peer, peers.at(-1) as Peer];
+    let turned = 0;
+    for (; !last.told.includes('starved'); turned += 1) loop.turn();
+    expect(turned * item).toBeGreaterThanOrEqual(PATIENCE_MS);
+    expect(turned * item).toBeLessThan(PATIENCE_MS + 3 * item);
+    expect([last.share.hasEnded, last.done]).toEqual([true, []]);
+    expect([first.told, first.done]).toEqual([['held', 'starved'], [item]]);
+  });
+
+  test('nobody is told for a time in which the process stood still', () => {
+    const [first, second] = [heavy(), heavy()];
+    first.send(...times(20, TURN_MS));
+    second.send(...times(20, TURN_MS));
+    loop.turn();
+    loop.spend(10 * PATIENCE_MS);
+    loop.run();
+    expect([first.told, second.told]).toEqual([
+      ['held', 'released'],
+      ['held', 'released'],
+    ]);
+  });
+
+  test('what is ended in the middle of its items, or while it waits, does no more of them', () => {
+    const [first, second] = [heavy(), heavy()];
+    first.onItem = () => first.share.end();
+    first.send(1, 1, 1);
+    second.send(TURN_MS, 1, 1);
+    second.share.end();
+    loop.run();
+    expect([first.done, second.done]).toEqual([
+      [HEAVY_MS, 1],
+      [HEAVY_MS, TURN_MS],
+    ]);
+    first.send(1);
+    expect(first.left).toBe(3);
+  });
+});
+
+test('whatever is sent: order is kept, nothing is lost, a turn is bounded, nobody waits for ever', () => {
+  const item = fc.double({ min: 0.01, max: 8, noNaN: true });
+  const arrival = fc.record({
+    peer: fc.nat(7),
+    items: fc.array(item, { minLength: 1, maxLength: 20 }),
+    /** Turns of the loop until the next arrival. */
+    turns: fc.nat(2),
+    ends: fc.nat(9).map((n) => n === 0),
+  });
+  fc.assert(
+    fc.property(fc.array(arrival, { maxLength: 60 }), (arrivals) => {
+      loop.run();
+      turns = new Turns();
+      const peers = Array.from({ length: 8 }, () => new Peer());
+      let spent = 0;
+      let longest = 0;
+      for (const peer of peers) {
+        peer.onItem = (ms) => {
+          // Nothing may begin once the turn has had its time.
+          expect(spent).toBeLessThan(LIGHT_MS + QUANTUM_MS);
+          spent += ms;
+          longest = Math.max(longest, ms);
+        };
+      }
+      const turn = () => {
+        spent = 0;
+        loop.turn();
+      };
+      for (const { peer, items, turns: count, ends } of arrivals) {
+        const each = peers[peer] as Peer;
+        each.send(...items);
+        if (ends) each.share.end();
+        for (let i = 0; i < count; i += 1) turn();
+        expect(spent).toBeLessThan(LIGHT_MS + QUANTUM_MS + longest);
+      }
+      let rounds = 0;
+      for (; !loop.isIdle; rounds += 1) turn();
+      expect(rounds).toBeLessThanOrEqual(arrivals.length * 20 * 8);
+      for (const { share, sent, done, told, left } of peers) {
+        expect(sent.slice(0, done.length)).toEqual(done);
+        if (!share.hasEnded) expect([left, told.at(-1) ?? 'released']).toEqual([0, 'released']);
+      }
+    }),
+  );
+});
