@@ -15,6 +15,7 @@
  *
  * Not here: what an item is (`Work`), the clock of the fan-out, rates (`token-bucket.ts`).
  */
+import { nowMs, setImmediate } from './time.js';
 
 /** Of one turn of the loop, in milliseconds: for the input of heavy peers. */
 export const TURN_MS = 5;
@@ -128,7 +129,7 @@ export class Turns {
 
   /** Only for `Share`. */
   run(share: Share): void {
-    const now = performance.now();
+    const now = nowMs();
     const isLight = share.isLight(now);
     if (this.#mayRun(isLight)) this.#serve(share, now, this.#allowed(isLight));
     else this.#wait(share, isLight);
@@ -158,7 +159,7 @@ export class Turns {
     share.isServing = true;
     do {
       isMore = share.work.step();
-      now = performance.now();
+      now = nowMs();
     } while (isMore && now - started < allowedMs && !share.hasEnded);
     share.isServing = false;
     share.charge(now - started, now);
@@ -190,7 +191,7 @@ export class Turns {
       this.#turnAt = 0;
       return;
     }
-    const now = performance.now();
+    const now = nowMs();
     if (this.#turnAt > 0) this.#clock += Math.min(MAX_TURN_MS, now - this.#turnAt);
     this.#turnAt = now;
     this.#round(this.#light, LIGHT_MS);
@@ -205,7 +206,7 @@ export class Turns {
     for (const share of waiting) {
       if (this.#spentMs >= budgetMs) return;
       waiting.delete(share);
-      this.#serve(share, performance.now(), QUANTUM_MS);
+      this.#serve(share, nowMs(), QUANTUM_MS);
     }
   }
 
