@@ -12,8 +12,11 @@ export interface Frame {
   readonly end: number;
   /** The frame as text (UTF-8). */
   text(): string;
-  /** The frame as JSON. What is not JSON ends the connection, and the report says what was sent. */
-  json(): unknown;
+  /**
+   * A text as JSON: the whole frame, or a part of it. What is not JSON ends the connection, and the
+   * report says what the server sent.
+   */
+  json(text?: string): unknown;
 }
 
 /**

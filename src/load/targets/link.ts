@@ -24,8 +24,7 @@ class WireFrame implements Frame {
     return this.buf.toString('utf8', this.start, this.end);
   }
 
-  json(): unknown {
-    const text = this.text();
+  json(text = this.text()): unknown {
     try {
       return JSON.parse(text);
     } catch {
