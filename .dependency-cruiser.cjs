@@ -18,8 +18,10 @@ const layers = [
   '^src/broker/',
   '^src/protocol/',
   '^src/lock/',
-  '^src/config\\.ts$',
+  '^src/sources\\.ts$',
+  '^src/(config|log)\\.ts$',
   '^src/options\\.ts$',
+  '^src/(option-kinds|json-file)\\.ts$',
   '^src/errors\\.ts$',
   '^src/time\\.ts$',
 ];

@@ -1,15 +1,16 @@
 /**
- * The configuration of a server: which value each option has, where it came from, and whether the
- * values fit together. The limits that V3 and V11 rest on are in it.
+ * The configuration of a server, and the one check of it. V14: flags, variables, a file
+ * (`sources.ts`), `createServer` and `startTestServer` all go through `GivenOptions`, so that each
+ * refuses the same with the same code and words. The limits that V3 and V11 rest on are in it.
  *
  * Not here: what options there are (`options.ts`), reading the command line (`cli/`).
  */
-import { readFileSync } from 'node:fs';
 import type { BlockList } from 'node:net';
 import type { Static } from 'typebox';
 import Value from 'typebox/value';
 import { ConfigError } from './errors.js';
-import { blockList, type Option, options, queuePolicy, type schema } from './options.js';
+import { blockList, closest, mayHaveRooms, wholePattern } from './option-kinds.js';
+import { type Option, options, queuePolicy, type schema } from './options.js';
 
 type Mutable = Static<typeof schema>;
 
@@ -28,55 +29,31 @@ export const defaults: Config = freeze(
   ) as unknown as Config,
 );
 
-/** Where the values of options come from, the strongest first. */
-export interface Sources {
-  /** By option name: what was written after the flag, joined by commas if several times. */
-  readonly flags?: Readonly<Record<string, string>>;
-  /** Only `ROOMCAST_*` is looked at; an empty variable counts as not set. */
-  readonly env?: Readonly<Record<string, string | undefined>>;
-  /** Path of a JSON file with option names as keys. */
-  readonly file?: string | undefined;
-}
-
-/** The environment's way to say `--config`. */
-const CONFIG_FILE_VARIABLE = 'ROOMCAST_CONFIG';
-
 /**
- * The configuration of the server: for each option the flag, else the variable, else the file, else
- * the default. Every value given is checked, also one that a stronger source overrides.
+ * Options given in a program: checked, completed with `base`, and frozen. One that is undefined
+ * counts as not given.
  *
- * @throws ConfigError with one line: the option as it was given, its value, what is allowed.
+ * @throws ConfigError with one line: the option, its value, what is allowed.
  */
-export function loadConfig({ flags = {}, env = {}, file }: Sources): Config {
-  const given = new Map<Option['name'], Given>();
-  const path = file ?? (env[CONFIG_FILE_VARIABLE] || undefined);
-  if (path !== undefined) {
-    for (const [name, value] of Object.entries(readJsonObject(path))) {
-      const option = find((each) => each.name === name, `${show(name)} in ${path}`);
-      take(given, option, `${name} in ${path}`, value);
-    }
+export function checkConfig(given: Partial<Config> = {}, base: Config = defaults): Config {
+  if (!isRecord(given)) {
+    throw new ConfigError(`options ${show(given)} are not allowed: give an object of options`, {
+      code: 'bad_option',
+      value: given,
+      allowed: 'an object of options',
+    });
   }
-  for (const [variable, text] of Object.entries(env)) {
-    if (!text || !variable.startsWith('ROOMCAST_') || variable === CONFIG_FILE_VARIABLE) continue;
-    if (isServiceLink(variable, text)) continue;
-    const option = find((each) => each.env === variable, variable);
-    take(given, option, variable, parse(option, text));
+  const result = new GivenOptions(({ name }) => name);
+  for (const [name, value] of Object.entries(given)) {
+    if (value === undefined) continue;
+    const option = options.find((each) => each.name === name);
+    if (option === undefined) throw unknownOption(show(name), name, NAMES);
+    result.take(option, name, value);
   }
-  for (const [name, text] of Object.entries(flags)) {
-    const option = find((each) => each.name === name, name);
-    take(given, option, `--${option.flag}`, parse(option, text));
-  }
-
-  const values = [...given].map(([name, { value }]) => [name, value]);
-  const config = freeze({ ...defaults, ...Object.fromEntries(values) } as Config);
-  checkTogether(config, (name) => {
-    const label = given.get(name)?.label ?? find((each) => each.name === name, name).flag;
-    return given.has(name)
-      ? `${label} ${config[name]}`
-      : `--${label} ${config[name]} (the default)`;
-  });
-  return config;
+  return result.config(base);
 }
+
+export const NAMES: readonly string[] = options.map(({ name }) => name);
 
 /** The part of a room's name before the first `:`; `default` without one. */
 export function namespaceOf(room: string): string {
@@ -107,53 +84,51 @@ interface Given {
   readonly value: unknown;
 }
 
-/** What Kubernetes sets in every pod beside a Service called `roomcast`; nobody meant it for us. */
-function isServiceLink(variable: string, text: string): boolean {
-  return /^ROOMCAST_(SERVICE_(HOST|PORT)|PORT_\d+_)/.test(variable) || text.startsWith('tcp://');
-}
+/** Options as they come in: each is checked by itself, then all of them together. */
+export class GivenOptions {
+  readonly #given = new Map<Option['name'], Given>();
+  readonly #labelOf: (option: Option) => string;
 
-function find(is: (option: Option) => boolean, label: string): Option {
-  const option = options.find(is);
-  if (option) return option;
-  throw new ConfigError(`${label} is not an option: see roomcast serve --help`);
-}
-
-function take(given: Map<Option['name'], Given>, option: Option, label: string, value: unknown) {
-  if (option.name === 'namespaces') checkNamespaces(option, label, value);
-  else check(option, label, value);
-  given.set(option.name, { label, value });
-}
-
-function readJsonObject(path: string): Record<string, unknown> {
-  let text: string;
-  try {
-    text = readFileSync(path, 'utf8');
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    throw new ConfigError(`--config ${show(path)} cannot be read (${code}): give a JSON file`);
+  /** `labelOf`: what this entrance calls an option that was not given. */
+  constructor(labelOf: (option: Option) => string) {
+    this.#labelOf = labelOf;
   }
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    // The parser's own message quotes the text around the mistake, which may hold a key.
-    throw new ConfigError(`--config ${show(path)} is not valid JSON: give an object of options`);
+
+  /** Goes before what was taken earlier. @throws ConfigError `unknown_option`, `bad_option` */
+  take(option: Option, label: string, value: unknown): void {
+    if (option.name === 'namespaces') checkNamespaces(option, label, value);
+    else check(option, label, value);
+    // Nobody who keeps what was given can change it afterwards.
+    this.#given.set(option.name, { label, value: structuredClone(value) });
   }
-  if (isRecord(value)) return value;
-  throw new ConfigError(`--config ${show(path)} is not a JSON object: give an object of options`);
+
+  /** What was not given is as `base` has it. @throws ConfigError `unfit_options` */
+  config(base: Config = defaults): Config {
+    const values = [...this.#given].map(([name, { value }]) => [name, value]);
+    const config = freeze({ ...base, ...Object.fromEntries(values) } as Config);
+    checkTogether(config, (name) => {
+      const given = this.#given.get(name);
+      if (given !== undefined) return `${given.label} ${config[name]}`;
+      const option = options.find((each) => each.name === name) as Option;
+      return `${this.#labelOf(option)} ${config[name]} (the default)`;
+    });
+    return config;
+  }
 }
 
-/** The value a text stands for; the text itself where it stands for none, to be refused by `check`. */
-function parse({ schema }: Option, text: string): unknown {
-  if (schema.type === 'integer') return /^-?\d{1,15}$/.test(text) ? Number(text) : text;
-  if (schema.type === 'boolean') return text === 'true' || (text === 'false' ? false : text);
-  if (schema.type === 'array') return text.split(',').map((item) => item.trim());
-  if (schema.type !== 'object') return text;
-  try {
-    return JSON.parse(text);
-  } catch {
-    return text;
-  }
+/** `label` is `name` the way it was written. */
+export function unknownOption(
+  label: string,
+  name: string,
+  candidates: readonly string[],
+): ConfigError {
+  const meant = closest(name, candidates);
+  const hint = meant === null ? 'see roomcast serve --help' : `did you mean ${meant}?`;
+  return new ConfigError(`${label} is not an option: ${hint}`, {
+    code: 'unknown_option',
+    option: name,
+    allowed: meant,
+  });
 }
 
 function check(option: Option, label: string, value: unknown): void {
@@ -166,28 +141,46 @@ function check(option: Option, label: string, value: unknown): void {
   throw notAllowed(option, label, wrong ?? value);
 }
 
-function notAllowed({ schema, allowed }: Option, label: string, value: unknown): ConfigError {
-  const shown = schema.secret ? '(not shown)' : show(value);
+function notAllowed({ name, schema, allowed }: Option, label: string, value: unknown): ConfigError {
   const what = schema.type === 'integer' ? `a whole number, ${allowed}` : allowed;
-  return new ConfigError(`${label} ${shown} is not allowed: give ${what}`);
+  const about = { code: 'bad_option', option: name, allowed: what } as const;
+  if (schema.secret) {
+    return new ConfigError(`${label} (not shown) is not allowed: give ${what}`, about);
+  }
+  const text = typeof value === 'string' ? value : '';
+  const meant = schema.enum ? closest(text, schema.enum) : (schema.meant?.(text) ?? null);
+  const hint = meant === null ? '' : `; did you mean ${meant}?`;
+  return new ConfigError(`${label} ${show(value)} is not allowed: give ${what}${hint}`, {
+    ...about,
+    value,
+  });
 }
 
 function checkNamespaces(option: Option, label: string, value: unknown): void {
   if (!isRecord(value)) throw notAllowed(option, label, value);
   for (const [namespace, policy] of Object.entries(value)) {
     if (namespace === 'default' || !/^[^\s:\p{Cc}]{1,100}$/u.test(namespace)) {
-      throw new ConfigError(
-        `${label} ${show(namespace)} is not a name: give 1 to 100 characters, no space, no colon, not "default"`,
-      );
+      const allowed = '1 to 100 characters, no space, no colon, not "default"';
+      throw new ConfigError(`${label} ${show(namespace)} is not a name: give ${allowed}`, {
+        code: 'bad_option',
+        option: option.name,
+        value: namespace,
+        allowed,
+      });
     }
     if (!isRecord(policy)) throw notAllowed(option, `${label} ${show(namespace)}`, policy);
     for (const [name, setting] of Object.entries(policy)) {
-      if (!Object.hasOwn(queuePolicy, name)) {
+      const own = options.find((each) => each.name === name);
+      if (own === undefined || !Object.hasOwn(queuePolicy, name)) {
+        const known = Object.keys(queuePolicy);
+        const meant = closest(name, known);
+        const allowed =
+          meant === null ? `give any of ${known.join(', ')}` : `did you mean ${meant}?`;
         throw new ConfigError(
-          `${label} ${show(`${namespace}.${name}`)} is not an option: give any of ${Object.keys(queuePolicy).join(', ')}`,
+          `${label} ${show(`${namespace}.${name}`)} is not an option of a namespace: ${allowed}`,
+          { code: 'unknown_option', option: name, allowed: meant },
         );
       }
-      const own = find((each) => each.name === name, name);
       check(own, `${label} ${namespace}.${name}`, setting);
     }
   }
@@ -195,16 +188,27 @@ function checkNamespaces(option: Option, label: string, value: unknown): void {
 
 type NumberName = { [K in keyof Config]: Config[K] extends number ? K : never }[keyof Config];
 
-/** Pairs of which the first may not be less than the second. */
-const AT_LEAST: readonly (readonly [larger: NumberName, smaller: NumberName, why: string])[] = [
-  ['queueBytes', 'maxMessageBytes', 'one message has to fit'],
+/** Pairs of which the first may not be less than the second, or less than that and `beside`. */
+const AT_LEAST: readonly (readonly [
+  larger: NumberName,
+  smaller: NumberName,
+  why: string,
+  beside?: (config: Config) => number,
+])[] = [
+  ['queueBytes', 'maxMessageBytes', 'one message has to fit, with its envelope', envelopeBytes],
   ['queueBytesTotal', 'queueBytes', 'one full queue has to fit'],
   ['stallAfterMs', 'lagAfterMs', 'a member lags before it stalls'],
   ['roomBacklogBytes', 'maxMessageBytes', 'one message has to fit'],
   ['maxBodyBytes', 'maxMessageBytes', 'one message has to fit'],
   ['maxHttpBodyBytes', 'maxMessageBytes', 'one message has to fit'],
+  ['maxCommandBytes', 'maxRoomNameLength', 'a join of such a room has to fit', () => 100],
   ['shutdownGraceMs', 'drainMs', 'members are told to go within the grace'],
 ];
+
+/** What a message is sent with beside its data, at most: the room, and a key of 200, in escapes; names. */
+function envelopeBytes({ maxRoomNameLength }: Config): number {
+  return 6 * (maxRoomNameLength + 200) + 200;
+}
 
 /** What no option can say about itself. `named` gives an option and its value as the user set it. */
 function checkTogether(config: Config, named: (name: NumberName) => string): void {
@@ -213,20 +217,69 @@ function checkTogether(config: Config, named: (name: NumberName) => string): voi
     const values = { ...config, ...policy };
     const label = (name: NumberName) =>
       Object.hasOwn(own, name) ? `namespaces ${namespace}.${name} ${values[name]}` : named(name);
-    for (const [larger, smaller, why] of AT_LEAST) {
-      if (values[larger] >= values[smaller]) continue;
+    for (const [larger, smaller, why, beside] of AT_LEAST) {
+      const least = values[smaller] + (beside?.(config) ?? 0);
+      if (values[larger] >= least) continue;
       throw new ConfigError(
-        `${label(larger)} is not allowed with ${label(smaller)}: ${why}, give at least ${values[smaller]}`,
+        `${label(larger)} is not allowed with ${label(smaller)}: ${why}, give at least ${least}`,
+        {
+          code: 'unfit_options',
+          option: larger,
+          value: values[larger],
+          allowed: `at least ${least}`,
+        },
       );
     }
   }
+  const pattern = wholePattern(config.roomNamePattern);
+  for (const namespace of Object.keys(config.namespaces)) {
+    if (mayHaveRooms(namespace, pattern, config) !== false) continue;
+    throw new ConfigError(
+      `namespaces ${show(namespace)} is not allowed: no room's name can begin with ${show(`${namespace}:`)}, by roomNamePattern ${show(config.roomNamePattern)} and maxRoomNameLength ${config.maxRoomNameLength}`,
+      { code: 'unfit_options', option: 'namespaces', value: namespace },
+    );
+  }
 }
 
+/** What is allowed and yet has no effect, one line each, for the log. */
+export function warningsOf(config: Config): string[] {
+  const warnings: string[] = [];
+  const pattern = wholePattern(config.roomNamePattern);
+  for (const namespace of Object.keys(config.namespaces)) {
+    if (mayHaveRooms(namespace, pattern, config) === null) {
+      warnings.push(
+        `namespaces ${show(namespace)} may have no room: no name tried with it matches roomNamePattern`,
+      );
+    }
+  }
+  const policies = Array.from(namespaces(config).values(), ({ policy }) => policy);
+  for (const [namespace, own] of Object.entries(config.namespaces)) {
+    if (own.disconnectGraceMs === undefined) continue;
+    if (policyFor(config, namespace).policy === 'disconnect') continue;
+    warnings.push(`namespaces ${show(namespace)} disconnectGraceMs has no effect: ${WITHOUT}`);
+  }
+  if (config.disconnectGraceMs !== defaults.disconnectGraceMs && !policies.includes('disconnect')) {
+    warnings.push(`disconnectGraceMs has no effect: ${WITHOUT}`);
+  }
+  return warnings;
+}
+
+const WITHOUT = 'the policy is not disconnect';
+
 /** A value on one line, cut where it is long, with nothing in it that a terminal obeys. */
-function show(value: unknown): string {
-  const text = JSON.stringify(value) ?? String(value);
+export function show(value: unknown): string {
+  const text = jsonOf(value);
   const cut = text.length <= 80 ? text : `${text.slice(0, 79)}…`;
-  return cut.replace(/[\u007f-\u009f\u2028\u2029]/g, '?');
+  return cut.replace(/[\p{Cc}\u2028\u2029]/gu, '?');
+}
+
+/** What a program gave may be no JSON: a function, a BigInt, a circle. */
+function jsonOf(value: unknown): string {
+  try {
+    return JSON.stringify(value) ?? String(value);
+  } catch {
+    return String(value);
+  }
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {

@@ -4,8 +4,9 @@
  *
  * Not here: what happens when they run out all the same (`sockets.ts`, `metrics/process.ts`).
  */
-import type { Logger } from 'pino';
+
 import type { Config } from './config.js';
+import type { Log } from './log.js';
 import { maxFds, openFds } from './metrics/process.js';
 
 /** Sockets that may be open beside those of members: the HTTP API, peers that have not spoken. */
@@ -26,7 +27,7 @@ export interface Places {
  */
 export function placesFor(
   { maxConnections }: Pick<Config, 'maxConnections'>,
-  log: Pick<Logger, 'warn'>,
+  log: Pick<Log, 'warn'>,
   descriptors = maxFds(),
   open = openFds(),
 ): Places {

@@ -90,8 +90,36 @@ export class Refusal extends Error {
 
 export const shuttingDown = () => new Refusal('shutting_down', 'The server is shutting down.');
 
-/** An option that cannot be used: the process exits with 2 and this one line. */
+/**
+ * Why options cannot be used: a name that there is none of, a value that is not allowed, two values
+ * that do not fit to each other, a file that cannot be read or is not JSON.
+ */
+export type ConfigErrorCode = 'unknown_option' | 'bad_option' | 'unfit_options' | 'bad_config_file';
+
+/** What a `ConfigError` is about, for programs; its message says the same in one line. */
+export interface ConfigErrorAbout {
+  readonly code: ConfigErrorCode;
+  /** Name of the option, as `Config` has it; null where it is about none. */
+  readonly option?: string | null;
+  /** What it was given; of a secret, nothing. */
+  readonly value?: unknown;
+  /** What would be right, in words. */
+  readonly allowed?: string | null;
+}
+
+/** Options that cannot be used, the same from every entrance (V14): the process exits with 2 and this one line. */
 export class ConfigError extends Error {
   override readonly name = 'ConfigError';
-  readonly code = 'bad_option';
+  readonly code: ConfigErrorCode;
+  readonly option: string | null;
+  readonly value: unknown;
+  readonly allowed: string | null;
+
+  constructor(message: string, about: ConfigErrorAbout = { code: 'bad_option' }) {
+    super(message);
+    this.code = about.code;
+    this.option = about.option ?? null;
+    this.value = about.value;
+    this.allowed = about.allowed ?? null;
+  }
 }

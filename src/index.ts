@@ -1,14 +1,17 @@
 /** The public API: a server inside a process of one's own, and what it is configured and extended with. */
 export type { Broker, MaybePromise, Payload, Position, Publication } from './broker/broker.js';
 export { MemoryBroker } from './broker/memory.js';
-export { type Config, defaults, loadConfig, type QueuePolicy } from './config.js';
+export { type Config, defaults, type QueuePolicy } from './config.js';
 export {
   CLOSE,
   type CloseReason,
   ConfigError,
+  type ConfigErrorCode,
   REFUSAL,
   Refusal,
   type RefusalCode,
 } from './errors.js';
+export type { Log } from './log.js';
 export type { Event, GapReason, HealthState } from './protocol/events.js';
 export { type CloseReport, createServer, type Parts, type Server } from './server.js';
+export { loadConfig, type Sources } from './sources.js';

@@ -6,8 +6,8 @@
  * Not here: where values come from and whether they fit together (`config.ts`), reading the command
  * line and writing the help (`cli/`), what an option does (its user).
  */
-import { BlockList, isIP } from 'node:net';
 import { type TSchema, type TString, Type } from 'typebox';
+import { isNetwork, isOrigin, isPattern, networkOf, originOf } from './option-kinds.js';
 
 /** Headings of `--help`, in its order. */
 export const GROUPS = [
@@ -30,6 +30,8 @@ interface Meta {
   readonly allowed?: string;
   /** Never shown: neither in the help, nor in an error. */
   readonly secret?: true;
+  /** What was probably meant by a text that is not allowed. */
+  readonly meant?: (text: string) => string | null;
 }
 
 const DAY = 86_400_000;
@@ -115,6 +117,7 @@ export const schema = Type.Object({
     unit: 'networks',
     description: 'Proxies whose X-Forwarded-For is believed.',
     allowed: 'addresses or CIDRs, like 10.0.0.0/8',
+    meant: networkOf,
   }),
   origin: list(Type.Refine(Type.String(), isOrigin), {
     group: SERVER,
@@ -122,6 +125,7 @@ export const schema = Type.Object({
     description:
       'Origins whose pages may connect; a request without Origin may always. Empty: any.',
     allowed: 'origins, like https://app.example.com, or null',
+    meant: originOf,
   }),
   apiKey: list(Type.String({ pattern: '^[!-+.-~-]{1,256}$' }), {
     group: SERVER,
@@ -190,8 +194,8 @@ export const schema = Type.Object({
       {
         group: LIMITS,
         unit: 'pattern',
-        description: "What a room's name has to match.",
-        allowed: 'a JavaScript regular expression',
+        description: "What a room's name has to match, all of it.",
+        allowed: 'a JavaScript regular expression with the flag u',
       },
     ),
     isPattern,
@@ -322,43 +326,4 @@ function allowed(kind: Kind): string {
   if (kind.type !== 'integer') return kind.allowed ?? '';
   const zero = kind.zero ? ` (0 = ${kind.zero})` : '';
   return `${kind.minimum} to ${kind.maximum}${zero}`;
-}
-
-/** @throws when one is neither an address nor a network with a prefix. */
-export function blockList(networks: readonly string[]): BlockList {
-  const list = new BlockList();
-  for (const network of networks) {
-    const [address = '', prefix, ...rest] = network.split('/');
-    const family = isIP(address) === 6 ? 'ipv6' : 'ipv4';
-    if (prefix === undefined) list.addAddress(address, family);
-    else if (/^\d+$/.test(prefix) && rest.length === 0) {
-      list.addSubnet(address, Number(prefix), family);
-    } else throw new RangeError('The prefix is not a number.');
-  }
-  return list;
-}
-
-function isNetwork(text: string): boolean {
-  try {
-    blockList([text]);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-function isPattern(text: string): boolean {
-  try {
-    new RegExp(text);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-/** Whether a browser could send this as `Origin`: of a page on the web nothing but scheme, host, port. */
-function isOrigin(text: string): boolean {
-  if (text === 'null') return true;
-  if (!/^[a-z][a-z0-9+.-]*:\/\/[^/\s,?#@A-Z]+$/.test(text) || !URL.canParse(text)) return false;
-  return !/^https?:/.test(text) || new URL(text).origin === text;
 }

@@ -14,17 +14,18 @@ import {
 } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
-import type { Logger } from 'pino';
 import type { Broker, Position } from './broker/broker.js';
 import { MemoryBroker } from './broker/memory.js';
-import { type Config, trustedProxies } from './config.js';
+import { type Config, checkConfig, trustedProxies, warningsOf } from './config.js';
 import { Connections, type Drained } from './connections.js';
 import { placesFor } from './descriptors.js';
 import { REFUSAL, type RefusalCode, shuttingDown } from './errors.js';
 import { buildHttp } from './http/app.js';
 import { Sampler } from './http/sampler.js';
+import { atLevel, type Log, silent } from './log.js';
 import { Recorder } from './metrics/recorder.js';
 import { createMetrics } from './metrics/registry.js';
+import { wholePattern } from './option-kinds.js';
 import { type CommandLimits, checkData, checkKey, checkRoom } from './protocol/commands.js';
 import { JsonCodec } from './protocol/json.js';
 import { Hub } from './room/hub.js';
@@ -88,17 +89,26 @@ const BACKLOG = 4096;
 /** How often the HTTP server looks for requests that take too long. */
 const TIME_LIMITS_CHECK_MS = 1000;
 
+/**
+ * A server that does not listen yet. `options` are those of `roomcast serve`, with the same checks
+ * and defaults; `logLevel` bounds what `own` log is told. Options and parts are read once, here.
+ *
+ * @throws ConfigError
+ */
 export function createServer(
-  asked: Config,
-  log: Logger,
+  options: Partial<Config> = {},
+  own: Log = silent,
   { broker = new MemoryBroker(), wrap = (accept) => accept }: Parts = {},
 ): Server {
+  const asked = checkConfig(options);
+  const log = atLevel(own, asked.logLevel);
+  for (const warning of warningsOf(asked)) log.warn({}, warning);
   const places = placesFor(asked, log);
   const config: Config = { ...asked, maxConnections: places.members };
   const limits: CommandLimits = {
     maxCommandBytes: config.maxCommandBytes,
     maxRoomNameLength: config.maxRoomNameLength,
-    roomNamePattern: new RegExp(config.roomNamePattern),
+    roomNamePattern: wholePattern(config.roomNamePattern),
     maxJsonDepth: config.maxJsonDepth,
   };
   const codec = new JsonCodec(limits);

@@ -12,7 +12,7 @@
  */
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { BlockList, Socket } from 'node:net';
-import type { Logger } from 'pino';
+import type { Log } from './log.js';
 import type { Observer, SocketRefusal } from './room/observer.js';
 import { clearTimeout, setTimeout } from './time.js';
 import { directAddressOf, isTrusted, networkOf } from './transport/address.js';
@@ -33,7 +33,7 @@ export interface SocketsOptions {
   /** Their sockets are those of many; no limit of one address is for them. */
   readonly trustedProxies: BlockList;
   readonly observer: Pick<Observer, 'socketRefused'>;
-  readonly log: Pick<Logger, 'warn'>;
+  readonly log: Pick<Log, 'warn'>;
 }
 
 export class Sockets {

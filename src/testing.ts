@@ -2,10 +2,10 @@
  * A real server for other people's tests, inside their process: on a free port, silent, with no
  * drain, and closed at once whatever is in flight. It is to rooms what miniredis is to Redis.
  */
-import { pino } from 'pino';
 import type { Position } from './broker/broker.js';
-import { type Config, defaults } from './config.js';
+import { type Config, checkConfig, defaults } from './config.js';
 import type { CloseReason, EndReason } from './errors.js';
+import { silent } from './log.js';
 import type { HealthState } from './protocol/events.js';
 import { createServer } from './server.js';
 import type {
@@ -46,9 +46,16 @@ export interface TestServer {
   close(): Promise<void>;
 }
 
-/** Resolves once it listens. Options are those of `roomcast serve`; see `defaults`. */
+/** What differs from `defaults`, so that a test is quick. */
+const TEST_DEFAULTS: Config = { ...defaults, port: 0, drainMs: 0, shutdownGraceMs: 0 };
+
+/**
+ * Resolves once it listens. Options are those of `roomcast serve`; see `defaults`.
+ *
+ * @throws ConfigError as a rejection.
+ */
 export async function startTestServer(options: Partial<Config> = {}): Promise<TestServer> {
-  const config = { ...defaults, port: 0, drainMs: 0, shutdownGraceMs: 0, ...options };
+  const config = checkConfig(options, TEST_DEFAULTS);
   const valves = new Map<Transport, Valve>();
   const wrap =
     (accept: Accept): Accept =>
@@ -57,7 +64,7 @@ export async function startTestServer(options: Partial<Config> = {}): Promise<Te
       valves.set(valve, valve);
       return valve.open(accept, () => valves.delete(valve));
     };
-  const server = createServer(config, pino({ level: 'silent' }), { wrap });
+  const server = createServer(config, silent, { wrap });
   const httpUrl = await server.listen();
   return {
     url: `${httpUrl.replace('http', 'ws')}/ws`,

@@ -6,15 +6,14 @@ import { afterAll, describe, expect, test } from 'vitest';
 import {
   type Config,
   defaults,
-  loadConfig,
   namespaceOf,
   namespaces,
   policyFor,
-  type Sources,
   trustedProxies,
 } from '../src/config.js';
 import { ConfigError } from '../src/errors.js';
 import { type Option, options } from '../src/options.js';
+import { loadConfig, type Sources } from '../src/sources.js';
 
 const directory = mkdtempSync(join(tmpdir(), 'roomcast-config-'));
 afterAll(() => rmSync(directory, { recursive: true }));
@@ -127,24 +126,45 @@ describe('sources', () => {
     expect(loadConfig({ env: { ROOMCAST_CONFIG: '' } }).port).toBe(8080);
   });
 
-  test('an unknown name is refused wherever it stands', () => {
+  test('an unknown name is refused as a flag and in a file', () => {
     const file = fileOf('{"prot":1}');
     expect(refusal({ flags: { prot: '1' } })).toContain('prot is not an option');
-    expect(refusal({ env: { ROOMCAST_PROT: '1' } })).toContain('ROOMCAST_PROT is not an option');
     expect(refusal({ file })).toContain(`"prot" in ${file} is not an option`);
     expect(refusal({ file: fileOf('{"__proto__":{"port":1}}') })).toContain('not an option');
   });
 
-  test('what Kubernetes sets beside a Service called roomcast is nobody’s option', () => {
-    const env = {
-      ROOMCAST_PORT: 'tcp://10.0.0.1:8080',
-      ROOMCAST_PORT_8080_TCP: 'tcp://10.0.0.1:8080',
-      ROOMCAST_PORT_8080_TCP_PORT: '8080',
-      ROOMCAST_SERVICE_HOST: '10.0.0.1',
-      ROOMCAST_SERVICE_PORT: '8080',
-      ROOMCAST_SERVICE_PORT_HTTP: '8080',
-    };
-    expect(loadConfig({ env })).toEqual(defaults);
+  test.each(['ROOMCAST', 'ROOMCAST_METRICS', 'ROOMCAST_LOG_LEVEL'])(
+    'what an orchestrator sets beside the service %s is nobody’s option, and no word is lost on it',
+    (service) => {
+      const env = {
+        [`${service}_SERVICE_HOST`]: '10.0.0.1',
+        [`${service}_SERVICE_PORT`]: '8080',
+        [`${service}_SERVICE_PORT_HTTP`]: '8080',
+        [`${service}_PORT`]: 'tcp://10.0.0.1:8080',
+        [`${service}_PORT_8080_TCP`]: 'tcp://10.0.0.1:8080',
+        [`${service}_PORT_8080_TCP_PROTO`]: 'tcp',
+        [`${service}_PORT_8080_TCP_PORT`]: '8080',
+        [`${service}_PORT_8080_TCP_ADDR`]: '10.0.0.1',
+        [`${service}_PORT_53_UDP`]: 'udp://10.0.0.1:53',
+      };
+      const warnings: string[] = [];
+      expect(loadConfig({ env, warn: (text) => warnings.push(text) })).toEqual(defaults);
+      expect(warnings).toEqual([]);
+    },
+  );
+
+  test('a variable that is no option has no effect, which is told without its value', () => {
+    const warnings: string[] = [];
+    const env = { ROOMCAST_PROT: '1', ROOMCAST_API_KEY_FILE: '/run/secrets/key', ROOMCAST_V: '' };
+    expect(loadConfig({ env, warn: (text) => warnings.push(text) })).toEqual(defaults);
+    expect(warnings).toEqual([
+      'ROOMCAST_PROT is not an option and has no effect: did you mean ROOMCAST_PORT?',
+      'ROOMCAST_API_KEY_FILE is not an option and has no effect: did you mean ROOMCAST_API_KEY?',
+    ]);
+  });
+
+  test('what another service’s port looks like is refused where it cannot be one', () => {
+    expect(refusal({ env: { ROOMCAST_HOST: 'tcp://x y' } })).toContain('ROOMCAST_HOST "tcp://x y"');
   });
 
   test('a file that cannot be used is named, with why', () => {
@@ -237,7 +257,7 @@ describe('refusals name the option, the value and what is allowed', () => {
     ],
     [
       '{"chat":{"port":1}}',
-      '--namespaces "chat.port" is not an option: give any of policy, queueM',
+      '--namespaces "chat.port" is not an option of a namespace: give any of policy, queueM',
     ],
     ['{"default":{}}', '--namespaces "default" is not a name'],
     ['{"a:b":{}}', '--namespaces "a:b" is not a name'],
@@ -267,7 +287,7 @@ describe('refusals name the option, the value and what is allowed', () => {
   test('a namespace has to fit, too, and each side is named the way it was set', () => {
     const flags = { namespaces: '{"chat":{"queueBytes":2000}}' };
     expect(refusal({ flags, env: { ROOMCAST_MAX_MESSAGE_BYTES: '3000' } })).toBe(
-      'namespaces chat.queueBytes 2000 is not allowed with ROOMCAST_MAX_MESSAGE_BYTES 3000: one message has to fit, give at least 3000',
+      'namespaces chat.queueBytes 2000 is not allowed with ROOMCAST_MAX_MESSAGE_BYTES 3000: one message has to fit, with its envelope, give at least 5600',
     );
   });
 

@@ -8,8 +8,9 @@ import { promisify } from 'node:util';
 import { runInNewContext } from 'node:vm';
 import { expect, onTestFinished, test } from 'vitest';
 import { WebSocket } from 'ws';
-import { loadConfig, policyFor } from '../src/config.js';
+import { policyFor } from '../src/config.js';
 import { CLOSE } from '../src/errors.js';
+import { loadConfig } from '../src/sources.js';
 import { serve } from './support/server.js';
 import { Signal } from './support/signal.js';
 

@@ -4,8 +4,8 @@
  * Not here: what options there are (`src/options.ts`), whether a value is allowed (`src/config.ts`).
  */
 import { type Command, Option } from 'commander';
-import type { Sources } from '../config.js';
 import { GROUPS, options, type Option as ServerOption } from '../options.js';
+import type { Sources } from '../sources.js';
 
 const WIDTH = 80;
 const INDENT = '      ';

@@ -1,7 +1,7 @@
 /** What the HTTP API needs of the server it belongs to. */
-import type { Logger } from 'pino';
 import type { Config } from '../config.js';
 import type { CloseReason } from '../errors.js';
+import type { Log } from '../log.js';
 import type { Metrics } from '../metrics/registry.js';
 import type { CommandLimits } from '../protocol/commands.js';
 import type { Hub } from '../room/hub.js';
@@ -13,7 +13,7 @@ export interface HttpDeps {
   readonly config: Config;
   /** The same that commands of sockets are checked against. */
   readonly limits: CommandLimits;
-  readonly log: Pick<Logger, 'error'>;
+  readonly log: Pick<Log, 'error'>;
   readonly hub: Pick<Hub, 'rooms' | 'members' | 'publish'>;
   readonly observer: Pick<Observer, 'refused'>;
   /** The seconds that the live page shows. */

@@ -1,7 +1,7 @@
 /**
  * The cohorts: groups of members that read well until the disturbance begins and then each have a
  * bad way of reading. Owns their names, parameters and spelling. How a member carries it out is in
- * behaviour.ts.
+ * member.ts.
  */
 import { badOption } from './error.js';
 import { parseByteRate, parseDuration, parseShare } from './units.js';

@@ -1,4 +1,5 @@
 /** What the tests of the HTTP API share: a hub with members that exist only in memory, on a port. */
+
 import { once } from 'node:events';
 import { createServer, type IncomingHttpHeaders, request } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -10,6 +11,7 @@ import type { HttpDeps } from '../../src/http/deps.js';
 import { Sampler } from '../../src/http/sampler.js';
 import { Recorder } from '../../src/metrics/recorder.js';
 import { createMetrics } from '../../src/metrics/registry.js';
+import { wholePattern } from '../../src/option-kinds.js';
 import { JsonCodec } from '../../src/protocol/json.js';
 import { Hub } from '../../src/room/hub.js';
 import { Member } from '../../src/room/member.js';
@@ -66,7 +68,7 @@ export async function serve(options: Partial<Config> = {}, overrides: Partial<Ht
   const limits = {
     maxCommandBytes: config.maxCommandBytes,
     maxRoomNameLength: config.maxRoomNameLength,
-    roomNamePattern: new RegExp(config.roomNamePattern),
+    roomNamePattern: wholePattern(config.roomNamePattern),
     maxJsonDepth: config.maxJsonDepth,
   };
   const recorder = new Recorder();

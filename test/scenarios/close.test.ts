@@ -206,7 +206,8 @@ test('close may come before it listens, and while it is about to', async () => {
 
 test('a port that is taken leaves nothing open', async () => {
   const { url } = await open();
-  const config = { ...defaults, port: Number(new URL(url).port), shutdownGraceMs: GRACE_MS };
+  const port = Number(new URL(url).port);
+  const config = { ...defaults, port, drainMs: 0, shutdownGraceMs: GRACE_MS };
   const other = createServer(config, pino({ level: 'silent' }));
   await expect(other.listen()).rejects.toMatchObject({ code: 'EADDRINUSE' });
   expect(await other.close()).toMatchObject({ drained: 0, abandoned: [], waiting: [] });

@@ -3,10 +3,12 @@
  * network and a broker that does as it is told. What a peer may be told is held by its witness
  * (`peer.ts`), the rest of the invariants by `check`.
  */
+
 import { vi } from 'vitest';
 import { type Config, defaults } from '../../src/config.js';
 import { Connections } from '../../src/connections.js';
 import { Recorder } from '../../src/metrics/recorder.js';
+import { wholePattern } from '../../src/option-kinds.js';
 import { JsonCodec } from '../../src/protocol/json.js';
 import { Hub } from '../../src/room/hub.js';
 import { Member } from '../../src/room/member.js';
@@ -42,7 +44,7 @@ export class Core {
     const codec = new JsonCodec({
       maxCommandBytes: this.config.maxCommandBytes,
       maxRoomNameLength: this.config.maxRoomNameLength,
-      roomNamePattern: new RegExp(this.config.roomNamePattern),
+      roomNamePattern: wholePattern(this.config.roomNamePattern),
       maxJsonDepth: this.config.maxJsonDepth,
     });
     const { observer } = this;

@@ -1,15 +1,13 @@
 /** A server for a test: on a free port, silent, with whatever options the test is about. */
-import { pino } from 'pino';
 import { onTestFinished } from 'vitest';
-import { type Config, defaults } from '../../src/config.js';
+import type { Config } from '../../src/config.js';
 import { createServer, type Server } from '../../src/server.js';
 
 /** Closed when the test is over. Sheds its members at once, unless the test says otherwise. */
 export async function serve(
   options: Partial<Config> = {},
 ): Promise<Server & { readonly url: string }> {
-  const config = { ...defaults, port: 0, drainMs: 0, ...options };
-  const server = createServer(config, pino({ level: 'silent' }));
+  const server = createServer({ port: 0, drainMs: 0, ...options });
   const url = await server.listen();
   onTestFinished(async () => {
     await server.close();
