@@ -1,6 +1,7 @@
 /**
  * A WebSocket peer made of bytes: it may send what no library would, and not read. What the server
- * sends is taken apart; nothing is answered by itself, neither pings nor a close.
+ * sends is taken apart, and has to be as RFC 6455 has it; nothing is answered by itself, neither
+ * pings nor a close.
  */
 import { randomBytes } from 'node:crypto';
 import { connect, type Socket } from 'node:net';
@@ -8,10 +9,12 @@ import { onTestFinished } from 'vitest';
 import type { Received } from './fake-transport.js';
 import { Signal } from './signal.js';
 
-const TEXT = 1;
+export const CONTINUATION = 0;
+export const TEXT = 1;
 export const BINARY = 2;
 export const CLOSE = 8;
 export const PING = 9;
+export const PONG = 10;
 /** What a close frame without a code stands for. */
 const NO_CODE = 1005;
 
@@ -21,35 +24,45 @@ export interface FrameOptions {
   /** The three reserved bits, as in the first byte: 0x40, 0x20, 0x10. */
   readonly reserved?: number;
   readonly isMasked?: boolean;
+  /** Four bytes. */
+  readonly mask?: readonly number[];
   /** In place of the true length. */
-  readonly length?: number;
+  readonly length?: number | bigint;
+  /** Of the length: 7, 16 or 64; by default the fewest that can say it. */
+  readonly lengthBits?: 7 | 16 | 64;
 }
 
 /** A frame as a client sends it, or as it should not. */
 export function frame(payload: string | Buffer, options: FrameOptions = {}): Buffer {
   const data = typeof payload === 'string' ? Buffer.from(payload) : payload;
   const { opcode = TEXT, isFinal = true, reserved = 0, isMasked = true } = options;
-  const { length = data.length } = options;
-  const head = [(isFinal ? 0x80 : 0) | reserved | opcode];
-  const bit = isMasked ? 0x80 : 0;
-  if (length < 126) head.push(bit | length);
-  else if (length < 65_536) head.push(bit | 126, length >> 8, length & 0xff);
-  else {
-    const long = Buffer.alloc(8);
-    long.writeBigUInt64BE(BigInt(length));
-    head.push(bit | 127, ...long);
-  }
-  if (!isMasked) return Buffer.concat([Buffer.from(head), data]);
-  const mask = Buffer.from([0x12, 0x34, 0x56, 0x78]);
+  const { mask = [0x12, 0x34, 0x56, 0x78], length = data.length } = options;
+  const { lengthBits = length < 126 ? 7 : length < 65_536 ? 16 : 64 } = options;
+  const head = Buffer.alloc(2 + { 7: 0, 16: 2, 64: 8 }[lengthBits]);
+  head[0] = (isFinal ? 0x80 : 0) | reserved | opcode;
+  head[1] = (isMasked ? 0x80 : 0) | { 7: Number(length), 16: 126, 64: 127 }[lengthBits];
+  if (lengthBits === 16) head.writeUInt16BE(Number(length), 2);
+  if (lengthBits === 64) head.writeBigUInt64BE(BigInt(length), 2);
+  if (!isMasked) return Buffer.concat([head, data]);
   const masked = data.map((byte, at) => byte ^ mask[at % 4]!);
-  return Buffer.concat([Buffer.from(head), mask, masked]);
+  return Buffer.concat([head, Buffer.from(mask), masked]);
 }
 
 export const json = (value: object): Buffer => frame(JSON.stringify(value));
 
+export interface ReadFrame {
+  readonly opcode: number;
+  readonly payload: Buffer;
+}
+
 export interface RawPeer {
   readonly socket: Socket;
-  /** Events of the text frames so far. */
+  /** Of the answer to the upgrade. */
+  readonly status: number;
+  readonly head: string;
+  /** Every frame so far. */
+  readonly frames: readonly ReadFrame[];
+  /** Events of the text frames so far, out of the wrapping of SockJS where it is spoken. */
   readonly events: readonly Received[];
   /** The code in the close frame, once there is one. */
   readonly code: number | null;
@@ -60,7 +73,13 @@ export interface RawPeer {
   until(condition: () => boolean): Promise<void>;
 }
 
-const upgrade = (path: string, headers: Readonly<Record<string, string | null>>) => {
+/** The bytes that ask for a WebSocket; a header that is null is left out. */
+export const upgrade = (
+  path: string,
+  headers: Readonly<Record<string, string | null>> = {},
+  method = 'GET',
+  version = '1.1',
+) => {
   const all: Record<string, string | null> = {
     Host: 'test',
     Connection: 'Upgrade',
@@ -71,8 +90,29 @@ const upgrade = (path: string, headers: Readonly<Record<string, string | null>>)
   };
   const lines = Object.entries(all).filter(([, value]) => value !== null);
   const text = lines.map(([name, value]) => `${name}: ${value}\r\n`).join('');
-  return `GET ${path} HTTP/1.1\r\n${text}\r\n`;
+  return `${method} ${path} HTTP/${version}\r\n${text}\r\n`;
 };
+
+/** The first frame of the server's in these bytes, and where it ends; null when it is not all there. */
+function firstFrame(bytes: Buffer): (ReadFrame & { readonly end: number }) | null {
+  if (bytes.length < 2) return null;
+  const [first, second] = bytes as unknown as [number, number];
+  if ((first & 0xf0) !== 0x80 || second >= 0x80) throw new Error('not a whole, unmasked frame');
+  const start = second === 127 ? 10 : second === 126 ? 4 : 2;
+  if (bytes.length < start) return null;
+  const length =
+    start === 2 ? second : start === 4 ? bytes.readUInt16BE(2) : Number(bytes.readBigUInt64BE(2));
+  if (length < { 2: 0, 4: 126, 10: 65_536 }[start]!) throw new Error('a length in too many bytes');
+  const end = start + length;
+  if (bytes.length < end) return null;
+  return { opcode: first & 0x0f, payload: bytes.subarray(start, end), end };
+}
+
+function eventsIn(text: string): readonly Received[] {
+  if (text.startsWith('{')) return [JSON.parse(text) as Received];
+  if (text.startsWith('a')) return (JSON.parse(text.slice(1)) as string[]).flatMap(eventsIn);
+  return [];
+}
 
 /** Beside the test that opened them, which may count what is held, nobody holds those that are gone. */
 const open = new Set<Socket>();
@@ -85,11 +125,19 @@ export async function connectRawWebSocket(
   url: string,
   path = '/ws',
   headers: Readonly<Record<string, string | null>> = {},
-): Promise<RawPeer & { readonly status: number }> {
+): Promise<RawPeer> {
+  const peer = await connectRaw(url, upgrade(path, headers));
+  if (peer.status === 101) await peer.until(() => peer.events.length > 0);
+  return peer;
+}
+
+/** Sends these bytes first, which ask for a WebSocket; resolves once the server has answered. */
+export async function connectRaw(url: string, request: string | Buffer): Promise<RawPeer> {
   const socket = connect(Number(new URL(url).port), '127.0.0.1');
   open.add(socket);
   onTestFinished(destroyOpen);
   const changed = new Signal();
+  const frames: ReadFrame[] = [];
   const events: Received[] = [];
   let head = '';
   let rest = Buffer.alloc(0);
@@ -98,23 +146,14 @@ export async function connectRawWebSocket(
   let isGone = false;
 
   const read = () => {
-    while (rest.length >= 2) {
-      const opcode = rest[0]! & 0x0f;
-      let length = rest[1]!;
-      let at = 2;
-      if (length === 126) {
-        if (rest.length < 4) return;
-        length = rest.readUInt16BE(2);
-        at = 4;
-      } else if (length === 127) {
-        if (rest.length < 10) return;
-        length = Number(rest.readBigUInt64BE(2));
-        at = 10;
-      }
-      if (rest.length < at + length) return;
-      const payload = rest.subarray(at, at + length);
-      rest = rest.subarray(at + length);
-      if (opcode === TEXT) events.push(JSON.parse(payload.toString()) as Received);
+    for (;;) {
+      const next = firstFrame(rest);
+      if (next === null) return;
+      if (code !== null) throw new Error(`a frame behind the close frame: ${next.opcode}`);
+      const { opcode, payload } = next;
+      rest = rest.subarray(next.end);
+      frames.push({ opcode, payload });
+      if (opcode === TEXT) events.push(...eventsIn(payload.toString()));
       if (opcode === CLOSE) code = payload.length === 0 ? NO_CODE : payload.readUInt16BE(0);
     }
   };
@@ -140,12 +179,15 @@ export async function connectRawWebSocket(
     await changed.until(() => condition() || isGone);
     if (!condition()) throw new Error(`The connection is gone; it has read ${code}, ${head}`);
   };
-  socket.write(upgrade(path, headers));
+  socket.write(request);
   await until(() => status !== 0);
-  if (status === 101) await until(() => events.length > 0);
   return {
     socket,
+    frames,
     events,
+    get head() {
+      return head;
+    },
     until,
     get status() {
       return status;

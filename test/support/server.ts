@@ -3,14 +3,19 @@ import { onTestFinished } from 'vitest';
 import type { Config } from '../../src/config.js';
 import { createServer, type Server } from '../../src/server.js';
 
-/** Closed when the test is over. Sheds its members at once, unless the test says otherwise. */
-export async function serve(
-  options: Partial<Config> = {},
-): Promise<Server & { readonly url: string }> {
+type Serving = Server & { readonly url: string };
+
+/** Sheds its members at once, unless the test says otherwise. To be closed by the caller. */
+export async function startServer(options: Partial<Config> = {}): Promise<Serving> {
   const server = createServer({ port: 0, drainMs: 0, ...options });
-  const url = await server.listen();
+  return { ...server, url: await server.listen() };
+}
+
+/** Closed when the test is over. */
+export async function serve(options: Partial<Config> = {}): Promise<Serving> {
+  const server = await startServer(options);
   onTestFinished(async () => {
     await server.close();
   });
-  return { ...server, url };
+  return server;
 }
