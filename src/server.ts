@@ -193,6 +193,7 @@ export function createServer(
     };
     if (closing !== null) refuse('shutting_down');
     else if (acceptor === null) refuse('not_found');
+    else if (!isHandshake(request)) refuse('bad_command');
     else if (!isAllowedOrigin(request, config)) refuse('forbidden');
     else {
       sockets.claim(request.socket);
@@ -250,6 +251,11 @@ export function createServer(
     },
   };
   return server;
+}
+
+/** What RFC 6455, 4.2.1, asks of the request beside what `ws` looks at. */
+function isHandshake({ httpVersion, headers }: IncomingMessage): boolean {
+  return httpVersion === '1.1' && headers.host !== undefined;
 }
 
 /** Browsers send an Origin, other clients need not. */
