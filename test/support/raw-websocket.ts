@@ -50,7 +50,7 @@ export function frame(payload: string | Buffer, options: FrameOptions = {}): Buf
 
 export const json = (value: object): Buffer => frame(JSON.stringify(value));
 
-export interface ReadFrame {
+interface ReadFrame {
   readonly opcode: number;
   readonly payload: Buffer;
 }
