@@ -1,16 +1,19 @@
-/** What the README shows is run here, as it stands there. */
-import { execFile } from 'node:child_process';
-import { readFileSync, writeFileSync } from 'node:fs';
+/**
+ * What the README shows is run here as it stands there; only the address in it becomes that of a
+ * server on a free port. What it says of the installed package is shown in `package.test.ts`.
+ */
+import { execFile, spawn } from 'node:child_process';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { promisify } from 'node:util';
-import { runInNewContext } from 'node:vm';
 import { expect, onTestFinished, test } from 'vitest';
-import { WebSocket } from 'ws';
 import { policyFor } from '../src/config.js';
 import { CLOSE } from '../src/errors.js';
 import { loadConfig } from '../src/sources.js';
+import { hasChromium, launchChromium } from './support/chromium.js';
 import { serve } from './support/server.js';
 import { Signal } from './support/signal.js';
 
@@ -22,36 +25,49 @@ const fences = Array.from(readme.matchAll(/^```(\w*)\n(.*?)^```$/gms));
 const blocks = (language: string): string[] =>
   fences.filter(([, of]) => of === language).map(([, , code]) => String(code));
 
-test('the first example prints what the README says', async () => {
+const [script, printed] = [String(blocks('js')[0]), String(blocks('')[0])];
+
+/** Ids, times and epochs differ from run to run; the limits are left out there. */
+const shape = (text: string) =>
+  text
+    .replace(/"limits":\{.*?\}/g, '"limits":…')
+    .replace('"limits":{…}', '"limits":…')
+    .replace(/"(member|from|epoch)":"[^"]+"/g, '"$1":…')
+    .replace(/"at":\d+/g, '"at":…');
+const shapes = printed.trim().split('\n').map(shape);
+
+const at = (url: string) => script.replace('ws://127.0.0.1:8080', url.replace('http', 'ws'));
+
+test('the first example prints what the README says, in Node', async () => {
   const { url } = await serve();
-  const [script, printed] = [blocks('js')[0], blocks('')[0]];
+  const hasWebSocket = Number.parseInt(process.versions.node, 10) >= 22;
+  const flags = hasWebSocket ? [] : ['--experimental-websocket'];
+  const child = spawn(process.execPath, [...flags, '--eval', at(url)], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+    env: { ...process.env, NODE_NO_WARNINGS: '1' },
+  });
+  const lines: string[] = [];
+  for await (const line of createInterface({ input: child.stdout })) {
+    if (lines.push(line) === shapes.length) child.kill();
+  }
+  expect(lines.map(shape)).toEqual(shapes);
+});
+
+test.skipIf(!hasChromium)('and in the console of a browser', async () => {
+  const { url } = await serve();
+  const browser = await launchChromium();
+  onTestFinished(() => browser.close());
   const lines: string[] = [];
   const changed = new Signal();
-  const sockets: WebSocket[] = [];
-  class Client extends WebSocket {
-    constructor(address: string) {
-      super(address);
-      sockets.push(this);
-    }
-  }
-  const log = (line: string) => {
-    lines.push(line);
+  const page = await browser.newPage();
+  page.on('console', (message) => {
+    if (message.type() === 'log') lines.push(message.text());
     changed.fire();
-  };
-  runInNewContext(String(script).replace('ws://127.0.0.1:8080', url.replace('http', 'ws')), {
-    WebSocket: Client,
-    console: { log },
   });
-  await changed.until(() => lines.length === 4);
-  for (const socket of sockets) socket.close();
-  // Ids, times and epochs differ from run to run; the limits are left out there.
-  const shape = (text: string) =>
-    text
-      .replace(/"limits":\{.*?\}/g, '"limits":…')
-      .replace('"limits":{…}', '"limits":…')
-      .replace(/"(member|from|epoch)":"[^"]+"/g, '"$1":…')
-      .replace(/"at":\d+/g, '"at":…');
-  expect(lines.map(shape)).toEqual(String(printed).trim().split('\n').map(shape));
+  await page.goto(`${url}/healthz`);
+  await page.evaluate(at(url));
+  await changed.until(() => lines.length === shapes.length);
+  expect(lines.map(shape)).toEqual(shapes);
 });
 
 test('the curl line publishes', async () => {
@@ -87,21 +103,24 @@ test('every close code is in the table', () => {
 });
 
 test('every file it names exists', () => {
-  const named = readme.matchAll(/`(src\/[\w/.-]+\.ts)`|\]\(([\w/.-]+)\)/g);
-  for (const [, source, link] of named) {
-    const path = new URL(`../${source ?? link}`, import.meta.url);
-    expect(readFileSync(path).length, path.pathname).toBeGreaterThan(0);
-  }
+  const named = [...readme.matchAll(/`((?:src|docs|grafana|bench)\/[\w/.-]+|[A-Z]+\.md)`/g)];
+  expect(named.length).toBeGreaterThan(15);
+  for (const [, name] of named) expect(existsSync(name as string), name).toBe(true);
+});
+
+test('nothing in it leads to a file, which the page of a registry does not have', () => {
+  const targets = Array.from(
+    readme.matchAll(/\]\(([^)]*)\)|(?:href|src)="([^"]*)"/g),
+    ([whole]) => whole,
+  );
+  expect(targets.filter((target) => !/\(#|https:/.test(target))).toEqual([]);
 });
 
 test('the test of a client passes as it stands, under vitest', async () => {
   const folder = await mkdtemp(join(new URL('.', import.meta.url).pathname, 'readme-'));
   onTestFinished(() => rm(folder, { recursive: true }));
-  const source = (blocks('ts')[0] as string)
-    .replace("'roomcast/testing'", "'../../src/testing.js'")
-    // Node 20 has no WebSocket of its own.
-    .replace('import {', "import { WebSocket } from 'ws';\nimport {");
-  writeFileSync(join(folder, 'client.test.ts'), source);
+  // A package knows its own name, so `roomcast/testing` is what is built here.
+  writeFileSync(join(folder, 'client.test.ts'), String(blocks('ts')[0]));
   const vitest = new URL('../node_modules/vitest/vitest.mjs', import.meta.url).pathname;
   const config = join(folder, 'vitest.config.mjs');
   writeFileSync(config, 'export default {};');
