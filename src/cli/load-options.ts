@@ -18,6 +18,7 @@ const SCENARIO_FLAGS: Record<Exclude<keyof Scenario, 'name' | 'title'>, string> 
   size: 'Payload of a message; at least 34 bytes.',
   rate: 'Open loop: messages a second in all, sent when due whatever happens.',
   window: 'Closed loop instead: messages a room has in flight.',
+  duration: 'All phases together; each gets its share, by the lengths below.',
   rampUp: 'Time over which members connect. Default: 1 ms a member.',
   settle: 'Pause between the last join and the first message.',
   warmup: 'First phase: everybody reads; not judged.',
@@ -48,8 +49,11 @@ export interface LoadFlags {
   repeat: string;
   serverPid?: string;
   metricsUrl?: string;
+  metricsPort?: string;
   json?: string;
   html?: string;
+  junit?: string;
+  markdown?: string;
   compare?: string;
   tolerance: string;
   cohort?: string[];
@@ -107,8 +111,11 @@ export function addLoadOptions(command: Command): Command {
   add('Runs', '--repeat <n>', 'Runs; the median one is shown, with the spread of all.', {
     preset: '1',
   });
-  add('Output', '--json <file>', 'Write the report as JSON, with HDR histograms.');
+  add('Output', '--json <file>', 'Write the report as JSON, with HDR histograms; - is stdout.');
   add('Output', '--html <file>', 'Write the report as one HTML file.');
+  add('Output', '--junit <file>', 'Write the checks as JUnit XML.');
+  add('Output', '--markdown <file>', 'Write the report as Markdown.');
+  add('Output', '--metrics-port <[host:]port>', 'Serve /metrics for Prometheus while it runs.');
   add('Output', '--compare <file>', 'Fail if a figure is worse than in this JSON report.');
   add('Output', '--tolerance <percent>', 'By how much it may be worse.', { preset: '15%' });
   return command.addHelpText('after', HELP);

@@ -5,17 +5,17 @@
  * Not here: what flags there are (`load-options.ts`), what is measured and how it is judged
  * (`src/load/`).
  */
-import { accessSync, constants, readFileSync, writeFileSync } from 'node:fs';
-import { dirname, resolve } from 'node:path';
+import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
 import { badOption, EXIT, LoadError } from '../load/error.js';
+import { parseListen } from '../load/listen.js';
+import { LiveMetrics } from '../load/live-metrics.js';
 import { loadTest, newTag } from '../load/load-test.js';
 import { DEFAULTS, type Plan, resolvePlan, type Scenario } from '../load/plan.js';
 import { asBaseline } from '../load/report/compare.js';
-import { htmlReport } from '../load/report/html.js';
+import { checkOutputs, type Outputs, writeOutputs } from '../load/report/outputs.js';
 import { Progress } from '../load/report/progress.js';
 import type { LoadReport } from '../load/report/report.js';
-import { summary } from '../load/report/summary.js';
 import { asScenario, findScenario, SCENARIOS } from '../load/scenarios.js';
 import { Stamps } from '../load/stamp.js';
 import { openTarget, type TargetSpec } from '../load/targets/index.js';
@@ -55,7 +55,13 @@ async function load(url: string | undefined, flags: LoadFlags): Promise<number> 
   const repeat = parseCount('--repeat', flags.repeat, 1, 1000);
   const pid = flags.serverPid && parseCount('--server-pid', flags.serverPid, 1, 2 ** 31);
   const baseline = flags.compare === undefined ? undefined : readBaseline(flags, plan);
-  for (const file of [flags.json, flags.html]) if (file !== undefined) checkWritable(file);
+  const outputs = outputsOf(flags);
+  checkOutputs(outputs);
+  const port = flags.metricsPort;
+  const metrics =
+    port === undefined
+      ? undefined
+      : await LiveMetrics.open(plan, '--metrics-port', parseListen('--metrics-port', port));
 
   const terminal = process.stderr.isTTY ? process.stderr : undefined;
   const progress = terminal && new Progress(plan, terminal);
@@ -70,16 +76,18 @@ async function load(url: string | undefined, flags: LoadFlags): Promise<number> 
       metricsUrl: flags.metricsUrl,
       signal: interrupt.signal,
       onConnecting: (present) => progress?.connecting(present),
-      onSecond: (second, server) => progress?.second(second, server),
+      onSecond: (second, server) => {
+        progress?.second(second, server);
+        metrics?.second(second);
+      },
       onDraining: () => progress?.draining(),
     });
   } finally {
     interrupt.dispose();
     progress?.done();
+    await metrics?.close();
   }
-  if (flags.json !== undefined) writeFileSync(flags.json, `${JSON.stringify(report)}\n`);
-  if (flags.html !== undefined) writeFileSync(flags.html, htmlReport(report));
-  process.stdout.write(summary(report));
+  writeOutputs(report, outputs);
   return report.verdict.exit;
 }
 
@@ -157,13 +165,8 @@ function readBaseline(flags: LoadFlags, plan: Plan): { report: LoadReport; toler
   return { report: asBaseline(text, file, plan), tolerance: Number(percent[1]) / 100 };
 }
 
-/** Better now than after the run. */
-function checkWritable(file: string): void {
-  try {
-    accessSync(dirname(resolve(file)), constants.W_OK);
-  } catch {
-    throw badOption('output', file, 'a file in a folder that can be written to');
-  }
+function outputsOf({ json, html, junit, markdown }: LoadFlags): Outputs {
+  return JSON.parse(JSON.stringify({ json, html, junit, markdown })) as Outputs;
 }
 
 /** The first SIGINT or SIGTERM ends the run early but in order, the second ends the process. */

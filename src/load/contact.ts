@@ -11,6 +11,7 @@ import { openTarget } from './targets/index.js';
 import type { Link, Sink, Target } from './targets/target.js';
 
 const TIMEOUT_MS = 5000;
+const LINGER_MS = 1000;
 const READ_SIZE = 64 * 1024;
 
 /** What a reason to fail most often means, and what would be right. */
@@ -28,59 +29,69 @@ const HINTS: readonly (readonly [reason: RegExp, hint: string])[] = [
   [/^response is not HTTP/, 'it speaks no HTTP there; use wss:// if that is TLS'],
 ];
 
-/**
- * @returns the target, which has answered
- * @throws LoadError `unreachable`, `bad_option`, `bad_protocol`
- */
-export async function contact(plan: Plan): Promise<Target> {
-  let onFault: (fault: LoadError) => void = () => {};
-  const faulted = new Promise<never>((_, reject) => {
-    onFault = reject;
-  });
-  faulted.catch(() => {});
-  const stamps = new Stamps(plan.tag);
-  const target = await openTarget(plan.target, stamps, onFault);
-  const attempt = new Contact(target, stamps);
-  try {
-    await Promise.race([plan.target.protocol ? attempt.whole(plan) : attempt.joins(plan), faulted]);
-  } catch (error) {
-    if (error instanceof LoadError) throw error;
-    const { message } = error as Error;
-    const { host, port } = target.address;
-    const hint = HINTS.find(([reason]) => reason.test(message))?.[1];
-    throw new LoadError(
-      'unreachable',
-      `cannot reach ${target.name} at ${host}:${port}: ${message}${hint ? `: ${hint}` : ''}`,
-    );
-  } finally {
-    attempt.end();
-  }
-  return target;
-}
-
-class Contact {
-  readonly #target: Target;
+export class Contact {
+  readonly target: Target;
+  readonly #plan: Plan;
   readonly #stamps: Stamps;
+  readonly #faulted: Promise<never>;
   readonly #links: Link[] = [];
-  readonly #timer: NodeJS.Timeout;
   /** What is waited for. */
-  #step = 'the connection';
+  #step = '';
   #onLate: () => void = () => {};
+  #onClosed: (reason: Error) => void = () => {};
 
-  constructor(target: Target, stamps: Stamps) {
-    this.#target = target;
+  /** Nothing is connected yet. @throws LoadError `bad_option`, `bad_protocol` */
+  static async prepare(plan: Plan): Promise<Contact> {
+    let onFault: (fault: LoadError) => void = () => {};
+    const faulted = new Promise<never>((_, reject) => {
+      onFault = reject;
+    });
+    faulted.catch(() => {});
+    const stamps = new Stamps(plan.tag);
+    return new Contact(plan, await openTarget(plan.target, stamps, onFault), stamps, faulted);
+  }
+
+  private constructor(plan: Plan, target: Target, stamps: Stamps, faulted: Promise<never>) {
+    this.#plan = plan;
+    this.target = target;
     this.#stamps = stamps;
-    this.#timer = setTimeout(() => this.#onLate(), TIMEOUT_MS);
+    this.#faulted = faulted;
+  }
+
+  /** Once. @throws LoadError `unreachable`, `bad_protocol` */
+  async meet(): Promise<void> {
+    const timer = setTimeout(() => this.#onLate(), TIMEOUT_MS);
+    const attempt = this.#plan.target.protocol ? this.#whole() : this.#joins();
+    try {
+      await Promise.race([attempt, this.#faulted]);
+      for (const link of this.#links) link.close();
+    } catch (error) {
+      for (const link of this.#links) link.reset();
+      if (error instanceof LoadError) throw error;
+      const { message } = error as Error;
+      const { name, address } = this.target;
+      const hint = HINTS.find(([reason]) => reason.test(message))?.[1];
+      throw new LoadError(
+        'unreachable',
+        `cannot reach ${name} at ${address.host}:${address.port}: ${message}${hint ? `: ${hint}` : ''}`,
+      );
+    } finally {
+      clearTimeout(timer);
+      // A server that does not end its side must not keep this process.
+      setTimeout(() => {
+        for (const link of this.#links) link.reset();
+      }, LINGER_MS).unref();
+    }
   }
 
   /** A member can join. */
-  async joins(plan: Plan): Promise<void> {
-    await this.#member(roomName(plan, 0), () => {});
+  async #joins(): Promise<void> {
+    await this.#member(roomName(this.#plan, 0), () => {});
   }
 
   /** One member gets what another one publishes. */
-  async whole(plan: Plan): Promise<void> {
-    const room = `${roomName(plan, 0)}-first`;
+  async #whole(): Promise<void> {
+    const room = `${roomName(this.#plan, 0)}-first`;
     let onMessage = (): void => {};
     const received = new Promise<void>((resolve) => {
       onMessage = resolve;
@@ -95,13 +106,6 @@ class Contact {
     publisher.publish(room, this.#stamps.payload(STAMP_LENGTH, 0, 0, 0, 0), false);
     await Promise.race([received, lost]);
   }
-
-  end(): void {
-    clearTimeout(this.#timer);
-    for (const link of this.#links) link.close();
-  }
-
-  #onClosed: (reason: Error) => void = () => {};
 
   #late(): Error {
     return new Error(`waited ${TIMEOUT_MS / 1000} s for ${this.#step}`);
@@ -133,7 +137,7 @@ class Contact {
         refused: (code) => ended(new Error(`refused: ${code}`)),
         closed: (reason) => ended(new Error(reason)),
       };
-      const link = this.#target.dial(sink, { readSize: READ_SIZE });
+      const link = this.target.dial(sink, { readSize: READ_SIZE });
       this.#links.push(link);
     });
   }

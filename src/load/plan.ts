@@ -41,6 +41,8 @@ export interface Scenario {
   rate?: string;
   /** Closed loop: messages a room has in flight. Replaces `rate`. */
   window?: string;
+  /** All phases together: each is made longer or shorter in proportion. */
+  duration?: string;
   rampUp?: string;
   settle?: string;
   warmup?: string;
@@ -149,8 +151,11 @@ export function resolvePlan(
     window: s.window === undefined ? null : parseCount('window', s.window, 1, 1_000_000),
     rampMs: s.rampUp === undefined ? members : parseDuration('rampUp', s.rampUp),
     settleMs: parseDuration('settle', s.settle),
-    phases: PHASES.map((name) => ({ name, ms: parseDuration(name, s[name]) })).filter(
-      (phase) => phase.ms > 0,
+    phases: lasting(
+      s.duration,
+      PHASES.map((name) => ({ name, ms: parseDuration(name, s[name]) })).filter(
+        (phase) => phase.ms > 0,
+      ),
     ),
     drainMs: parseDuration('drain', s.drain),
     silenceMs: parseDuration('silence', s.silence),
@@ -163,6 +168,15 @@ export function resolvePlan(
   };
   check(plan, scenario);
   return plan;
+}
+
+/** The phases, together as long as asked for. */
+function lasting(duration: string | undefined, phases: readonly Phase[]): readonly Phase[] {
+  if (duration === undefined) return phases;
+  const wanted = parseDuration('duration', duration);
+  if (wanted === 0) throw badOption('duration', duration, 'a duration longer than 0');
+  const planned = phases.reduce((sum, { ms }) => sum + ms, 0);
+  return phases.map((phase) => ({ ...phase, ms: (phase.ms / planned) * wanted }));
 }
 
 function check(plan: Plan, scenario: Scenario): void {

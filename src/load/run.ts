@@ -4,7 +4,7 @@
  * Not here: judging what came of it (verdict.ts), showing it (report/).
  */
 import { machineMicros } from './clock.js';
-import { contact } from './contact.js';
+import { Contact } from './contact.js';
 import { LoadError } from './error.js';
 import { Fleet } from './fleet.js';
 import { Merge } from './measure/merge.js';
@@ -36,12 +36,14 @@ export interface RunOptions {
  */
 export async function run(plan: Plan, options: RunOptions = {}): Promise<RunResult> {
   const startedAt = new Date().toISOString();
-  const target = await contact(plan);
+  const first = await Contact.prepare(plan);
+  const { target } = first;
   const probe = new ServerProbe(
     options.metricsUrl ?? target.metricsUrl,
     plan.target.headers,
     options.serverPid,
   );
+  await first.meet();
   const before = await probe.sample(0);
 
   const epoch = machineMicros();

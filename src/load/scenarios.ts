@@ -227,6 +227,7 @@ const KEYS: ReadonlySet<string> = new Set([
   'name',
   'title',
   'window',
+  'duration',
   'rampUp',
   'evictWithin',
   'cohorts',

@@ -73,7 +73,27 @@ test('a run in a pipe says nothing but its summary, and writes its files', async
   expect(compared.stdout).toMatch(/ok\s+compare healthy\.p99@calm/);
   const other = await load(server.url, ...QUICK, '--size', '99', '--compare', json);
   expect(other).toMatchObject({ code: 2, stdout: '' });
-  expect(other.stderr).toContain('measured another load: size differ');
+  expect(other.stderr).toContain('is no baseline for this test: size 128 B there, 99 B here');
+});
+
+test('with --json - standard output is the report and nothing else', async () => {
+  const server = await startBroadcastServer('loop');
+  onTestFinished(() => server.close());
+  const files = ['--junit', join(folder(), 'r.xml'), '--markdown', join(folder(), 'r.md')];
+  const { code, stdout, stderr } = await load(
+    server.url,
+    ...QUICK,
+    '--duration',
+    '1s',
+    '--json',
+    '-',
+    ...files,
+  );
+  expect(NOT_FAILED).toContain(code);
+  expect(JSON.parse(stdout)).toMatchObject({ format: 'roomcast-load' });
+  expect(stderr).toMatch(/^custom\n {2}ws over websocket/);
+  expect(readFileSync(files[1]!, 'utf8')).toMatch(/^<\?xml /);
+  expect(readFileSync(files[3]!, 'utf8')).toMatch(/^## /);
 });
 
 test('several workers count exactly what one would', async () => {

@@ -105,3 +105,22 @@ test('a member is in as many rooms as planned, each in its own slot', () => {
     expect(slots.filter((slot) => slot >= 0).sort()).toEqual([0, 1, 2]);
   }
 });
+
+test('a duration is shared out over the phases', () => {
+  const phases = (scenario: object) =>
+    resolvePlan(scenario, target, 1, 'abcd').phases.map(({ name, ms }) => [name, ms]);
+  expect(phases({ duration: '60s' })).toEqual([
+    ['warmup', 10_000],
+    ['calm', 50_000],
+  ]);
+  expect(phases({ duration: '3s', warmup: '1s', calm: '2s' })).toEqual([
+    ['warmup', 1000],
+    ['calm', 2000],
+  ]);
+  const withSlow = phases({ duration: '60s', cohorts: ['stalled=10%'] }) as [string, number][];
+  expect(withSlow.reduce((sum, [, ms]) => sum + ms, 0)).toBeCloseTo(60_000);
+  expect(() => phases({ duration: '0' })).toThrow('duration is "0": expected a duration longer');
+  expect(() => phases({ duration: 'long' })).toThrow(
+    'duration is "long": expected a duration such',
+  );
+});

@@ -2,11 +2,14 @@
  * Compares a report with a baseline: a figure has got worse when its median is worse than the
  * baseline's by more than the tolerance and outside what the baseline's own runs spread over.
  */
+
+import type { Cohort } from '../cohort.js';
 import { LoadError } from '../error.js';
 import type { Plan } from '../plan.js';
+import { formatCount } from '../units.js';
 import type { Check } from '../verdict.js';
 import { type Figures, formatFigure, moreIsBetter } from './figures.js';
-import { isReport, type LoadReport } from './report.js';
+import { isReport, type LoadReport, thisMachine } from './report.js';
 
 /**
  * One check a figure that both have.
@@ -30,7 +33,7 @@ export function compareFigures(
   });
 }
 
-/** Reads a baseline. @throws LoadError `bad_report` for what is none, or of another plan */
+/** Reads a baseline. @throws LoadError `bad_report` for what is none, or of another load, target or machine */
 export function asBaseline(text: string, from: string, plan: Plan): LoadReport {
   let value: unknown;
   try {
@@ -41,29 +44,43 @@ export function asBaseline(text: string, from: string, plan: Plan): LoadReport {
   if (!isReport(value)) {
     throw new LoadError('bad_report', `${from} is no report of this version of roomcast load`);
   }
-  const differing = COMPARED.filter(
-    (key) => JSON.stringify(value.plan[key]) !== JSON.stringify(plan[key]),
-  );
+  const differing = COMPARED.flatMap(([what, of]) => {
+    const [there, here] = [of(value), of({ plan, machine: thisMachine() })];
+    return there === here ? [] : [`${what} ${there} there, ${here} here`];
+  });
   if (differing.length > 0) {
     throw new LoadError(
       'bad_report',
-      `${from} measured another load: ${differing.join(', ')} differ; compare runs of one scenario`,
+      `${from} is no baseline for this test: ${differing.join('; ')}: expected a report of the same`,
     );
   }
   return value;
 }
 
-/** What must be the same for figures to be comparable. */
-const COMPARED = [
-  'members',
-  'rooms',
-  'roomsPerMember',
-  'size',
-  'rate',
-  'window',
-  'phases',
-  'cohorts',
-] as const satisfies readonly (keyof Plan)[];
+type Compared = Pick<LoadReport, 'plan' | 'machine'>;
+
+/** What must be the same for figures to be comparable, in words. */
+const COMPARED: readonly (readonly [what: string, of: (report: Compared) => string])[] = [
+  ['target', ({ plan }) => plan.target.name],
+  ['transport', ({ plan }) => plan.target.transport],
+  ['machine', ({ machine }) => `${machine.cpu} with ${machine.cores} cores`],
+  ['members', ({ plan }) => formatCount(plan.members)],
+  ['rooms', ({ plan }) => formatCount(plan.rooms)],
+  ['rooms a member', ({ plan }) => formatCount(plan.roomsPerMember)],
+  ['publishers a room', ({ plan }) => formatCount(plan.publishersPerRoom)],
+  ['publishing from', ({ plan }) => plan.publishFrom],
+  ['size', ({ plan }) => `${plan.size} B`],
+  ['rate', ({ plan }) => (plan.rate === null ? 'none' : `${plan.rate}/s`)],
+  ['window', ({ plan }) => (plan.window === null ? 'none' : formatCount(plan.window))],
+  ['phases', ({ plan }) => plan.phases.map(({ name, ms }) => `${name} ${ms} ms`).join(' + ')],
+  ['cohorts', ({ plan }) => plan.cohorts.map(cohortInWords).join(' + ')],
+];
+
+/** Every setting that has a value, such as `throttled members=5 rate=8192`. */
+function cohortInWords({ name, ...settings }: Cohort): string {
+  const given = Object.entries(settings).filter(([, value]) => value !== 0 && value !== false);
+  return [name, ...given.map(([key, value]) => `${key}=${value}`)].join(' ');
+}
 
 function signed(change: number): string {
   return `${change < 0 ? '−' : '+'}${Math.abs(change * 100).toFixed(0)} %`;

@@ -12,7 +12,7 @@ import { type Figures, keyFigures } from './figures.js';
 const REPORT_FORMAT = 'roomcast-load';
 const REPORT_VERSION = 1;
 
-interface Machine {
+export interface Machine {
   readonly os: string;
   readonly cpu: string;
   readonly cores: number;
@@ -98,7 +98,7 @@ function overall(verdicts: readonly Verdict[], shown: number, compared: readonly
   };
 }
 
-function thisMachine(): Machine {
+export function thisMachine(): Machine {
   const cores = cpus();
   return {
     os: `${type()} ${release()} ${arch()}`,

@@ -29,7 +29,7 @@ export function summary(report: LoadReport): string {
     checks(verdict.checks),
     verdict.notes.map((note) => `  note  ${note}`).join('\n'),
     verdict.unfit === null ? '' : `  VOID  ${verdict.unfit}`,
-    outcome(report),
+    outcomeLine(report),
   ];
   return `${parts.filter(Boolean).join('\n\n')}\n`;
 }
@@ -134,7 +134,7 @@ function checks(all: readonly Check[]): string {
     .join('\n');
 }
 
-function outcome({ verdict }: LoadReport): string {
+export function outcomeLine({ verdict }: LoadReport): string {
   const failed = verdict.checks.filter(({ status }) => status === 'failed');
   if (failed.length > 0) return `FAILED: ${failed.map(({ name }) => name).join(', ')}`;
   if (verdict.unfit !== null) return `VOID: ${verdict.unfit.split(':')[0]}`;

@@ -65,7 +65,7 @@ test('a baseline of something else is refused', () => {
   expect(() => asBaseline('{', 'b.json', FIXTURE_PLAN)).toThrow('b.json is not JSON');
   expect(() => asBaseline('{}', 'b.json', FIXTURE_PLAN)).toThrow('b.json is no report');
   expect(() => asBaseline(text, 'b.json', { ...FIXTURE_PLAN, members: 7, size: 99 })).toThrow(
-    'b.json measured another load: members, size differ',
+    'b.json is no baseline for this test: members 100 there, 7 here; size 128 B there, 99 B here: expected a report of the same',
   );
 });
 
@@ -84,4 +84,34 @@ test('the summary has the figures, the checks and the outcome', () => {
   const failed = summary(fixtureReport(run));
   expect(failed).toMatch(/FAIL\s+order/);
   expect(failed.trimEnd().endsWith('FAILED: order')).toBe(true);
+});
+
+test.each([
+  [
+    'target',
+    { target: { ...FIXTURE_PLAN.target, name: 'nats' } },
+    'target nats there, roomcast here',
+  ],
+  [
+    'transport',
+    { target: { ...FIXTURE_PLAN.target, transport: 'xhr-polling' as const } },
+    'transport xhr-polling there, websocket here',
+  ],
+  ['publishers', { publishersPerRoom: 8 }, 'publishers a room 8 there, 1 here'],
+  ['who publishes', { publishFrom: 'members' as const }, 'publishing from members there, own here'],
+])('a baseline of another %s is refused in words', (_, differing, words) => {
+  const report = fixtureReport();
+  const text = JSON.stringify({ ...report, plan: { ...report.plan, ...differing } });
+  expect(() => asBaseline(text, 'b.json', FIXTURE_PLAN)).toThrow(words);
+});
+
+test('a baseline of another machine is refused in words', () => {
+  const report = fixtureReport();
+  const text = JSON.stringify({
+    ...report,
+    machine: { ...report.machine, cpu: 'Abacus', cores: 3 },
+  });
+  expect(() => asBaseline(text, 'b.json', FIXTURE_PLAN)).toThrow(
+    'machine Abacus with 3 cores there,',
+  );
 });

@@ -1,0 +1,71 @@
+/**
+ * The forms a report can be written in, and where to: a file each, or `-` for standard output, which
+ * then gets nothing else. Not here: what each form says (json is the report itself; html.ts,
+ * junit.ts, markdown.ts, summary.ts).
+ */
+import { accessSync, constants, statSync, writeFileSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
+import { badOption, LoadError } from '../error.js';
+import { htmlReport } from './html.js';
+import { junitReport } from './junit.js';
+import { markdownReport } from './markdown.js';
+import type { LoadReport } from './report.js';
+import { summary } from './summary.js';
+
+const FORMS = {
+  json: (report: LoadReport) => `${JSON.stringify(report)}\n`,
+  html: htmlReport,
+  junit: junitReport,
+  markdown: markdownReport,
+};
+type Form = keyof typeof FORMS;
+
+/** By form, a file name or `-`. */
+export type Outputs = Partial<Record<Form, string>>;
+
+/**
+ * Better before the run than after it.
+ * @throws LoadError `bad_option` for a file that cannot be written, or `-` more than once
+ */
+export function checkOutputs(outputs: Outputs): void {
+  const entries = Object.entries(outputs);
+  const [first, second] = entries.filter(([, to]) => to === '-').map(([form]) => form);
+  if (second !== undefined) {
+    throw badOption(`--${second}`, '-', `a file: --${first} has standard output`);
+  }
+  for (const [form, to] of entries) if (to !== '-') checkWritable(`--${form}`, to);
+}
+
+function checkWritable(option: string, to: string): void {
+  const file = resolve(to);
+  const found = statSync(file, { throwIfNoEntry: false });
+  try {
+    accessSync(found ? file : dirname(file), constants.W_OK);
+  } catch {
+    throw badOption(option, to, 'a file in a folder that can be written to');
+  }
+  if (found?.isDirectory()) throw badOption(option, to, 'a file, which a folder is not');
+}
+
+/**
+ * Writes the report in every form asked for, and the summary to standard output, or to standard
+ * error where a form has that.
+ * @throws LoadError `bad_option` when a file can no longer be written
+ */
+export function writeOutputs(report: LoadReport, outputs: Outputs): void {
+  let terminal: NodeJS.WriteStream = process.stdout;
+  for (const [form, to] of Object.entries(outputs) as [Form, string][]) {
+    const text = FORMS[form](report);
+    if (to === '-') {
+      process.stdout.write(text);
+      terminal = process.stderr;
+    } else {
+      try {
+        writeFileSync(to, text);
+      } catch (error) {
+        throw new LoadError('bad_option', `--${form} ${to}: ${(error as Error).message}`);
+      }
+    }
+  }
+  terminal.write(summary(report));
+}
