@@ -8,7 +8,7 @@
  */
 import type { Config } from './config.js';
 import type { CloseReason } from './errors.js';
-import { LockTimeoutError, WaitGroup } from './lock/index.js';
+import { type Detector, LockTimeoutError, WaitGroup } from './lock/index.js';
 import type { Member } from './room/member.js';
 import { CLOSE_GRACE_MS, closingEvent, Session, type SessionContext } from './session.js';
 import { clearInterval, nowMs, queueMicrotask, setInterval } from './time.js';
@@ -32,10 +32,11 @@ export class Connections {
   readonly #sessions = new Map<Member, { session: Session; done: () => void }>();
   readonly #perAddress = new Map<string, number>();
   /** What a shutdown waits for. */
-  readonly #open = new WaitGroup({ name: 'server.connections' });
+  readonly #open: WaitGroup;
   #isDraining = false;
 
-  constructor(context: Omit<SessionContext, 'ended'>) {
+  constructor(context: Omit<SessionContext, 'ended'>, detector: Detector) {
+    this.#open = new WaitGroup({ name: 'server.connections', detector });
     this.#config = context.config;
     this.#context = { ...context, ended: (session) => this.#ended(session) };
   }

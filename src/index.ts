@@ -11,6 +11,7 @@ export {
   Refusal,
   type RefusalCode,
 } from './errors.js';
+export type { LockSnapshot } from './lock/index.js';
 export type { Log } from './log.js';
 export type { Event, GapReason, HealthState } from './protocol/events.js';
 export { type CloseReport, createServer, type Parts, type Server } from './server.js';

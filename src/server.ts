@@ -19,9 +19,10 @@ import { MemoryBroker } from './broker/memory.js';
 import { type Config, checkConfig, trustedProxies, warningsOf } from './config.js';
 import { Connections, type Drained } from './connections.js';
 import { placesFor } from './descriptors.js';
-import { REFUSAL, type RefusalCode, shuttingDown } from './errors.js';
+import { type CloseReason, REFUSAL, type RefusalCode, shuttingDown } from './errors.js';
 import { buildHttp } from './http/app.js';
 import { Sampler } from './http/sampler.js';
+import { Detector, type LockSnapshot } from './lock/index.js';
 import { atLevel, type Log, silent } from './log.js';
 import { Recorder } from './metrics/recorder.js';
 import { createMetrics } from './metrics/registry.js';
@@ -57,6 +58,8 @@ export interface Server {
   listen(): Promise<string>;
   /** Who is connected. */
   members(): Iterable<Member>;
+  /** What of this server's locks is held and waited for now; `lockDetector` says who watches them. */
+  locks(): LockSnapshot;
   /**
    * Publishes any JSON value, as the HTTP API does.
    *
@@ -111,35 +114,42 @@ export function createServer(
     roomNamePattern: wholePattern(config.roomNamePattern),
     maxJsonDepth: config.maxJsonDepth,
   };
+  const detector = new Detector({
+    mode: config.lockDetector,
+    onReport: ({ text, ...report }) => log.warn({ report }, text),
+  });
   const codec = new JsonCodec(limits);
   const observer = new Recorder();
-  const hub: Hub = new Hub(config, broker, codec, observer, (member, reason) =>
-    connections.close(member, reason),
+  const close = (member: Member, reason: CloseReason) => connections.close(member, reason);
+  const hub: Hub = new Hub(config, broker, codec, observer, close, detector);
+  const connections = new Connections(
+    {
+      config,
+      hub,
+      codec,
+      observer,
+      failed: (session, error) => log.error({ err: error, member: session.member.id }, 'failed'),
+    },
+    detector,
   );
-  const connections = new Connections({
-    config,
-    hub,
-    codec,
-    observer,
-    failed: (session, error) => log.error({ err: error, member: session.member.id }, 'failed'),
-  });
   const accept = wrap(connections.accept.bind(connections));
   const proxies = trustedProxies(config);
   const address = (request: IncomingMessage) => addressOf(request, proxies);
   let closing: Promise<CloseReport> | null = null;
 
-  const metrics = createMetrics({ recorder: observer, gauges: hub, version });
-  const sampler = new Sampler({ recorder: observer, gauges: hub });
+  const metrics = createMetrics({ recorder: observer, gauges: hub, detector, version });
+  const sampler = new Sampler({ recorder: observer, gauges: hub, detector });
   const apiBuilt = buildHttp({
     config,
     limits,
     log,
     hub,
     observer,
+    detector,
     sampler,
     metrics,
     version,
-    close: (member, reason) => connections.close(member, reason),
+    close,
     isClosing: () => closing !== null,
   });
   const { heartbeatMs, maxBodyBytes } = config;
@@ -242,6 +252,7 @@ export function createServer(
       }
     },
     members: () => hub.members.values(),
+    locks: () => detector.snapshot(),
     async publish(room, data, key) {
       return hub.publish(null, checkRoom(room, limits), checkData(data, limits), checkKey(key));
     },

@@ -8,7 +8,6 @@ import { Command } from 'commander';
 import type { Logger } from 'pino';
 import type { Config } from '../config.js';
 import { ConfigError } from '../errors.js';
-import { configureDetector, snapshot } from '../lock/index.js';
 import { type CloseReport, createServer } from '../server.js';
 import { loadConfig } from '../sources.js';
 import { CommandError } from './failure.js';
@@ -64,13 +63,8 @@ async function serve(config: Config, warnings: readonly string[]): Promise<void>
     leave(1);
   });
 
-  configureDetector({
-    mode: config.lockDetector,
-    onReport: ({ text, ...report }) => log.warn({ report }, text),
-  });
-  process.on('SIGUSR2', () => log.info({ locks: snapshot() }, 'locks'));
-
   const server = createServer(config, log);
+  process.on('SIGUSR2', () => log.info({ locks: server.locks() }, 'locks'));
   let closing = false;
   for (const [signal, exitCode] of Object.entries(SIGNALS)) {
     process.on(signal, async () => {

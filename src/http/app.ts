@@ -71,7 +71,7 @@ export async function buildHttp(deps: HttpDeps): Promise<HttpApp> {
     v1.register(rooms(deps));
     v1.register(members(deps));
     v1.register(live(deps));
-    v1.register(locks);
+    v1.register(locks(deps));
   });
   await app.ready();
 

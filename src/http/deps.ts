@@ -1,6 +1,7 @@
 /** What the HTTP API needs of the server it belongs to. */
 import type { Config } from '../config.js';
 import type { CloseReason } from '../errors.js';
+import type { Detector } from '../lock/index.js';
 import type { Log } from '../log.js';
 import type { Metrics } from '../metrics/registry.js';
 import type { CommandLimits } from '../protocol/commands.js';
@@ -16,6 +17,8 @@ export interface HttpDeps {
   readonly log: Pick<Log, 'error'>;
   readonly hub: Pick<Hub, 'rooms' | 'members' | 'publish'>;
   readonly observer: Pick<Observer, 'refused'>;
+  /** Of the locks of this server. */
+  readonly detector: Pick<Detector, 'snapshot'>;
   /** The seconds that the live page shows. */
   readonly sampler: Pick<Sampler, 'series' | 'past' | 'onSample'>;
   readonly metrics: Pick<Metrics, 'contentType' | 'scrape'>;

@@ -4,7 +4,8 @@
  */
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox';
 import { Type } from 'typebox';
-import { type LockSnapshot, snapshot } from '../lock/index.js';
+import type { LockSnapshot } from '../lock/index.js';
+import type { HttpDeps } from './deps.js';
 
 const NullableText = Type.Union([Type.String(), Type.Null()]);
 
@@ -57,25 +58,27 @@ const Locks = Type.Unsafe<LockSnapshot>(
         { description: 'The latest incidents, in words too.' },
       ),
     },
-    { description: 'The locks of this process, now; at most 100 entries a list.' },
+    { description: 'The locks of this server, now; at most 100 entries a list.' },
   ),
 );
 
 /** Entries a list. */
 const LIMIT = 100;
 
-export const locks: FastifyPluginCallbackTypebox = (app, _options, done) => {
-  app.get(
-    '/v1/locks',
-    {
-      schema: {
-        operationId: 'getLocks',
-        summary: 'Locks held and waited for, and what was found wrong with them',
-        tags: ['status'],
-        response: { 200: Locks },
+export const locks =
+  ({ detector }: Pick<HttpDeps, 'detector'>): FastifyPluginCallbackTypebox =>
+  (app, _options, done) => {
+    app.get(
+      '/v1/locks',
+      {
+        schema: {
+          operationId: 'getLocks',
+          summary: 'Locks held and waited for, and what was found wrong with them',
+          tags: ['status'],
+          response: { 200: Locks },
+        },
       },
-    },
-    () => snapshot(LIMIT),
-  );
-  done();
-};
+      () => detector.snapshot(LIMIT),
+    );
+    done();
+  };

@@ -5,7 +5,7 @@
  *
  * Not here: who is connected (`live.ts`), what Prometheus gets (`metrics/registry.ts`).
  */
-import { lockMetrics } from '../lock/index.js';
+import type { Detector } from '../lock/index.js';
 import { CATALOGUE, CONSUMERS, LOCK_MODES, LOCKS } from '../metrics/catalogue.js';
 import type { HistogramCells } from '../metrics/cells.js';
 import { type Gauges, read } from '../metrics/gauges.js';
@@ -20,6 +20,8 @@ import { quantile, Window } from './quantile.js';
 export interface SamplerOptions {
   readonly recorder: Recorder;
   readonly gauges: Gauges;
+  /** Of the locks of this server. */
+  readonly detector: Pick<Detector, 'metrics'>;
 }
 
 export interface Sample {
@@ -130,7 +132,7 @@ export class Sampler {
 
   /** In the order of `lockSeries`. */
   #locks(): (number | null)[] {
-    const { lockHoldSeconds, lockWaitSeconds } = readLocks(lockMetrics());
+    const { lockHoldSeconds, lockWaitSeconds } = readLocks(this.#options.detector.metrics());
     return lockSeries.map((series) => {
       const [what, lock] = series.split(' ') as ['hold' | 'wait', (typeof LOCKS)[number]];
       const cells = what === 'hold' ? lockHoldSeconds : lockWaitSeconds;

@@ -6,7 +6,7 @@
  * The only user of prom-client.
  */
 import { type Metric as PromMetric, Registry } from 'prom-client';
-import { lockMetrics } from '../lock/index.js';
+import type { Detector, LockMetrics } from '../lock/index.js';
 import { CATALOGUE, type Metric, type MetricKey } from './catalogue.js';
 import { HistogramCells } from './cells.js';
 import { type Gauges, type Reading, read } from './gauges.js';
@@ -17,6 +17,8 @@ import type { Recorder } from './recorder.js';
 export interface MetricsOptions {
   readonly recorder: Recorder;
   readonly gauges: Gauges;
+  /** Of the locks of this server. */
+  readonly detector: Pick<Detector, 'metrics'>;
   /** Of roomcast. */
   readonly version: string;
 }
@@ -44,7 +46,7 @@ interface Sample {
 
 const NONE = {};
 
-export function createMetrics({ recorder, gauges, version }: MetricsOptions): Metrics {
+export function createMetrics({ recorder, gauges, detector, version }: MetricsOptions): Metrics {
   const stats = new ProcessStats();
   const registry = new Registry();
   const buildInfo = { version, node: process.version };
@@ -64,7 +66,7 @@ export function createMetrics({ recorder, gauges, version }: MetricsOptions): Me
     contentType: registry.contentType,
     scrape() {
       // The registry asks every metric before it first awaits, so that no other scrape comes between.
-      now = valuesOf(recorder, read(gauges), stats);
+      now = valuesOf(recorder, read(gauges), detector.metrics(), stats);
       return registry.metrics();
     },
     close: () => stats.close(),
@@ -74,6 +76,7 @@ export function createMetrics({ recorder, gauges, version }: MetricsOptions): Me
 function valuesOf(
   recorder: Recorder,
   reading: Reading,
+  locks: LockMetrics,
   stats: ProcessStats,
 ): Record<MetricKey, Values> {
   const cpu = process.cpuUsage();
@@ -104,7 +107,7 @@ function valuesOf(
     refused: recorder.refusedBy,
     socketsRefused: recorder.socketsRefusedBy,
     sentBytes: recorder.sentBytesBy,
-    ...readLocks(lockMetrics()),
+    ...readLocks(locks),
     buildInfo: 1,
     processCpuUserSeconds: cpu.user / 1e6,
     processCpuSystemSeconds: cpu.system / 1e6,

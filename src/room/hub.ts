@@ -11,7 +11,13 @@ import type { Broker, MaybePromise, Payload, Position } from '../broker/broker.j
 import { BrokerCalls } from '../broker/calls.js';
 import { type Config, namespaceOf, namespaces, type QueuePolicy } from '../config.js';
 import { type CloseReason, Refusal, shuttingDown } from '../errors.js';
-import { type Guard, LockTimeoutError, type Task, WaitGroup } from '../lock/index.js';
+import {
+  type Detector,
+  type Guard,
+  LockTimeoutError,
+  type Task,
+  WaitGroup,
+} from '../lock/index.js';
 import type { Codec } from '../protocol/codec.js';
 import { clearInterval, nowMs, setImmediate, setInterval } from '../time.js';
 import { FanOut } from './fan-out.js';
@@ -43,22 +49,29 @@ export class Hub {
   readonly #policies: ReadonlyMap<string, QueuePolicy>;
   readonly #evictMember: (member: Member, reason: CloseReason) => void;
   readonly #fanOut: FanOut;
-  readonly #tasks = new WaitGroup({ name: 'hub.tasks' });
+  readonly #detector: Detector;
+  readonly #tasks: WaitGroup;
   readonly #calls: BrokerCalls;
   readonly #closing = new AbortController();
   readonly #check: NodeJS.Timeout;
   readonly #backlog: Backlog = { bytes: 0 };
   #isRelieving = false;
 
-  /** `evict` closes a member's connection for a reason; it is called outside all loops over members. */
+  /**
+   * `evict` closes a member's connection for a reason; it is called outside all loops over members.
+   * `detector` watches the locks of this hub.
+   */
   constructor(
     config: Config,
     broker: Broker,
     codec: Codec,
     observer: Observer,
     evict: (member: Member, reason: CloseReason) => void,
+    detector: Detector,
   ) {
     this.#config = config;
+    this.#detector = detector;
+    this.#tasks = new WaitGroup({ name: 'hub.tasks', detector });
     this.#broker = broker;
     this.#calls = new BrokerCalls(broker, config.brokerTimeoutMs, this.#tasks);
     this.#observer = observer;
@@ -260,7 +273,7 @@ export class Hub {
   #room(name: string): Room {
     let room = this.rooms.get(name);
     if (room === undefined) {
-      room = new Room(name, this.#backlog);
+      room = new Room(name, this.#backlog, this.#detector);
       this.rooms.set(name, room);
     }
     return room;

@@ -10,7 +10,7 @@
  */
 import type { Position, Publication } from '../broker/broker.js';
 import type { CloseReason } from '../errors.js';
-import { RWLock } from '../lock/index.js';
+import { type Detector, RWLock } from '../lock/index.js';
 import type { Codec } from '../protocol/codec.js';
 import { nowMs } from '../time.js';
 import { Flush, type Pending } from './flush.js';
@@ -54,9 +54,10 @@ export class Room {
   constructor(
     readonly name: string,
     private readonly backlog: Backlog,
+    detector: Detector,
   ) {
-    this.lifecycle = new RWLock({ name: 'room.lifecycle', key: name });
-    this.#lock = new RWLock({ name: 'room.members', key: name });
+    this.lifecycle = new RWLock({ name: 'room.lifecycle', key: name, detector });
+    this.#lock = new RWLock({ name: 'room.members', key: name, detector });
   }
 
   get epoch(): string {

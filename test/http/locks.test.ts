@@ -9,7 +9,7 @@ beforeEach(async () => {
 afterEach(() => server.stop());
 
 it('shows what is held and waited for', async () => {
-  const lock = new RWLock({ name: 'test.http' });
+  const lock = new RWLock({ name: 'test.http', detector: server.detector });
   const guard = await lock.write('holder');
   const waiting = lock.read('waiter', { timeoutMs: 60_000 });
   const { status, body } = await server.ask('GET', '/v1/locks');

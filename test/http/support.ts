@@ -9,6 +9,7 @@ import type { CloseReason } from '../../src/errors.js';
 import { buildHttp } from '../../src/http/app.js';
 import type { HttpDeps } from '../../src/http/deps.js';
 import { Sampler } from '../../src/http/sampler.js';
+import { Detector } from '../../src/lock/index.js';
 import { Recorder } from '../../src/metrics/recorder.js';
 import { createMetrics } from '../../src/metrics/registry.js';
 import { wholePattern } from '../../src/option-kinds.js';
@@ -71,15 +72,16 @@ export async function serve(options: Partial<Config> = {}, overrides: Partial<Ht
     roomNamePattern: wholePattern(config.roomNamePattern),
     maxJsonDepth: config.maxJsonDepth,
   };
+  const detector = new Detector({ mode: 'strict' });
   const recorder = new Recorder();
   const closed: [member: string, reason: CloseReason][] = [];
   const close = (member: Member, reason: CloseReason) => {
     closed.push([member.id, reason]);
     hub.remove(member);
   };
-  const hub = new Hub(config, new MemoryBroker(), new JsonCodec(limits), recorder, close);
-  const metrics = createMetrics({ recorder, gauges: hub, version: '1.2.3' });
-  const sampler = new Sampler({ recorder, gauges: hub });
+  const hub = new Hub(config, new MemoryBroker(), new JsonCodec(limits), recorder, close, detector);
+  const metrics = createMetrics({ recorder, gauges: hub, detector, version: '1.2.3' });
+  const sampler = new Sampler({ recorder, gauges: hub, detector });
   const logged: unknown[] = [];
   const state = { isClosing: false };
   const deps: HttpDeps = {
@@ -88,6 +90,7 @@ export async function serve(options: Partial<Config> = {}, overrides: Partial<Ht
     log: { error: (line: unknown) => logged.push(line) },
     hub,
     observer: recorder,
+    detector,
     metrics,
     sampler,
     version: '1.2.3',
@@ -103,6 +106,7 @@ export async function serve(options: Partial<Config> = {}, overrides: Partial<Ht
 
   return {
     closed,
+    detector,
     hub,
     logged,
     port,

@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs';
-import { afterEach, describe, expect, it } from 'vitest';
-import { type LockMetrics, lockMetrics, RWLock } from '../../src/lock/index.js';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { Detector, type LockMetrics, RWLock } from '../../src/lock/index.js';
 import { CATALOGUE, LOCK_REPORTS, LOCK_SITES, LOCKS } from '../../src/metrics/catalogue.js';
 import { readLocks } from '../../src/metrics/locks.js';
 import { Recorder } from '../../src/metrics/recorder.js';
@@ -8,17 +8,26 @@ import { createMetrics, type Metrics } from '../../src/metrics/registry.js';
 import { FakeGauges, parse } from './support.js';
 
 let metrics: Metrics | undefined;
+let detector: Detector;
+beforeEach(() => {
+  detector = new Detector();
+});
 afterEach(() => metrics?.close());
 
 async function scrape() {
-  metrics = createMetrics({ recorder: new Recorder(), gauges: new FakeGauges(), version: '0' });
+  metrics = createMetrics({
+    recorder: new Recorder(),
+    gauges: new FakeGauges(),
+    detector,
+    version: '0',
+  });
   const series = parse(await metrics.scrape());
   return (name: string, labels: string) => series.get(`roomcast_lock_${name}{${labels}}`);
 }
 
 describe('the lock metrics', () => {
   it('have the buckets and kinds of the lock module', () => {
-    const { buckets, reports } = lockMetrics();
+    const { buckets, reports } = new Detector().metrics();
     expect(CATALOGUE.lockHoldSeconds.buckets).toEqual(buckets);
     expect(CATALOGUE.lockWaitSeconds.buckets).toEqual(buckets);
     expect([...LOCK_REPORTS].sort()).toEqual(Object.keys(reports).sort());
@@ -40,7 +49,7 @@ describe('the lock metrics', () => {
 
   it('follow a lock of the server', async () => {
     const before = (await scrape())('hold_seconds_count', 'lock="room.members",mode="write"')!;
-    const lock = new RWLock({ name: 'room.members' });
+    const lock = new RWLock({ name: 'room.members', detector });
     lock.withWriteSync('Room.add', () => {});
     const guard = lock.tryRead('Room.members')!;
     const now = await scrape();
@@ -53,7 +62,7 @@ describe('the lock metrics', () => {
 
   it('sum up what is not of the server as other', async () => {
     for (const name of ['theirs', 'theirs too']) {
-      new RWLock({ name }).withReadSync('somewhere', () => {});
+      new RWLock({ name, detector }).withReadSync('somewhere', () => {});
     }
     const now = await scrape();
     expect(now('hold_seconds_count', 'lock="other",mode="read"')).toBe(2);
@@ -87,7 +96,7 @@ it('puts rows in the order of the catalogue', () => {
       { lock: 'room.members', site: 'Room.add', seconds: 2 },
       { lock: 'z', site: 'elsewhere', seconds: 3 },
     ],
-    reports: lockMetrics().reports,
+    reports: new Detector().metrics().reports,
     deadlockedTasks: 5,
   };
   const read = readLocks(metrics);

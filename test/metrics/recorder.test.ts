@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { Detector } from '../../src/lock/index.js';
 import { END_REASONS, REFUSAL_CODES } from '../../src/metrics/catalogue.js';
 import { Recorder } from '../../src/metrics/recorder.js';
 import { createMetrics } from '../../src/metrics/registry.js';
@@ -114,7 +115,12 @@ describe('Recorder', () => {
             (observer[name] as (...args: unknown[]) => void)(...args);
           }
         }
-        const metrics = createMetrics({ recorder, gauges: new FakeGauges(), version: '0' });
+        const metrics = createMetrics({
+          recorder,
+          gauges: new FakeGauges(),
+          detector: new Detector(),
+          version: '0',
+        });
         const series = parse(await metrics.scrape());
         metrics.close();
 

@@ -1,6 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import fc from 'fast-check';
 import { afterEach, describe, expect, it } from 'vitest';
+import { Detector } from '../../src/lock/index.js';
 import { CATALOGUE, LAG_BOUNDS, type Metric, TOP } from '../../src/metrics/catalogue.js';
 import { Recorder } from '../../src/metrics/recorder.js';
 import { createMetrics, type Metrics } from '../../src/metrics/registry.js';
@@ -16,7 +17,7 @@ afterEach(() => {
 function create() {
   const recorder = new Recorder();
   const gauges = new FakeGauges();
-  const metrics = createMetrics({ recorder, gauges, version: '1.2.3' });
+  const metrics = createMetrics({ recorder, gauges, detector: new Detector(), version: '1.2.3' });
   opened.push(metrics);
   return { recorder, gauges, metrics };
 }

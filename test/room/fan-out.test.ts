@@ -2,8 +2,10 @@
  * The loop that carries messages to members, on a clock that only moves when something is written:
  * a large room yields, in slices, and the others do not wait for it.
  */
+
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { defaults } from '../../src/config.js';
+import { Detector } from '../../src/lock/index.js';
 import { Recorder } from '../../src/metrics/recorder.js';
 import { JsonCodec } from '../../src/protocol/json.js';
 import { Hub } from '../../src/room/hub.js';
@@ -82,6 +84,7 @@ beforeEach(async () => {
     codec,
     new Recorder(),
     () => {},
+    new Detector({ mode: 'strict' }),
   );
   // The first join of a room asks the broker, which takes some microtasks.
   for (const room of ['large', 'b', 'c']) join(room);

@@ -5,7 +5,6 @@
  */
 import { once } from 'node:events';
 import { connect } from 'node:net';
-import { pino } from 'pino';
 import { afterEach, beforeEach, expect, onTestFinished, test } from 'vitest';
 import { WebSocket } from 'ws';
 import type {
@@ -17,17 +16,23 @@ import type {
 } from '../../src/broker/broker.js';
 import { MemoryBroker } from '../../src/broker/memory.js';
 import { type Config, defaults } from '../../src/config.js';
-import { configureDetector, type LockReport } from '../../src/lock/index.js';
+import { type Log, silent } from '../../src/log.js';
 import { createServer } from '../../src/server.js';
 import { Signal } from '../support/signal.js';
 
 const GRACE_MS = 300;
 
-let reports: LockReport[];
+let reports: object[];
 beforeEach(() => {
   reports = [];
-  configureDetector({ onReport: (report) => reports.push(report) });
 });
+/** What the server's own detector reports is logged as a warning. */
+const log: Log = {
+  ...silent,
+  warn: (fields) => {
+    if ('report' in fields) reports.push(fields);
+  },
+};
 afterEach(() => {
   expect(reports).toEqual([]);
 });
@@ -73,8 +78,15 @@ class GatedBroker extends Delegate {
 }
 
 async function open(options: Partial<Config> = {}, broker: Broker = new MemoryBroker()) {
-  const config = { ...defaults, port: 0, drainMs: 0, shutdownGraceMs: GRACE_MS, ...options };
-  const server = createServer(config, pino({ level: 'silent' }), { broker });
+  const config = {
+    ...defaults,
+    lockDetector: 'strict' as const,
+    port: 0,
+    drainMs: 0,
+    shutdownGraceMs: GRACE_MS,
+    ...options,
+  };
+  const server = createServer(config, log, { broker });
   onTestFinished(async () => {
     await server.close();
   });
@@ -195,11 +207,17 @@ test('a broker that never closes is named, and not waited for beyond the grace',
 });
 
 test('close may come before it listens, and while it is about to', async () => {
-  const config = { ...defaults, port: 0, drainMs: 0, shutdownGraceMs: GRACE_MS };
-  const never = createServer(config, pino({ level: 'silent' }));
+  const config = {
+    ...defaults,
+    lockDetector: 'strict' as const,
+    port: 0,
+    drainMs: 0,
+    shutdownGraceMs: GRACE_MS,
+  };
+  const never = createServer(config, log);
   await never.close();
   await expect(never.listen()).rejects.toMatchObject({ code: 'shutting_down' });
-  const soon = createServer(config, pino({ level: 'silent' }));
+  const soon = createServer(config, log);
   const listening = expect(soon.listen()).rejects.toMatchObject({ code: 'shutting_down' });
   await Promise.all([soon.close(), listening]);
 });
@@ -207,8 +225,14 @@ test('close may come before it listens, and while it is about to', async () => {
 test('a port that is taken leaves nothing open', async () => {
   const { url } = await open();
   const port = Number(new URL(url).port);
-  const config = { ...defaults, port, drainMs: 0, shutdownGraceMs: GRACE_MS };
-  const other = createServer(config, pino({ level: 'silent' }));
+  const config = {
+    ...defaults,
+    lockDetector: 'strict' as const,
+    port,
+    drainMs: 0,
+    shutdownGraceMs: GRACE_MS,
+  };
+  const other = createServer(config, log);
   await expect(other.listen()).rejects.toMatchObject({ code: 'EADDRINUSE' });
   expect(await other.close()).toMatchObject({ drained: 0, abandoned: [], waiting: [] });
 });

@@ -7,6 +7,7 @@
 import { vi } from 'vitest';
 import { type Config, defaults } from '../../src/config.js';
 import { Connections } from '../../src/connections.js';
+import { defaultDetector } from '../../src/lock/index.js';
 import { Recorder } from '../../src/metrics/recorder.js';
 import { wholePattern } from '../../src/option-kinds.js';
 import { JsonCodec } from '../../src/protocol/json.js';
@@ -48,16 +49,24 @@ export class Core {
       maxJsonDepth: this.config.maxJsonDepth,
     });
     const { observer } = this;
-    this.hub = new Hub(this.config, this.broker, codec, observer, (member, reason) =>
-      this.connections.close(member, reason),
-    );
-    this.connections = new Connections({
-      config: this.config,
-      hub: this.hub,
+    this.hub = new Hub(
+      this.config,
+      this.broker,
       codec,
       observer,
-      failed: (_, error) => this.failures.push(error),
-    });
+      (member, reason) => this.connections.close(member, reason),
+      defaultDetector,
+    );
+    this.connections = new Connections(
+      {
+        config: this.config,
+        hub: this.hub,
+        codec,
+        observer,
+        failed: (_, error) => this.failures.push(error),
+      },
+      defaultDetector,
+    );
     this.#watchMembers();
   }
 
