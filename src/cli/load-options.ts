@@ -4,7 +4,7 @@
  */
 import { type Command, Option } from 'commander';
 import { COHORT_KINDS } from '../load/cohort.js';
-import { DEFAULTS, type Scenario } from '../load/plan.js';
+import { CHECKS, DEFAULTS, type Scenario } from '../load/plan.js';
 import { TARGETS, type TargetName, TRANSPORTS, type TransportName } from '../load/targets/index.js';
 
 /** Scenario keys as flags: what each is, in words. The keys and values are those of files too. */
@@ -22,15 +22,18 @@ const SCENARIO_FLAGS: Record<Exclude<keyof Scenario, 'name' | 'title'>, string> 
   rampUp: 'Time over which members connect. Default: 1 ms a member.',
   settle: 'Pause between the last join and the first message.',
   warmup: 'First phase: everybody reads; not judged.',
-  calm: 'Second phase: everybody reads; the baseline of the isolation ratio.',
-  fill: 'Third phase: slow members turn slow; not judged. 5s when cohorts are given.',
-  slow: 'Fourth phase: they still are; judged. 10s when cohorts are given.',
-  recover: 'Fifth phase: everybody reads again.',
+  calm: 'Then everybody reads, in all turns together; the baseline of the isolation ratio.',
+  fill: 'Then, in each turn, slow members turn slow; not judged. 5s when cohorts are given.',
+  slow: 'Then they still are, in all turns together; judged. 10s when cohorts are given.',
+  rest: 'Between two turns: slow members catch up; not judged. 2s when cohorts are given.',
+  turns: 'Turns that calm and slow are cut into: 3 when cohorts are given, 1 with --evict-within.',
+  recover: 'Last phase: everybody reads again.',
   drain: 'Longest wait, at the end, for what members are still owed.',
   silence: 'A healthy member that gets nothing for longer has been blocked.',
   evictWithin: 'Stalled members must be disconnected within this.',
   cohorts: 'Slow members: <kind>=<count or %>[,key=value…]; may be repeated. See below.',
   failIf: 'Fail if true, like healthy.p99>250ms; may be repeated. See below.',
+  skip: 'A check that does not count, by its name; may be repeated. See below.',
   seed: 'Decides who is slow and when.',
 };
 
@@ -61,7 +64,7 @@ export interface LoadFlags {
 }
 
 /** Keys that hold lists, and the flag that adds to them. */
-const MANY: Record<string, string> = { cohorts: 'cohort', failIf: 'fail-if' };
+const MANY: Record<string, string> = { cohorts: 'cohort', failIf: 'fail-if', skip: 'skip' };
 
 const collect = (text: string, before: string[] = []): string[] => [...before, text];
 
@@ -152,10 +155,14 @@ Figures for --fail-if, as <figure>[@phase] > or < <limit>:
   server.cpu, .cpuPerDelivery, .lockHold, .loopDelay, .rss, .rssGrowth
   refused, blocked
 
+Checks, each on unless it is skipped by name; docs/load.md says what each means:
+  ${CHECKS.join(', ')}
+
 Exit codes:
-  0    every check passed
-  1    an invariant, a threshold or a comparison failed; the output names it
+  0    passed: every check that could be judged
+  1    failed: a check, a threshold or a comparison; the output names it
   2    a bad option, or a target that could not be reached
-  3    void: the generator was saturated, the server got no CPU, or a worker was lost
+  3    void: the generator or the machine was the limit, or nothing slow happened
+  4    incomplete: something that should have been seen was not, or a worker was lost
   130  interrupted; what was measured until then is reported
 `;

@@ -11,7 +11,7 @@ import { badOption, EXIT, LoadError } from '../load/error.js';
 import { parseListen } from '../load/listen.js';
 import { LiveMetrics } from '../load/live-metrics.js';
 import { loadTest, newTag } from '../load/load-test.js';
-import { DEFAULTS, type Plan, resolvePlan, type Scenario } from '../load/plan.js';
+import { type Plan, resolvePlan, type Scenario, withDefaults } from '../load/plan.js';
 import { asBaseline } from '../load/report/compare.js';
 import { checkOutputs, type Outputs, writeOutputs } from '../load/report/outputs.js';
 import { Progress } from '../load/report/progress.js';
@@ -20,8 +20,8 @@ import { asScenario, findScenario, SCENARIOS } from '../load/scenarios.js';
 import { Stamps } from '../load/stamp.js';
 import { openTarget, type TargetSpec } from '../load/targets/index.js';
 import { loadProtocol, protocolFile } from '../load/targets/protocol-file.js';
-import { parseThreshold } from '../load/threshold.js';
 import { parseCount } from '../load/units.js';
+import { parseThreshold } from '../load/verdict/threshold.js';
 import { version } from '../version.js';
 import { addLoadOptions, type LoadFlags, scenarioFlags } from './load-options.js';
 
@@ -34,7 +34,7 @@ export function loadCommand(): Command {
     } catch (error) {
       if (!(error instanceof LoadError)) throw error;
       process.stderr.write(`roomcast: ${error.message}\n`);
-      process.exitCode = error.code === 'worker_lost' ? EXIT.void : EXIT.usage;
+      process.exitCode = error.code === 'worker_lost' ? EXIT.incomplete : EXIT.usage;
     }
   });
 }
@@ -103,8 +103,8 @@ function scenarioOf(flags: LoadFlags): Scenario {
 
 /** With every default spelled out, so that it can be kept as a file. */
 function resolved(scenario: Scenario): Scenario {
-  const { rate, ...defaults } = DEFAULTS;
-  return { ...defaults, ...(scenario.window === undefined ? { rate } : {}), ...scenario };
+  const { rate, ...rest } = withDefaults(scenario);
+  return scenario.window === undefined ? { rate, ...rest } : rest;
 }
 
 function readScenario(wanted: string): Scenario {

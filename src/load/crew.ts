@@ -24,8 +24,8 @@ export class Crew {
   readonly abandoned: Link[] = [];
   /** Who joins `before` publishing is owed every message; who is up to date `after` it says little. */
   stage: 'before' | 'publishing' | 'after' = 'before';
-  /** Told of every confirmed publish, and of everything that reaches a healthy member. */
-  onConfirmed: (() => void) | undefined;
+  /** Told of every confirmed or refused publish, and of everything that reaches a healthy member. */
+  onAnswer: (() => void) | undefined;
   onArrival: (() => void) | undefined;
 
   /**
@@ -107,6 +107,6 @@ export class Crew {
   confirmed(name: string, seq: number): void {
     const room = this.roomNamed(name);
     this.finals.set(room, Math.max(seq, this.finals.get(room) ?? 0));
-    this.onConfirmed?.();
+    this.onAnswer?.();
   }
 }

@@ -18,6 +18,10 @@ import { openTarget } from './targets/index.js';
 const TICK_MS = 250;
 const PROBE_EVERY_TICKS = 4;
 const CONNECTING_MAX = 256;
+/** How much longer than the ramp-up connecting may take before the rest is given up. */
+const CONNECT_GRACE_MS = 30_000;
+/** A last message that was refused is sent again after this. */
+const ASK_AGAIN_MS = 250;
 
 /** What a worker has sent when publishing has stopped. */
 export interface Sent {
@@ -27,6 +31,9 @@ export interface Sent {
   byPublisher: [number, number][];
   /** By room: the number the target gave the last message, where it says so. */
   finals: [number, number][];
+  /** Last messages whose number was asked for, and those it was told of. */
+  asked: number;
+  confirmed: number;
 }
 
 export class Engine {
@@ -98,21 +105,24 @@ export class Engine {
   async connect(): Promise<void> {
     const started = performance.now();
     const progress = setInterval(() => this.#report(-1), 500);
+    const late = started + this.#plan.rampMs + CONNECT_GRACE_MS;
     const waiting = new Set<Promise<void>>();
     for (const [i, member] of this.#members.entries()) {
       const due = started + (i / this.#members.length) * this.#plan.rampMs;
       const early = due - performance.now();
       if (early > 1) await delay(early);
-      if (waiting.size >= CONNECTING_MAX) await Promise.race(waiting);
-      if (this.#stopped) break;
+      if (waiting.size >= CONNECTING_MAX) await Promise.race([...waiting, this.#stopping]);
+      if (this.#stopped || performance.now() > late) break;
       const joined: Promise<void> = new Promise<void>((resolve) => member.connect(resolve)).then(
         () => void waiting.delete(joined),
       );
       waiting.add(joined);
     }
     await Promise.race([Promise.all(waiting), this.#stopping, this.#faulted]);
-    const ready = this.#stopped || this.#publishers.connect((room) => this.#linkInto(room));
-    await Promise.race([ready, this.#faulted]);
+    if (!this.#stopped) {
+      const ready = this.#publishers.connect((room) => this.#linkInto(room));
+      await Promise.race([ready, this.#stopping, this.#faulted]);
+    }
     clearInterval(progress);
     this.#report(-1);
   }
@@ -122,8 +132,11 @@ export class Engine {
    * @param start µs since the epoch
    */
   async run(start: number): Promise<Sent> {
-    this.#bounds = [start];
-    for (const { ms } of this.#plan.phases) this.#bounds.push(this.#bounds.at(-1)! + ms * 1000);
+    // Whole µs, as in stamps: what is due before a bound is stamped before it.
+    this.#bounds = [Math.ceil(start)];
+    for (const { ms } of this.#plan.phases) {
+      this.#bounds.push(Math.ceil(this.#bounds.at(-1)! + ms * 1000));
+    }
     for (const tally of this.#crew.tallies) tally.begin(this.#bounds);
     this.#crew.stage = 'publishing';
     await Promise.race([this.#phasesOver(), this.#stopping, this.#faulted]);
@@ -161,7 +174,9 @@ export class Engine {
     this.#publishers.close();
     for (const member of this.#members) member.close();
     for (const link of this.#crew.abandoned) link.reset();
+    // Whatever the server does not end by itself must not keep this process.
     await delay(100);
+    this.#publishers.reset();
     for (const member of this.#members) member.session?.link.reset();
     await Promise.all(this.#proxies.map((proxy) => proxy.close()));
     this.#health.close();
@@ -214,23 +229,14 @@ export class Engine {
 
   #tick(tick: number): void {
     const probe = tick % PROBE_EVERY_TICKS === 0;
-    const now = this.#crew.now();
-    let phase = 0;
-    while (phase < this.#plan.phases.length - 1 && now >= this.#bounds[phase + 1]!) phase++;
-    const { counters } = this.#crew.tallies[0]!;
-    const limit = silenceLimit(this.#plan);
-    let silent = 0;
+    const heard: number[] = [];
     for (const { session, cohort } of this.#members) {
       if (!session?.present) continue;
       if (session.stopped) {
         if (probe) session.link.probe();
-      } else if (cohort === this.#plan.cohorts[0]) {
-        const silence = now - Math.max(session.lastAt, this.#bounds[0]!);
-        if (silence > counters.silence[phase]!) counters.silence[phase] = silence;
-        if (silence > limit) silent++;
-      }
+      } else if (cohort === this.#plan.cohorts[0]) heard.push(session.lastAt);
     }
-    counters.silentMembers[phase] = Math.max(counters.silentMembers[phase]!, silent);
+    this.#crew.tallies[0]!.silences(this.#crew.now(), heard, silenceLimit(this.#plan));
   }
 
   #linkInto(room: number) {
@@ -242,23 +248,45 @@ export class Engine {
   }
 
   async #lastMessages(): Promise<Sent> {
-    const rooms = new Set(
-      this.#crew.publishers().map((number) => Math.floor(number / this.#plan.publishersPerRoom)),
-    );
-    let awaited = this.#crew.target.numbered ? rooms.size * this.#plan.publishersPerRoom : 0;
     const stoppedAt = this.#crew.now();
-    const byPublisher = this.#publishers.stop();
+    this.#publishers.stop();
     this.#crew.stage = 'after';
     this.#report(this.#nextSecond);
-    await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, awaited === 0 ? 0 : this.#plan.drainMs);
-      this.#crew.onConfirmed = () => {
+    await this.#end();
+    const byPublisher = this.#publishers.sent();
+    return {
+      stoppedAt,
+      byPublisher,
+      finals: [...this.#crew.finals],
+      asked: byPublisher.length,
+      confirmed: this.#publishers.confirmed,
+    };
+  }
+
+  /** Sends the last messages, again where they were refused, until all are confirmed or it is late. */
+  async #end(): Promise<void> {
+    const deadline = performance.now() + this.#plan.drainMs;
+    for (;;) {
+      const sent = this.#publishers.sendLast();
+      if (!this.#crew.target.numbered || sent === 0) return;
+      await this.#answers(sent, deadline - performance.now());
+      const done = this.#publishers.confirmed === this.#crew.publishers().length;
+      if (done || performance.now() >= deadline) return;
+      await delay(ASK_AGAIN_MS);
+    }
+  }
+
+  /** Waits for as many answers of the target, at most `ms`. */
+  #answers(expected: number, ms: number): Promise<void> {
+    let awaited = expected;
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, Math.max(0, ms));
+      this.#crew.onAnswer = () => {
         if (--awaited > 0) return;
         clearTimeout(timer);
         resolve();
       };
     });
-    return { stoppedAt, byPublisher, finals: [...this.#crew.finals] };
   }
 
   #report(second: number): void {

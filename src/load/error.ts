@@ -1,18 +1,20 @@
 /**
  * What can stop a load run before it has a result, and the exit codes of `roomcast load`.
- * Owns: `LoadError` and `EXIT`. Not here: the verdict on a run that did happen (verdict.ts).
+ * Owns: `LoadError` and `EXIT`. Not here: the verdict on a run that did happen (verdict/).
  */
 
 /** Process exit codes of `roomcast load`; a table of the public surface. */
 export const EXIT = {
-  /** Every check passed. */
+  /** Every check that could be judged passed. */
   ok: 0,
-  /** A hard invariant, a `--fail-if` threshold or a comparison failed; the output names it. */
+  /** A check, a `--fail-if` threshold or a comparison failed; the output names it. */
   failed: 1,
   /** A bad option, or a target that could not be reached: nothing was measured. */
   usage: 2,
-  /** The generator itself was saturated: what it measured says nothing about the server. */
+  /** The generator or the machine was the limit, or nothing slow happened: nothing was tested. */
   void: 3,
+  /** Something that should have been seen was not, or a worker was lost. */
+  incomplete: 4,
   /** Stopped by a signal; what was measured until then is reported. */
   interrupted: 130,
 } as const;

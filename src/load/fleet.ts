@@ -61,6 +61,8 @@ export class Fleet {
       stoppedAt: Math.max(...sent.map(({ stoppedAt }) => stoppedAt)),
       byPublisher: sent.flatMap(({ byPublisher }) => byPublisher),
       finals: sent.flatMap(({ finals }) => finals),
+      asked: sent.reduce((sum, { asked }) => sum + asked, 0),
+      confirmed: sent.reduce((sum, { confirmed }) => sum + confirmed, 0),
     };
   }
 

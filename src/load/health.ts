@@ -4,7 +4,7 @@
  * Not here: where saturation begins (verdict.ts).
  */
 import { type EventLoopUtilization, monitorEventLoopDelay } from 'node:perf_hooks';
-import { Latency } from './measure/latency.js';
+import type { Latency } from './measure/latency.js';
 import type { HealthReport } from './measure/worker-report.js';
 
 const RESOLUTION_MS = 10;
@@ -12,7 +12,6 @@ const RESOLUTION_MS = 10;
 export class GeneratorHealth {
   readonly #delay = monitorEventLoopDelay({ resolution: RESOLUTION_MS });
   readonly #lateness: Latency;
-  readonly #reported = new Latency();
   #utilization: EventLoopUtilization = performance.eventLoopUtilization();
   #cpu = process.cpuUsage();
   #at = performance.now();
@@ -38,7 +37,7 @@ export class GeneratorHealth {
       loopDelayMax: late(this.#delay.max),
       cpuMs: (cpu.user + cpu.system) / 1000,
       elapsedMs: at - this.#at,
-      lateness: this.#lateness.since(this.#reported),
+      lateness: this.#lateness.take(),
     };
     this.#utilization = utilization;
     this.#cpu = process.cpuUsage();

@@ -8,7 +8,7 @@ import type { Plan } from './plan.js';
 import { compareFigures } from './report/compare.js';
 import { buildReport, type LoadReport } from './report/report.js';
 import { type RunOptions, run } from './run.js';
-import { judge } from './verdict.js';
+import { judge } from './verdict/verdict.js';
 
 export interface LoadTestOptions extends RunOptions {
   /** Version of roomcast to write into the report. */

@@ -12,6 +12,8 @@ const READ_SIZE = 64 * 1024;
 /** Members that read by the byte take this much at a time. */
 const THROTTLED_READ_SIZE = 2048;
 const THROTTLE_TICK_MS = 50;
+/** Whom the server has ended is back after this. */
+const COME_BACK_MS = 200;
 /** Who is not in all rooms by then has failed to join. */
 const JOIN_TIMEOUT_MS = 10_000;
 
@@ -24,6 +26,8 @@ export class Member {
   readonly #random: () => number;
   readonly #timers = new Set<NodeJS.Timeout>();
   #joinTimer: NodeJS.Timeout | undefined;
+  /** Is slow in its cohort's way now. */
+  #disturbed = false;
 
   /** @param cohortIndex into the plan's cohorts */
   constructor(crew: Crew, number: number, cohortIndex: number) {
@@ -42,13 +46,17 @@ export class Member {
       clearTimeout(this.#joinTimer);
       settled();
     };
+    const closed = (): void => {
+      finish();
+      this.#comeBackIfEvicted();
+    };
     const session = new Session(
       this.#crew,
       this.#number,
       this.#cohortIndex,
       { readSize, ...(via ? { via } : {}) },
       finish,
-      finish,
+      closed,
     );
     this.session = session;
     clearTimeout(this.#joinTimer);
@@ -62,6 +70,7 @@ export class Member {
 
   /** The disturbance begins: the member turns slow. */
   disturb(): void {
+    this.#disturbed = true;
     BEHAVIOUR[this.cohort.kind](this, this.cohort);
   }
 
@@ -69,10 +78,18 @@ export class Member {
   behave(): void {
     for (const timer of this.#timers) clearTimeout(timer);
     this.#timers.clear();
+    this.#disturbed = false;
     if (this.#away === 'disconnected') this.connect();
     else if (this.#away === 'left') this.session?.joinRooms();
+    else if (this.session?.ended) this.#comeBackIfEvicted();
     else this.session?.startReading();
     this.#away = undefined;
+  }
+
+  /** Whom the server has ended for being slow is there again for the next turn. */
+  #comeBackIfEvicted(): void {
+    if (this.cohort.kind === 'healthy' || this.#disturbed) return;
+    if (this.#crew.stage === 'publishing') this.later(COME_BACK_MS, () => this.connect());
   }
 
   close(): void {

@@ -10,11 +10,30 @@ import type { TargetSpec } from './targets/index.js';
 import { parseCount, parseDuration, parseRate, parseSize } from './units.js';
 
 /**
- * Phases in order. `warmup` and `fill` are measured but not judged: the server settles in, and the
- * slow members' kernel buffers and queues fill. Slow members are slow in `fill` and `slow`.
+ * Phases in order; calm to rest come in turns. `warmup`, `fill` and `rest` are measured but not
+ * judged: the server settles in, the slow members' kernel buffers and queues fill, and between two
+ * turns slow members catch up. Slow members are slow in `fill` and `slow`.
  */
-export const PHASES = ['warmup', 'calm', 'fill', 'slow', 'recover'] as const;
+export const PHASES = ['warmup', 'calm', 'fill', 'slow', 'rest', 'recover'] as const;
 export type PhaseName = (typeof PHASES)[number];
+
+/** What is judged of every run, unless it is skipped by name; verdict/ says how. */
+export const CHECKS = [
+  'joined',
+  'kept',
+  'order',
+  'accounting',
+  'losses',
+  'confirmed',
+  'offered',
+  'flow',
+  'slowness',
+  'isolation',
+  'evictions',
+  'memory',
+  'released',
+] as const;
+export type CheckName = (typeof CHECKS)[number];
 
 /** The phases whose figures are shown and judged. */
 export const JUDGED: readonly PhaseName[] = ['calm', 'slow', 'recover'];
@@ -49,6 +68,10 @@ export interface Scenario {
   calm?: string;
   fill?: string;
   slow?: string;
+  /** Pause between two turns. */
+  rest?: string;
+  /** Turns that calm and slow are cut into. */
+  turns?: string;
   recover?: string;
   /** Longest wait for what is still owed when publishing has stopped. */
   drain?: string;
@@ -58,6 +81,8 @@ export interface Scenario {
   evictWithin?: string;
   cohorts?: string[];
   failIf?: string[];
+  /** Names of checks that do not count. */
+  skip?: string[];
   seed?: string;
 }
 
@@ -75,6 +100,8 @@ export const DEFAULTS = {
   calm: '10s',
   fill: '0',
   slow: '0',
+  rest: '0',
+  turns: '1',
   recover: '0',
   drain: '10s',
   silence: '2s',
@@ -82,11 +109,18 @@ export const DEFAULTS = {
 } as const satisfies Scenario;
 
 /** Who names slow members means them to be slow. */
-const WITH_COHORTS = { fill: '5s', slow: '10s' } as const satisfies Scenario;
+const WITH_COHORTS = {
+  fill: '5s',
+  slow: '10s',
+  rest: '2s',
+  turns: '3',
+} as const satisfies Scenario;
 
 export interface Phase {
   readonly name: PhaseName;
   readonly ms: number;
+  /** Which turn of calm and slow it belongs to, from 1; 0 outside of turns. */
+  readonly turn: number;
 }
 
 /** Times in ms, sizes in bytes. */
@@ -115,6 +149,7 @@ export interface Plan {
   /** `healthy` first, whoever is in no other. */
   readonly cohorts: readonly Cohort[];
   readonly failIf: readonly string[];
+  readonly skip: readonly CheckName[];
   readonly seed: number;
   readonly workers: number;
   /** Four hex digits that set this run's messages and rooms apart. */
@@ -128,7 +163,7 @@ export function resolvePlan(
   workers: number,
   tag: string,
 ): Plan {
-  const s = { ...DEFAULTS, ...(scenario.cohorts?.length ? WITH_COHORTS : {}), ...scenario };
+  const s = withDefaults(scenario);
   const members = parseCount('members', s.members, 1, 1_000_000);
   const echo = target.protocol === undefined && target.name === 'echo';
   const rooms = echo ? members : parseCount('rooms', s.rooms, 1, 65_536);
@@ -151,17 +186,13 @@ export function resolvePlan(
     window: s.window === undefined ? null : parseCount('window', s.window, 1, 1_000_000),
     rampMs: s.rampUp === undefined ? members : parseDuration('rampUp', s.rampUp),
     settleMs: parseDuration('settle', s.settle),
-    phases: lasting(
-      s.duration,
-      PHASES.map((name) => ({ name, ms: parseDuration(name, s[name]) })).filter(
-        (phase) => phase.ms > 0,
-      ),
-    ),
+    phases: lasting(s.duration, resolvePhases(s)),
     drainMs: parseDuration('drain', s.drain),
     silenceMs: parseDuration('silence', s.silence),
     evictWithinMs: s.evictWithin === undefined ? null : parseDuration('evictWithin', s.evictWithin),
     cohorts: resolveCohorts(s.cohorts ?? [], members),
     failIf: s.failIf ?? [],
+    skip: (s.skip ?? []).map(checkNamed),
     seed: parseCount('seed', s.seed, 0, 2 ** 31 - 1),
     workers,
     tag,
@@ -177,6 +208,39 @@ function lasting(duration: string | undefined, phases: readonly Phase[]): readon
   if (wanted === 0) throw badOption('duration', duration, 'a duration longer than 0');
   const planned = phases.reduce((sum, { ms }) => sum + ms, 0);
   return phases.map((phase) => ({ ...phase, ms: (phase.ms / planned) * wanted }));
+}
+
+/** With every default spelled out; one turn where an eviction needs all the time that is slow. */
+export function withDefaults(scenario: Scenario): Scenario & typeof DEFAULTS {
+  const { cohorts, evictWithin } = scenario;
+  const slow = cohorts?.length ? WITH_COHORTS : {};
+  const turns = evictWithin === undefined ? {} : { turns: '1' };
+  return { ...DEFAULTS, ...slow, ...turns, ...scenario } as Scenario & typeof DEFAULTS;
+}
+
+/** Calm and slow are cut into turns; fill and rest have their whole length in each. */
+function resolvePhases(scenario: Record<PhaseName | 'turns', string>): Phase[] {
+  const ms = (name: PhaseName): number => parseDuration(name, scenario[name]);
+  const asked = parseCount('turns', scenario.turns, 1, 10);
+  // Turns compare the two phases: without both there is one.
+  const turns = ms('calm') > 0 && ms('slow') > 0 ? asked : 1;
+  const inTurns = Array.from({ length: turns }, (_, i): Phase[] => [
+    { name: 'calm', ms: ms('calm') / turns, turn: i + 1 },
+    { name: 'fill', ms: ms('fill'), turn: i + 1 },
+    { name: 'slow', ms: ms('slow') / turns, turn: i + 1 },
+    { name: 'rest', ms: i + 1 < turns ? ms('rest') : 0, turn: i + 1 },
+  ]);
+  return [
+    { name: 'warmup', ms: ms('warmup'), turn: 0 } as const,
+    ...inTurns.flat(),
+    { name: 'recover', ms: ms('recover'), turn: 0 } as const,
+  ].filter((phase) => phase.ms > 0);
+}
+
+function checkNamed(name: string): CheckName {
+  const known = CHECKS.find((each) => each === name);
+  if (known === undefined) throw badOption('skip', name, `one of ${CHECKS.join(', ')}`);
+  return known;
 }
 
 function check(plan: Plan, scenario: Scenario): void {
@@ -196,10 +260,30 @@ function check(plan: Plan, scenario: Scenario): void {
   if (!protocol && name === 'ws' && plan.rooms > 1 && templates.join === undefined) {
     throw badOption('rooms', plan.rooms, '1 room, or --join to say how rooms are joined');
   }
+  const { evictWithinMs: within, phases } = plan;
+  if (within !== null) {
+    const stall = Math.max(...phases.map(({ turn }) => slowMs(phases, turn)));
+    if (!plan.cohorts.some(({ kind }) => kind === 'stalled')) {
+      throw badOption('evictWithin', scenario.evictWithin, 'a cohort of stalled members with it');
+    }
+    if (stall < within) {
+      throw badOption(
+        'evictWithin',
+        scenario.evictWithin,
+        `at most fill + slow of a turn: ${stall} ms`,
+      );
+    }
+  }
   if (plan.phases.length === 0) throw badOption('calm', '0', 'a phase longer than 0');
   if (plan.workers > plan.members) {
     throw badOption('workers', plan.workers, `at most as many as members (${plan.members})`);
   }
+}
+
+/** How long members are slow in a turn. */
+function slowMs(phases: readonly Phase[], turn: number): number {
+  const slow = phases.filter(({ name }) => name === 'fill' || name === 'slow');
+  return slow.reduce((sum, phase) => (phase.turn === turn ? sum + phase.ms : sum), 0);
 }
 
 function resolveCohorts(texts: readonly string[], members: number): Cohort[] {
@@ -227,3 +311,14 @@ export function silenceLimit(plan: Plan): number {
   const perRoom = plan.rate === null ? Number.POSITIVE_INFINITY : plan.rate / plan.rooms;
   return plan.silenceMs * 1000 + 3e6 / perRoom;
 }
+
+/** How long the server may take to let go of members that have left: SockJS over HTTP waits for more. */
+export function releaseMs({ target }: Plan): number {
+  return HTTP_TRANSPORTS.has(target.transport) ? 15_000 : 5000;
+}
+
+const HTTP_TRANSPORTS: ReadonlySet<string> = new Set([
+  'xhr-streaming',
+  'eventsource',
+  'xhr-polling',
+]);

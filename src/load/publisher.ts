@@ -25,7 +25,9 @@ export class Publisher implements Sink {
   readonly #counters: PublishCounters;
   readonly #onReady: () => void;
   readonly #timer: NodeJS.Timeout;
+  readonly #borrowed: boolean;
   #link: Link | undefined;
+  #confirmed = false;
 
   /**
    * @param onReady called once: the connection may publish, or has failed
@@ -43,6 +45,7 @@ export class Publisher implements Sink {
     this.number = number;
     this.#counters = counters;
     this.#onReady = onReady;
+    this.#borrowed = link !== undefined;
     this.#link = link ?? crew.target.dial(this, { readSize: READ_SIZE });
     this.#timer = setTimeout(() => {
       this.#link?.reset();
@@ -52,27 +55,33 @@ export class Publisher implements Sink {
   }
 
   /**
-   * Sends the message that was due at `due` (µs since the epoch).
+   * Sends the message that was due at `due` (µs since the epoch), late if that is before `now`.
    * @param confirm ask the target for the message's number, where it has one
    * @returns false when the connection is gone or takes no more
    */
   publish(due: number, now: number, confirm: boolean): boolean {
     const { stamps, plan } = this.#crew;
-    if (!this.#link || this.#link.backlog > BACKLOG_MAX) {
-      this.#counters.blocked++;
-      return false;
-    }
+    if (!this.#link || this.#link.backlog > BACKLOG_MAX) return false;
     const data = stamps.payload(plan.size, this.number, this.sent++, due, now - due);
     this.#link.publish(roomName(plan, this.room), data, confirm);
     this.#counters.sent++;
     return true;
   }
 
+  /** Whether the target has told the number of its last message; of a member's link, of its room's. */
+  get isConfirmed(): boolean {
+    return this.#confirmed || (this.#borrowed && this.#crew.finals.has(this.room));
+  }
+
   close(): void {
     clearTimeout(this.#timer);
-    const link = this.#link;
+    this.#link?.close();
+  }
+
+  /** What is left of the connection after `close`, whatever the peer does. */
+  reset(): void {
+    this.#link?.reset();
     this.#link = undefined;
-    link?.close();
   }
 
   open(): void {
@@ -84,11 +93,13 @@ export class Publisher implements Sink {
   }
 
   confirmed(room: string, seq: number): void {
+    this.#confirmed = true;
     this.#crew.confirmed(room, seq);
   }
 
   refused(code: string): void {
     count(this.#counters.refused, code);
+    this.#crew.onAnswer?.();
   }
 
   closed(reason: string): void {

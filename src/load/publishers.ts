@@ -24,13 +24,22 @@ interface Loop {
 
 /** All publishers of a worker. */
 export class Publishers {
-  readonly counters: PublishCounters = { sent: 0, blocked: 0, stuck: 0, closes: {}, refused: {} };
+  readonly counters: PublishCounters = {
+    sent: 0,
+    last: 0,
+    blocked: 0,
+    stuck: 0,
+    closes: {},
+    refused: {},
+  };
   /** How late messages were written, in µs. */
   readonly lateness = new Latency();
   readonly #crew: Crew;
   #all: Publisher[] = [];
   #timer: NodeJS.Timeout | undefined;
   #immediate: NodeJS.Immediate | undefined;
+  /** When the last phase ends, in µs since the epoch. */
+  #end = 0;
   /** Sends what an open loop has due by now and not yet sent. */
   #publishDue: (now: number) => void = () => {};
 
@@ -64,32 +73,58 @@ export class Publishers {
    * @param end what is due from then on is not sent, however late `stop` comes
    */
   begin(start: number, end: number): void {
+    this.#end = end;
     if (this.#all.length === 0) return;
     if (this.#crew.plan.rate !== null) this.#openLoop(this.#crew.plan.rate, start, end);
     else this.#closedLoop(this.#crew.plan.window ?? 1);
   }
 
-  /**
-   * Stops publishing, after one last message each whose number the target confirms if it can.
-   * @returns how many messages each publisher has sent, by its number
-   */
-  stop(): [number, number][] {
+  /** Stops publishing; what is due by now has been sent. */
+  stop(): void {
     clearTimeout(this.#timer);
     clearImmediate(this.#immediate);
     this.#crew.onArrival = undefined;
-    const now = this.#crew.now();
-    this.#publishDue(now);
-    for (const publisher of this.#all) this.#publish(publisher, now, now, true);
+    this.#publishDue(this.#crew.now());
+  }
+
+  /**
+   * Sends one last message each, whose number the target confirms if it can. All of them go out at
+   * one instant, which no phase of a run does, so they are due when the phases are over and are only
+   * owed, not timed.
+   * Whose last message is confirmed sends none.
+   * @returns how many were sent
+   */
+  sendLast(): number {
+    let sent = 0;
+    for (const publisher of this.#all) {
+      if (!publisher.isConfirmed && publisher.publish(this.#end, this.#end, true)) sent++;
+    }
+    this.counters.last += sent;
+    return sent;
+  }
+
+  /** By publisher number: messages sent. */
+  sent(): [number, number][] {
     return this.#all.map((publisher) => [publisher.number, publisher.sent]);
+  }
+
+  /** How many have had their last message confirmed. */
+  get confirmed(): number {
+    return this.#all.filter((publisher) => publisher.isConfirmed).length;
   }
 
   close(): void {
     for (const publisher of this.#all) publisher.close();
   }
 
-  #publish(publisher: Publisher, due: number, now: number, confirm = false): boolean {
-    const sent = publisher.publish(due, now, confirm);
+  reset(): void {
+    for (const publisher of this.#all) publisher.reset();
+  }
+
+  #publish(publisher: Publisher, due: number, now: number): boolean {
+    const sent = publisher.publish(due, now, false);
     if (sent) this.lateness.record(now - due);
+    else this.counters.blocked++;
     return sent;
   }
 

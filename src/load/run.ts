@@ -1,21 +1,20 @@
 /**
  * One run from first contact to last: checks that the target answers, leads the workers through
  * connect, phases, drain and close, and watches the server meanwhile.
- * Not here: judging what came of it (verdict.ts), showing it (report/).
+ * Not here: judging what came of it (verdict/), showing it (report/).
  */
 import { machineMicros } from './clock.js';
 import { Contact } from './contact.js';
+import type { Sent } from './engine.js';
 import { LoadError } from './error.js';
 import { Fleet } from './fleet.js';
 import { Merge } from './measure/merge.js';
-import { outcome } from './measure/outcome.js';
+import { outcome, type Ran } from './measure/outcome.js';
 import type { RunResult, Second, ServerSample } from './measure/result.js';
 import type { Counters } from './measure/tally.js';
-import type { Plan } from './plan.js';
+import { type Plan, releaseMs } from './plan.js';
 import { ServerProbe } from './server-probe.js';
 
-/** How long the server may take to let go of members that have left. */
-const RELEASE_TIMEOUT_MS = 5000;
 const SAMPLE_MS = 1000;
 
 export interface RunOptions {
@@ -79,14 +78,14 @@ export async function run(plan: Plan, options: RunOptions = {}): Promise<RunResu
         : byIndex(plan.rooms * plan.publishersPerRoom, sent.byPublisher),
     );
     await fleet.close();
-    const after = await released(probe, before);
+    const after = await released(probe, before, releaseMs(plan), signal);
     return outcome({
       plan,
       merge,
       startedAt,
       ran: Math.max(0, (sent.stoppedAt - start) / 1e6),
       interrupted: signal?.aborted ?? false,
-      finals: target.numbered ? sent.finals : null,
+      ...(target.numbered ? confirmedEnd(sent) : { accepted: null, confirmations: null }),
       server: { before, after, samples, missing: probe.missing ?? null },
     });
   } finally {
@@ -115,7 +114,9 @@ function watchServer(
     if (taken) samples.push(taken);
   };
   const next = (): void => {
-    const wait = SAMPLE_MS - ((((at() * 1000) % SAMPLE_MS) + SAMPLE_MS) % SAMPLE_MS);
+    const early = SAMPLE_MS - ((((at() * 1000) % SAMPLE_MS) + SAMPLE_MS) % SAMPLE_MS);
+    // A timer may be a little early: the same second is not sampled twice.
+    const wait = early < SAMPLE_MS / 2 ? early + SAMPLE_MS : early;
     timer = setTimeout(() => {
       sampling = sample().then(() => {
         if (!stopped) next();
@@ -138,14 +139,26 @@ function watchServer(
 async function released(
   probe: ServerProbe,
   before: ServerSample | null,
+  ms: number,
+  signal: AbortSignal | undefined,
 ): Promise<ServerSample | null> {
-  const deadline = performance.now() + RELEASE_TIMEOUT_MS;
+  const deadline = performance.now() + ms;
   for (;;) {
     const now = await probe.sample(0);
     const held = (now?.members ?? 0) > (before?.members ?? 0) || (now?.queueBytes ?? 0) > 0;
-    if (!held || performance.now() > deadline) return now;
+    if (!held || performance.now() > deadline || signal?.aborted) return now;
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
+}
+
+/** How many messages got a number; known once every publisher's last one has been confirmed. */
+function confirmedEnd({ finals, asked, confirmed }: Sent): Pick<Ran, 'accepted' | 'confirmations'> {
+  // Rooms are the run's own and count from 1.
+  const numbered = finals.reduce((sum, [, seq]) => sum + seq, 0);
+  return {
+    accepted: confirmed === asked ? numbered : null,
+    confirmations: { asked, got: confirmed },
+  };
 }
 
 function byIndex(length: number, entries: readonly (readonly [number, number])[]): number[] {

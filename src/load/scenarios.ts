@@ -208,7 +208,7 @@ export function asScenario(value: unknown, from: string): Scenario {
     throw new LoadError('bad_scenario', `${from}: expected an object of scenario keys`);
   }
   for (const [key, setting] of Object.entries(value)) {
-    const isList = key === 'cohorts' || key === 'failIf';
+    const isList = LISTS.has(key);
     if (!isList && !KEYS.has(key)) {
       throw new LoadError('bad_scenario', `${from}: no such key ${key}; keys are ${[...KEYS]}`);
     }
@@ -222,6 +222,7 @@ export function asScenario(value: unknown, from: string): Scenario {
   return value as Scenario;
 }
 
+const LISTS: ReadonlySet<string> = new Set(['cohorts', 'failIf', 'skip']);
 const KEYS: ReadonlySet<string> = new Set([
   ...Object.keys(DEFAULTS),
   'name',
@@ -230,8 +231,7 @@ const KEYS: ReadonlySet<string> = new Set([
   'duration',
   'rampUp',
   'evictWithin',
-  'cohorts',
-  'failIf',
+  ...LISTS,
 ]);
 
 function isSlowKind(kind: string): kind is CohortKind {

@@ -33,6 +33,8 @@ export class Session implements Sink {
   /** When it was told to read again; 0 once it is up to date. */
   #resumedAt = 0;
   #stoppedAt = 0;
+  /** Reads again, and has not yet seen anything recent. */
+  #catchingUp = false;
   #ended = false;
 
   /**
@@ -68,6 +70,10 @@ export class Session implements Sink {
     this.link = target.dial(this, options);
   }
 
+  get ended(): boolean {
+    return this.#ended;
+  }
+
   get present(): boolean {
     return this.#absent.size === 0 && !this.#ended;
   }
@@ -86,12 +92,14 @@ export class Session implements Sink {
   stopReading(): void {
     this.#stoppedAt = this.#crew.now();
     this.#resumedAt = 0;
+    this.#catchingUp = false;
     this.link.pause();
   }
 
   startReading(): void {
     const slow = this.#stoppedAt !== 0 || this.#budget !== Number.POSITIVE_INFINITY;
     if (slow && this.#crew.stage === 'publishing') this.#resumedAt = this.#crew.now();
+    this.#catchingUp = this.#stoppedAt !== 0;
     this.#stoppedAt = 0;
     this.#budget = Number.POSITIVE_INFINITY;
     this.link.resume();
@@ -191,10 +199,7 @@ export class Session implements Sink {
     this.#tally.delivery(due, lateOf(buf, at), now);
     this.lastAt = now;
     if (this.#healthy) progress[room]!++;
-    else if (this.#resumedAt !== 0 && now - due < RECOVERED) {
-      this.#tally.recoveries.record(now - this.#resumedAt);
-      this.#resumedAt = 0;
-    }
+    else if (this.#catchingUp || this.#resumedAt !== 0) this.#recovering(due, now);
   }
 
   gap(name: string, from: number, to: number): void {
@@ -212,6 +217,7 @@ export class Session implements Sink {
 
   refused(code: string): void {
     count(this.#tally.counters.refused, code);
+    this.#crew.onAnswer?.();
   }
 
   closed(reason: string): void {
@@ -219,9 +225,19 @@ export class Session implements Sink {
     const { counters, evictions } = this.#tally;
     count(this.present ? counters.closes : counters.failures, reason);
     if (this.#stoppedAt !== 0) evictions.record(this.#crew.now() - this.#stoppedAt);
+    // What ended it lay behind what was not read: it happened at some time before.
+    else if (this.#catchingUp) counters.endedUnread++;
     this.#leave();
     this.#ended = true;
     this.#onClosed(reason);
+  }
+
+  /** A member that reads again is up to date with its first recent message. */
+  #recovering(due: number, now: number): void {
+    if (now - due >= RECOVERED) return;
+    if (this.#resumedAt !== 0) this.#tally.recoveries.record(now - this.#resumedAt);
+    this.#resumedAt = 0;
+    this.#catchingUp = false;
   }
 
   /** No longer in all rooms. */

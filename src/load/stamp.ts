@@ -95,7 +95,7 @@ export class Stamps {
     this.#mark.copy(buf, at);
     put(buf, at + PUBLISHER, 4, publisher);
     put(buf, at + NUMBER, 8, number);
-    put(buf, at + DUE, 10, Math.round(due));
+    put(buf, at + DUE, 10, Math.floor(due));
     put(buf, at + LATE, 6, Math.min(LATE_MAX, Math.max(0, Math.round(late))));
     return buf;
   }

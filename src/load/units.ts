@@ -94,6 +94,21 @@ export function formatBytes(bytes: number): string {
   return `${sign}${digits(size / 1e9)} GB`;
 }
 
+/** An isolation ratio with its confidence interval: `1.10 (0.92–1.31 in 3 turns)`. */
+export function formatIsolation({
+  ratio,
+  interval,
+  turns,
+}: {
+  readonly ratio: number;
+  readonly interval: readonly [number, number] | null;
+  readonly turns: readonly unknown[];
+}): string {
+  if (interval === null) return `${ratio.toFixed(2)} (one turn: no interval)`;
+  const [low, high] = interval;
+  return `${ratio.toFixed(2)} (${low.toFixed(2)}–${high.toFixed(2)} in ${turns.length} turns)`;
+}
+
 /** A count or rate with thousands separators: `98,231`, `12.5`. */
 export function formatCount(value: number): string {
   const rounded = Math.abs(value) < 100 ? Math.round(value * 10) / 10 : Math.round(value);

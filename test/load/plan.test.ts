@@ -29,7 +29,16 @@ test('without a word, a plan has a calm phase of healthy members', () => {
 
 test('naming slow members makes room for them to be slow', () => {
   const { phases, cohorts } = plan({ members: '50', cohorts: ['stalled=10%', 'late=3,after=1s'] });
-  expect(phases.map(({ name }) => name)).toEqual(['warmup', 'calm', 'fill', 'slow']);
+  const turn = ['calm', 'fill', 'slow'];
+  expect(phases.map(({ name }) => name)).toEqual([
+    'warmup',
+    ...[...turn, 'rest', ...turn, 'rest', ...turn],
+  ]);
+  expect(phases.map((phase) => phase.turn)).toEqual([0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3]);
+  // Calm and slow are cut into turns, fill is not.
+  const length = (of: string): number =>
+    phases.reduce((sum, { name, ms }) => (name === of ? sum + ms : sum), 0);
+  expect([length('calm'), length('fill'), length('slow')]).toEqual([10_000, 15_000, 10_000]);
   expect(cohorts.map(({ name, members }) => [name, members])).toEqual([
     ['healthy', 42],
     ['stalled', 5],

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { resolvePlan } from '../../src/load/plan.js';
 import { asScenario, findScenario, SCENARIOS } from '../../src/load/scenarios.js';
-import { parseThreshold } from '../../src/load/threshold.js';
+import { parseThreshold } from '../../src/load/verdict/threshold.js';
 
 const target = {
   name: 'roomcast',

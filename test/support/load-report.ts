@@ -9,7 +9,7 @@ import {
 import { emptyCounters } from '../../src/load/measure/tally.js';
 import { type Plan, resolvePlan } from '../../src/load/plan.js';
 import { buildReport, type LoadReport } from '../../src/load/report/report.js';
-import { judge } from '../../src/load/verdict.js';
+import { judge } from '../../src/load/verdict/verdict.js';
 
 export const FIXTURE_PLAN: Plan = resolvePlan(
   {
@@ -20,6 +20,7 @@ export const FIXTURE_PLAN: Plan = resolvePlan(
     calm: '10s',
     fill: '5s',
     slow: '10s',
+    turns: '1',
     cohorts: ['stalled=10%'],
     failIf: ['healthy.p99>250ms'],
   },
@@ -94,9 +95,9 @@ export function fixtureRun(slow = 1): RunResult {
     startedAt: '2026-01-02T03:04:05.000Z',
     interrupted: false,
     phases: [
-      { name: 'calm', from: 0, to: 10, ...generator, ...server },
-      { name: 'fill', from: 10, to: 15, ...generator, ...server },
-      { name: 'slow', from: 15, to: 25, ...generator, ...server },
+      { name: 'calm', turn: 1, from: 0, to: 10, ...generator, ...server },
+      { name: 'fill', turn: 1, from: 10, to: 15, ...generator, ...server },
+      { name: 'slow', turn: 1, from: 15, to: 25, ...generator, ...server },
     ],
     cohorts: [
       {
@@ -107,7 +108,7 @@ export function fixtureRun(slow = 1): RunResult {
         joins: none,
         recoveries: none,
         evictions: none,
-        counters: { ...emptyCounters(3), present: 90 },
+        counters: { ...emptyCounters(3), connects: 90, present: 90, received: 225_090 },
       },
       {
         name: 'stalled',
@@ -117,17 +118,25 @@ export function fixtureRun(slow = 1): RunResult {
         joins: none,
         recoveries: none,
         evictions: none,
-        counters: { ...emptyCounters(3), present: 10, announced: 12_345 },
+        counters: {
+          ...emptyCounters(3),
+          connects: 10,
+          present: 10,
+          received: 12_665,
+          announced: 12_345,
+        },
       },
     ],
     publishing: {
       sent: 2501,
+      last: 1,
       blocked: 0,
       stuck: 0,
       closes: {},
       refused: {},
       offered: 2500,
       accepted: 2501,
+      confirmations: { asked: 1, got: 1 },
       lateness: distributionOf(1),
     },
     timeline: seconds,
@@ -137,7 +146,7 @@ export function fixtureRun(slow = 1): RunResult {
       samples: seconds.map(({ at }) => sample(at)),
       missing: null,
     },
-    isolation: slow,
+    isolation: { ratio: slow, interval: null, turns: [{ calm: 1400, slow: 1400 * slow }] },
   };
 }
 

@@ -11,6 +11,7 @@ import type { HealthReport, PublishCounters, WorkerReport } from './worker-repor
 
 /** A cohort's merged histograms. */
 class CohortTotals {
+  /** By phase of the plan. */
   readonly latency: Latency[];
   readonly service: Latency[];
   readonly joins = new Latency();
@@ -82,37 +83,51 @@ export class Merge {
 
   publishing(): PublishCounters {
     const each = this.#latest.filter(Boolean).map((report) => report.publishing);
-    const none: unknown = { sent: 0, blocked: 0, stuck: 0, closes: {}, refused: {} };
+    const none: unknown = { sent: 0, last: 0, blocked: 0, stuck: 0, closes: {}, refused: {} };
     return each.reduce((sum, counters) => addUp(sum, counters), none) as PublishCounters;
   }
 
   lateness(): Distribution {
-    return distribution(this.#lateness);
+    return distribution([this.#lateness]);
   }
 
-  /** @param lengths of the phases in seconds, as they were */
+  /**
+   * By cohort; turns of a phase are one.
+   * @param lengths of the plan's phases in seconds, as they were
+   */
   cohorts(lengths: readonly number[]): CohortResult[] {
     return this.#plan.cohorts.map(({ name, kind, members }, i) => {
       const totals = this.#totals[i]!;
       const phases: CohortResult['phases'] = {};
-      this.#plan.phases.forEach((phase, p) => {
-        const length = lengths[p] ?? 0;
-        if (length <= 0) return;
-        const latency = distribution(totals.latency[p]!);
-        const service = distribution(totals.service[p]!);
-        phases[phase.name] = { latency, service, perSecond: latency.count / length };
-      });
+      for (const phase of new Set(this.#plan.phases.map((each) => each.name))) {
+        const turns = this.#plan.phases.flatMap((each, p) => (each.name === phase ? [p] : []));
+        const length = turns.reduce((sum, p) => sum + (lengths[p] ?? 0), 0);
+        if (length <= 0) continue;
+        const latency = distribution(turns.map((p) => totals.latency[p]!));
+        const service = distribution(turns.map((p) => totals.service[p]!));
+        phases[phase] = { latency, service, perSecond: latency.count / length };
+      }
       return {
         name,
         kind,
         members,
         phases,
-        joins: distribution(totals.joins),
-        recoveries: distribution(totals.recoveries),
-        evictions: distribution(totals.evictions),
+        joins: distribution([totals.joins]),
+        recoveries: distribution([totals.recoveries]),
+        evictions: distribution([totals.evictions]),
         counters: this.counters(i),
       };
     });
+  }
+
+  /** Messages due in a phase of the plan that were received, by anyone. */
+  delivered(phase: number): number {
+    return this.#totals.reduce((sum, { latency }) => sum + latency[phase]!.count, 0);
+  }
+
+  /** The p99 of the healthy by phase of the plan, in µs; null where they received nothing. */
+  healthyP99(): (number | null)[] {
+    return this.#totals[0]!.latency.map((latency) => latency.at([99])[0] ?? null);
   }
 
   #addSecond(report: WorkerReport): void {
@@ -145,11 +160,11 @@ export class Merge {
   #close(second: number, open: OpenSecond): void {
     const { sent } = this.publishing();
     const cohorts = open.latency.map((latency, i) => {
-      const { count, values } = latency.glance(0.5, 0.99);
+      const [p50, p99] = latency.at([50, 99]);
       const { announced, present } = this.counters(i);
-      const row = { delivered: count, announced: announced - this.#announcedBefore[i]! };
+      const row = { delivered: latency.count, announced: announced - this.#announcedBefore[i]! };
       this.#announcedBefore[i] = announced;
-      return { ...row, present, p50: values[0] ?? null, p99: values[1] ?? null };
+      return { ...row, present, p50: p50 ?? null, p99: p99 ?? null };
     });
     const row: Second = {
       at: second + 1,
@@ -166,12 +181,15 @@ export class Merge {
   }
 }
 
-function distribution(latency: Latency): Distribution {
-  const quantiles = latency.quantiles();
+/** All of `parts` together. */
+function distribution(parts: readonly Latency[]): Distribution {
+  const whole = new Latency();
+  for (const part of parts) whole.addAll(part);
+  const quantiles = whole.quantiles();
   return {
     ...quantiles,
-    curve: latency.at(CURVE),
-    hdr: quantiles.count === 0 ? null : latency.encode(),
+    curve: whole.at(CURVE),
+    hdr: quantiles.count === 0 ? null : whole.encode(),
   };
 }
 

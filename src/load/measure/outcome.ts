@@ -4,11 +4,14 @@
  */
 
 import type { Plan } from '../plan.js';
+import { isolationOf } from './isolation.js';
 import type { Merge } from './merge.js';
-import type { PhaseResult, RunResult, Second, ServerSample } from './result.js';
+import type { Isolation, PhaseResult, RunResult, Second, ServerSample } from './result.js';
 
 /** A second that is shorter by more than this was cut off, and its counts would look like a dip. */
 const SLACK_SECONDS = 0.05;
+
+type Span = Pick<PhaseResult, 'name' | 'turn' | 'from' | 'to'>;
 
 /** What a run leaves behind. */
 export interface Ran {
@@ -18,8 +21,9 @@ export interface Ran {
   /** Seconds that the phases ran. */
   readonly ran: number;
   readonly interrupted: boolean;
-  /** By room: the number of its last message; null when the target does not number. */
-  readonly finals: readonly (readonly [room: number, seq: number])[] | null;
+  /** Messages that got a room's number; null when the target does not tell of every room. */
+  readonly accepted: number | null;
+  readonly confirmations: RunResult['publishing']['confirmations'];
   readonly server: RunResult['server'];
 }
 
@@ -27,47 +31,60 @@ export function outcome({ plan, merge, ran, ...rest }: Ran): RunResult {
   const planned = plan.phases.reduce((sum, { ms }) => sum + ms / 1000, 0);
   const length = Math.min(ran, planned);
   let end = 0;
-  const spans = plan.phases.map(({ name, ms }) => {
+  const spans = plan.phases.map(({ name, turn, ms }) => {
     const from = Math.min(end, length);
     end += ms / 1000;
-    return { name, from, to: Math.min(end, length) };
+    return { name, turn, from, to: Math.min(end, length) };
   });
   const cohorts = merge.cohorts(spans.map(({ from, to }) => to - from));
-  const healthy = cohorts[0]!.phases;
-  const [calm, slow] = [healthy.calm?.latency.p99, healthy.slow?.latency.p99];
   return {
     startedAt: rest.startedAt,
     interrupted: rest.interrupted,
-    phases: spans
-      .filter(({ from, to }) => to > from)
-      .map((span) => {
-        const delivered = cohorts.reduce(
-          (sum, { phases }) => sum + (phases[span.name]?.latency.count ?? 0),
-          0,
-        );
-        return phaseResult(span, merge.seconds, rest.server.samples, delivered);
-      }),
+    phases: spans.flatMap((span, phase) =>
+      span.to > span.from
+        ? [phaseResult(span, merge.seconds, rest.server.samples, merge.delivered(phase))]
+        : [],
+    ),
     cohorts,
     publishing: {
       ...merge.publishing(),
       offered: plan.rate === null ? null : Math.floor(plan.rate * length),
-      accepted: accepted(plan, rest.finals),
+      accepted: rest.accepted,
+      confirmations: rest.confirmations,
       lateness: merge.lateness(),
     },
     timeline: merge.seconds.filter(({ at }) => at <= length + SLACK_SECONDS),
     server: rest.server,
-    isolation: calm && slow ? slow / calm : null,
+    isolation: isolationOf(turnsOf(plan.phases, spans, merge.healthyP99())),
   };
 }
 
-/** Messages that got a number: rooms are the run's own and count from 1. */
-function accepted(plan: Plan, finals: Ran['finals']): number | null {
-  if (finals === null || finals.length < plan.rooms) return null;
-  return finals.reduce((sum, [, seq]) => sum + seq, 0);
+/**
+ * The healthy p99 of each turn that was run to its end; none at all when one of them has no p99, as
+ * a turn in which nothing arrived must not be left out of a mean.
+ */
+function turnsOf(
+  phases: Plan['phases'],
+  spans: readonly Span[],
+  p99: readonly (number | null)[],
+): Isolation['turns'] {
+  const turns: Isolation['turns'] = [];
+  for (let turn = 1; turn <= Math.max(0, ...phases.map((phase) => phase.turn)); turn++) {
+    const [calm, slow] = (['calm', 'slow'] as const).map((name) =>
+      phases.findIndex((phase) => phase.turn === turn && phase.name === name),
+    );
+    if (calm === undefined || slow === undefined || calm < 0 || slow < 0) return [];
+    const { from, to } = spans[slow]!;
+    if (to - from < phases[slow]!.ms / 1000 - SLACK_SECONDS) break;
+    const [before, during] = [p99[calm] ?? null, p99[slow] ?? null];
+    if (before === null || during === null) return [];
+    turns.push({ calm: before, slow: during });
+  }
+  return turns;
 }
 
 function phaseResult(
-  span: Pick<PhaseResult, 'name' | 'from' | 'to'>,
+  span: Span,
   seconds: readonly Second[],
   samples: readonly ServerSample[],
   delivered: number,

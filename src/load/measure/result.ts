@@ -47,6 +47,8 @@ export interface CohortResult {
 
 export interface PhaseResult {
   name: PhaseName;
+  /** Which turn of calm and slow it belongs to, from 1; 0 outside of turns. */
+  turn: number;
   from: number;
   to: number;
   /** The generator's worst worker: share of the time busy; delays of the worst second, in µs. */
@@ -113,8 +115,10 @@ export interface RunResult {
   publishing: PublishCounters & {
     /** Messages due; null for a closed loop. */
     offered: number | null;
-    /** Messages that got a room's number; null when the target does not tell. */
+    /** Messages that got a room's number; null when the target does not tell of every room. */
     accepted: number | null;
+    /** How many confirmations the last messages asked for, and how many came; null without any. */
+    confirmations: { asked: number; got: number } | null;
     lateness: Distribution;
   };
   timeline: Second[];
@@ -127,5 +131,15 @@ export interface RunResult {
     missing: string | null;
   };
   /** Healthy p99 in `slow` over healthy p99 in `calm`; null without both. */
-  isolation: number | null;
+  isolation: Isolation | null;
+}
+
+/** What slow members cost the healthy, by the turns of calm and slow phases. */
+export interface Isolation {
+  /** Slow over calm: the geometric mean of the turns' ratios. */
+  ratio: number;
+  /** 95 % confidence interval of the ratio; null with a single turn. */
+  interval: [low: number, high: number] | null;
+  /** Healthy p99 of each turn's phases, in µs. */
+  turns: { calm: number; slow: number }[];
 }

@@ -1,7 +1,8 @@
 /**
  * What a cohort experienced, counted by one worker and merged by the coordinator: latencies by the
- * phase a message was due in, losses, departures, silences. Histograms travel as what was added
- * since the last report, counters as they stand. Not here: whether it is acceptable (verdict.ts).
+ * phase a message was due in, losses, departures, silences. A message that was due after the last
+ * phase is in no distribution. Histograms travel as what was added since the last report, counters as
+ * they stand. Not here: whether it is acceptable (verdict/).
  */
 import { Latency, type SparseCounts } from './latency.js';
 import { type Faults, noFaults } from './ledger.js';
@@ -18,11 +19,15 @@ export interface Counters {
   /** Commands that the server refused, by code. */
   refused: Record<string, number>;
   bytes: number;
+  /** Messages that arrived, of whatever phase. */
+  received: number;
   /** Messages that gaps announced as not coming. */
   announced: number;
   /** Messages neither received nor announced when the drain ended, and members owed any. */
   owed: number;
   owedMembers: number;
+  /** Connections that turned out to have been ended while they were not read, nobody knows when. */
+  endedUnread: number;
   faults: Faults;
   /** By phase: the longest silence of a member, in µs, and members silent beyond the limit. */
   silence: number[];
@@ -37,9 +42,11 @@ export function emptyCounters(phases: number): Counters {
     closes: {},
     refused: {},
     bytes: 0,
+    received: 0,
     announced: 0,
     owed: 0,
     owedMembers: 0,
+    endedUnread: 0,
     faults: noFaults(),
     silence: new Array<number>(phases).fill(0),
     silentMembers: new Array<number>(phases).fill(0),
@@ -63,85 +70,94 @@ export interface CohortReport {
 
 export class Tally {
   readonly counters: Counters;
-  readonly joins = new Tracked();
-  readonly recoveries = new Tracked();
-  readonly evictions = new Tracked();
-  readonly #latency: Tracked[];
-  readonly #service: Tracked[];
-  /** Start of each phase, in µs since the epoch, and the end of the last. */
-  #bounds: number[] = [0];
-  /** The phase of the latest message and its bounds: most messages are of the same one. */
-  #phase = 0;
+  readonly joins = new Latency();
+  readonly recoveries = new Latency();
+  readonly evictions = new Latency();
+  /** By phase, from its first message on. */
+  readonly #latency: (Latency | undefined)[];
+  readonly #service: (Latency | undefined)[];
+  /** Start of each phase and end of the last, in µs since the epoch; none before `begin`. */
+  #bounds: readonly number[] = [];
+  /** The phase of the latest message, -1 for none, and its bounds: most messages are of the same. */
+  #phase = -1;
   #from = 0;
-  #to = Number.POSITIVE_INFINITY;
-  /** Phases that messages have been of since the last report. */
-  readonly #touched = new Set<number>([0]);
+  #to = 0;
 
   constructor(phases: number) {
-    this.#latency = Array.from({ length: phases }, () => new Tracked());
-    this.#service = Array.from({ length: phases }, () => new Tracked());
+    this.#latency = new Array<undefined>(phases).fill(undefined);
+    this.#service = new Array<undefined>(phases).fill(undefined);
     this.counters = emptyCounters(phases);
   }
 
   /** @param bounds start of each phase and end of the last, in µs since the epoch */
-  begin(bounds: number[]): void {
+  begin(bounds: readonly number[]): void {
     this.#bounds = bounds;
-    this.#enter(0);
   }
 
   /** One delivery: due at `due`, written `late` after that, read at `now`; all in µs. */
   delivery(due: number, late: number, now: number): void {
-    if (due < this.#from || due >= this.#to) this.#enter(phaseAt(this.#bounds, due));
-    this.#latency[this.#phase]!.record(now - due);
-    this.#service[this.#phase]!.record(now - due - late);
+    this.counters.received++;
+    if (due < this.#from || due >= this.#to) this.#enter(due);
+    const phase = this.#phase;
+    if (phase < 0) return;
+    this.#latency[phase]!.record(now - due);
+    this.#service[phase]!.record(now - due - late);
+  }
+
+  /**
+   * How long members have been silent at `now`, in the phase that it falls in.
+   * @param heard when each member that is to be heard of last received anything
+   * @param limit a longer silence counts the member; all in µs
+   */
+  silences(now: number, heard: Iterable<number>, limit: number): void {
+    const { silence, silentMembers } = this.counters;
+    const bounds = this.#bounds;
+    const phase = Math.min(phaseAt(bounds, now), silence.length - 1);
+    if (phase < 0) return;
+    let members = 0;
+    for (const at of heard) {
+      const silent = now - Math.max(at, bounds[0]!);
+      silence[phase] = Math.max(silence[phase]!, silent);
+      if (silent > limit) members++;
+    }
+    silentMembers[phase] = Math.max(silentMembers[phase]!, members);
   }
 
   report(): CohortReport {
-    const report: CohortReport = {
-      latency: this.#take(this.#latency),
-      service: this.#take(this.#service),
+    return {
+      latency: this.#latency.map(taken),
+      service: this.#service.map(taken),
       joins: this.joins.take(),
       recoveries: this.recoveries.take(),
       evictions: this.evictions.take(),
       counters: structuredClone(this.counters),
     };
-    this.#touched.clear();
-    this.#touched.add(this.#phase);
-    return report;
   }
 
-  #take(phases: readonly Tracked[]): SparseCounts[] {
-    return phases.map((tracked, phase) => (this.#touched.has(phase) ? tracked.take() : []));
-  }
-
-  #enter(phase: number): void {
-    this.#phase = phase;
-    this.#touched.add(phase);
-    this.#from = phase === 0 ? 0 : this.#bounds[phase]!;
-    this.#to =
-      phase === this.#bounds.length - 2 ? Number.POSITIVE_INFINITY : this.#bounds[phase + 1]!;
+  /** Finds the phase that `due` falls in. */
+  #enter(due: number): void {
+    const bounds = this.#bounds;
+    this.#phase = phaseAt(bounds, due);
+    if (this.#phase === bounds.length - 1) this.#phase = -1;
+    if (this.#phase < 0) {
+      // Outside of all phases: the next message looks again.
+      this.#from = Number.POSITIVE_INFINITY;
+      return;
+    }
+    this.#from = bounds[this.#phase]!;
+    this.#to = bounds[this.#phase + 1]!;
+    this.#latency[this.#phase] ??= new Latency();
+    this.#service[this.#phase] ??= new Latency();
   }
 }
 
-/** The phase that `due` falls in; the first one before all, the last one after all. */
-function phaseAt(bounds: readonly number[], due: number): number {
-  let phase = 0;
-  while (phase < bounds.length - 2 && due >= bounds[phase + 1]!) phase++;
-  return phase;
+/** The last phase that has begun by `at`; the number of phases after the last, -1 before the first. */
+function phaseAt(bounds: readonly number[], at: number): number {
+  return bounds.findLastIndex((start) => at >= start);
 }
 
-/** A histogram that knows what it has already reported. */
-class Tracked {
-  readonly #all = new Latency();
-  readonly #reported = new Latency();
-
-  record(us: number): void {
-    this.#all.record(us);
-  }
-
-  take(): SparseCounts {
-    return this.#all.since(this.#reported);
-  }
+function taken(latency: Latency | undefined): SparseCounts {
+  return latency?.take() ?? [];
 }
 
 export function count(counts: Record<string, number>, key: string): void {

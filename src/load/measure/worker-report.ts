@@ -32,7 +32,9 @@ export interface HealthReport {
 /** Counters of all publishers of a worker, as they stand. */
 export interface PublishCounters {
   sent: number;
-  /** Due but not sent, because the connection took no more. */
+  /** Of those, last messages: sent when the phases were over, in no distribution. */
+  last: number;
+  /** Due but not sent, because the connection was gone or took no more. */
   blocked: number;
   /** Times a closed loop gave up on messages in flight. */
   stuck: number;

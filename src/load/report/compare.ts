@@ -7,7 +7,7 @@ import type { Cohort } from '../cohort.js';
 import { LoadError } from '../error.js';
 import type { Plan } from '../plan.js';
 import { formatCount } from '../units.js';
-import type { Check } from '../verdict.js';
+import type { Check } from '../verdict/check.js';
 import { type Figures, formatFigure, moreIsBetter } from './figures.js';
 import { isReport, type LoadReport, thisMachine } from './report.js';
 

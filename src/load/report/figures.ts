@@ -5,7 +5,7 @@
 
 import type { RunResult } from '../measure/result.js';
 import type { Plan } from '../plan.js';
-import { parseThreshold, type Threshold } from '../threshold.js';
+import { parseThreshold, type Threshold } from '../verdict/threshold.js';
 
 /** A figure over the runs of a report. Units as in results: µs, bytes or a plain number. */
 interface Spread {
@@ -63,7 +63,8 @@ function figureOf(name: string, plan: Plan): Threshold | undefined {
 function spreadOf(values: readonly number[]): Spread {
   const sorted = [...values].sort((a, b) => a - b);
   return {
-    median: sorted[Math.floor((sorted.length - 1) / 2)]!,
+    median:
+      (sorted[Math.floor((sorted.length - 1) / 2)]! + sorted[Math.floor(sorted.length / 2)]!) / 2,
     min: sorted[0]!,
     max: sorted.at(-1)!,
   };

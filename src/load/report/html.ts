@@ -6,7 +6,8 @@
 import type { RunResult } from '../measure/result.js';
 import { JUDGED } from '../plan.js';
 import { formatBytes, formatCount, formatDuration, formatMicros } from '../units.js';
-import type { Check } from '../verdict.js';
+import type { Check } from '../verdict/check.js';
+import { headline } from '../verdict/verdict.js';
 import { drawChart, escapeHtml } from './chart.js';
 import { colour, latencyCharts, serverCharts } from './charts.js';
 import { formatFigure } from './figures.js';
@@ -49,16 +50,9 @@ ${facts(report, run)}
 }
 
 function header({ plan, verdict }: LoadReport, run: RunResult): string {
-  const failed = verdict.checks.filter(({ status }) => status === 'failed');
-  const [word, mood] =
-    failed.length > 0
-      ? [`Failed: ${failed.map(({ name }) => name).join(', ')}`, 'bad']
-      : verdict.unfit
-        ? [`Void: ${verdict.unfit.split(':')[0]}`, 'warn']
-        : run.interrupted
-          ? ['Interrupted', 'warn']
-          : ['Passed', 'ok'];
-  const cut = run.interrupted && word !== 'Interrupted' ? '; interrupted' : '';
+  const word = headline(verdict);
+  const mood = { passed: 'ok', failed: 'bad', void: 'warn', incomplete: 'warn' }[verdict.outcome];
+  const cut = run.interrupted && verdict.outcome !== 'incomplete' ? '; interrupted' : '';
   return `<header><div><h1>${escapeHtml(plan.scenario)} on ${escapeHtml(plan.target.name)}</h1>
 <p>${escapeHtml(plan.title)}</p>
 <p class="muted">${escapeHtml(plan.target.transport)}, <code>${escapeHtml(plan.target.url)}</code>, ${escapeHtml(run.startedAt.slice(0, 16).replace('T', ' '))} UTC</p></div>
@@ -74,7 +68,7 @@ function tiles(run: RunResult): string {
   const all: [string, string][] = [];
   if (run.isolation !== null) {
     all.push([
-      run.isolation.toFixed(2),
+      run.isolation.ratio.toFixed(2),
       'isolation ratio: healthy p99 with slow members over without; 1 is ideal',
     ]);
   }
@@ -185,6 +179,8 @@ function table(
 }
 
 function badge(status: Check['status']): string {
-  const mood = { passed: 'ok', failed: 'bad', void: 'warn', skipped: 'muted' }[status];
+  const mood = { passed: 'ok', failed: 'bad', void: 'warn', unknown: 'warn', skipped: 'muted' }[
+    status
+  ];
   return `<span class="${mood}">${status}</span>`;
 }

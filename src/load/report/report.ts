@@ -3,14 +3,14 @@
  * is public and versioned; within a version only additions are made.
  */
 import { arch, cpus, release, totalmem, type } from 'node:os';
-import { EXIT } from '../error.js';
 import type { RunResult } from '../measure/result.js';
 import type { Plan } from '../plan.js';
-import type { Check, Verdict } from '../verdict.js';
+import type { Check } from '../verdict/check.js';
+import { exitOf, OUTCOMES, type Verdict } from '../verdict/verdict.js';
 import { type Figures, keyFigures } from './figures.js';
 
 const REPORT_FORMAT = 'roomcast-load';
-const REPORT_VERSION = 1;
+const REPORT_VERSION = 2;
 
 export interface Machine {
   readonly os: string;
@@ -29,7 +29,7 @@ export interface LoadReport {
   /** Headers are named, their values are not kept. */
   readonly plan: Plan;
   readonly runs: readonly RunResult[];
-  /** Index of the run with the median healthy p99: the one that is shown and judged by figures. */
+  /** Index of the run with the median healthy p99, of two the worse: the one that is shown. */
   readonly shown: number;
   /** Median, least and most over the runs. */
   readonly figures: Figures;
@@ -58,7 +58,12 @@ export function buildReport(
     runs,
     shown,
     figures,
-    verdict: overall(verdicts, shown, compared(figures)),
+    verdict: overall(
+      verdicts,
+      shown,
+      compared(figures),
+      runs.some((run) => run.interrupted),
+    ),
   };
 }
 
@@ -73,28 +78,37 @@ function medianRun(runs: readonly RunResult[]): number {
     return (phases.slow ?? phases.calm)?.latency.p99 ?? 0;
   };
   const order = runs.map((run, i) => [p99(run), i] as const).sort(([a], [b]) => a - b);
-  return order[Math.floor((order.length - 1) / 2)]![1];
+  return order[Math.floor(order.length / 2)]![1];
 }
 
-/** The shown run's verdict, what any other run failed at beyond doubt, and the comparison. */
-function overall(verdicts: readonly Verdict[], shown: number, compared: readonly Check[]): Verdict {
+/** The shown run's verdict, what was not right in any other run, and the comparison. */
+function overall(
+  verdicts: readonly Verdict[],
+  shown: number,
+  compared: readonly Check[],
+  interrupted: boolean,
+): Verdict {
   const main = verdicts[shown]!;
-  const elsewhere = verdicts.flatMap(({ checks, exit }, i) =>
-    i === shown || exit !== EXIT.failed
+  const elsewhere = verdicts.flatMap(({ checks }, i) =>
+    i === shown
       ? []
       : checks
-          .filter(({ status }) => status === 'failed')
+          .filter(({ status }) => status !== 'passed' && status !== 'skipped')
           .map((check) => ({ ...check, name: `${check.name} (run ${i + 1})` })),
   );
   const judged = compared.map((check) =>
     main.unfit && check.status === 'failed' ? { ...check, status: 'void' as const } : check,
   );
-  const added = [...elsewhere, ...judged];
-  const failed = added.some(({ status }) => status === 'failed');
+  const outcomes = [
+    ...verdicts.map(({ outcome }) => outcome),
+    ...judged.map(({ status }) => (status === 'failed' || status === 'void' ? status : 'passed')),
+  ];
+  const outcome = OUTCOMES.find((each) => outcomes.includes(each))!;
   return {
     ...main,
-    checks: [...main.checks, ...added],
-    exit: failed ? EXIT.failed : main.exit,
+    outcome,
+    checks: [...main.checks, ...elsewhere, ...judged],
+    exit: exitOf(outcome, interrupted),
   };
 }
 

@@ -2,8 +2,15 @@
 
 import type { CohortResult, PhaseResult, RunResult } from '../measure/result.js';
 import { JUDGED, type Plan } from '../plan.js';
-import { formatBytes, formatCount, formatDuration, formatMicros } from '../units.js';
-import type { Check } from '../verdict.js';
+import {
+  formatBytes,
+  formatCount,
+  formatDuration,
+  formatIsolation,
+  formatMicros,
+} from '../units.js';
+import type { Check } from '../verdict/check.js';
+import { headline } from '../verdict/verdict.js';
 import { formatFigure } from './figures.js';
 import type { LoadReport } from './report.js';
 import { table } from './table.js';
@@ -12,6 +19,7 @@ const MARK: Record<Check['status'], string> = {
   passed: 'ok',
   failed: 'FAIL',
   void: 'void',
+  unknown: '?',
   skipped: '-',
 };
 
@@ -24,7 +32,7 @@ export function summary(report: LoadReport): string {
     cohorts(run),
     run.isolation === null
       ? ''
-      : `  isolation ${run.isolation.toFixed(2)} (healthy p99 with slow members / without)`,
+      : `  isolation ${formatIsolation(run.isolation)}: healthy p99 with slow members over without`,
     machines(run),
     checks(verdict.checks),
     verdict.notes.map((note) => `  note  ${note}`).join('\n'),
@@ -134,9 +142,7 @@ function checks(all: readonly Check[]): string {
     .join('\n');
 }
 
+/** The headline, its first word in capitals. */
 export function outcomeLine({ verdict }: LoadReport): string {
-  const failed = verdict.checks.filter(({ status }) => status === 'failed');
-  if (failed.length > 0) return `FAILED: ${failed.map(({ name }) => name).join(', ')}`;
-  if (verdict.unfit !== null) return `VOID: ${verdict.unfit.split(':')[0]}`;
-  return verdict.exit === 130 ? 'INTERRUPTED: nothing failed until then' : 'PASSED';
+  return headline(verdict).replace(/^\w+/, (word) => word.toUpperCase());
 }

@@ -8,13 +8,15 @@ import { junitReport } from '../../../src/load/report/junit.js';
 import { markdownReport } from '../../../src/load/report/markdown.js';
 import { checkOutputs } from '../../../src/load/report/outputs.js';
 import type { LoadReport } from '../../../src/load/report/report.js';
-import type { Check } from '../../../src/load/verdict.js';
+import type { Check } from '../../../src/load/verdict/check.js';
 import { fixtureReport } from '../../support/load-report.js';
 
 /** A report whose checks are these, and whose exit code is as given. */
 function judged(exit: number, ...checks: Check[]): LoadReport {
   const report = fixtureReport();
-  return { ...report, verdict: { ...report.verdict, checks, exit } };
+  const outcomes = { 0: 'passed', 1: 'failed', 3: 'void' } as const;
+  const outcome = outcomes[exit as 0 | 1 | 3] ?? 'incomplete';
+  return { ...report, verdict: { ...report.verdict, outcome, checks, exit } };
 }
 
 const check = (status: Check['status'], text = 'seen', name = 'flow'): Check => ({

@@ -3,12 +3,12 @@
  * `healthy.p99>250ms` or `server.rssGrowth@slow>64MB`. True means the run has failed. Owns the names
  * of figures, which `--compare` uses too.
  */
-import type { Cohort } from './cohort.js';
-import { badOption } from './error.js';
-import type { Quantiles } from './measure/latency.js';
-import type { CohortPhase, PhaseResult, RunResult } from './measure/result.js';
-import { PHASES, type Phase, type PhaseName } from './plan.js';
-import { formatBytes, formatCount, formatMicros, parseDuration, parseSize } from './units.js';
+import type { Cohort } from '../cohort.js';
+import { badOption } from '../error.js';
+import type { Quantiles } from '../measure/latency.js';
+import type { CohortPhase, PhaseResult, RunResult } from '../measure/result.js';
+import { PHASES, type Phase, type PhaseName } from '../plan.js';
+import { formatBytes, formatCount, formatMicros, parseDuration, parseSize } from '../units.js';
 
 type Kind = 'duration' | 'size' | 'number';
 
@@ -41,18 +41,23 @@ const QUANTILES: Record<string, keyof Quantiles> = {
   mean: 'mean',
 };
 
-const phaseOf = (result: RunResult, phase: PhaseName): PhaseResult | undefined =>
-  result.phases.find(({ name }) => name === phase);
-
-const ofPhase = (kind: Kind, key: keyof PhaseResult): Figure => ({
+/** A figure of the server or the generator in a phase: of several turns the worst, of growth the sum. */
+const ofPhase = (kind: Kind, key: keyof Omit<PhaseResult, 'name'>): Figure => ({
   kind,
   phased: true,
-  of: (result, phase) => phaseOf(result, phase)?.[key] as number | null | undefined,
+  of: (result, phase) => {
+    const turns = result.phases.filter(({ name }) => name === phase).map((turn) => turn[key]);
+    const known = turns.filter((value) => value !== null);
+    if (known.length === 0) return null;
+    return key === 'rssGrowthBytes'
+      ? known.reduce((sum, value) => sum + value, 0)
+      : Math.max(...known);
+  },
 });
 
 /** Figures of the whole run or of the server. */
 const FIGURES: Record<string, Figure> = {
-  isolation: { kind: 'number', phased: false, of: (result) => result.isolation },
+  isolation: { kind: 'number', phased: false, of: (result) => result.isolation?.ratio },
   refused: {
     kind: 'number',
     phased: false,

@@ -1,0 +1,27 @@
+/**
+ * The isolation ratio: what slow members cost the healthy ones. Calm and slow phases come in turns, so
+ * that each turn gives a ratio of two moments that lie close together, and the turns among each other
+ * tell how far the ratio varies without any cause. Not here: which ratio is too much (verdict/).
+ */
+import type { Isolation } from './result.js';
+
+/** Student's t for a two-sided 95 % interval, by degrees of freedom from 1. */
+const T95 = [12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262];
+
+/** @param turns healthy p99 of the two phases of each turn, in µs; null when there is none */
+export function isolationOf(turns: Isolation['turns']): Isolation | null {
+  if (turns.length === 0) return null;
+  // Ratios multiply: 2 and 1/2 are as far from 1.
+  const logs = turns.map(({ calm, slow }) => Math.log(Math.max(1, slow) / Math.max(1, calm)));
+  const mean = logs.reduce((sum, log) => sum + log, 0) / logs.length;
+  const freedom = logs.length - 1;
+  const t = T95[freedom - 1];
+  if (t === undefined) return { ratio: Math.exp(mean), interval: null, turns };
+  const variance = logs.reduce((sum, log) => sum + (log - mean) ** 2, 0) / freedom;
+  const margin = t * Math.sqrt(variance / logs.length);
+  return {
+    ratio: Math.exp(mean),
+    interval: [Math.exp(mean - margin), Math.exp(mean + margin)],
+    turns,
+  };
+}

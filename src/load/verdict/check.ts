@@ -1,0 +1,71 @@
+/**
+ * What a check is, and the words that checks share. Not here: the checks (deliveries.ts, healthy.ts,
+ * server.ts) and what follows from them (verdict.ts).
+ */
+
+import type { Cohort } from '../cohort.js';
+import type { CohortResult, RunResult } from '../measure/result.js';
+import type { Plan } from '../plan.js';
+import { formatCount } from '../units.js';
+
+export interface Check {
+  readonly name: string;
+  /**
+   * `void`: the generator or the machine may have caused what was seen, or nothing was tested.
+   * `unknown`: it should have been seen and was not. `skipped`: switched off, or there is nothing to
+   * judge by.
+   */
+  readonly status: 'passed' | 'failed' | 'void' | 'unknown' | 'skipped';
+  /** What was seen, in one sentence. */
+  readonly text: string;
+}
+
+export type Judgement = Omit<Check, 'name'>;
+export type Judge = (result: RunResult, plan: Plan) => Judgement;
+
+export const passed = (text: string): Judgement => ({ status: 'passed', text });
+export const failed = (text: string): Judgement => ({ status: 'failed', text });
+export const untested = (text: string): Judgement => ({ status: 'void', text });
+export const unknown = (text: string): Judgement => ({ status: 'unknown', text });
+export const skipped = (text: string): Judgement => ({ status: 'skipped', text });
+
+/** Reads everything at once: whoever is slow is so by the server's doing. */
+export function readsAll(cohort: Cohort): boolean {
+  return cohort.kind === 'healthy' && cohort.bandwidth === 0;
+}
+
+/** The cohorts whose members read everything at once. */
+export function healthyOf({ cohorts }: RunResult, plan: Plan): CohortResult[] {
+  return cohorts.filter((_, i) => readsAll(plan.cohorts[i]!));
+}
+
+/** Commands that the server refused to publishers, and to members that publish. */
+export function refusals({ publishing, cohorts }: RunResult): Record<string, number> {
+  const sum: Record<string, number> = { ...publishing.refused };
+  for (const { counters } of cohorts) {
+    for (const [code, n] of Object.entries(counters.refused)) sum[code] = (sum[code] ?? 0) + n;
+  }
+  return sum;
+}
+
+export function sumBy<T>(items: readonly T[], value: (item: T) => number): number {
+  return items.reduce((sum, item) => sum + value(item), 0);
+}
+
+export function total(counts: Readonly<Record<string, number>>): number {
+  return sumBy(Object.values(counts), (n) => n);
+}
+
+/** Counts by reason, the most frequent first. */
+export function reasons(counts: Readonly<Record<string, number>>): string {
+  const sorted = Object.entries(counts).sort(([, a], [, b]) => b - a);
+  return sorted.map(([reason, n]) => `${reason} (${formatCount(n)})`).join(', ');
+}
+
+export function times(n: number, one: string, many = `${one}s`): string {
+  return `${formatCount(n)} ${n === 1 ? one : many}`;
+}
+
+export function percent(part: number, whole: number): string {
+  return `${formatCount(whole === 0 ? 0 : (part / whole) * 100)} %`;
+}

@@ -1,0 +1,138 @@
+/**
+ * Checks that count: connections, messages and publishes. What is counted wrong no busy generator has
+ * caused.
+ */
+import { formatCount, formatDuration } from '../units.js';
+import {
+  failed,
+  healthyOf,
+  type Judge,
+  passed,
+  percent,
+  reasons,
+  refusals,
+  skipped,
+  sumBy,
+  times,
+  total,
+} from './check.js';
+
+/** Share of the offered messages that may be refused or not taken. */
+const NOT_CARRIED_OUT = 0.01;
+
+export const joined: Judge = ({ cohorts, interrupted }) => {
+  const failures = sumBy(cohorts, ({ counters }) => total(counters.failures));
+  const members = sumBy(cohorts, (cohort) => cohort.members);
+  const untried = sumBy(cohorts, (c) => Math.max(0, c.members - c.counters.connects));
+  if (failures > 0) {
+    const why = cohorts.map(({ counters }) => reasons(counters.failures)).filter(Boolean);
+    return failed(`${times(failures, 'member')} could not join: ${why.join(', ')}`);
+  }
+  if (untried > 0 && !interrupted) {
+    return failed(`${times(untried, 'member')} had no turn to connect: the others took too long`);
+  }
+  return passed(`${formatCount(members)} members joined`);
+};
+
+export const kept: Judge = (result, plan) => {
+  const closes = [
+    ...healthyOf(result, plan).map(({ counters }) => counters.closes),
+    result.publishing.closes,
+  ];
+  const lost = sumBy(closes, total);
+  if (lost === 0) return passed('no healthy member or publisher was disconnected');
+  const why = closes.map(reasons).filter(Boolean).join(', ');
+  return failed(`${times(lost, 'healthy connection')} ended by the server: ${why}`);
+};
+
+export const order: Judge = ({ cohorts }) => {
+  const faults = cohorts.map(({ counters }) => counters.faults);
+  const reordered = sumBy(faults, (f) => f.reordered);
+  const duplicated = sumBy(faults, (f) => f.duplicated);
+  const foreign = sumBy(faults, (f) => f.foreign);
+  if (reordered + duplicated + foreign > 0) {
+    return failed(
+      `${formatCount(reordered)} messages out of order, ${formatCount(duplicated)} twice, ${formatCount(foreign)} of rooms not joined`,
+    );
+  }
+  const received = sumBy(cohorts, ({ counters }) => counters.received);
+  return passed(`${formatCount(received)} messages checked, each once and in order`);
+};
+
+export const accounting: Judge = (result, plan) => {
+  const { cohorts, publishing } = result;
+  const lost: string[] = [];
+  for (const { name, counters } of cohorts) {
+    const { unannounced, wrongGaps } = counters.faults;
+    if (unannounced > 0) lost.push(`${name}: ${formatCount(unannounced)} lost without a word`);
+    if (wrongGaps > 0) {
+      lost.push(`${name}: ${times(wrongGaps, 'gap')} did not match what was missing`);
+    }
+    if (counters.owed > 0) {
+      lost.push(
+        `${name}: ${formatCount(counters.owed)} neither received nor announced by ${times(counters.owedMembers, 'member')} ${formatDuration(plan.drainMs)} after the last publish`,
+      );
+    }
+  }
+  const { accepted, sent } = publishing;
+  if (accepted !== null) {
+    const missing = sent - accepted - total(refusals(result));
+    if (missing > 0)
+      lost.push(`${times(missing, 'publish', 'publishes')} neither numbered nor refused`);
+    if (accepted > sent) {
+      lost.push(`${formatCount(accepted)} messages numbered of only ${formatCount(sent)} sent`);
+    }
+  }
+  if (lost.length > 0) return failed(lost.join('; '));
+  const received = formatCount(sumBy(cohorts, ({ counters }) => counters.received));
+  const announced = formatCount(sumBy(cohorts, ({ counters }) => counters.announced));
+  const { confirmations } = publishing;
+  const all = confirmations === null || confirmations.got === confirmations.asked;
+  return passed(
+    all
+      ? `received ${received} + announced as dropped ${announced} = everything sent to who was there`
+      : `received ${received} + announced as dropped ${announced}, without a hole as far as they go`,
+  );
+};
+
+/** Members that read everything are to lose nothing, announced or not. */
+export const losses: Judge = (result, plan) => {
+  const healthy = healthyOf(result, plan).map(({ counters }) => counters);
+  const received = sumBy(healthy, (c) => c.received);
+  const announced = sumBy(healthy, (c) => c.announced);
+  const silent = sumBy(healthy, ({ owed, faults }) => owed + faults.unannounced);
+  const lost = announced + silent;
+  if (lost === 0) return passed(`healthy members lost none of ${formatCount(received)} messages`);
+  return failed(
+    `healthy members lost ${formatCount(lost)} of ${formatCount(received + lost)} messages (${percent(lost, received + lost)}): ${formatCount(announced)} announced, ${formatCount(silent)} not`,
+  );
+};
+
+/** The server says itself where its numbering ended: without that, nobody knows what is owed. */
+export const confirmed: Judge = ({ publishing, cohorts }, plan) => {
+  const { confirmations, sent } = publishing;
+  if (confirmations === null) {
+    return skipped('the target confirms nothing: what was sent is owed until it arrives');
+  }
+  const { asked, got } = confirmations;
+  if (got === asked)
+    return passed(`the last message of ${times(asked, 'publisher')} was confirmed`);
+  const { members, counters } = cohorts[0]!;
+  const owed = (sent / plan.rooms) * plan.roomsPerMember * members;
+  return failed(
+    `within ${formatDuration(plan.drainMs)} of its end, the last message of ${formatCount(asked - got)} of ${times(asked, 'publisher')} was not confirmed; healthy members have received ${formatCount(counters.received)} of about ${formatCount(owed)} messages, and what became of the rest nobody can say`,
+  );
+};
+
+/** What was due was carried out: a good p99 of the few that were let in is none. */
+export const offered: Judge = (result) => {
+  const { publishing } = result;
+  const { blocked, stuck, sent, last } = publishing;
+  const refused = total(refusals(result));
+  const due = publishing.offered ?? sent - last + blocked;
+  if (stuck > 0) {
+    return failed(`${times(stuck, 'time')} nothing moved for 1 s and the window was given up`);
+  }
+  const text = `of ${formatCount(due)} messages due, ${formatCount(refused)} were refused${refused > 0 ? `: ${reasons(refusals(result))}` : ''}, and ${formatCount(blocked)} not sent as the connection took no more`;
+  return refused + blocked > due * NOT_CARRIED_OUT ? failed(text) : passed(text);
+};

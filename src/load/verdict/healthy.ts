@@ -1,0 +1,152 @@
+/**
+ * Checks of what slow members do to the healthy ones: whether there was anything slow at all, whether
+ * the healthy were held up, and by how much. They go by the clock, so a saturated generator or machine
+ * can spoil them. A cause is only given where it was measured: by turns of calm and slow phases.
+ */
+import type { Cohort } from '../cohort.js';
+import type { CohortResult, RunResult } from '../measure/result.js';
+import { type Plan, silenceLimit } from '../plan.js';
+import { formatBytes, formatCount, formatIsolation, formatMicros } from '../units.js';
+import {
+  failed,
+  type Judge,
+  type Judgement,
+  passed,
+  readsAll,
+  skipped,
+  unknown,
+  untested,
+} from './check.js';
+
+/** What kernels may take for a peer that does not read, before the server notices anything. */
+const KERNEL_BYTES = 16 * 1024 * 1024;
+/** Queues that hold more have begun to fill for somebody. */
+const QUEUED_BYTES = 64 * 1024;
+/** Slow members may cost the healthy this factor, or this many µs: whichever is more. */
+const RATIO_MAX = 2;
+const ADDED_MAX = 10_000;
+
+const SLOW = new Set(['fill', 'slow']);
+
+export const flow: Judge = ({ cohorts, phases }, plan) => {
+  const { silence, silentMembers } = cohorts[0]!.counters;
+  const limit = silenceLimit(plan);
+  const silent = plan.phases.flatMap((phase, i) =>
+    silentMembers[i]! > 0 &&
+    phases.some(({ name, turn }) => name === phase.name && turn === phase.turn)
+      ? [{ ...phase, members: silentMembers[i]!, longest: silence[i]! }]
+      : [],
+  );
+  if (silent.length === 0) {
+    return passed(`no healthy member waited longer than ${formatMicros(Math.max(...silence))}`);
+  }
+  const seen = [...new Set(silent.map(({ name }) => name))].map((name) => {
+    const turns = silent.filter((phase) => phase.name === name);
+    const members = Math.max(...turns.map((turn) => turn.members));
+    const longest = Math.max(...turns.map((turn) => turn.longest));
+    return `in phase ${name}, ${formatCount(members)} of ${formatCount(cohorts[0]!.members)} healthy members got nothing for up to ${formatMicros(longest)}`;
+  });
+  return failed(`${seen.join('; ')} (limit ${formatMicros(limit)})${association(silent, plan)}`);
+};
+
+/** Whether the silences came with the slow phases: in every turn, and in no other phase. */
+function association(silent: readonly Plan['phases'][number][], plan: Plan): string {
+  if (plan.cohorts.length < 2) return '';
+  const others = silent.filter(({ name }) => !SLOW.has(name));
+  const turns = new Set(plan.phases.map(({ turn }) => turn).filter((turn) => turn > 0));
+  const hit = new Set(silent.filter(({ name }) => SLOW.has(name)).map(({ turn }) => turn));
+  if (others.length > 0) return '; not only while others were slow';
+  if (turns.size < 2) return '; others were slow then, which one turn cannot tell from chance';
+  return hit.size === turns.size
+    ? `; in each of ${turns.size} turns while others were slow, and never else: slow members hold up the rest`
+    : `; while others were slow, but in ${hit.size} of ${turns.size} turns only`;
+}
+
+/** Whether the slow members were slow enough for the server to notice. */
+export const slowness: Judge = (result, plan) => {
+  const slow = plan.cohorts.flatMap((cohort, i) =>
+    readsAll(cohort) ? [] : [{ cohort, seen: result.cohorts[i]! }],
+  );
+  if (slow.length === 0) return skipped('no slow members were asked for');
+  const slowFor = seconds(result, SLOW);
+  if (slowFor === 0) return skipped('no phase was run in which members were slow');
+  const light = slow.filter(({ cohort, seen }) => !noticed(cohort, seen, result, plan));
+  const names = (those: typeof slow): string => those.map(({ cohort }) => cohort.name).join(', ');
+  if (light.length === 0) return passed(`the server had to notice: ${names(slow)}`);
+  const owed = formatBytes(Math.max(...light.map(({ cohort }) => heldBack(cohort, result, plan))));
+  const advice = `each was behind by ${owed} at most, which the kernels at both ends may have held: lengthen fill and slow, or raise size or rate`;
+  return light.length === slow.length
+    ? untested(
+        `nothing slow happened that the server must have noticed; ${names(light)}: ${advice}`,
+      )
+    : passed(`the server had to notice some; not tested: ${names(light)}: ${advice}`);
+};
+
+function noticed(cohort: Cohort, seen: CohortResult, result: RunResult, plan: Plan): boolean {
+  const { counters, evictions, joins } = seen;
+  if (cohort.kind === 'vanishing' || cohort.kind === 'churning') return joins.count > seen.members;
+  if (counters.announced + evictions.count + counters.endedUnread > 0) return true;
+  const { samples, before } = result.server;
+  const grew = samples.some(
+    (sample) =>
+      (sample.queueBytes ?? 0) > QUEUED_BYTES ||
+      (sample.evictions ?? 0) > (before?.evictions ?? 0) ||
+      (sample.dropped ?? 0) > (before?.dropped ?? 0),
+  );
+  return grew || heldBack(cohort, result, plan) >= KERNEL_BYTES;
+}
+
+/** The most bytes a member of the cohort has left unread at once, going by what the healthy got. */
+function heldBack(cohort: Cohort, result: RunResult, plan: Plan): number {
+  const healthy = result.cohorts[0]!;
+  const rate = ((healthy.phases.slow?.perSecond ?? 0) / healthy.members) * plan.size;
+  const turns = result.phases.filter(({ name }) => SLOW.has(name));
+  const longest = Math.max(
+    0,
+    ...turns.map(({ turn }) =>
+      turns.filter((each) => each.turn === turn).reduce((sum, { from, to }) => sum + to - from, 0),
+    ),
+  );
+  switch (cohort.kind) {
+    case 'stalled':
+      return rate * longest;
+    case 'late':
+      return rate * Math.min(longest, cohort.after / 1000);
+    case 'sawtooth':
+      return rate * Math.min(longest, cohort.pause / 1000);
+    case 'throttled':
+      return Math.max(0, rate - cohort.rate) * longest;
+    default:
+      return cohort.bandwidth > 0 ? Math.max(0, rate - cohort.bandwidth) * longest : 0;
+  }
+}
+
+/** The healthy p99 with slow members over without. */
+export const isolation: Judge = (result, plan) => {
+  const has = (phase: string): boolean => plan.phases.some(({ name }) => name === phase);
+  if (plan.cohorts.every(readsAll)) return skipped('no slow members were asked for');
+  if (!has('calm') || !has('slow')) return skipped('needs a calm and a slow phase');
+  const seen = result.isolation;
+  if (seen === null) return unknown('no healthy p99 of both a calm and a slow phase');
+  return judgeIsolation(seen);
+};
+
+function judgeIsolation(seen: NonNullable<RunResult['isolation']>): Judgement {
+  const { ratio, turns } = seen;
+  const [low, high] = seen.interval ?? [ratio, ratio];
+  const added = turns.map(({ calm, slow }) => slow - calm).sort((a, b) => a - b);
+  const typical = added[Math.floor((added.length - 1) / 2)]!;
+  const [worst] = turns.toSorted((a, b) => b.slow / b.calm - a.slow / a.calm);
+  const text = `healthy p99 with slow members over without is ${formatIsolation(seen)}; at worst ${formatMicros(worst!.calm)} became ${formatMicros(worst!.slow)}`;
+  if (ratio <= RATIO_MAX || typical <= ADDED_MAX) {
+    return passed(low <= 1 && high >= 1 && turns.length > 1 ? `${text}: within noise of 1` : text);
+  }
+  if (low > RATIO_MAX) return failed(`${text} (limit ${RATIO_MAX})`);
+  return untested(
+    `${text}: beyond ${RATIO_MAX}, but within noise; more turns or a quieter machine can tell`,
+  );
+}
+
+function seconds({ phases }: RunResult, names: ReadonlySet<string>): number {
+  return phases.reduce((sum, { name, from, to }) => (names.has(name) ? sum + to - from : sum), 0);
+}
