@@ -1,8 +1,9 @@
 /**
- * The live page at `/`, the files it is made of, and the runbook. They are the same for every server
- * and hold no secret, so they are open; what the page shows comes from `/v1/live`, which is not.
+ * The live page at `/`, the files it is made of, the reference of the HTTP API at `/docs`, and the
+ * runbook. They are the same for every server and hold no secret, so they are open; what the page
+ * shows comes from `/v1/live`, which is not. All of it is in memory: no request opens a file.
  *
- * Not here: the page itself (`src/page/`, built into `dist/page/`).
+ * Not here: the pages themselves (`src/page/`, built into `dist/page/`).
  */
 import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
@@ -14,8 +15,19 @@ import type { FastifyInstance } from 'fastify';
 const DIRECTORY = fileURLToPath(new URL('../../dist/page/', import.meta.url));
 
 /** Everything comes from this server, and nothing is written into the page. */
-const POLICY =
-  "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+const POLICY = {
+  'default-src': "'none'",
+  'script-src': "'self'",
+  'style-src': "'self'",
+  'img-src': "'self'",
+  'connect-src': "'self'",
+  'base-uri': "'none'",
+  'form-action': "'none'",
+  'frame-ancestors': "'none'",
+};
+
+/** Swagger UI styles itself with attributes, and has its pictures in its style sheet. */
+const DOCS_POLICY = { ...POLICY, 'style-src': "'self' 'unsafe-inline'", 'img-src': "'self' data:" };
 
 const TYPES: Readonly<Record<string, string>> = {
   '.html': 'text/html; charset=utf-8',
@@ -29,20 +41,34 @@ const PATHS: Readonly<Record<string, string>> = {
   'index.html': '/',
   'runbook.html': '/runbook',
   'favicon.svg': '/favicon.svg',
+  'docs/index.html': '/docs',
 };
+
+function pathOf(name: string): string {
+  return (
+    PATHS[name] ??
+    (name.startsWith('docs/') ? name.replace('docs/', '/docs/static/') : `/page/${name}`)
+  );
+}
+
+const written = (policy: Readonly<Record<string, string>>) =>
+  Object.entries(policy)
+    .map((pair) => pair.join(' '))
+    .join('; ');
 
 export function page(app: FastifyInstance): void {
   // Sources run without a build have no page, as in tests of other things.
   if (!existsSync(DIRECTORY)) return;
-  for (const name of readdirSync(DIRECTORY, { recursive: true, encoding: 'utf8' })) {
+  for (const file of readdirSync(DIRECTORY, { recursive: true, encoding: 'utf8' })) {
+    const name = file.replaceAll('\\', '/');
     const type = TYPES[extname(name)];
     if (type === undefined) continue;
-    const body = readFileSync(DIRECTORY + name);
+    const body = readFileSync(DIRECTORY + file);
     const etag = `"${createHash('sha256').update(body).digest('base64url')}"`;
-    const path = PATHS[name] ?? `/page/${name.replaceAll('\\', '/')}`;
-    app.get(path, { schema: { hide: true } }, (request, reply) => {
+    const policy = written(name.startsWith('docs/') ? DOCS_POLICY : POLICY);
+    app.get(pathOf(name), { schema: { hide: true } }, (request, reply) => {
       reply
-        .header('content-security-policy', POLICY)
+        .header('content-security-policy', policy)
         .header('x-content-type-options', 'nosniff')
         .header('referrer-policy', 'no-referrer')
         .header('cache-control', 'no-cache')
@@ -51,4 +77,5 @@ export function page(app: FastifyInstance): void {
       return reply.type(type).send(body);
     });
   }
+  app.get('/docs/', { schema: { hide: true } }, (_request, reply) => reply.redirect('../docs'));
 }

@@ -1,6 +1,6 @@
 /**
- * Puts what is not TypeScript beside the compiled page: markup, style, uPlot as it was published, and
- * the runbook as a page. Run by `npm run build:page`.
+ * Puts what is not TypeScript beside the compiled page: markup, style, uPlot and Swagger UI as they
+ * were published, and the runbook as a page. Run by `npm run build:page`.
  */
 import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -19,6 +19,16 @@ for (const name of ['index.html', 'style.css', 'favicon.svg']) {
 copyFileSync(join(uplot, 'uPlot.esm.js'), join(target, 'vendor/uplot.js'));
 copyFileSync(join(uplot, 'uPlot.min.css'), join(target, 'vendor/uplot.css'));
 copyFileSync(join(uplot, '../LICENSE'), join(target, 'vendor/uplot.LICENSE'));
+
+const swagger = dirname(fileURLToPath(import.meta.resolve('@fastify/swagger-ui')));
+mkdirSync(join(target, 'docs'), { recursive: true });
+for (const name of ['swagger-ui-bundle.js', 'swagger-ui.css']) {
+  copyFileSync(join(swagger, 'static', name), join(target, 'docs', name));
+}
+copyFileSync(join(swagger, 'LICENSE'), join(target, 'docs/swagger-ui.LICENSE'));
+for (const name of ['index.html', 'start.js']) {
+  copyFileSync(join(here, 'docs', name), join(target, 'docs', name));
+}
 
 /** The anchor of a heading, as `grafana/src/links.ts` has it. */
 const anchor = (heading) =>
@@ -44,8 +54,8 @@ writeFileSync(
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
 <title>roomcast: runbook</title>
-<link rel="icon" href="/favicon.svg" type="image/svg+xml">
-<link rel="stylesheet" href="/page/style.css">
+<link rel="icon" href="favicon.svg" type="image/svg+xml">
+<link rel="stylesheet" href="page/style.css">
 </head>
 <body class="prose">
 ${marked.parse(readFileSync(join(root, 'docs/runbook.md'), 'utf8'))}</body>

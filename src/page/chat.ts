@@ -75,7 +75,10 @@ export class Chat {
   }
 
   #connect(): void {
-    const socket = new WebSocket(`${location.origin.replace(/^http/, 'ws')}/ws`);
+    // Beside this page, wherever a proxy has put it.
+    const url = new URL('ws', document.baseURI);
+    url.protocol = url.protocol.replace('http', 'ws');
+    const socket = new WebSocket(url);
     this.#socket = socket;
     setText(this.#state, 'connecting …');
     socket.addEventListener('message', (event) => this.#received(JSON.parse(event.data as string)));

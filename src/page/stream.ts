@@ -46,7 +46,7 @@ export class Stream {
     let watch = setTimeout(silent, SILENT_MS);
     try {
       const key = sessionStorage.getItem(KEY);
-      const response = await fetch('/v1/live', {
+      const response = await fetch('v1/live', {
         headers: key === null ? {} : { authorization: `Bearer ${key}` },
         cache: 'no-store',
         signal: abort.signal,

@@ -1,4 +1,6 @@
+import { once } from 'node:events';
 import { readdirSync } from 'node:fs';
+import { connect } from 'node:net';
 import { afterEach, expect, it } from 'vitest';
 import { type Served, serve } from './support.js';
 
@@ -17,7 +19,7 @@ const PAGES: [path: string, type: string][] = [
   ['/page/main.js', 'text/javascript; charset=utf-8'],
   ['/page/vendor/uplot.js', 'text/javascript; charset=utf-8'],
 ];
-for (const name of FILES) {
+for (const name of FILES.filter((file) => !file.startsWith('docs/'))) {
   const kind = name.endsWith('.js') ? 'javascript' : 'css';
   PAGES.push([`/page/${name}`, `text/${kind}; charset=utf-8`]);
 }
@@ -46,3 +48,28 @@ it.each([
   server = await serve();
   expect((await server.ask('GET', path)).status).toBe(404);
 });
+
+it('opens no file for a request: not those pipelined by a peer that leaves either', async () => {
+  server = await serve();
+  const files = () => readdirSync('/proc/self/fd').length;
+  const before = files();
+  const socket = connect(server.port, '127.0.0.1');
+  socket.write('GET /docs/static/swagger-ui-bundle.js HTTP/1.1\r\nHost: a\r\n\r\n'.repeat(100));
+  await once(socket, 'data');
+  expect(files()).toBeLessThan(before + 20);
+  socket.destroy();
+});
+
+it.each(['/', '/docs', '/runbook'])(
+  '%s refers to nothing at the root of its host',
+  async (path) => {
+    server = await serve();
+    const { text } = await server.ask('GET', path);
+    const links = [...text.matchAll(/(?:src|href)="([^"#]+)"/g)].map(([, link]) => String(link));
+    expect(links.length).toBeGreaterThan(1);
+    for (const link of links.filter((each) => !/^https?:/.test(each))) {
+      expect(link).not.toMatch(/^\//);
+      expect([link, (await server.ask('GET', `/${link}`)).status]).toEqual([link, 200]);
+    }
+  },
+);
