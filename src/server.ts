@@ -139,6 +139,14 @@ export function createServer(
 
   const metrics = createMetrics({ recorder: observer, gauges: hub, detector, version });
   const sampler = new Sampler({ recorder: observer, gauges: hub, detector });
+  const sockets = new Sockets({
+    limit: places.sockets,
+    maxConnectionsPerAddress: config.maxConnectionsPerAddress,
+    trustedProxies: proxies,
+    observer,
+    log,
+  });
+  const streaming = sockets.claimFor.bind(sockets);
   const apiBuilt = buildHttp({
     config,
     limits,
@@ -150,6 +158,7 @@ export function createServer(
     metrics,
     version,
     close,
+    streaming,
     isClosing: () => closing !== null,
   });
   const { heartbeatMs, maxBodyBytes } = config;
@@ -171,13 +180,6 @@ export function createServer(
     heartbeatMs,
     refused,
   });
-  const sockets = new Sockets({
-    limit: places.sockets,
-    maxConnectionsPerAddress: config.maxConnectionsPerAddress,
-    trustedProxies: proxies,
-    observer,
-    log,
-  });
   const sockjs = new SockjsServer({
     prefix: SOCKJS,
     origins: config.origin,
@@ -185,7 +187,7 @@ export function createServer(
     heartbeatMs,
     address,
     accept,
-    receiving: sockets.claimFor.bind(sockets),
+    streaming,
     refused,
   });
 

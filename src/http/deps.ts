@@ -1,4 +1,5 @@
 /** What the HTTP API needs of the server it belongs to. */
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Config } from '../config.js';
 import type { CloseReason } from '../errors.js';
 import type { Detector } from '../lock/index.js';
@@ -24,6 +25,8 @@ export interface HttpDeps {
   readonly metrics: Pick<Metrics, 'contentType' | 'scrape'>;
   /** Of roomcast. */
   readonly version: string;
+  /** Told of a response that stays open and is bounded where it is given. */
+  streaming(request: IncomingMessage, response: ServerResponse): void;
   /** Ends a member's connection. */
   close(member: Member, reason: CloseReason): void;
   /** True from the first moment of a shutdown. */

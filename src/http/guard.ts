@@ -1,10 +1,10 @@
 /**
  * Who may use /v1. With API keys: whoever has one. Without: whoever sits on this machine, and not
- * a page in a browser there that a foreign site has sent (DNS rebinding), nor a proxy in the name
+ * a page in a browser there of a foreign site, by its own name or a rebound one, nor a proxy in the name
  * of others.
  */
 import { hash, timingSafeEqual } from 'node:crypto';
-import type { IncomingMessage } from 'node:http';
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import { BlockList, type Socket } from 'node:net';
 import { type Config, trustedProxies } from '../config.js';
 import { Refusal } from '../errors.js';
@@ -64,7 +64,14 @@ function loopbackGuard(config: Config): Guard {
     if (!LOOPBACK_HOST.test(headers.host ?? '')) {
       throw forbidden('this request is for another host than localhost, 127.0.0.1 or [::1]');
     }
+    if (isForeign(headers)) throw forbidden('a page of another site has sent this request');
   };
+}
+
+/** Whether a page of another origin in a browser has sent it: it needs no answer to do harm. */
+function isForeign({ host, origin, 'sec-fetch-site': site }: IncomingHttpHeaders): boolean {
+  if (site !== undefined) return site !== 'same-origin' && site !== 'none';
+  return origin !== undefined && origin.replace(/^https?:\/\//, '') !== host;
 }
 
 function checkLoopback(address: string): void {

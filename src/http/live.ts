@@ -5,14 +5,21 @@
  * Keeps V3 for viewers too: there are at most `MAX_VIEWERS`, a viewer that has not taken the last
  * second is passed over, and one that takes nothing for long is let go. One text serves them all.
  *
+ * Whether a viewer still reads cannot be seen for minutes: the kernel takes what it is sent. So when
+ * all places are taken, a newcomer gets that of the viewer that has had its own for longest, from the
+ * address with the most of them. A page that is still there asks again.
+ *
  * Not here: the numbers (`sampler.ts`), the page (`page.ts`).
  */
 import type { ServerResponse } from 'node:http';
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox';
 import { Type } from 'typebox';
+import { trustedProxies } from '../config.js';
 import { Refusal } from '../errors.js';
 import type { Hello, Second } from '../page/frame.js';
 import { nowMs } from '../time.js';
+import { addressOf, networkOf } from '../transport/address.js';
+import { resetSocket } from '../transport/reset-socket.js';
 import type { HttpDeps } from './deps.js';
 import { failures } from './failures.js';
 import { memberInfo } from './members.js';
@@ -21,19 +28,22 @@ import { OWN_LOCKS, type Sample } from './sampler.js';
 import { top } from './top.js';
 
 const MAX_VIEWERS = 16;
-/** A viewer that takes nothing for this long is let go, in milliseconds. */
+/**
+ * Milliseconds after which a viewer that takes nothing is let go, and after which one that seems to
+ * read has to ask again if its place is wanted.
+ */
 const STALLED_MS = 30_000;
 const MEMBERS = 20;
 const ROOMS = 10;
 
 export function live(deps: HttpDeps): FastifyPluginCallbackTypebox {
-  const { config, hub, sampler, version } = deps;
+  const { config, hub, sampler, streaming, version } = deps;
+  const proxies = trustedProxies(config);
   return (app, _options, done) => {
-    const viewers = new Set<Viewer>();
+    const viewers = new Viewers();
     sampler.onSample = (sample) => {
       if (viewers.size === 0) return;
-      const text = event('second', secondOf(sample));
-      for (const viewer of viewers) viewer.offer(text, sample.at);
+      viewers.offer(event('second', secondOf(sample)), sample.at);
     };
 
     function secondOf(sample: Sample): Second {
@@ -68,17 +78,22 @@ export function live(deps: HttpDeps): FastifyPluginCallbackTypebox {
           },
         },
       },
-      (_request, reply) => {
-        if (viewers.size >= MAX_VIEWERS) {
+      ({ raw: request }, reply) => {
+        const response = reply.raw;
+        // Behind another answer on its connection nobody would be told that it is gone.
+        if (response.socket === null) {
+          throw new Refusal('bad_command', 'Wait for the answers before it on this connection.');
+        }
+        const network = networkOf(addressOf(request, proxies));
+        if (!viewers.makePlaceFor(network)) {
           throw new Refusal(
             'too_many_viewers',
             `${viewers.size} live pages are open, as many as may be: close one.`,
           );
         }
         reply.hijack();
-        const viewer = new Viewer(reply.raw);
-        viewers.add(viewer);
-        reply.raw.once('close', () => viewers.delete(viewer));
+        viewers.add(response, network);
+        streaming(request, response);
         reply.raw.writeHead(200, {
           'content-type': 'text/event-stream',
           'cache-control': 'no-store',
@@ -100,12 +115,59 @@ export function live(deps: HttpDeps): FastifyPluginCallbackTypebox {
   };
 }
 
+/** In the order in which they came. */
+class Viewers {
+  readonly #all = new Set<Viewer>();
+
+  get size(): number {
+    return this.#all.size;
+  }
+
+  /** False when every place is taken by somebody who may keep it. */
+  makePlaceFor(network: string): boolean {
+    if (this.#all.size < MAX_VIEWERS) return true;
+    const loser = this.#loser(network);
+    if (loser === undefined) return false;
+    this.#all.delete(loser);
+    loser.end();
+    return true;
+  }
+
+  add(response: ServerResponse, network: string): void {
+    const viewer = new Viewer(response, network);
+    this.#all.add(viewer);
+    response.once('close', () => this.#all.delete(viewer));
+  }
+
+  offer(text: string, now: number): void {
+    for (const viewer of this.#all) viewer.offer(text, now);
+  }
+
+  /** From a network with two more places than the newcomer's, else whoever has had one for long. */
+  #loser(network: string): Viewer | undefined {
+    const places = new Map<string, number>();
+    for (const viewer of this.#all) {
+      places.set(viewer.network, (places.get(viewer.network) ?? 0) + 1);
+    }
+    const most = Math.max(...places.values());
+    const now = nowMs();
+    const hasTooMany = most >= (places.get(network) ?? 0) + 2;
+    return [...this.#all].find((viewer) =>
+      hasTooMany ? places.get(viewer.network) === most : now - viewer.since >= STALLED_MS,
+    );
+  }
+}
+
 class Viewer {
+  readonly since = nowMs();
   readonly #response: ServerResponse;
   /** Since when it has not taken what it was sent; 0 where it has. */
   #stalledSince = 0;
 
-  constructor(response: ServerResponse) {
+  constructor(
+    response: ServerResponse,
+    readonly network: string,
+  ) {
     this.#response = response;
   }
 
@@ -116,7 +178,12 @@ class Viewer {
       return;
     }
     this.#stalledSince ||= now;
-    if (now - this.#stalledSince >= STALLED_MS) this.#response.destroy();
+    if (now - this.#stalledSince >= STALLED_MS) this.end();
+  }
+
+  /** Frees what the kernel holds for it too. */
+  end(): void {
+    if (this.#response.socket !== null) resetSocket(this.#response.socket);
   }
 }
 

@@ -38,7 +38,7 @@ export interface SockjsOptions {
   readonly address: (req: IncomingMessage) => string;
   readonly accept: Accept;
   /** Told of each response that a session sends on. */
-  readonly receiving?: (req: IncomingMessage, res: ServerResponse) => void;
+  readonly streaming?: (req: IncomingMessage, res: ServerResponse) => void;
   /** Told of each request refused with a code. */
   readonly refused: (code: RefusalCode) => void;
 }
@@ -168,7 +168,7 @@ export class SockjsServer {
     // Asks nginx not to hold a stream back until it is over.
     res.setHeader('X-Accel-Buffering', 'no');
     const libraryId = `${this.#instance}-${id}`;
-    this.#options.receiving?.(req, res);
+    this.#options.streaming?.(req, res);
     this.#sessions.get(id)?.track(req, res);
     this.#pass(req, res, `/0/${libraryId}/${action}`);
     if (this.#sessions.has(id)) return;

@@ -61,6 +61,26 @@ describe('without an API key', () => {
     },
   );
 
+  it.each([
+    { 'sec-fetch-site': 'cross-site' },
+    { 'sec-fetch-site': 'same-site' },
+    { 'sec-fetch-site': 'cross-site', origin: 'http://localhost:8080' },
+    { origin: 'http://evil.example' },
+    { origin: 'http://localhost:3000' },
+    { origin: 'null' },
+  ])('refuses a page of another site: %j', (headers) => {
+    expect(judge({}, '127.0.0.1', headers)).toMatch(/^forbidden: .*another site/);
+  });
+
+  it.each([
+    { 'sec-fetch-site': 'same-origin' },
+    { 'sec-fetch-site': 'none' },
+    { 'sec-fetch-site': 'same-origin', origin: 'http://localhost:8080' },
+    { origin: 'http://localhost:8080' },
+  ])('answers its own page and whoever types the address: %j', (headers) => {
+    expect(judge({}, '127.0.0.1', headers)).toBeNull();
+  });
+
   it('believes a trusted proxy about the address, and nobody else', () => {
     const trustProxy = ['10.0.0.0/8'];
     const from = (address: string, name: string, value: string) =>

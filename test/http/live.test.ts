@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { get, type IncomingMessage } from 'node:http';
 import { connect } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
@@ -114,6 +115,46 @@ describe('GET /v1/live', () => {
     expect([refused.status, refused.body]).toMatchObject([503, { code: 'too_many_viewers' }]);
     viewers[0]!.answer.abort();
     await vi.waitFor(async () => expect((await watch()).answer.status).toBe(200), WAIT);
+  });
+
+  it('gives the place of whoever has had one for half a minute to a newcomer', async () => {
+    server = await serve();
+    const viewers = [];
+    for (let i = 0; i < 16; i += 1) viewers.push(await watch());
+    await pass(29);
+    expect((await server.ask('GET', '/v1/live')).status).toBe(503);
+    await pass(1);
+    expect((await watch()).answer.status).toBe(200);
+    expect(await viewers[0]!.answer.ended).toBe('aborted');
+    expect((await watch()).answer.status).toBe(200);
+    expect(await viewers[1]!.answer.ended).toBe('aborted');
+  });
+
+  it('keeps no place for one address that another has none of', async () => {
+    server = await serve({ apiKey: ['secret'], trustProxy: ['127.0.0.1'] });
+    const from = (address: string) => ({
+      authorization: 'Bearer secret',
+      'x-forwarded-for': address,
+    });
+    const viewers = [];
+    for (let i = 0; i < 16; i += 1) viewers.push(await watch(from('203.0.113.5')));
+    for (let i = 0; i < 8; i += 1) {
+      expect((await watch(from('203.0.113.6'))).answer.status).toBe(200);
+      expect(await viewers[i]!.answer.ended).toBe('aborted');
+    }
+    for (const address of ['203.0.113.5', '203.0.113.6']) {
+      const { status } = await server.ask('GET', '/v1/live', { headers: from(address) });
+      expect(status).toBe(503);
+    }
+  });
+
+  it('refuses to wait behind another answer, where nobody would see it go', async () => {
+    server = await serve();
+    const socket = connect(server.port, '127.0.0.1');
+    hangUp.push(() => socket.destroy());
+    socket.write('GET /v1/live HTTP/1.1\r\nHost: localhost\r\n\r\n'.repeat(16));
+    await once(socket, 'data');
+    for (let i = 0; i < 15; i += 1) expect((await watch()).answer.status).toBe(200);
   });
 
   it('passes over a viewer that reads nothing, keeps little for it, and lets it go', async () => {

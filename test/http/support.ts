@@ -94,6 +94,7 @@ export async function serve(options: Partial<Config> = {}, overrides: Partial<Ht
     metrics,
     sampler,
     version: '1.2.3',
+    streaming: () => {},
     close,
     isClosing: () => state.isClosing,
     ...overrides,
