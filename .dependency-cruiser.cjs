@@ -4,7 +4,7 @@ const layers = [
   '^src/cli/',
   '^src/(index|testing)\\.ts$',
   '^src/server\\.ts$',
-  '^src/descriptors\\.ts$',
+  '^src/(descriptors|entrance)\\.ts$',
   '^src/version\\.ts$',
   '^src/load/',
   '^src/(http|page)/',

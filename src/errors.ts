@@ -63,6 +63,8 @@ export const REFUSAL = {
   unauthorised: { status: 401, text: 'The API key is missing or wrong.' },
   forbidden: { status: 403, text: 'Without an API key, only this machine may ask.' },
   not_found: { status: 404, text: 'There is no such thing.' },
+  method_not_allowed: { status: 405, text: 'There is another method for this.' },
+  upgrade_required: { status: 426, text: 'This is a WebSocket; ask for an upgrade.' },
   internal_error: { status: 500, text: 'The server made a mistake; it is in its log.' },
 } as const satisfies Record<string, { status: number; text: string }>;
 

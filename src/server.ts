@@ -9,8 +9,6 @@ import {
   createServer as createHttpServer,
   type Server as HttpServer,
   type IncomingMessage,
-  type ServerResponse,
-  STATUS_CODES,
 } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
@@ -19,7 +17,8 @@ import { MemoryBroker } from './broker/memory.js';
 import { type Config, checkConfig, trustedProxies, warningsOf } from './config.js';
 import { Connections, type Drained } from './connections.js';
 import { placesFor } from './descriptors.js';
-import { type CloseReason, REFUSAL, type RefusalCode, shuttingDown } from './errors.js';
+import { Entrance, SOCKJS } from './entrance.js';
+import { type CloseReason, type RefusalCode, shuttingDown } from './errors.js';
 import { buildHttp } from './http/app.js';
 import { Sampler } from './http/sampler.js';
 import { Detector, type LockSnapshot } from './lock/index.js';
@@ -37,6 +36,7 @@ import { IntakeMemory } from './transport/intake.js';
 import { resetSocket } from './transport/reset-socket.js';
 import { SockjsServer } from './transport/sockjs.js';
 import { sockjsDialect } from './transport/sockjs-websocket.js';
+import { Request } from './transport/target.js';
 import type { Accept } from './transport/transport.js';
 import { plainDialect, WebSocketAcceptor } from './transport/websocket.js';
 import { Turns } from './turns.js';
@@ -82,11 +82,6 @@ export interface Parts {
   readonly wrap?: (accept: Accept) => Accept;
 }
 
-/** Where SockJS is. */
-const SOCKJS = '/sockjs';
-/** Where a WebSocket speaks without wrapping; SockJS calls its one raw. */
-const PLAIN_PATHS: ReadonlySet<string> = new Set(['/ws', `${SOCKJS}/websocket`]);
-const SOCKJS_PATH = new RegExp(`^${SOCKJS}/[^/.]{1,64}/[^/.]{1,64}/websocket/?$`);
 /** Connections that may wait to be accepted; the system may allow fewer. */
 const BACKLOG = 4096;
 /** How often the HTTP server looks for requests that take too long. */
@@ -191,34 +186,36 @@ export function createServer(
     refused,
   });
 
-  const http = createHttpServer({ connectionsCheckingInterval: TIME_LIMITS_CHECK_MS });
+  const http = createHttpServer({
+    IncomingMessage: Request,
+    connectionsCheckingInterval: TIME_LIMITS_CHECK_MS,
+    // `normalise` does, with an answer of ours.
+    requireHostHeader: false,
+  });
   // Also the time in which a new connection has to send the whole head of its first request.
   http.headersTimeout = config.firstFrameMs;
   http.requestTimeout = Math.max(http.requestTimeout, config.firstFrameMs);
   sockets.watch(http);
-  http.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
-    const [path = ''] = (request.url ?? '').split('?', 1);
-    const acceptor = PLAIN_PATHS.has(path) ? plain : SOCKJS_PATH.test(path) ? wrapped : null;
-    const refuse = (code: RefusalCode) => {
-      refused(code);
-      refuseUpgrade(socket, REFUSAL[code].status);
-    };
-    if (closing !== null) refuse('shutting_down');
-    else if (acceptor === null) refuse('not_found');
-    else if (!isHandshake(request)) refuse('bad_command');
-    else if (!isAllowedOrigin(request, config)) refuse('forbidden');
-    else {
+  const upgradeWith =
+    (acceptor: WebSocketAcceptor) => (request: IncomingMessage, socket: Duplex, head: Buffer) => {
       sockets.claim(request.socket);
       acceptor.upgrade(request, socket, head, address(request), accept);
-    }
-  });
+    };
 
   let listening: Promise<string> | null = null;
   async function open(): Promise<string> {
     const api = await apiBuilt;
-    http.on('request', (request: IncomingMessage, response: ServerResponse) => {
-      if (!sockjs.handle(request, response)) api.handle(request, response);
+    const entrance = new Entrance({
+      origins: config.origin,
+      isClosing: () => closing !== null,
+      refused,
+      plain: upgradeWith(plain),
+      wrapped: upgradeWith(wrapped),
+      sockjs: (request, response) => sockjs.handle(request, response),
+      api: (request, response) => api.handle(request, response),
     });
+    http.on('request', (request, response) => entrance.request(request, response));
+    http.on('upgrade', (request, socket, head) => entrance.upgrade(request, socket, head));
     if (closing === null) await listen(http, config);
     if (closing !== null) throw shuttingDown();
     return urlOf(http.address() as AddressInfo);
@@ -264,24 +261,6 @@ export function createServer(
     },
   };
   return server;
-}
-
-/** What RFC 6455, 4.2.1, asks of the request beside what `ws` looks at. */
-function isHandshake({ httpVersion, headers }: IncomingMessage): boolean {
-  return httpVersion === '1.1' && headers.host !== undefined;
-}
-
-/** Browsers send an Origin, other clients need not. */
-function isAllowedOrigin(request: IncomingMessage, { origin }: Config): boolean {
-  const given = request.headers.origin;
-  return given === undefined || origin.length === 0 || origin.includes(given);
-}
-
-function refuseUpgrade(socket: Duplex, status: number): void {
-  socket.on('error', () => {});
-  const answer = `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`;
-  // A peer that does not close its side must not keep ours.
-  socket.end(answer, () => socket.destroy());
 }
 
 function listen(http: HttpServer, { host, port }: Config): Promise<void> {

@@ -11,12 +11,13 @@ import type { TObject } from 'typebox';
 import { Refusal } from '../errors.js';
 import type { HttpDeps } from './deps.js';
 import { docs } from './docs.js';
-import { failureHandler, failures, refuseUnknown } from './failures.js';
+import { failureHandler, failures, refuseMethod, refuseUnknown } from './failures.js';
 import { createGuard } from './guard.js';
 import { live } from './live.js';
 import { locks } from './locks.js';
 import { members } from './members.js';
 import { messages } from './messages.js';
+import { Methods } from './methods.js';
 import { page } from './page.js';
 import { compileQuery } from './query.js';
 import { rooms } from './rooms.js';
@@ -43,6 +44,17 @@ export async function buildHttp(deps: HttpDeps): Promise<HttpApp> {
   });
   app.setErrorHandler(answer);
   app.setNotFoundHandler(refuseUnknown);
+  const methods = new Methods();
+  methods.watch(app);
+  // Before a body is read: nobody wants it.
+  app.addHook('onRequest', (request, reply, done) => {
+    if (!request.is404) return done();
+    const allowed = methods.at(request.url.split('?', 1)[0] ?? '');
+    if (allowed.length === 0) return refuseUnknown(request);
+    reply.header('allow', allowed.join(', '));
+    if (request.method === 'OPTIONS') return reply.code(204).send();
+    refuseMethod(request, allowed);
+  });
   readJson(app);
   // Bodies and names are checked where they are used, like the commands of sockets; their schemas
   // are for readers.

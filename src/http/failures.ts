@@ -10,6 +10,7 @@ import type {
 } from 'fastify';
 import { type TSchema, Type } from 'typebox';
 import { REFUSAL, Refusal, type RefusalCode } from '../errors.js';
+import { leavesBody } from '../transport/answer.js';
 import type { HttpDeps } from './deps.js';
 
 const failure = (codes: readonly RefusalCode[]) =>
@@ -47,6 +48,7 @@ export function failureHandler({ log, observer }: HttpDeps) {
     const { code, message } = refusal;
     observer.refused(code);
     if (code === 'unauthorised') reply.header('www-authenticate', 'Bearer');
+    if (leavesBody(request.raw)) reply.header('connection', 'close');
     reply.code(REFUSAL[code].status).send({ code, message });
   };
 }
@@ -54,6 +56,10 @@ export function failureHandler({ log, observer }: HttpDeps) {
 export function refuseUnknown({ method, url }: FastifyRequest): never {
   const path = url.split('?', 1)[0] ?? '';
   throw new Refusal('not_found', `There is no ${method} ${path.slice(0, 100)}.`);
+}
+
+export function refuseMethod({ method }: FastifyRequest, allowed: readonly string[]): never {
+  throw new Refusal('method_not_allowed', `${method} is not one of ${allowed.join(', ')}.`);
 }
 
 /** The refusal that an error amounts to, or null for a mistake of ours. */

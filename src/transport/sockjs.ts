@@ -14,6 +14,7 @@
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { RefusalCode } from '../errors.js';
+import { answerRefusal } from './answer.js';
 import { type Library, openLibrary } from './sockjs-library.js';
 import { SockjsSession, type SockjsTransportName } from './sockjs-session.js';
 import type { Accept } from './transport.js';
@@ -59,7 +60,10 @@ const SESSION =
 /** Sessions that may linger: more come and go in a flood than the wait for latecomers would let go. */
 const MAX_LINGERING = 256;
 
-const NO_STORE = { 'Cache-Control': 'no-store' };
+/** As the library says it for other answers. */
+const NOT_CACHED = {
+  'Cache-Control': 'no-store, no-cache, no-transform, must-revalidate, max-age=0',
+};
 const UTF8 = new TextDecoder('utf-8', { fatal: true });
 
 /** What is answered to a request that is not carried out. The 500s are those of the protocol. */
@@ -102,7 +106,7 @@ export class SockjsServer {
     const { prefix } = this.#options;
     const [path = ''] = (req.url ?? '').split('?', 1);
     if (path !== prefix && !path.startsWith(`${prefix}/`)) return false;
-    this.#answer(res, this.#route(req, res, path.slice(prefix.length)));
+    this.#answer(req, res, this.#route(req, res, path.slice(prefix.length)));
     return true;
   }
 
@@ -129,7 +133,7 @@ export class SockjsServer {
       return this.#routeSession(req, res, { id, action, address: address(req) });
     }
     if (INFO.test(path)) return this.#pass(req, res, path);
-    if (WEBSOCKET.test(path)) return refuse(400, 'bad_command', 'Ask for an upgrade to WebSocket.');
+    if (WEBSOCKET.test(path)) return this.#refuseNoUpgrade(req, res);
     return refuse(404, 'not_found', 'There is no such SockJS transport.');
   }
 
@@ -185,6 +189,20 @@ export class SockjsServer {
     session.start(this.#options.accept(session));
   }
 
+  /** In the words of the protocol. */
+  #refuseNoUpgrade({ method, headers }: IncomingMessage, res: ServerResponse): Refused | undefined {
+    if (method !== 'GET') {
+      this.#options.refused('method_not_allowed');
+      res.writeHead(405, { Allow: 'GET' }).end();
+      return undefined;
+    }
+    const isOffered = headers.upgrade?.toLowerCase() === 'websocket';
+    const message = isOffered
+      ? '"Connection" must be "Upgrade".'
+      : 'Can "Upgrade" only to "WebSocket".';
+    return refuse(400, 'upgrade_required', message);
+  }
+
   #linger(session: SockjsSession): void {
     this.#lingering.add(session);
     if (this.#lingering.size <= MAX_LINGERING) return;
@@ -197,11 +215,11 @@ export class SockjsServer {
     readBody(req, maxBodyBytes, (body) => {
       const messages = body === null ? tooBig(maxBodyBytes) : parse(body);
       if (!Array.isArray(messages)) {
-        this.#answer(res, messages);
+        this.#answer(req, res, messages);
         return;
       }
       session.receive(messages);
-      res.writeHead(204, { ...NO_STORE, 'Content-Type': 'text/plain; charset=UTF-8' });
+      res.writeHead(204, { ...NOT_CACHED, 'Content-Type': 'text/plain; charset=UTF-8' });
       res.end();
     });
   }
@@ -211,12 +229,10 @@ export class SockjsServer {
     this.#library.handle(req, res);
   }
 
-  #answer(res: ServerResponse, refused: Refused | undefined): void {
+  #answer(req: IncomingMessage, res: ServerResponse, refused: Refused | undefined): void {
     if (refused === undefined) return;
-    const { status, code, message } = refused;
-    this.#options.refused(code);
-    res.writeHead(status, { ...NO_STORE, 'Content-Type': 'application/json; charset=UTF-8' });
-    res.end(JSON.stringify({ code, message }));
+    this.#options.refused(refused.code);
+    answerRefusal(req, res, refused, NOT_CACHED, refused.status);
   }
 }
 

@@ -10,8 +10,6 @@ afterEach(() => server.stop());
 it.each([
   ['GET', '/none', 404, { code: 'not_found', message: 'There is no GET /none.' }],
   ['GET', '/v1', 404, { code: 'not_found', message: 'There is no GET /v1.' }],
-  ['PUT', '/v1/rooms/a?x=1', 404, { code: 'not_found', message: 'There is no PUT /v1/rooms/a.' }],
-  ['OPTIONS', '/v1/messages', 404, { code: 'not_found' }],
   ['GET', '/docs/static/%2e%2e/package.json', 404, { code: 'not_found' }],
   ['GET', '/docs/static/none.js', 404, { code: 'not_found' }],
   ['GET', '/%', 400, { code: 'bad_command' }],

@@ -61,7 +61,7 @@ describe('paths', () => {
 
   test.each(['/websocket', '/0/0/websocket'])('%s wants an upgrade', async (path) => {
     const { status, body } = await client.ask('GET', `/sockjs${path}`);
-    expect([status, code(body)]).toEqual([400, 'bad_command']);
+    expect([status, code(body)]).toEqual([400, 'upgrade_required']);
   });
 
   test.each([

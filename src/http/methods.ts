@@ -1,0 +1,26 @@
+/** Which methods there are at a path: what a request with another one is told. */
+import type { FastifyInstance } from 'fastify';
+
+export class Methods {
+  readonly #routes: { readonly pattern: readonly string[]; readonly methods: readonly string[] }[] =
+    [];
+
+  /** Learns every route that `app` gets from now on. */
+  watch(app: FastifyInstance): void {
+    app.addHook('onRoute', ({ method, url }) => {
+      this.#routes.push({ pattern: url.split('/'), methods: [method].flat() });
+    });
+  }
+
+  /** Empty where nothing is. */
+  at(path: string): string[] {
+    const parts = path.split('/');
+    const fits = (pattern: readonly string[]) =>
+      pattern.length === parts.length &&
+      pattern.every((part, i) => (part.startsWith(':') ? parts[i] !== '' : part === parts[i]));
+    const methods = this.#routes.filter(({ pattern }) => fits(pattern));
+    return methods.length === 0
+      ? []
+      : [...new Set(methods.flatMap((route) => route.methods)), 'OPTIONS'];
+  }
+}
