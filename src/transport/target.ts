@@ -33,7 +33,7 @@ export class Request extends IncomingMessage {
 }
 
 /** Whether this is the first request of a WebSocket. */
-export function isWebSocketUpgrade({ method, headers }: IncomingMessage): boolean {
+function isWebSocketUpgrade({ method, headers }: IncomingMessage): boolean {
   return method === 'GET' && headers.upgrade?.toLowerCase() === 'websocket';
 }
 
