@@ -141,6 +141,20 @@ export class Detector {
     if (task !== null) remove(task.held, hold);
   }
 
+  /** @internal `task` is to release it now: who waits for it waits for another. */
+  handed(hold: Hold, task: Task | null): void {
+    if (hold.task !== null) remove(hold.task.held, hold);
+    hold.task = task;
+    const waits: Wait[] = [];
+    for (let wait = hold.lock.queue?.first ?? null; wait !== null; wait = wait.next) {
+      waits.push(wait);
+    }
+    for (const wait of waits) wait.deadlock?.end();
+    task?.held.push(hold);
+    // The deadlock may be another one now.
+    for (const wait of waits) this.check(wait);
+  }
+
   /** @internal Nobody holds it any more. */
   unlist(lock: LockNode): void {
     lock.listed = false;

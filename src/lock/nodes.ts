@@ -36,6 +36,7 @@ export interface LockNode extends Linked<LockNode> {
   heldBy(): string;
   withdraw(wait: Wait): void;
   letGo(hold: Hold): void;
+  handOver(hold: Hold, task: Task | null): void;
 }
 
 interface GroupNode {
@@ -153,19 +154,28 @@ export class Task {
   }
 }
 
-/** A hold on a lock. Whoever has the guard may release it; a second release does nothing. */
+/**
+ * A hold on a lock. Whoever has the guard may release it; a second release does nothing. Until
+ * `handTo` says otherwise, the task that took it counts as who will.
+ */
 export interface Guard extends Disposable {
   readonly mode: Mode;
   readonly site: string;
   readonly released: boolean;
   release(): void;
+  /**
+   * From now on `task` is who will release it, or, with null, something that is no task, such as a
+   * timer; then no cycle is found through it. Does nothing once it is released.
+   */
+  handTo(task: Task | null): void;
 }
 
 export class Hold implements Guard, Linked<Hold> {
   readonly lock: LockNode;
   readonly mode: Mode;
   readonly site: string;
-  readonly task: Task | null;
+  /** Who is to release it. */
+  task: Task | null;
   /** By nowMs(); null if not tracked. */
   since: number | null = null;
   released = false;
@@ -187,6 +197,10 @@ export class Hold implements Guard, Linked<Hold> {
     if (this.released) return;
     this.released = true;
     this.lock.letGo(this);
+  }
+
+  handTo(task: Task | null): void {
+    if (!this.released) this.lock.handOver(this, task);
   }
 
   [Symbol.dispose](): void {

@@ -186,6 +186,12 @@ export class RWLock {
     if (this.queue !== null) this.#serve(hold.site);
   }
 
+  /** @internal */
+  handOver(hold: Hold, task: Task | null): void {
+    if (hold.since === null) hold.task = task;
+    else this.#detector.handed(hold, task);
+  }
+
   #isFree(mode: Mode): boolean {
     const holder = this.holders.first;
     if (mode === 'write') return holder === null && this.#sections === 0;

@@ -61,9 +61,25 @@ export class WaitGroup {
     return () => this.#done(member);
   }
 
-  /** Runs `fn` at once as a new task that is a member until it settles; returns its promise. */
-  async go<T>(name: string, fn: (task: Task) => T | PromiseLike<T>): Promise<T> {
+  /**
+   * Runs `fn` at once as a new task that is a member until it settles; returns its promise. Whoever
+   * awaits that says so with `task`, or a lock that it holds and the member wants is not known as the
+   * deadlock it is.
+   *
+   * @throws DeadlockError `lock_deadlock` (mode `strict`, with `task`), as a rejection.
+   */
+  go<T>(
+    name: string,
+    fn: (task: Task) => T | PromiseLike<T>,
+    { task: awaiting }: { readonly task?: Task | undefined } = {},
+  ): Promise<T> {
     const task = this.#detector.newTask(name);
+    const result = this.#run(name, task, fn);
+    if (awaiting === undefined) return result;
+    return awaiting.waitsOn(`${this.label} member ${name}`, result, { owner: task });
+  }
+
+  async #run<T>(name: string, task: Task, fn: (task: Task) => T | PromiseLike<T>): Promise<T> {
     const done = this.add(name, task);
     try {
       return await this.#detector.run(task, fn);
