@@ -8,6 +8,7 @@ const layers = [
   '^src/version\\.ts$',
   '^src/load/',
   '^src/(http|page)/',
+  '^src/requests\\.ts$',
   '^src/metrics/',
   '^src/(connections|sockets)\\.ts$',
   '^src/session\\.ts$',

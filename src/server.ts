@@ -28,6 +28,7 @@ import { createMetrics } from './metrics/registry.js';
 import { wholePattern } from './option-kinds.js';
 import { type CommandLimits, checkData, checkKey, checkRoom } from './protocol/commands.js';
 import { JsonCodec } from './protocol/json.js';
+import { BoundedRequest, Requests } from './requests.js';
 import { Hub } from './room/hub.js';
 import type { Member } from './room/member.js';
 import { Sockets } from './sockets.js';
@@ -36,7 +37,6 @@ import { IntakeMemory } from './transport/intake.js';
 import { resetSocket } from './transport/reset-socket.js';
 import { SockjsServer } from './transport/sockjs.js';
 import { sockjsDialect } from './transport/sockjs-websocket.js';
-import { Request } from './transport/target.js';
 import type { Accept } from './transport/transport.js';
 import { plainDialect, WebSocketAcceptor } from './transport/websocket.js';
 import { Turns } from './turns.js';
@@ -142,6 +142,11 @@ export function createServer(
     log,
   });
   const streaming = sockets.claimFor.bind(sockets);
+  const { heartbeatMs, maxBodyBytes } = config;
+  const refused = (code: RefusalCode) => observer.refused(code);
+  const turns = new Turns();
+  const requests = new Requests({ turns, refused });
+  const { inTurn } = requests;
   const apiBuilt = buildHttp({
     config,
     limits,
@@ -151,14 +156,12 @@ export function createServer(
     detector,
     sampler,
     metrics,
+    inTurn,
     version,
     close,
     streaming,
     isClosing: () => closing !== null,
   });
-  const { heartbeatMs, maxBodyBytes } = config;
-  const refused = (code: RefusalCode) => observer.refused(code);
-  const turns = new Turns();
   const memory = new IntakeMemory();
   const plain = new WebSocketAcceptor(plainDialect, {
     turns,
@@ -182,12 +185,13 @@ export function createServer(
     heartbeatMs,
     address,
     accept,
+    inTurn,
     streaming,
     refused,
   });
 
   const http = createHttpServer({
-    IncomingMessage: Request,
+    IncomingMessage: BoundedRequest,
     connectionsCheckingInterval: TIME_LIMITS_CHECK_MS,
     // `normalise` does, with an answer of ours.
     requireHostHeader: false,
@@ -214,8 +218,12 @@ export function createServer(
       sockjs: (request, response) => sockjs.handle(request, response),
       api: (request, response) => api.handle(request, response),
     });
-    http.on('request', (request, response) => entrance.request(request, response));
-    http.on('upgrade', (request, socket, head) => entrance.upgrade(request, socket, head));
+    http.on('request', (request, response) => {
+      requests.handle(request, response, () => entrance.request(request, response));
+    });
+    http.on('upgrade', (request, socket, head) => {
+      if (!requests.refuse(request)) entrance.upgrade(request, socket, head);
+    });
     if (closing === null) await listen(http, config);
     if (closing !== null) throw shuttingDown();
     return urlOf(http.address() as AddressInfo);

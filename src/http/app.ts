@@ -55,7 +55,7 @@ export async function buildHttp(deps: HttpDeps): Promise<HttpApp> {
     if (request.method === 'OPTIONS') return reply.code(204).send();
     refuseMethod(request, allowed);
   });
-  readJson(app);
+  readJson(app, deps);
   // Bodies and names are checked where they are used, like the commands of sockets; their schemas
   // are for readers.
   app.setValidatorCompiler<TObject>((route) =>
@@ -94,22 +94,29 @@ export async function buildHttp(deps: HttpDeps): Promise<HttpApp> {
 }
 
 /** The only media type there is. */
-function readJson(app: FastifyInstance): void {
+function readJson(app: FastifyInstance, { inTurn }: HttpDeps): void {
   app.removeAllContentTypeParsers();
   app.addContentTypeParser<Buffer>(
     'application/json',
     { parseAs: 'buffer' },
-    (_request, body, done) => {
+    ({ raw }, body, done) => {
       // Some clients say JSON whatever they send, with a DELETE too.
       if (body.length === 0) return done(null, undefined);
-      if (!isUtf8(body)) return done(new Refusal('bad_json', 'The body is not UTF-8.'));
-      let value: unknown;
-      try {
-        value = JSON.parse(body.toString());
-      } catch {
-        return done(new Refusal('bad_json', 'The body is not JSON.'));
-      }
-      done(null, value);
+      inTurn(raw, () => {
+        const value = parse(body);
+        if (value instanceof Refusal) done(value);
+        else done(null, value);
+        return false;
+      });
     },
   );
+}
+
+function parse(body: Buffer): unknown {
+  if (!isUtf8(body)) return new Refusal('bad_json', 'The body is not UTF-8.');
+  try {
+    return JSON.parse(body.toString());
+  } catch {
+    return new Refusal('bad_json', 'The body is not JSON.');
+  }
 }

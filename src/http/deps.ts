@@ -6,6 +6,7 @@ import type { Detector } from '../lock/index.js';
 import type { Log } from '../log.js';
 import type { Metrics } from '../metrics/registry.js';
 import type { CommandLimits } from '../protocol/commands.js';
+import type { InTurn } from '../requests.js';
 import type { Hub } from '../room/hub.js';
 import type { Member } from '../room/member.js';
 import type { Observer } from '../room/observer.js';
@@ -23,6 +24,8 @@ export interface HttpDeps {
   /** The seconds that the live page shows. */
   readonly sampler: Pick<Sampler, 'series' | 'past' | 'onSample'>;
   readonly metrics: Pick<Metrics, 'contentType' | 'scrape'>;
+  /** Does something in the turn of the connection a request came on. */
+  readonly inTurn: InTurn;
   /** Of roomcast. */
   readonly version: string;
   /** Told of a response that stays open and is bounded where it is given. */

@@ -2,12 +2,24 @@
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox';
 import { Type } from 'typebox';
 import { REFUSAL, Refusal } from '../errors.js';
+import { setImmediate } from '../time.js';
 import type { HttpDeps } from './deps.js';
 import { failures } from './failures.js';
 
 const Status = Type.Object({ status: Type.String() }, { description: 'Yes.' });
 
 export function status({ config, isClosing, metrics }: HttpDeps): FastifyPluginCallbackTypebox {
+  /** The text of this turn of the loop: all who ask in it get the one snapshot. */
+  let shared: Promise<string> | null = null;
+  function scrape(): Promise<string> {
+    if (shared !== null) return shared;
+    setImmediate(() => {
+      shared = null;
+    });
+    shared = metrics.scrape();
+    return shared;
+  }
+
   return (app, _options, done) => {
     app.get(
       '/healthz',
@@ -50,9 +62,9 @@ export function status({ config, isClosing, metrics }: HttpDeps): FastifyPluginC
             response: { 200: Type.String({ description: 'All of them.' }) },
           },
         },
-        async (_request, reply) => {
+        (_request, reply) => {
           reply.type(metrics.contentType);
-          return metrics.scrape();
+          return scrape();
         },
       );
     }

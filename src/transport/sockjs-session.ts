@@ -90,16 +90,11 @@ export class SockjsSession implements Transport {
     });
   }
 
-  /** What the peer has sent in one request; anything but a string in it is a fault. */
-  receive(messages: readonly unknown[]): void {
-    for (const message of messages) {
-      if (this.#reason !== null) return;
-      if (typeof message === 'string') {
-        this.#sink?.received(message, Buffer.byteLength(message));
-      } else {
-        this.#sink?.faulted('protocol_error');
-      }
-    }
+  /** A message of the peer's; anything but a string is a fault. */
+  receive(message: unknown): void {
+    if (this.#reason !== null) return;
+    if (typeof message !== 'string') this.#sink?.faulted('protocol_error');
+    else this.#sink?.received(message, Buffer.byteLength(message));
   }
 
   get writable(): boolean {

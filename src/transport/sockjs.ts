@@ -38,6 +38,8 @@ export interface SockjsOptions {
   /** The address of the peer behind a request, as `--trust-proxy` has it. */
   readonly address: (req: IncomingMessage) => string;
   readonly accept: Accept;
+  /** Does something in the turn of the connection a request came on; true when there is more of it. */
+  readonly inTurn: (req: IncomingMessage, step: () => boolean) => void;
   /** Told of each response that a session sends on. */
   readonly streaming?: (req: IncomingMessage, res: ServerResponse) => void;
   /** Told of each request refused with a code. */
@@ -213,14 +215,31 @@ export class SockjsServer {
   #send(req: IncomingMessage, res: ServerResponse, session: SockjsSession): undefined {
     const { maxBodyBytes } = this.#options;
     readBody(req, maxBodyBytes, (body) => {
-      const messages = body === null ? tooBig(maxBodyBytes) : parse(body);
-      if (!Array.isArray(messages)) {
-        this.#answer(req, res, messages);
-        return;
+      if (body === null) this.#answer(req, res, tooBig(maxBodyBytes));
+      else this.#receive(req, res, session, body);
+    });
+  }
+
+  /** Hands over what is in a body a message at a time, as it is the peer's turn. */
+  #receive(req: IncomingMessage, res: ServerResponse, session: SockjsSession, body: Buffer): void {
+    let messages: unknown[] | null = null;
+    let next = 0;
+    this.#options.inTurn(req, () => {
+      if (messages === null) {
+        const parsed = parse(body);
+        if (!Array.isArray(parsed)) {
+          this.#answer(req, res, parsed);
+          return false;
+        }
+        messages = parsed;
+      } else {
+        session.receive(messages[next]);
+        next += 1;
       }
-      session.receive(messages);
+      if (next < messages.length) return true;
       res.writeHead(204, { ...NOT_CACHED, 'Content-Type': 'text/plain; charset=UTF-8' });
       res.end();
+      return false;
     });
   }
 

@@ -93,6 +93,9 @@ export async function serve(options: Partial<Config> = {}, overrides: Partial<Ht
     detector,
     metrics,
     sampler,
+    inTurn: (_request, step) => {
+      while (step());
+    },
     version: '1.2.3',
     streaming: () => {},
     close,

@@ -133,6 +133,9 @@ export async function startTransports(
     address: (req) => req.socket.remoteAddress ?? '',
     refused: (code) => refused.push(code),
     accept,
+    inTurn: (_req, step) => {
+      while (step());
+    },
     ...options,
   });
   const frames = {

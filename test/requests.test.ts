@@ -1,0 +1,120 @@
+/** Requests of one connection are bounded in number (V3) and answered in its turns. */
+import { once } from 'node:events';
+import { createServer, type ServerResponse } from 'node:http';
+import { type AddressInfo, connect } from 'node:net';
+import { expect, onTestFinished, test } from 'vitest';
+import { BoundedRequest, MAX_IN_FLIGHT, Requests } from '../src/requests.js';
+import { Turns } from '../src/turns.js';
+import { Signal } from './support/signal.js';
+
+/** Answers when the test says so. */
+async function start() {
+  const waiting: { url: string; response: ServerResponse }[] = [];
+  const refused: string[] = [];
+  const changed = new Signal();
+  const turns = new Turns();
+  const requests = new Requests({ turns, refused: (code) => refused.push(code) });
+  const http = createServer({ IncomingMessage: BoundedRequest }, (request, response) => {
+    requests.handle(request, response, () => {
+      waiting.push({ url: request.url as string, response });
+      changed.fire();
+    });
+  });
+  http.on('upgrade', (request) => requests.refuse(request));
+  await once(http.listen(0, '127.0.0.1'), 'listening');
+  const socket = connect((http.address() as AddressInfo).port, '127.0.0.1');
+  onTestFinished(() => {
+    socket.destroy();
+    http.closeAllConnections();
+    http.close();
+  });
+  const peer = { text: '', isGone: false };
+  socket.on('error', () => {});
+  socket.setEncoding('latin1').on('data', (text: string) => {
+    peer.text += text;
+    changed.fire();
+  });
+  socket.on('close', () => {
+    peer.isGone = true;
+    changed.fire();
+  });
+  const get = (count: number, from = 0) =>
+    Array.from({ length: count }, (_, i) => `GET /${from + i} HTTP/1.1\r\nHost: a\r\n\r\n`).join(
+      '',
+    );
+  const { until } = changed;
+  return { waiting, refused, requests, turns, socket, peer, get, until: until.bind(changed) };
+}
+
+test('as many as may be are answered, in order, and the connection goes on', async () => {
+  const { waiting, refused, socket, peer, get, until } = await start();
+  for (const round of [0, 1]) {
+    socket.write(get(MAX_IN_FLIGHT, round * MAX_IN_FLIGHT));
+    await until(() => waiting.length === MAX_IN_FLIGHT);
+    for (const { url, response } of waiting.splice(0)) response.end(`<${url}>`);
+    await until(() => peer.text.includes(`</${(round + 1) * MAX_IN_FLIGHT - 1}>`));
+  }
+  const answered = [...peer.text.matchAll(/<\/(\d+)>/g)].map(([, number]) => Number(number));
+  expect(answered).toEqual([...Array(2 * MAX_IN_FLIGHT).keys()]);
+  expect([refused, peer.isGone]).toEqual([[], false]);
+});
+
+test('one more is refused behind the others, nothing beyond it is looked at, and the connection ends', async () => {
+  const { waiting, refused, socket, peer, get, until } = await start();
+  socket.write(get(1500));
+  await until(() => waiting.length === MAX_IN_FLIGHT && refused.length > 0);
+  expect(peer.text).toBe('');
+  for (const { url, response } of waiting) response.end(`<${url}>`);
+  await until(() => peer.isGone);
+  expect(waiting.length).toBe(MAX_IN_FLIGHT);
+  expect(refused).toEqual(['rate_limited']);
+  const statuses = [...peer.text.matchAll(/HTTP\/1\.1 (\d+)/g)].map(([, status]) => status);
+  expect(statuses).toEqual([...Array<string>(MAX_IN_FLIGHT).fill('200'), '429']);
+  expect(peer.text).toMatch(/"code":"rate_limited"/s);
+});
+
+test('what takes long is done an item a turn, behind what came before it', async () => {
+  const { requests, socket, get, until } = await start();
+  const done: string[] = [];
+  const http = createServer((request, response) => {
+    requests.handle(request, response, () => {
+      done.push(`answer ${request.url}`);
+      let items = 0;
+      requests.inTurn(request, () => {
+        items += 1;
+        done.push(`item ${items}`);
+        if (items < 3) return true;
+        response.end();
+        return false;
+      });
+    });
+  });
+  await once(http.listen(0, '127.0.0.1'), 'listening');
+  onTestFinished(() => {
+    http.closeAllConnections();
+    http.close();
+  });
+  const other = connect((http.address() as AddressInfo).port, '127.0.0.1');
+  let text = '';
+  other.on('data', (chunk) => {
+    text += chunk;
+  });
+  other.write(get(2));
+  while (text.split('HTTP/1.1 200').length < 3) await new Promise(setImmediate);
+  const items = ['item 1', 'item 2', 'item 3'];
+  expect(done).toEqual(['answer /0', ...items, 'answer /1', ...items]);
+  other.destroy();
+  socket.destroy();
+  await until(() => true);
+});
+
+test('one whose turn does not come is ended and counted', async () => {
+  const { turns, waiting, refused, socket, peer, get, until } = await start();
+  turns.run = (share) => {
+    share.end();
+    share.work.starved();
+  };
+  socket.write(get(1));
+  await until(() => peer.isGone);
+  expect([waiting.length, refused]).toEqual([0, ['rate_limited']]);
+});
