@@ -21,7 +21,7 @@ export const MAX_IN_FLIGHT = 32;
 const CODE = 'rate_limited';
 
 /** Does one item for a request; true when there are more. */
-export type Step = () => boolean;
+type Step = () => boolean;
 
 /** Has `step` done in the turn of the connection that `request` came on, behind what waits there. */
 export type InTurn = (request: IncomingMessage, step: Step) => void;
