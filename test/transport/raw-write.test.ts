@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterEach, expect, onTestFinished, test, vi } from 'vitest';
 import * as raw from '../../src/transport/raw-write.js';
+import { bytesInUse } from '../support/heap.js';
 
 const { unsentBytes } = raw;
 
@@ -118,6 +119,33 @@ test('a peer that does not read holds up its own write, which is said to be done
   expect(read.toString('latin1', read.length - 5)).toBe('aaend');
   expect(onFlushed).toHaveBeenCalledTimes(1);
   expect(unsentBytes(socket)).toBe(0);
+});
+
+test('what the kernel has not taken is kept until it has, by nobody else', async () => {
+  const [{ socket, peer }] = (await pairs(1)) as [Pair];
+  await written(socket, Buffer.from('.'));
+  const write = () => {
+    const batch = Buffer.alloc(MORE_THAN_THE_KERNEL, 'a');
+    expect(rawWrite(socket, batch, () => {})).toBe(false);
+    return new WeakRef(batch);
+  };
+  const batch = write();
+  await bytesInUse();
+  expect(unsentBytes(socket)).toBeGreaterThan(0);
+  expect(batch.deref()).toBeDefined();
+  socket.end();
+  expect((await everything(peer)).length).toBe(1 + MORE_THAN_THE_KERNEL);
+});
+
+test.each([-32, undefined])('a write that fails (%s) is the end of the socket', async (failure) => {
+  const [{ socket }] = (await pairs(1)) as [Pair];
+  const closed = once(socket, 'close');
+  const handle = { writeQueueSize: 0, bytesWritten: 0, writeBuffer: () => failure };
+  const onFlushed = vi.fn();
+  expect(raw.rawWrite(socket, handle, Buffer.from('.'), onFlushed)).toBe(false);
+  expect(socket.destroyed).toBe(true);
+  await closed;
+  expect(onFlushed).not.toHaveBeenCalled();
 });
 
 test('a peer that resets ends the wait', async () => {
