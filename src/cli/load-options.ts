@@ -49,6 +49,8 @@ export interface LoadFlags {
   listScenarios?: true;
   printScenario?: true;
   workers: string;
+  agents?: string;
+  secretFile?: string;
   repeat: string;
   serverPid?: string;
   metricsUrl?: string;
@@ -111,6 +113,8 @@ export function addLoadOptions(command: Command): Command {
     else add('Scenario', `--${kebab(key)} <value>`, text);
   }
   add('Runs', '--workers <n>', 'Processes to generate the load with.', { preset: '1' });
+  add('Runs', '--agents <host:port,…>', 'Generate it on these machines; --workers each.');
+  add('Runs', '--secret-file <file>', 'What the agents were started with.');
   add('Runs', '--repeat <n>', 'Runs; the median one is shown, with the spread of all.', {
     preset: '1',
   });

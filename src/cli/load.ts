@@ -7,10 +7,11 @@
  */
 import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
+import { type AgentInfo, Agents } from '../load/agent/agents.js';
 import { badOption, EXIT, LoadError } from '../load/error.js';
-import { parseListen } from '../load/listen.js';
+import { parseAddress, parseListen } from '../load/listen.js';
 import { LiveMetrics } from '../load/live-metrics.js';
-import { loadTest, newTag } from '../load/load-test.js';
+import { type LoadTestOptions, loadTest, newTag } from '../load/load-test.js';
 import { type Plan, resolvePlan, type Scenario, withDefaults } from '../load/plan.js';
 import { asBaseline } from '../load/report/compare.js';
 import { checkOutputs, type Outputs, writeOutputs } from '../load/report/outputs.js';
@@ -22,12 +23,14 @@ import { openTarget, type TargetSpec } from '../load/targets/index.js';
 import { loadProtocol, protocolFile } from '../load/targets/protocol-file.js';
 import { parseCount } from '../load/units.js';
 import { parseThreshold } from '../load/verdict/threshold.js';
+import type { Address } from '../load/wire/wire.js';
 import { version } from '../version.js';
+import { loadAgentCommand, readSecret } from './load-agent.js';
 import { addLoadOptions, type LoadFlags, scenarioFlags } from './load-options.js';
 
 /** The command `load`. Its action sets the exit code of the process. */
 export function loadCommand(): Command {
-  const command = addLoadOptions(new Command('load'));
+  const command = addLoadOptions(new Command('load')).addCommand(loadAgentCommand());
   return command.action(async (url: string | undefined, flags: LoadFlags) => {
     try {
       process.exitCode = await load(url, flags);
@@ -54,25 +57,42 @@ async function load(url: string | undefined, flags: LoadFlags): Promise<number> 
   const plan = await planOf(url, flags, scenario);
   const repeat = parseCount('--repeat', flags.repeat, 1, 1000);
   const pid = flags.serverPid && parseCount('--server-pid', flags.serverPid, 1, 2 ** 31);
-  const baseline = flags.compare === undefined ? undefined : readBaseline(flags, plan);
   const outputs = outputsOf(flags);
   checkOutputs(outputs);
-  const port = flags.metricsPort;
-  const metrics =
-    port === undefined
-      ? undefined
-      : await LiveMetrics.open(plan, '--metrics-port', parseListen('--metrics-port', port));
+  const report = await measured(plan, flags, { repeat, serverPid: pid ? pid : undefined });
+  writeOutputs(report, outputs);
+  return report.verdict.exit;
+}
 
-  const terminal = process.stderr.isTTY ? process.stderr : undefined;
-  const progress = terminal && new Progress(plan, terminal);
-  const interrupt = onInterrupt();
-  let report: LoadReport;
+/** Opens what the test needs besides the server, runs it, and closes that again. */
+async function measured(
+  plan: Plan,
+  flags: LoadFlags,
+  options: Pick<LoadTestOptions, 'repeat' | 'serverPid'>,
+): Promise<LoadReport> {
+  const close: (() => unknown)[] = [];
   try {
-    report = await loadTest(plan, {
+    const asked = agentsOf(flags);
+    const agents = asked && (await Agents.connect(asked.addresses, asked.secret, version));
+    if (agents) close.push(() => agents.close());
+    const baseline =
+      flags.compare === undefined ? undefined : readBaseline(flags, plan, agents?.info());
+    const port = flags.metricsPort;
+    const address = port === undefined ? undefined : parseListen('--metrics-port', port);
+    const metrics = address && (await LiveMetrics.open(plan, '--metrics-port', address));
+    if (metrics) close.push(() => metrics.close());
+    const terminal = process.stderr.isTTY ? process.stderr : undefined;
+    const progress = terminal && new Progress(plan, terminal);
+    const interrupt = onInterrupt();
+    close.push(() => {
+      interrupt.dispose();
+      progress?.done();
+    });
+    return await loadTest(plan, {
+      ...options,
       roomcast: version,
-      repeat,
+      agents,
       baseline,
-      serverPid: pid ? pid : undefined,
       metricsUrl: flags.metricsUrl,
       signal: interrupt.signal,
       onConnecting: (present) => progress?.connecting(present),
@@ -83,12 +103,8 @@ async function load(url: string | undefined, flags: LoadFlags): Promise<number> 
       onDraining: () => progress?.draining(),
     });
   } finally {
-    interrupt.dispose();
-    progress?.done();
-    await metrics?.close();
+    for (const each of close.reverse()) await each();
   }
-  writeOutputs(report, outputs);
-  return report.verdict.exit;
 }
 
 /** The scenario named, with every flag given in its place. */
@@ -129,7 +145,8 @@ async function planOf(url: string, flags: LoadFlags, scenario: Scenario): Promis
       JSON.stringify({ join: flags.join, leave: flags.leave, publish: flags.publish }),
     ),
   };
-  const workers = parseCount('--workers', flags.workers, 1, 64);
+  const workers =
+    parseCount('--workers', flags.workers, 1, 64) * (agentsOf(flags)?.addresses.length ?? 1);
   const plan = resolvePlan(scenario, target, workers, newTag());
   await openTarget(target, new Stamps(plan.tag), () => {});
   for (const text of plan.failIf) parseThreshold(text, plan);
@@ -152,7 +169,11 @@ function parseHeader(line: string): [string, string] {
   return [match[1]!, match[2]!];
 }
 
-function readBaseline(flags: LoadFlags, plan: Plan): { report: LoadReport; tolerance: number } {
+function readBaseline(
+  flags: LoadFlags,
+  plan: Plan,
+  agents?: readonly AgentInfo[],
+): { report: LoadReport; tolerance: number } {
   const file = flags.compare ?? '';
   const percent = /^(\d+(?:\.\d+)?)%$/.exec(flags.tolerance);
   if (!percent) throw badOption('--tolerance', flags.tolerance, 'a percentage such as 15%');
@@ -162,7 +183,17 @@ function readBaseline(flags: LoadFlags, plan: Plan): { report: LoadReport; toler
   } catch (error) {
     throw new LoadError('bad_report', `${file}: ${(error as Error).message}`);
   }
-  return { report: asBaseline(text, file, plan), tolerance: Number(percent[1]) / 100 };
+  return { report: asBaseline(text, file, plan, agents), tolerance: Number(percent[1]) / 100 };
+}
+
+/** Where the agents are, and the secret they share. */
+function agentsOf(flags: LoadFlags): { addresses: Address[]; secret: string } | undefined {
+  if (flags.agents === undefined && flags.secretFile === undefined) return;
+  if (flags.agents === undefined) {
+    throw badOption('--secret-file', flags.secretFile, '--agents with it');
+  }
+  const addresses = flags.agents.split(',').map((text) => parseAddress('--agents', text.trim()));
+  return { addresses, secret: readSecret(flags.secretFile) };
 }
 
 function outputsOf({ json, html, junit, markdown }: LoadFlags): Outputs {

@@ -22,7 +22,8 @@ program.addCommand(serveCommand());
 program.addCommand(locksCommand());
 program.addCommand(loadCommand());
 program.addCommand(demoCommand());
-for (const command of [program, ...program.commands]) {
+const withAll = (command: Command): Command[] => [command, ...command.commands.flatMap(withAll)];
+for (const command of withAll(program)) {
   command.exitOverride().configureOutput({ outputError: () => undefined });
 }
 

@@ -24,6 +24,7 @@ export type LoadErrorCode =
   | 'bad_scenario'
   | 'bad_report'
   | 'bad_protocol'
+  | 'bad_agent'
   | 'unreachable'
   | 'worker_lost';
 

@@ -33,6 +33,7 @@ export async function loadTest(plan: Plan, options: LoadTestOptions): Promise<Lo
     runs.map((result) => judge(result, plan)),
     (figures) =>
       baseline ? compareFigures(figures, baseline.report.figures, baseline.tolerance, plan) : [],
+    options.agents?.info(),
   );
 }
 

@@ -3,6 +3,7 @@
  * connect, phases, drain and close, and watches the server meanwhile.
  * Not here: judging what came of it (verdict/), showing it (report/).
  */
+import type { Agents } from './agent/agents.js';
 import { machineMicros } from './clock.js';
 import { Contact } from './contact.js';
 import type { Sent } from './engine.js';
@@ -12,12 +13,15 @@ import { Merge } from './measure/merge.js';
 import { outcome, type Ran } from './measure/outcome.js';
 import type { RunResult, Second, ServerSample } from './measure/result.js';
 import type { Counters } from './measure/tally.js';
+import type { WorkerReport } from './measure/worker-report.js';
 import { type Plan, releaseMs } from './plan.js';
 import { ServerProbe } from './server-probe.js';
 
 const SAMPLE_MS = 1000;
 
 export interface RunOptions {
+  /** Who generates the load, instead of this machine. */
+  readonly agents?: Agents | undefined;
   /** A process of this machine whose CPU and memory are watched. */
   readonly serverPid?: number | undefined;
   /** Where to scrape, instead of where the target usually has its metrics. */
@@ -45,6 +49,8 @@ export async function run(plan: Plan, options: RunOptions = {}): Promise<RunResu
   await first.meet();
   const before = await probe.sample(0);
 
+  const { agents } = options;
+  await agents?.measure('before');
   const epoch = machineMicros();
   const samples: ServerSample[] = [];
   const merge: Merge = new Merge(plan, (second) =>
@@ -53,10 +59,11 @@ export async function run(plan: Plan, options: RunOptions = {}): Promise<RunResu
   const present = (): number =>
     plan.cohorts.reduce((sum, _, i) => sum + merge.counters(i).present, 0);
   let connecting = true;
-  const fleet = await Fleet.open(plan, epoch, (worker, report) => {
+  const onReport = (worker: number, report: WorkerReport): void => {
     merge.add(worker, report);
     if (connecting) options.onConnecting?.(present());
-  });
+  };
+  const fleet = await Fleet.open(plan, epoch, onReport, agents);
   const { signal } = options;
   const stop = (): void => fleet.stop();
   signal?.addEventListener('abort', stop, { once: true });
@@ -78,6 +85,7 @@ export async function run(plan: Plan, options: RunOptions = {}): Promise<RunResu
         : byIndex(plan.rooms * plan.publishersPerRoom, sent.byPublisher),
     );
     await fleet.close();
+    await agents?.measure('after');
     const after = await released(probe, before, releaseMs(plan), signal);
     return outcome({
       plan,

@@ -4,9 +4,9 @@
  */
 import { Engine } from './engine.js';
 import { LoadError } from './error.js';
-import type { Answer, Order } from './fleet.js';
 import type { WorkerReport } from './measure/worker-report.js';
 import type { Plan } from './plan.js';
+import type { Answer, Order } from './port.js';
 
 let engine: Engine | undefined;
 

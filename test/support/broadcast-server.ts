@@ -25,6 +25,7 @@ export async function startBroadcastServer(
   fanout: Fanout,
   port = 0,
   transform: (text: string) => string | undefined = (text) => text,
+  host = '127.0.0.1',
 ): Promise<BroadcastServer> {
   const http = createServer();
   const wss = new WebSocketServer({ server: http, perMessageDeflate: false });
@@ -64,10 +65,10 @@ export async function startBroadcastServer(
       .on('close', () => sockets.delete(client))
       .on('error', () => {});
   });
-  await new Promise<void>((resolve) => http.listen(port, '127.0.0.1', resolve));
+  await new Promise<void>((resolve) => http.listen(port, host, resolve));
   const bound = (http.address() as AddressInfo).port;
   return {
-    url: `ws://127.0.0.1:${bound}`,
+    url: `ws://${host}:${bound}`,
     port: bound,
     connections: wss.clients,
     reset(connection) {

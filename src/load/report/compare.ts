@@ -9,7 +9,7 @@ import type { Plan } from '../plan.js';
 import { formatCount } from '../units.js';
 import type { Check } from '../verdict/check.js';
 import { type Figures, formatFigure, moreIsBetter } from './figures.js';
-import { isReport, type LoadReport, thisMachine } from './report.js';
+import { isReport, type LoadReport, type Machine, thisMachine } from './report.js';
 
 /**
  * One check a figure that both have.
@@ -34,7 +34,12 @@ export function compareFigures(
 }
 
 /** Reads a baseline. @throws LoadError `bad_report` for what is none, or of another load, target or machine */
-export function asBaseline(text: string, from: string, plan: Plan): LoadReport {
+export function asBaseline(
+  text: string,
+  from: string,
+  plan: Plan,
+  agents: LoadReport['agents'] = [],
+): LoadReport {
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -45,7 +50,7 @@ export function asBaseline(text: string, from: string, plan: Plan): LoadReport {
     throw new LoadError('bad_report', `${from} is no report of this version of roomcast load`);
   }
   const differing = COMPARED.flatMap(([what, of]) => {
-    const [there, here] = [of(value), of({ plan, machine: thisMachine() })];
+    const [there, here] = [of(value), of({ plan, machine: thisMachine(), agents })];
     return there === here ? [] : [`${what} ${there} there, ${here} here`];
   });
   if (differing.length > 0) {
@@ -57,13 +62,14 @@ export function asBaseline(text: string, from: string, plan: Plan): LoadReport {
   return value;
 }
 
-type Compared = Pick<LoadReport, 'plan' | 'machine'>;
+type Compared = Pick<LoadReport, 'plan' | 'machine' | 'agents'>;
 
 /** What must be the same for figures to be comparable, in words. */
 const COMPARED: readonly (readonly [what: string, of: (report: Compared) => string])[] = [
   ['target', ({ plan }) => plan.target.name],
   ['transport', ({ plan }) => plan.target.transport],
-  ['machine', ({ machine }) => `${machine.cpu} with ${machine.cores} cores`],
+  ['machine', ({ machine }) => inWords(machine)],
+  ['agents', ({ agents }) => agents.map((each) => inWords(each.machine)).join(' + ') || 'none'],
   ['members', ({ plan }) => formatCount(plan.members)],
   ['rooms', ({ plan }) => formatCount(plan.rooms)],
   ['rooms a member', ({ plan }) => formatCount(plan.roomsPerMember)],
@@ -75,6 +81,10 @@ const COMPARED: readonly (readonly [what: string, of: (report: Compared) => stri
   ['phases', ({ plan }) => plan.phases.map(({ name, ms }) => `${name} ${ms} ms`).join(' + ')],
   ['cohorts', ({ plan }) => plan.cohorts.map(cohortInWords).join(' + ')],
 ];
+
+function inWords({ cpu, cores }: Machine): string {
+  return `${cpu} with ${cores} cores`;
+}
 
 /** Every setting that has a value, such as `throttled members=5 rate=8192`. */
 function cohortInWords({ name, ...settings }: Cohort): string {

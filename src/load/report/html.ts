@@ -134,7 +134,7 @@ function repeated({ figures, runs, plan }: LoadReport): string {
   return `<h2>${runs.length} runs</h2>${table(['figure', 'median', 'least', 'most'], rows)}`;
 }
 
-function facts({ plan, machine, roomcast }: LoadReport, run: RunResult): string {
+function facts({ plan, machine, agents, roomcast }: LoadReport, run: RunResult): string {
   const { offered, sent, lateness } = run.publishing;
   const flow =
     plan.rate === null
@@ -160,6 +160,10 @@ function facts({ plan, machine, roomcast }: LoadReport, run: RunResult): string 
       'Machine',
       `${machine.cpu}, ${machine.cores} cores, ${formatBytes(machine.memoryBytes)}, ${machine.os}, Node ${machine.node}`,
     ],
+    ...agents.map(({ address, machine, clockError }): [string, string] => [
+      'Agent',
+      `${address}: ${machine.cpu}, ${machine.cores} cores; its clock is known within ${formatMicros(clockError)}`,
+    ]),
     ['Tool', `roomcast load ${roomcast}, seed ${plan.seed}`],
   ];
   return `<dl>${entries.map(([name, text]) => `<dt>${name}</dt><dd>${escapeHtml(text)}</dd>`).join('')}</dl>

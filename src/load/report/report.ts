@@ -3,6 +3,7 @@
  * is public and versioned; within a version only additions are made.
  */
 import { arch, cpus, release, totalmem, type } from 'node:os';
+import type { AgentInfo } from '../agent/agents.js';
 import type { RunResult } from '../measure/result.js';
 import type { Plan } from '../plan.js';
 import type { Check } from '../verdict/check.js';
@@ -25,7 +26,10 @@ export interface LoadReport {
   readonly version: typeof REPORT_VERSION;
   /** Version of roomcast that measured. */
   readonly roomcast: string;
+  /** Where the test was led from; without agents also where the load came from. */
   readonly machine: Machine;
+  /** Where the load came from; none without `--agents`. */
+  readonly agents: readonly AgentInfo[];
   /** Headers are named, their values are not kept. */
   readonly plan: Plan;
   readonly runs: readonly RunResult[];
@@ -39,6 +43,7 @@ export interface LoadReport {
 /**
  * @param verdicts of each run
  * @param compared checks against a baseline
+ * @param agents as they stand after the last run
  */
 export function buildReport(
   roomcast: string,
@@ -46,6 +51,7 @@ export function buildReport(
   runs: readonly RunResult[],
   verdicts: readonly Verdict[],
   compared: (figures: Figures) => readonly Check[],
+  agents: readonly AgentInfo[] = [],
 ): LoadReport {
   const figures = keyFigures(runs, plan);
   const shown = medianRun(runs);
@@ -54,6 +60,7 @@ export function buildReport(
     version: REPORT_VERSION,
     roomcast,
     machine: thisMachine(),
+    agents,
     plan: { ...plan, target: { ...plan.target, headers: hidden(plan.target.headers) } },
     runs,
     shown,

@@ -27,7 +27,7 @@ export function summary(report: LoadReport): string {
   const { plan, runs, shown, verdict } = report;
   const run = runs[shown]!;
   const parts = [
-    heading(plan),
+    heading(plan) + agentsLine(report.agents),
     runs.length > 1 ? spread(report) : '',
     cohorts(run),
     run.isolation === null
@@ -40,6 +40,14 @@ export function summary(report: LoadReport): string {
     outcomeLine(report),
   ];
   return `${parts.filter(Boolean).join('\n\n')}\n`;
+}
+
+/** Where the load came from, and how exact times between machines are. */
+function agentsLine(agents: LoadReport['agents']): string {
+  if (agents.length === 0) return '';
+  const worst = Math.max(...agents.map(({ clockError }) => clockError));
+  const where = agents.map(({ address }) => address).join(', ');
+  return `\n  from ${where}; their clocks are known within ${formatMicros(worst)}`;
 }
 
 function heading({ scenario, title, target, ...plan }: Plan): string {

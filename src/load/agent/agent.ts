@@ -1,0 +1,116 @@
+/**
+ * An agent: lends this machine to a coordinator on another one. It starts a worker process for each
+ * that is asked for and passes orders and reports on, for one coordinator at a time; when that goes,
+ * or is silent for 10 s, its workers end and with them every connection they had (V8).
+ * Not here: who leads (agents.ts), what a worker does (worker.ts).
+ */
+import type { AddressInfo } from 'node:net';
+import type { Server } from 'node:tls';
+import { machineMicros } from '../clock.js';
+import { listen } from '../listen.js';
+import { ProcessPort } from '../port.js';
+import { thisMachine } from '../report/report.js';
+import type { Address } from '../wire/wire.js';
+import { type Channel, keyOf, listenTls } from './channel.js';
+import { type FromAgent, SILENCE_MAX_MS, type ToAgent } from './messages.js';
+
+/** Worker processes of one coordinator. */
+const WORKERS_MAX = 64;
+
+export interface AgentOptions {
+  readonly listen: Address;
+  readonly secret: string;
+  /** Version of roomcast; a coordinator has to be of the same. */
+  readonly version: string;
+  /** Told in words of who comes and goes. */
+  readonly log: (line: string) => void;
+}
+
+export class Agent {
+  readonly #options: AgentOptions;
+  readonly #server: Server;
+  readonly #channels = new Set<Channel>();
+  #guest: Channel | undefined;
+
+  /** @throws LoadError `bad_option` when it cannot listen there */
+  static async open(options: AgentOptions): Promise<Agent> {
+    const agent = new Agent(options);
+    await listen(agent.#server, '--listen', options.listen);
+    return agent;
+  }
+
+  private constructor(options: AgentOptions) {
+    this.#options = options;
+    this.#server = listenTls(keyOf(options.secret), (channel) => this.#greet(channel));
+  }
+
+  get address(): Address {
+    const { address, port } = this.#server.address() as AddressInfo;
+    return { host: address, port };
+  }
+
+  async close(): Promise<void> {
+    for (const channel of this.#channels) channel.close();
+    await new Promise<void>((resolve) => this.#server.close(() => resolve()));
+  }
+
+  #greet(channel: Channel): void {
+    this.#channels.add(channel);
+    const { version } = this.#options;
+    const silence = setTimeout(() => channel.close(), SILENCE_MAX_MS);
+    const workers = new Map<number, ProcessPort>();
+    const reply = (message: FromAgent): void => channel.send(message);
+    const busy = this.#guest !== undefined;
+    reply({ hello: { version, machine: thisMachine(), busy } });
+    channel.onMessage = (message) => {
+      silence.refresh();
+      try {
+        this.#hear(channel, message as ToAgent, workers, reply);
+      } catch {
+        // It has the secret and yet speaks another language: a bug, which may not end the agent.
+        channel.close();
+      }
+    };
+    channel.onClosed = () => {
+      clearTimeout(silence);
+      this.#channels.delete(channel);
+      for (const worker of workers.values()) worker.disconnect();
+      if (this.#guest !== channel) return;
+      this.#guest = undefined;
+      this.#options.log('the coordinator has gone');
+    };
+  }
+
+  #hear(
+    channel: Channel,
+    message: ToAgent,
+    workers: Map<number, ProcessPort>,
+    reply: (message: FromAgent) => void,
+  ): void {
+    if ('hello' in message) {
+      if (this.#guest || message.hello.version !== this.#options.version) channel.close();
+      else {
+        this.#guest = channel;
+        this.#options.log('a coordinator has come');
+      }
+    } else if ('ping' in message) reply({ pong: message.ping, at: machineMicros() });
+    else if (this.#guest !== channel) channel.close();
+    else if ('end' in message) {
+      const { worker } = message;
+      workers.get(worker)?.disconnect();
+      workers.delete(worker);
+    } else {
+      const { worker, order } = message;
+      if (order.step === 'create' && workers.size < WORKERS_MAX) {
+        const port: ProcessPort = new ProcessPort({
+          answer: (answer) => reply({ worker, answer }),
+          lost: (reason) => {
+            if (workers.get(worker) === port) reply({ worker, lost: reason });
+          },
+        });
+        workers.set(worker, port);
+      }
+      workers.get(worker)?.send(order);
+    }
+  }
+}

@@ -1,0 +1,221 @@
+/**
+ * The agents of a test, as the coordinator leads them: connects to each, measures how its clock
+ * differs from ours, and gives workers their ports. An agent that is lost, or silent for 10 s, takes
+ * its workers with it: the run is over and is no pass (V24).
+ */
+import { machineMicros } from '../clock.js';
+import { LoadError } from '../error.js';
+import type { Port, PortEvents } from '../port.js';
+import type { Machine } from '../report/report.js';
+import type { Address } from '../wire/wire.js';
+import { type Channel, connectTls, keyOf } from './channel.js';
+import { type Exchange, errorBetween, type Offset, offsetOf } from './clock-offset.js';
+import { type FromAgent, PING_EVERY_MS, SILENCE_MAX_MS, type ToAgent } from './messages.js';
+
+/** Exchanges of a measurement of the clock: the best of them counts. */
+const EXCHANGES = 24;
+const HELLO_TIMEOUT_MS = 5000;
+
+/** An agent as reports name it. */
+export interface AgentInfo {
+  /** `host:port`. */
+  readonly address: string;
+  readonly machine: Machine;
+  /** What was added to our clock to get its, in µs. */
+  readonly clockOffset: number;
+  /** At most how far that was from the truth in any run, drift included, in µs. */
+  readonly clockError: number;
+}
+
+export class Agents {
+  readonly #agents: readonly RemoteAgent[];
+
+  /**
+   * @param version of roomcast, which agents have to be of too
+   * @throws LoadError `bad_agent` for one that cannot be reached, has another secret, version or
+   *   coordinator
+   */
+  static async connect(
+    addresses: readonly Address[],
+    secret: string,
+    version: string,
+  ): Promise<Agents> {
+    const key = keyOf(secret);
+    const opened = await Promise.allSettled(
+      addresses.map((address) => RemoteAgent.connect(address, key, version)),
+    );
+    const agents = opened.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []));
+    const failure = opened.find((each) => each.status === 'rejected');
+    if (failure) {
+      for (const agent of agents) agent.close();
+      throw failure.reason;
+    }
+    return new Agents(agents);
+  }
+
+  private constructor(agents: readonly RemoteAgent[]) {
+    this.#agents = agents;
+  }
+
+  /** Measures the clocks: before each run, and after it. @throws LoadError `worker_lost` */
+  async measure(when: 'before' | 'after'): Promise<void> {
+    await Promise.all(this.#agents.map((agent) => agent.measure(when)));
+  }
+
+  /** A time of our clock on that of a worker's machine. */
+  theirs(worker: number, micros: number): number {
+    return micros + this.#of(worker).offset;
+  }
+
+  port(worker: number, events: PortEvents): Port {
+    return this.#of(worker).port(worker, events);
+  }
+
+  /** Completes what is said of a worker that is no more. */
+  lostName(worker: number): string {
+    return `agent ${this.#of(worker).name} was lost`;
+  }
+
+  info(): AgentInfo[] {
+    return this.#agents.map((agent) => agent.info());
+  }
+
+  close(): void {
+    for (const agent of this.#agents) agent.close();
+  }
+
+  #of(worker: number): RemoteAgent {
+    return this.#agents[worker % this.#agents.length]!;
+  }
+}
+
+class RemoteAgent {
+  readonly name: string;
+  readonly #channel: Channel;
+  readonly #machine: Machine;
+  readonly #workers = new Map<number, PortEvents>();
+  readonly #pings = new Map<number, (at: number) => void>();
+  readonly #alive: NodeJS.Timeout;
+  #heardAt = performance.now();
+  #pingIds = 0;
+  #lost: string | undefined;
+  #onLost: (reason: string) => void = () => {};
+  #offset: Offset = { offset: 0, error: 0 };
+  #worstError = 0;
+
+  static async connect(address: Address, key: Buffer, version: string): Promise<RemoteAgent> {
+    const name = `${address.host}:${address.port}`;
+    const bad = (text: string): LoadError => new LoadError('bad_agent', `agent ${name}: ${text}`);
+    const channel = await connectTls(address, key).catch((error: Error) => {
+      throw bad(`${error.message}: expected roomcast load agent with the same secret`);
+    });
+    const hello = await new Promise<Extract<FromAgent, { hello: unknown }>['hello']>(
+      (resolve, reject) => {
+        const timer = setTimeout(() => reject(bad('it says nothing')), HELLO_TIMEOUT_MS);
+        channel.onMessage = (message) => {
+          clearTimeout(timer);
+          resolve((message as Extract<FromAgent, { hello: unknown }>).hello);
+        };
+        channel.onClosed = (reason) => {
+          clearTimeout(timer);
+          reject(bad(reason));
+        };
+      },
+    );
+    let wrong: string | undefined;
+    if (hello?.version !== version) {
+      wrong = `is of roomcast ${hello?.version}: expected ${version}, as this one`;
+    } else if (hello.busy) wrong = 'works for another coordinator: expected one at a time';
+    if (wrong !== undefined) {
+      channel.close();
+      throw bad(wrong);
+    }
+    channel.send({ hello: { version } } satisfies ToAgent);
+    return new RemoteAgent(name, channel, hello.machine);
+  }
+
+  private constructor(name: string, channel: Channel, machine: Machine) {
+    this.name = name;
+    this.#channel = channel;
+    this.#machine = machine;
+    channel.onMessage = (message) => this.#hear(message as FromAgent);
+    channel.onClosed = (reason) => {
+      clearInterval(this.#alive);
+      this.#lost = reason;
+      this.#onLost(reason);
+      for (const worker of this.#workers.values()) worker.lost(reason);
+    };
+    this.#alive = setInterval(() => {
+      if (performance.now() - this.#heardAt > SILENCE_MAX_MS) channel.close('it fell silent');
+      else void this.#exchange();
+    }, PING_EVERY_MS);
+  }
+
+  get offset(): number {
+    return this.#offset.offset;
+  }
+
+  async measure(when: 'before' | 'after'): Promise<void> {
+    const exchanges: Exchange[] = [];
+    const lost = new Promise<never>((_, reject) => {
+      const fail = (reason: string): void =>
+        reject(new LoadError('worker_lost', `agent ${this.name} was lost: ${reason}`));
+      if (this.#lost !== undefined) fail(this.#lost);
+      this.#onLost = fail;
+    });
+    while (exchanges.length < EXCHANGES) {
+      exchanges.push(await Promise.race([this.#exchange(), lost]));
+    }
+    lost.catch(() => {});
+    const measured = offsetOf(exchanges);
+    if (when === 'before') this.#offset = measured;
+    else this.#worstError = Math.max(this.#worstError, errorBetween(this.#offset, measured));
+  }
+
+  port(worker: number, events: PortEvents): Port {
+    this.#workers.set(worker, events);
+    if (this.#lost !== undefined) events.lost(this.#lost);
+    const send = (message: ToAgent): void => this.#channel.send(message);
+    return {
+      send: (order) => send({ worker, order }),
+      disconnect: () => {
+        this.#workers.delete(worker);
+        send({ worker, end: true });
+      },
+    };
+  }
+
+  info(): AgentInfo {
+    return {
+      address: this.name,
+      machine: this.#machine,
+      clockOffset: this.#offset.offset,
+      clockError: this.#worstError,
+    };
+  }
+
+  close(): void {
+    clearInterval(this.#alive);
+    this.#channel.close();
+  }
+
+  #hear(message: FromAgent): void {
+    this.#heardAt = performance.now();
+    if ('pong' in message) {
+      this.#pings.get(message.pong)?.(message.at);
+      this.#pings.delete(message.pong);
+    } else if ('answer' in message) this.#workers.get(message.worker)?.answer(message.answer);
+    else if ('lost' in message) {
+      this.#workers.get(message.worker)?.lost(`a worker process of it ended: ${message.lost}`);
+    }
+  }
+
+  #exchange(): Promise<Exchange> {
+    const ping = this.#pingIds++;
+    const sent = machineMicros();
+    return new Promise((resolve) => {
+      this.#pings.set(ping, (there) => resolve({ sent, there, received: machineMicros() }));
+      this.#channel.send({ ping } satisfies ToAgent);
+    });
+  }
+}
