@@ -6,21 +6,16 @@
  * Not here: what options there are (`options.ts`), reading the command line (`cli/`).
  */
 import type { BlockList } from 'node:net';
-import type { Static } from 'typebox';
 import Value from 'typebox/value';
 import { ConfigError } from './errors.js';
 import { blockList, closest, mayHaveRooms, wholePattern } from './option-kinds.js';
-import { type Option, options, queuePolicy, type schema } from './options.js';
-
-type Mutable = Static<typeof schema>;
+import { type Option, options, queuePolicy, type schema, type Values } from './options.js';
 
 /** All options, checked. Numbers are in the unit that `options.ts` gives. */
-export type Config = {
-  readonly [K in keyof Mutable]: Mutable[K] extends (infer Item)[] ? readonly Item[] : Mutable[K];
-};
+export type Config = Values<typeof schema>;
 
 /** The options that a namespace may have of its own. */
-export type QueuePolicy = Pick<Config, keyof typeof queuePolicy>;
+export type QueuePolicy = Values<typeof queuePolicy>;
 
 /** What the server does when nothing is said. */
 export const defaults: Config = freeze(

@@ -6,7 +6,7 @@
  * Not here: where values come from and whether they fit together (`config.ts`), reading the command
  * line and writing the help (`cli/`), what an option does (its user).
  */
-import { type TSchema, type TString, Type } from 'typebox';
+import { type TSchema, Type } from 'typebox';
 import { isNetwork, isOrigin, isPattern, networkOf, originOf } from './option-kinds.js';
 
 /** Headings of `--help`, in its order. */
@@ -37,27 +37,77 @@ interface Meta {
 const DAY = 86_400_000;
 const GIB = 2 ** 30;
 
-/** `[default, minimum, maximum]`, all in the option's unit. */
-function integer([value, minimum, maximum]: [number, number, number], meta: Meta) {
-  return Type.Integer({ default: value, minimum, maximum, ...meta });
+/**
+ * The schema of an option whose values are of this type. TypeBox has no part in the type: who uses
+ * ours would have to check all of its own: four times the work with `skipLibCheck: false`.
+ */
+interface Schema<Value = unknown> extends Meta {
+  readonly default: Value;
+  readonly type?: string;
+  readonly enum?: readonly string[];
+  readonly items?: object;
+  readonly minimum?: number;
+  readonly maximum?: number;
 }
 
-function text(value: string, options: { pattern?: string; maxLength: number }, meta: Meta) {
-  return Type.String({ default: value, minLength: 1, ...options, ...meta });
+/** `of` was made with this default and this meta; what TypeBox returns does not say so. */
+const schemaOf = <Value>(of: TSchema) => of as Schema<Value>;
+
+/** `[default, minimum, maximum]`, all in the option's unit. */
+function integer([value, minimum, maximum]: [number, number, number], meta: Meta) {
+  return schemaOf<number>(Type.Integer({ default: value, minimum, maximum, ...meta }));
+}
+
+function bool(value: boolean, meta: Meta) {
+  return schemaOf<boolean>(Type.Boolean({ default: value, ...meta }));
+}
+
+function choice<Word extends string>(value: Word, words: readonly Word[], meta: Meta) {
+  return schemaOf<Word>(Type.Enum([...words], { default: value, ...meta }));
+}
+
+interface TextOptions {
+  readonly pattern?: string;
+  readonly maxLength?: number;
+  readonly is?: (text: string) => boolean;
+}
+
+function string({
+  is,
+  ...options
+}: TextOptions & { readonly default?: string; minLength?: number }) {
+  return is === undefined ? Type.String(options) : Type.Refine(Type.String(options), is);
+}
+
+function text(value: string, options: TextOptions, meta: Meta) {
+  return schemaOf<string>(string({ default: value, minLength: 1, ...options, ...meta }));
 }
 
 /** Empty by default; in a flag or a variable its items are separated by commas. */
-function list(item: TString, meta: Meta) {
-  return Type.Array(item, { default: [], maxItems: 1000, ...meta });
+function list(item: TextOptions, meta: Meta) {
+  return schemaOf<readonly string[]>(
+    Type.Array(string(item), { default: [], maxItems: 1000, ...meta }),
+  );
 }
+
+/** Empty by default; what stands under a name is checked by `config.ts`. */
+function map<Value>(meta: Meta) {
+  return schemaOf<Readonly<Record<string, Value>>>(
+    Type.Record(Type.String(), Type.Object({}), { default: {}, ...meta }),
+  );
+}
+
+/** The values that options may have. */
+export type Values<Schemas> = {
+  readonly [Name in keyof Schemas]: Schemas[Name] extends Schema<infer Value> ? Value : never;
+};
 
 const POLICIES = ['drop-oldest', 'drop-newest', 'latest-by-key', 'disconnect'] as const;
 const LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
 
 /** What each namespace may have of its own. */
 export const queuePolicy = {
-  policy: Type.Enum([...POLICIES], {
-    default: 'drop-oldest',
+  policy: choice('drop-oldest', POLICIES, {
     group: QUEUES,
     unit: 'policy',
     description: 'What happens when the queue of a member is full.',
@@ -95,7 +145,7 @@ export const queuePolicy = {
   }),
 };
 
-export const schema = Type.Object({
+export const schema = {
   host: text(
     '127.0.0.1',
     { pattern: '^[^\\s]+$', maxLength: 255 },
@@ -112,42 +162,48 @@ export const schema = Type.Object({
     zero: 'any free port',
     description: 'Port to listen on.',
   }),
-  trustProxy: list(Type.Refine(Type.String(), isNetwork), {
-    group: SERVER,
-    unit: 'networks',
-    description: 'Proxies whose X-Forwarded-For is believed.',
-    allowed: 'addresses or CIDRs, like 10.0.0.0/8',
-    meant: networkOf,
-  }),
-  origin: list(Type.Refine(Type.String(), isOrigin), {
-    group: SERVER,
-    unit: 'origins',
-    description:
-      'Origins whose pages may connect; a request without Origin may always. Empty: any.',
-    allowed: 'origins, like https://app.example.com, or null',
-    meant: originOf,
-  }),
-  apiKey: list(Type.String({ pattern: '^[!-+.-~-]{1,256}$' }), {
-    group: SERVER,
-    unit: 'keys',
-    description: 'Keys that open /v1; without one it answers this machine only.',
-    allowed: 'keys of 1 to 256 visible ASCII characters without a comma',
-    secret: true,
-  }),
-  logLevel: Type.Enum([...LEVELS], {
-    default: 'info',
+  trustProxy: list(
+    { is: isNetwork },
+    {
+      group: SERVER,
+      unit: 'networks',
+      description: 'Proxies whose X-Forwarded-For is believed.',
+      allowed: 'addresses or CIDRs, like 10.0.0.0/8',
+      meant: networkOf,
+    },
+  ),
+  origin: list(
+    { is: isOrigin },
+    {
+      group: SERVER,
+      unit: 'origins',
+      description:
+        'Origins whose pages may connect; a request without Origin may always. Empty: any.',
+      allowed: 'origins, like https://app.example.com, or null',
+      meant: originOf,
+    },
+  ),
+  apiKey: list(
+    { pattern: '^[!-+.-~-]{1,256}$' },
+    {
+      group: SERVER,
+      unit: 'keys',
+      description: 'Keys that open /v1; without one it answers this machine only.',
+      allowed: 'keys of 1 to 256 visible ASCII characters without a comma',
+      secret: true,
+    },
+  ),
+  logLevel: choice('info', LEVELS, {
     group: SERVER,
     unit: 'level',
     description: 'The least important lines to log.',
   }),
-  metrics: Type.Boolean({
-    default: true,
+  metrics: bool(true, {
     group: SERVER,
     unit: 'boolean',
     description: 'Serve /metrics.',
   }),
-  lockDetector: Type.Enum(['off', 'watch', 'strict'], {
-    default: 'watch',
+  lockDetector: choice('watch', ['off', 'watch', 'strict'], {
     group: SERVER,
     unit: 'mode',
     description:
@@ -187,18 +243,15 @@ export const schema = Type.Object({
     unit: 'characters',
     description: "Length of a room's name.",
   }),
-  roomNamePattern: Type.Refine(
-    text(
-      '^[A-Za-z0-9_=@,.;:/+~-]+$',
-      { maxLength: 1000 },
-      {
-        group: LIMITS,
-        unit: 'pattern',
-        description: "What a room's name has to match, all of it.",
-        allowed: 'a JavaScript regular expression with the flag u',
-      },
-    ),
-    isPattern,
+  roomNamePattern: text(
+    '^[A-Za-z0-9_=@,.;:/+~-]+$',
+    { maxLength: 1000, is: isPattern },
+    {
+      group: LIMITS,
+      unit: 'pattern',
+      description: "What a room's name has to match, all of it.",
+      allowed: 'a JavaScript regular expression with the flag u',
+    },
   ),
   maxJsonDepth: integer([32, 1, 1000], {
     group: LIMITS,
@@ -234,8 +287,7 @@ export const schema = Type.Object({
   }),
 
   ...queuePolicy,
-  namespaces: Type.Record(Type.String(), Type.Partial(Type.Object(queuePolicy)), {
-    default: {},
+  namespaces: map<Partial<Values<typeof queuePolicy>>>({
     group: QUEUES,
     unit: 'json',
     description:
@@ -285,42 +337,31 @@ export const schema = Type.Object({
     zero: 'do not wait',
     description: 'At shutdown: time until what is left is reset.',
   }),
-});
-
-type Kind = TSchema &
-  Meta & {
-    readonly type?: string;
-    readonly enum?: readonly string[];
-    readonly items?: TSchema;
-    readonly minimum?: number;
-    readonly maximum?: number;
-    readonly default: unknown;
-  };
+};
 
 /** One option as the command line, the help and the loader need it. */
 export interface Option {
-  readonly name: keyof typeof schema.properties;
+  readonly name: keyof typeof schema;
   /** Without the dashes. */
   readonly flag: string;
   readonly env: string;
   /** In words. */
   readonly allowed: string;
-  readonly schema: Kind;
+  readonly schema: Schema;
 }
 
-export const options: readonly Option[] = Object.entries(schema.properties).map(([name, each]) => {
-  const kind = each as unknown as Kind;
+export const options: readonly Option[] = Object.entries<Schema>(schema).map(([name, each]) => {
   const flag = name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
   return {
     name: name as Option['name'],
     flag,
     env: `ROOMCAST_${flag.replaceAll('-', '_').toUpperCase()}`,
-    allowed: allowed(kind),
-    schema: kind,
+    allowed: allowed(each),
+    schema: each,
   };
 });
 
-function allowed(kind: Kind): string {
+function allowed(kind: Schema): string {
   if (kind.enum) return `one of ${kind.enum.join(', ')}`;
   if (kind.type === 'boolean') return 'true or false';
   if (kind.type !== 'integer') return kind.allowed ?? '';
