@@ -42,7 +42,7 @@ function pings(): boolean {
 
 /** Of the oldest Node that `engines` promises. */
 const OLDEST = '20.19.0';
-const OURS = ['vitest'];
+const OURS = ['@types/node', 'typescript', 'vitest'];
 const FROM_REGISTRY = ['jest@30.4.2', 'publint@0.3.25', '@arethetypeswrong/cli@0.18.5'];
 
 /** And what a build does not look at. */
@@ -204,6 +204,35 @@ const { startTestServer } = require('roomcast/testing');
       });
       expect((await node('use.cjs')).stdout).toBe(PRINTS);
     });
+
+    it.concurrent.each([
+      ['node16', 'node16', 'mts'],
+      ['nodenext', 'nodenext', 'mts'],
+      ['nodenext', 'nodenext', 'cts'],
+      ['esnext', 'bundler', 'ts'],
+    ])(
+      'in TypeScript with module %s, resolution %s, from .%s',
+      async (module, resolution, ending) => {
+        const source = `${module}-${resolution}.${ending}`;
+        write({
+          [source]: `
+import { type Config, ConfigError, defaults, Refusal } from 'roomcast';
+import { type Guard, RWLock } from 'roomcast/lock';
+import { startTestServer, type TestServer } from 'roomcast/testing';
+export const port: number = defaults.port;
+export const lock: Promise<Guard> = new RWLock({ name: 'mine' }).write('here');
+export const start = (options: Partial<Config>): Promise<TestServer> => startTestServer(options);
+export const codes = (error: unknown): string | undefined =>
+  error instanceof Refusal || error instanceof ConfigError ? error.name : undefined;
+// @ts-expect-error: it is a number
+export const wrong: string = defaults.port;
+`,
+        });
+        const flags = ['--strict', '--noEmit', '--skipLibCheck', 'false', '--target', 'es2023'];
+        const as = ['--module', module, '--moduleResolution', resolution, '--types', 'node'];
+        await node(join(tools, 'typescript/bin/tsc'), ...flags, ...as, source);
+      },
+    );
 
     const TEST = `
 test('mine', async () => {

@@ -75,8 +75,16 @@ test('JSON lines with what the level lets through, and no secrets', () => {
   });
 });
 
-test('for people on a terminal', () => {
+test('for people on a terminal, the stack of an error too', () => {
   const out = Object.assign(new PassThrough(), { isTTY: true });
-  createLog('info', out).info({ port: 1 }, 'serving');
-  expect(String(out.read())).toMatch(/\[\d\d:\d\d:\d\d\].*INFO.*serving.*port/);
+  const log = createLog('info', out);
+  log.info({ port: 1 }, 'serving');
+  log.warn('quietly');
+  log.error({ err: new Error('broken\u001b[2J'), member: 'm1' }, 'failed');
+  const [serving, warned, failed, ...stack] = String(out.read()).split('\n');
+  expect(serving).toMatch(/^\[\d\d:\d\d:\d\d\] INFO serving \{"port":1\}$/);
+  expect(warned).toMatch(/\] WARN quietly$/);
+  expect(failed).toMatch(/\] ERROR failed \{"member":"m1"\}$/);
+  expect(stack[0]).toBe('Error: broken?[2J');
+  expect(stack[1]).toContain('log.test.ts');
 });
