@@ -24,6 +24,7 @@ const layers = [
   '^src/options\\.ts$',
   '^src/(option-kinds|json-file)\\.ts$',
   '^src/errors\\.ts$',
+  '^src/loop-clock\\.ts$',
   '^src/time\\.ts$',
 ];
 const above = layers.slice(1).map((path, i) => ({

@@ -141,6 +141,7 @@ export class Connections {
     queueMicrotask(() => transport.close(reason, farewell, CLOSE_GRACE_MS));
     const ignore = () => {};
     return {
+      stallAfterMs: CLOSE_GRACE_MS,
       received: ignore,
       receivedBinary: ignore,
       faulted: ignore,

@@ -23,6 +23,7 @@ import { buildHttp } from './http/app.js';
 import { Sampler } from './http/sampler.js';
 import { Detector, type LockSnapshot } from './lock/index.js';
 import { atLevel, type Log, silent } from './log.js';
+import { LoopClock } from './loop-clock.js';
 import { Recorder } from './metrics/recorder.js';
 import { createMetrics } from './metrics/registry.js';
 import { wholePattern } from './option-kinds.js';
@@ -34,6 +35,7 @@ import type { Member } from './room/member.js';
 import { Sockets } from './sockets.js';
 import { addressOf } from './transport/address.js';
 import { IntakeMemory } from './transport/intake.js';
+import { KernelQueues } from './transport/kernel-queue.js';
 import { resetSocket } from './transport/reset-socket.js';
 import { SockjsServer } from './transport/sockjs.js';
 import { sockjsDialect } from './transport/sockjs-websocket.js';
@@ -116,7 +118,8 @@ export function createServer(
   const codec = new JsonCodec(limits);
   const observer = new Recorder();
   const close = (member: Member, reason: CloseReason) => connections.close(member, reason);
-  const hub: Hub = new Hub(config, broker, codec, observer, close, detector);
+  const watch = { clock: new LoopClock(), kernel: new KernelQueues() };
+  const hub: Hub = new Hub(config, broker, codec, observer, watch.clock, close, detector);
   const connections = new Connections(
     {
       config,
@@ -168,6 +171,7 @@ export function createServer(
     memory,
     maxFrameBytes: config.maxMessageBytes,
     heartbeatMs,
+    watch,
     refused,
   });
   // Its frames are the bodies of the other SockJS transports, and may be as large.
@@ -176,6 +180,7 @@ export function createServer(
     memory,
     maxFrameBytes: maxBodyBytes,
     heartbeatMs,
+    watch,
     refused,
   });
   const sockjs = new SockjsServer({
@@ -187,6 +192,7 @@ export function createServer(
     accept,
     inTurn,
     streaming,
+    watch,
     refused,
   });
 
@@ -245,6 +251,8 @@ export function createServer(
     await api.close();
     sampler.close();
     metrics.close();
+    watch.kernel.close();
+    watch.clock.close();
     return { ...drained, waiting };
   }
 

@@ -87,6 +87,10 @@ export class Session implements TransportSink {
     }
   }
 
+  get stallAfterMs(): number {
+    return this.member.stallAfterMs;
+  }
+
   /** Everything of ours is done: what is left is the transport's. */
   get hasClosed(): boolean {
     return this.#hasClosed;

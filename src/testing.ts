@@ -101,7 +101,7 @@ class Valve implements Transport {
   #sink: TransportSink | undefined;
   #isShut = false;
   /** The batch that went nowhere. */
-  #held: Buffer | null = null;
+  #held: { readonly batch: Buffer; readonly messages: number } | null = null;
 
   constructor(inner: Transport) {
     this.#inner = inner;
@@ -114,10 +114,22 @@ class Valve implements Transport {
     return this.#held === null && this.#inner.writable;
   }
 
+  get progressAt(): number {
+    // What the peer takes meanwhile was written before.
+    return this.#held === null ? this.#inner.progressAt : Number.NEGATIVE_INFINITY;
+  }
+
+  get unconfirmedMessages(): number {
+    return this.#inner.unconfirmedMessages + (this.#held?.messages ?? 0);
+  }
+
   open(accept: Accept, ended: () => void): TransportSink {
     const sink = accept(this);
     this.#sink = sink;
     return {
+      get stallAfterMs() {
+        return sink.stallAfterMs;
+      },
       received: (text, bytes) => sink.received(text, bytes),
       receivedBinary: () => sink.receivedBinary(),
       faulted: (reason) => sink.faulted(reason),
@@ -146,21 +158,21 @@ class Valve implements Transport {
 
   /** Lets go of the batch held back, or keeps it until the peer asks. */
   #pass(): void {
-    const batch = this.#held;
-    if (batch === null || !this.#inner.writable) return;
+    const held = this.#held;
+    if (held === null || !this.#inner.writable) return;
     this.#held = null;
-    if (this.#inner.write(batch)) this.#sink?.completed();
+    if (this.#inner.write(held.batch, held.messages)) this.#sink?.completed();
   }
 
-  write(batch: Buffer): boolean {
-    if (!this.#isShut) return this.#inner.write(batch);
-    this.#held = batch;
+  write(batch: Buffer, messages: number): boolean {
+    if (!this.#isShut) return this.#inner.write(batch, messages);
+    this.#held = { batch, messages };
     return false;
   }
 
-  close(reason: CloseReason, farewell: Buffer, graceMs: number): void {
+  close(reason: CloseReason, farewell: Buffer, graceMs: number, limitMs?: number): void {
     this.#held = null;
-    this.#inner.close(reason, farewell, graceMs);
+    this.#inner.close(reason, farewell, graceMs, limitMs);
   }
 
   reset(reason: EndReason): void {

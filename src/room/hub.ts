@@ -18,6 +18,7 @@ import {
   type Task,
   WaitGroup,
 } from '../lock/index.js';
+import type { LoopClock } from '../loop-clock.js';
 import type { Codec } from '../protocol/codec.js';
 import { clearInterval, nowMs, setImmediate, setInterval } from '../time.js';
 import { FanOut } from './fan-out.js';
@@ -46,6 +47,7 @@ export class Hub {
   readonly #config: Config;
   readonly #broker: Broker;
   readonly #observer: Observer;
+  readonly #clock: LoopClock;
   readonly #policies: ReadonlyMap<string, QueuePolicy>;
   readonly #evictMember: (member: Member, reason: CloseReason) => void;
   readonly #fanOut: FanOut;
@@ -66,6 +68,7 @@ export class Hub {
     broker: Broker,
     codec: Codec,
     observer: Observer,
+    clock: LoopClock,
     evict: (member: Member, reason: CloseReason) => void,
     detector: Detector,
   ) {
@@ -75,11 +78,13 @@ export class Hub {
     this.#broker = broker;
     this.#calls = new BrokerCalls(broker, config.brokerTimeoutMs, this.#tasks);
     this.#observer = observer;
+    this.#clock = clock;
     this.#policies = namespaces(config);
     this.#evictMember = evict;
     this.#fanOut = new FanOut(observer, (member, reason) => this.#evict(member, reason));
     this.memory = new QueueMemory(config.queueBytesTotal, () => this.#relieve());
     this.memberContext = {
+      clock,
       codec,
       observer,
       memory: this.memory,
@@ -310,6 +315,8 @@ export class Hub {
   }
 
   #checkBehind(): void {
+    // In a stand-still of ours nobody could be heard; the next look is soon.
+    if (!this.#clock.mayJudge) return;
     const now = nowMs();
     for (const member of this.behind) {
       const verdict = member.check(now);
@@ -330,8 +337,7 @@ export class Hub {
     this.#isRelieving = true;
     setImmediate(() => {
       this.#isRelieving = false;
-      const now = nowMs();
-      const stalled = Array.from(this.behind, (member) => ({ member, ms: member.stalledMs(now) }));
+      const stalled = Array.from(this.behind, (member) => ({ member, ms: member.stalledMs }));
       stalled.sort((a, b) => b.ms - a.ms);
       for (const { member } of stalled) {
         if (this.memory.bytes <= this.memory.limit) return;

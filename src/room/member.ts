@@ -12,6 +12,7 @@
 
 import type { QueuePolicy } from '../config.js';
 import type { CloseReason } from '../errors.js';
+import type { LoopClock } from '../loop-clock.js';
 import type { Codec } from '../protocol/codec.js';
 import type { Event, GapReason, HealthState } from '../protocol/events.js';
 import { nowMs } from '../time.js';
@@ -31,6 +32,7 @@ export const BATCH_BYTES = 16 * 1024;
 
 /** What all members of a server share. */
 export interface MemberContext extends ControlBounds {
+  readonly clock: LoopClock;
   readonly codec: Codec;
   readonly observer: Observer;
   readonly memory: QueueMemory;
@@ -84,9 +86,12 @@ export class Member {
   readonly #gapped = new Set<Subscription>();
   readonly #control: ControlLane;
   #outstanding: Batch | null = null;
-  /** Since when the transport has taken nothing of what there is for it; null while there is nothing. */
+  /**
+   * Since when the transport has taken no batch of what there is for it, by the clock of the loop;
+   * null while there is nothing.
+   */
   #waitingSince: number | null = null;
-  /** When the `disconnect` policy ends the member, unless it recovers. */
+  /** When the `disconnect` policy ends the member, unless it recovers; by the clock of the loop. */
   #disconnectAt = Number.POSITIVE_INFINITY;
   /** A control frame was refused: nothing may be handed over behind it. */
   #hasOverflowed = false;
@@ -120,9 +125,21 @@ export class Member {
     return bytes;
   }
 
-  /** How long the transport has taken nothing although there is something to take, in milliseconds. */
-  stalledMs(now: number): number {
-    return this.#waitingSince === null ? 0 : now - this.#waitingSince;
+  /** How long the peer has taken not a byte although there is something to take, in milliseconds (V13). */
+  get stalledMs(): number {
+    if (this.#waitingSince === null) return 0;
+    const since = Math.max(this.#waitingSince, this.transport.progressAt);
+    return this.#context.clock.now() - since;
+  }
+
+  /** The strictest of the namespaces the member is in. */
+  get stallAfterMs(): number {
+    return this.#thresholds.stallAfterMs;
+  }
+
+  /** Messages the kernel has got whole and the peer has not confirmed. */
+  get unconfirmedMessages(): number {
+    return this.transport.unconfirmedMessages - (this.#outstanding?.messages ?? 0);
   }
 
   /** The transport takes nothing before the peer asks again. */
@@ -139,7 +156,7 @@ export class Member {
   lagMs(now: number): number {
     let oldest = now;
     if (this.#outstanding !== null) {
-      oldest = this.#outstanding.frames[0]?.acceptedAt ?? this.#waitingSince ?? now;
+      oldest = this.#outstanding.frames[0]?.acceptedAt ?? now - this.#waitedMs;
     }
     for (const queue of this.#queues) oldest = Math.min(oldest, queue.peek()?.acceptedAt ?? now);
     return now - oldest;
@@ -164,7 +181,7 @@ export class Member {
         batch.frames[batch.frames.length - 1] as Frame
       ).last;
       // The kernel having taken all is the common case: counted once a slice, by the room.
-      if (!this.transport.write(batch.bytes)) {
+      if (!this.transport.write(batch.bytes, batch.messages)) {
         const now = nowMs();
         this.#waited(batch, now);
         this.#await(batch);
@@ -221,7 +238,7 @@ export class Member {
       this.#waited(batch, now);
       // That it could be asked to take a batch says that it has taken all before.
       this.#waitingSince = null;
-      if (this.transport.write(batch.bytes)) this.#count(batch, now);
+      if (this.transport.write(batch.bytes, batch.messages)) this.#count(batch, now);
       else this.#await(batch);
     }
     this.#isClear = this.isDrained && !this.#hasOverflowed;
@@ -239,7 +256,7 @@ export class Member {
       return null;
     }
     const { lagAfterMs, recoverAfterMs, stallAfterMs } = this.#thresholds;
-    if (this.stalledMs(now) >= stallAfterMs) return 'slow_consumer';
+    if (this.stalledMs >= stallAfterMs) return 'slow_consumer';
     let isUnderHalf = true;
     let mayStay = true;
     for (const queue of this.#queues) {
@@ -248,11 +265,11 @@ export class Member {
       if (queue.policy.policy === 'disconnect') mayStay = false;
     }
     if (mayStay) this.#disconnectAt = Number.POSITIVE_INFINITY;
-    else if (now >= this.#disconnectAt) return 'slow_consumer';
+    else if (this.#context.clock.now() >= this.#disconnectAt) return 'slow_consumer';
     // A peer that is between two polls is not slow for it.
     const lagMs = this.isBetweenPolls ? 0 : this.lagMs(now);
     if (this.#health.check({ now, lagMs, isUnderHalf, lagAfterMs, recoverAfterMs })) {
-      this.#tellHealth(now);
+      this.#tellHealth();
     }
     return null;
   }
@@ -315,6 +332,11 @@ export class Member {
     return this.#isBehind && this.#health.state !== 'healthy';
   }
 
+  /** Since its last batch was complete. */
+  get #waitedMs(): number {
+    return this.#waitingSince === null ? 0 : this.#context.clock.now() - this.#waitingSince;
+  }
+
   get #hasWork(): boolean {
     return this.#backlog > 0 || this.#control.bytes > 0 || this.#gapped.size > 0;
   }
@@ -331,7 +353,7 @@ export class Member {
     const { policy, disconnectGraceMs } = subscription.policy;
     for (const lost of loss.overflow) this.#lost(lost, DROP_REASON[policy]);
     if (loss.overflow.length === 0 || policy !== 'disconnect') return null;
-    const now = nowMs();
+    const now = this.#context.clock.now();
     this.#disconnectAt = Math.min(this.#disconnectAt, now + disconnectGraceMs);
     return now >= this.#disconnectAt ? 'slow_consumer' : null;
   }
@@ -341,7 +363,7 @@ export class Member {
     this.#gapped.add(subscription);
     if (reason !== 'conflated') {
       subscription.overflowed = frame.last;
-      if (this.#health.shed()) this.#tellHealth(nowMs());
+      if (this.#health.shed()) this.#tellHealth();
     }
     if (frame.counted) this.#context.observer.dropped(reason, 1);
   }
@@ -446,17 +468,16 @@ export class Member {
   /** There is something the transport has not taken. */
   #fallBehind(): void {
     this.#isClear = false;
-    this.#waitingSince ??= nowMs();
+    this.#waitingSince ??= this.#context.clock.now();
     if (this.#isBehind || this.#hasEnded) return;
     this.#isBehind = true;
     this.#context.behind.add(this);
   }
 
-  #tellHealth(now: number): void {
+  #tellHealth(): void {
     const state = this.#health.state;
-    const evictAfterMs = Math.ceil(
-      Math.min(this.#thresholds.stallAfterMs - this.stalledMs(now), this.#disconnectAt - now),
-    );
+    const untilDisconnect = this.#disconnectAt - this.#context.clock.now();
+    const evictAfterMs = Math.ceil(Math.min(this.stallAfterMs - this.stalledMs, untilDisconnect));
     this.send({
       type: 'health',
       state,

@@ -24,6 +24,8 @@ interface WriteRequest {
 export interface Handle {
   /** Bytes the kernel has not taken. */
   readonly writeQueueSize: number;
+  /** Bytes ever written to it. */
+  readonly bytesWritten: number;
   /** Whether the socket is read from; lies in the handle itself. */
   readonly reading?: boolean;
   /**
@@ -56,16 +58,19 @@ export function handleOf(socket: SocketWithHandle): Handle | null {
   return handle.constructor === Known ? handle : null;
 }
 
+/** Told when the kernel has a batch, or with an error when it never will. */
+export type Flushed = (error?: Error | null) => void;
+
 /**
  * Writes `buffer` to `handle`, or where that is null by way of the stream. True: the kernel has all
- * of it. False: `onFlushed` is called when it has, and perhaps when the socket is gone instead;
- * nothing may be written here before that.
+ * of it. False: `onFlushed` is called when it has, with an error when the write failed, and perhaps
+ * without one when the socket has been destroyed; nothing may be written here before that.
  */
 export function rawWrite(
   socket: Socket,
   handle: Handle | null,
   buffer: Buffer,
-  onFlushed: () => void,
+  onFlushed: Flushed,
 ): boolean {
   if (handle === null) return streamWrite(socket, buffer, onFlushed);
   const written = tryWrite(handle, buffer);
@@ -97,7 +102,23 @@ export function unsentBytes(socket: Socket): number {
   return Math.max(socket.writableLength, (socket as SocketWithHandle)._handle?.writeQueueSize ?? 0);
 }
 
-function streamWrite(socket: Socket, buffer: Buffer, onFlushed: () => void): boolean {
+/** Whether the socket is a TCP connection that nothing stands in front of, or none any more. */
+export function isTcp(socket: SocketWithHandle): boolean {
+  return !socket._handle || socket._handle.constructor.name === 'TCP';
+}
+
+/** Bytes the kernel has ever taken from us for this socket. */
+export function kernelHas(socket: SocketWithHandle): number {
+  const handle = socket._handle;
+  return handle ? handle.bytesWritten - handle.writeQueueSize : 0;
+}
+
+/** Whether the kernel has refused bytes: it is full of what the peer has not taken. */
+export function isKernelFull(socket: SocketWithHandle): boolean {
+  return (socket._handle?.writeQueueSize ?? 0) > 0;
+}
+
+function streamWrite(socket: Socket, buffer: Buffer, onFlushed: Flushed): boolean {
   if (socket.destroyed) return false;
   // A callback on every write would cost a fifth of the fan-out; an empty write behind the one
   // the kernel did not take is called back when that has gone.

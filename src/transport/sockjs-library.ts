@@ -18,6 +18,8 @@ export interface Receiver {
   curr_response_size: number;
   /** Where the response is over: the limit of a stream, 1 for a poll. */
   readonly max_response_size: number;
+  /** The session waits for the next response when this one is over: false once it is aborted. */
+  readonly delay_disconnect: boolean;
   heartbeat(): void;
   /** Ends the response; the session waits for the next one. */
   didClose(): void;
@@ -34,6 +36,8 @@ export interface LibrarySession {
   flushToRecv(receiver: Receiver): boolean;
   /** Sends the close frame to the open response or, until the session is over, to each that comes. */
   close(code: number, reason: string): boolean;
+  /** Called when the wait for the next response is over. */
+  timeout_cb: () => void;
   /** Ends a session that has no response open. */
   didTimeout(): void;
 }
@@ -113,10 +117,12 @@ export function checkShape({ Session, ResponseReceiver }: Internals): void {
     expect('ResponseReceiver.response', receiver.response === (response as unknown));
     expect('ResponseReceiver.curr_response_size', receiver.curr_response_size === 1);
     expect('ResponseReceiver.max_response_size', receiver.max_response_size === 100);
+    expect('ResponseReceiver.delay_disconnect', receiver.delay_disconnect);
     receiver.heartbeat();
     expect('ResponseReceiver.heartbeat', written[1] === 'h');
     receiver.didClose();
     expect('ResponseReceiver.didClose', session.recv === null && !closed);
+    expect('Session.timeout_cb', typeof session.timeout_cb === 'function');
     session.close(3000, 'over');
     session.didTimeout();
     expect('Session.didTimeout', closed);

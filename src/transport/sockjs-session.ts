@@ -12,7 +12,9 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { CLOSE, type CloseReason, type EndReason } from '../errors.js';
-import { clearTimeout, queueMicrotask, setTimeout } from '../time.js';
+import { queueMicrotask } from '../time.js';
+import { graceOf } from './grace.js';
+import { Progress, type Watch } from './progress.js';
 import { resetSocket } from './reset-socket.js';
 import { sockjsFraming } from './sockjs-framing.js';
 import type { LibrarySession, Receiver } from './sockjs-library.js';
@@ -42,10 +44,27 @@ const FRAMINGS: Readonly<Record<SockjsTransportName, Framing>> = {
   'xhr-polling': sockjsFraming('xhr-polling', line),
 };
 
+export interface SockjsTimes {
+  readonly watch: Watch;
+  /** How long a session may be without a response, in milliseconds. */
+  readonly disconnectDelayMs: number;
+}
+
 export class SockjsSession implements Transport {
   readonly framing: Framing;
   readonly #library: LibrarySession;
+  readonly #watch: Watch;
+  readonly #disconnectDelayMs: number;
   readonly #lingers: (session: SockjsSession) => void;
+  /** Of the socket that was last written to. */
+  #progress: Progress | null = null;
+  /** When the last response opened, by the clock of the loop. */
+  #openedAt: number;
+  /** When the last response was over, and whether the peer has hung up. */
+  #overAt: number;
+  #hasHungUp = false;
+  #messages = 0;
+  #confirmed = 0;
   #sink: TransportSink | null = null;
   /** Responses the kernel has not got whole, each with its socket. */
   readonly #responses = new Map<ServerResponse, Socket>();
@@ -54,7 +73,9 @@ export class SockjsSession implements Transport {
   #reason: EndReason | null = null;
   /** Waits for a response to open, while the session is closing. */
   #farewell: Buffer | null = null;
-  #grace: NodeJS.Timeout | undefined;
+  #endGrace = () => {};
+  /** Ends the wait for the next request, where the server stood still in it. */
+  #endWait = () => {};
   /** A response with the close frame has been ended. */
   #isTold = false;
   /** The library has let go of the session. */
@@ -65,12 +86,17 @@ export class SockjsSession implements Transport {
     readonly name: SockjsTransportName,
     readonly remoteAddress: string,
     library: LibrarySession,
+    { watch, disconnectDelayMs }: SockjsTimes,
     /** Called when it has ended, and is only kept to tell so to whoever comes late. */
     lingers: (session: SockjsSession) => void,
   ) {
     this.framing = FRAMINGS[name];
     this.#library = library;
     this.#lingers = lingers;
+    this.#watch = watch;
+    this.#disconnectDelayMs = disconnectDelayMs;
+    this.#openedAt = this.#overAt = watch.clock.now();
+    library.timeout_cb = () => this.#timedOut();
     library.flushToRecv = (receiver) => this.#opened(receiver);
     library.connection.once('close', () => this.#gone());
     if (library.recv) this.#pace(library.recv);
@@ -101,22 +127,45 @@ export class SockjsSession implements Transport {
     return this.#reason === null && !this.#outstanding && Boolean(this.#library.recv);
   }
 
-  write(batch: Buffer): boolean {
+  get progressAt(): number {
+    const progress = this.#progress;
+    if (progress === null) return this.#openedAt;
+    progress.look();
+    const silentMs = this.#watch.clock.now() - progress.takenAt;
+    if (silentMs > (this.#sink?.stallAfterMs ?? 0) / 4) progress.suspect();
+    return Math.max(this.#openedAt, progress.takenAt);
+  }
+
+  get unconfirmedMessages(): number {
+    return this.#messages - this.#confirmed;
+  }
+
+  write(batch: Buffer, messages: number): boolean {
     const receiver = this.#library.recv as Receiver;
     this.#outstanding = true;
+    this.#messages += messages;
     receiver.curr_response_size += batch.length;
     const { response } = receiver;
-    response.write(batch, () => {
-      // Also called, and without an error, when the socket has gone with the batch on it.
-      if (response.socket?.destroyed === false) this.#flushed(receiver);
+    const { socket } = response;
+    if (socket !== null && this.#progress?.socket !== socket) {
+      this.#progress = new Progress(this.#watch, socket);
+    }
+    response.write(batch, (error?: Error | null) => {
+      // Without an error when the socket has been destroyed with the batch on it.
+      if (!error && response.socket?.destroyed === false) this.#flushed(receiver);
     });
     return false;
   }
 
-  close(reason: CloseReason, farewell: Buffer, graceMs: number): void {
+  close(reason: CloseReason, farewell: Buffer, graceMs: number, limitMs = graceMs): void {
     if (this.#reason !== null) return;
     this.#reason = reason;
-    this.#grace = setTimeout(() => this.reset(reason), graceMs);
+    this.#endGrace = graceOf(this.#watch.clock, {
+      graceMs,
+      limitMs,
+      progressAt: () => this.progressAt,
+      over: () => this.reset(reason),
+    });
     const receiver = this.#library.recv;
     if (receiver) this.#sendFarewell(receiver, farewell);
     else this.#farewell = farewell;
@@ -135,6 +184,10 @@ export class SockjsSession implements Transport {
 
   /** A response has opened. The return value is that of `LibrarySession.flushToRecv`. */
   #opened(receiver: Receiver): boolean {
+    this.#endWait();
+    this.#openedAt = this.#watch.clock.now();
+    // Whoever asks again has had the answer before.
+    this.#confirmed = this.#messages;
     if (this.#reason !== null) {
       // The library puts the close frame behind it and ends the response.
       this.#sendFarewell(receiver, this.#farewell ?? NOTHING);
@@ -154,8 +207,17 @@ export class SockjsSession implements Transport {
     this.#isTold = true;
   }
 
-  /** Heartbeats of a response: none behind bytes that are not being read, and no more than a few. */
+  /**
+   * Heartbeats of a response: none behind bytes that are not being read, and no more than a few.
+   * And when it was over.
+   */
   #pace(receiver: Receiver): void {
+    const didClose = receiver.didClose.bind(receiver);
+    receiver.didClose = () => {
+      this.#overAt = this.#watch.clock.now();
+      this.#hasHungUp = !receiver.delay_disconnect;
+      didClose();
+    };
     const heartbeat = receiver.heartbeat.bind(receiver);
     let beats = 0;
     receiver.heartbeat = () => {
@@ -164,6 +226,14 @@ export class SockjsSession implements Transport {
       if (beats >= STREAM_HEARTBEATS) receiver.didClose();
       else if (receiver.response.writableLength === 0) heartbeat();
     };
+  }
+
+  /** The library waits for a request no longer; but the server may have stood still meanwhile. */
+  #timedOut(): void {
+    const { clock } = this.#watch;
+    const left = this.#overAt + this.#disconnectDelayMs - clock.now();
+    if (this.#hasHungUp || (left <= 0 && clock.mayJudge)) this.#library.didTimeout();
+    else this.#endWait = clock.after(Math.max(0, left), () => this.#library.didTimeout());
   }
 
   #flushed(receiver: Receiver): void {
@@ -196,7 +266,8 @@ export class SockjsSession implements Transport {
   #end(reason: EndReason): void {
     if (this.#hasEnded) return;
     this.#hasEnded = true;
-    clearTimeout(this.#grace);
+    this.#endGrace();
+    this.#endWait();
     this.#outstanding = false;
     this.#farewell = null;
     this.#resetResponses();

@@ -14,7 +14,11 @@
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { RefusalCode } from '../errors.js';
+
 import { answerRefusal } from './answer.js';
+
+import type { Watch } from './progress.js';
+
 import { type Library, openLibrary } from './sockjs-library.js';
 import { SockjsSession, type SockjsTransportName } from './sockjs-session.js';
 import type { Accept } from './transport.js';
@@ -42,6 +46,7 @@ export interface SockjsOptions {
   readonly inTurn: (req: IncomingMessage, step: () => boolean) => void;
   /** Told of each response that a session sends on. */
   readonly streaming?: (req: IncomingMessage, res: ServerResponse) => void;
+  readonly watch: Watch;
   /** Told of each request refused with a code. */
   readonly refused: (code: RefusalCode) => void;
 }
@@ -90,15 +95,17 @@ export class SockjsServer {
   readonly #lingering = new Set<SockjsSession>();
   /** The library keeps the sessions of all servers of a process in one place. */
   readonly #instance = randomUUID();
+  readonly #disconnectDelayMs: number;
   #isClosed = false;
 
   /** @throws Error if the installed `sockjs` is not the release this is made for. */
   constructor(options: SockjsOptions) {
     this.#options = options;
+    this.#disconnectDelayMs = options.disconnectDelayMs ?? 10_000;
     this.#library = openLibrary({
       prefix: options.prefix,
       heartbeatMs: options.heartbeatMs,
-      disconnectDelayMs: options.disconnectDelayMs ?? 10_000,
+      disconnectDelayMs: this.#disconnectDelayMs,
       responseLimitBytes: options.responseLimitBytes ?? 128 * 1024,
     });
   }
@@ -181,7 +188,8 @@ export class SockjsServer {
     const opened = this.#library.find(libraryId);
     // The library could not open it, and has said so.
     if (opened === null) return;
-    const session = new SockjsSession(name, address, opened, (ended) => this.#linger(ended));
+    const times = { watch: this.#options.watch, disconnectDelayMs: this.#disconnectDelayMs };
+    const session = new SockjsSession(name, address, opened, times, (ended) => this.#linger(ended));
     session.track(req, res);
     this.#sessions.set(id, session);
     opened.connection.once('close', () => {

@@ -55,17 +55,28 @@ export interface Transport {
    */
   prefetch?(): boolean;
   /**
-   * Hands one batch to the socket. True: the kernel has all of it, the batch is complete.
-   * False: it is outstanding, and `TransportSink.completed` follows once, unless the session ends
-   * first. Only called while `writable`. Never throws.
+   * When the peer was last seen to take bytes, by the clock of the loop (V13). Asking is looking:
+   * to be asked now and then while something waits for the peer.
    */
-  write(batch: Buffer): boolean;
+  readonly progressAt: number;
+  /**
+   * Messages of the batches written that the peer has not confirmed to have read, also when the
+   * session is over; with those of a batch that is outstanding.
+   */
+  readonly unconfirmedMessages: number;
+  /**
+   * Hands one batch, with so many messages in it, to the socket. True: the kernel has all of it,
+   * the batch is complete. False: it is outstanding, and `TransportSink.completed` follows once,
+   * unless the session ends first. Only called while `writable`. Never throws.
+   */
+  write(batch: Buffer, messages: number): boolean;
   /**
    * Ends the session in an orderly way: `farewell` (a framed, joined batch) and the close frame go
-   * out behind what is outstanding; a peer that has not read them within `graceMs` is reset.
-   * `TransportSink.ended` follows once. Repeated calls do nothing.
+   * out behind what is outstanding, and the peer's own close is awaited. A peer that takes nothing
+   * of it for `graceMs` is reset, and one that takes it slowly is after `limitMs`, by default the
+   * same. `TransportSink.ended` follows once. Repeated calls do nothing.
    */
-  close(reason: CloseReason, farewell: Buffer, graceMs: number): void;
+  close(reason: CloseReason, farewell: Buffer, graceMs: number, limitMs?: number): void;
   /** Ends the session at once and frees what the kernel holds for it. `ended` follows once. */
   reset(reason: EndReason): void;
 }
@@ -86,6 +97,8 @@ export type Fault = Extract<
 
 /** What a transport tells its session. None of these may throw (V11). */
 export interface TransportSink {
+  /** How long the peer may take nothing although there is something to take, in milliseconds. */
+  readonly stallAfterMs: number;
   /** A text frame of the peer; `bytes` is its length as received. */
   received(text: string, bytes: number): void;
   /** A frame that is not text; nothing of it is kept. */

@@ -11,9 +11,14 @@ import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { WebSocket, WebSocketServer } from 'ws';
 import { CLOSE, type CloseReason, type EndReason, type RefusalCode } from '../errors.js';
-import { clearInterval, clearTimeout, nowMs, setInterval, setTimeout } from '../time.js';
+
+import { clearInterval, setInterval } from '../time.js';
 import type { Turns } from '../turns.js';
+import { graceOf } from './grace.js';
+import { Heartbeat } from './heartbeat.js';
 import { checkWs, Intake, type IntakeMemory, MAX_FRAGMENTS } from './intake.js';
+import type { Watch } from './progress.js';
+
 import { type Handle, handleOf, rawWrite } from './raw-write.js';
 import { resetSocket } from './reset-socket.js';
 import {
@@ -48,6 +53,12 @@ export const plainDialect: Dialect = {
 
 /** How long a peer that has sent its close frame has to end the connection, in milliseconds. */
 const LEAVE_GRACE_MS = 1000;
+
+/** How often every peer is looked at, at most. */
+const BEAT_MS = 500;
+
+/** What is written between two pings to a peer that has not answered the last one, in bytes. */
+const MARK_BYTES = 256 * 1024;
 
 /** What each error of `ws` is to us; any other is a bad frame. */
 const FAULTS: ReadonlyMap<string | undefined, Fault> = new Map([
@@ -90,9 +101,14 @@ export class WebSocketTransport implements Transport {
   readonly framing: Framing;
   readonly #socket: Socket;
   #handle: Handle | null = null;
-  readonly #onFlushed = () => {
-    // Also called, and without an error, when the socket has gone with the batch on it.
-    if (this.#end !== null || this.#socket.destroyed) return;
+  /** Written, ever. */
+  #bytes = 0;
+  #messages = 0;
+  /** The number of bytes behind which a ping is to show how far the peer has got. */
+  #markAt = MARK_BYTES;
+  readonly #onFlushed = (error?: Error | null) => {
+    // Without an error when the socket has been destroyed with the batch on it.
+    if (error || this.#end !== null || this.#socket.destroyed) return;
     this.writable = true;
     this.#sink.completed();
   };
@@ -103,20 +119,24 @@ export class WebSocketTransport implements Transport {
   readonly #sink: TransportSink;
   readonly #intake: Intake;
   #end: EndReason | null = null;
-  #resetTimer: NodeJS.Timeout | undefined;
-  /** When the ping that has not come back was sent, 0 without one. */
-  #pingedAt = 0;
-  /** When the peer was last heard, or pinged. */
-  #heartbeatAt = nowMs();
+  #endGrace = () => {};
+  readonly #watch: Watch;
+  readonly #heartbeat: Heartbeat;
+  /** Of our close frame, 0 before there is one; and whether the peer has answered with the same. */
+  #closeCode = 0;
+  #hasAnswered = false;
 
   constructor(
     ws: ServerWebSocket,
     socket: Socket,
     dialect: Dialect,
     remoteAddress: string,
+    watch: Watch,
     accept: Accept,
     input: Input,
   ) {
+    this.#watch = watch;
+    this.#heartbeat = new Heartbeat(watch, socket);
     this.remoteAddress = remoteAddress;
     this.#ws = ws;
     this.#socket = socket;
@@ -133,8 +153,8 @@ export class WebSocketTransport implements Transport {
     ws.onLeave = () => this.#left();
     ws.onFlood = () => this.#sink.faulted('control_overflow');
     ws.on('message', (data: Buffer, isBinary: boolean) => this.#received(data, isBinary));
-    ws.on('pong', () => this.#ponged());
-    ws.on('close', () => this.#closed());
+    ws.on('pong', (payload: Buffer) => this.#ponged(payload));
+    ws.on('close', (code) => this.#closed(code));
     ws.on('error', ({ code }: { code?: string }) => {
       this.#sink.faulted(FAULTS.get(code) ?? 'bad_frame');
     });
@@ -144,13 +164,28 @@ export class WebSocketTransport implements Transport {
     return this.writable && this.#handle?.reading === true;
   }
 
-  write(batch: Buffer): boolean {
+  get progressAt(): number {
+    const { progress } = this.#heartbeat;
+    progress.look();
+    const silentMs = this.#watch.clock.now() - progress.takenAt;
+    if (silentMs > this.#sink.stallAfterMs / 4) progress.suspect();
+    return progress.takenAt;
+  }
+
+  get unconfirmedMessages(): number {
+    return this.#hasAnswered ? 0 : this.#messages - this.#heartbeat.confirmed.messages;
+  }
+
+  write(batch: Buffer, messages: number): boolean {
     this.#handle ??= handleOf(this.#socket);
     this.writable = rawWrite(this.#socket, this.#handle, batch, this.#onFlushed);
+    this.#messages += messages;
+    this.#bytes += batch.length;
+    if (this.#bytes >= this.#markAt) this.#mark();
     return this.writable;
   }
 
-  close(reason: CloseReason, farewell: Buffer, graceMs: number): void {
+  close(reason: CloseReason, farewell: Buffer, graceMs: number, limitMs = graceMs): void {
     if (this.#end !== null) return;
     this.#end = reason;
     this.writable = false;
@@ -159,7 +194,13 @@ export class WebSocketTransport implements Transport {
     const closing = this.#dialect.closing(code, text);
     if (closing !== null) this.#socket.write(textFrame(closing));
     this.#ws.closeFor(code, text);
-    this.#resetTimer = setTimeout(() => resetSocket(this.#socket), graceMs);
+    this.#closeCode = code;
+    this.#endGrace = graceOf(this.#watch.clock, {
+      graceMs,
+      limitMs,
+      progressAt: () => this.progressAt,
+      over: () => resetSocket(this.#socket),
+    });
   }
 
   reset(reason: EndReason): void {
@@ -168,27 +209,31 @@ export class WebSocketTransport implements Transport {
     resetSocket(this.#socket);
   }
 
-  /**
-   * Pings a peer that has been silent for `intervalMs`; one that has not answered the last ping
-   * within that time is gone. A peer that has a batch outstanding is judged by that instead, and one
-   * that is held, so that its answer is not read, not at all.
-   */
-  heartbeat(now: number, intervalMs: number): void {
-    if (this.#end !== null || !this.writable || this.#intake.isHeld) return;
-    if (now - this.#heartbeatAt < intervalMs) return;
-    if (this.#pingedAt > 0) {
-      this.#sink.faulted('heartbeat_missed');
-      return;
-    }
-    this.#pingedAt = now;
-    this.#heartbeatAt = now;
-    this.#ws.ping();
+  /** Pings or judges the peer, unless a batch is outstanding: that has a clock of its own. */
+  heartbeat(intervalMs: number): void {
+    if (this.#end !== null || !this.writable) return;
+    // What is held back by us may have the answer in it.
+    if (this.#intake.isHeld) this.#heartbeat.heard();
+    const { stallAfterMs } = this.#sink;
+    const due = this.#heartbeat.judge(this.#bytes, { intervalMs, stallAfterMs });
+    if (due === 'ping') this.#ping();
+    if (due === 'gone') this.#sink.faulted('heartbeat_missed');
+  }
+
+  #mark(): void {
+    this.#markAt = this.#bytes + MARK_BYTES;
+    if (this.#heartbeat.wantsMark) this.#ping();
+  }
+
+  #ping(): void {
+    this.#markAt = this.#bytes + MARK_BYTES;
+    this.#socket.write(this.#heartbeat.ping({ bytes: this.#bytes, messages: this.#messages }));
   }
 
   #received(data: Buffer, isBinary: boolean): void {
     this.#intake.whole();
     if (this.#end !== null) return;
-    this.#heard();
+    this.#heartbeat.heard();
     if (isBinary) {
       this.#sink.receivedBinary();
       return;
@@ -202,17 +247,9 @@ export class WebSocketTransport implements Transport {
     if (!this.#intake.later(texts)) this.#sink.received(texts[0] as string, data.length);
   }
 
-  #ponged(): void {
-    if (this.#pingedAt === 0) return;
-    const seconds = (nowMs() - this.#pingedAt) / 1000;
-    this.#pingedAt = 0;
-    if (this.#end === null) this.#sink.roundTrip(seconds);
-  }
-
-  #heard(): void {
-    this.#heartbeatAt = nowMs();
-    // Whoever speaks is alive, but the time its pong takes then says nothing of the network.
-    this.#pingedAt = 0;
+  #ponged(payload: Buffer): void {
+    const seconds = this.#heartbeat.ponged(payload, this.#bytes);
+    if (this.#end === null && seconds !== null) this.#sink.roundTrip(seconds);
   }
 
   /** The peer has sent a close frame, which `ws` answers: no data may follow the answer. */
@@ -222,13 +259,17 @@ export class WebSocketTransport implements Transport {
     this.#end = 'client';
     this.writable = false;
     this.#sink.left();
-    this.#resetTimer = setTimeout(() => resetSocket(this.#socket), LEAVE_GRACE_MS);
+    const { clock } = this.#watch;
+    this.#endGrace = clock.after(LEAVE_GRACE_MS, () => resetSocket(this.#socket));
   }
 
-  #closed(): void {
-    clearTimeout(this.#resetTimer);
+  /** `code`: of the peer's close frame. */
+  #closed(code: number): void {
+    this.#endGrace();
     this.#intake.end();
     this.writable = false;
+    // The answer to a close of ours comes when all that lies before that has been read.
+    this.#hasAnswered = this.#closeCode !== 0 && code === this.#closeCode;
     this.#end ??= 'lost';
     this.#sink.ended(this.#end);
   }
@@ -250,6 +291,7 @@ export class WebSocketAcceptor {
   readonly #input: Input;
   readonly #refused: (code: RefusalCode) => void;
   readonly #heartbeat: NodeJS.Timeout | undefined;
+  readonly #watch: Watch;
 
   /**
    * `heartbeatMs`: 0 switches heartbeats off. `refused` is told of each upgrade that is none.
@@ -260,13 +302,15 @@ export class WebSocketAcceptor {
     dialect: Dialect,
     options: Input & {
       heartbeatMs: number;
+      watch: Watch;
       refused: (code: RefusalCode) => void;
     },
   ) {
-    const { turns, memory, maxFrameBytes, heartbeatMs, refused } = options;
+    const { turns, memory, maxFrameBytes, heartbeatMs, watch, refused } = options;
     checkWs();
     this.#input = { turns, memory, maxFrameBytes };
     this.#dialect = dialect;
+    this.#watch = watch;
     this.#refused = refused;
     this.#server = new WebSocketServer({
       noServer: true,
@@ -279,7 +323,7 @@ export class WebSocketAcceptor {
     if (heartbeatMs > 0) {
       this.#heartbeat = setInterval(
         () => this.#beat(heartbeatMs),
-        Math.max(10, heartbeatMs / 10),
+        Math.min(BEAT_MS, Math.max(10, heartbeatMs / 10)),
       ).unref();
     }
   }
@@ -299,6 +343,7 @@ export class WebSocketAcceptor {
         socket as Socket,
         this.#dialect,
         remoteAddress,
+        this.#watch,
         accept,
         this.#input,
       );
@@ -316,7 +361,7 @@ export class WebSocketAcceptor {
   }
 
   #beat(heartbeatMs: number): void {
-    const now = nowMs();
-    for (const transport of this.#transports) transport.heartbeat(now, heartbeatMs);
+    if (!this.#watch.clock.mayJudge) return;
+    for (const transport of this.#transports) transport.heartbeat(heartbeatMs);
   }
 }

@@ -69,7 +69,7 @@ export function transportContract(name: TransportName): void {
     const openStalled = async () => {
       const { peer, session } = await openRaw();
       const batch = session.batch('x'.repeat(STALL_BYTES));
-      expect(session.transport.write(batch)).toBe(false);
+      expect(session.transport.write(batch, 1)).toBe(false);
       return { peer, session, batch };
     };
 
@@ -117,7 +117,7 @@ export function transportContract(name: TransportName): void {
       for (let index = 0; index < 20; index += 1) {
         await session.until(() => transport.writable);
         const before = session.count('completed');
-        if (transport.write(session.batch(`${index}`))) {
+        if (transport.write(session.batch(`${index}`), 1)) {
           expect(session.count('completed')).toBe(before);
           continue;
         }
@@ -201,7 +201,7 @@ export function transportContract(name: TransportName): void {
     test('a close goes out behind what is outstanding', async () => {
       const { peer, session } = await openPeer();
       await session.until(() => session.transport.writable);
-      session.transport.write(session.batch('y'.repeat(STALL_BYTES / 2)));
+      session.transport.write(session.batch('y'.repeat(STALL_BYTES / 2)), 1);
       session.transport.close('rate_limited', session.batch('goodbye'), 15_000);
       expect(await peer.closed).toBe(CLOSE.rate_limited.code);
       expect(peer.texts.map((text) => text.length)).toEqual([STALL_BYTES / 2, 'goodbye'.length]);

@@ -9,7 +9,11 @@ import type { CloseReason } from '../../src/errors.js';
 import { buildHttp } from '../../src/http/app.js';
 import type { HttpDeps } from '../../src/http/deps.js';
 import { Sampler } from '../../src/http/sampler.js';
+
 import { Detector } from '../../src/lock/index.js';
+
+import { LoopClock } from '../../src/loop-clock.js';
+
 import { Recorder } from '../../src/metrics/recorder.js';
 import { createMetrics } from '../../src/metrics/registry.js';
 import { wholePattern } from '../../src/option-kinds.js';
@@ -29,6 +33,8 @@ export class FakeTransport implements Transport {
   };
   stalled = false;
   writable = true;
+  readonly progressAt = Number.NEGATIVE_INFINITY;
+  readonly unconfirmedMessages = 0;
   readonly written: string[] = [];
 
   write(batch: Buffer): boolean {
@@ -74,12 +80,21 @@ export async function serve(options: Partial<Config> = {}, overrides: Partial<Ht
   };
   const detector = new Detector({ mode: 'strict' });
   const recorder = new Recorder();
+  const clock = new LoopClock();
   const closed: [member: string, reason: CloseReason][] = [];
   const close = (member: Member, reason: CloseReason) => {
     closed.push([member.id, reason]);
     hub.remove(member);
   };
-  const hub = new Hub(config, new MemoryBroker(), new JsonCodec(limits), recorder, close, detector);
+  const hub = new Hub(
+    config,
+    new MemoryBroker(),
+    new JsonCodec(limits),
+    recorder,
+    clock,
+    close,
+    detector,
+  );
   const metrics = createMetrics({ recorder, gauges: hub, detector, version: '1.2.3' });
   const sampler = new Sampler({ recorder, gauges: hub, detector });
   const logged: unknown[] = [];

@@ -5,7 +5,11 @@
 
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { defaults } from '../../src/config.js';
+
 import { Detector } from '../../src/lock/index.js';
+
+import { LoopClock } from '../../src/loop-clock.js';
+
 import { Recorder } from '../../src/metrics/recorder.js';
 import { JsonCodec } from '../../src/protocol/json.js';
 import { Hub } from '../../src/room/hub.js';
@@ -29,6 +33,8 @@ class Sink implements Transport {
   readonly framing = plainFraming;
   readonly remoteAddress = '192.0.2.1';
   readonly writable = true;
+  readonly progressAt = Number.NEGATIVE_INFINITY;
+  readonly unconfirmedMessages = 0;
   readonly batches: Buffer[] = [];
   /** Messages there were for anyone when it was last prefetched. */
   prefetchedAt = -1;
@@ -83,6 +89,7 @@ beforeEach(async () => {
     new ScriptedBroker(),
     codec,
     new Recorder(),
+    new LoopClock(),
     () => {},
     new Detector({ mode: 'strict' }),
   );

@@ -297,6 +297,7 @@ async function play(
     await core.hub.close(1000);
     // The watchdog of the locks looks once more before it sleeps.
     await world.pass(5000);
+    core.clock.close();
     expect(vi.getTimerCount()).toBe(0);
   } finally {
     core.restore();

@@ -7,7 +7,11 @@
 import { vi } from 'vitest';
 import { type Config, defaults } from '../../src/config.js';
 import { Connections } from '../../src/connections.js';
+
 import { defaultDetector } from '../../src/lock/index.js';
+
+import { LoopClock } from '../../src/loop-clock.js';
+
 import { Recorder } from '../../src/metrics/recorder.js';
 import { wholePattern } from '../../src/option-kinds.js';
 import { JsonCodec } from '../../src/protocol/json.js';
@@ -29,6 +33,7 @@ export interface CoreOptions {
 export class Core {
   readonly config: Config;
   readonly observer = new Recorder();
+  readonly clock = new LoopClock();
   readonly broker: ScriptedBroker;
   readonly hub: Hub;
   readonly connections: Connections;
@@ -54,6 +59,7 @@ export class Core {
       this.broker,
       codec,
       observer,
+      this.clock,
       (member, reason) => this.connections.close(member, reason),
       defaultDetector,
     );
@@ -126,6 +132,7 @@ export class Core {
   }
 
   restore(): void {
+    this.clock.close();
     this.#held.restore();
     for (const spy of this.#spies) spy.mockRestore();
   }

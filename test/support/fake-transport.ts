@@ -105,6 +105,10 @@ export class FakeTransport implements Transport {
   end: EndReason | null = null;
   /** The peer does not read: nothing is complete before `resume` or `complete`. */
   isStalled = false;
+  /** When the peer was seen to take some of what is outstanding, by the clock of the loop. */
+  progressAt = Number.NEGATIVE_INFINITY;
+  /** Messages written and not confirmed; the test says so. */
+  unconfirmedMessages = 0;
   /** Whether the peer waits for an answer; always, unless it polls. */
   #isAsking: boolean;
   readonly #onEvent: (event: Received) => void;

@@ -2,7 +2,10 @@
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import type { EndReason, RefusalCode } from '../../src/errors.js';
+import { LoopClock } from '../../src/loop-clock.js';
 import { IntakeMemory } from '../../src/transport/intake.js';
+import { KernelQueues } from '../../src/transport/kernel-queue.js';
+
 import { type SockjsOptions, SockjsServer } from '../../src/transport/sockjs.js';
 import { sockjsDialect } from '../../src/transport/sockjs-websocket.js';
 import type { Fault, Transport, TransportSink } from '../../src/transport/transport.js';
@@ -14,6 +17,7 @@ import { Signal } from './signal.js';
 export class ServerSession implements TransportSink {
   /** `completed`, `ready`, `received`, `binary`, `roundTrip`, `faulted <reason>`, `ended <reason>`. */
   readonly events: string[] = [];
+  readonly stallAfterMs = 30_000;
   readonly texts: string[] = [];
   /** The length each text was said to have. */
   readonly bytes: number[] = [];
@@ -49,7 +53,7 @@ export class ServerSession implements TransportSink {
   async send(...texts: string[]): Promise<void> {
     await this.until(() => this.transport.writable);
     const before = this.count('completed');
-    if (this.transport.write(this.batch(...texts))) return;
+    if (this.transport.write(this.batch(...texts), texts.length)) return;
     await this.until(() => this.count('completed') > before);
   }
 
@@ -98,6 +102,8 @@ export interface TransportServer {
   readonly http: Server;
   readonly port: number;
   readonly sockjs: SockjsServer;
+  /** By which it judges its peers. */
+  readonly clock: LoopClock;
   /** Every session so far, in the order they were opened. */
   readonly sessions: readonly ServerSession[];
   /** The connections that are open. */
@@ -119,6 +125,7 @@ export async function startTransports(
   const sockets = new Set<Socket>();
   const refused: RefusalCode[] = [];
   const changed = new Signal();
+  const watch = { clock: new LoopClock(), kernel: new KernelQueues() };
   const accept = (transport: Transport) => {
     const session = new ServerSession(transport);
     sessions.push(session);
@@ -136,6 +143,7 @@ export async function startTransports(
     inTurn: (_req, step) => {
       while (step());
     },
+    watch,
     ...options,
   });
   const frames = {
@@ -143,6 +151,7 @@ export async function startTransports(
     memory: options.memory ?? new IntakeMemory(),
     maxFrameBytes: 128 * 1024,
     heartbeatMs: 0,
+    watch,
     refused: (code: RefusalCode) => refused.push(code),
   };
   const plain = new WebSocketAcceptor(plainDialect, frames);
@@ -166,6 +175,7 @@ export async function startTransports(
     http,
     port: (http.address() as AddressInfo).port,
     sockjs,
+    clock: watch.clock,
     sessions,
     sockets,
     refused,
@@ -178,6 +188,8 @@ export async function startTransports(
       sockjs.close();
       plain.close();
       wrapped.close();
+      watch.kernel.close();
+      watch.clock.close();
       for (const socket of sockets) socket.destroy();
       await new Promise((resolve) => http.close(resolve));
     },

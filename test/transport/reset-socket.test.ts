@@ -51,7 +51,7 @@ test('one with such bytes that has been ended', async () => {
 
 test('one with bytes written past its stream that has been ended', async () => {
   await new Promise<void>((resolve) => {
-    if (rawWrite(socket, handleOf(socket), Buffer.from('first'), resolve)) resolve();
+    if (rawWrite(socket, handleOf(socket), Buffer.from('first'), () => resolve())) resolve();
   });
   const large = Buffer.alloc(16 * 1024 * 1024);
   expect(rawWrite(socket, handleOf(socket), large, () => {})).toBe(false);

@@ -23,7 +23,9 @@ describe('a session in time', () => {
   let client: Client;
 
   beforeEach(async () => {
-    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    vi.useFakeTimers({
+      toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'performance'],
+    });
     server = await startTransports({ heartbeatMs: HEARTBEAT_MS });
     client = httpClient(server.port);
   });
@@ -100,7 +102,7 @@ describe('a session in time', () => {
       const session = await server.session();
       await session.until(() => session.transport.writable);
       const batch = session.batch('x'.repeat(16 * 1024 * 1024));
-      session.transport.write(batch);
+      session.transport.write(batch, 1);
       await vi.advanceTimersByTimeAsync(20 * (HEARTBEAT_MS + DISCONNECT_MS));
       expect(session.count('ended lost')).toBe(0);
       const completed = session.until(() => session.count('completed') === 1);
@@ -117,7 +119,7 @@ describe('a session in time', () => {
   test('a peer that hangs up while it has not read is let go of at once', async () => {
     const peer = await connectRaw('xhr-streaming', server.port);
     const session = await server.session();
-    session.transport.write(session.batch('x'.repeat(16 * 1024 * 1024)));
+    session.transport.write(session.batch('x'.repeat(16 * 1024 * 1024)), 1);
     peer.socket.end();
     expect(await session.end()).toBe('ended client');
     await server.idle();
@@ -144,7 +146,7 @@ describe('a session in time', () => {
     const peer = await connectRaw('xhr-polling', server.port);
     const session = await server.session();
     await session.until(() => session.transport.writable);
-    session.transport.write(session.batch('x'.repeat(16 * 1024 * 1024)));
+    session.transport.write(session.batch('x'.repeat(16 * 1024 * 1024)), 1);
     session.transport.close('slow_consumer', NOTHING, 60_000);
     await vi.advanceTimersByTimeAsync(59_999);
     expect(session.events).toEqual(['ready']);

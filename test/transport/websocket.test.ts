@@ -2,7 +2,8 @@
  * WebSocket connections, plain and in SockJS' dialect: the contract of a transport, and what only
  * they have: broken frames (V11), heartbeats, pings of the peer (V3).
  */
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import type { Socket } from 'node:net';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { CLOSE } from '../../src/errors.js';
 import type { Fault } from '../../src/transport/transport.js';
 import type { WebSocketTransport } from '../../src/transport/websocket.js';
@@ -150,7 +151,7 @@ describe('a WebSocket', () => {
   test('pings of a peer that does not read are answered only so often, then it goes', async () => {
     const { peer, session } = await open();
     // What the kernel will not take any more, so that every pong would have to be kept by us.
-    session.transport.write(session.batch('x'.repeat(16 * 1024 * 1024)));
+    session.transport.write(session.batch('x'.repeat(16 * 1024 * 1024)), 1);
     for (let count = 0; count < 1000; count += 1) peer.socket.write(frame(PING, 'x'.repeat(100)));
     expect(await session.end()).toBe('ended control_overflow');
     await server.idle();
@@ -159,68 +160,157 @@ describe('a WebSocket', () => {
 
 describe('a heartbeat', () => {
   const INTERVAL_MS = 1000;
+  const STALL_MS = 30_000;
+  const PING = `${String.fromCharCode(0x89)}\b`;
   let server: TransportServer;
   let peer: RawPeer;
   let session: ServerSession;
-  /** What the acceptor's timer would do, `after` milliseconds from now. */
-  const beat = (after: number) =>
-    (session.transport as WebSocketTransport).heartbeat(performance.now() + after, INTERVAL_MS);
-  const isPinged = () => peer.text.includes('\x89\x00');
+  let start: number;
+  /** What the acceptor's timer would do, `after` milliseconds from the start. */
+  const beat = (after: number) => {
+    vi.spyOn(server.clock, 'now').mockReturnValue(start + after);
+    (session.transport as WebSocketTransport).heartbeat(INTERVAL_MS);
+  };
+  const pings = () =>
+    peer.text
+      .split(PING)
+      .slice(1)
+      .map((text) => text.slice(0, 8));
+  const pong = (token: string) => peer.socket.write(frame(0x8a, Buffer.from(token, 'latin1')));
+  /** Behind this, the server has read what the peer has written. */
+  const say = async () => {
+    const before = session.texts.length;
+    peer.socket.write(frame(TEXT, 'said'));
+    await session.until(() => session.texts.length > before);
+  };
 
   beforeEach(async () => {
     server = await startTransports();
     peer = await connectRaw('websocket', server.port);
     session = await server.session();
+    start = server.clock.now();
   });
-  afterEach(() => server.close());
+  afterEach(async () => {
+    vi.restoreAllMocks();
+    await server.close();
+  });
 
-  test('is due once a peer has been silent for the interval', async () => {
-    beat(INTERVAL_MS - 500);
-    await session.send('first');
+  test('is due once a peer to which nothing is sent has been silent for the interval', async () => {
+    beat(INTERVAL_MS - 1);
     beat(INTERVAL_MS);
-    await peer.read('\x81\x05first'.length + 2);
-    expect(peer.text).toBe('\x81\x05first\x89\x00');
-    expect(session.events).toEqual([]);
+    await peer.read(10);
+    expect(pings()).toHaveLength(1);
   });
 
   test('that comes back is a round trip', async () => {
-    const { port } = server;
-    await connectPeer('websocket', port);
+    await connectPeer('websocket', server.port);
     session = await server.session(1);
-    beat(INTERVAL_MS);
+    beat(INTERVAL_MS + 1000);
     await session.until(() => session.count('roundTrip') === 1);
-    beat(INTERVAL_MS + 1);
+    beat(INTERVAL_MS + 1001);
     expect(session.events).toEqual(['roundTrip']);
   });
 
   test('that does not come back is a fault, once the interval is over again', async () => {
     beat(INTERVAL_MS);
-    beat(2 * INTERVAL_MS - 500);
+    beat(2 * INTERVAL_MS - 1);
     expect(session.events).toEqual([]);
-    beat(2 * INTERVAL_MS + 500);
+    beat(2 * INTERVAL_MS);
     expect(session.events).toEqual(['faulted heartbeat_missed']);
     await peer.read(4);
     expect(peer.text).toMatch(closeFrame(CLOSE.heartbeat_missed.code));
   });
 
-  test('is not due while the peer speaks', async () => {
+  test('is not missed by a peer that speaks, or answers without saying what', async () => {
     beat(INTERVAL_MS);
-    peer.socket.write(frame(TEXT, 'here'));
-    await session.until(() => session.texts.length === 1);
-    beat(INTERVAL_MS - 500);
-    expect(session.events).toEqual(['received']);
-    await session.send('end');
-    await peer.read('\x89\x00\x81\x03end'.length);
-    expect(peer.text).toBe('\x89\x00\x81\x03end');
+    await say();
+    beat(2 * INTERVAL_MS);
+    beat(2 * INTERVAL_MS + 1);
+    await peer.read(20);
+    peer.socket.write(Buffer.concat([frame(0x8a, ''), frame(TEXT, 'behind it')]));
+    await session.until(() => session.texts.length === 2);
+    beat(3 * INTERVAL_MS);
+    expect(session.events).toEqual(['received', 'received']);
+  });
+
+  test('is not missed by a peer in the middle of a frame', async () => {
+    beat(INTERVAL_MS);
+    peer.socket.write(frame(TEXT, 'x'.repeat(100), 10_000).subarray(0, 50));
+    await peer.read(10);
+    for (let after = INTERVAL_MS + 300; after < 4 * INTERVAL_MS; after += 300) {
+      beat(after);
+      const before = serverSocket().bytesRead;
+      peer.socket.write('more of it');
+      await vi.waitFor(() => expect(serverSocket().bytesRead).toBeGreaterThan(before));
+    }
+    expect(session.events).toEqual([]);
+    // It is heard, pinged again, and silent.
+    for (const after of [4.5, 6, 8]) beat(after * INTERVAL_MS);
+    expect(session.events).toEqual(['faulted heartbeat_missed']);
+  });
+
+  test('comes sooner to a peer that has something to read, and has longer to come back', async () => {
+    session.transport.write(session.batch('x'.repeat(100_000)), 1);
+    // Noticed, and due after a quarter of the patience, or an interval.
+    beat(1);
+    beat(INTERVAL_MS);
+    beat(STALL_MS / 4 + 1);
+    await peer.read(100_010);
+    expect(pings()).toHaveLength(1);
+    beat(STALL_MS);
+    expect(session.events).toEqual([]);
+    beat(STALL_MS + 1);
+    expect(session.events).toEqual(['faulted heartbeat_missed']);
+  });
+
+  test('of a stream: one each 256 KiB while they are not answered, and each pong is progress', async () => {
+    const batch = session.batch('x'.repeat(16 * 1024));
+    let count = 0;
+    for (; count < 64; count += 1) expect(session.transport.write(batch, 1)).toBe(true);
+    await peer.read(batch.length * 64 + 30);
+    const tokens = pings();
+    expect(tokens).toHaveLength(4);
+    expect(session.transport.unconfirmedMessages).toBe(64);
+    beat(1);
+    beat(STALL_MS - 1);
+    pong(tokens[1] as string);
+    await say();
+    expect(session.transport.unconfirmedMessages).toBe(32);
+    vi.spyOn(server.clock, 'now').mockReturnValue(start + STALL_MS - 1);
+    expect(session.transport.progressAt).toBe(start + STALL_MS - 1);
+    // Confirmed already, or never sent.
+    pong(tokens[0] as string);
+    pong('12345678');
+    await say();
+    expect(session.transport.unconfirmedMessages).toBe(32);
+    beat(STALL_MS + 10);
+    expect(session.events.filter((event) => event.startsWith('faulted'))).toEqual([]);
   });
 
   test('is not due while a batch is outstanding: that is judged by its own clock', async () => {
     const batch = session.batch('x'.repeat(16 * 1024 * 1024));
-    session.transport.write(batch);
-    beat(10 * INTERVAL_MS);
-    beat(20 * INTERVAL_MS);
+    session.transport.write(batch, 1);
+    beat(10 * STALL_MS);
+    beat(20 * STALL_MS);
     expect(session.events).toEqual([]);
-    await peer.read(batch.length);
-    expect(isPinged()).toBe(false);
   });
+
+  test('of a peer that answers a close with the same code confirms all', async () => {
+    await session.send('one', 'two');
+    expect(session.transport.unconfirmedMessages).toBe(2);
+    session.transport.close('going_away', Buffer.alloc(0), 5000);
+    const { code } = CLOSE.going_away;
+    peer.socket.end(frame(CLOSE_FRAME, Buffer.from([code >> 8, code & 255])));
+    await session.end();
+    expect(session.transport.unconfirmedMessages).toBe(0);
+  });
+
+  test('of a peer that leaves by itself confirms nothing', async () => {
+    await session.send('one', 'two');
+    peer.socket.end(frame(CLOSE_FRAME, Buffer.from([0x03, 0xe8])));
+    await session.end();
+    expect(session.transport.unconfirmedMessages).toBe(2);
+  });
+
+  const serverSocket = () => [...server.sockets][0] as Socket;
 });

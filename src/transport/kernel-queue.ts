@@ -1,0 +1,154 @@
+/**
+ * How many bytes of a connection the kernel holds because the peer's kernel has not acknowledged
+ * them. Linux tells in `/proc/self/net/tcp` and `tcp6`; elsewhere, and where the file cannot be
+ * opened (V12), nobody is told anything.
+ *
+ * A table has a line for each connection of the machine, so it is read only while somebody asks,
+ * at most once a second for all who ask, off the loop in pieces, and no further than `MAX_BYTES`.
+ *
+ * Not here: what follows from it (`progress.ts`).
+ */
+import { type FileHandle, open } from 'node:fs/promises';
+import { isIPv4, type Socket } from 'node:net';
+import { clearTimeout, nowMs, setTimeout } from '../time.js';
+
+const TABLES = ['/proc/self/net/tcp', '/proc/self/net/tcp6'] as const;
+const INTERVAL_MS = 1000;
+const PIECE_BYTES = 65_536;
+/** About 100,000 connections. */
+const MAX_BYTES = 16 * 1024 * 1024;
+
+/** Whoever wants to know; called between the two, the kernel looked at the queue. */
+export interface Asker {
+  readonly socket: Socket;
+  /** The table is about to be read. */
+  reading(): void;
+  /** What it said. */
+  unacknowledged(bytes: number): void;
+}
+
+export class KernelQueues {
+  readonly #askers = new Set<Asker>();
+  readonly #tables: readonly string[];
+  #timer: NodeJS.Timeout | undefined;
+  #readAt = Number.NEGATIVE_INFINITY;
+  #isReading = false;
+  #isClosed = false;
+
+  /** `tables`: paths, for tests. */
+  constructor(tables: readonly string[] = TABLES) {
+    this.#tables = tables;
+  }
+
+  /** Asks once. The answer comes within about a second, or not at all. */
+  ask(asker: Asker): void {
+    if (this.#isClosed) return;
+    this.#askers.add(asker);
+    if (this.#timer !== undefined || this.#isReading) return;
+    const wait = Math.max(0, this.#readAt + INTERVAL_MS - nowMs());
+    this.#timer = setTimeout(() => void this.#read(), wait).unref();
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    clearTimeout(this.#timer);
+    this.#askers.clear();
+  }
+
+  async #read(): Promise<void> {
+    this.#timer = undefined;
+    this.#isReading = true;
+    this.#readAt = nowMs();
+    const asking = new Map<string, Asker>();
+    for (const asker of this.#askers) {
+      const key = keyOf(asker.socket);
+      if (key === null) continue;
+      asking.set(key, asker);
+      asker.reading();
+    }
+    this.#askers.clear();
+    for (const path of this.#tables) {
+      if (asking.size > 0) await readTable(path, asking);
+    }
+    this.#isReading = false;
+    // Who asked meanwhile has the next reading.
+    const [next] = this.#askers;
+    if (next !== undefined) this.ask(next);
+  }
+}
+
+/** Tells those whose connection stands in the table, and takes them out. */
+async function readTable(path: string, asking: Map<string, Asker>): Promise<void> {
+  let file: FileHandle | undefined;
+  try {
+    file = await open(path);
+    const piece = Buffer.allocUnsafe(PIECE_BYTES);
+    let rest = '';
+    for (let total = 0; total < MAX_BYTES && asking.size > 0; ) {
+      const { bytesRead } = await file.read(piece);
+      if (bytesRead === 0) break;
+      total += bytesRead;
+      rest = readLines(rest + piece.toString('latin1', 0, bytesRead), asking);
+    }
+  } catch {
+    // No such table, or no descriptor to read it with: the other evidence has to do.
+  } finally {
+    await file?.close();
+  }
+}
+
+/** `  12: LOCAL:PORT REMOTE:PORT ST TX_QUEUE:RX_QUEUE …`; returns the line that is not whole. */
+function readLines(text: string, asking: Map<string, Asker>): string {
+  let start = 0;
+  for (let end = text.indexOf('\n'); end >= 0; end = text.indexOf('\n', start)) {
+    const local = text.indexOf(': ', start) + 2;
+    const afterLocal = text.indexOf(' ', local);
+    const afterRemote = text.indexOf(' ', afterLocal + 1);
+    const key = text.slice(local, afterRemote);
+    const asker = asking.get(key);
+    if (asker !== undefined) {
+      asking.delete(key);
+      const queue = afterRemote + ' ST '.length;
+      asker.unacknowledged(Number.parseInt(text.slice(queue, queue + 8), 16));
+    }
+    start = end + 1;
+  }
+  return text.slice(start);
+}
+
+/** The two addresses as the table has them, null where the socket has none. */
+function keyOf(socket: Socket): string | null {
+  const { localAddress, localPort, remoteAddress, remotePort } = socket;
+  if (localAddress === undefined || remoteAddress === undefined) return null;
+  return `${hex(localAddress)}:${port(localPort)} ${hex(remoteAddress)}:${port(remotePort)}`;
+}
+
+const port = (value = 0) => value.toString(16).toUpperCase().padStart(4, '0');
+
+/** Words of four bytes, each in the order of the processor, which has the last one first. */
+function hex(address: string): string {
+  const bytes = isIPv4(address) ? bytesOf4(address) : bytesOf6(address);
+  let text = '';
+  for (let word = 0; word < bytes.length; word += 4) {
+    text += Buffer.from(bytes.slice(word, word + 4).reverse()).toString('hex');
+  }
+  return text.toUpperCase();
+}
+
+const bytesOf4 = (address: string) => address.split('.').map(Number);
+
+function bytesOf6(address: string): number[] {
+  // An IPv4 peer of a socket that listens on `::` has its address in the last four bytes.
+  const [zoneless = ''] = address.split('%', 1);
+  const v4 = /^(.*:)(\d+\.\d+\.\d+\.\d+)$/.exec(zoneless);
+  const tail = v4 === null ? [] : bytesOf4(v4[2] as string);
+  const [head = '', last] = (v4 === null ? zoneless : (v4[1] as string)).split('::');
+  const words = (part = '') =>
+    part
+      .split(':')
+      .filter((word) => word !== '')
+      .flatMap((word) => [Number.parseInt(word, 16) >> 8, Number.parseInt(word, 16) & 255]);
+  const before = words(head);
+  const after = [...words(last), ...tail];
+  return [...before, ...new Array<number>(16 - before.length - after.length).fill(0), ...after];
+}
