@@ -76,7 +76,8 @@ export function members({ hub, limits, close }: HttpDeps): FastifyPluginCallback
 
   function* membersOf(name: string): Iterable<Member> {
     const room = hub.rooms.get(checkRoom(name, limits));
-    if (room !== undefined) for (const { member } of room.members()) yield member;
+    if (room === undefined) return;
+    for (const { member, hasLeft } of room.members()) if (!hasLeft) yield member;
   }
 
   return (app, _options, done) => {

@@ -21,6 +21,7 @@ import {
 import type { LoopClock } from '../loop-clock.js';
 import type { Codec } from '../protocol/codec.js';
 import { clearInterval, nowMs, setImmediate, setInterval } from '../time.js';
+import { Departures } from './departures.js';
 import { FanOut } from './fan-out.js';
 import { QueueMemory } from './frame.js';
 import type { Member, MemberContext } from './member.js';
@@ -53,6 +54,7 @@ export class Hub {
   readonly #fanOut: FanOut;
   readonly #detector: Detector;
   readonly #tasks: WaitGroup;
+  readonly #departures: Departures;
   readonly #calls: BrokerCalls;
   readonly #closing = new AbortController();
   readonly #check: NodeJS.Timeout;
@@ -75,6 +77,7 @@ export class Hub {
     this.#config = config;
     this.#detector = detector;
     this.#tasks = new WaitGroup({ name: 'hub.tasks', detector });
+    this.#departures = new Departures(this.#tasks, (room) => this.#closeIfEmpty(room));
     this.#broker = broker;
     this.#calls = new BrokerCalls(broker, config.brokerTimeoutMs, this.#tasks);
     this.#observer = observer;
@@ -113,13 +116,13 @@ export class Hub {
   remove(member: Member): void {
     if (!this.members.delete(member.id)) return;
     for (const subscription of member.subscriptions.values()) {
-      subscription.hasLeft = true;
       const room = this.rooms.get(subscription.room) as Room;
-      room.remove(subscription);
-      this.#closeIfEmpty(room);
+      room.depart(subscription);
+      this.#departures.add(room, subscription);
     }
     member.subscriptions.clear();
     member.end();
+    this.#departures.run();
   }
 
   /**

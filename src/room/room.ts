@@ -42,6 +42,8 @@ export class Room {
   readonly #members: Subscription[] = [];
   /** The members as of the last join or leave, or null when that is not copied yet. */
   #snapshot: readonly Subscription[] | null = null;
+  /** How many of those are gone and have yet to be taken out. */
+  #departed = 0;
   #epoch = '';
   #seq = 0;
   #pending: Pending[] = [];
@@ -70,7 +72,7 @@ export class Room {
   }
 
   get size(): number {
-    return this.#members.length;
+    return this.#members.length - this.#departed;
   }
 
   /** Bytes of text published and not yet taken by a flush. */
@@ -97,7 +99,14 @@ export class Room {
     });
   }
 
+  /** The member is gone: it counts no more, is offered nothing more, and is to be removed soon. */
+  depart(subscription: Subscription): void {
+    subscription.hasLeft = true;
+    this.#departed += 1;
+  }
+
   remove(subscription: Subscription): void {
+    if (subscription.hasLeft) this.#departed -= 1;
     this.#lock.withWriteSync('Room.remove', () => {
       const last = this.#members.pop() as Subscription;
       if (last !== subscription) {
@@ -108,7 +117,7 @@ export class Room {
     });
   }
 
-  /** The members as they are now; the array is never written to again. */
+  /** The members as they are now, and some that have left; the array is never written to again. */
   members(): readonly Subscription[] {
     return this.#lock.withReadSync('Room.members', () => {
       this.#snapshot ??= this.#members.slice();
