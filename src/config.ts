@@ -68,6 +68,17 @@ export function namespaces(config: Config): Map<string, QueuePolicy> {
   return new Map(names.map((name) => [name, policyFor(config, name)]));
 }
 
+/** What commands are checked against (`protocol/commands.ts`). */
+export function commandLimits(config: Config) {
+  return {
+    maxCommandBytes: config.maxCommandBytes,
+    maxMessageBytes: config.maxMessageBytes,
+    maxRoomNameLength: config.maxRoomNameLength,
+    roomNamePattern: wholePattern(config.roomNamePattern),
+    maxJsonDepth: config.maxJsonDepth,
+  };
+}
+
 /** The networks of `trustProxy`, to be asked about the address of a peer. */
 export function trustedProxies(config: Config): BlockList {
   return blockList(config.trustProxy);

@@ -14,7 +14,7 @@ import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { Broker, Position } from './broker/broker.js';
 import { MemoryBroker } from './broker/memory.js';
-import { type Config, checkConfig, trustedProxies, warningsOf } from './config.js';
+import { type Config, checkConfig, commandLimits, trustedProxies, warningsOf } from './config.js';
 import { Connections, type Drained } from './connections.js';
 import { placesFor } from './descriptors.js';
 import { Entrance, SOCKJS } from './entrance.js';
@@ -26,8 +26,7 @@ import { atLevel, type Log, silent } from './log.js';
 import { LoopClock } from './loop-clock.js';
 import { Recorder } from './metrics/recorder.js';
 import { createMetrics } from './metrics/registry.js';
-import { wholePattern } from './option-kinds.js';
-import { type CommandLimits, checkData, checkKey, checkRoom } from './protocol/commands.js';
+import { checkPublish, jsonValueOf } from './protocol/commands.js';
 import { JsonCodec } from './protocol/json.js';
 import { BoundedRequest, Requests } from './requests.js';
 import { Hub } from './room/hub.js';
@@ -63,10 +62,10 @@ export interface Server {
   /** What of this server's locks is held and waited for now; `lockDetector` says who watches them. */
   locks(): LockSnapshot;
   /**
-   * Publishes any JSON value, as the HTTP API does.
+   * Publishes a value as `JSON.stringify` writes it, with the checks of the HTTP API.
    *
-   * @throws Refusal as a rejection: `bad_room`, `bad_command`, `too_deep`, `room_busy`,
-   *   `broker_unavailable`, `shutting_down`
+   * @throws Refusal as a rejection: `bad_room`, `bad_command`, `too_deep`, `message_too_big`,
+   *   `room_busy`, `broker_unavailable`, `shutting_down`
    */
   publish(room: string, data: unknown, key?: string): Promise<Position>;
   /**
@@ -105,12 +104,7 @@ export function createServer(
   for (const warning of warningsOf(asked)) log.warn({}, warning);
   const places = placesFor(asked, log);
   const config: Config = { ...asked, maxConnections: places.members };
-  const limits: CommandLimits = {
-    maxCommandBytes: config.maxCommandBytes,
-    maxRoomNameLength: config.maxRoomNameLength,
-    roomNamePattern: wholePattern(config.roomNamePattern),
-    maxJsonDepth: config.maxJsonDepth,
-  };
+  const limits = commandLimits(config);
   const detector = new Detector({
     mode: config.lockDetector,
     onReport: ({ text, ...report }) => log.warn({ report }, text),
@@ -269,7 +263,8 @@ export function createServer(
     members: () => hub.members.values(),
     locks: () => detector.snapshot(),
     async publish(room, data, key) {
-      return hub.publish(null, checkRoom(room, limits), checkData(data, limits), checkKey(key));
+      const checked = checkPublish(room, jsonValueOf(data), key, limits);
+      return hub.publish(null, checked.room, checked.data, checked.key);
     },
     close() {
       closing ??= shutDown();

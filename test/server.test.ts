@@ -104,3 +104,112 @@ test('what its detector reports goes to its log', async () => {
   broker.answer();
   (await joined).close();
 });
+
+describe('publish', () => {
+  const circle: Record<string, unknown> = {};
+  circle['self'] = circle;
+  let deep: unknown = 1;
+  for (let n = 0; n < 33; n += 1) deep = [deep];
+  let abyss: unknown = 1;
+  for (let n = 0; n < 100_000; n += 1) abyss = [abyss];
+  const LIMIT = 1000;
+
+  test.each<[what: string, data: unknown, code: string]>([
+    ['nothing', undefined, 'bad_command'],
+    ['a function', () => 1, 'bad_command'],
+    ['a symbol', Symbol('x'), 'bad_command'],
+    ['a BigInt', 1n, 'bad_command'],
+    ['a BigInt inside', { a: [1n] }, 'bad_command'],
+    ['a function inside', { a: () => 1 }, 'bad_command'],
+    ['a number that is none', [Number.NaN], 'bad_command'],
+    ['a number without end', { a: Number.POSITIVE_INFINITY }, 'bad_command'],
+    ['what says that it is nothing', { toJSON: () => undefined }, 'bad_command'],
+    ['what says that it is a function', { toJSON: () => () => 1 }, 'bad_command'],
+    [
+      'what throws',
+      {
+        get a() {
+          throw new Error('no');
+        },
+      },
+      'bad_command',
+    ],
+    ['a circle', circle, 'bad_command'],
+    ['33 levels', deep, 'too_deep'],
+    ['33 levels that toJSON makes', { toJSON: () => deep }, 'too_deep'],
+    ['100,000 levels', abyss, 'too_deep'],
+    ['more than the limit', 'x'.repeat(LIMIT), 'message_too_big'],
+    ['characters of three bytes', '語'.repeat(LIMIT / 3), 'message_too_big'],
+    ['escapes of six bytes', '\u0001'.repeat(LIMIT / 5), 'message_too_big'],
+    ['numbers that grow', Array(50).fill(1e20), 'message_too_big'],
+  ])('of %s is refused', async (_, data, code) => {
+    const { server } = await open({ maxMessageBytes: LIMIT });
+    await expect(server.publish('a', data)).rejects.toMatchObject({ name: 'Refusal', code });
+  });
+
+  test('is of what JSON.stringify writes', async () => {
+    const { server, url } = await open({ maxMessageBytes: LIMIT });
+    const socket = await join(url, 'a');
+    const texts: string[] = [];
+    const changed = new Signal();
+    socket.on('message', (data) => {
+      texts.push(JSON.stringify(JSON.parse(data.toString()).data));
+      changed.fire();
+    });
+    const values = [
+      null,
+      0,
+      '',
+      'x'.repeat(LIMIT - 2),
+      new Date(0),
+      { a: undefined, b: [1] },
+      deepest(),
+    ];
+    for (const value of values) await server.publish('a', value);
+    await changed.until(() => texts.length === values.length);
+    expect(texts).toEqual(values.map((value) => JSON.stringify(value)));
+    socket.close();
+  });
+
+  test.each<[what: string, room: unknown, key: unknown, code: string]>([
+    ['a room of no name', '', undefined, 'bad_room'],
+    ['a room that is no text', 5, undefined, 'bad_room'],
+    ['a key of no characters', 'a', '', 'bad_command'],
+    ['a key that is no text', 'a', 5, 'bad_command'],
+  ])('to %s is refused', async (_, room, key, code) => {
+    const { server } = await open();
+    await expect(server.publish(room as string, 1, key as string)).rejects.toMatchObject({ code });
+  });
+
+  test('refuses over a socket and over HTTP what grows beyond the limit, too', async () => {
+    const { url } = await open({ maxMessageBytes: LIMIT });
+    // 250 bytes, which come out as 1,051.
+    const data = `[${Array(50).fill('1e20').join()}]`;
+    const answer = await fetch(`${url}/v1/rooms/a/messages`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: `{"data":${data}}`,
+    });
+    expect(answer.status).toBe(413);
+    expect(await answer.json()).toMatchObject({ code: 'message_too_big' });
+    const socket = await join(url, 'a');
+    const next = new Promise<string>((resolve) => {
+      socket.on('message', (text) => resolve(text.toString()));
+    });
+    socket.send(`{"type":"publish","id":2,"room":"a","data":${data}}`);
+    expect(JSON.parse(await next)).toMatchObject({
+      type: 'error',
+      id: 2,
+      code: 'message_too_big',
+      message: 'data has 1101 bytes; 1000 are allowed.',
+    });
+    socket.close();
+  });
+});
+
+/** As many levels as are allowed. */
+function deepest(): unknown {
+  let value: unknown = 1;
+  for (let n = 0; n < 32; n += 1) value = [value];
+  return value;
+}

@@ -13,6 +13,7 @@ const codec = new JsonCodec({
   maxRoomNameLength: defaults.maxRoomNameLength,
   roomNamePattern: new RegExp(defaults.roomNamePattern),
   maxJsonDepth: defaults.maxJsonDepth,
+  maxMessageBytes: defaults.maxMessageBytes,
 });
 
 /** @param {unknown} data */

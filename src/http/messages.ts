@@ -5,7 +5,7 @@
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox';
 import { type Static, Type } from 'typebox';
 import { Refusal, type RefusalCode } from '../errors.js';
-import { checkData, checkKey, checkRoom } from '../protocol/commands.js';
+import { checkPublish } from '../protocol/commands.js';
 import type { HttpDeps } from './deps.js';
 import { Failure, failures } from './failures.js';
 
@@ -60,19 +60,10 @@ const REFUSED: readonly RefusalCode[] = [
 ];
 
 export function messages(deps: HttpDeps): FastifyPluginCallbackTypebox {
-  const { config, hub, limits, observer } = deps;
+  const { hub, limits, observer } = deps;
 
   function publish(name: unknown, message: Record<string, unknown>) {
-    const room = checkRoom(name, limits);
-    const data = checkData(message['data'], limits);
-    const key = checkKey(message['key']);
-    const bytes = Buffer.byteLength(data);
-    if (bytes > config.maxMessageBytes) {
-      throw new Refusal(
-        'message_too_big',
-        `data has ${bytes} bytes; ${config.maxMessageBytes} are allowed.`,
-      );
-    }
+    const { room, data, key } = checkPublish(name, message['data'], message['key'], limits);
     const position = hub.publish(null, room, data, key);
     return position instanceof Promise
       ? position.then(({ seq, epoch }) => ({ room, seq, epoch }))

@@ -8,6 +8,8 @@ export type CommandId = number | string;
 export interface CommandLimits {
   /** Bytes of a `join`, `leave` or `ping`; `publish` has the transport's limit. */
   readonly maxCommandBytes: number;
+  /** Bytes of UTF-8 of what is published, as JSON text. */
+  readonly maxMessageBytes: number;
   readonly maxRoomNameLength: number;
   readonly roomNamePattern: RegExp;
   /** Levels of arrays and objects within `data`. */
@@ -86,7 +88,7 @@ export function checkRoom(value: unknown, limits: CommandLimits): string {
 }
 
 /** @throws Refusal `bad_command` */
-export function checkKey(value: unknown): string | undefined {
+function checkKey(value: unknown): string | undefined {
   if (value === undefined) return undefined;
   if (typeof value === 'string' && value.length > 0 && value.length <= MAX_KEY_LENGTH) return value;
   throw new Refusal(
@@ -100,12 +102,86 @@ export function checkKey(value: unknown): string | undefined {
  * too large for it as null.
  * @throws Refusal `bad_command` without data or with such a number, `too_deep` beyond `maxJsonDepth` levels
  */
-export function checkData(value: unknown, limits: CommandLimits): string {
+function checkData(value: unknown, limits: CommandLimits): string {
   if (value === undefined) {
     throw new Refusal('bad_command', 'data is missing; any JSON value will do, null too.');
   }
   checkValue(value, limits.maxJsonDepth, limits);
   return JSON.stringify(value);
+}
+
+/** A publish of which everything has been checked. */
+export interface Checked {
+  readonly room: string;
+  /** JSON text. */
+  readonly data: string;
+  readonly key: string | undefined;
+}
+
+/**
+ * What every publish passes, from a socket, over HTTP or by a program (V14). The size is that of the
+ * text that goes out: numbers and escapes may be longer there than where they came from.
+ *
+ * @throws Refusal `bad_room`, `bad_command`, `too_deep`, `message_too_big`
+ */
+export function checkPublish(
+  room: unknown,
+  data: unknown,
+  key: unknown,
+  limits: CommandLimits,
+): Checked {
+  const checked = {
+    room: checkRoom(room, limits),
+    data: checkData(data, limits),
+    key: checkKey(key),
+  };
+  const { maxMessageBytes } = limits;
+  // At most three bytes a unit: most texts need not be counted.
+  if (checked.data.length * 3 > maxMessageBytes) {
+    const bytes = UTF8.encode(checked.data).length;
+    if (bytes > maxMessageBytes) {
+      throw new Refusal(
+        'message_too_big',
+        `data has ${bytes} bytes; ${maxMessageBytes} are allowed.`,
+      );
+    }
+  }
+  return checked;
+}
+
+const UTF8 = new TextEncoder();
+
+/**
+ * A value of a program as `JSON.stringify` has it, for `checkPublish`.
+ *
+ * @throws Refusal `bad_command` for what has no JSON: undefined, a function, a symbol, a BigInt, a
+ *   number that is not finite, a circle; `too_deep` for what is nested too deeply to be written
+ */
+export function jsonValueOf(value: unknown): unknown {
+  let text: string | undefined;
+  try {
+    text = JSON.stringify(value, (_, each: unknown) => {
+      if (isJson(each)) return each;
+      throw new Refusal(
+        'bad_command',
+        `data has ${String(typeof each)} in it, which JSON has not.`,
+      );
+    });
+  } catch (error) {
+    if (error instanceof Refusal) throw error;
+    if (error instanceof RangeError) {
+      throw new Refusal('too_deep', 'data is nested too deeply to be written.');
+    }
+    throw new Refusal('bad_command', 'data cannot be written as JSON: it throws, or has a circle.');
+  }
+  if (text === undefined) return undefined;
+  return JSON.parse(text);
+}
+
+/** Whether JSON can say it, or leaves it out on purpose, as it does what is undefined. */
+function isJson(value: unknown): boolean {
+  if (typeof value === 'number') return Number.isFinite(value);
+  return !['function', 'symbol', 'bigint'].includes(typeof value);
 }
 
 function checkValue(value: unknown, levels: number, limits: CommandLimits): void {
@@ -132,13 +208,8 @@ export function checkCommand(
 ): Command {
   const type = value['type'];
   if (type === 'publish') {
-    return {
-      type,
-      id,
-      room: checkRoom(value['room'], limits),
-      data: checkData(value['data'], limits),
-      key: checkKey(value['key']),
-    };
+    const { room, data, key } = checkPublish(value['room'], value['data'], value['key'], limits);
+    return { type, id, room, data, key };
   }
   if (bytes > limits.maxCommandBytes) {
     throw new Refusal(

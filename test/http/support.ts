@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { createServer, type IncomingHttpHeaders, request } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { MemoryBroker } from '../../src/broker/memory.js';
-import { type Config, defaults } from '../../src/config.js';
+import { type Config, commandLimits, defaults } from '../../src/config.js';
 import type { CloseReason } from '../../src/errors.js';
 import { buildHttp } from '../../src/http/app.js';
 import type { HttpDeps } from '../../src/http/deps.js';
@@ -16,7 +16,6 @@ import { LoopClock } from '../../src/loop-clock.js';
 
 import { Recorder } from '../../src/metrics/recorder.js';
 import { createMetrics } from '../../src/metrics/registry.js';
-import { wholePattern } from '../../src/option-kinds.js';
 import { JsonCodec } from '../../src/protocol/json.js';
 import { Hub } from '../../src/room/hub.js';
 import { Member } from '../../src/room/member.js';
@@ -72,12 +71,7 @@ export type Served = Awaited<ReturnType<typeof serve>>;
 /** A hub behind an HTTP API that listens on a port of its own. */
 export async function serve(options: Partial<Config> = {}, overrides: Partial<HttpDeps> = {}) {
   const config = { ...defaults, ...options };
-  const limits = {
-    maxCommandBytes: config.maxCommandBytes,
-    maxRoomNameLength: config.maxRoomNameLength,
-    roomNamePattern: wholePattern(config.roomNamePattern),
-    maxJsonDepth: config.maxJsonDepth,
-  };
+  const limits = commandLimits(config);
   const detector = new Detector({ mode: 'strict' });
   const recorder = new Recorder();
   const clock = new LoopClock();

@@ -10,6 +10,7 @@ const LIMITS = {
   maxRoomNameLength: 200,
   roomNamePattern: /^[A-Za-z0-9_=@,.;:/+~-]+$/,
   maxJsonDepth: 32,
+  maxMessageBytes: 65_536,
 };
 
 type Publish = Extract<Command, { type: 'publish' }>;

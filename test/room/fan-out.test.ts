@@ -83,6 +83,7 @@ beforeEach(async () => {
     maxRoomNameLength: 200,
     roomNamePattern: /./,
     maxJsonDepth: 32,
+    maxMessageBytes: 65_536,
   });
   hub = new Hub(
     { ...defaults, maxRoomsPerMember: 0 },

@@ -5,7 +5,7 @@
  */
 
 import { vi } from 'vitest';
-import { type Config, defaults } from '../../src/config.js';
+import { type Config, commandLimits, defaults } from '../../src/config.js';
 import { Connections } from '../../src/connections.js';
 
 import { defaultDetector } from '../../src/lock/index.js';
@@ -13,7 +13,6 @@ import { defaultDetector } from '../../src/lock/index.js';
 import { LoopClock } from '../../src/loop-clock.js';
 
 import { Recorder } from '../../src/metrics/recorder.js';
-import { wholePattern } from '../../src/option-kinds.js';
 import { JsonCodec } from '../../src/protocol/json.js';
 import { Hub } from '../../src/room/hub.js';
 import { Member } from '../../src/room/member.js';
@@ -47,12 +46,7 @@ export class Core {
   constructor({ config = {}, broker }: CoreOptions = {}) {
     this.config = { ...defaults, publishRate: 0, joinRate: 0, ...config };
     this.broker = new ScriptedBroker(broker);
-    const codec = new JsonCodec({
-      maxCommandBytes: this.config.maxCommandBytes,
-      maxRoomNameLength: this.config.maxRoomNameLength,
-      roomNamePattern: wholePattern(this.config.roomNamePattern),
-      maxJsonDepth: this.config.maxJsonDepth,
-    });
+    const codec = new JsonCodec(commandLimits(this.config));
     const { observer } = this;
     this.hub = new Hub(
       this.config,
