@@ -55,6 +55,7 @@ export const REFUSAL = {
   not_joined: { status: 409, text: 'The room has to be joined first.' },
   already_joined: { status: 409, text: 'The room is joined already.' },
   too_many_rooms: { status: 409, text: 'The member is in as many rooms as it may be.' },
+  no_more_rooms: { status: 503, text: 'The server has as many rooms as it may have.' },
   rate_limited: { status: 429, text: 'Too many of these in too short a time.' },
   too_many_viewers: { status: 503, text: 'As many live pages are open as may be.' },
   room_busy: { status: 503, text: 'The room has more waiting to be fanned out than it may have.' },

@@ -225,7 +225,7 @@ export const schema = {
   maxMessageBytes: integer([65_536, 128, 16_777_216], {
     group: LIMITS,
     unit: 'bytes',
-    description: 'Size of a frame that publishes.',
+    description: 'Size of a frame that publishes, and of its data as it is sent on.',
   }),
   maxCommandBytes: integer([4096, 128, 65_536], {
     group: LIMITS,
@@ -237,6 +237,12 @@ export const schema = {
     unit: 'rooms',
     zero: 'no limit',
     description: 'Rooms one member may be in.',
+  }),
+  maxRooms: integer([100_000, 0, 10_000_000], {
+    group: LIMITS,
+    unit: 'rooms',
+    zero: 'no limit',
+    description: 'Rooms in all that somebody is in; each takes 2 KB and more.',
   }),
   maxRoomNameLength: integer([200, 1, 1024], {
     group: LIMITS,
@@ -312,7 +318,8 @@ export const schema = {
   roomBacklogBytes: integer([4_194_304, 1024, GIB], {
     group: QUEUES,
     unit: 'bytes',
-    description: 'Bytes of one room that may wait to be fanned out.',
+    description:
+      'Bytes of one room that may wait to be fanned out; of all rooms, --queue-bytes-total.',
   }),
 
   heartbeatMs: integer([25_000, 100, DAY], {

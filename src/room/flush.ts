@@ -20,6 +20,8 @@ export interface Pending {
   readonly key: string | undefined;
   readonly acceptedAt: number;
   readonly text: string;
+  /** Of the text, as UTF-8. */
+  readonly bytes: number;
 }
 
 /** Frames, joined for one framing in batches of at most `BATCH_BYTES`. */

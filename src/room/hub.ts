@@ -32,6 +32,9 @@ import { Subscription } from './subscription.js';
 /** How often members that are behind are looked at, in milliseconds: a fifth of the default lag. */
 const CHECK_MS = 50;
 
+/** One busy room alone gets four fifths of the backlog of all. */
+const SHARE = 4;
+
 export interface Joined extends Position {
   readonly members: number;
 }
@@ -128,7 +131,7 @@ export class Hub {
   /**
    * Makes the member one of the room, at once where somebody is in it already.
    *
-   * @throws Refusal `already_joined`, `too_many_rooms`, `broker_unavailable`, `shutting_down`;
+   * @throws Refusal `already_joined`, `too_many_rooms`, `no_more_rooms`, `broker_unavailable`, `shutting_down`;
    *   as a rejection where the broker has to be asked.
    */
   join(member: Member, name: string): MaybePromise<Joined> {
@@ -220,7 +223,12 @@ export class Hub {
     }
   }
 
-  /** A server that cannot fan out as fast as it is published to says so to the publishers. */
+  /**
+   * A server that cannot fan out as fast as it is published to says so to the publishers. V3: a
+   * room may have waiting up to `SHARE` times what is left of `queueBytesTotal`, so that busy rooms
+   * share it however many they are and leave some. One with nothing waiting is not refused for their
+   * backlog: for such there is as much again.
+   */
   #checkBacklog(name: string): void {
     const { roomBacklogBytes, queueBytesTotal } = this.#config;
     const bytes = this.rooms.get(name)?.backlogBytes ?? 0;
@@ -230,10 +238,12 @@ export class Hub {
         `${bytes} bytes wait to be fanned out in this room; ${roomBacklogBytes} are allowed.`,
       );
     }
-    if (this.#backlog.bytes > queueBytesTotal) {
+    const all = this.#backlog.bytes;
+    const left = (bytes === 0 ? 2 : 1) * queueBytesTotal - all;
+    if (left * SHARE <= bytes) {
       throw new Refusal(
         'room_busy',
-        `${this.#backlog.bytes} bytes wait to be fanned out in all rooms; ${queueBytesTotal} are allowed.`,
+        `${bytes} bytes wait to be fanned out in this room, ${all} in all; ${queueBytesTotal} are allowed in all.`,
       );
     }
   }
@@ -281,6 +291,10 @@ export class Hub {
   #room(name: string): Room {
     let room = this.rooms.get(name);
     if (room === undefined) {
+      const { maxRooms } = this.#config;
+      if (maxRooms > 0 && this.rooms.size >= maxRooms) {
+        throw new Refusal('no_more_rooms', `There are ${maxRooms} rooms; so many are allowed.`);
+      }
       room = new Room(name, this.#backlog, this.#detector);
       this.rooms.set(name, room);
     }

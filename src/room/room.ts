@@ -18,7 +18,7 @@ import type { Member } from './member.js';
 import type { Observer } from './observer.js';
 import type { Subscription } from './subscription.js';
 
-/** Most text taken into one flush: bounds what is done for a single member before the clock is looked at. */
+/** Most bytes of UTF-8 taken into one flush, or one message: bounds what is done for a single member before the clock is looked at. */
 const FLUSH_BYTES = 64 * 1024;
 /** Members offered between two looks at the clock, which costs about 40 ns each, and prefetched at once. */
 const MEMBERS_A_LOOK = 16;
@@ -26,7 +26,7 @@ const MEMBERS_A_LOOK = 16;
 /** Evictions a flush has found; carried out by whoever flushes, after the loop. */
 export type Doomed = (member: Member, reason: CloseReason) => void;
 
-/** Bytes of text that wait for the fan-out loop, in all rooms of a server. */
+/** Bytes of UTF-8 that wait for the fan-out loop, in all rooms of a server. */
 export interface Backlog {
   bytes: number;
 }
@@ -75,7 +75,7 @@ export class Room {
     return this.#members.length - this.#departed;
   }
 
-  /** Bytes of text published and not yet taken by a flush. */
+  /** Bytes of UTF-8 published and not yet taken by a flush. */
   get backlogBytes(): number {
     return this.#pendingBytes;
   }
@@ -187,10 +187,12 @@ export class Room {
     return key === undefined ? undefined : `${this.name.length}:${this.name}${key}`;
   }
 
-  #append(pending: Pending): void {
-    this.#pending.push(pending);
-    this.#pendingBytes += pending.text.length;
-    this.backlog.bytes += pending.text.length;
+  #append(pending: Omit<Pending, 'bytes'>): void {
+    const { seq, last, counted, key, acceptedAt, text } = pending;
+    const bytes = Buffer.byteLength(text);
+    this.#pending.push({ seq, last, counted, key, acceptedAt, text, bytes });
+    this.#pendingBytes += bytes;
+    this.backlog.bytes += bytes;
   }
 
   #begin(): Flush | null {
@@ -198,7 +200,7 @@ export class Room {
     let count = 0;
     let bytes = 0;
     while (count < this.#pending.length && (count === 0 || bytes < FLUSH_BYTES)) {
-      bytes += (this.#pending[count] as Pending).text.length;
+      bytes += (this.#pending[count] as Pending).bytes;
       count += 1;
     }
     const taken = count === this.#pending.length ? this.#pending : this.#pending.slice(0, count);

@@ -239,6 +239,19 @@ describe('joins and leaves', () => {
     await core.hub.join(member, 'c');
   });
 
+  it('has no more rooms in all than it may, and one more when one is empty', async () => {
+    start({ maxRooms: 2 });
+    const [first, second] = [core.connect().member, core.connect().member];
+    await core.hub.join(first, 'a');
+    await core.hub.join(first, 'b');
+    await core.hub.join(second, 'a');
+    await expect(core.hub.join(second, 'c')).rejects.toMatchObject({ code: 'no_more_rooms' });
+    core.hub.leave(first, 'b');
+    await settle();
+    await core.hub.join(second, 'c');
+    expect([...core.hub.rooms.keys()]).toEqual(['a', 'c']);
+  });
+
   it('allows any number of rooms where the limit is 0', async () => {
     start({ maxRoomsPerMember: 0 });
     const { member } = core.connect();
@@ -331,8 +344,35 @@ describe('publications', () => {
     expect(fill('a')).toBe(3);
   });
 
+  it('are taken in a room with nothing waiting, however much waits in the others', async () => {
+    start({ roomBacklogBytes: 3000, queueBytesTotal: 7000 });
+    const busy = Array.from({ length: 6 }, (_, n) => `busy${n}`);
+    const quiet = Array.from({ length: 20 }, (_, n) => `quiet${n}`);
+    await say(...busy, ...quiet);
+    const data = JSON.stringify('x'.repeat(1000));
+    const isTaken = (room: string) =>
+      refusal(() => core.hub.publish(null, room, data)) !== 'room_busy';
+    for (let n = 0; n < 10; n += 1) for (const room of busy) isTaken(room);
+    expect(isTaken('quiet0')).toBe(true);
+    // Still bounded: by twice as much, and one message.
+    const taken = quiet.slice(1).filter(isTaken).length;
+    expect(taken).toBeGreaterThan(2);
+    expect(taken).toBeLessThan(12);
+    loop.run();
+    expect(isTaken('busy0')).toBe(true);
+  });
+
+  it('are counted in bytes of UTF-8, not in characters', async () => {
+    start({ roomBacklogBytes: 3000 });
+    await say('a');
+    const data = JSON.stringify('語'.repeat(333));
+    let taken = 0;
+    while (refusal(() => core.hub.publish(null, 'a', data)) !== 'room_busy') taken += 1;
+    expect(taken).toBe(3);
+  });
+
   it('with the same key in two rooms do not replace one another', async () => {
-    start({ namespaces: { key: { policy: 'latest-by-key' } }, roomNamePattern: '.' });
+    start({ namespaces: { key: { policy: 'latest-by-key' } }, roomNamePattern: '[^]*' });
     const rooms = ['key:a', 'key:a\0', 'key:a1'];
     const peer = await say(...rooms);
     peer.transport.stall();
