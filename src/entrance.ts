@@ -52,7 +52,7 @@ export class Entrance {
     const wrong = method === 'CONNECT' ? undefined : normalise(request);
     if (wrong !== undefined) {
       // Whatever follows on such a connection cannot be told from its body.
-      this.#refuse(request, response, wrong, { connection: 'close' });
+      this.#refuse(response, wrong, { connection: 'close' });
     } else if (method === 'CONNECT') {
       this.#refuseMethod(request, response, METHODS);
     } else if (request.url === '*') {
@@ -65,7 +65,7 @@ export class Entrance {
       // A proxy that speaks HTTP/1.0 would take `Connection` for its own.
       const connection = httpVersionMinor > 0 ? { connection: 'upgrade' } : {};
       const headers = { upgrade: 'websocket', ...connection };
-      this.#refuse(request, response, needsUpgrade(request), headers);
+      this.#refuse(response, needsUpgrade(request), headers);
     }
   }
 
@@ -85,19 +85,14 @@ export class Entrance {
     else this.#refuseUpgrade(socket, 'not_found');
   }
 
-  #refuse(
-    request: IncomingMessage,
-    response: ServerResponse,
-    refusal: Refusal,
-    headers: Record<string, string>,
-  ): void {
+  #refuse(response: ServerResponse, refusal: Refusal, headers: Record<string, string>): void {
     this.#options.refused(refusal.code);
-    answerRefusal(request, response, refusal, headers);
+    answerRefusal(response, refusal, headers);
   }
 
   #refuseMethod(request: IncomingMessage, response: ServerResponse, allow: string): void {
     const refusal = new Refusal('method_not_allowed', `${request.method} is not one of ${allow}.`);
-    this.#refuse(request, response, refusal, { allow });
+    this.#refuse(response, refusal, { allow });
   }
 
   #refuseUpgrade(socket: Duplex, code: RefusalCode): void {

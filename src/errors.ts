@@ -58,6 +58,7 @@ export const REFUSAL = {
   no_more_rooms: { status: 503, text: 'The server has as many rooms as it may have.' },
   rate_limited: { status: 429, text: 'Too many of these in too short a time.' },
   too_many_viewers: { status: 503, text: 'As many live pages are open as may be.' },
+  server_busy: { status: 503, text: 'More bodies are under way than the server may hold.' },
   room_busy: { status: 503, text: 'The room has more waiting to be fanned out than it may have.' },
   broker_unavailable: { status: 503, text: 'The broker did not answer in time.' },
   shutting_down: { status: 503, text: 'The server is shutting down.' },

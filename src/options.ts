@@ -281,10 +281,10 @@ export const schema = {
     unit: 'ms',
     description: 'Time to the first frame of a new connection.',
   }),
-  maxBodyBytes: integer([131_072, 1024, 67_108_864], {
+  maxBodyBytes: integer([16_777_216, 1024, 1_073_741_824], {
     group: LIMITS,
     unit: 'bytes',
-    description: 'Size of a request body in front of SockJS.',
+    description: 'Size of a request body of SockJS; one holds all messages that waited.',
   }),
   maxHttpBodyBytes: integer([1_048_576, 1024, 67_108_864], {
     group: LIMITS,

@@ -32,11 +32,13 @@ import { BoundedRequest, Requests } from './requests.js';
 import { Hub } from './room/hub.js';
 import type { Member } from './room/member.js';
 import { Sockets } from './sockets.js';
-import { addressOf } from './transport/address.js';
+import { addressOf, networkOf } from './transport/address.js';
+import { Bodies } from './transport/bodies.js';
 import { IntakeMemory } from './transport/intake.js';
 import { KernelQueues } from './transport/kernel-queue.js';
 import { resetSocket } from './transport/reset-socket.js';
 import { SockjsServer } from './transport/sockjs.js';
+import { MAX_ESCAPE } from './transport/sockjs-body.js';
 import { sockjsDialect } from './transport/sockjs-websocket.js';
 import type { Accept } from './transport/transport.js';
 import { plainDialect, WebSocketAcceptor } from './transport/websocket.js';
@@ -144,6 +146,10 @@ export function createServer(
   const turns = new Turns();
   const requests = new Requests({ turns, refused });
   const { inTurn } = requests;
+  const bodies = new Bodies({
+    stallMs: config.stallAfterMs,
+    networkOf: (request) => networkOf(address(request)),
+  });
   const apiBuilt = buildHttp({
     config,
     limits,
@@ -155,6 +161,7 @@ export function createServer(
     metrics,
     inTurn,
     version,
+    bodies,
     close,
     streaming,
     isClosing: () => closing !== null,
@@ -168,11 +175,11 @@ export function createServer(
     watch,
     refused,
   });
-  // Its frames are the bodies of the other SockJS transports, and may be as large.
+  // A message in it may be written in escapes.
   const wrapped = new WebSocketAcceptor(sockjsDialect, {
     turns,
     memory,
-    maxFrameBytes: maxBodyBytes,
+    maxFrameBytes: MAX_ESCAPE * config.maxMessageBytes + 4,
     heartbeatMs,
     watch,
     refused,
@@ -181,6 +188,8 @@ export function createServer(
     prefix: SOCKJS,
     origins: config.origin,
     maxBodyBytes,
+    maxMessageBytes: config.maxMessageBytes,
+    bodies,
     heartbeatMs,
     address,
     accept,

@@ -6,7 +6,7 @@
  */
 import { isUtf8 } from 'node:buffer';
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import fastify, { type FastifyInstance } from 'fastify';
+import fastify, { type FastifyInstance, type FastifyRequest } from 'fastify';
 import type { TObject } from 'typebox';
 import { Refusal } from '../errors.js';
 import type { HttpDeps } from './deps.js';
@@ -36,7 +36,6 @@ const MAX_PATH = 16_384;
 export async function buildHttp(deps: HttpDeps): Promise<HttpApp> {
   const answer = failureHandler(deps);
   const app = fastify({
-    bodyLimit: deps.config.maxHttpBodyBytes,
     // Requests that come during a shutdown are answered by the routes, with a code of ours.
     return503OnClosing: false,
     routerOptions: { maxParamLength: MAX_PATH },
@@ -94,19 +93,22 @@ export async function buildHttp(deps: HttpDeps): Promise<HttpApp> {
 }
 
 /** The only media type there is. */
-function readJson(app: FastifyInstance, { inTurn }: HttpDeps): void {
+function readJson(app: FastifyInstance, { bodies, config, inTurn }: HttpDeps): void {
   app.removeAllContentTypeParsers();
-  app.addContentTypeParser<Buffer>(
+  app.addContentTypeParser(
     'application/json',
-    { parseAs: 'buffer' },
-    ({ raw }, body, done) => {
+    async ({ raw }: FastifyRequest, payload: IncomingMessage) => {
+      const tooBig = 'The body is larger than --max-http-body-bytes.';
+      const body = await bodies.whole(payload, config.maxHttpBodyBytes, tooBig);
       // Some clients say JSON whatever they send, with a DELETE too.
-      if (body.length === 0) return done(null, undefined);
-      inTurn(raw, () => {
-        const value = parse(body);
-        if (value instanceof Refusal) done(value);
-        else done(null, value);
-        return false;
+      if (body.length === 0) return undefined;
+      return new Promise((resolve, reject) => {
+        inTurn(raw, () => {
+          const value = parse(body);
+          if (value instanceof Refusal) reject(value);
+          else resolve(value);
+          return false;
+        });
       });
     },
   );

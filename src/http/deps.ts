@@ -10,6 +10,7 @@ import type { InTurn } from '../requests.js';
 import type { Hub } from '../room/hub.js';
 import type { Member } from '../room/member.js';
 import type { Observer } from '../room/observer.js';
+import type { Bodies } from '../transport/bodies.js';
 import type { Sampler } from './sampler.js';
 
 export interface HttpDeps {
@@ -28,6 +29,8 @@ export interface HttpDeps {
   readonly inTurn: InTurn;
   /** Of roomcast. */
   readonly version: string;
+  /** Reads the bodies of requests. */
+  readonly bodies: Pick<Bodies, 'whole'>;
   /** Told of a response that stays open and is bounded where it is given. */
   streaming(request: IncomingMessage, response: ServerResponse): void;
   /** Ends a member's connection. */

@@ -10,7 +10,6 @@ import type {
 } from 'fastify';
 import { type TSchema, Type } from 'typebox';
 import { REFUSAL, Refusal, type RefusalCode } from '../errors.js';
-import { leavesBody } from '../transport/answer.js';
 import type { HttpDeps } from './deps.js';
 
 const failure = (codes: readonly RefusalCode[]) =>
@@ -48,7 +47,6 @@ export function failureHandler({ log, observer }: HttpDeps) {
     const { code, message } = refusal;
     observer.refused(code);
     if (code === 'unauthorised') reply.header('www-authenticate', 'Bearer');
-    if (leavesBody(request.raw)) reply.header('connection', 'close');
     reply.code(REFUSAL[code].status).send({ code, message });
   };
 }
@@ -68,9 +66,6 @@ function refusalOf(error: unknown, request: FastifyRequest): Refusal | null {
   if (!(error instanceof Error) || !('statusCode' in error)) return null;
   const { code, statusCode, validation, message } = error as FastifyError;
   if (validation !== undefined) return unfit(validation, request);
-  if (code === 'FST_ERR_CTP_BODY_TOO_LARGE') {
-    return new Refusal('message_too_big', 'The body is larger than --max-http-body-bytes.');
-  }
   if (code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE') {
     return new Refusal('bad_json', 'Send the body as application/json.');
   }

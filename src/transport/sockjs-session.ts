@@ -18,7 +18,7 @@ import { Progress, type Watch } from './progress.js';
 import { resetSocket } from './reset-socket.js';
 import { sockjsFraming } from './sockjs-framing.js';
 import type { LibrarySession, Receiver } from './sockjs-library.js';
-import type { Framing, Transport, TransportSink } from './transport.js';
+import type { Fault, Framing, Transport, TransportSink } from './transport.js';
 
 export type SockjsTransportName = 'xhr-streaming' | 'eventsource' | 'xhr-polling';
 
@@ -116,11 +116,14 @@ export class SockjsSession implements Transport {
     });
   }
 
-  /** A message of the peer's; anything but a string is a fault. */
-  receive(message: unknown): void {
-    if (this.#reason !== null) return;
-    if (typeof message !== 'string') this.#sink?.faulted('protocol_error');
-    else this.#sink?.received(message, Buffer.byteLength(message));
+  /** A message of the peer's. */
+  receive(message: string): void {
+    if (this.#reason === null) this.#sink?.received(message, Buffer.byteLength(message));
+  }
+
+  /** The peer has sent what it may not. */
+  fault(reason: Fault): void {
+    if (this.#reason === null) this.#sink?.faulted(reason);
   }
 
   get writable(): boolean {

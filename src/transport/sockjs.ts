@@ -3,9 +3,13 @@
  * it. Served are the transports `xhr-streaming`, `eventsource` and `xhr-polling`, `/info` and the
  * greeting; the other transports and the iframe page were for browsers nobody has any more.
  *
- * V11: the library gets a path in which nothing is left unchecked, and no body. A body is counted
- * while it is read and never kept beyond its limit. A session belongs to the address that opened
- * it: its id is in the path of every request, and whoever knows it could read and write for the peer.
+ * V11: the library gets a path in which nothing is left unchecked, and no body. V3: of a body only
+ * the message under way is kept, and a session has one body under way.
+ *
+ * A session is whoever's who knows its id: the client chose it at random and sends it in the path of
+ * every request. An address would be no proof of it (behind two proxies, or on a phone, a peer has
+ * several), so what protects the session is that its id cannot be guessed: it is never logged, and an
+ * address that asks for sessions that are not there gets no session that it has not opened itself.
  *
  * Not here: a session (`sockjs-session.ts`), bytes (`sockjs-framing.ts`), SockJS' own WebSocket
  * path (`sockjs-websocket.ts`; an upgrade never comes here), how long a request may take to arrive
@@ -13,14 +17,15 @@
  */
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { RefusalCode } from '../errors.js';
-
+import { REFUSAL, Refusal, type RefusalCode } from '../errors.js';
+import { networkOf } from './address.js';
 import { answerRefusal } from './answer.js';
-
+import type { Bodies } from './bodies.js';
 import type { Watch } from './progress.js';
-
+import { MessageReader } from './sockjs-body.js';
 import { type Library, openLibrary } from './sockjs-library.js';
 import { SockjsSession, type SockjsTransportName } from './sockjs-session.js';
+import { Strangers } from './strangers.js';
 import type { Accept } from './transport.js';
 
 export interface SockjsOptions {
@@ -28,8 +33,11 @@ export interface SockjsOptions {
   readonly prefix: string;
   /** Origins whose pages may connect; a request without Origin may always. Empty: any. */
   readonly origins: readonly string[];
-  /** Largest body of a request, in bytes. */
+  /** Largest body of a request, in bytes. It may hold many messages. */
   readonly maxBodyBytes: number;
+  /** Largest message, in bytes. */
+  readonly maxMessageBytes: number;
+  readonly bodies: Bodies;
   /** Milliseconds between the heartbeats of an open response. */
   readonly heartbeatMs: number;
   /** Bytes after which a stream is ended and the peer has to open the next: 128 KiB. */
@@ -71,7 +79,6 @@ const MAX_LINGERING = 256;
 const NOT_CACHED = {
   'Cache-Control': 'no-store, no-cache, no-transform, must-revalidate, max-age=0',
 };
-const UTF8 = new TextDecoder('utf-8', { fatal: true });
 
 /** What is answered to a request that is not carried out. The 500s are those of the protocol. */
 interface Refused {
@@ -93,6 +100,10 @@ export class SockjsServer {
   readonly #sessions = new Map<string, SockjsSession>();
   /** Ended, and kept to tell so to whoever comes late; the oldest first. */
   readonly #lingering = new Set<SockjsSession>();
+  /** The body that is under way for a session. */
+  readonly #sending = new Map<SockjsSession, IncomingMessage>();
+  /** Who asks for sessions that are not there. */
+  readonly #strangers = new Strangers();
   /** The library keeps the sessions of all servers of a process in one place. */
   readonly #instance = randomUUID();
   readonly #disconnectDelayMs: number;
@@ -115,7 +126,7 @@ export class SockjsServer {
     const { prefix } = this.#options;
     const [path = ''] = (req.url ?? '').split('?', 1);
     if (path !== prefix && !path.startsWith(`${prefix}/`)) return false;
-    this.#answer(req, res, this.#route(req, res, path.slice(prefix.length)));
+    this.#answer(res, this.#route(req, res, path.slice(prefix.length)));
     return true;
   }
 
@@ -135,7 +146,10 @@ export class SockjsServer {
     if (origin !== undefined) res.setHeader('Access-Control-Allow-Credentials', 'true');
     res.setHeader('Vary', 'Origin');
     if (this.#isClosed) return refuse(503, 'shutting_down', 'The server is shutting down.');
-    if (Number(length) > maxBodyBytes) return tooBig(maxBodyBytes);
+    if (Number(length) > maxBodyBytes) {
+      const { code, message } = tooBig(maxBodyBytes);
+      return refuse(413, code, message);
+    }
 
     const { id, action } = SESSION.exec(path)?.groups ?? {};
     if (id !== undefined && action !== undefined) {
@@ -158,14 +172,16 @@ export class SockjsServer {
     if (name === undefined && !isSend) return this.#pass(req, res, `/0/0/${action}`);
 
     const session = this.#sessions.get(id);
-    if (session !== undefined && session.remoteAddress !== address) {
-      return refuse(403, 'forbidden', 'The session was opened from another address.');
-    }
+    const isStranger = session !== undefined && session.remoteAddress !== address;
+    if (isStranger && this.#strangers.isGuessing(networkOf(address))) return NO_SESSION;
     if (name !== undefined && session !== undefined && session.name !== name) {
       return refuse(404, 'not_found', `The session is one of ${session.name}.`);
     }
     if (name !== undefined) return this.#receiver(req, res, request, name);
-    if (session === undefined) return refuse(404, 'not_found', 'There is no such session.');
+    if (session === undefined) {
+      this.#strangers.missed(networkOf(address));
+      return NO_SESSION;
+    }
     return this.#send(req, res, session);
   }
 
@@ -220,35 +236,67 @@ export class SockjsServer {
     oldest?.reset('lost');
   }
 
-  #send(req: IncomingMessage, res: ServerResponse, session: SockjsSession): undefined {
-    const { maxBodyBytes } = this.#options;
-    readBody(req, maxBodyBytes, (body) => {
-      if (body === null) this.#answer(req, res, tooBig(maxBodyBytes));
-      else this.#receive(req, res, session, body);
+  /** Reads the messages of a body and hands over each as soon as it is whole. */
+  #send(req: IncomingMessage, res: ServerResponse, session: SockjsSession): Refused | undefined {
+    const { bodies, inTurn, maxBodyBytes, maxMessageBytes } = this.#options;
+    if (this.#sending.has(session)) {
+      return refuse(
+        429,
+        'rate_limited',
+        'A body of this session is under way; wait for its answer.',
+      );
+    }
+    this.#sending.set(session, req);
+    const gathered = bodies.gather(req);
+    const reader = new MessageReader(gathered, maxMessageBytes, {
+      message: (text) => session.receive(text),
+      notText: () => session.fault('protocol_error'),
+      tooLong: () => session.fault('message_too_big'),
     });
-  }
-
-  /** Hands over what is in a body a message at a time, as it is the peer's turn. */
-  #receive(req: IncomingMessage, res: ServerResponse, session: SockjsSession, body: Buffer): void {
-    let messages: unknown[] | null = null;
-    let next = 0;
-    this.#options.inTurn(req, () => {
-      if (messages === null) {
-        const parsed = parse(body);
-        if (!Array.isArray(parsed)) {
-          this.#answer(req, res, parsed);
-          return false;
-        }
-        messages = parsed;
-      } else {
-        session.receive(messages[next]);
-        next += 1;
+    const done = () => {
+      gathered.release();
+      if (this.#sending.get(session) === req) this.#sending.delete(session);
+    };
+    let length = 0;
+    let isRefused = false;
+    const attempt = (read: () => void) => {
+      try {
+        if (!isRefused) read();
+      } catch (error) {
+        if (!(error instanceof Refusal)) throw error;
+        isRefused = true;
+        done();
+        const { code, message } = error;
+        // Of what is sent wrong, as the protocol has it.
+        const status = code === 'bad_json' || code === 'bad_command' ? 500 : REFUSAL[code].status;
+        this.#answer(res, { status, code, message });
       }
-      if (next < messages.length) return true;
-      res.writeHead(204, { ...NOT_CACHED, 'Content-Type': 'text/plain; charset=UTF-8' });
-      res.end();
-      return false;
+    };
+    bodies.read(req, {
+      // A message at a time, as it is the peer's turn; meanwhile nothing more is read.
+      chunk: (chunk) => {
+        length += chunk.length;
+        let at = 0;
+        req.pause();
+        inTurn(req, () => {
+          attempt(() => {
+            if (length > maxBodyBytes) throw tooBig(maxBodyBytes);
+            at = reader.read(chunk, at);
+          });
+          if (!isRefused && at < chunk.length) return true;
+          req.resume();
+          return false;
+        });
+      },
+      end: () =>
+        attempt(() => {
+          reader.end();
+          res.writeHead(204, { ...NOT_CACHED, 'Content-Type': 'text/plain; charset=UTF-8' });
+          res.end();
+        }),
+      closed: done,
     });
+    return undefined;
   }
 
   #pass(req: IncomingMessage, res: ServerResponse, path: string): undefined {
@@ -256,10 +304,10 @@ export class SockjsServer {
     this.#library.handle(req, res);
   }
 
-  #answer(req: IncomingMessage, res: ServerResponse, refused: Refused | undefined): void {
+  #answer(res: ServerResponse, refused: Refused | undefined): void {
     if (refused === undefined) return;
     this.#options.refused(refused.code);
-    answerRefusal(req, res, refused, NOT_CACHED, refused.status);
+    answerRefusal(res, refused, NOT_CACHED, refused.status);
   }
 }
 
@@ -267,47 +315,7 @@ function refuse(status: number, code: RefusalCode, message: string): Refused {
   return { status, code, message };
 }
 
-const tooBig = (maxBytes: number): Refused =>
-  refuse(413, 'message_too_big', `A body may have ${maxBytes} bytes.`);
+const NO_SESSION = refuse(404, 'not_found', 'There is no such session.');
 
-function parse(body: Buffer): unknown[] | Refused {
-  if (body.length === 0) return refuse(500, 'bad_json', 'Payload expected.');
-  try {
-    const value: unknown = JSON.parse(UTF8.decode(body));
-    return Array.isArray(value) ? value : refuse(500, 'bad_command', 'Payload expected.');
-  } catch {
-    return refuse(500, 'bad_json', 'Broken JSON encoding.');
-  }
-}
-
-/**
- * Reads a body of at most `maxBytes`; null as soon as there is more, and then nothing is kept of
- * it. Into one buffer, grown by doubling: in pieces of a byte it must not cost more than in one.
- */
-function readBody(
-  req: IncomingMessage,
-  maxBytes: number,
-  done: (body: Buffer | null) => void,
-): void {
-  let body: Buffer | null = Buffer.allocUnsafe(Math.min(4096, maxBytes));
-  let length = 0;
-  req.on('data', (chunk: Buffer) => {
-    if (body === null) return;
-    const needed = length + chunk.length;
-    if (needed > maxBytes) {
-      body = null;
-      done(null);
-      return;
-    }
-    if (needed > body.length) {
-      const larger = Buffer.allocUnsafe(Math.min(Math.max(needed, 2 * body.length), maxBytes));
-      body.copy(larger, 0, 0, length);
-      body = larger;
-    }
-    chunk.copy(body, length);
-    length = needed;
-  });
-  req.on('end', () => {
-    if (body !== null) done(body.subarray(0, length));
-  });
-}
+const tooBig = (maxBytes: number): Refusal =>
+  new Refusal('message_too_big', `A body may have ${maxBytes} bytes.`);

@@ -19,6 +19,7 @@ import { createMetrics } from '../../src/metrics/registry.js';
 import { JsonCodec } from '../../src/protocol/json.js';
 import { Hub } from '../../src/room/hub.js';
 import { Member } from '../../src/room/member.js';
+import { Bodies } from '../../src/transport/bodies.js';
 import type { Transport } from '../../src/transport/transport.js';
 
 /** Takes everything at once; with `stalled`, one batch and nothing more. */
@@ -106,6 +107,7 @@ export async function serve(options: Partial<Config> = {}, overrides: Partial<Ht
       while (step());
     },
     version: '1.2.3',
+    bodies: new Bodies({ stallMs: 30_000, networkOf: () => 'test' }),
     streaming: () => {},
     close,
     isClosing: () => state.isClosing,

@@ -3,12 +3,14 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import type { EndReason, RefusalCode } from '../../src/errors.js';
 import { LoopClock } from '../../src/loop-clock.js';
+import { Bodies } from '../../src/transport/bodies.js';
 import { IntakeMemory } from '../../src/transport/intake.js';
 import { KernelQueues } from '../../src/transport/kernel-queue.js';
 
 import { type SockjsOptions, SockjsServer } from '../../src/transport/sockjs.js';
 import { sockjsDialect } from '../../src/transport/sockjs-websocket.js';
-import type { Fault, Transport, TransportSink } from '../../src/transport/transport.js';
+import { Request } from '../../src/transport/target.js';
+import type { Accept, Fault, Transport, TransportSink } from '../../src/transport/transport.js';
 import { type Input, plainDialect, WebSocketAcceptor } from '../../src/transport/websocket.js';
 import { Turns } from '../../src/turns.js';
 import { Signal } from './signal.js';
@@ -120,13 +122,16 @@ export interface TransportServer {
 /** WebSocket at `/ws`, SockJS at `/sockjs`. */
 export async function startTransports(
   options: Partial<SockjsOptions & Pick<Input, 'turns' | 'memory'>> = {},
+  /** Instead of recording. */
+  service?: Accept,
 ): Promise<TransportServer> {
   const sessions: ServerSession[] = [];
   const sockets = new Set<Socket>();
   const refused: RefusalCode[] = [];
   const changed = new Signal();
   const watch = { clock: new LoopClock(), kernel: new KernelQueues() };
-  const accept = (transport: Transport) => {
+  const accept: Accept = (transport) => {
+    if (service !== undefined) return service(transport);
     const session = new ServerSession(transport);
     sessions.push(session);
     changed.fire();
@@ -136,6 +141,8 @@ export async function startTransports(
     prefix: '/sockjs',
     origins: [],
     maxBodyBytes: 128 * 1024,
+    maxMessageBytes: 64 * 1024,
+    bodies: new Bodies({ stallMs: 30_000, networkOf: (req) => req.socket.remoteAddress ?? '' }),
     heartbeatMs: 25_000,
     address: (req) => req.socket.remoteAddress ?? '',
     refused: (code) => refused.push(code),
@@ -156,11 +163,11 @@ export async function startTransports(
   };
   const plain = new WebSocketAcceptor(plainDialect, frames);
   const wrapped = new WebSocketAcceptor(sockjsDialect, frames);
-  const http = createServer((req, res) => {
+  const http = createServer({ IncomingMessage: Request }, (req, res) => {
     if (!sockjs.handle(req, res)) res.writeHead(404).end();
   });
   http.on('upgrade', (req, socket, head) => {
-    const acceptor = req.url === '/ws' ? plain : wrapped;
+    const acceptor = req.url === '/ws' || req.url === '/sockjs/websocket' ? plain : wrapped;
     acceptor.upgrade(req, socket, head, req.socket.remoteAddress ?? '', accept);
   });
   http.on('connection', (socket) => {

@@ -305,7 +305,8 @@ describe('xhr_send', () => {
     ['', 'bad_json', 'Payload expected.'],
     ['["x', 'bad_json', 'Broken JSON encoding.'],
     [Buffer.from('["\xff"]', 'latin1'), 'bad_json', 'Broken JSON encoding.'],
-    ['['.repeat(65_536), 'bad_json', 'Broken JSON encoding.'],
+    ['[x]', 'bad_json', 'Broken JSON encoding.'],
+    ['[,]', 'bad_json', 'Broken JSON encoding.'],
     ['{}', 'bad_command', 'Payload expected.'],
     ['"x"', 'bad_command', 'Payload expected.'],
     ['null', 'bad_command', 'Payload expected.'],
@@ -323,6 +324,7 @@ describe('xhr_send', () => {
     '[null]',
     '["a",{"b":1},"c"]',
     '[["a"]]',
+    '['.repeat(65_536),
     `[${'['.repeat(9999)}${']'.repeat(9999)}]`,
   ])('anything but strings is a fault: %.20s', async (body) => {
     const answer = await client.ask('POST', SEND, { body });

@@ -32,19 +32,36 @@ describe('a session', () => {
     expect([status, code(body)]).toEqual([404, 'not_found']);
   });
 
-  test('belongs to the address that opened it', async () => {
+  test('is whoever\u2019s who knows its id, from any address', async () => {
     await start({ address: (req) => String(req.headers['x-address']) });
     const from = (address: string, body = '') => ({ headers: { 'x-address': address }, body });
     await client.ask('POST', '/sockjs/000/one/xhr', from('192.0.2.1'));
     const session = await server.session();
     expect(session.transport.remoteAddress).toBe('192.0.2.1');
-    for (const action of ['xhr', 'xhr_send', 'xhr_streaming']) {
-      const path = `/sockjs/000/one/${action}`;
-      const { status, body } = await client.ask('POST', path, from('192.0.2.2', '["forged"]'));
-      expect([status, code(body)]).toEqual([403, 'forbidden']);
+    const sent = await client.ask('POST', '/sockjs/000/one/xhr_send', from('192.0.2.2', '["x"]'));
+    expect([sent.status, session.texts]).toEqual([204, ['x']]);
+    const poll = client.ask('POST', '/sockjs/000/one/xhr', from('192.0.2.3'));
+    await session.send('y');
+    expect((await poll).body).toBe('a["y"]\n');
+  });
+
+  test('is not found by an address that guesses', async () => {
+    await start({ address: (req) => String(req.headers['x-address']) });
+    const ask = (address: string, id: string, action = 'xhr_send') =>
+      client.ask('POST', `/sockjs/000/${id}/${action}`, {
+        headers: { 'x-address': address },
+        body: '["x"]',
+      });
+    await ask('192.0.2.1', 'one', 'xhr');
+    await ask('192.0.2.2', 'own', 'xhr');
+    for (let i = 0; i < 32; i += 1) expect((await ask('192.0.2.2', `no-${i}`)).status).toBe(404);
+    for (const action of ['xhr_send', 'xhr']) {
+      expect((await ask('192.0.2.2', 'one', action)).status).toBe(404);
     }
-    await client.ask('POST', '/sockjs/000/one/xhr_send', from('192.0.2.1', '["mine"]'));
-    expect(session.texts).toEqual(['mine']);
+    expect(server.sessions[0]?.texts).toEqual([]);
+    // Its own is still there for it, and the other's for everybody else.
+    expect((await ask('192.0.2.2', 'own')).status).toBe(204);
+    expect((await ask('192.0.2.3', 'one')).status).toBe(204);
   });
 
   test('that has ended is remembered only so long while others end', async () => {
@@ -110,6 +127,7 @@ describe('a body', () => {
     'of 20 MB is refused, and the connection stays of use (%j)',
     async (headers) => {
       const body = Buffer.alloc(20_000_000, 'x');
+      body.write('["');
       expect((await client.ask('POST', SEND, { body, headers })).status).toBe(413);
       expect((await client.ask('POST', SEND, { body: '["x"]' })).status).toBe(204);
       expect(server.sessions[0]?.texts).toEqual(['x']);
@@ -118,7 +136,7 @@ describe('a body', () => {
 
   test.each([
     ['its length is known', { 'content-length': '20000000' }, ''],
-    ['it has got too long', chunked, 'x'.repeat(1001)],
+    ['it has got too long', chunked, `["${'x'.repeat(1000)}`],
   ])('is refused as soon as %s', async (_when, headers, part) => {
     const port = server.port;
     const req = request({ port, host: '127.0.0.1', method: 'POST', path: SEND, headers });
