@@ -5,9 +5,10 @@
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox';
 import { type Static, Type } from 'typebox';
 import { Refusal, type RefusalCode } from '../errors.js';
-import { checkPublish } from '../protocol/commands.js';
+import { checkPublish, MAX_KEY_LENGTH } from '../protocol/commands.js';
 import type { HttpDeps } from './deps.js';
 import { Failure, failures } from './failures.js';
+import { roomName } from './room-name.js';
 
 /** Most messages of one batch. */
 export const MAX_BATCH = 100;
@@ -16,6 +17,8 @@ const Message = Type.Object({
   data: Type.Unknown({ description: 'Any JSON value, null too.', examples: [{ text: 'hello' }] }),
   key: Type.Optional(
     Type.String({
+      minLength: 1,
+      maxLength: MAX_KEY_LENGTH,
       description: 'In a namespace with policy latest-by-key: what this message is the latest of.',
     }),
   ),
@@ -30,13 +33,6 @@ const Published = Type.Object(
   { description: 'It has its place in the room.' },
 );
 
-const Batch = Type.Object({
-  messages: Type.Array(Type.Object({ room: Type.String(), ...Message.properties }), {
-    minItems: 1,
-    maxItems: MAX_BATCH,
-  }),
-});
-
 const Results = Type.Object(
   {
     results: Type.Array(Type.Union([Published, Failure]), {
@@ -45,8 +41,6 @@ const Results = Type.Object(
   },
   { description: 'What became of each.' },
 );
-
-const RoomParams = Type.Object({ room: Type.String() });
 
 /** Why one message may be refused. */
 const REFUSED: readonly RefusalCode[] = [
@@ -61,6 +55,14 @@ const REFUSED: readonly RefusalCode[] = [
 
 export function messages(deps: HttpDeps): FastifyPluginCallbackTypebox {
   const { hub, limits, observer } = deps;
+  const room = roomName(limits);
+  const RoomParams = Type.Object({ room });
+  const Batch = Type.Object({
+    messages: Type.Array(Type.Object({ room, ...Message.properties }), {
+      minItems: 1,
+      maxItems: MAX_BATCH,
+    }),
+  });
 
   function publish(name: unknown, message: Record<string, unknown>) {
     const { room, data, key } = checkPublish(name, message['data'], message['key'], limits);
@@ -91,7 +93,7 @@ export function messages(deps: HttpDeps): FastifyPluginCallbackTypebox {
           tags: ['messages'],
           params: RoomParams,
           body: Message,
-          response: { 200: Published, ...failures('bad_json', ...REFUSED) },
+          response: { 200: Published, ...failures('bad_json', 'server_busy', ...REFUSED) },
         },
       },
       (request) => publish(request.params.room, checkObject(request.body, 'The body')),
@@ -107,7 +109,10 @@ export function messages(deps: HttpDeps): FastifyPluginCallbackTypebox {
             'Messages are published one after another. One that is refused does not stop the others.',
           tags: ['messages'],
           body: Batch,
-          response: { 200: Results, ...failures('bad_json', 'bad_command', 'message_too_big') },
+          response: {
+            200: Results,
+            ...failures('bad_json', 'bad_command', 'message_too_big', 'server_busy'),
+          },
         },
       },
       async (request) => {

@@ -6,6 +6,7 @@ import { checkRoom } from '../protocol/commands.js';
 import type { Room } from '../room/room.js';
 import type { HttpDeps } from './deps.js';
 import { failures } from './failures.js';
+import { roomName } from './room-name.js';
 import { Limit, top } from './top.js';
 
 const RoomInfo = Type.Object(
@@ -59,7 +60,7 @@ export function rooms({ hub, limits }: HttpDeps): FastifyPluginCallbackTypebox {
           operationId: 'getRoom',
           summary: 'A room',
           tags: ['rooms'],
-          params: Type.Object({ room: Type.String() }),
+          params: Type.Object({ room: roomName(limits) }),
           response: { 200: RoomInfo, ...failures('bad_room', 'not_found') },
         },
       },

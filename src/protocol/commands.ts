@@ -41,7 +41,7 @@ interface Ping {
 export type Command = Join | Leave | Publish | Ping;
 
 const MAX_ID_LENGTH = 64;
-const MAX_KEY_LENGTH = 200;
+export const MAX_KEY_LENGTH = 200;
 /** Enough of a wrong value to recognise it by, never enough to echo a flood. */
 const MAX_SHOWN = 40;
 

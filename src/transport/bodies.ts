@@ -19,8 +19,6 @@ export interface BodyReader {
   chunk(chunk: Buffer): void;
   /** The body is whole. */
   end(): void;
-  /** Nothing more comes, whole or not. */
-  closed(): void;
 }
 
 export interface BodiesOptions {
@@ -52,8 +50,7 @@ export class Bodies {
       socket.setTimeout(0);
       reader.end();
     });
-    request.once('close', () => reader.closed());
-    // That the connection has ended is told by `closed`.
+    // That the connection has ended is told by the request's and the socket's `close`.
     request.on('error', () => {});
   }
 
@@ -83,10 +80,10 @@ export class Bodies {
           }
         },
         end: () => resolve(gathered.bytes),
-        closed: () => {
-          gathered.release();
-          reject(new Refusal('bad_command', 'The body broke off.'));
-        },
+      });
+      request.once('close', () => {
+        gathered.release();
+        reject(new Refusal('bad_command', 'The body broke off.'));
       });
     });
   }

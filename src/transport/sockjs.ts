@@ -254,6 +254,7 @@ export class SockjsServer {
       tooLong: () => session.fault('message_too_big'),
     });
     const done = () => {
+      req.socket.off('close', done);
       gathered.release();
       if (this.#sending.get(session) === req) this.#sending.delete(session);
     };
@@ -288,14 +289,20 @@ export class SockjsServer {
           return false;
         });
       },
-      end: () =>
-        attempt(() => {
-          reader.end();
-          res.writeHead(204, { ...NOT_CACHED, 'Content-Type': 'text/plain; charset=UTF-8' });
-          res.end();
-        }),
-      closed: done,
+      // Behind the last chunk, which may still wait for its turn.
+      end: () => {
+        inTurn(req, () => {
+          attempt(() => {
+            reader.end();
+            done();
+            res.writeHead(204, { ...NOT_CACHED, 'Content-Type': 'text/plain; charset=UTF-8' });
+            res.end();
+          });
+          return false;
+        });
+      },
     });
+    req.socket.once('close', done);
     return undefined;
   }
 

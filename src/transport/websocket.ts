@@ -243,8 +243,10 @@ export class WebSocketTransport implements Transport {
       this.#sink.faulted('protocol_error');
       return;
     }
-    // What a peer sends to us counts as received, with the wrapping of its dialect.
-    if (!this.#intake.later(texts)) this.#sink.received(texts[0] as string, data.length);
+    if (this.#intake.later(texts)) return;
+    const [text] = texts as [string];
+    // A text that its dialect has wrapped may be shorter than the frame.
+    this.#sink.received(text, text.length === data.length ? data.length : Buffer.byteLength(text));
   }
 
   #ponged(payload: Buffer): void {

@@ -37,8 +37,8 @@ const ONE: RefusalCode[] = [
 
 /** Every route, and the codes it may be refused with beside `ALWAYS`. */
 const ROUTES: Record<string, RefusalCode[]> = {
-  'post /v1/rooms/{room}/messages': ['bad_json', ...ONE],
-  'post /v1/messages': ['bad_json', 'bad_command', 'message_too_big'],
+  'post /v1/rooms/{room}/messages': ['bad_json', 'server_busy', ...ONE],
+  'post /v1/messages': ['bad_json', 'bad_command', 'message_too_big', 'server_busy'],
   'get /v1/rooms': ['bad_command'],
   'get /v1/rooms/{room}': ['bad_room', 'not_found'],
   'get /v1/members': ['bad_command', 'bad_room'],
@@ -75,6 +75,27 @@ describe('/v1/openapi.json', () => {
       return codes;
     });
     expect(listed.sort()).toEqual([...codes, ...ALWAYS].sort());
+  });
+
+  it('says what a room and a key may be, as they are checked', async () => {
+    const text = JSON.stringify(document.paths);
+    const room = { type: 'string', minLength: 1, maxLength: 200, pattern: expect.any(String) };
+    const publish = document.paths['/v1/rooms/{room}/messages']!['post']! as unknown as {
+      parameters: { schema: { pattern: string } }[];
+      requestBody: { content: Record<string, { schema: { properties: object } }> };
+    };
+    const [{ schema }] = publish.parameters as [{ schema: { pattern: string } }];
+    expect(schema).toEqual(room);
+    expect(publish.requestBody.content['application/json']!.schema.properties).toMatchObject({
+      key: { minLength: 1, maxLength: expect.any(Number) },
+    });
+    expect(text.split(JSON.stringify(schema.pattern))).toHaveLength(4);
+    const pattern = new RegExp(schema.pattern);
+    for (const name of ['chat:lobby', 'a b', 'ä', '~']) {
+      const path = `/v1/rooms/${encodeURIComponent(name)}/messages`;
+      const { status } = await server.ask('POST', path, { json: { data: 1 } });
+      expect([name, status]).toEqual([name, pattern.test(name) ? 200 : 400]);
+    }
   });
 
   it('describes every response', () => {

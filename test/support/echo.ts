@@ -8,6 +8,7 @@ export class SessionEcho implements TransportSink {
   readonly over: Promise<void>;
   /** Resolves when it may be written to again. */
   readonly polled: Promise<void>;
+  readonly stallAfterMs = 30_000;
   readonly #transport: Transport;
   readonly #heard: string[] = [];
   #hasEnded: () => void = () => {};
@@ -57,7 +58,7 @@ export class SessionEcho implements TransportSink {
     while (this.#heard.length > 0 && this.#transport.writable) {
       const frames = this.#heard.splice(0).map((text) => framing.encoding.encode(text));
       const bytes = frames.reduce((sum, { length }) => sum + length, 0);
-      this.#transport.write(framing.join(frames, bytes));
+      this.#transport.write(framing.join(frames, bytes), frames.length);
     }
   }
 }
