@@ -1,7 +1,7 @@
 /**
  * The charts of a run: which figures go into which, over what axis. Not here: drawing (chart.ts).
  */
-import { CURVE, type RunResult } from '../measure/result.js';
+import { CURVE, type RunResult, type Second } from '../measure/result.js';
 import { formatBytes, formatCount, formatMicros } from '../units.js';
 import { type Chart, niceStep, type Series } from './chart.js';
 
@@ -62,15 +62,19 @@ function latencyTimeline(run: RunResult): Chart {
   };
 }
 
+/** Messages that a member of a cohort received a second, over some seconds; null over none. */
+export function receivedByMember(
+  run: RunResult,
+  cohort: number,
+  seconds: readonly Second[],
+): number | null {
+  if (seconds.length === 0) return null;
+  const sum = seconds.reduce((total, { cohorts }) => total + cohorts[cohort]!.delivered, 0);
+  return sum / seconds.length / run.cohorts[cohort]!.members;
+}
+
 function deliveries(run: RunResult): Chart {
   const points = thin(run.timeline.length);
-  const perMember =
-    (i: number) =>
-    ([from, to]: [number, number]) => {
-      const rows = run.timeline.slice(from, to);
-      const sum = rows.reduce((total, { cohorts }) => total + cohorts[i]!.delivered, 0);
-      return sum / rows.length / run.cohorts[i]!.members;
-    };
   return {
     title: 'Messages received by a member',
     caption: 'A second and member, by cohort. The healthy line should not move.',
@@ -79,7 +83,7 @@ function deliveries(run: RunResult): Chart {
     series: run.cohorts.map(({ name }, i) => ({
       name,
       colour: colour(i),
-      values: points.map(perMember(i)),
+      values: points.map((point) => receivedByMember(run, i, run.timeline.slice(...point))),
     })),
   };
 }

@@ -10,6 +10,7 @@ import { formatCount } from '../units.js';
 import type { Check } from '../verdict/check.js';
 import { type Figures, formatFigure, moreIsBetter } from './figures.js';
 import { isReport, type LoadReport, type Machine, thisMachine } from './report.js';
+import { reportFault } from './schema.js';
 
 /**
  * One check a figure that both have.
@@ -49,6 +50,8 @@ export function asBaseline(
   if (!isReport(value)) {
     throw new LoadError('bad_report', `${from} is no report of this version of roomcast load`);
   }
+  const fault = reportFault(value);
+  if (fault !== undefined) throw new LoadError('bad_report', `${from} is damaged: ${fault}`);
   const differing = COMPARED.flatMap(([what, of]) => {
     const [there, here] = [of(value), of({ plan, machine: thisMachine(), agents })];
     return there === here ? [] : [`${what} ${there} there, ${here} here`];

@@ -9,7 +9,7 @@ import { formatBytes, formatCount, formatDuration, formatMicros } from '../units
 import type { Check } from '../verdict/check.js';
 import { headline } from '../verdict/verdict.js';
 import { drawChart, escapeHtml } from './chart.js';
-import { colour, latencyCharts, serverCharts } from './charts.js';
+import { colour, latencyCharts, receivedByMember, serverCharts } from './charts.js';
 import { formatFigure } from './figures.js';
 import type { LoadReport } from './report.js';
 import { STYLE } from './style.js';
@@ -34,7 +34,8 @@ ${serverSection(run)}
 ${runs.length > 1 ? repeated(report) : ''}
 <h2>Checks</h2>
 ${table(
-  ['', 'check', 'seen'],
+  'Checks',
+  ['status', 'check', 'seen'],
   verdict.checks.map(({ name, status, text }) => [
     badge(status),
     escapeHtml(name),
@@ -94,20 +95,25 @@ function serverSection(run: RunResult): string {
 function cohortTable(run: RunResult): string {
   const rows = run.cohorts.flatMap((cohort, i) =>
     JUDGED.filter((phase) => cohort.phases[phase]).map((phase, row) => {
-      const { latency, service, perSecond } = cohort.phases[phase]!;
+      const { latency, service } = cohort.phases[phase]!;
+      const seconds = run.timeline.filter((second) => second.phase === phase);
+      const received = receivedByMember(run, i, seconds);
       const { p50, p90, p99, p999, p9999, max } = latency;
       const ofRun = (count: number): string => (row === 0 ? formatCount(count) : '');
       return [
         `<i class="${colour(i)}"></i>${escapeHtml(cohort.name)}, ${phase}`,
         ofRun(cohort.members),
         ...[p50, p90, p99, p999, p9999, max, service.p99].map(formatMicros),
-        `${formatCount(perSecond)}/s`,
+        received === null ? '–' : `${formatCount(received)}/s`,
         ofRun(cohort.counters.announced),
         ofRun(Object.values(cohort.counters.closes).reduce((sum, n) => sum + n, 0)),
       ];
     }),
   );
-  return table(
+  const caption =
+    'Latencies are those of messages that were due in the phase, whenever they came. Received is what came during the phase, a second and member, as in the chart.';
+  return `<p class="caption">${caption}</p>${table(
+    'Cohorts',
     [
       'cohort',
       'members',
@@ -118,12 +124,12 @@ function cohortTable(run: RunResult): string {
       'p99.99',
       'max',
       'p99 once sent',
-      'delivered',
+      'received',
       'dropped in all',
       'closed in all',
     ],
     rows,
-  );
+  )}`;
 }
 
 function repeated({ figures, runs, plan }: LoadReport): string {
@@ -131,7 +137,7 @@ function repeated({ figures, runs, plan }: LoadReport): string {
     escapeHtml(name),
     ...[median, min, max].map((value) => escapeHtml(formatFigure(name, value, plan))),
   ]);
-  return `<h2>${runs.length} runs</h2>${table(['figure', 'median', 'least', 'most'], rows)}`;
+  return `<h2>${runs.length} runs</h2>${table('Runs', ['figure', 'median', 'least', 'most'], rows)}`;
 }
 
 function facts({ plan, machine, agents, roomcast }: LoadReport, run: RunResult): string {
@@ -170,8 +176,12 @@ function facts({ plan, machine, agents, roomcast }: LoadReport, run: RunResult):
 <details><summary>The plan as JSON</summary><pre>${escapeHtml(JSON.stringify(plan, null, 2))}</pre></details>`;
 }
 
-/** @param kind `prose` wraps and turns into blocks on a narrow page */
+/**
+ * @param name for who hears the page: a table may scroll sideways, by keys too
+ * @param kind `prose` wraps and turns into blocks on a narrow page
+ */
 function table(
+  name: string,
   head: readonly string[],
   rows: readonly (readonly string[])[],
   kind: 'figures' | 'prose' = 'figures',
@@ -179,7 +189,7 @@ function table(
   const cells = (tag: 'th' | 'td', row: readonly string[]): string =>
     row.map((value) => `<${tag}>${value}</${tag}>`).join('');
   const lines = rows.map((row) => `<tr>${cells('td', row)}</tr>`);
-  return `<div class="scroll"><table class="${kind}"><thead><tr>${cells('th', head)}</tr></thead><tbody>${lines.join('\n')}</tbody></table></div>`;
+  return `<div class="scroll" tabindex="0" role="region" aria-label="${escapeHtml(name)}"><table class="${kind}"><thead><tr>${cells('th', head)}</tr></thead><tbody>${lines.join('\n')}</tbody></table></div>`;
 }
 
 function badge(status: Check['status']): string {

@@ -1,7 +1,7 @@
 /** The look of the HTML report, light and dark, wide and narrow. */
 export const STYLE = `
 :root { color-scheme: light dark;
-  --bg:#f6f7f9; --card:#fff; --fg:#16202c; --muted:#5b6877; --rule:#dde2e8; --band:#f2a60018; --band-edge:#b97a00;
+  --bg:#f6f7f9; --card:#fff; --fg:#16202c; --muted:#5b6877; --rule:#dde2e8; --band:#f2a60018; --band-edge:#8a5a00;
   --ok:#12733c; --bad:#b3261e; --warn:#8a5a00;
   --c0:#0b6bcb; --c1:#d1480f; --c2:#7a3cc2; --c3:#00806b; --c4:#c2185b; --c5:#8a6d00; --c6:#4d5a68; }
 @media (prefers-color-scheme: dark) { :root {
@@ -44,6 +44,8 @@ header div { min-width:0; }
 .zone:hover p { display:block; position:absolute; top:6px; left:calc(50% + 8px); width:max-content; max-width:220px; padding:6px 10px;
   font-size:12px; background:var(--card); border:1px solid var(--rule); border-radius:6px; pointer-events:none; box-shadow:0 2px 10px #0003; }
 .zone:hover p.left { left:auto; right:calc(50% + 8px); } .zone b { font-weight:500; color:var(--muted); }
+.caption { margin:0 0 8px; font-size:0.87rem; color:var(--muted); }
+.scroll:focus-visible { outline:2px solid var(--c0); outline-offset:2px; }
 .scroll { overflow-x:auto; background:var(--card); border:1px solid var(--rule); border-radius:10px; }
 table { border-collapse:collapse; width:100%; font-variant-numeric:tabular-nums; }
 th, td { padding:7px 10px; text-align:right; white-space:nowrap; border-bottom:1px solid var(--rule); }

@@ -3,6 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import axe from 'axe-core';
 import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Chart, drawChart, niceStep } from '../../../src/load/report/chart.js';
@@ -62,6 +63,19 @@ test('a server of which nothing is known is said to be so', () => {
   );
 });
 
+test('the table says of a phase what the chart beside it shows', () => {
+  const run = fixtureRun();
+  // Stalled members get nothing while they are slow, and later what was due then.
+  for (const second of run.timeline) if (second.phase === 'slow') second.cohorts[1]!.delivered = 0;
+  const html = htmlReport(fixtureReport(run));
+  const row = /<td><i class="c1"><\/i>stalled, slow<\/td>(.*?)<\/tr>/.exec(html)?.[1] ?? '';
+  expect(row).toContain('<td>0/s</td>');
+  const chart = html.slice(html.indexOf('Messages received by a member'));
+  expect(chart).toContain('25 s, slow<br>');
+  const last = /25 s, slow<br>(.*?)<\/p>/.exec(chart)?.[1] ?? '';
+  expect(last).toMatch(/stalled<\/b> 0$/);
+});
+
 describe.skipIf(!hasChromium)('in a browser', () => {
   let browser: Browser;
   let folder: string;
@@ -98,6 +112,21 @@ describe.skipIf(!hasChromium)('in a browser', () => {
             ? 'rgb(230, 235, 241),rgb(154, 167, 181)'
             : 'rgb(22, 32, 44),rgb(91, 104, 119)',
         );
+        // Findings of axe; its script may run only where the page's own policy is set aside.
+        const context = await browser.newContext({
+          colorScheme,
+          viewport: { width, height: 900 },
+          bypassCSP: true,
+        });
+        const checked = await context.newPage();
+        await checked.goto(pathToFileURL(join(folder, 'r.html')).href);
+        await checked.evaluate(axe.source);
+        expect(
+          await checked.evaluate(
+            'axe.run().then(({ violations }) => violations.map((each) => each.id + ": " + each.nodes[0].html))',
+          ),
+        ).toEqual([]);
+        await context.close();
         const zone = page.locator('.zone').nth(3);
         expect(await zone.locator('p').isVisible()).toBe(false);
         await zone.hover();
