@@ -1,7 +1,20 @@
 /** How many may connect, from where, and what the others are told. */
+
 import { once } from 'node:events';
 import { describe, expect, test } from 'vitest';
 import { type ClientOptions, WebSocket } from 'ws';
+import { MemoryBroker } from '../src/broker/memory.js';
+import { commandLimits, defaults } from '../src/config.js';
+import { Connections } from '../src/connections.js';
+import type { CloseReason } from '../src/errors.js';
+import { Detector } from '../src/lock/index.js';
+import { LoopClock } from '../src/loop-clock.js';
+import { Recorder } from '../src/metrics/recorder.js';
+import { JsonCodec } from '../src/protocol/json.js';
+import { Hub } from '../src/room/hub.js';
+import type { Member } from '../src/room/member.js';
+import { FakeTransport } from './support/fake-transport.js';
+import { bytesInUse } from './support/heap.js';
 import { serve } from './support/server.js';
 import { Signal } from './support/signal.js';
 import { openSockJs } from './support/sockjs-client.js';
@@ -120,4 +133,32 @@ test('a heartbeat that is not answered ends the connection', async () => {
   const { url } = await serve({ heartbeatMs: 1000 });
   const deaf = connect(url, { autoPong: false });
   expect(await deaf.closed).toBe(4201);
+});
+
+test('an address is let go of with its last connection', async () => {
+  const detector = new Detector();
+  const observer = new Recorder();
+  const codec = new JsonCodec(commandLimits(defaults));
+  const close = (member: Member, reason: CloseReason) => connections.close(member, reason);
+  const clock = new LoopClock();
+  const hub = new Hub(defaults, new MemoryBroker(), codec, observer, clock, close, detector);
+  const failed = () => {};
+  const connections = new Connections({ config: defaults, hub, codec, observer, failed }, detector);
+  const ADDRESS_BYTES = 10_000;
+  const cycle = (count: number) => {
+    for (let n = 0; n < count; n += 1) {
+      const transport = new FakeTransport();
+      // As long as none is, so that those kept weigh.
+      const address = Buffer.alloc(ADDRESS_BYTES, `${n}.`).toString('latin1');
+      Object.assign(transport, { remoteAddress: address });
+      transport.sink = connections.accept(transport);
+      transport.break();
+    }
+  };
+  cycle(100);
+  const before = await bytesInUse();
+  cycle(2000);
+  // All of them would be 20 MB.
+  expect((await bytesInUse()) - before).toBeLessThan(5_000_000);
+  await hub.close(0);
 });

@@ -6,18 +6,23 @@
  */
 import {
   accountingDifference,
+  churn,
   churnRatio,
   deadlockedTasks,
+  descriptorRatio,
   dropRatio,
   eventLoopLagP99,
   evictionRatio,
+  evictions,
   healthyP99,
-  lockHoldP99,
-  lockUtilisation,
-  members,
+  lockBlocked,
   queueRatio,
+  refusedAs,
+  restarts,
+  shortLockHoldP99,
   slowMembers,
   slowRatio,
+  turnedAway,
 } from './expressions.js';
 import { runbookOfInstance } from './links.js';
 import { ALERT } from './promql.js';
@@ -40,8 +45,6 @@ export interface Alert {
   readonly description: string;
 }
 
-const manyMembers = `${members(ALERT)} > ${THRESHOLDS.fewMembers}`;
-
 const seconds = '{{ $value | humanizeDuration }}';
 const share = '{{ $value | humanizePercentage }}';
 
@@ -54,6 +57,63 @@ export const ALERTS: readonly Alert[] = [
     for: '1m',
     summary: 'A roomcast server does not answer.',
     description: '{{ $labels.instance }} has not answered a scrape for a minute.',
+  },
+  {
+    name: 'RoomcastGone',
+    severity: 'critical',
+    value: 'absent(up{job="roomcast"})',
+    is: '> 0',
+    for: '5m',
+    summary: 'Prometheus has no roomcast server to ask.',
+    description: 'No target of the job {{ $labels.job }} is left: nothing is watched.',
+  },
+  {
+    name: 'RoomcastRestarting',
+    severity: 'warning',
+    value: restarts(ALERT),
+    is: `> ${THRESHOLDS.restarts}`,
+    for: '0m',
+    summary: 'A roomcast server starts again and again.',
+    description: '{{ $labels.instance }} has started {{ $value }} times anew in 15 minutes.',
+  },
+  {
+    name: 'RoomcastFull',
+    severity: 'critical',
+    value: turnedAway(ALERT),
+    is: '> 0',
+    for: '2m',
+    summary: 'A server has all the connections it may have.',
+    description:
+      '{{ $labels.instance }} turns {{ $value | humanize }} connections a second away: --max-connections, or --max-connections-per-address.',
+  },
+  {
+    name: 'RoomcastDescriptorsHigh',
+    severity: 'warning',
+    value: descriptorRatio(ALERT),
+    is: `> ${THRESHOLDS.descriptorRatio}`,
+    for: '5m',
+    summary: 'The process is close to its limit of descriptors.',
+    description: `{{ $labels.instance }} has ${share} of the file descriptors open that it may have; each connection is one.`,
+  },
+  {
+    name: 'RoomcastBrokerUnavailable',
+    severity: 'critical',
+    value: refusedAs(ALERT, 'broker_unavailable'),
+    is: '> 0',
+    for: '2m',
+    summary: 'The broker does not answer.',
+    description:
+      '{{ $labels.instance }} refuses {{ $value | humanize }} commands a second because the broker fails or is late.',
+  },
+  {
+    name: 'RoomcastRoomBusy',
+    severity: 'warning',
+    value: refusedAs(ALERT, 'room_busy'),
+    is: '> 0',
+    for: '5m',
+    summary: 'More is published than can be fanned out.',
+    description:
+      '{{ $labels.instance }} refuses {{ $value | humanize }} publishes a second: too much waits to be fanned out.',
   },
   {
     name: 'RoomcastIsolationBroken',
@@ -78,7 +138,7 @@ export const ALERTS: readonly Alert[] = [
   {
     name: 'RoomcastLockHeldTooLong',
     severity: 'warning',
-    value: lockHoldP99(ALERT),
+    value: shortLockHoldP99(ALERT),
     is: `> ${THRESHOLDS.lockHoldP99Seconds}`,
     for: '5m',
     summary: 'A lock is held for too long.',
@@ -87,11 +147,11 @@ export const ALERTS: readonly Alert[] = [
   {
     name: 'RoomcastLockSaturated',
     severity: 'critical',
-    value: lockUtilisation(ALERT),
-    is: `> ${THRESHOLDS.lockUtilisation}`,
+    value: lockBlocked(ALERT),
+    is: `> ${THRESHOLDS.lockBlocked}`,
     for: '5m',
-    summary: 'A lock is held most of the time.',
-    description: `{{ $labels.lock }} on {{ $labels.instance }} is held ${share} of the time.`,
+    summary: 'Others wait for a lock most of the time.',
+    description: `Others lose {{ $value | humanize }} seconds a second to whoever holds {{ $labels.lock }} on {{ $labels.instance }}.`,
   },
   {
     name: 'RoomcastQueueMemoryHigh',
@@ -107,7 +167,7 @@ export const ALERTS: readonly Alert[] = [
     severity: 'warning',
     value: slowRatio(ALERT),
     is: `> ${THRESHOLDS.slowMemberRatio}`,
-    while: manyMembers,
+    while: `${slowMembers(ALERT)} > ${THRESHOLDS.fewSlowMembers}`,
     for: '10m',
     summary: 'Many members do not keep up.',
     description: `${share} of the members of {{ $labels.instance }} lag or lose messages.`,
@@ -117,7 +177,7 @@ export const ALERTS: readonly Alert[] = [
     severity: 'warning',
     value: evictionRatio(ALERT),
     is: `> ${THRESHOLDS.evictionRatio}`,
-    while: manyMembers,
+    while: `${evictions(ALERT)} > ${THRESHOLDS.fewEvictions}`,
     for: '10m',
     summary: 'Many members are evicted.',
     description: `{{ $labels.instance }} evicts ${share} of its members a second.`,
@@ -145,7 +205,7 @@ export const ALERTS: readonly Alert[] = [
     severity: 'warning',
     value: churnRatio(ALERT),
     is: `> ${THRESHOLDS.churnRatio}`,
-    while: manyMembers,
+    while: `${churn(ALERT)} > ${THRESHOLDS.fewConnections}`,
     for: '10m',
     summary: 'Members come and go all the time.',
     description: `Connections opened and closed a second on {{ $labels.instance }}: ${share} of the members.`,

@@ -1,4 +1,5 @@
 /** What both a panel draws and an alert judges. The thresholds are in `thresholds.ts`. */
+import type { RefusalCode } from '../../src/errors.js';
 import { max, quantile, rate, type Scope, select, sum } from './promql.js';
 
 /** Seconds from publish to kernel that 99 % of deliveries to healthy members stay under. */
@@ -14,9 +15,16 @@ export const slowRatio = (scope: Scope) => `${slowMembers(scope)} / ${members(sc
 export const lockHoldP99 = (scope: Scope) =>
   quantile(scope, 0.99, 'lockHoldSeconds', { by: ['lock'] });
 
-/** Seconds a lock was held in a second. */
-export const lockUtilisation = (scope: Scope) =>
-  sum(scope, ['lock'], rate(scope, 'lockHoldSeconds', { suffix: '_sum' }));
+/** Of locks that nothing may be waited for under: `room.lifecycle` is held while the broker is asked. */
+export const shortLockHoldP99 = (scope: Scope) =>
+  quantile(scope, 0.99, 'lockHoldSeconds', {
+    by: ['lock'],
+    where: ['lock!="room.lifecycle"'],
+  });
+
+/** Seconds that others lost in a second, because somebody held the lock. */
+export const lockBlocked = (scope: Scope) =>
+  sum(scope, ['lock'], rate(scope, 'lockBlockedSeconds'));
 
 export const deadlockedTasks = (scope: Scope) =>
   sum(scope, [], select(scope, 'lockDeadlockedTasks'));
@@ -24,17 +32,41 @@ export const deadlockedTasks = (scope: Scope) =>
 export const queueRatio = (scope: Scope) =>
   max(scope, [], `${select(scope, 'queueBytes')} / ${select(scope, 'queueLimitBytes')}`);
 
-export const evictionRatio = (scope: Scope) =>
-  `${sum(scope, [], rate(scope, 'evicted'))} / ${members(scope)}`;
+export const evictionRatio = (scope: Scope) => `${evictions(scope)} / ${members(scope)}`;
+
+/** Conflation is the policy at work: the newest value of a key was all that was asked for. */
+const lost = (scope: Scope) => rate(scope, 'dropped', { where: ['reason!="conflated"'] });
+
+export const drops = (scope: Scope) => sum(scope, [], lost(scope));
 
 export const dropRatio = (scope: Scope) =>
-  `${sum(scope, [], rate(scope, 'dropped'))} / (${sum(scope, [], rate(scope, 'fannedOut'))} > 0)`;
+  `${drops(scope)} / (${sum(scope, [], rate(scope, 'fannedOut'))} > 0)`;
 
 export const eventLoopLagP99 = (scope: Scope) =>
   max(scope, [], select(scope, 'nodejsEventLoopLagP99Seconds'));
 
-export const churnRatio = (scope: Scope) =>
-  `(${sum(scope, [], rate(scope, 'opened'))} + ${sum(scope, [], rate(scope, 'closed'))}) / ${members(scope)}`;
+export const evictions = (scope: Scope) => sum(scope, [], rate(scope, 'evicted'));
+
+/** Connections opened and closed in a second. */
+export const churn = (scope: Scope) =>
+  `(${sum(scope, [], rate(scope, 'opened'))} + ${sum(scope, [], rate(scope, 'closed'))})`;
+
+export const churnRatio = (scope: Scope) => `${churn(scope)} / ${members(scope)}`;
+
+/** How often the process began anew in a quarter of an hour. */
+export const restarts = (scope: Scope) =>
+  sum(scope, [], `changes(${select(scope, 'processStartTimeSeconds')}[15m])`);
+
+/** Connections a second that were told to go, because there are as many as may be. */
+export const turnedAway = (scope: Scope) =>
+  sum(scope, [], rate(scope, 'closed', { where: ['reason="over_capacity"'] }));
+
+export const descriptorRatio = (scope: Scope) =>
+  max(scope, [], `${select(scope, 'processOpenFds')} / ${select(scope, 'processMaxFds')}`);
+
+/** Commands and requests a second that were refused with this code. */
+export const refusedAs = (scope: Scope, code: RefusalCode) =>
+  sum(scope, [], rate(scope, 'refused', { where: [`code="${code}"`] }));
 
 /** What was fanned out and is in none of the accounts: V10 says that this is 0 at any scrape. */
 export const accountingDifference = (scope: Scope) =>

@@ -9,8 +9,8 @@ export const THRESHOLDS = {
    */
   healthyP99Seconds: 0.1,
   lockHoldP99Seconds: 0.005,
-  /** Seconds held in a second; readers hold together, so that 1 is no upper bound. */
-  lockUtilisation: 0.5,
+  /** Seconds that others lose in a second: several may wait, so that 1 is no upper bound. */
+  lockBlocked: 0.5,
   queueMemoryRatio: 0.8,
   slowMemberRatio: 0.05,
   /** Members evicted a second, of those connected. */
@@ -20,6 +20,12 @@ export const THRESHOLDS = {
   eventLoopLagP99Seconds: 0.1,
   /** Connections opened and closed a second, of those connected. */
   churnRatio: 0.1,
-  /** Ratios of fewer members than this say nothing. */
-  fewMembers: 100,
+  /** Ratios of fewer than these say nothing: members that are slow, and events a second. */
+  fewSlowMembers: 4,
+  fewEvictions: 0.01,
+  fewConnections: 1,
+  /** Starts of the process in 15 minutes, the first not counted. */
+  restarts: 2,
+  /** Open descriptors, of those the process may have. */
+  descriptorRatio: 0.8,
 } as const;

@@ -13,6 +13,7 @@ import { readLocks } from '../metrics/locks.js';
 import { EventLoopDelay, residentBytes } from '../metrics/process.js';
 import type { Recorder } from '../metrics/recorder.js';
 import { type LockSeries, REMEMBERED, SERIES, type Series, type Values } from '../page/frame.js';
+import { DROP_REASONS } from '../room/observer.js';
 import { clearInterval, nowMs, setInterval } from '../time.js';
 import { TRANSPORTS } from '../transport/transport.js';
 import { quantile, Window } from './quantile.js';
@@ -33,6 +34,8 @@ export interface Sample {
 const EVERY_MS = 1000;
 /** A late timer must not make a rate of nothing. */
 const LEAST_MS = 1;
+
+const CONFLATED = DROP_REASONS.indexOf('conflated');
 
 /** The classes of locks that a server has of its own. */
 export const OWN_LOCKS = LOCKS.filter((lock) => lock !== 'other');
@@ -85,7 +88,8 @@ export class Sampler {
       at,
       published: recorder.totals.published,
       delivered: recorder.deliverySeconds.total(),
-      dropped: total(recorder.droppedBy),
+      // Conflation is the policy at work, and no loss.
+      dropped: total(recorder.droppedBy) - recorder.droppedBy[CONFLATED]!,
       evicted: total(recorder.evictedBy),
       cpu: (user + system) / 1e6,
     };

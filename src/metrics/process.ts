@@ -7,6 +7,7 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { constants, monitorEventLoopDelay, PerformanceObserver } from 'node:perf_hooks';
 import { getHeapStatistics } from 'node:v8';
+import { clearInterval, setInterval } from '../time.js';
 import { CATALOGUE, GC_KINDS } from './catalogue.js';
 import { HistogramCells } from './cells.js';
 
@@ -26,7 +27,7 @@ export interface EventLoopLag {
   readonly max: number;
 }
 
-/** How late the event loop is, period by period; whoever asks has periods of its own. */
+/** How late the event loop is, period by period. */
 export class EventLoopDelay {
   readonly #delay = monitorEventLoopDelay({ resolution: SAMPLE_MS });
 
@@ -34,22 +35,52 @@ export class EventLoopDelay {
     this.#delay.enable();
   }
 
-  /** Of the time since the last call. */
+  /** Of the time since the last call; for one reader only. */
   take(): EventLoopLag {
+    const lag = this.read();
+    this.#delay.reset();
+    return lag;
+  }
+
+  /** Of the time since the last `take`. */
+  read(): EventLoopLag {
     const delay = this.#delay;
     // What is sampled is the distance of two ticks, so that an idle loop shows the period itself.
     const late = (ns: number) => Math.max(0, ns / 1e9 - SAMPLE_MS / 1e3);
-    const lag = {
+    return {
       p50: late(delay.percentile(50)),
       p99: late(delay.percentile(99)),
       max: late(delay.max),
     };
-    delay.reset();
-    return lag;
   }
 
   close(): void {
     this.#delay.disable();
+  }
+}
+
+/** A minute, in slices that end by a clock of their own: what one reader sees is taken from no other. */
+const SLICE_MS = 10_000;
+const SLICES = 6;
+
+/** The worst of the slices of the last minute, the one under way included. */
+class RecentLag {
+  readonly #delay = new EventLoopDelay();
+  readonly #slices: EventLoopLag[] = [];
+  readonly #timer = setInterval(() => {
+    this.#slices.push(this.#delay.take());
+    if (this.#slices.length > SLICES) this.#slices.shift();
+  }, SLICE_MS).unref();
+
+  read(): EventLoopLag {
+    const slices = [...this.#slices, this.#delay.read()];
+    const worst = (of: keyof EventLoopLag) => Math.max(...slices.map((slice) => slice[of]));
+    return { p50: worst('p50'), p99: worst('p99'), max: worst('max') };
+  }
+
+  close(): void {
+    clearInterval(this.#timer);
+    this.#delay.close();
   }
 }
 
@@ -60,7 +91,7 @@ export class ProcessStats {
     CATALOGUE.nodejsGcDurationSeconds.buckets,
     GC_KINDS.length,
   );
-  readonly #delay = new EventLoopDelay();
+  readonly #lag = new RecentLag();
   readonly #gc = new PerformanceObserver((list) => {
     for (const entry of list.getEntries()) this.#collected(entry);
   });
@@ -69,13 +100,13 @@ export class ProcessStats {
     this.#gc.observe({ entryTypes: ['gc'] });
   }
 
-  /** Seconds since the last call; it starts a new period. */
-  takeEventLoopLag(): EventLoopLag {
-    return this.#delay.take();
+  /** Of the last minute, the same for everybody who asks. */
+  eventLoopLag(): EventLoopLag {
+    return this.#lag.read();
   }
 
   close(): void {
-    this.#delay.close();
+    this.#lag.close();
     this.#gc.disconnect();
   }
 

@@ -81,7 +81,7 @@ function valuesOf(
 ): Record<MetricKey, Values> {
   const cpu = process.cpuUsage();
   const memory = memoryUsage();
-  const lag = stats.takeEventLoopLag();
+  const lag = stats.eventLoopLag();
   return {
     published: recorder.totals.published,
     fannedOut: recorder.totals.fannedOut,

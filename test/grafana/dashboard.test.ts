@@ -237,7 +237,7 @@ describe('thresholds', () => {
     ['Healthy p99 while members are slow', 'RoomcastIsolationBroken', THRESHOLDS.healthyP99Seconds],
     ['Worst lock hold p99', 'RoomcastLockHeldTooLong', THRESHOLDS.lockHoldP99Seconds],
     ['Hold time p99', 'RoomcastLockHeldTooLong', THRESHOLDS.lockHoldP99Seconds],
-    ['Utilisation', 'RoomcastLockSaturated', THRESHOLDS.lockUtilisation],
+    ['Time lost to locks', 'RoomcastLockSaturated', THRESHOLDS.lockBlocked],
     ['Queue memory', 'RoomcastQueueMemoryHigh', THRESHOLDS.queueMemoryRatio],
     ['Share dropped', 'RoomcastDropsHigh', THRESHOLDS.dropRatio],
     ['Churn', 'RoomcastConnectionChurn', THRESHOLDS.churnRatio],

@@ -61,7 +61,7 @@ export const connections: readonly Panel[] = [
     targets: [{ expr: churnRatio(PANEL), legend: 'of members a second' }],
     about: {
       means: 'Connections opened and closed a second, as a share of the members.',
-      normal: `below ${THRESHOLDS.churnRatio * 100} %. With fewer than ${THRESHOLDS.fewMembers} members it says nothing, and does not alert.`,
+      normal: `below ${THRESHOLDS.churnRatio * 100} %. Up to ${THRESHOLDS.fewConnections} a second it does not alert.`,
       act: 'find the reason in Reasons of closing.',
       runbook: 'RoomcastConnectionChurn',
     },

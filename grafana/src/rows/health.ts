@@ -1,6 +1,13 @@
 /** One glance: is everybody served, and is anybody hurt. */
 import { ALERTS } from '../alerts.js';
-import { healthyP99, lockHoldP99, members, queueRatio, slowMembers } from '../expressions.js';
+import {
+  drops,
+  healthyP99,
+  lockHoldP99,
+  members,
+  queueRatio,
+  slowMembers,
+} from '../expressions.js';
 import { badFrom, goodFrom, type Panel, stat } from '../panels.js';
 import { PANEL, rate, sum } from '../promql.js';
 import { THRESHOLDS } from '../thresholds.js';
@@ -70,7 +77,7 @@ export const health: readonly Panel[] = [
     title: 'Drops',
     width: WIDTH,
     unit: 'ops',
-    targets: [{ expr: sum(PANEL, [], rate(PANEL, 'dropped')), legend: 'dropped' }],
+    targets: [{ expr: drops(PANEL), legend: 'dropped' }],
     about: {
       means: 'Messages dropped a second from the queues of slow members, who are told with a gap.',
       normal: `0, or below ${THRESHOLDS.dropRatio * 100} % of what is fanned out.`,

@@ -1,5 +1,5 @@
 /** Which lock is held for how long, who waits for it, and because of whom. */
-import { deadlockedTasks, lockHoldP99, lockUtilisation } from '../expressions.js';
+import { deadlockedTasks, lockBlocked, lockHoldP99 } from '../expressions.js';
 import { COLOUR, graph, heatmap, type Panel } from '../panels.js';
 import { heat, max, PANEL, quantile, rate, select, sum } from '../promql.js';
 import { THRESHOLDS } from '../thresholds.js';
@@ -74,16 +74,16 @@ export const locks: readonly Panel[] = [
   }),
   graph({
     id: 305,
-    title: 'Utilisation',
+    title: 'Time lost to locks',
     width: 6,
     unit: 'percentunit',
-    threshold: THRESHOLDS.lockUtilisation,
-    targets: [{ expr: lockUtilisation(PANEL), legend: '{{lock}}' }],
+    threshold: THRESHOLDS.lockBlocked,
+    targets: [{ expr: lockBlocked(PANEL), legend: '{{lock}}' }],
     about: {
       means:
-        'Share of the time that each lock is held, all rooms together: 100 % is always. Readers hold together, so that more is possible.',
+        'Time that others waited a second for whoever held each lock: 100 % is one that waits all the time. How long a lock is held does not matter while nobody waits.',
       normal: 'below 1 %.',
-      act: 'near 100 % others queue up: shorten the section, or spread the work over more rooms.',
+      act: 'Who makes others wait names the place in the code: shorten what it does, or spread the work over more rooms.',
       runbook: 'RoomcastLockSaturated',
     },
   }),

@@ -29,7 +29,7 @@ export const loss: readonly Panel[] = [
     colours: { dropped: COLOUR.loss },
     targets: [{ expr: dropRatio(PANEL), legend: 'dropped' }],
     about: {
-      means: 'Of the messages fanned out, the share that was dropped.',
+      means: 'Of the messages fanned out, the share that was dropped; conflation does not count.',
       normal: `below ${THRESHOLDS.dropRatio * 100} %.`,
       act: 'see the policy in Drops and the members in Furthest behind.',
       runbook: 'RoomcastDropsHigh',
