@@ -167,7 +167,7 @@ export const schema = {
     {
       group: SERVER,
       unit: 'networks',
-      description: 'Proxies whose X-Forwarded-For is believed.',
+      description: 'Proxies whose X-Forwarded-For or Forwarded is believed.',
       allowed: 'addresses or CIDRs, like 10.0.0.0/8',
       meant: networkOf,
     },

@@ -12,6 +12,8 @@ import { type TSchema, Type } from 'typebox';
 import { REFUSAL, Refusal, type RefusalCode } from '../errors.js';
 import type { HttpDeps } from './deps.js';
 
+const READ_PAST_BYTES = 65_536;
+
 const failure = (codes: readonly RefusalCode[]) =>
   Type.Object({
     code: Type.Enum([...codes], { description: 'What to look at in a program.' }),
@@ -47,8 +49,16 @@ export function failureHandler({ log, observer }: HttpDeps) {
     const { code, message } = refusal;
     observer.refused(code);
     if (code === 'unauthorised') reply.header('www-authenticate', 'Bearer');
+    if (isLongUnread(request)) reply.header('connection', 'close');
     reply.code(REFUSAL[code].status).send({ code, message });
   };
+}
+
+/** Whether more of a body is to come than is read past for the sake of the next request. */
+function isLongUnread({ raw: { complete, headers } }: FastifyRequest): boolean {
+  if (complete) return false;
+  const { 'content-length': length = 0, 'transfer-encoding': coding } = headers;
+  return coding !== undefined || Number(length) > READ_PAST_BYTES;
 }
 
 export function refuseUnknown({ method, url }: FastifyRequest): never {

@@ -48,3 +48,14 @@ it('survives a peer that goes away in the middle of its body', async () => {
   expect((await server.ask('GET', '/healthz')).status).toBe(200);
   expect(server.logged).toEqual([]);
 });
+
+it('ends the connection of a long body that nobody wants', async () => {
+  server = await serve({ apiKey: ['secret'] });
+  for (const path of ['/none', '/v1/messages', '/healthz']) {
+    const socket = connect(server.port, '127.0.0.1');
+    socket.write(`POST ${path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\nxxx`);
+    const [answer] = await once(socket, 'data');
+    expect(String(answer)).toMatch(/^HTTP\/1\.1 4\d\d .*connection: close/is);
+    await once(socket, 'close');
+  }
+});
