@@ -22,16 +22,28 @@ const SECRETS = [
   '*.headers["x-api-key"]',
 ];
 
-export function createLog(level: Config['logLevel'], out: Writable & { isTTY?: boolean }): Logger {
-  const destination = bounded(out, out.isTTY ? readable : (line) => line);
+/** `complaints`: told, once, when the log cannot be written any more. */
+export function createLog(
+  level: Config['logLevel'],
+  out: Writable & { isTTY?: boolean },
+  complaints: Writable,
+): Logger {
+  const destination = bounded(out, complaints, out.isTTY ? readable : (line) => line);
   return pino({ level, redact: SECRETS, timestamp: stdTimeFunctions.isoTime }, destination);
 }
 
-function bounded(out: Writable, written: (line: string) => string): DestinationStream {
+function bounded(
+  out: Writable,
+  complaints: Writable,
+  written: (line: string) => string,
+): DestinationStream {
   let lost = 0;
   let gone = false;
-  out.on('error', () => {
-    // The reader has left. Members have not, so the server goes on without it.
+  // Who reads the one may have read the other.
+  complaints.on('error', () => {});
+  out.on('error', ({ message }) => {
+    // The reader has left, or the disk is full. Members are there, so the server goes on without it.
+    if (!gone) complaints.write(`roomcast: goes on without a log: ${message}\n`);
     gone = true;
   });
   return {

@@ -10,7 +10,7 @@ import { ConfigError } from '../errors.js';
 import { options } from '../options.js';
 import { version } from '../version.js';
 import { demoCommand } from './demo.js';
-import { CommandError } from './failure.js';
+import { CommandError, leaveWithReader } from './failure.js';
 import { loadCommand } from './load.js';
 import { locksCommand } from './locks.js';
 import { serveCommand } from './serve.js';
@@ -28,10 +28,7 @@ for (const command of withAll(program)) {
 }
 
 // Whoever reads the output may have had enough of it, as `head` has.
-process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code !== 'EPIPE') throw error;
-  process.exit(0);
-});
+process.stdout.on('error', leaveWithReader);
 
 try {
   await program.parseAsync();

@@ -25,7 +25,7 @@ class StalledReader extends Writable {
 
 test('a reader that stalls makes the log lose lines, not grow, and the loss is said', async () => {
   const reader = new StalledReader();
-  const log = createLog('info', reader);
+  const log = createLog('info', reader, new PassThrough());
   const pad = 'x'.repeat(1000);
   const written = 5000;
   for (let n = 0; n < written; n++) log.info({ n, pad });
@@ -50,18 +50,21 @@ test('a reader that stalls makes the log lose lines, not grow, and the loss is s
 
 test('a reader that leaves is not missed', () => {
   const reader = new PassThrough();
-  const log = createLog('info', reader);
+  const complaints = new PassThrough();
+  const log = createLog('info', reader, complaints);
   log.info('one');
   // Without a listener this would throw.
-  reader.emit('error', Object.assign(new Error('write EPIPE'), { code: 'EPIPE' }));
+  for (let n = 0; n < 3; n += 1) reader.emit('error', new Error('write EPIPE'));
+  complaints.emit('error', new Error('write EPIPE'));
   log.info('two');
+  expect(String(complaints.read())).toBe('roomcast: goes on without a log: write EPIPE\n');
   expect(String(reader.read())).toContain('one');
   expect(reader.read()).toBeNull();
 });
 
 test('JSON lines with what the level lets through, and no secrets', () => {
   const out = new PassThrough();
-  const log = createLog('warn', out);
+  const log = createLog('warn', out, new PassThrough());
   log.info('quiet');
   const headers = { authorization: 'Bearer hunter2', 'x-api-key': 'hunter2', host: 'h' };
   log.warn({ apiKey: ['hunter2'], config: { apiKey: ['hunter2'] }, req: { headers } }, 'loud');
@@ -77,7 +80,7 @@ test('JSON lines with what the level lets through, and no secrets', () => {
 
 test('for people on a terminal, the stack of an error too', () => {
   const out = Object.assign(new PassThrough(), { isTTY: true });
-  const log = createLog('info', out);
+  const log = createLog('info', out, new PassThrough());
   log.info({ port: 1 }, 'serving');
   log.warn('quietly');
   log.error({ err: new Error('broken\u001b[2J'), member: 'm1' }, 'failed');
