@@ -10,19 +10,32 @@ import type { Config } from './config.js';
 import type { CloseReason } from './errors.js';
 import { type Detector, LockTimeoutError, WaitGroup } from './lock/index.js';
 import type { Member } from './room/member.js';
-import { CLOSE_GRACE_MS, closingEvent, Session, type SessionContext } from './session.js';
+import { closingEvent, Session, type SessionContext } from './session.js';
 import { clearInterval, nowMs, queueMicrotask, setInterval } from './time.js';
 import type { Transport, TransportSink } from './transport/transport.js';
 
+/** How long a peer that may not stay has to read why, in milliseconds. */
+const TURN_AWAY_MS = 1000;
 /** How often a drain looks which members have had everything, in milliseconds. */
 const DRAIN_CHECK_MS = 10;
 
 /** What a drain came to. */
 export interface Drained {
-  /** Members that had everything before they were closed. */
+  /** Members that have confirmed to have had everything. */
   readonly drained: number;
-  /** Members that were reset at the deadline, with the messages they had not had. */
-  readonly abandoned: readonly { readonly member: string; readonly messages: number }[];
+  /**
+   * Members that have not confirmed their last messages, which the kernel has taken: their peers
+   * may have read them, or not.
+   */
+  readonly unconfirmed: readonly Owed[];
+  /** Members that ended with messages still held for them, or without having been told to go. */
+  readonly abandoned: readonly Owed[];
+}
+
+/** Messages of one member. */
+interface Owed {
+  readonly member: string;
+  readonly messages: number;
 }
 
 export class Connections {
@@ -34,6 +47,8 @@ export class Connections {
   /** What a shutdown waits for. */
   readonly #open: WaitGroup;
   #isDraining = false;
+  /** Where a drain notes what became of its sessions. */
+  #outcome: Outcome | null = null;
 
   constructor(context: Omit<SessionContext, 'ended'>, detector: Detector) {
     this.#open = new WaitGroup({ name: 'server.connections', detector });
@@ -60,57 +75,57 @@ export class Connections {
 
   /**
    * Tells every member to come back later, spread over `drainMs` so that they do not all come at
-   * once, closes each when it has had everything, and resets those left at the deadline.
+   * once, closes each when the kernel has everything for it, waits for its answer to that, and
+   * resets those left at the deadline. Until then their polls are answered, and new connections are
+   * told to go elsewhere. `deadline`: by `nowMs()`.
    */
-  async drain(): Promise<Drained> {
+  async drain(deadline: number): Promise<Drained> {
     this.#isDraining = true;
-    const { drainMs, shutdownGraceMs } = this.#config;
     const started = nowMs();
-    const waiting = Array.from(this.#sessions.values(), ({ session }) => session);
-    const total = waiting.length;
+    const drainMs = Math.min(this.#config.drainMs, Math.max(0, deadline - started));
+    const waiting = Array.from(this.#sessions.values(), ({ session }) => session).filter(
+      ({ hasClosed }) => !hasClosed,
+    );
+    const outcome = new Outcome(waiting);
+    this.#outcome = outcome;
     const told = new Set<Session>();
-    const abandoned: { member: string; messages: number }[] = [];
-    const abandon = (session: Session, retryAfter?: number) => {
-      const { id, queuedMessages } = session.member;
-      abandoned.push({ member: id, messages: queuedMessages });
-      if (retryAfter === undefined) session.reset();
-      else session.close('going_away', retryAfter);
-    };
-    let drained = 0;
+    let next = 0;
     const look = () => {
-      const passed = nowMs() - started;
-      const due = drainMs === 0 ? total : Math.min(1, passed / drainMs) * total;
-      while (told.size < due) {
-        const session = waiting[told.size] as Session;
-        told.add(session);
+      const now = nowMs();
+      const passed = now - started;
+      const due = passed >= drainMs ? waiting.length : (passed / drainMs) * waiting.length;
+      for (; next < due; next += 1) {
+        const session = waiting[next] as Session;
         if (session.hasClosed) continue;
-        // Who has to ask first cannot any more: no connection is accepted.
-        if (session.member.isBetweenPolls) abandon(session, retryAfterMs(drainMs));
-        else session.announceClose(retryAfterMs(drainMs));
+        told.add(session);
+        session.announceClose(retryAfterMs(drainMs));
       }
       for (const session of told) {
-        if (session.hasClosed || !session.member.isDrained) continue;
-        session.closeDrained();
-        drained += 1;
+        if (!session.hasClosed && !session.member.isDrained) continue;
+        told.delete(session);
+        if (!session.hasClosed) session.closeDrained(Math.max(0, deadline - now));
       }
     };
     look();
     const timer = setInterval(look, DRAIN_CHECK_MS);
     try {
-      await this.#open.wait({ timeoutMs: shutdownGraceMs });
+      await this.#open.wait({ timeoutMs: Math.max(0, deadline - nowMs()) });
     } catch (error) {
       if (!(error instanceof LockTimeoutError)) throw error;
     } finally {
       clearInterval(timer);
     }
     for (const { session } of this.#sessions.values()) {
-      if (session.hasClosed) session.reset();
-      else abandon(session);
+      const { hasClosed } = session;
+      session.reset();
+      outcome.settle(session, hasClosed);
     }
-    return { drained, abandoned };
+    return outcome;
   }
 
-  #ended({ member, transport }: Session): void {
+  #ended(session: Session): void {
+    this.#outcome?.settle(session, true);
+    const { member, transport } = session;
     const entry = this.#sessions.get(member);
     if (entry === undefined) return;
     this.#sessions.delete(member);
@@ -138,10 +153,10 @@ export class Connections {
     const farewell = transport.framing.join([frame], frame.length);
     observer.opened(index);
     // A transport can be closed once it has its sink.
-    queueMicrotask(() => transport.close(reason, farewell, CLOSE_GRACE_MS));
+    queueMicrotask(() => transport.close(reason, farewell, TURN_AWAY_MS));
     const ignore = () => {};
     return {
-      stallAfterMs: CLOSE_GRACE_MS,
+      stallAfterMs: TURN_AWAY_MS,
       received: ignore,
       receivedBinary: ignore,
       faulted: ignore,
@@ -157,3 +172,25 @@ export class Connections {
 /** Not at once, not all together, and the later the longer the server takes to say goodbye. */
 const retryAfterMs = (drainMs: number): number =>
   1000 + Math.floor(Math.random() * Math.max(1000, drainMs * 2));
+
+/** What becomes of the sessions there were when a drain began. */
+class Outcome implements Drained {
+  drained = 0;
+  readonly unconfirmed: Owed[] = [];
+  readonly abandoned: Owed[] = [];
+  readonly #open: Set<Session>;
+
+  constructor(sessions: Iterable<Session>) {
+    this.#open = new Set(sessions);
+  }
+
+  /** `wasClosed`: it has been told to go, or has gone by itself. */
+  settle(session: Session, wasClosed: boolean): void {
+    if (!this.#open.delete(session)) return;
+    const { id: member, abandonedMessages, unconfirmedMessages } = session.member;
+    const isAbandoned = abandonedMessages > 0 || !wasClosed;
+    if (isAbandoned) this.abandoned.push({ member, messages: abandonedMessages });
+    if (unconfirmedMessages > 0) this.unconfirmed.push({ member, messages: unconfirmedMessages });
+    if (!isAbandoned && unconfirmedMessages === 0) this.drained += 1;
+  }
+}

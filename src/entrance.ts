@@ -27,7 +27,6 @@ type Upgrade = (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
 export interface EntranceOptions {
   /** Origins whose pages may connect; empty: any. A request without one may always. */
   readonly origins: readonly string[];
-  readonly isClosing: () => boolean;
   readonly refused: (code: RefusalCode) => void;
   /** A WebSocket that carries a command or an event a frame. */
   readonly plain: Upgrade;
@@ -70,12 +69,11 @@ export class Entrance {
   }
 
   upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
-    const { origins, isClosing, plain, wrapped } = this.#options;
+    const { origins, plain, wrapped } = this.#options;
     const { origin } = request.headers;
     const wrong = normalise(request);
     const path = pathOf(request);
-    if (isClosing()) this.#refuseUpgrade(socket, 'shutting_down');
-    else if (wrong !== undefined) this.#refuseUpgrade(socket, wrong.code);
+    if (wrong !== undefined) this.#refuseUpgrade(socket, wrong.code);
     // RFC 6455, 4.2.1.
     else if (request.httpVersion !== '1.1') this.#refuseUpgrade(socket, 'bad_command');
     else if (origin !== undefined && origins.length > 0 && !origins.includes(origin)) {

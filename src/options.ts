@@ -141,7 +141,7 @@ export const queuePolicy = {
   stallAfterMs: integer([30_000, 1, DAY], {
     group: QUEUES,
     unit: 'ms',
-    description: 'A member that reads nothing for this long is evicted.',
+    description: 'A member that takes not a byte of what waits for it for this long is evicted.',
   }),
 };
 
@@ -332,13 +332,20 @@ export const schema = {
     unit: 'ms',
     description: 'Time the broker has to answer.',
   }),
+  lameDuckMs: integer([1000, 0, DAY], {
+    group: TIME,
+    unit: 'ms',
+    zero: 'none',
+    description:
+      'At shutdown: time in which /readyz says no and all else goes on; at most half of what the grace has beside drainMs.',
+  }),
   drainMs: integer([2000, 0, DAY], {
     group: TIME,
     unit: 'ms',
     zero: 'all at once',
     description: 'At shutdown: time over which members are told to go.',
   }),
-  shutdownGraceMs: integer([10_000, 0, DAY], {
+  shutdownGraceMs: integer([8000, 0, DAY], {
     group: TIME,
     unit: 'ms',
     zero: 'do not wait',

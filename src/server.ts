@@ -9,6 +9,7 @@ import {
   createServer as createHttpServer,
   type Server as HttpServer,
   type IncomingMessage,
+  type ServerResponse,
 } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
@@ -32,6 +33,7 @@ import { BoundedRequest, Requests } from './requests.js';
 import { Hub } from './room/hub.js';
 import type { Member } from './room/member.js';
 import { Sockets } from './sockets.js';
+import { nowMs, setTimeout } from './time.js';
 import { addressOf, networkOf } from './transport/address.js';
 import { Bodies } from './transport/bodies.js';
 import { IntakeMemory } from './transport/intake.js';
@@ -71,7 +73,8 @@ export interface Server {
    */
   publish(room: string, data: unknown, key?: string): Promise<Position>;
   /**
-   * Shuts down within `shutdownGraceMs`. May be called at any moment, also before it listens; every
+   * Shuts down within `shutdownGraceMs`: for `lameDuckMs` only `/readyz` says so, then members are
+   * told to go and requests under way are answered. May be called at any moment, also before it listens; every
    * call returns the same promise, which never rejects.
    */
   close(): Promise<CloseReport>;
@@ -87,6 +90,8 @@ export interface Parts {
 
 /** Connections that may wait to be accepted; the system may allow fewer. */
 const BACKLOG = 4096;
+/** How often a shutdown looks whether all requests are answered, in milliseconds. */
+const ANSWERING_CHECK_MS = 10;
 /** How often the HTTP server looks for requests that take too long. */
 const TIME_LIMITS_CHECK_MS = 1000;
 
@@ -140,7 +145,12 @@ export function createServer(
     observer,
     log,
   });
-  const streaming = sockets.claimFor.bind(sockets);
+  /** Requests that will be answered and be over; a stream is not one. */
+  const answering = new Set<ServerResponse>();
+  const streaming = (request: IncomingMessage, response: ServerResponse) => {
+    answering.delete(response);
+    sockets.claimFor(request, response);
+  };
   const { heartbeatMs, maxBodyBytes } = config;
   const refused = (code: RefusalCode) => observer.refused(code);
   const turns = new Turns();
@@ -220,7 +230,6 @@ export function createServer(
     const api = await apiBuilt;
     const entrance = new Entrance({
       origins: config.origin,
-      isClosing: () => closing !== null,
       refused,
       plain: upgradeWith(plain),
       wrapped: upgradeWith(wrapped),
@@ -228,6 +237,8 @@ export function createServer(
       api: (request, response) => api.handle(request, response),
     });
     http.on('request', (request, response) => {
+      answering.add(response);
+      response.once('close', () => answering.delete(response));
       requests.handle(request, response, () => entrance.request(request, response));
     });
     http.on('upgrade', (request, socket, head) => {
@@ -239,11 +250,18 @@ export function createServer(
   }
 
   async function shutDown(): Promise<CloseReport> {
+    const { lameDuckMs, drainMs, shutdownGraceMs } = config;
+    const deadline = nowMs() + shutdownGraceMs;
     // A server in the middle of opening its socket cannot be stopped before it has it.
     await listening?.catch(() => {});
+    const beside = Math.max(0, shutdownGraceMs - drainMs);
+    if (http.listening) await sleep(Math.min(lameDuckMs, beside / 2));
+    const left = () => Math.max(0, deadline - nowMs());
+    const hubClosed = hub.close(left());
+    // Polls are answered until their members have gone.
+    const drained = await connections.drain(deadline);
     const stopped = new Promise<void>((resolve) => http.close(() => resolve()));
-    const hubClosed = hub.close(config.shutdownGraceMs);
-    const drained = await connections.drain();
+    while (answering.size > 0 && left() > 0) await sleep(ANSWERING_CHECK_MS);
     plain.close();
     wrapped.close();
     sockjs.close();
@@ -282,6 +300,8 @@ export function createServer(
   };
   return server;
 }
+
+const sleep = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
 
 function listen(http: HttpServer, { host, port }: Config): Promise<void> {
   return new Promise((resolve, reject) => {

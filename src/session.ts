@@ -21,8 +21,10 @@ import { clearTimeout, setTimeout } from './time.js';
 import { TokenBucket } from './token-bucket.js';
 import type { Fault, Transport, TransportSink } from './transport/transport.js';
 
-/** How long a peer has to read why it is closed, in milliseconds; then it is reset. */
-export const CLOSE_GRACE_MS = 1000;
+/** A peer that takes nothing for this long of what says why it is closed is reset; in milliseconds. */
+const CLOSE_GRACE_MS = 3000;
+/** However slowly it takes that. */
+const CLOSE_LIMIT_MS = 30_000;
 /** What a peer may have waiting behind a command that waits for the broker, in bytes. */
 const INBOX_BYTES = 256 * 1024;
 /** What a frame waiting there costs beside its text. */
@@ -156,7 +158,7 @@ export class Session implements TransportSink {
     this.#isClosing = true;
     const farewell = this.member.farewell(closingEvent(reason, retryAfterMs));
     this.#context.hub.remove(this.member);
-    this.transport.close(reason, farewell, CLOSE_GRACE_MS);
+    this.transport.close(reason, farewell, CLOSE_GRACE_MS, CLOSE_LIMIT_MS);
   }
 
   /** Tells the peer that the server goes away; from here on it is only sent what it has queued. */
@@ -166,12 +168,12 @@ export class Session implements TransportSink {
     this.#isClosing = true;
   }
 
-  /** Closes a peer that was told to expect it and has had all there was for it. */
-  closeDrained(): void {
+  /** Closes a peer that was told to expect it and for which the kernel has all there was. */
+  closeDrained(graceMs: number): void {
     if (this.#hasClosed) return;
     this.#hasClosed = true;
     this.#context.hub.remove(this.member);
-    this.transport.close('going_away', NOTHING, CLOSE_GRACE_MS);
+    this.transport.close('going_away', NOTHING, graceMs);
   }
 
   /** Ends the connection without a word; nothing of it is held afterwards. */

@@ -47,7 +47,13 @@ export interface TestServer {
 }
 
 /** What differs from `defaults`, so that a test is quick. */
-const TEST_DEFAULTS: Config = { ...defaults, port: 0, drainMs: 0, shutdownGraceMs: 0 };
+const TEST_DEFAULTS: Config = {
+  ...defaults,
+  port: 0,
+  lameDuckMs: 0,
+  drainMs: 0,
+  shutdownGraceMs: 0,
+};
 
 /**
  * Resolves once it listens. Options are those of `roomcast serve`; see `defaults`.

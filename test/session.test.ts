@@ -374,8 +374,8 @@ describe('the end', () => {
       retryAfterMs: 1500,
     });
     expect(peer.received.messages).toBe(3);
-    peer.session.closeDrained();
-    peer.session.closeDrained();
+    peer.session.closeDrained(1000);
+    peer.session.closeDrained(1000);
     expect(peer.transport.closed).toBe('going_away');
     expect(core.observer.totals.abandoned).toBe(0);
   });

@@ -96,6 +96,9 @@ export class Member {
   /** A control frame was refused: nothing may be handed over behind it. */
   #hasOverflowed = false;
   #hasEnded = false;
+  /** Messages it was abandoned with, of which some were in the batch outstanding. */
+  #abandoned = 0;
+  #cutOff = 0;
 
   constructor(
     readonly id: string,
@@ -139,7 +142,13 @@ export class Member {
 
   /** Messages the kernel has got whole and the peer has not confirmed. */
   get unconfirmedMessages(): number {
-    return this.transport.unconfirmedMessages - (this.#outstanding?.messages ?? 0);
+    const unfinished = this.#outstanding?.messages ?? this.#cutOff;
+    return Math.max(0, this.transport.unconfirmedMessages - unfinished);
+  }
+
+  /** Messages that were still held for it when it ended. */
+  get abandonedMessages(): number {
+    return this.#abandoned;
   }
 
   /** The transport takes nothing before the peer asks again. */
@@ -316,8 +325,10 @@ export class Member {
   end(): void {
     if (this.#hasEnded) return;
     this.#hasEnded = true;
-    let abandoned = this.#outstanding?.messages ?? 0;
+    this.#cutOff = this.#outstanding?.messages ?? 0;
+    let abandoned = this.#cutOff;
     for (const queue of this.#queues) abandoned += queue.discard();
+    this.#abandoned = abandoned;
     if (abandoned > 0) this.#context.observer.abandoned(abandoned);
     if (this.#outstanding !== null) this.#context.memory.release(this.#outstanding);
     this.#outstanding = null;

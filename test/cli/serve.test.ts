@@ -1,6 +1,7 @@
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
+import { existsSync, rmSync, writeFileSync } from 'node:fs';
+import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
@@ -30,7 +31,7 @@ describe('what the user wrote wrong ends with 2 and one line', () => {
     ],
     [
       ['--drain-ms', '20000'],
-      /--shutdown-grace-ms 10000 \(the default\) is not allowed with --drain/,
+      /--shutdown-grace-ms 8000 \(the default\) is not allowed with --drain/,
     ],
     [['--config', '/no/such/file'], /--config "\/no\/such\/file" cannot be read \(ENOENT\)/],
   ])('serve %j', async (args, line) => {
@@ -205,5 +206,63 @@ describe('the greeting on a terminal', () => {
     expect(text).not.toContain('/metrics');
     expect(text).not.toContain('hunter2');
     expect(text).toContain('-H "authorization: Bearer $KEY"');
+  });
+});
+
+describe('a log that cannot be written does not end the server (V12)', () => {
+  /** `roomcast serve` with its log in that file, on a port that was free. */
+  async function serveInto(log: string) {
+    const free = createServer().listen(0, '127.0.0.1');
+    await once(free, 'listening');
+    const { port } = free.address() as AddressInfo;
+    free.close();
+    await once(free, 'close');
+    const main = new URL('../../dist/cli/main.js', import.meta.url).pathname;
+    const command = `exec ${process.execPath} ${main} serve --port ${port} --lame-duck-ms 0 > ${log}`;
+    const child = spawn('sh', ['-c', command], { stdio: ['ignore', 'pipe', 'pipe'] });
+    onTestFinished(() => {
+      child.kill('SIGKILL');
+    });
+    return { child, port };
+  }
+
+  test('its reader goes: members stay, and a signal closes in an orderly way', async () => {
+    const server = await serveProcess('--lame-duck-ms', '0');
+    server.child.stdout?.destroy();
+    const socket = new WebSocket(`${server.url.replace('http', 'ws')}/ws`);
+    await once(socket, 'message');
+    server.child.kill('SIGUSR2');
+    const pong = once(socket, 'message');
+    socket.send('{"type":"ping","id":1}');
+    await pong;
+    server.child.kill('SIGHUP');
+    expect((await once(socket, 'close'))[0]).toBe(4200);
+    expect(await server.exited).toBe(0);
+    expect(server.stderr).toBe('roomcast: goes on without a log: write EPIPE\n');
+  });
+
+  test.skipIf(!existsSync('/dev/full'))('its disk is full: said once on stderr', async () => {
+    const { child, port } = await serveInto('/dev/full');
+    let stderr = '';
+    child.stderr.on('data', (chunk) => {
+      stderr += chunk;
+    });
+    const exited = once(child, 'exit');
+    await expect
+      .poll(
+        () =>
+          fetch(`http://127.0.0.1:${port}/readyz`).then(
+            ({ status }) => status,
+            () => 0,
+          ),
+        {
+          timeout: 30_000,
+        },
+      )
+      .toBe(200);
+    child.kill('SIGUSR2');
+    child.kill('SIGTERM');
+    expect((await exited)[0]).toBe(0);
+    expect(stderr.split('\n')).toEqual([expect.stringContaining('ENOSPC'), '']);
   });
 });

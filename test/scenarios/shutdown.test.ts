@@ -75,6 +75,8 @@ test('SIGTERM lets 450 members go, resets 50 that are stalled, and ends with 0',
   const server = await serveProcess(
     '--shutdown-grace-ms',
     '3000',
+    '--lame-duck-ms',
+    '0',
     '--drain-ms',
     '500',
     '--join-rate',
@@ -108,7 +110,10 @@ test('SIGTERM lets 450 members go, resets 50 that are stalled, and ends with 0',
   server.child.kill('SIGTERM');
   await server.line('closing; a second signal ends it now');
   const refused = await Promise.all(upgrades.map((upgrade) => upgrade.finish()));
-  for (const answer of refused) expect(answer).toMatch(/^HTTP\/1.1 503 /);
+  for (const answer of refused) {
+    expect(answer).toMatch(/^HTTP\/1.1 101 /);
+    expect(answer).toContain('"type":"closing","code":4200');
+  }
 
   await changed.until(() => reading.every(({ events }) => events.at(-1)?.['type'] === 'closed'));
   for (const { events } of reading) {
@@ -133,22 +138,101 @@ test('a second signal ends the process at once', async () => {
   peer.socket.terminate();
 });
 
-test('/readyz answers 503 from the first moment, on a connection that is still open', async () => {
-  const server = await serveProcess('--drain-ms', '1000');
+test('/readyz answers 503 from the first moment to the last member, over new connections too', async () => {
+  const server = await serveProcess('--lame-duck-ms', '300', '--drain-ms', '0');
+  const ready = async () => {
+    const headers = { connection: 'close' };
+    return (await fetch(`${server.url}/readyz`, { headers })).status;
+  };
+  // A peer that does not answer the close keeps the drain from ending.
   const peer = await join(server.url, 'r', new Signal());
+  expect(await ready()).toBe(200);
+  server.child.kill('SIGTERM');
+  await server.line('closing; a second signal ends it now');
+  expect(await ready()).toBe(503);
+  // It goes on while that is all that has changed.
+  const late = await join(server.url, 'r', new Signal());
+  peer.socket.pause();
+  await new Promise((resolve) => late.socket.once('close', resolve));
+  expect(await ready()).toBe(503);
+  peer.socket.terminate();
+  expect(await server.exited).toBe(0);
+}, 60_000);
+
+test('a request that is half sent at SIGTERM is answered', async () => {
+  const server = await serveProcess('--lame-duck-ms', '0', '--drain-ms', '0');
   const { port } = new URL(server.url);
   const socket = connect(Number(port), '127.0.0.1');
   await once(socket, 'connect');
-  // Its connection is reset in the end, like every other.
   socket.on('error', () => {});
-  socket.write('GET /readyz HTTP/1.1\r\n');
+  const head = `POST /v1/rooms/r/messages HTTP/1.1\r\nHost: localhost:${port}\r\nContent-Type: application/json\r\nContent-Length: 10\r\n\r\n`;
+  socket.write(`${head}{"dat`);
   // Behind this answer the server has read that.
   await publish(server.url, 'r', 1);
   server.child.kill('SIGTERM');
   await server.line('closing; a second signal ends it now');
-  socket.write('Host: x\r\n\r\n');
+  socket.write('a":1}');
   const [answer] = await once(socket, 'data');
-  expect(String(answer)).toMatch(/^HTTP\/1.1 503 /);
+  expect(String(answer)).toMatch(/^HTTP\/1.1 (200|503) /);
+  socket.destroy();
   expect(await server.exited).toBe(0);
-  peer.socket.terminate();
 });
+
+test('a poller hears of the end at its next poll, and keeps nothing waiting', async () => {
+  const server = await serveProcess('--lame-duck-ms', '0', '--drain-ms', '0');
+  const poll = async () => {
+    const answer = await fetch(`${server.url}/sockjs/0/poller/xhr`, { method: 'POST' });
+    return answer.text();
+  };
+  expect(await poll()).toBe('o\n');
+  expect(await poll()).toContain('welcome');
+  server.child.kill('SIGTERM');
+  await server.line('closing; a second signal ends it now');
+  expect(await poll()).toContain('4200');
+  expect(await poll()).toMatch(/^c\[4200,/);
+  expect(await server.exited).toBe(0);
+  expect(server.log.at(-1)).toMatchObject({ drained: 1, abandoned: 0, unconfirmed: 0 });
+});
+
+test('what the report says and what the members have read agree to the message', async () => {
+  const READING = 40;
+  const SLOW = 5;
+  const DEAF = 5;
+  const MESSAGES = 60;
+  const BYTES = 40_000;
+  const server = await serveProcess(
+    ...['--lame-duck-ms', '0', '--drain-ms', '200', '--shutdown-grace-ms', '6000'],
+    ...['--queue-bytes', '20000000', '--room-backlog-bytes', '20000000'],
+  );
+  const changed = new Signal();
+  const peers: Peer[] = [];
+  for (let n = 0; n < READING + SLOW + DEAF; n += 1) {
+    peers.push(await join(server.url, 'r', changed));
+  }
+  const slow = peers.slice(READING, READING + SLOW);
+  const deaf = peers.slice(READING + SLOW);
+  for (const { socket } of [...slow, ...deaf]) socket.pause();
+  for (let n = 0; n < MESSAGES; n += 1) await publish(server.url, 'r', BYTES);
+  const messages = ({ events }: Peer) => events.filter(({ type }) => type === 'message').length;
+  await changed.until(() => peers.slice(0, READING).every((peer) => messages(peer) === MESSAGES));
+  server.child.kill('SIGTERM');
+  await server.line('closing; a second signal ends it now');
+  // About a megabyte a second each.
+  const turns = setInterval(() => {
+    for (const { socket } of slow) {
+      socket.resume();
+      setTimeout(() => socket.pause(), 5);
+    }
+  }, 40);
+  expect(await server.exited).toBe(0);
+  clearInterval(turns);
+  const report = server.log.at(-1) as Record<string, number>;
+  const answered = slow.filter(({ events }) => events.at(-1)?.['code'] === 4200).length;
+  expect(report).toMatchObject({ drained: READING + answered });
+  for (const peer of slow.filter(({ events }) => events.at(-1)?.['code'] === 4200)) {
+    expect(messages(peer)).toBe(MESSAGES);
+  }
+  const lost = (SLOW + DEAF - answered) * MESSAGES;
+  expect((report['messages'] as number) + (report['unconfirmedMessages'] as number)).toBe(lost);
+  for (const { socket } of peers) socket.terminate();
+}, 120_000);

@@ -7,7 +7,13 @@ type Serving = Server & { readonly url: string };
 
 /** Sheds its members at once, unless the test says otherwise. To be closed by the caller. */
 export async function startServer(options: Partial<Config> = {}): Promise<Serving> {
-  const server = createServer({ port: 0, drainMs: 0, lockDetector: 'strict', ...options });
+  const server = createServer({
+    port: 0,
+    lameDuckMs: 0,
+    drainMs: 0,
+    lockDetector: 'strict',
+    ...options,
+  });
   return { ...server, url: await server.listen() };
 }
 

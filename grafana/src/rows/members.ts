@@ -41,7 +41,7 @@ export const members: readonly Panel[] = [
     about: {
       means: `Age of the oldest undelivered message of the ten members furthest behind. ${RANK}`,
       normal:
-        '0 s, or seconds for a few; a member that reads nothing is evicted after --stall-after-ms (30 s).',
+        '0 s, or seconds for a few; a member that takes not a byte is evicted after --stall-after-ms (30 s).',
       act: 'follow the link of this panel: GET /v1/members?sort=lag tells who they are.',
       runbook: 'RoomcastSlowMemberRatioHigh',
     },
