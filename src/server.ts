@@ -118,6 +118,7 @@ export function createServer(
   });
   const codec = new JsonCodec(limits);
   const observer = new Recorder();
+  const turns = new Turns();
   const close = (member: Member, reason: CloseReason) => connections.close(member, reason);
   const watch = { clock: new LoopClock(), kernel: new KernelQueues() };
   const hub: Hub = new Hub(config, broker, codec, observer, watch.clock, close, detector);
@@ -127,6 +128,7 @@ export function createServer(
       hub,
       codec,
       observer,
+      turns,
       failed: (session, error) => log.error({ err: error, member: session.member.id }, 'failed'),
     },
     detector,
@@ -153,7 +155,6 @@ export function createServer(
   };
   const { heartbeatMs, maxBodyBytes } = config;
   const refused = (code: RefusalCode) => observer.refused(code);
-  const turns = new Turns();
   const requests = new Requests({ turns, refused });
   const { inTurn } = requests;
   const bodies = new Bodies({

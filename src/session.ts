@@ -20,6 +20,7 @@ import type { Observer } from './room/observer.js';
 import { clearTimeout, setTimeout } from './time.js';
 import { TokenBucket } from './token-bucket.js';
 import type { Fault, Transport, TransportSink } from './transport/transport.js';
+import type { Share, Turns, Work } from './turns.js';
 
 /** A peer that takes nothing for this long of what says why it is closed is reset; in milliseconds. */
 const CLOSE_GRACE_MS = 3000;
@@ -41,13 +42,14 @@ export interface SessionContext {
   readonly hub: Hub;
   readonly codec: Codec;
   readonly observer: Observer;
+  readonly turns: Turns;
   /** A mistake of ours, met while serving this session, which is closed for it. */
   failed(session: Session, error: unknown): void;
   /** Called once, when the connection is gone. */
   ended(session: Session): void;
 }
 
-export class Session implements TransportSink {
+export class Session implements TransportSink, Work {
   readonly member: Member;
   readonly transport: Transport;
   readonly #context: SessionContext;
@@ -58,6 +60,8 @@ export class Session implements TransportSink {
   #isBusy = false;
   #inbox: { text: string; bytes: number }[] = [];
   #inboxBytes = 0;
+  /** For commands of the inbox; null until the first of them. */
+  #share: Share | null = null;
   /** Set once no further command is carried out. */
   #isClosing = false;
   #hasClosed = false;
@@ -103,7 +107,8 @@ export class Session implements TransportSink {
     clearTimeout(this.#firstFrame);
     if (bytes > this.#context.config.maxMessageBytes) {
       this.close('message_too_big');
-    } else if (this.#isBusy) {
+    } else if (this.#isBusy || this.#inbox.length > 0) {
+      this.#share ??= this.#context.turns.share(this);
       this.#inbox.push({ text, bytes });
       this.#inboxBytes += bytes + INBOX_FRAME_BYTES;
       if (this.#inboxBytes > INBOX_BYTES) this.close('rate_limited');
@@ -146,6 +151,7 @@ export class Session implements TransportSink {
     this.#hasClosed = true;
     clearTimeout(this.#firstFrame);
     this.#inbox = [];
+    this.#share?.end();
     this.#context.hub.remove(this.member);
     this.#context.observer.closed(this.transport.framing.index, reason);
     this.#context.ended(this);
@@ -184,6 +190,27 @@ export class Session implements TransportSink {
     this.transport.reset('going_away');
   }
 
+  /** Carries out the next command of the inbox. */
+  step(): boolean {
+    const next = this.#isBusy || this.#isClosing ? undefined : this.#inbox.shift();
+    if (next === undefined) return false;
+    this.#inboxBytes -= next.bytes + INBOX_FRAME_BYTES;
+    this.#handle(next.text, next.bytes);
+    return !this.#isBusy && this.#inbox.length > 0;
+  }
+
+  held(): void {
+    // The inbox has a bound of its own.
+  }
+
+  released(): void {
+    // As above.
+  }
+
+  starved(): void {
+    this.close('rate_limited');
+  }
+
   #handle(text: string, bytes: number): void {
     let id: CommandId | undefined;
     try {
@@ -207,12 +234,7 @@ export class Session implements TransportSink {
       .catch((error: unknown) => this.#refuse(id, error))
       .finally(() => {
         this.#isBusy = false;
-        while (!this.#isBusy && !this.#isClosing) {
-          const next = this.#inbox.shift();
-          if (next === undefined) return;
-          this.#inboxBytes -= next.bytes + INBOX_FRAME_BYTES;
-          this.#handle(next.text, next.bytes);
-        }
+        this.#share?.run();
       });
   }
 

@@ -13,6 +13,7 @@ import { Recorder } from '../src/metrics/recorder.js';
 import { JsonCodec } from '../src/protocol/json.js';
 import { Hub } from '../src/room/hub.js';
 import type { Member } from '../src/room/member.js';
+import { Turns } from '../src/turns.js';
 import { FakeTransport } from './support/fake-transport.js';
 import { bytesInUse } from './support/heap.js';
 import { serve } from './support/server.js';
@@ -143,7 +144,9 @@ test('an address is let go of with its last connection', async () => {
   const clock = new LoopClock();
   const hub = new Hub(defaults, new MemoryBroker(), codec, observer, clock, close, detector);
   const failed = () => {};
-  const connections = new Connections({ config: defaults, hub, codec, observer, failed }, detector);
+  const turns = new Turns();
+  const context = { config: defaults, hub, codec, observer, turns, failed };
+  const connections = new Connections(context, detector);
   const ADDRESS_BYTES = 10_000;
   const cycle = (count: number) => {
     for (let n = 0; n < count; n += 1) {

@@ -164,6 +164,38 @@ describe('what may wait behind a command (V3)', () => {
   });
 });
 
+it('what waited is carried out in turns, and in order with what comes meanwhile', async () => {
+  const { core, loop, answers, brokerDoes } = start();
+  answers.push('later');
+  const peer = core.connect();
+  peer.say({ type: 'join', room: 'a' });
+  for (let n = 0; n < 20; n += 1) peer.say({ type: 'ping' });
+  const { decode } = JsonCodec.prototype;
+  let decoded = 0;
+  vi.spyOn(JsonCodec.prototype, 'decode').mockImplementation(function (this: JsonCodec, ...args) {
+    decoded += 1;
+    loop.spend(2);
+    return decode.apply(this, args);
+  });
+  const turn = loop.turn.bind(loop);
+  let most = 0;
+  vi.spyOn(loop, 'turn').mockImplementation(() => {
+    const before = decoded;
+    turn();
+    most = Math.max(most, decoded - before);
+    if (before < 9 && decoded >= 9) peer.say({ type: 'leave', room: 'a' });
+  });
+  await brokerDoes();
+  const replies = events(peer).filter((event) => 'id' in event);
+  expect(replies.map(({ type }) => type)).toEqual([
+    'joined',
+    ...Array<string>(20).fill('pong'),
+    'left',
+  ]);
+  // 2 ms each, and 5 of a turn.
+  expect(most).toBe(3);
+});
+
 describe('what it may not', () => {
   it.each([
     ['not json', 'bad_json'],

@@ -17,6 +17,7 @@ import { JsonCodec } from '../../src/protocol/json.js';
 import { Hub } from '../../src/room/hub.js';
 import { Member } from '../../src/room/member.js';
 import type { Framing } from '../../src/transport/transport.js';
+import { Turns } from '../../src/turns.js';
 import { CountingFramings } from './counting-framings.js';
 import type { FakeName } from './fake-transport.js';
 import { HeldMemory } from './held-memory.js';
@@ -63,6 +64,7 @@ export class Core {
         hub: this.hub,
         codec,
         observer,
+        turns: new Turns(),
         failed: (_, error) => this.failures.push(error),
       },
       defaultDetector,
