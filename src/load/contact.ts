@@ -26,7 +26,8 @@ const HINTS: readonly (readonly [reason: RegExp, hint: string])[] = [
     /WRONG_VERSION_NUMBER|EPROTO|PACKET_LENGTH/,
     'it does not speak TLS there; use ws:// or http://',
   ],
-  [/^response is not HTTP/, 'it speaks no HTTP there; use wss:// if that is TLS'],
+  [/^end$/, 'it ended the connection; where it speaks TLS, use wss:// or https://'],
+  [/no HTTP$/, 'it speaks no HTTP there; use the port of its WebSocket'],
 ];
 
 export class Contact {
