@@ -16,7 +16,6 @@ import { Stamps } from './stamp.js';
 import { openTarget } from './targets/index.js';
 
 const TICK_MS = 250;
-const PROBE_EVERY_TICKS = 4;
 const CONNECTING_MAX = 256;
 /** How much longer than the ramp-up connecting may take before the rest is given up. */
 const CONNECT_GRACE_MS = 30_000;
@@ -191,7 +190,7 @@ export class Engine {
     at(start, () => {
       this.#health.reset();
       this.#publishers.begin(start, this.#bounds.at(-1)!);
-      this.#every(TICK_MS, start, (tick) => this.#tick(tick));
+      this.#every(TICK_MS, start, () => this.#tick());
       this.#every(1000, start, (second) => {
         this.#nextSecond = second + 1;
         this.#report(second);
@@ -227,14 +226,12 @@ export class Engine {
     for (const member of this.#members) act(member);
   }
 
-  #tick(tick: number): void {
-    const probe = tick % PROBE_EVERY_TICKS === 0;
+  #tick(): void {
     const heard: number[] = [];
     for (const { session, cohort } of this.#members) {
       if (!session?.present) continue;
-      if (session.stopped) {
-        if (probe) session.link.probe();
-      } else if (cohort === this.#plan.cohorts[0]) heard.push(session.lastAt);
+      if (session.stopped) session.link.probe();
+      else if (cohort === this.#plan.cohorts[0]) heard.push(session.lastAt);
     }
     this.#crew.tallies[0]!.silences(this.#crew.now(), heard, silenceLimit(this.#plan));
   }

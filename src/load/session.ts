@@ -192,6 +192,7 @@ export class Session implements Sink {
       if (!this.#ended) this.#tally.counters.faults.foreign++;
       return;
     }
+    if (!this.#crew.stamps.isIntact(buf, at, plan.size)) this.#tally.counters.faults.changed++;
     const due = dueOf(buf, at);
     const now = this.#now;
     const place = publisher - room * plan.publishersPerRoom;

@@ -17,6 +17,7 @@ const DUE = 18;
 const LATE = 28;
 const AT_SIGN = 0x40;
 const LATE_MAX = 0xff_ffff;
+const PADDING = 0x2e;
 
 const HEX = Buffer.from('0123456789abcdef');
 const VALUE = new Uint8Array(256);
@@ -55,6 +56,7 @@ export const lateOf = (buf: Uint8Array, at: number): number =>
 
 /** Finds and writes the stamps of one run; `tag` keeps other runs' messages apart. */
 export class Stamps {
+  #padding: Buffer = Buffer.alloc(0);
   readonly #mark: Buffer;
   readonly #t0: number;
   readonly #t1: number;
@@ -88,9 +90,16 @@ export class Stamps {
     return at >= 0 && at + STAMP_LENGTH <= end ? at : -1;
   }
 
+  /** Whether what precedes the stamp at `at` is the padding of a payload of `size` bytes. */
+  isIntact(buf: Uint8Array, at: number, size: number): boolean {
+    const length = size - STAMP_LENGTH;
+    if (this.#padding.length !== length) this.#padding = Buffer.alloc(length, PADDING);
+    return at >= length && this.#padding.compare(buf, at - length, at) === 0;
+  }
+
   /** A payload of `size` bytes: padding, then the stamp. */
   payload(size: number, publisher: number, number: number, due: number, late: number): Buffer {
-    const buf = Buffer.alloc(size, 0x2e);
+    const buf = Buffer.alloc(size, PADDING);
     const at = size - STAMP_LENGTH;
     this.#mark.copy(buf, at);
     put(buf, at + PUBLISHER, 4, publisher);

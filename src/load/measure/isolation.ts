@@ -5,8 +5,8 @@
  */
 import type { Isolation } from './result.js';
 
-/** Student's t for a two-sided 95 % interval, by degrees of freedom from 1. */
-const T95 = [12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262];
+/** Student's t for a two-sided 90 % interval, by degrees of freedom from 1. */
+const T90 = [6.314, 2.92, 2.353, 2.132, 2.015, 1.943, 1.895, 1.86, 1.833];
 
 /** @param turns healthy p99 of the two phases of each turn, in µs; null when there is none */
 export function isolationOf(turns: Isolation['turns']): Isolation | null {
@@ -15,7 +15,7 @@ export function isolationOf(turns: Isolation['turns']): Isolation | null {
   const logs = turns.map(({ calm, slow }) => Math.log(Math.max(1, slow) / Math.max(1, calm)));
   const mean = logs.reduce((sum, log) => sum + log, 0) / logs.length;
   const freedom = logs.length - 1;
-  const t = T95[freedom - 1];
+  const t = T90[freedom - 1];
   if (t === undefined) return { ratio: Math.exp(mean), interval: null, turns };
   const variance = logs.reduce((sum, log) => sum + (log - mean) ** 2, 0) / freedom;
   const margin = t * Math.sqrt(variance / logs.length);

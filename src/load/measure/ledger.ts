@@ -17,10 +17,12 @@ export interface Faults {
   wrongGaps: number;
   /** Messages of rooms or publishers that the member never joined. */
   foreign: number;
+  /** Messages whose payload is not what was published. */
+  changed: number;
 }
 
 export function noFaults(): Faults {
-  return { duplicated: 0, reordered: 0, unannounced: 0, wrongGaps: 0, foreign: 0 };
+  return { duplicated: 0, reordered: 0, unannounced: 0, wrongGaps: 0, foreign: 0, changed: 0 };
 }
 
 const UNKNOWN = -1;

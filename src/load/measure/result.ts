@@ -138,7 +138,7 @@ export interface RunResult {
 export interface Isolation {
   /** Slow over calm: the geometric mean of the turns' ratios. */
   ratio: number;
-  /** 95 % confidence interval of the ratio; null with a single turn. */
+  /** 90 % confidence interval of the ratio: 1 in 20 lies below it by chance. Null with a single turn. */
   interval: [low: number, high: number] | null;
   /** Healthy p99 of each turn's phases, in µs. */
   turns: { calm: number; slow: number }[];

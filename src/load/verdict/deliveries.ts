@@ -50,13 +50,14 @@ export const order: Judge = ({ cohorts }) => {
   const reordered = sumBy(faults, (f) => f.reordered);
   const duplicated = sumBy(faults, (f) => f.duplicated);
   const foreign = sumBy(faults, (f) => f.foreign);
-  if (reordered + duplicated + foreign > 0) {
+  const changed = sumBy(faults, (f) => f.changed);
+  if (reordered + duplicated + foreign + changed > 0) {
     return failed(
-      `${formatCount(reordered)} messages out of order, ${formatCount(duplicated)} twice, ${formatCount(foreign)} of rooms not joined`,
+      `${formatCount(reordered)} messages out of order, ${formatCount(duplicated)} twice, ${formatCount(foreign)} of rooms not joined, ${formatCount(changed)} changed on the way`,
     );
   }
   const received = sumBy(cohorts, ({ counters }) => counters.received);
-  return passed(`${formatCount(received)} messages checked, each once and in order`);
+  return passed(`${formatCount(received)} messages checked, each once, in order and unchanged`);
 };
 
 export const accounting: Judge = (result, plan) => {
@@ -128,8 +129,9 @@ export const confirmed: Judge = ({ publishing, cohorts }, plan) => {
 export const offered: Judge = (result) => {
   const { publishing } = result;
   const { blocked, stuck, sent, last } = publishing;
-  const refused = total(refusals(result));
-  const due = publishing.offered ?? sent - last + blocked;
+  // Last messages that were refused are sent again: of those that were due, no more than were sent.
+  const refused = Math.min(total(refusals(result)), sent - last);
+  const due = Math.max(publishing.offered ?? 0, sent - last + blocked);
   if (stuck > 0) {
     return failed(`${times(stuck, 'time')} nothing moved for 1 s and the window was given up`);
   }

@@ -1,0 +1,243 @@
+/**
+ * The generator against servers that are right, each in its own way: none of them fails. A machine that
+ * is too busy to tell makes a run void, which is no failure either; what is counted has to be right.
+ */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import { type AddressInfo, connect, createServer as createTcpServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Server as SocketioServer } from 'socket.io';
+import { expect, onTestFinished, test, vi } from 'vitest';
+import { WebSocketServer } from 'ws';
+import { loadTest, newTag } from '../../src/load/load-test.js';
+import { resolvePlan, type Scenario } from '../../src/load/plan.js';
+import type { LoadReport } from '../../src/load/report/report.js';
+import type { TargetSpec } from '../../src/load/targets/index.js';
+import { serve } from '../support/server.js';
+import { startSmallRoomServer } from '../support/small-room-server.js';
+
+/** Members that come and go, in two turns: slow in a way that every server has to notice at once. */
+const CHURN: Scenario = {
+  members: '10',
+  rate: '100/s',
+  size: '1KiB',
+  rampUp: '0',
+  settle: '100ms',
+  warmup: '300ms',
+  calm: '1s',
+  fill: '0',
+  slow: '1s',
+  rest: '300ms',
+  turns: '2',
+  drain: '3s',
+  cohorts: ['vanishing=2,stay=200ms,back=50ms'],
+};
+
+const spec = (
+  name: TargetSpec['name'],
+  url: string,
+  more: Partial<TargetSpec> = {},
+): TargetSpec => ({
+  name,
+  url,
+  transport: 'websocket',
+  headers: {},
+  templates: {},
+  ...more,
+});
+
+async function load(target: TargetSpec, scenario: Scenario = CHURN): Promise<LoadReport> {
+  const plan = resolvePlan(scenario, target, 1, newTag());
+  return loadTest(plan, { roomcast: 'test', repeat: 1 });
+}
+
+const status = ({ verdict }: LoadReport, name: string) =>
+  verdict.checks.find((check) => check.name === name)?.status;
+
+function expectRight(report: LoadReport): void {
+  const { verdict } = report;
+  const wrong = verdict.checks.filter((check) => check.status === 'failed');
+  expect(wrong).toEqual([]);
+  // Void only where the machine was too busy, or noise hid what goes by the clock.
+  expect(['passed', 'void'], JSON.stringify(verdict)).toContain(verdict.outcome);
+  for (const name of ['joined', 'kept', 'order', 'accounting', 'losses', 'offered', 'slowness']) {
+    expect(status(report, name), name).toBe('passed');
+  }
+}
+
+test('roomcast', async () => {
+  const server = await serve();
+  const report = await load(spec('roomcast', server.url));
+  expectRight(report);
+  expect(status(report, 'confirmed')).toBe('passed');
+  expect(status(report, 'released')).toBe('passed');
+});
+
+test('roomcast over SockJS polling, which is given the time that SockJS takes', async () => {
+  const server = await serve();
+  const report = await load(spec('roomcast', server.url, { transport: 'xhr-polling' }), {
+    members: '4',
+    rate: '20/s',
+    calm: '500ms',
+    warmup: '0',
+    settle: '100ms',
+  });
+  expect(report.verdict.checks.filter((check) => check.status === 'failed')).toEqual([]);
+  expect(status(report, 'released')).toBe('passed');
+}, 40_000);
+
+test('a ws loop with a bound', async () => {
+  const wss = new WebSocketServer({ port: 0, host: '127.0.0.1', perMessageDeflate: false });
+  await once(wss, 'listening');
+  onTestFinished(() => {
+    for (const client of wss.clients) client.terminate();
+    wss.close();
+  });
+  wss.on('connection', (ws) => {
+    ws.on('error', () => {});
+    ws.on('message', (data: Buffer) => {
+      for (const client of wss.clients) {
+        if (client.bufferedAmount > 1024 * 1024) client.terminate();
+        else client.send(data, { binary: false });
+      }
+    });
+  });
+  const { port } = wss.address() as AddressInfo;
+  expectRight(await load(spec('ws', `ws://127.0.0.1:${port}`)));
+  // And with somebody who does not read: it is let go of, and comes back for the next turn.
+  const stalled = await load(spec('ws', `ws://127.0.0.1:${port}`), {
+    ...CHURN,
+    members: '4',
+    size: '64KiB',
+    cohorts: ['stalled=1'],
+    calm: '600ms',
+    slow: '5s',
+    turns: '1',
+  });
+  expect(stalled.verdict.checks.filter((check) => check.status === 'failed')).toEqual([]);
+  // Its end lies behind what it has not read, so it may only be seen once it reads again.
+  const { evictions, counters } = stalled.runs[0]!.cohorts[1]!;
+  expect(evictions.count + counters.endedUnread).toBeGreaterThan(0);
+  expect(status(stalled, 'slowness')).toBe('passed');
+}, 30_000);
+
+test('Socket.IO within its means', async () => {
+  const http = createServer();
+  const io = new SocketioServer(http);
+  io.on('connection', (socket) => {
+    socket.on('join', (room: string) => void socket.join(room));
+    socket.on('publish', (room: string, data: string) => io.to(room).emit('message', data));
+  });
+  http.listen(0, '127.0.0.1');
+  await once(http, 'listening');
+  onTestFinished(() => io.close());
+  const { port } = http.address() as AddressInfo;
+  expectRight(await load(spec('socketio', `ws://127.0.0.1:${port}`)));
+});
+
+test('a small server of its own that acknowledges', async () => {
+  const server = await startSmallRoomServer();
+  onTestFinished(() => server.close());
+  expectRight(await load(spec('roomcast', server.url)));
+  const stalled = await load(spec('roomcast', server.url), {
+    ...CHURN,
+    size: '4KiB',
+    cohorts: ['stalled=1'],
+  });
+  expectRight(stalled);
+  expect(stalled.runs[0]!.cohorts[1]!.counters.announced).toBeGreaterThan(0);
+});
+
+const NATS = '/usr/sbin/nats-server';
+
+test.skipIf(!existsSync(NATS) && !process.env['CI'])('NATS', async () => {
+  const folder = temporary();
+  const [port, tcp] = [await freePort(), await freePort()];
+  const config = `listen: "127.0.0.1:${tcp}"\nwebsocket { listen: "127.0.0.1:${port}", no_tls: true }\n`;
+  writeFileSync(join(folder, 'nats.conf'), config);
+  await running(NATS, ['-c', join(folder, 'nats.conf')], port);
+  expectRight(
+    await load(spec('nats', `ws://127.0.0.1:${port}`), { ...CHURN, roomPrefix: 'load.' }),
+  );
+});
+
+const NGINX = '/usr/sbin/nginx';
+
+test.skipIf(!existsSync(NGINX) && !process.env['CI'])(
+  'roomcast behind nginx: an end that lies behind unread data is asked of its metrics',
+  async () => {
+    const server = await serve({ stallAfterMs: 1000, queueMessages: 16 });
+    const folder = temporary();
+    const port = await freePort();
+    const config = `daemon off; pid ${folder}/pid; error_log ${folder}/error.log;
+events {}
+http {
+  access_log off;
+  client_body_temp_path ${folder}; proxy_temp_path ${folder}; fastcgi_temp_path ${folder};
+  uwsgi_temp_path ${folder}; scgi_temp_path ${folder};
+  server {
+    listen 127.0.0.1:${port};
+    location / {
+      proxy_pass ${server.url}; proxy_http_version 1.1; proxy_read_timeout 60s;
+      proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade;
+    }
+  }
+}`;
+    writeFileSync(join(folder, 'nginx.conf'), config);
+    await running(NGINX, ['-p', folder, '-c', join(folder, 'nginx.conf')], port);
+    const report = await load(spec('roomcast', `ws://127.0.0.1:${port}/ws`), {
+      members: '8',
+      rate: '50/s',
+      size: '48KiB',
+      rampUp: '0',
+      settle: '100ms',
+      warmup: '0',
+      calm: '500ms',
+      fill: '0',
+      slow: '8s',
+      evictWithin: '8s',
+      cohorts: ['stalled=2'],
+      // A busy machine is not what this is about.
+      skip: ['flow', 'isolation', 'losses', 'kept'],
+    });
+    const check = report.verdict.checks.find(({ name }) => name === 'evictions');
+    expect(check, JSON.stringify(report.verdict)).toMatchObject({ status: 'passed' });
+  },
+  40_000,
+);
+
+function temporary(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'roomcast-load-'));
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+async function freePort(): Promise<number> {
+  const server = createTcpServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
+}
+
+/** Starts a program and waits until it listens; ends it with the test. */
+async function running(program: string, args: string[], port: number): Promise<void> {
+  const child = spawn(program, args, { stdio: 'ignore' });
+  onTestFinished(async () => {
+    child.kill();
+    if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
+  });
+  const listens = (): Promise<void> =>
+    new Promise((resolve, reject) => {
+      const socket = connect(port, '127.0.0.1');
+      socket.on('error', reject).on('connect', () => {
+        socket.destroy();
+        resolve();
+      });
+    });
+  await vi.waitFor(listens, { timeout: 10_000, interval: 50 });
+}

@@ -1,0 +1,529 @@
+/**
+ * The generator against servers that are wrong in one way each: every one fails, by the check that its
+ * fault is about and by no other than those that may follow from it. And against servers that are right:
+ * none of them fails. What goes by the clock is void on a machine that is too busy to tell, and is tried
+ * again then; what is counted never is.
+ */
+import { afterEach, expect, test } from 'vitest';
+import { loadTest } from '../../src/load/load-test.js';
+import { resolvePlan, type Scenario } from '../../src/load/plan.js';
+import type { LoadReport } from '../../src/load/report/report.js';
+import type { TargetSpec } from '../../src/load/targets/index.js';
+import {
+  type Client,
+  type Message,
+  type Room,
+  type SmallRoomServer,
+  type Steps,
+  startSmallRoomServer,
+} from '../support/small-room-server.js';
+
+/** Nobody is slow: for faults that need none. Two rooms, 100 messages a second in all. */
+const HEALTHY: Scenario = {
+  members: '8',
+  rooms: '2',
+  rate: '100/s',
+  size: '2KiB',
+  rampUp: '0',
+  settle: '100ms',
+  warmup: '0',
+  calm: '1s',
+  drain: '500ms',
+  silence: '400ms',
+};
+
+/** One member stops reading, in three turns. */
+const SLOW: Scenario = {
+  ...HEALTHY,
+  rooms: '1',
+  calm: '1800ms',
+  fill: '500ms',
+  slow: '1800ms',
+  rest: '400ms',
+  cohorts: ['stalled=1'],
+};
+
+const spec = (url: string, more: Partial<TargetSpec> = {}): TargetSpec => ({
+  name: 'roomcast',
+  url,
+  transport: 'websocket',
+  headers: {},
+  templates: {},
+  ...more,
+});
+
+const load = (target: TargetSpec, scenario: Scenario): Promise<LoadReport> =>
+  loadTest(resolvePlan(scenario, target, 1, 'abcd'), { roomcast: 'test', repeat: 1 });
+
+const named = ({ verdict }: LoadReport, ...statuses: string[]): string[] =>
+  verdict.checks.filter(({ status }) => statuses.includes(status)).map(({ name }) => name);
+
+const text = ({ verdict }: LoadReport, name: string): string | undefined =>
+  verdict.checks.find((check) => check.name === name)?.text;
+
+/** Runs against a machine that others use: three times at most, until the generator was fit. */
+async function whenFit(run: () => Promise<LoadReport>): Promise<LoadReport> {
+  for (let tries = 1; ; tries++) {
+    const report = await run();
+    if (report.verdict.unfit === null || tries === 3) return report;
+  }
+}
+
+interface Sabotage {
+  readonly fault: (server: SmallRoomServer) => Partial<Steps>;
+  readonly scenario?: Scenario;
+  /** Checks that must fail. */
+  readonly fails: string[];
+  /** Checks that may fail with them, as the same fault shows there too. */
+  readonly also?: string[];
+  /** What the first of them must say. */
+  readonly says?: RegExp;
+}
+
+/** Holds every message back while `held()`, and sends them all, in order, once it no longer is. */
+function holding(held: (client: Client, room: Room) => boolean): Partial<Steps> {
+  const waiting: [Client, Room, () => void][] = [];
+  const timer = setInterval(() => {
+    const still = waiting.splice(0).filter(([client, room, send]) => {
+      const wait = held(client, room);
+      if (!wait) send();
+      return wait;
+    });
+    waiting.unshift(...still);
+  }, 5);
+  timers.push(timer);
+  return {
+    deliver(client, room, message, send) {
+      const behind = waiting.some(([other, where]) => other === client && where === room);
+      if (held(client, room) || behind) waiting.push([client, room, () => send(message)]);
+      else send(message);
+    },
+  };
+}
+
+const timers: NodeJS.Timeout[] = [];
+afterEach(() => {
+  for (const timer of timers.splice(0)) clearInterval(timer);
+});
+
+/** How often it was called with the same key, from 1. */
+function counting<Key extends object>(): (key: Key) => number {
+  const counts = new WeakMap<Key, number>();
+  return (key) => {
+    const n = (counts.get(key) ?? 0) + 1;
+    counts.set(key, n);
+    return n;
+  };
+}
+
+/** Milliseconds since the first publish. */
+function sinceStart(): { publish: Steps['publish']; ms(): number } {
+  let start = 0;
+  return {
+    publish(_client, _room, _data, next) {
+      start ||= performance.now();
+      next();
+    },
+    ms: () => (start === 0 ? 0 : performance.now() - start),
+  };
+}
+
+const SABOTAGES: Record<string, Sabotage> = {
+  // ── What a slow member does to the others ──
+  'everybody waits for the slow': {
+    scenario: SLOW,
+    fault: (server) => holding(() => server.anySlow()),
+    fails: ['flow'],
+    also: ['isolation'],
+    says: /in each of 3 turns while others were slow, and never else: slow members hold up the rest/,
+  },
+  'everybody’s messages are batched for 350 ms while anybody is slow': {
+    scenario: { ...SLOW, silence: '2s' },
+    fault: (server) => holding(() => server.anySlow() && performance.now() % 350 < 330),
+    fails: ['isolation'],
+    says: /healthy p99 with slow members over without is \d+\.\d+ \(\d+\.\d+–\d+\.\d+ in 3 turns\)/,
+  },
+  'half of what the healthy are owed is dropped and announced while anybody is slow': {
+    scenario: SLOW,
+    fault(server) {
+      const nth = counting<Client>();
+      return {
+        deliver(client, room, message, send) {
+          if (server.isSlow(client) || !server.anySlow() || nth(client) % 2 === 1) send(message);
+          else server.gap(client, room, message.seq, message.seq);
+        },
+      };
+    },
+    fails: ['losses'],
+    says: /healthy members lost [\d,]+ of [\d,]+ messages .* 0 not/,
+  },
+  'one room stands still while anybody in it is slow': {
+    scenario: { ...SLOW, rooms: '2' },
+    fault: (server) => holding((_, room) => [...room.members].some(server.isSlow)),
+    fails: ['flow'],
+    also: ['isolation'],
+  },
+  'every join holds up everybody for 300 ms': {
+    scenario: {
+      ...SLOW,
+      fill: '0',
+      rest: '900ms',
+      silence: '2s',
+      cohorts: ['churning=2,stay=300ms,away=50ms'],
+    },
+    fault() {
+      let until = 0;
+      const hold = holding(() => performance.now() < until);
+      return {
+        ...hold,
+        join(client, _room, next) {
+          if (client.acknowledged > 0) until = Math.max(until, performance.now() + 300);
+          next();
+        },
+      };
+    },
+    fails: ['isolation'],
+  },
+  'stalled members are ended too late': {
+    scenario: { ...SLOW, slow: '900ms', calm: '300ms', evictWithin: '700ms' },
+    fault(server) {
+      const since = new Map<Client, number>();
+      timers.push(
+        setInterval(() => {
+          for (const client of server.clients) {
+            if (!server.isSlow(client)) since.delete(client);
+            else if (!since.has(client)) since.set(client, performance.now());
+            else if (performance.now() - since.get(client)! > 850) client.socket.resetAndDestroy();
+          }
+        }, 10),
+      );
+      return {};
+    },
+    fails: ['evictions'],
+  },
+  'stalled members are never ended': {
+    scenario: { ...SLOW, slow: '900ms', calm: '300ms', evictWithin: '700ms' },
+    fault: () => ({}),
+    fails: ['evictions'],
+    says: /^0 of 1 stalled member disconnected/,
+  },
+
+  // ── What is lost, repeated, mixed up or changed ──
+  '1 % is lost without a word': {
+    fault() {
+      const nth = counting<Client>();
+      return {
+        deliver: (client, _room, message, send) => {
+          if (nth(client) % 100 !== 40) send(message);
+        },
+      };
+    },
+    fails: ['accounting', 'losses'],
+    says: /healthy: \d+ lost without a word/,
+  },
+  'one message of a thousand members’ is lost without a word': {
+    fault() {
+      let lost = false;
+      return {
+        deliver(client, _room, message, send) {
+          if (client.index === 3 && message.seq === 20 && !lost) lost = true;
+          else send(message);
+        },
+      };
+    },
+    fails: ['accounting', 'losses'],
+    says: /healthy: 1 lost without a word/,
+  },
+  'the last message never comes': {
+    // 50 are due in each room, and a last one follows.
+    fault: () => ({
+      deliver(_client, _room, message, send) {
+        if (message.seq <= 50) send(message);
+      },
+    }),
+    fails: ['accounting', 'losses'],
+    says: /neither received nor announced by/,
+  },
+  'every second message is dropped for who reads everything, and announced': {
+    fault(server) {
+      return {
+        deliver(client, room, message, send) {
+          if (message.seq % 2 === 1) send(message);
+          else server.gap(client, room, message.seq, message.seq);
+        },
+      };
+    },
+    fails: ['losses'],
+    says: /healthy members lost \d+ of \d+ messages \((49|50)[.\d]* %\): \d+ announced, 0 not/,
+  },
+  'a message comes twice': {
+    fault: () => ({
+      deliver(_client, _room, message, send) {
+        send(message);
+        if (message.seq === 20) send(message);
+      },
+    }),
+    fails: ['order'],
+    says: /8 twice/,
+  },
+  'two messages of a room change places': {
+    fault() {
+      const held = new Map<Client, Message>();
+      return {
+        deliver(client, _room, message, send) {
+          if (message.seq === 20) held.set(client, message);
+          else send(message);
+          if (message.seq === 21) send(held.get(client)!);
+        },
+      };
+    },
+    fails: ['order'],
+    says: /8 messages out of order/,
+  },
+  'messages of one room reach the members of another': {
+    fault: (server) => ({
+      deliver(_client, room, message, send) {
+        send(message);
+        if (message.seq !== 20 || room.index !== 0) return;
+        const other = [...server.clients].find(({ rooms }) => rooms.size > 0 && !rooms.has(room));
+        other?.ws.send(
+          `{"type":"message","room":"${[...other.rooms.keys()][0]?.name}","seq":21,"from":null,"at":0,"data":"${message.data}"}`,
+        );
+      },
+    }),
+    fails: ['order'],
+    says: /of rooms not joined/,
+  },
+  'messages are cut short': {
+    fault: () => ({
+      deliver(_client, _room, message, send) {
+        send(message.seq === 20 ? { ...message, data: message.data.slice(0, -5) } : message);
+      },
+    }),
+    fails: ['accounting', 'losses'],
+  },
+  'messages lose their beginning': {
+    fault: () => ({
+      deliver(_client, _room, message, send) {
+        send(message.seq === 20 ? { ...message, data: message.data.slice(7) } : message);
+      },
+    }),
+    fails: ['order'],
+    says: /8 changed on the way/,
+  },
+  'a byte of a message is changed': {
+    fault: () => ({
+      deliver(_client, _room, message, send) {
+        const data = `${message.data.slice(0, 900)}x${message.data.slice(901)}`;
+        send(message.seq === 20 ? { ...message, data } : message);
+      },
+    }),
+    fails: ['order'],
+    says: /8 changed on the way/,
+  },
+  'a digit of a stamp is changed': {
+    fault: () => ({
+      deliver(_client, _room, message, send) {
+        const at = message.data.length - 34 + 10;
+        const data = `${message.data.slice(0, at)}f${message.data.slice(at + 1)}`;
+        send(message.seq === 20 ? { ...message, data } : message);
+      },
+    }),
+    fails: ['order'],
+  },
+  'losses are announced that did not happen': {
+    fault: (server) => ({
+      deliver(client, room, message, send) {
+        if (message.seq === 20) server.gap(client, room, 20, 20);
+        send(message);
+      },
+    }),
+    fails: ['order', 'losses'],
+    says: /8 twice/,
+  },
+  'a gap names the wrong messages': {
+    fault: (server) => ({
+      deliver(client, room, message, send) {
+        if (message.seq === 20) server.gap(client, room, 21, 21);
+        else if (message.seq !== 21) send(message);
+      },
+    }),
+    fails: ['accounting', 'losses'],
+    says: /8 gaps did not match what was missing/,
+  },
+
+  // ── What the publisher is told ──
+  'a publish is confirmed with a number too low': {
+    fault: () => ({ confirm: (_room, seq) => Math.floor(seq / 2) }),
+    fails: ['accounting'],
+    says: /publishes neither numbered nor refused/,
+  },
+  'a publish is confirmed with a number too high': {
+    fault: () => ({ confirm: (_room, seq) => seq + 100 }),
+    fails: ['accounting'],
+    also: ['losses'],
+    says: /messages numbered of only/,
+  },
+  'nothing is confirmed': {
+    fault: () => ({ confirm: () => null }),
+    fails: ['confirmed'],
+    says: /the last message of 2 of 2 publishers was not confirmed/,
+  },
+  'publishes vanish, neither refused nor numbered': {
+    fault() {
+      let n = 0;
+      return {
+        publish(_client, _room, _data, next) {
+          if (++n % 10 !== 0) next();
+        },
+      };
+    },
+    fails: ['accounting'],
+    also: ['confirmed'],
+  },
+  'most publishes are refused': {
+    fault() {
+      let n = 0;
+      return {
+        publish(client, _room, _data, next) {
+          if (++n % 16 === 0) next();
+          else client.ws.send('{"type":"error","code":"rate_limited","message":"no"}');
+        },
+      };
+    },
+    fails: ['offered'],
+    also: ['flow', 'confirmed'],
+    says: /of \d+ messages due, \d+ were refused: rate_limited/,
+  },
+
+  // ── Standstills and ends ──
+  'it freezes as soon as messages come': {
+    fault: () => ({ publish() {} }),
+    fails: ['flow', 'confirmed'],
+    also: ['accounting', 'losses'],
+  },
+  'it freezes for a while in the middle': {
+    scenario: { ...SLOW, size: '1KiB' },
+    fault() {
+      const start = sinceStart();
+      const hold = holding(() => start.ms() > 3500 && start.ms() < 4300);
+      return { ...hold, publish: start.publish };
+    },
+    fails: ['flow'],
+    also: ['isolation'],
+    says: /(but in \d of 3 turns only|not only while others were slow)/,
+  },
+  'it freezes shortly before the end': {
+    fault() {
+      const start = sinceStart();
+      return {
+        publish(client, room, data, next) {
+          start.publish(client, room, data, () => {
+            if (start.ms() < 800) next();
+          });
+        },
+      };
+    },
+    fails: ['confirmed'],
+    says: /healthy members have received \d+ of about \d+ messages, and what became of the rest/,
+  },
+  'one healthy member gets nothing': {
+    fault() {
+      return {
+        deliver(client, _room, message, send) {
+          if (client.index !== 3) send(message);
+        },
+      };
+    },
+    fails: ['flow', 'accounting', 'losses'],
+    says: /1 of 8 healthy members got nothing/,
+  },
+  'healthy members are closed': {
+    fault: () => ({
+      deliver(client, _room, message, send) {
+        send(message);
+        if (message.seq === 20 && client.index === 3) client.ws.close(4101, 'slow consumer');
+        if (message.seq === 25 && client.index === 4) client.socket.resetAndDestroy();
+      },
+    }),
+    fails: ['kept'],
+    says: /2 healthy connections ended by the server/,
+  },
+  'publishers are closed': {
+    fault: () => ({
+      publish(client, room, _data, next) {
+        next();
+        if (room.seq === 20) client.ws.close(4101, 'slow consumer');
+      },
+    }),
+    fails: ['kept', 'offered'],
+    also: ['confirmed', 'flow'],
+    says: /2 healthy connections ended by the server: 4101 slow consumer/,
+  },
+  'members are not let in': {
+    fault: () => ({
+      join(client, _room, next) {
+        if (client.index !== 3) next();
+        else client.ws.close(4100, 'over capacity');
+      },
+    }),
+    fails: ['joined'],
+    says: /1 member could not join: 4100 over capacity/,
+  },
+
+  // ── What only a limit of the user's own can tell from a slow server ──
+  'joins take their time': {
+    scenario: { ...HEALTHY, failIf: ['healthy.joins.p99>300ms'] },
+    fault: () => ({
+      join(client, _room, next) {
+        if (client.index === 0) next();
+        else setTimeout(next, 600);
+      },
+    }),
+    fails: ['fail-if healthy.joins.p99>300ms'],
+  },
+  'a publisher’s own copy takes its time': {
+    scenario: { ...HEALTHY, publishFrom: 'members', failIf: ['healthy.p99>250ms'] },
+    fault() {
+      const own = new WeakMap<Client, number>();
+      return {
+        deliver(client, _room, message, send) {
+          // What follows keeps its place behind the copy: only this member's order is slow.
+          if (message.from === client) own.set(client, performance.now() + 400);
+          const wait = (own.get(client) ?? 0) - performance.now();
+          if (wait > 0) setTimeout(() => send(message), 400);
+          else send(message);
+        },
+      };
+    },
+    fails: ['fail-if healthy.p99>250ms'],
+    also: ['order'],
+  },
+};
+
+test.each(Object.entries(SABOTAGES))(
+  'found: %s',
+  async (_, sabotage) => {
+    const { fault, scenario = HEALTHY, fails, also = [], says } = sabotage;
+    const report = await whenFit(async () => {
+      const server = await startSmallRoomServer(fault);
+      try {
+        return await load(spec(server.url), scenario);
+      } finally {
+        await server.close();
+      }
+    });
+    const all = JSON.stringify(report.verdict, null, 1);
+    const failed = named(report, 'failed');
+    if (report.verdict.unfit === null) {
+      expect(failed, all).toEqual(expect.arrayContaining(fails));
+      expect(report.verdict).toMatchObject({ outcome: 'failed', exit: 1 });
+    } else {
+      // Too busy to tell, three times: what goes by the clock is void, and nothing has passed.
+      expect(named(report, 'failed', 'void'), all).toEqual(expect.arrayContaining(fails));
+    }
+    expect([...fails, ...also], all).toEqual(expect.arrayContaining(failed));
+    if (says) expect(text(report, fails[0]!)).toMatch(says);
+  },
+  60_000,
+);

@@ -1,0 +1,184 @@
+/**
+ * A small room server that speaks as much of roomcast's protocol as the load generator does: rooms,
+ * numbers, confirmations, a bound for each member with gaps announced. It takes the pongs of members for
+ * acknowledgements, so that it notices a slow one long before the kernel's buffers are full. Right as it
+ * stands; a fault is one step done wrong (`Steps`), so that a test can say which the generator finds.
+ */
+import { createServer } from 'node:http';
+import type { AddressInfo, Socket } from 'node:net';
+import { type WebSocket, WebSocketServer } from 'ws';
+
+/** Who leaves more bytes unacknowledged is slow; who leaves more than the bound is sent no more. */
+const SLOW = 32 * 1024;
+const BOUND = 128 * 1024;
+const PING_MS = 20;
+
+export interface Client {
+  readonly ws: WebSocket;
+  readonly socket: Socket;
+  /** In the order of their connecting, from 0; the first is the generator's first contact. */
+  readonly index: number;
+  /** Its rooms, and the number of each when it joined. */
+  readonly rooms: Map<Room, number>;
+  /** By room: the numbers it was not sent, and has not been told of. */
+  readonly missed: Map<Room, { from: number; to: number }>;
+  /** Bytes sent to it, and bytes it is known to have read. */
+  sent: number;
+  acknowledged: number;
+}
+
+export interface Room {
+  readonly name: string;
+  /** In the order in which rooms were joined for the first time. */
+  readonly index: number;
+  readonly members: Set<Client>;
+  seq: number;
+}
+
+export interface Message {
+  readonly seq: number;
+  readonly data: string;
+  readonly from: Client;
+}
+
+/** The server's steps; each may be done in another way. */
+export interface Steps {
+  /** A member asks to join; the right thing is `next()`. */
+  join(client: Client, room: Room, next: () => void): void;
+  /** A message has come; the right thing is `next()`: number it, confirm it, deliver it. */
+  publish(client: Client, room: Room, data: string, next: () => void): void;
+  /** What number a publish is confirmed with; null confirms nothing. */
+  confirm(room: Room, seq: number): number | null;
+  /** Sends one message to one member; the right thing is `send(message)`. */
+  deliver(client: Client, room: Room, message: Message, send: (message: Message) => void): void;
+}
+
+export interface SmallRoomServer {
+  readonly url: string;
+  readonly clients: Set<Client>;
+  isSlow(client: Client): boolean;
+  /** Whether anybody is slow. */
+  anySlow(): boolean;
+  gap(client: Client, room: Room, from: number, to: number): void;
+  close(): Promise<void>;
+}
+
+export async function startSmallRoomServer(
+  change: (server: SmallRoomServer) => Partial<Steps> = () => ({}),
+): Promise<SmallRoomServer> {
+  const http = createServer((_, response) => response.writeHead(404).end());
+  const wss = new WebSocketServer({ server: http, perMessageDeflate: false });
+  const rooms = new Map<string, Room>();
+  const clients = new Set<Client>();
+  let connected = 0;
+
+  const tell = (client: Client, event: object): void => client.ws.send(JSON.stringify(event));
+  const announce = (client: Client): void => {
+    if (client.sent - client.acknowledged > BOUND) return;
+    for (const [room, { from, to }] of client.missed) server.gap(client, room, from, to);
+    client.missed.clear();
+  };
+  const send = (client: Client, room: Room, { seq, data }: Message): void => {
+    // What was on its way when it left, or before it came back, is none of its messages.
+    if (seq <= (client.rooms.get(room) ?? seq)) return;
+    if (client.sent - client.acknowledged > BOUND) {
+      client.missed.set(room, { from: client.missed.get(room)?.from ?? seq, to: seq });
+      return;
+    }
+    announce(client);
+    client.sent += data.length;
+    client.ws.send(
+      `{"type":"message","room":"${room.name}","seq":${seq},"from":null,"at":0,"data":"${data}"}`,
+    );
+  };
+  const roomNamed = (name: string): Room => {
+    const known = rooms.get(name);
+    if (known) return known;
+    const room: Room = { name, index: rooms.size, members: new Set(), seq: 0 };
+    rooms.set(name, room);
+    return room;
+  };
+
+  const pinging = setInterval(() => {
+    for (const { ws, sent } of clients) if (ws.readyState === ws.OPEN) ws.ping(String(sent));
+  }, PING_MS);
+  const server: SmallRoomServer = {
+    get url() {
+      return `ws://127.0.0.1:${(http.address() as AddressInfo).port}/ws`;
+    },
+    clients,
+    isSlow: ({ sent, acknowledged }) => sent - acknowledged > SLOW,
+    anySlow: () => [...clients].some(server.isSlow),
+    gap(client, room, from, to) {
+      const count = to - from + 1;
+      tell(client, { type: 'gap', room: room.name, from, to, count, reason: 'overflow' });
+    },
+    async close() {
+      clearInterval(pinging);
+      for (const { socket } of clients) socket.destroy();
+      wss.close();
+      http.closeAllConnections();
+      await new Promise<void>((resolve) => http.close(() => resolve()));
+    },
+  };
+  const steps: Steps = {
+    join: (_client, _room, next) => next(),
+    publish: (_client, _room, _data, next) => next(),
+    confirm: (_room, seq) => seq,
+    deliver: (_client, _room, message, deliver) => deliver(message),
+    ...change(server),
+  };
+
+  wss.on('connection', (ws, request) => {
+    const client: Client = {
+      ws,
+      socket: request.socket,
+      index: connected++,
+      rooms: new Map(),
+      missed: new Map(),
+      sent: 0,
+      acknowledged: 0,
+    };
+    clients.add(client);
+    tell(client, { type: 'welcome', version: 1, member: String(client.index) });
+    ws.on('error', () => {});
+    ws.on('pong', (sent: Buffer) => {
+      client.acknowledged = Number(sent.toString());
+      if (client.missed.size > 0) announce(client);
+    });
+    ws.on('close', () => {
+      clients.delete(client);
+      for (const room of client.rooms.keys()) room.members.delete(client);
+    });
+    ws.on('message', (bytes: Buffer) => {
+      const { type, id, room: name, data } = JSON.parse(bytes.toString());
+      const room = roomNamed(name);
+      if (type === 'join') {
+        steps.join(client, room, () => {
+          client.rooms.set(room, room.seq);
+          room.members.add(client);
+          tell(client, { type: 'joined', id, room: name, seq: room.seq, epoch: 'e', members: 1 });
+        });
+      } else if (type === 'leave') {
+        room.members.delete(client);
+        client.rooms.delete(room);
+        client.missed.delete(room);
+        tell(client, { type: 'left', id, room: name });
+      } else if (type === 'publish') {
+        steps.publish(client, room, data, () => {
+          const seq = ++room.seq;
+          const message = { seq, data, from: client };
+          const confirmed = steps.confirm(room, seq);
+          if (id !== undefined && confirmed !== null) {
+            tell(client, { type: 'published', id, room: name, seq: confirmed });
+          }
+          for (const member of room.members) {
+            steps.deliver(member, room, message, (sent) => send(member, room, sent));
+          }
+        });
+      }
+    });
+  });
+  await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve));
+  return server;
+}
