@@ -19,11 +19,16 @@ export class Scrape {
     this.#text = `\n${text}`;
   }
 
-  /** The sum over all series of a name; null without any, or when one is not a number. */
-  sum(name: string): number | null {
-    const samples = [...this.#samples(name)];
+  /**
+   * The sum over the series of a name whose labels match; null without any series of the name, or when
+   * one is not a number.
+   */
+  sum(name: string, where = /(?:)/): number | null {
+    const all = [...this.#samples(name)];
+    if (all.length === 0) return null;
+    const samples = all.filter(({ labels }) => where.test(labels));
     const sum = samples.reduce((total, { value }) => total + value, 0);
-    return samples.length === 0 || Number.isNaN(sum) ? null : sum;
+    return Number.isNaN(sum) ? null : sum;
   }
 
   /** A histogram's buckets, summed over all series that have the given label; null without any. */

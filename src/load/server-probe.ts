@@ -19,6 +19,8 @@ interface Previous {
 
 const SCRAPE_TIMEOUT_MS = 2000;
 const MICROS = 1e6;
+/** Reasons for which a server lets go of a member that does not read. */
+const EVICTED = /reason="(slow_consumer|heartbeat_missed|control_overflow|memory_pressure)"/;
 
 export class ServerProbe {
   readonly #metricsUrl: string | undefined;
@@ -77,7 +79,10 @@ export class ServerProbe {
       queueLimitBytes: scrape?.sum('roomcast_queue_limit_bytes') ?? null,
       members: scrape?.sum('roomcast_members') ?? null,
       dropped: scrape?.sum('roomcast_dropped_total') ?? null,
-      evictions: scrape?.sum('roomcast_evictions_total') ?? null,
+      evictions:
+        scrape?.sum('roomcast_connections_closed_total', EVICTED) ??
+        scrape?.sum('roomcast_evictions_total') ??
+        null,
     };
     this.#previous = { taken, cpuSeconds, lockHold, delivery };
     return sample;

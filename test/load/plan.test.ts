@@ -133,3 +133,21 @@ test('a duration is shared out over the phases', () => {
     'duration is "long": expected a duration such',
   );
 });
+
+test('a room with enough members is spread over all workers, evenly', () => {
+  for (const [members, rooms, workers] of [
+    [12, 2, 3],
+    [1000, 1, 4],
+    [64, 16, 4],
+    [10, 3, 2],
+  ]) {
+    const made = plan({ members: `${members}`, rooms: `${rooms}` }, workers);
+    for (let room = 0; room < rooms!; room++) {
+      const load = new Array<number>(workers!).fill(0);
+      for (let member = room; member < members!; member += rooms!) {
+        load[workerOfMember(made, member)]!++;
+      }
+      expect(Math.max(...load) - Math.min(...load), `room ${room} of ${rooms}`).toBeLessThan(2);
+    }
+  }
+});

@@ -21,6 +21,8 @@ test('sums go over all series of a name', () => {
   expect(scrape.sum('up')).toBe(1);
   expect(scrape.sum('nothing')).toBeNull();
   expect(scrape.sum('lag')).toBeNull();
+  expect(scrape.sum('a_total', /reason="x"/)).toBe(3);
+  expect(scrape.sum('a_total', /reason="none"/)).toBe(0);
 });
 
 test('buckets are summed over other labels, or taken of one', () => {

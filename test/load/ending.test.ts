@@ -1,0 +1,47 @@
+/** Whatever the server does, the command ends by its deadline, with the right exit code. */
+import { expect, test, vi } from 'vitest';
+import { run, serveProcess } from '../support/process.js';
+
+const ARGS = ['--members', '20', '--rate', '50/s', '--ramp-up', '50ms', '--settle', '300ms'].concat(
+  ['--warmup', '0', '--drain', '1s'],
+);
+
+/** A server of its own process, with the generator's members on it. */
+async function loaded(...args: string[]) {
+  const server = await serveProcess('--publish-rate', '0');
+  const load = run(['load', server.url.replace('http', 'ws'), ...ARGS, ...args]);
+  await vi.waitFor(
+    async () => {
+      const { total } = (await (await fetch(`${server.url}/v1/members`)).json()) as {
+        total: number;
+      };
+      expect(total).toBeGreaterThanOrEqual(21);
+    },
+    { timeout: 20_000, interval: 20 },
+  );
+  const freeze = (): void => void process.kill(server.child.pid!, 'SIGSTOP');
+  return { load, freeze };
+}
+
+test('a server that freezes before the end, and stays so, has confirmed nothing', async () => {
+  const { load, freeze } = await loaded('--calm', '2500ms');
+  setTimeout(freeze, 1500);
+  expect(await load.exited).toBe(1);
+  const text = load.stdout.join('\n');
+  expect(text).toMatch(/^FAILED: .*confirmed/m);
+  expect(text).toMatch(/the last message of 1 of 1 publisher was not confirmed/);
+}, 60_000);
+
+test('interrupted, it ends although the server has frozen; twice, it ends at once', async () => {
+  const once = await loaded('--calm', '60s');
+  once.freeze();
+  once.load.child.kill('SIGINT');
+  expect(await once.load.exited).toBe(1);
+  expect(once.load.stdout.join('\n')).toMatch(/interrupted/);
+
+  const twice = await loaded('--calm', '60s', '--drain', '60s');
+  twice.freeze();
+  twice.load.child.kill('SIGINT');
+  setTimeout(() => twice.load.child.kill('SIGINT'), 300);
+  expect(await twice.load.exited).toBe(130);
+}, 90_000);

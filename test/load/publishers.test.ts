@@ -1,0 +1,116 @@
+/** When messages go out, and what their stamps say: a link that keeps what is published, and a clock that
+ * goes on while the generator is held up. */
+import { expect, test } from 'vitest';
+import { machineMicros } from '../../src/load/clock.js';
+import { Crew } from '../../src/load/crew.js';
+import { resolvePlan, type Scenario } from '../../src/load/plan.js';
+import { Publishers } from '../../src/load/publishers.js';
+import {
+  dueOf,
+  lateOf,
+  numberOf,
+  publisherOf,
+  STAMP_LENGTH,
+  Stamps,
+} from '../../src/load/stamp.js';
+import type { Link, Sink, Target } from '../../src/load/targets/target.js';
+
+interface Sent {
+  readonly publisher: number;
+  readonly number: number;
+  readonly due: number;
+  readonly late: number;
+  readonly confirm: boolean;
+}
+
+/** Publishers of a run, and what they have sent. */
+async function setUp(scenario: Scenario, onPublish: (sent: Sent[]) => void = () => {}) {
+  const sent: Sent[] = [];
+  const link = (sink: Sink): Link => ({
+    join: (room) => sink.joined(room, 0),
+    leave: () => true,
+    publish(_room, data, confirm) {
+      const at = data.length - STAMP_LENGTH;
+      const [publisher, number] = [publisherOf(data, at), numberOf(data, at)];
+      sent.push({ publisher, number, due: dueOf(data, at), late: lateOf(data, at), confirm });
+      onPublish(sent);
+    },
+    backlog: 0,
+    pause() {},
+    resume() {},
+    probe() {},
+    close() {},
+    reset() {},
+  });
+  const target: Target = {
+    name: 'fake',
+    numbered: true,
+    address: { host: '127.0.0.1', port: 9 },
+    dial(sink) {
+      queueMicrotask(() => sink.open());
+      return link(sink);
+    },
+  };
+  const plan = resolvePlan(
+    { members: '2', size: '64', warmup: '0', ...scenario },
+    {
+      name: 'roomcast',
+      url: 'ws://127.0.0.1:9',
+      transport: 'websocket',
+      headers: {},
+      templates: {},
+    },
+    1,
+    'abcd',
+  );
+  const crew = new Crew(plan, 0, machineMicros() - 5_000_000, new Stamps('abcd'), target, []);
+  const publishers = new Publishers(crew);
+  await publishers.connect(() => undefined);
+  return { sent, publishers, crew };
+}
+
+const wait = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+test('an open loop stamps what was due when it was due, however long it was held up', async () => {
+  const HELD_MS = 60;
+  const { sent, publishers, crew } = await setUp({ rate: '500/s', publishers: '2' }, (so) => {
+    if (so.length !== 20) return;
+    const until = performance.now() + HELD_MS;
+    while (performance.now() < until);
+  });
+  const start = Math.ceil(crew.now());
+  const end = start + 200_000;
+  publishers.begin(start, end);
+  await wait(250);
+  publishers.stop();
+  // 500 a second for 0.2 s, one every 2 ms, from each publisher in turn.
+  expect(sent).toHaveLength(100);
+  sent.forEach(({ due, publisher, number, confirm }, k) => {
+    expect(due).toBe(start + k * 2000);
+    expect([publisher, number]).toEqual([k % 2, Math.floor(k / 2)]);
+    expect(confirm).toBe(false);
+  });
+  // What fell due while it was held up went out that much late, and says so.
+  const after = sent[20]!;
+  expect(after.late).toBeGreaterThan((HELD_MS - 5) * 1000);
+  expect(sent[25]!.late).toBeGreaterThan((HELD_MS - 15) * 1000);
+  expect(publishers.counters).toMatchObject({ sent: 100, last: 0, blocked: 0 });
+  publishers.close();
+});
+
+test('last messages are due when the phases are over, and are asked for until they are confirmed', async () => {
+  const { sent, publishers, crew } = await setUp({ rate: '100/s', publishers: '3' });
+  const start = Math.ceil(crew.now()) - 1_000_000;
+  // The phases are over already: everything is sent at once, late.
+  publishers.begin(start, start + 50_000);
+  publishers.stop();
+  expect(sent).toHaveLength(5);
+  expect(publishers.sendLast()).toBe(3);
+  const last = sent.slice(5);
+  expect(last.map(({ due, late, confirm }) => ({ due, late, confirm }))).toEqual(
+    last.map(() => ({ due: start + 50_000, late: 0, confirm: true })),
+  );
+  expect(publishers.counters).toMatchObject({ sent: 8, last: 3 });
+  expect(publishers.confirmed).toBe(0);
+  publishers.close();
+});
