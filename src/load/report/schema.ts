@@ -58,6 +58,7 @@ const counters = Type.Object({
     unannounced: number,
     wrongGaps: number,
     foreign: number,
+    changed: number,
   }),
   silence: Type.Array(number),
   silentMembers: Type.Array(number),
