@@ -147,11 +147,12 @@ export class Connections {
 
   /** The peer is told why it cannot stay, and not listened to. */
   #turnAway(transport: Transport, reason: CloseReason): TransportSink {
-    const { codec, observer } = this.#context;
+    const { closeLog, codec, observer } = this.#context;
     const { index, encoding } = transport.framing;
     const frame = encoding.encode(codec.encode(closingEvent(reason)));
     const farewell = transport.framing.join([frame], frame.length);
     observer.opened(index);
+    closeLog.refused(transport, reason);
     // A transport can be closed once it has its sink.
     queueMicrotask(() => transport.close(reason, farewell, TURN_AWAY_MS));
     const ignore = () => {};

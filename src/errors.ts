@@ -37,6 +37,17 @@ export const CLOSE = {
 /** A reason of the server's own. */
 export type CloseReason = keyof typeof CLOSE;
 
+/** Why the server gives up on a member: it is too slow, too fast, or does not answer. */
+const EVICTIONS: ReadonlySet<EndReason> = new Set<CloseReason>([
+  'slow_consumer',
+  'control_overflow',
+  'rate_limited',
+  'memory_pressure',
+  'heartbeat_missed',
+]);
+
+export const isEviction = (reason: EndReason): boolean => EVICTIONS.has(reason);
+
 /** How a connection ended: for a reason of ours, by a proper close of the peer, or with a lost connection. */
 export type EndReason = CloseReason | 'client' | 'lost';
 

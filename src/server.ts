@@ -15,6 +15,7 @@ import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { Broker, Position } from './broker/broker.js';
 import { MemoryBroker } from './broker/memory.js';
+import { CloseLog } from './close-log.js';
 import { type Config, checkConfig, commandLimits, trustedProxies, warningsOf } from './config.js';
 import { Connections, type Drained } from './connections.js';
 import { placesFor } from './descriptors.js';
@@ -119,6 +120,7 @@ export function createServer(
   const codec = new JsonCodec(limits);
   const observer = new Recorder();
   const turns = new Turns();
+  const closeLog = new CloseLog(log);
   const close = (member: Member, reason: CloseReason) => connections.close(member, reason);
   const watch = { clock: new LoopClock(), kernel: new KernelQueues() };
   const hub: Hub = new Hub(config, broker, codec, observer, watch.clock, close, detector);
@@ -129,6 +131,7 @@ export function createServer(
       codec,
       observer,
       turns,
+      closeLog,
       failed: (session, error) => log.error({ err: error, member: session.member.id }, 'failed'),
     },
     detector,
@@ -145,7 +148,7 @@ export function createServer(
     maxConnectionsPerAddress: config.maxConnectionsPerAddress,
     trustedProxies: proxies,
     observer,
-    log,
+    closeLog,
   });
   /** Requests that will be answered and be over; a stream is not one. */
   const answering = new Set<ServerResponse>();
@@ -268,7 +271,7 @@ export function createServer(
     sockjs.close();
     // Connections of the HTTP API, and whatever else has connected and is no member.
     for (const socket of sockets.open) resetSocket(socket);
-    sockets.close();
+    closeLog.close();
     const [waiting, api] = await Promise.all([hubClosed, apiBuilt, stopped]);
     await api.close();
     sampler.close();

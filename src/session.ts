@@ -9,8 +9,9 @@
  */
 import { randomBytes } from 'node:crypto';
 import type { MaybePromise } from './broker/broker.js';
+import type { CloseLog } from './close-log.js';
 import type { Config } from './config.js';
-import { CLOSE, type CloseReason, type EndReason, Refusal } from './errors.js';
+import { CLOSE, type CloseReason, type EndReason, isEviction, Refusal } from './errors.js';
 import type { Codec } from './protocol/codec.js';
 import type { Command, CommandId } from './protocol/commands.js';
 import { type Event, PROTOCOL_VERSION } from './protocol/events.js';
@@ -43,6 +44,7 @@ export interface SessionContext {
   readonly codec: Codec;
   readonly observer: Observer;
   readonly turns: Turns;
+  readonly closeLog: CloseLog;
   /** A mistake of ours, met while serving this session, which is closed for it. */
   failed(session: Session, error: unknown): void;
   /** Called once, when the connection is gone. */
@@ -160,8 +162,7 @@ export class Session implements TransportSink, Work {
   /** Ends the connection now: what the peer has not had is abandoned, but it is told why. */
   close(reason: CloseReason, retryAfterMs?: number): void {
     if (this.#hasClosed) return;
-    this.#hasClosed = true;
-    this.#isClosing = true;
+    this.#closes(reason);
     const farewell = this.member.farewell(closingEvent(reason, retryAfterMs));
     this.#context.hub.remove(this.member);
     this.transport.close(reason, farewell, CLOSE_GRACE_MS, CLOSE_LIMIT_MS);
@@ -177,15 +178,14 @@ export class Session implements TransportSink, Work {
   /** Closes a peer that was told to expect it and for which the kernel has all there was. */
   closeDrained(graceMs: number): void {
     if (this.#hasClosed) return;
-    this.#hasClosed = true;
+    this.#closes('going_away');
     this.#context.hub.remove(this.member);
     this.transport.close('going_away', NOTHING, graceMs);
   }
 
   /** Ends the connection without a word; nothing of it is held afterwards. */
   reset(): void {
-    this.#isClosing = true;
-    this.#hasClosed = true;
+    if (!this.#hasClosed) this.#closes('going_away');
     this.#context.hub.remove(this.member);
     this.transport.reset('going_away');
   }
@@ -209,6 +209,14 @@ export class Session implements TransportSink, Work {
 
   starved(): void {
     this.close('rate_limited');
+  }
+
+  /** Where each close by the server begins, while what is held for the member is still there. */
+  #closes(reason: CloseReason): void {
+    this.#isClosing = true;
+    this.#hasClosed = true;
+    if (isEviction(reason)) this.#context.observer.evicted(reason);
+    this.#context.closeLog.closed(this.member, reason);
   }
 
   #handle(text: string, bytes: number): void {

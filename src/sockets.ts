@@ -4,17 +4,16 @@
  *
  * V3: a socket that is not a member's is counted for its address. When all places are taken, the
  * address with the most such sockets gives up the one that has been quiet for longest, so that one
- * address cannot keep the others out. V12: what the system refuses to accept is survived, counted,
- * and told in the log at most every `TELL_EVERY_MS`.
+ * address cannot keep the others out. V12: what the system refuses to accept is survived,
+ * counted and logged.
  *
  * Not here: how long a socket may take to send a request (the HTTP server's own time limits), how
  * many members there may be (`connections.ts`).
  */
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { BlockList, Socket } from 'node:net';
-import type { Log } from './log.js';
+import type { CloseLog } from './close-log.js';
 import type { Observer, SocketRefusal } from './room/observer.js';
-import { clearTimeout, setTimeout } from './time.js';
 import { directAddressOf, isTrusted, networkOf } from './transport/address.js';
 import { resetSocket } from './transport/reset-socket.js';
 
@@ -23,7 +22,6 @@ import { resetSocket } from './transport/reset-socket.js';
  * browser opens six at a time, and who comes over the limit has to be told so on a socket.
  */
 const SPARE_PER_ADDRESS = 16;
-const TELL_EVERY_MS = 10_000;
 
 export interface SocketsOptions {
   /** Sockets in all; `Infinity`: as many as come. */
@@ -33,7 +31,7 @@ export interface SocketsOptions {
   /** Their sockets are those of many; no limit of one address is for them. */
   readonly trustedProxies: BlockList;
   readonly observer: Pick<Observer, 'socketRefused'>;
-  readonly log: Pick<Log, 'warn'>;
+  readonly closeLog: Pick<CloseLog, 'refusedSocket'>;
 }
 
 export class Sockets {
@@ -42,9 +40,6 @@ export class Sockets {
   /** Those that belong to no member, by network. */
   readonly #waiting = new Shares();
   readonly #networks = new WeakMap<Socket, string>();
-  /** Refused since the last line in the log. */
-  #untold: Partial<Record<SocketRefusal, number>> = {};
-  #teller: NodeJS.Timeout | undefined;
 
   constructor(options: SocketsOptions) {
     this.#options = options;
@@ -55,7 +50,7 @@ export class Sockets {
     http.on('connection', (socket: Socket) => this.#accepted(socket));
     http.on('request', ({ socket }) => this.#spoke(socket));
     // Once it listens, an error is of one connection: the next may find descriptors again.
-    http.once('listening', () => http.on('error', () => this.#refused('machine')));
+    http.once('listening', () => http.on('error', () => this.#refused('machine', null)));
   }
 
   /** All that are open. */
@@ -74,10 +69,6 @@ export class Sockets {
     response.once('close', () => {
       if (this.#all.has(socket)) this.#waiting.add(this.#networkOf(socket), socket);
     });
-  }
-
-  close(): void {
-    clearTimeout(this.#teller);
   }
 
   #accepted(socket: Socket): void {
@@ -109,7 +100,7 @@ export class Sockets {
   #end(sockets: ReadonlySet<Socket>, reason: SocketRefusal): void {
     const [quietest] = sockets;
     if (quietest === undefined) return;
-    this.#refused(reason);
+    this.#refused(reason, directAddressOf(quietest));
     // At once: what is told of its end comes too late for the next that is accepted.
     this.#forget(quietest);
     resetSocket(quietest);
@@ -124,23 +115,10 @@ export class Sockets {
     return this.#networks.get(socket) ?? '';
   }
 
-  #refused(reason: SocketRefusal): void {
+  /** `address`: of the socket, where there is one. */
+  #refused(reason: SocketRefusal, address: string | null): void {
     this.#options.observer.socketRefused(reason);
-    this.#untold[reason] = (this.#untold[reason] ?? 0) + 1;
-    if (this.#teller !== undefined) return;
-    this.#tell();
-    const teller = () => {
-      this.#teller = undefined;
-      if (Object.keys(this.#untold).length > 0) this.#tell();
-    };
-    this.#teller = setTimeout(teller, TELL_EVERY_MS).unref();
-  }
-
-  #tell(): void {
-    const refused = this.#untold;
-    this.#untold = {};
-    const open = this.#all.size;
-    this.#options.log.warn({ refused, open }, 'connections were turned away before they spoke');
+    this.#options.closeLog.refusedSocket(reason, address);
   }
 }
 

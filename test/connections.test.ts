@@ -4,10 +4,12 @@ import { once } from 'node:events';
 import { describe, expect, test } from 'vitest';
 import { type ClientOptions, WebSocket } from 'ws';
 import { MemoryBroker } from '../src/broker/memory.js';
+import { CloseLog } from '../src/close-log.js';
 import { commandLimits, defaults } from '../src/config.js';
 import { Connections } from '../src/connections.js';
 import type { CloseReason } from '../src/errors.js';
 import { Detector } from '../src/lock/index.js';
+import { silent } from '../src/log.js';
 import { LoopClock } from '../src/loop-clock.js';
 import { Recorder } from '../src/metrics/recorder.js';
 import { JsonCodec } from '../src/protocol/json.js';
@@ -145,7 +147,8 @@ test('an address is let go of with its last connection', async () => {
   const hub = new Hub(defaults, new MemoryBroker(), codec, observer, clock, close, detector);
   const failed = () => {};
   const turns = new Turns();
-  const context = { config: defaults, hub, codec, observer, turns, failed };
+  const closeLog = new CloseLog(silent);
+  const context = { config: defaults, hub, codec, observer, turns, closeLog, failed };
   const connections = new Connections(context, detector);
   const ADDRESS_BYTES = 10_000;
   const cycle = (count: number) => {

@@ -17,7 +17,7 @@ async function start(options: Partial<SocketsOptions> = {}) {
     maxConnectionsPerAddress: 0,
     trustedProxies: blockList([]),
     observer: { socketRefused: (reason) => refused.push(reason) },
-    log: { warn: (line: unknown) => told.push(line) },
+    closeLog: { refusedSocket: (...line) => told.push(line) },
     ...options,
   });
   let accepted = 0;
@@ -38,7 +38,6 @@ async function start(options: Partial<SocketsOptions> = {}) {
   await once(http, 'listening');
   const { port } = http.address() as AddressInfo;
   onTestFinished(async () => {
-    sockets.close();
     for (const socket of sockets.open) socket.destroy();
     http.close();
     await once(http, 'close');
@@ -94,6 +93,7 @@ describe('when all places are taken', () => {
     expect(await server.ask('127.0.0.1')).toBe('answered');
     await vi.waitFor(() => expect(ended(many)).toEqual([many[0]]), WAIT);
     expect([server.refused, few?.closed]).toEqual([['full'], false]);
+    expect(server.told).toEqual([['full', '127.0.0.2']]);
   });
 
   test('an address that goes on connecting only takes its own places', async () => {
@@ -140,16 +140,11 @@ test('an address has its members\u2019 places and a few, a trusted proxy as many
   expect(server.open()).toBe(60);
 });
 
-test('what the system refuses to accept is counted, and told at once and then seldom', async () => {
-  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
-  onTestFinished(() => void vi.useRealTimers());
+test('what the system refuses to accept is counted and logged', async () => {
   const server = await start();
   const emfile = () => server.http.emit('error', Object.assign(new Error(), { code: 'EMFILE' }));
   for (let n = 0; n < 5; n += 1) emfile();
-  expect(server.refused).toEqual(Array.from({ length: 5 }, () => 'machine'));
-  expect(server.told).toEqual([{ refused: { machine: 1 }, open: 0 }]);
-  vi.advanceTimersByTime(10_000);
-  expect(server.told[1]).toEqual({ refused: { machine: 4 }, open: 0 });
-  vi.advanceTimersByTime(60_000);
-  expect(server.told).toHaveLength(2);
+  const each = <T>(value: T) => Array.from({ length: 5 }, () => value);
+  expect(server.refused).toEqual(each('machine'));
+  expect(server.told).toEqual(each(['machine', null]));
 });

@@ -257,7 +257,7 @@ export const CATALOGUE = {
     type: 'counter',
     unit: 'members',
     labels: { reason: END_REASONS },
-    help: 'Members the server ended because they would have cost the others.',
+    help: 'Members the server ended because they were too slow or too fast, or did not answer.',
   },
   refused: {
     name: 'roomcast_refusals_total',

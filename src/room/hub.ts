@@ -53,7 +53,7 @@ export class Hub {
   readonly #observer: Observer;
   readonly #clock: LoopClock;
   readonly #policies: ReadonlyMap<string, QueuePolicy>;
-  readonly #evictMember: (member: Member, reason: CloseReason) => void;
+  readonly #evict: (member: Member, reason: CloseReason) => void;
   readonly #fanOut: FanOut;
   readonly #detector: Detector;
   readonly #tasks: WaitGroup;
@@ -65,7 +65,8 @@ export class Hub {
   #isRelieving = false;
 
   /**
-   * `evict` closes a member's connection for a reason; it is called outside all loops over members.
+   * `evict` closes a member's connection for a reason, unless it is closed already; it is called
+   * outside all loops over members.
    * `detector` watches the locks of this hub.
    */
   constructor(
@@ -86,8 +87,8 @@ export class Hub {
     this.#observer = observer;
     this.#clock = clock;
     this.#policies = namespaces(config);
-    this.#evictMember = evict;
-    this.#fanOut = new FanOut(observer, (member, reason) => this.#evict(member, reason));
+    this.#evict = evict;
+    this.#fanOut = new FanOut(observer, evict);
     this.memory = new QueueMemory(config.queueBytesTotal, () => this.#relieve());
     this.memberContext = {
       clock,
@@ -339,13 +340,6 @@ export class Hub {
       const verdict = member.check(now);
       if (verdict !== null) this.#fanOut.doom(member, verdict);
     }
-  }
-
-  #evict(member: Member, reason: CloseReason): void {
-    // Two reasons may be found in one turn; the first one has ended the member.
-    if (!this.members.has(member.id)) return;
-    this.#observer.evicted(reason);
-    this.#evictMember(member, reason);
   }
 
   /** Evicts the longest stalled until the queues are within their limit again. */

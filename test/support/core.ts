@@ -5,11 +5,13 @@
  */
 
 import { vi } from 'vitest';
+import { CloseLog } from '../../src/close-log.js';
 import { type Config, commandLimits, defaults } from '../../src/config.js';
 import { Connections } from '../../src/connections.js';
 
 import { defaultDetector } from '../../src/lock/index.js';
 
+import { type Log, silent } from '../../src/log.js';
 import { LoopClock } from '../../src/loop-clock.js';
 
 import { Recorder } from '../../src/metrics/recorder.js';
@@ -28,6 +30,8 @@ import { type BrokerScript, ScriptedBroker } from './scripted-broker.js';
 export interface CoreOptions {
   readonly config?: Partial<Config>;
   readonly broker?: BrokerScript;
+  /** Told of closes. */
+  readonly log?: Log;
 }
 
 export class Core {
@@ -35,6 +39,7 @@ export class Core {
   readonly observer = new Recorder();
   readonly clock = new LoopClock();
   readonly broker: ScriptedBroker;
+  readonly closeLog: CloseLog;
   readonly hub: Hub;
   readonly connections: Connections;
   readonly peers: Peer[] = [];
@@ -44,11 +49,12 @@ export class Core {
   readonly #held = new HeldMemory();
   readonly #spies: { mockRestore(): void }[] = [];
 
-  constructor({ config = {}, broker }: CoreOptions = {}) {
+  constructor({ config = {}, broker, log = silent }: CoreOptions = {}) {
     this.config = { ...defaults, publishRate: 0, joinRate: 0, ...config };
     this.broker = new ScriptedBroker(broker);
     const codec = new JsonCodec(commandLimits(this.config));
-    const { observer } = this;
+    this.closeLog = new CloseLog(log);
+    const { observer, closeLog } = this;
     this.hub = new Hub(
       this.config,
       this.broker,
@@ -65,6 +71,7 @@ export class Core {
         codec,
         observer,
         turns: new Turns(),
+        closeLog,
         failed: (_, error) => this.failures.push(error),
       },
       defaultDetector,
@@ -129,6 +136,7 @@ export class Core {
 
   restore(): void {
     this.clock.close();
+    this.closeLog.close();
     this.#held.restore();
     for (const spy of this.#spies) spy.mockRestore();
   }

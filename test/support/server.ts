@@ -1,25 +1,29 @@
 /** A server for a test: on a free port, silent, with whatever options the test is about. */
 import { onTestFinished } from 'vitest';
 import type { Config } from '../../src/config.js';
+import type { Log } from '../../src/log.js';
 import { createServer, type Server } from '../../src/server.js';
 
 type Serving = Server & { readonly url: string };
 
 /** Sheds its members at once, unless the test says otherwise. To be closed by the caller. */
-export async function startServer(options: Partial<Config> = {}): Promise<Serving> {
-  const server = createServer({
-    port: 0,
-    lameDuckMs: 0,
-    drainMs: 0,
-    lockDetector: 'strict',
-    ...options,
-  });
+export async function startServer(options: Partial<Config> = {}, log?: Log): Promise<Serving> {
+  const server = createServer(
+    {
+      port: 0,
+      lameDuckMs: 0,
+      drainMs: 0,
+      lockDetector: 'strict',
+      ...options,
+    },
+    log,
+  );
   return { ...server, url: await server.listen() };
 }
 
 /** Closed when the test is over. */
-export async function serve(options: Partial<Config> = {}): Promise<Serving> {
-  const server = await startServer(options);
+export async function serve(options: Partial<Config> = {}, log?: Log): Promise<Serving> {
+  const server = await startServer(options, log);
   onTestFinished(async () => {
     await server.close();
   });

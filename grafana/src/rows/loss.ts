@@ -44,8 +44,8 @@ export const loss: readonly Panel[] = [
     targets: [{ expr: sum(PANEL, ['reason'], rate(PANEL, 'evicted')), legend: '{{reason}}' }],
     about: {
       means:
-        'Members the server ended a second because they would have cost the others, by reason.',
-      normal: 'near 0; slow_consumer for those that went away without a word.',
+        'Members the server ended a second because they were too slow or too fast, or did not answer, by reason.',
+      normal: 'near 0; heartbeat_missed and slow_consumer for those that went away without a word.',
       act: 'memory_pressure: see Queue memory. control_overflow: a client that asks and never reads.',
       runbook: 'RoomcastEvictionsHigh',
     },
