@@ -295,6 +295,8 @@ export class Session implements TransportSink, Work {
       this.close('internal_error');
       return;
     }
+    // Its peer has gone while the broker was asked: nobody is left to be refused.
+    if (this.#hasClosed) return;
     this.#context.observer.refused(error.code);
     this.member.send({ type: 'error', id, code: error.code, message: error.message });
   }

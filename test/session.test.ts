@@ -300,6 +300,18 @@ describe('what it may not', () => {
     expect(closed(core, 'bad_request')).toBe(1);
   });
 
+  it('during a join, by itself, is no refusal', async () => {
+    const { core, answers, brokerDoes, settle } = start();
+    answers.push('later');
+    const peer = core.connect();
+    peer.say({ type: 'join', room: 'a' });
+    await settle();
+    peer.transport.break();
+    await brokerDoes();
+    expect(core.hub.rooms.size).toBe(0);
+    expect(core.observer.refusedBy.reduce((sum, count) => sum + count)).toBe(0);
+  });
+
   it.each(['message_too_big', 'protocol_error', 'heartbeat_missed'] as const)(
     'ends it: what its transport found wrong (%s)',
     async (reason) => {
