@@ -300,6 +300,15 @@ describe('what it may not', () => {
     expect(closed(core, 'bad_request')).toBe(1);
   });
 
+  it('leaves no timer, also where nothing was said', () => {
+    const { core } = start();
+    const before = vi.getTimerCount();
+    const peer = core.connect();
+    expect(vi.getTimerCount()).toBe(before + 1);
+    peer.transport.break();
+    expect(vi.getTimerCount()).toBe(before);
+  });
+
   it('during a join, by itself, is no refusal', async () => {
     const { core, answers, brokerDoes, settle } = start();
     answers.push('later');

@@ -246,6 +246,23 @@ describe('losses', () => {
   });
 });
 
+describe('the stall clock', () => {
+  it('begins anew where the room is left in which all lay that was not taken', async () => {
+    const { core, peer, publish, pass } = await member(
+      { name: 'xhr-polling' },
+      { stallAfterMs: 1000 },
+    );
+    const isMember = () => core.hub.members.has(peer.member.id);
+    publish('a', 3);
+    await pass(800);
+    peer.say({ type: 'leave', room: 'a' });
+    await pass(800);
+    expect(isMember()).toBe(true);
+    await pass(400);
+    expect(isMember()).toBe(false);
+  });
+});
+
 describe('the control lane', () => {
   const bounds = { controlMessages: 16, controlBytes: 8192 };
   const error = () => ({ type: 'publish', room: 'not-mine', data: 1 }) as const;

@@ -3,11 +3,13 @@
  * they have: broken frames (V11), heartbeats, pings of the peer (V3).
  */
 import type { Socket } from 'node:net';
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest';
 import { CLOSE } from '../../src/errors.js';
 import type { Fault } from '../../src/transport/transport.js';
-import type { WebSocketTransport } from '../../src/transport/websocket.js';
+import { WebSocketTransport } from '../../src/transport/websocket.js';
 import { transportContract } from '../contract/transport.js';
+import { connectRawWebSocket } from '../support/raw-websocket.js';
+import { serve } from '../support/server.js';
 import { connectPeer, connectRaw, type RawPeer } from '../support/transport-peers.js';
 import {
   type ServerSession,
@@ -156,6 +158,22 @@ describe('a WebSocket', () => {
     expect(await session.end()).toBe('ended control_overflow');
     await server.idle();
   });
+});
+
+test('a connection that has ended is let go of', { timeout: 60_000 }, async () => {
+  const beats = vi.spyOn(WebSocketTransport.prototype, 'heartbeat');
+  onTestFinished(() => void beats.mockRestore());
+  const { url, members } = await serve({ heartbeatMs: 1000 });
+  const beaten = () => new Set<unknown>(beats.mock.contexts);
+  const [gone, other] = [await connectRawWebSocket(url), await connectRawWebSocket(url)];
+  const [goneTransport, otherTransport] = Array.from(members(), ({ transport }) => transport);
+  await vi.waitFor(() => expect(beaten()).toEqual(new Set([goneTransport, otherTransport])));
+  gone.socket.destroy();
+  await vi.waitFor(() => expect([...members()]).toHaveLength(1));
+  beats.mockClear();
+  await vi.waitFor(() => expect(beats.mock.contexts.length).toBeGreaterThan(1));
+  expect(beaten()).toEqual(new Set([otherTransport]));
+  other.socket.destroy();
 });
 
 describe('a heartbeat', () => {
