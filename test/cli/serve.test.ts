@@ -140,8 +140,14 @@ describe('a running server', () => {
     const { member } = await stalledMember(server.url);
     server.child.kill('SIGINT');
     expect(await server.exited).toBe(0);
-    const [closing, closed] = server.log.slice(-2);
+    const [closing, line, closed] = server.log.slice(-3);
     expect(closing).toMatchObject({ signal: 'SIGINT', graceMs: 500 });
+    expect(line).toMatchObject({
+      level: 30,
+      msg: 'a member was closed',
+      reason: 'going_away',
+      member,
+    });
     expect(closed).toMatchObject({ level: 40, abandoned: 1, members: [{ member }] });
     expect(closed!['messages']).toBeGreaterThan(0);
   });
