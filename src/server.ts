@@ -276,6 +276,8 @@ export function createServer(
     await api.close();
     sampler.close();
     metrics.close();
+    // Nothing is left to watch, and a timer of it would keep all of this for another second (V8).
+    detector.configure({ mode: 'off' });
     watch.kernel.close();
     watch.clock.close();
     return { ...drained, waiting };

@@ -29,6 +29,8 @@ const CLOSE_GRACE_MS = 3000;
 const CLOSE_LIMIT_MS = 30_000;
 /** What a peer may have waiting behind a command that waits for the broker, in bytes. */
 const INBOX_BYTES = 256 * 1024;
+/** Above this a peer whose transport can do so is not read from, until all that waits is done. */
+const HOLD_BYTES = INBOX_BYTES / 2;
 /** What a frame waiting there costs beside its text. */
 const INBOX_FRAME_BYTES = 64;
 /**
@@ -114,6 +116,7 @@ export class Session implements TransportSink, Work {
       this.#inbox.push({ text, bytes });
       this.#inboxBytes += bytes + INBOX_FRAME_BYTES;
       if (this.#inboxBytes > INBOX_BYTES) this.close('rate_limited');
+      else if (this.#inboxBytes > HOLD_BYTES) this.transport.holdInput?.(true);
     } else {
       this.#handle(text, bytes);
     }
@@ -196,6 +199,7 @@ export class Session implements TransportSink, Work {
     if (next === undefined) return false;
     this.#inboxBytes -= next.bytes + INBOX_FRAME_BYTES;
     this.#handle(next.text, next.bytes);
+    if (this.#inbox.length === 0) this.transport.holdInput?.(false);
     return !this.#isBusy && this.#inbox.length > 0;
   }
 

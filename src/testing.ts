@@ -181,6 +181,10 @@ class Valve implements Transport {
     this.#inner.close(reason, farewell, graceMs, limitMs);
   }
 
+  holdInput(isHeld: boolean): void {
+    this.#inner.holdInput?.(isHeld);
+  }
+
   reset(reason: EndReason): void {
     this.#held = null;
     this.#inner.reset(reason);

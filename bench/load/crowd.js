@@ -22,6 +22,7 @@ const RING = 1 << 22; // send times kept; more messages are never in flight
 const STUCK_MS = 5000;
 const OPEN = Number.NEGATIVE_INFINITY; // no closed loop: nothing is sent for something received
 const DIALS_AT_ONCE = 64;
+const ALIVE_MS = 5000; // between signs of life: a server may end who answers no ping for long
 
 export class Crowd {
   /** Messages published, which is the next one's number. */
@@ -94,6 +95,9 @@ export class Crowd {
       for (let room = 0; room < rooms; room++) this.#publish();
       await sleep(250);
     }
+    setInterval(() => {
+      for (const member of members) if (!member.stalled) member.sayAlive();
+    }, ALIVE_MS).unref();
     const latest = (/** @type {number} */ room) => this.sent - rooms + room;
     await until(
       () => members.every((member) => member.last === latest(member.room)),

@@ -32,6 +32,9 @@ export function clientFrame(payload, opcode) {
   return frame;
 }
 
+/** An empty frame of control. @param {8 | 9 | 10} opcode */
+export const controlFrame = (opcode) => Buffer.concat([Buffer.from([0x80 | opcode, 0x80]), MASK]);
+
 /** Data of `size` bytes that begins with a marker. @param {number} size */
 export const markedData = (size) => `${MARKER}${'0'.repeat(DIGITS)}`.padEnd(size, 'x');
 

@@ -1,5 +1,5 @@
 import { connect } from 'node:net';
-import { clientFrame, DIGITS, MARKER_BYTES } from './frames.js';
+import { clientFrame, controlFrame, DIGITS, MARKER_BYTES } from './frames.js';
 
 /**
  * One member of the load: a bare TCP socket that has been upgraded and counts markers in what it
@@ -11,6 +11,7 @@ const AT = 0x40; // '@'
 const ROOM_FOR_TAIL = 16;
 const pool = Buffer.alloc(ROOM_FOR_TAIL + 256 * 1024);
 const readInto = pool.subarray(ROOM_FOR_TAIL);
+const PONG = controlFrame(10);
 const END_OF_STREAM = '0\r\n\r\n';
 
 /**
@@ -38,14 +39,18 @@ export class Member {
   #tailLength = 0;
   /** @type {OnMessages} */
   #onMessages;
+  /** @type {boolean} */
+  #isStream;
 
   /**
    * @param {import('node:net').Socket} socket
    * @param {number} room
    * @param {OnMessages} onMessages
+   * @param {boolean} isStream a response of HTTP, on which nothing can be said
    */
-  constructor(socket, room, onMessages) {
+  constructor(socket, room, onMessages, isStream) {
     this.#socket = socket;
+    this.#isStream = isStream;
     this.room = room;
     this.#onMessages = onMessages;
     socket.on('error', () => {}); // 'close' follows and is what counts
@@ -57,6 +62,11 @@ export class Member {
   /** @param {Buffer} frame */
   write(frame) {
     this.#socket.write(frame);
+  }
+
+  /** What it reads is not parsed, pings neither: a pong that answers none (RFC 6455, 5.5.3). */
+  sayAlive() {
+    if (!this.#isStream) this.#socket.write(PONG);
   }
 
   /** Reads nothing from here on: the peer's writes pile up. */
@@ -198,7 +208,7 @@ function dial(port, room, onMessages, expected, request) {
         },
       },
     });
-    member = new Member(socket, room, onMessages);
+    member = new Member(socket, room, onMessages, streaming);
     socket.once('connect', () => socket.write(head));
     socket.once('close', () => reject(new Error('the connection ended before it was open')));
   });

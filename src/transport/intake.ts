@@ -100,6 +100,8 @@ export class Intake implements Work {
   #hasMessage = false;
   #texts: string[] = [];
   #counted = 0;
+  /** What was handed on is not done: nothing more is, until it is. */
+  #isStopped = false;
   #isOver = false;
 
   /** To be made before `ws` has read anything. */
@@ -115,9 +117,18 @@ export class Intake implements Work {
     };
   }
 
-  /** Input of the peer is waiting for its turn. */
+  /** Input of the peer is waiting, for its turn or for what came before it. */
   get isHeld(): boolean {
-    return this.#share.isHeld;
+    return this.#isWaiting;
+  }
+
+  /** Keeps what there is, or hands it on again. */
+  stop(isStopped: boolean): void {
+    if (this.#isOver || this.#isStopped === isStopped) return;
+    this.#isStopped = isStopped;
+    if (isStopped) return;
+    this.#share.run();
+    this.#readOn();
   }
 
   /** A message has become whole: what the receiver had of it is not kept any more. */
@@ -141,6 +152,10 @@ export class Intake implements Work {
   }
 
   step(): boolean {
+    if (this.#isStopped) {
+      this.#count();
+      return false;
+    }
     const text = this.#texts.shift();
     if (text !== undefined) this.#options.received(text);
     else if (this.#chunks.length > 0) this.#feed(this.#piece());
@@ -155,7 +170,7 @@ export class Intake implements Work {
 
   released(): void {
     this.#count();
-    this.#receiver.emit('drain');
+    this.#readOn();
   }
 
   starved(): void {
@@ -189,7 +204,15 @@ export class Intake implements Work {
     this.#chunks.push(chunk);
     this.#unfedBytes += chunk.length;
     this.#share.run();
-    return !this.#share.isHeld;
+    return !this.#isWaiting;
+  }
+
+  get #isWaiting(): boolean {
+    return this.#isStopped || this.#share.isHeld;
+  }
+
+  #readOn(): void {
+    if (!this.#isWaiting) this.#receiver.emit('drain');
   }
 
   #piece(): Buffer {
@@ -222,7 +245,7 @@ export class Intake implements Work {
   }
 
   #count(): void {
-    const bytes = this.#unfinishedBytes + (this.isHeld ? this.#unfedBytes + READ_BYTES : 0);
+    const bytes = this.#unfinishedBytes + (this.#isWaiting ? this.#unfedBytes + READ_BYTES : 0);
     if (bytes === this.#counted) return;
     this.#counted = bytes;
     this.#options.memory.set(this, bytes);

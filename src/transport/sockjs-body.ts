@@ -107,7 +107,10 @@ export class MessageReader {
   #structure(byte: number): void {
     const state = this.#state;
     if (state === 'begin') {
-      if (byte !== OPEN) throw new Refusal('bad_command', 'Payload expected.');
+      if (byte !== OPEN) {
+        if (byte !== QUOTE && !OTHER.has(byte)) throw broken();
+        throw new Refusal('bad_command', 'Payload expected.');
+      }
       this.#state = 'first';
     } else if (state === 'after' && byte === COMMA) this.#state = 'value';
     else if ((state === 'after' || state === 'first') && byte === SHUT) this.#state = 'end';

@@ -77,6 +77,11 @@ export interface Transport {
    * same. `TransportSink.ended` follows once. Repeated calls do nothing.
    */
   close(reason: CloseReason, farewell: Buffer, graceMs: number, limitMs?: number): void;
+  /**
+   * Whether what the peer sends is to wait, since what came before it does. For transports that can
+   * stop reading; others go on, and the session's own bound ends the peer.
+   */
+  holdInput?(isHeld: boolean): void;
   /** Ends the session at once and frees what the kernel holds for it. `ended` follows once. */
   reset(reason: EndReason): void;
 }

@@ -203,6 +203,10 @@ export class WebSocketTransport implements Transport {
     });
   }
 
+  holdInput(isHeld: boolean): void {
+    this.#intake.stop(isHeld);
+  }
+
   reset(reason: EndReason): void {
     this.#end ??= reason;
     this.writable = false;

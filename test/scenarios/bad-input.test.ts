@@ -308,7 +308,7 @@ describe('upgrades', () => {
     ['without a key', '/ws', { 'Sec-WebSocket-Key': null }, 400, 'bad_command'],
     ['with half a key', '/ws', { 'Sec-WebSocket-Key': 'short' }, 400, 'bad_command'],
     ['of another version', '/ws', { 'Sec-WebSocket-Version': '12' }, 400, 'bad_command'],
-    ['to another protocol', '/ws', { Upgrade: 'h2c' }, 400, 'bad_command'],
+    ['to another protocol', '/ws', { Upgrade: 'h2c' }, 426, 'upgrade_required'],
   ] as const)('%s are refused, and counted', async (_, path, headers, status, code) => {
     const server = await start({ origin: ['https://good.example'] });
     const peer = await connectRawWebSocket(server.url, path, headers);
@@ -350,7 +350,7 @@ describe('over SockJS', () => {
 
   test.each([
     ['bytes', Buffer.from([0xff, 0xfe]), 500, 'bad_json'],
-    ['64 KiB of [', Buffer.from('['.repeat(65_536)), 500, 'bad_json'],
+    ['64 KiB of commas', Buffer.from(`[${','.repeat(65_536)}`), 500, 'bad_json'],
     ['an object', Buffer.from('{}'), 500, 'bad_command'],
     ['20 MB', Buffer.alloc(20_000_000, '['), 413, 'message_too_big'],
   ] as const)('xhr_send of %s is refused, and counted', async (_, body, status, code) => {
