@@ -204,9 +204,11 @@ describe('a heartbeat', () => {
 
   beforeEach(async () => {
     server = await startTransports();
+    // A whole number, so that sums of it are exact.
+    start = Math.ceil(server.clock.now());
+    vi.spyOn(server.clock, 'now').mockReturnValue(start);
     peer = await connectRaw('websocket', server.port);
     session = await server.session();
-    start = server.clock.now();
   });
   afterEach(async () => {
     vi.restoreAllMocks();
