@@ -3,8 +3,8 @@
  * worker can take in a gigabyte a second, and that can stop and start reading at any byte.
  * Not here: framing (websocket.ts).
  */
-import { connect, type Socket } from 'node:net';
-import { connect as connectTls } from 'node:tls';
+import { connect, isIP, type Socket } from 'node:net';
+import { checkServerIdentity, connect as connectTls, type PeerCertificate } from 'node:tls';
 import { machineMicros } from '../clock.js';
 import type { Endpoint } from './wire.js';
 
@@ -98,7 +98,16 @@ function openTcp(endpoint: Endpoint, events: SocketEvents): Socket {
 /** TLS decrypts into buffers of its own; only its certificate checks are Node's defaults. */
 function openTls(endpoint: Endpoint, events: SocketEvents): Socket {
   const { host, port } = endpoint.via ?? endpoint;
-  return connectTls({ host, port, servername: endpoint.host })
+  return connectTls({ host, port, ...expecting(endpoint.host) })
     .on('data', (chunk: Buffer) => events.bytes(chunk, chunk.length, machineMicros()))
     .once('secureConnect', () => events.connected());
 }
+
+/**
+ * Whose certificate has to be shown, whatever is dialled. A server is not told an address as a name
+ * (RFC 6066, 3); newer Nodes throw there.
+ */
+export const expecting = (host: string) => ({
+  servername: isIP(host) === 0 ? host : '',
+  checkServerIdentity: (_name: string, shown: PeerCertificate) => checkServerIdentity(host, shown),
+});

@@ -8,6 +8,7 @@ import { randomBytes } from 'node:crypto';
 import { type ClientRequest, Agent as HttpAgent, type IncomingMessage, request } from 'node:http';
 import { Agent as HttpsAgent, request as requestTls } from 'node:https';
 import { machineMicros } from '../clock.js';
+import { expecting } from './socket.js';
 import { WebSocketWire } from './websocket.js';
 import type { Endpoint, Wire, WireEvents } from './wire.js';
 
@@ -248,7 +249,7 @@ class SockjsHttpWire implements Wire {
     return (tls ? requestTls : request)({
       host: via?.host ?? host,
       port: via?.port ?? port,
-      ...(tls ? { servername: host } : {}),
+      ...(tls ? expecting(host) : {}),
       path: `${path}/${name}`,
       method,
       headers: { Host: `${host}:${port}`, ...headers },
