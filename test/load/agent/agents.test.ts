@@ -164,7 +164,7 @@ function may(program: string, ...args: string[]): boolean {
   return false;
 }
 
-const OTHER_CLOCK = ['unshare', '--time', '--fork', '--monotonic', '7200'];
+const OTHER_CLOCK = ['unshare', '--time', '--fork', '--kill-child', '--monotonic', '7200'];
 
 test.skipIf(!may('unshare', ...OTHER_CLOCK.slice(1), 'true'))(
   'a machine whose clock is two hours ahead measures the same latencies',
