@@ -6,9 +6,10 @@
  *
  * Not here: one session (`session.ts`), listening (`server.ts`).
  */
-import type { Config } from './config.js';
+
 import type { CloseReason } from './errors.js';
 import { type Detector, LockTimeoutError, WaitGroup } from './lock/index.js';
+import type { Config } from './options/config.js';
 import type { Member } from './room/member.js';
 import { closingEvent, Session, type SessionContext } from './session.js';
 import { clearInterval, nowMs, queueMicrotask, setInterval } from './time.js';

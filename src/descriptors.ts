@@ -5,9 +5,9 @@
  * Not here: what happens when they run out all the same (`sockets.ts`, `metrics/process.ts`).
  */
 
-import type { Config } from './config.js';
 import type { Log } from './log.js';
 import { maxFds, openFds } from './metrics/process.js';
+import type { Config } from './options/config.js';
 
 /** Sockets that may be open beside those of members: the HTTP API, peers that have not spoken. */
 const SPARE_SOCKETS = 256;

@@ -1,7 +1,6 @@
 /** The public API: a server inside a process of one's own, and what it is configured and extended with. */
 export type { Broker, MaybePromise, Payload, Position, Publication } from './broker/broker.js';
 export { MemoryBroker } from './broker/memory.js';
-export { type Config, defaults, type QueuePolicy } from './config.js';
 export {
   CLOSE,
   type CloseReason,
@@ -13,6 +12,7 @@ export {
 } from './errors.js';
 export type { LockSnapshot } from './lock/index.js';
 export type { Log } from './log.js';
+export { type Config, defaults, type QueuePolicy } from './options/config.js';
+export { loadConfig, type Sources } from './options/sources.js';
 export type { Event, GapReason, HealthState } from './protocol/events.js';
 export { type CloseReport, createServer, type Parts, type Server } from './server.js';
-export { loadConfig, type Sources } from './sources.js';

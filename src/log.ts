@@ -1,5 +1,5 @@
 /** What the server needs of a log, which whoever runs it hands in. It makes none (`cli/log.ts` does). */
-import type { Config } from './config.js';
+import type { Config } from './options/config.js';
 
 /** A logger of pino is one, and so is `console`. */
 export interface Log {

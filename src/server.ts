@@ -16,7 +16,6 @@ import type { Duplex } from 'node:stream';
 import type { Broker, Position } from './broker/broker.js';
 import { MemoryBroker } from './broker/memory.js';
 import { CloseLog } from './close-log.js';
-import { type Config, checkConfig, commandLimits, trustedProxies, warningsOf } from './config.js';
 import { Connections, type Drained } from './connections.js';
 import { placesFor } from './descriptors.js';
 import { Entrance, SOCKJS } from './entrance.js';
@@ -28,6 +27,13 @@ import { atLevel, type Log, silent } from './log.js';
 import { LoopClock } from './loop-clock.js';
 import { Recorder } from './metrics/recorder.js';
 import { createMetrics } from './metrics/registry.js';
+import {
+  type Config,
+  checkConfig,
+  commandLimits,
+  trustedProxies,
+  warningsOf,
+} from './options/config.js';
 import { checkPublish, jsonValueOf } from './protocol/commands.js';
 import { JsonCodec } from './protocol/json.js';
 import { BoundedRequest, Requests } from './requests.js';

@@ -10,8 +10,8 @@
 import { randomBytes } from 'node:crypto';
 import type { MaybePromise } from './broker/broker.js';
 import type { CloseLog } from './close-log.js';
-import type { Config } from './config.js';
 import { CLOSE, type CloseReason, type EndReason, isEviction, Refusal } from './errors.js';
+import type { Config } from './options/config.js';
 import type { Codec } from './protocol/codec.js';
 import type { Command, CommandId } from './protocol/commands.js';
 import { type Event, PROTOCOL_VERSION } from './protocol/events.js';

@@ -3,9 +3,9 @@
  * drain, and closed at once whatever is in flight. It is to rooms what miniredis is to Redis.
  */
 import type { Position } from './broker/broker.js';
-import { type Config, checkConfig, defaults } from './config.js';
 import type { CloseReason, EndReason } from './errors.js';
 import { silent } from './log.js';
+import { type Config, checkConfig, defaults } from './options/config.js';
 import type { HealthState } from './protocol/events.js';
 import { createServer } from './server.js';
 import type {

@@ -5,7 +5,7 @@ import { WebSocket } from 'ws';
 import { CloseLog } from '../src/close-log.js';
 import { CLOSE, type CloseReason, type EndReason, isEviction } from '../src/errors.js';
 import { atLevel, type Log } from '../src/log.js';
-import { END_REASONS } from '../src/metrics/catalogue.js';
+import { END_REASONS } from '../src/metrics/catalogue/connections.js';
 import { FakeTransport } from './support/fake-transport.js';
 import { connectReading } from './support/reading-peer.js';
 import { serve } from './support/server.js';

@@ -4,12 +4,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { serveCommand } from '../src/cli/serve.js';
-import { type Config, checkConfig, defaults, warningsOf } from '../src/config.js';
 import { ConfigError } from '../src/errors.js';
 import type { Log } from '../src/log.js';
-import { options } from '../src/options.js';
+import { type Config, checkConfig, defaults, warningsOf } from '../src/options/config.js';
+import { options } from '../src/options/index.js';
+import { loadConfig } from '../src/options/sources.js';
 import { createServer } from '../src/server.js';
-import { loadConfig } from '../src/sources.js';
 import { startTestServer } from '../src/testing.js';
 
 const directory = mkdtempSync(join(tmpdir(), 'roomcast-entrances-'));

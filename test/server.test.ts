@@ -3,8 +3,8 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { WebSocket } from 'ws';
 import type { Broker, Payload, Position } from '../src/broker/broker.js';
 import { MemoryBroker } from '../src/broker/memory.js';
-import type { Config } from '../src/config.js';
 import type { Log } from '../src/log.js';
+import type { Config } from '../src/options/config.js';
 import { createServer, type Parts } from '../src/server.js';
 import { Signal } from './support/signal.js';
 

@@ -1,7 +1,7 @@
 /** What one connection may say, what it is told, and how it ends. */
 import { describe, expect, it, vi } from 'vitest';
 import { CLOSE, REFUSAL, type RefusalCode } from '../src/errors.js';
-import { END_REASONS, REFUSAL_CODES } from '../src/metrics/catalogue.js';
+import { END_REASONS, REFUSAL_CODES } from '../src/metrics/catalogue/connections.js';
 import { JsonCodec } from '../src/protocol/json.js';
 import type { Core } from './support/core.js';
 import type { Peer } from './support/peer.js';

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { createServer, get, type ServerResponse } from 'node:http';
 import { type AddressInfo, connect, type Socket } from 'node:net';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
-import { blockList } from '../src/option-kinds.js';
+import { blockList } from '../src/options/networks.js';
 import type { SocketRefusal } from '../src/room/observer.js';
 import { Sockets, type SocketsOptions } from '../src/sockets.js';
 

@@ -3,7 +3,7 @@
  * the JSON functions of the language on the same text, and a command that is refused. A text that was
  * just put together is a list of its parts until it is written: "encode and frame" has that as well.
  */
-import { defaults } from '../../dist/config.js';
+import { defaults } from '../../dist/options/config.js';
 import { JsonCodec } from '../../dist/protocol/json.js';
 import { textFrame } from '../../dist/transport/websocket-frame.js';
 import { sink } from './harness.js';

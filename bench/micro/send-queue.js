@@ -2,7 +2,7 @@
  * A member's queue under each policy: a message offered and taken while others wait, and one offered
  * when the queue is full, which costs what the policy does about it.
  */
-import { defaults } from '../../dist/config.js';
+import { defaults } from '../../dist/options/config.js';
 import { Frame, QueueMemory } from '../../dist/room/frame.js';
 import { SendQueue } from '../../dist/room/send-queue.js';
 import { sink } from './harness.js';
@@ -24,7 +24,7 @@ const plain = frames(0);
 const keyed = frames(WAITING);
 
 /**
- * @param {import('../../dist/config.js').QueuePolicy['policy']} policy
+ * @param {import('../../dist/options/config.js').QueuePolicy['policy']} policy
  * @param {number} waiting
  * @param {boolean} isTaken
  * @param {Frame[]} offered

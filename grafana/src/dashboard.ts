@@ -15,7 +15,7 @@ import {
   VariableRefresh,
   VariableSort,
 } from '@grafana/grafana-foundation-sdk/dashboard';
-import { CATALOGUE } from '../../src/metrics/catalogue.js';
+import { CATALOGUE } from '../../src/metrics/catalogue/index.js';
 import { lay } from './layout.js';
 import { SERVER } from './links.js';
 import { DATASOURCE } from './panels.js';

@@ -4,7 +4,7 @@
  *
  * Panels select by the variables of the dashboard; alerts judge every instance of every job.
  */
-import { CATALOGUE, type MetricKey } from '../../src/metrics/catalogue.js';
+import { CATALOGUE, type MetricKey } from '../../src/metrics/catalogue/index.js';
 
 export interface Scope {
   /** Label matchers that every selector has. */

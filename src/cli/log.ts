@@ -7,7 +7,7 @@
  */
 import type { Writable } from 'node:stream';
 import { type DestinationStream, type Logger, levels, pino, stdTimeFunctions } from 'pino';
-import type { Config } from '../config.js';
+import type { Config } from '../options/config.js';
 
 /** Bytes that may wait for a reader of the log. */
 const BACKLOG = 1_048_576;

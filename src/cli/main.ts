@@ -7,7 +7,7 @@
  */
 import { Command, CommanderError } from 'commander';
 import { ConfigError } from '../errors.js';
-import { options } from '../options.js';
+import { options } from '../options/index.js';
 import { version } from '../version.js';
 import { demoCommand } from './demo.js';
 import { CommandError, leaveWithReader } from './failure.js';

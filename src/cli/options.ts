@@ -1,11 +1,11 @@
 /**
  * The options of `config.ts` as flags of a command, and as text that fits 80 columns.
  *
- * Not here: what options there are (`src/options.ts`), whether a value is allowed (`src/config.ts`).
+ * Not here: what options there are (`src/options/`), whether a value is allowed (`src/options/config.ts`).
  */
 import { type Command, Option } from 'commander';
-import { GROUPS, options, type Option as ServerOption } from '../options.js';
-import type { Sources } from '../sources.js';
+import { GROUPS, options, type Option as ServerOption } from '../options/index.js';
+import type { Sources } from '../options/sources.js';
 
 const WIDTH = 80;
 const INDENT = '      ';

@@ -1,15 +1,15 @@
 /**
  * `roomcast serve`: from options to a running server, and from a signal to an exit code.
  *
- * Not here: what a shutdown does (`src/server.ts`), what options there are (`src/options.ts`).
+ * Not here: what a shutdown does (`src/server.ts`), what options there are (`src/options/`).
  */
 import { setFlagsFromString } from 'node:v8';
 import { Command } from 'commander';
 import type { Logger } from 'pino';
-import type { Config } from '../config.js';
 import { ConfigError } from '../errors.js';
+import type { Config } from '../options/config.js';
+import { loadConfig } from '../options/sources.js';
 import { type CloseReport, createServer } from '../server.js';
-import { loadConfig } from '../sources.js';
 import { CommandError, leaveWithReader } from './failure.js';
 import { createLog } from './log.js';
 import { addServerOptions, SOURCES_HELP, sourcesOf } from './options.js';

@@ -1,10 +1,10 @@
 /** What the HTTP API needs of the server it belongs to. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Config } from '../config.js';
 import type { CloseReason } from '../errors.js';
 import type { Detector } from '../lock/index.js';
 import type { Log } from '../log.js';
 import type { Metrics } from '../metrics/registry.js';
+import type { Config } from '../options/config.js';
 import type { CommandLimits } from '../protocol/commands.js';
 import type { InTurn } from '../requests.js';
 import type { Hub } from '../room/hub.js';

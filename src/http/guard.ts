@@ -6,8 +6,8 @@
 import { hash, timingSafeEqual } from 'node:crypto';
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import { BlockList, type Socket } from 'node:net';
-import { type Config, trustedProxies } from '../config.js';
 import { Refusal } from '../errors.js';
+import { type Config, trustedProxies } from '../options/config.js';
 import { addressOf } from '../transport/address.js';
 
 /** Throws a `Refusal` at a request that may not be answered. */

@@ -14,8 +14,8 @@
 import type { ServerResponse } from 'node:http';
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox';
 import { Type } from 'typebox';
-import { trustedProxies } from '../config.js';
 import { Refusal } from '../errors.js';
+import { trustedProxies } from '../options/config.js';
 import type { Hello, Second } from '../page/frame.js';
 import { nowMs } from '../time.js';
 import { addressOf, networkOf } from '../transport/address.js';

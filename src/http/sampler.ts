@@ -6,7 +6,9 @@
  * Not here: who is connected (`live.ts`), what Prometheus gets (`metrics/registry.ts`).
  */
 import type { Detector } from '../lock/index.js';
-import { CATALOGUE, CONSUMERS, LOCK_MODES, LOCKS } from '../metrics/catalogue.js';
+import { CONSUMERS } from '../metrics/catalogue/delivery.js';
+import { CATALOGUE } from '../metrics/catalogue/index.js';
+import { LOCK_MODES, LOCKS } from '../metrics/catalogue/locks.js';
 import type { HistogramCells } from '../metrics/cells.js';
 import { type Gauges, read } from '../metrics/gauges.js';
 import { readLocks } from '../metrics/locks.js';

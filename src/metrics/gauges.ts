@@ -8,7 +8,7 @@
 import type { HealthState } from '../protocol/events.js';
 import { nowMs } from '../time.js';
 import { TRANSPORTS, type Transport } from '../transport/transport.js';
-import { LAG_BOUNDS, TOP } from './catalogue.js';
+import { LAG_BOUNDS, TOP } from './catalogue/members.js';
 
 /** A member with anything queued or outstanding, or not yet healthy again. */
 export interface Behind {

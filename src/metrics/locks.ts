@@ -3,14 +3,8 @@
  * written there, such as those of a program around roomcast, are summed up as `other`.
  */
 import type { LockMetrics, LockMetricsRow } from '../lock/index.js';
-import {
-  CATALOGUE,
-  LOCK_MODES,
-  LOCK_REPORTS,
-  LOCK_RESULTS,
-  LOCK_SITES,
-  LOCKS,
-} from './catalogue.js';
+import { CATALOGUE } from './catalogue/index.js';
+import { LOCK_MODES, LOCK_REPORTS, LOCK_RESULTS, LOCK_SITES, LOCKS } from './catalogue/locks.js';
 import { HistogramCells } from './cells.js';
 
 /** Values of the metrics of the same keys, rows in the order of the label values. */

@@ -8,7 +8,8 @@ import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { constants, monitorEventLoopDelay, PerformanceObserver } from 'node:perf_hooks';
 import { getHeapStatistics } from 'node:v8';
 import { clearInterval, setInterval } from '../time.js';
-import { CATALOGUE, GC_KINDS } from './catalogue.js';
+import { CATALOGUE } from './catalogue/index.js';
+import { GC_KINDS } from './catalogue/process.js';
 import { HistogramCells } from './cells.js';
 
 const SAMPLE_MS = 10;

@@ -2,7 +2,7 @@
  * Counts what the core does: the `Observer` of a server. Nothing is allocated, looked up by text or
  * formatted here; a call costs some nanoseconds, so it may stand in the fan-out.
  *
- * Rows are in the order of the label values in `catalogue.ts`, the last label fastest.
+ * Rows are in the order of the label values in the catalogue, the last label fastest.
  * Not here: reading it all at one instant (`registry.ts`).
  */
 import type { EndReason, RefusalCode } from '../errors.js';
@@ -14,7 +14,9 @@ import {
   type SocketRefusal,
 } from '../room/observer.js';
 import { TRANSPORTS } from '../transport/transport.js';
-import { CATALOGUE, CONSUMERS, END_REASONS, REFUSAL_CODES } from './catalogue.js';
+import { END_REASONS, REFUSAL_CODES } from './catalogue/connections.js';
+import { CONSUMERS } from './catalogue/delivery.js';
+import { CATALOGUE } from './catalogue/index.js';
 import { HistogramCells } from './cells.js';
 
 const DROP_INDEX = indexOf(DROP_REASONS);

@@ -7,7 +7,8 @@
  */
 import { type Metric as PromMetric, Registry } from 'prom-client';
 import type { Detector, LockMetrics } from '../lock/index.js';
-import { CATALOGUE, type Metric, type MetricKey } from './catalogue.js';
+import { CATALOGUE, type MetricKey } from './catalogue/index.js';
+import type { Metric } from './catalogue/metric.js';
 import { HistogramCells } from './cells.js';
 import { type Gauges, type Reading, read } from './gauges.js';
 import { readLocks } from './locks.js';

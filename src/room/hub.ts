@@ -9,7 +9,6 @@
  */
 import type { Broker, MaybePromise, Payload, Position } from '../broker/broker.js';
 import { BrokerCalls } from '../broker/calls.js';
-import { type Config, namespaceOf, namespaces, type QueuePolicy } from '../config.js';
 import { type CloseReason, Refusal, shuttingDown } from '../errors.js';
 import {
   type Detector,
@@ -19,6 +18,7 @@ import {
   WaitGroup,
 } from '../lock/index.js';
 import type { LoopClock } from '../loop-clock.js';
+import { type Config, namespaceOf, namespaces, type QueuePolicy } from '../options/config.js';
 import type { Codec } from '../protocol/codec.js';
 import { clearInterval, nowMs, setImmediate, setInterval } from '../time.js';
 import { Departures } from './departures.js';

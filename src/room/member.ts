@@ -10,9 +10,9 @@
  * Not here: who is in which room (`room.ts`), what closes a connection (`session.ts`).
  */
 
-import type { QueuePolicy } from '../config.js';
 import type { CloseReason } from '../errors.js';
 import type { LoopClock } from '../loop-clock.js';
+import type { QueuePolicy } from '../options/config.js';
 import type { Codec } from '../protocol/codec.js';
 import type { Event, GapReason, HealthState } from '../protocol/events.js';
 import { nowMs } from '../time.js';

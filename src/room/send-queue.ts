@@ -9,7 +9,7 @@
  * has more than four times the slots of its bound.
  */
 
-import type { QueuePolicy } from '../config.js';
+import type { QueuePolicy } from '../options/config.js';
 import type { Frame, QueueMemory } from './frame.js';
 
 /** What an offer cost. The frame offered is itself in `overflow` when it was not accepted. */

@@ -1,6 +1,6 @@
 /** One member in one room: how far it has come in the room's order (V4). */
 
-import type { QueuePolicy } from '../config.js';
+import type { QueuePolicy } from '../options/config.js';
 import type { Member } from './member.js';
 
 export class Subscription {

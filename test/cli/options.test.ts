@@ -2,8 +2,8 @@ import { Command } from 'commander';
 import { describe, expect, test } from 'vitest';
 import { addServerOptions, sourcesOf } from '../../src/cli/options.js';
 import { serveCommand } from '../../src/cli/serve.js';
-import { GROUPS, options } from '../../src/options.js';
-import { loadConfig } from '../../src/sources.js';
+import { GROUPS, options } from '../../src/options/index.js';
+import { loadConfig } from '../../src/options/sources.js';
 
 /** All of `--help`, what follows the options included. */
 function help(): string {

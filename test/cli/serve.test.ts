@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { WebSocket } from 'ws';
 import { greeting } from '../../src/cli/serve.js';
-import { defaults } from '../../src/config.js';
+import { defaults } from '../../src/options/config.js';
 import { version } from '../../src/version.js';
 import { run, serveProcess } from '../support/process.js';
 

@@ -6,7 +6,7 @@ import { files } from '../../grafana/src/files.js';
 import { anchor, SERVER } from '../../grafana/src/links.js';
 import { DATASOURCE } from '../../grafana/src/panels.js';
 import { THRESHOLDS } from '../../grafana/src/thresholds.js';
-import { CATALOGUE } from '../../src/metrics/catalogue.js';
+import { CATALOGUE } from '../../src/metrics/catalogue/index.js';
 import { type Selector, selectors, syntaxError } from './promql.js';
 import { dashboard, filledIn, panels, queries, seriesNames } from './support.js';
 
@@ -263,7 +263,7 @@ describe('the runbook', () => {
   });
 
   it('names panels and options that exist', async () => {
-    const { options } = await import('../../src/options.js');
+    const { options } = await import('../../src/options/index.js');
     const flags = options.map(({ flag }) => flag);
     for (const [, flag] of text.matchAll(/`--([a-z-]+)/g)) {
       if (flag !== 'max-old-space-size') expect(flags).toContain(flag);

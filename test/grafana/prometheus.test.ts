@@ -13,7 +13,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
 import { parse, stringify } from 'yaml';
 import { ALERTS, expressionOf } from '../../grafana/src/alerts.js';
-import { CATALOGUE } from '../../src/metrics/catalogue.js';
+import { CATALOGUE } from '../../src/metrics/catalogue/index.js';
 import { hasPrometheus, Prometheus, promtool, temporary } from '../support/prometheus.js';
 import { filledIn, queries } from './support.js';
 

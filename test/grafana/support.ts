@@ -1,6 +1,7 @@
 /** What the tests of the dashboard share: its panels, its queries, and values for its variables. */
 import { readFileSync } from 'node:fs';
-import { CATALOGUE, type Metric } from '../../src/metrics/catalogue.js';
+import { CATALOGUE } from '../../src/metrics/catalogue/index.js';
+import type { Metric } from '../../src/metrics/catalogue/metric.js';
 
 interface Target {
   readonly refId: string;

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { afterEach, expect, it } from 'vitest';
-import { REFUSAL_CODES } from '../../src/metrics/catalogue.js';
+import { REFUSAL_CODES } from '../../src/metrics/catalogue/connections.js';
 import { type Served, serve } from './support.js';
 
 let server: Served;

@@ -2,9 +2,9 @@ import { timingSafeEqual } from 'node:crypto';
 import { IncomingMessage } from 'node:http';
 import { Socket } from 'node:net';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { type Config, defaults } from '../../src/config.js';
 import { Refusal } from '../../src/errors.js';
 import { createGuard } from '../../src/http/guard.js';
+import { type Config, defaults } from '../../src/options/config.js';
 import { type Served, serve } from './support.js';
 
 vi.mock(import('node:crypto'), async (original) => {

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { REFUSAL, Refusal, type RefusalCode } from '../../src/errors.js';
 import { MAX_BATCH } from '../../src/http/messages.js';
-import { REFUSAL_CODES } from '../../src/metrics/catalogue.js';
+import { REFUSAL_CODES } from '../../src/metrics/catalogue/connections.js';
 import { type Ask, type Served, serve } from './support.js';
 
 let server: Served;

@@ -4,18 +4,15 @@ import { once } from 'node:events';
 import { createServer, type IncomingHttpHeaders, request } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { MemoryBroker } from '../../src/broker/memory.js';
-import { type Config, commandLimits, defaults } from '../../src/config.js';
 import type { CloseReason } from '../../src/errors.js';
 import { buildHttp } from '../../src/http/app.js';
 import type { HttpDeps } from '../../src/http/deps.js';
 import { Sampler } from '../../src/http/sampler.js';
-
 import { Detector } from '../../src/lock/index.js';
-
 import { LoopClock } from '../../src/loop-clock.js';
-
 import { Recorder } from '../../src/metrics/recorder.js';
 import { createMetrics } from '../../src/metrics/registry.js';
+import { type Config, commandLimits, defaults } from '../../src/options/config.js';
 import { JsonCodec } from '../../src/protocol/json.js';
 import { Hub } from '../../src/room/hub.js';
 import { Member } from '../../src/room/member.js';

@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { CLOSE } from '../../src/errors.js';
-import { CATALOGUE, END_REASONS, type Metric } from '../../src/metrics/catalogue.js';
+import { END_REASONS } from '../../src/metrics/catalogue/connections.js';
+import { CATALOGUE } from '../../src/metrics/catalogue/index.js';
+import type { Metric } from '../../src/metrics/catalogue/metric.js';
 
 const metrics: Metric[] = Object.values(CATALOGUE);
 

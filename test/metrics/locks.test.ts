@@ -1,7 +1,8 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Detector, type LockMetrics, RWLock } from '../../src/lock/index.js';
-import { CATALOGUE, LOCK_REPORTS, LOCK_SITES, LOCKS } from '../../src/metrics/catalogue.js';
+import { CATALOGUE } from '../../src/metrics/catalogue/index.js';
+import { LOCK_REPORTS, LOCK_SITES, LOCKS } from '../../src/metrics/catalogue/locks.js';
 import { readLocks } from '../../src/metrics/locks.js';
 import { Recorder } from '../../src/metrics/recorder.js';
 import { createMetrics, type Metrics } from '../../src/metrics/registry.js';

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Detector } from '../../src/lock/index.js';
-import { END_REASONS, REFUSAL_CODES } from '../../src/metrics/catalogue.js';
+import { END_REASONS, REFUSAL_CODES } from '../../src/metrics/catalogue/connections.js';
 import { Recorder } from '../../src/metrics/recorder.js';
 import { createMetrics } from '../../src/metrics/registry.js';
 import { DROP_REASONS, type Observer, SOCKET_REFUSALS } from '../../src/room/observer.js';

@@ -4,13 +4,10 @@
  */
 
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { defaults } from '../../src/config.js';
-
 import { Detector } from '../../src/lock/index.js';
-
 import { LoopClock } from '../../src/loop-clock.js';
-
 import { Recorder } from '../../src/metrics/recorder.js';
+import { defaults } from '../../src/options/config.js';
 import { JsonCodec } from '../../src/protocol/json.js';
 import { Hub } from '../../src/room/hub.js';
 import { Member } from '../../src/room/member.js';

@@ -1,6 +1,6 @@
 /** Whom a delivery is counted for: the healthy and the slow apart, with the bytes of both. */
 import { expect, it } from 'vitest';
-import { CONSUMERS } from '../../src/metrics/catalogue.js';
+import { CONSUMERS } from '../../src/metrics/catalogue/delivery.js';
 import { TRANSPORTS } from '../../src/transport/transport.js';
 import { startCore } from '../support/virtual.js';
 

@@ -1,7 +1,7 @@
 /** Joins, leaves and publishes against a broker that answers when it likes, and the end of it all. */
 import { describe, expect, it, vi } from 'vitest';
-import type { Config } from '../../src/config.js';
 import { Refusal } from '../../src/errors.js';
+import type { Config } from '../../src/options/config.js';
 import type { Core } from '../support/core.js';
 import type { Message } from '../support/fake-transport.js';
 import type { Loop } from '../support/loop.js';

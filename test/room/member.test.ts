@@ -1,6 +1,6 @@
 /** One member: its lanes, its batches, what it is told of its losses and of itself. */
 import { describe, expect, it } from 'vitest';
-import type { Config } from '../../src/config.js';
+import type { Config } from '../../src/options/config.js';
 import type { Event } from '../../src/protocol/events.js';
 import { BATCH_BYTES } from '../../src/room/member.js';
 import type { FakeName, Received } from '../support/fake-transport.js';

@@ -1,8 +1,8 @@
 /** How much of a room waits, and how much of it one flush takes. */
 import { expect, it } from 'vitest';
-import { commandLimits, defaults } from '../../src/config.js';
 import { Detector } from '../../src/lock/index.js';
 import { Recorder } from '../../src/metrics/recorder.js';
+import { commandLimits, defaults } from '../../src/options/config.js';
 import { JsonCodec } from '../../src/protocol/json.js';
 import { Room } from '../../src/room/room.js';
 

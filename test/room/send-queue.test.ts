@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { QueuePolicy } from '../../src/config.js';
+import type { QueuePolicy } from '../../src/options/config.js';
 import { Frame, QueueMemory } from '../../src/room/frame.js';
 import { SendQueue } from '../../src/room/send-queue.js';
 

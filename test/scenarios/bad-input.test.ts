@@ -5,8 +5,8 @@
 import { randomBytes } from 'node:crypto';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import type { Config } from '../../src/config.js';
 import { CLOSE as CLOSES, type EndReason, type RefusalCode } from '../../src/errors.js';
+import type { Config } from '../../src/options/config.js';
 import { apiOf } from '../support/api.js';
 import { bytesInUse } from '../support/heap.js';
 import { httpClient } from '../support/http-requests.js';

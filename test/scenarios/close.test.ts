@@ -15,8 +15,8 @@ import type {
   Publication,
 } from '../../src/broker/broker.js';
 import { MemoryBroker } from '../../src/broker/memory.js';
-import { type Config, defaults } from '../../src/config.js';
 import { type Log, silent } from '../../src/log.js';
+import { type Config, defaults } from '../../src/options/config.js';
 import { createServer } from '../../src/server.js';
 import { Signal } from '../support/signal.js';
 

@@ -5,8 +5,8 @@ import { connect } from 'node:net';
 import { pino } from 'pino';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { WebSocket } from 'ws';
-import { defaults } from '../../src/config.js';
 import { maxFds } from '../../src/metrics/process.js';
+import { defaults } from '../../src/options/config.js';
 import { createServer } from '../../src/server.js';
 import { serveProcess } from '../support/process.js';
 

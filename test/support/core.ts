@@ -6,15 +6,12 @@
 
 import { vi } from 'vitest';
 import { CloseLog } from '../../src/close-log.js';
-import { type Config, commandLimits, defaults } from '../../src/config.js';
 import { Connections } from '../../src/connections.js';
-
 import { defaultDetector } from '../../src/lock/index.js';
-
 import { type Log, silent } from '../../src/log.js';
 import { LoopClock } from '../../src/loop-clock.js';
-
 import { Recorder } from '../../src/metrics/recorder.js';
+import { type Config, commandLimits, defaults } from '../../src/options/config.js';
 import { JsonCodec } from '../../src/protocol/json.js';
 import { Hub } from '../../src/room/hub.js';
 import { Member } from '../../src/room/member.js';

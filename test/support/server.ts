@@ -1,7 +1,7 @@
 /** A server for a test: on a free port, silent, with whatever options the test is about. */
 import { onTestFinished } from 'vitest';
-import type { Config } from '../../src/config.js';
 import type { Log } from '../../src/log.js';
+import type { Config } from '../../src/options/config.js';
 import { createServer, type Server } from '../../src/server.js';
 
 type Serving = Server & { readonly url: string };

@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import { isIP } from 'node:net';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { defaults, trustedProxies } from '../../src/config.js';
+import { defaults, trustedProxies } from '../../src/options/config.js';
 import { addressOf, canonical, networkOf } from '../../src/transport/address.js';
 
 const trusted = trustedProxies({ ...defaults, trustProxy: ['10.0.0.0/8', '127.0.0.1', '::1'] });

@@ -2,11 +2,11 @@
  * Where the values of options come from when nobody hands them in as an object: flags, the
  * environment, a file. What they may be, `config.ts` says (V14).
  */
+import { ConfigError } from '../errors.js';
+import { closest } from './closest.js';
 import { type Config, GivenOptions, NAMES, show, unknownOption } from './config.js';
-import { ConfigError } from './errors.js';
+import { type Option, options } from './index.js';
 import { JsonFileError, readJsonFile } from './json-file.js';
-import { closest } from './option-kinds.js';
-import { type Option, options } from './options.js';
 
 /** Where the values of options come from, the strongest first. */
 export interface Sources {

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, expect, test } from 'vitest';
-import { JsonFileError, readJsonFile } from '../src/json-file.js';
+import { JsonFileError, readJsonFile } from '../../src/options/json-file.js';
 
 const directory = mkdtempSync(join(tmpdir(), 'roomcast-json-'));
 const path = join(directory, 'options.json');

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, describe, expect, test } from 'vitest';
+import { ConfigError } from '../../src/errors.js';
 import {
   type Config,
   defaults,
@@ -10,10 +11,9 @@ import {
   namespaces,
   policyFor,
   trustedProxies,
-} from '../src/config.js';
-import { ConfigError } from '../src/errors.js';
-import { type Option, options } from '../src/options.js';
-import { loadConfig, type Sources } from '../src/sources.js';
+} from '../../src/options/config.js';
+import { type Option, options } from '../../src/options/index.js';
+import { loadConfig, type Sources } from '../../src/options/sources.js';
 
 const directory = mkdtempSync(join(tmpdir(), 'roomcast-config-'));
 afterAll(() => rmSync(directory, { recursive: true }));

@@ -3,15 +3,19 @@
  * (`sources.ts`), `createServer` and `startTestServer` all go through `GivenOptions`, so that each
  * refuses the same with the same code and words. The limits that V3 and V11 rest on are in it.
  *
- * Not here: what options there are (`options.ts`), reading the command line (`cli/`).
+ * Not here: what options there are (`index.ts`), reading the command line (`cli/`).
  */
 import type { BlockList } from 'node:net';
 import Value from 'typebox/value';
-import { ConfigError } from './errors.js';
-import { blockList, closest, mayHaveRooms, wholePattern } from './option-kinds.js';
-import { type Option, options, queuePolicy, type schema, type Values } from './options.js';
+import { ConfigError } from '../errors.js';
+import { closest } from './closest.js';
+import { type Option, options, type schema } from './index.js';
+import { blockList } from './networks.js';
+import { queuePolicy } from './queues.js';
+import { mayHaveRooms, wholePattern } from './room-names.js';
+import type { Values } from './schema.js';
 
-/** All options, checked. Numbers are in the unit that `options.ts` gives. */
+/** All options, checked. Numbers are in the unit that each option gives. */
 export type Config = Values<typeof schema>;
 
 /** The options that a namespace may have of its own. */

@@ -1,0 +1,58 @@
+/** Metrics of connections and commands: opened, ended, refused. */
+import { CLOSE, type EndReason, REFUSAL, type RefusalCode } from '../../errors.js';
+import { SOCKET_REFUSALS } from '../../room/observer.js';
+import { TRANSPORTS } from '../../transport/transport.js';
+import type { Metric } from './metric.js';
+
+export const END_REASONS: readonly EndReason[] = [
+  ...(Object.keys(CLOSE) as (keyof typeof CLOSE)[]),
+  'client',
+  'lost',
+];
+
+export const REFUSAL_CODES = Object.keys(REFUSAL) as readonly RefusalCode[];
+
+export const connections = {
+  opened: {
+    name: 'roomcast_connections_opened_total',
+    type: 'counter',
+    unit: 'connections',
+    labels: { transport: TRANSPORTS },
+    help: 'Connections opened.',
+  },
+  closed: {
+    name: 'roomcast_connections_closed_total',
+    type: 'counter',
+    unit: 'connections',
+    labels: { transport: TRANSPORTS, reason: END_REASONS },
+    help: 'Connections ended, by a reason of the server, a close of the client, or lost.',
+  },
+  evicted: {
+    name: 'roomcast_evictions_total',
+    type: 'counter',
+    unit: 'members',
+    labels: { reason: END_REASONS },
+    help: 'Members the server ended because they were too slow or too fast, or did not answer.',
+  },
+  refused: {
+    name: 'roomcast_refusals_total',
+    type: 'counter',
+    unit: 'commands',
+    labels: { code: REFUSAL_CODES },
+    help: 'Commands and HTTP requests refused with a coded error.',
+  },
+  socketsRefused: {
+    name: 'roomcast_sockets_refused_total',
+    type: 'counter',
+    unit: 'connections',
+    labels: { reason: SOCKET_REFUSALS },
+    help: "Connections ended before they were a member's: all places are taken, their address has its share, or the system refused to accept (each attempt is counted).",
+  },
+  sentBytes: {
+    name: 'roomcast_sent_bytes_total',
+    type: 'counter',
+    unit: 'bytes',
+    labels: { transport: TRANSPORTS },
+    help: 'Bytes handed to the kernel for members, framing included.',
+  },
+} as const satisfies Record<string, Metric>;

@@ -1,0 +1,118 @@
+/** Metrics of the locks, and the classes and sites they are labelled by. */
+import type { LockResult, Mode, ReportKind } from '../../lock/index.js';
+import type { Metric } from './metric.js';
+
+/** Classes of locks, and where in the code they are taken; the last value stands for any other. */
+export const LOCKS = ['room.lifecycle', 'room.members', 'other'] as const;
+export const LOCK_SITES = [
+  'Hub.firstJoin',
+  'Hub.join',
+  'Hub.lastLeave',
+  'Room.add',
+  'Room.members',
+  'Room.remove',
+  'other',
+] as const;
+export const LOCK_MODES = ['read', 'write'] as const satisfies readonly Mode[];
+// As keys, so that the compiler says when one is missing.
+export const LOCK_RESULTS = Object.keys({
+  immediate: true,
+  waited: true,
+  timeout: true,
+  aborted: true,
+  closed: true,
+  deadlock: true,
+} satisfies Record<LockResult, true>) as readonly LockResult[];
+export const LOCK_REPORTS = Object.keys({
+  deadlock: true,
+  'stuck-at-exit': true,
+  'timed-cycle': true,
+  'recursive-lock': true,
+  'lock-order-inversion': true,
+  'wait-while-holding': true,
+  'lock-wait-timeout': true,
+  'long-hold': true,
+} satisfies Record<ReportKind, true>) as readonly ReportKind[];
+
+/** 1 µs to 30 s: a section that only reads memory, a broker's answer, a deadlock. */
+const LOCK_SECONDS = [
+  0.000001, 0.0000025, 0.000005, 0.00001, 0.000025, 0.0001, 0.00025, 0.001, 0.0025, 0.01, 0.1, 1,
+  10, 30,
+];
+
+const LOCK_LABELS = { lock: LOCKS, mode: LOCK_MODES };
+
+export const locks = {
+  lockWaitSeconds: {
+    name: 'roomcast_lock_wait_seconds',
+    type: 'histogram',
+    unit: 'seconds',
+    labels: LOCK_LABELS,
+    buckets: LOCK_SECONDS,
+    help: 'Time from asking for a lock until it was had, or not; 0 for one that was free.',
+  },
+  lockHoldSeconds: {
+    name: 'roomcast_lock_hold_seconds',
+    type: 'histogram',
+    unit: 'seconds',
+    labels: LOCK_LABELS,
+    buckets: LOCK_SECONDS,
+    help: 'Time a lock was held.',
+  },
+  lockBlockedSeconds: {
+    name: 'roomcast_lock_blocked_seconds_total',
+    type: 'counter',
+    unit: 'seconds',
+    labels: { lock: LOCKS, site: LOCK_SITES },
+    help: 'Time others lost waiting for a lock, charged to the place in the code that held it.',
+  },
+  lockAcquisitions: {
+    name: 'roomcast_lock_acquisitions_total',
+    type: 'counter',
+    unit: 'requests',
+    labels: { ...LOCK_LABELS, result: LOCK_RESULTS },
+    help: 'Requests for a lock, by how they ended.',
+  },
+  lockWaiters: {
+    name: 'roomcast_lock_waiters',
+    type: 'gauge',
+    unit: 'requests',
+    labels: LOCK_LABELS,
+    help: 'Requests waiting for a lock.',
+  },
+  lockHolders: {
+    name: 'roomcast_lock_holders',
+    type: 'gauge',
+    unit: 'holds',
+    labels: LOCK_LABELS,
+    help: 'Locks held.',
+  },
+  lockOldestWaitSeconds: {
+    name: 'roomcast_lock_oldest_wait_seconds',
+    type: 'gauge',
+    unit: 'seconds',
+    labels: LOCK_LABELS,
+    help: 'How long the longest waiting request has waited; 0 without one.',
+  },
+  lockOldestHoldSeconds: {
+    name: 'roomcast_lock_oldest_hold_seconds',
+    type: 'gauge',
+    unit: 'seconds',
+    labels: LOCK_LABELS,
+    help: 'How long the lock held longest has been held; 0 without one.',
+  },
+  lockReports: {
+    name: 'roomcast_lock_reports_total',
+    type: 'counter',
+    unit: 'incidents',
+    labels: { kind: LOCK_REPORTS },
+    help: 'Incidents the lock detector has found. A deadlock is certain, the others are suspicions.',
+  },
+  lockDeadlockedTasks: {
+    name: 'roomcast_lock_deadlocked_tasks',
+    type: 'gauge',
+    unit: 'tasks',
+    labels: {},
+    help: 'Tasks that are in a deadlock now.',
+  },
+} as const satisfies Record<string, Metric>;

@@ -1,0 +1,53 @@
+/**
+ * Every option of the server, once: name, default, unit, range, meaning, each in the file of its owner.
+ * Flags (kebab-case), environment variables (ROOMCAST_ and upper snake case), the keys of a `--config`
+ * file and the text of `--help` are all derived from it, in this order.
+ *
+ * Not here: where values come from (`sources.ts`) and whether they fit together (`config.ts`), reading
+ * the command line and writing the help (`cli/`), what an option does (its user).
+ */
+import { limits } from './limits.js';
+import { queues } from './queues.js';
+import type { Schema } from './schema.js';
+import { server } from './server.js';
+import { time } from './time.js';
+
+export const schema = {
+  ...server,
+  ...limits,
+  ...queues,
+  ...time,
+};
+
+/** One option as the command line, the help and the loader need it. */
+export interface Option {
+  readonly name: keyof typeof schema;
+  /** Without the dashes. */
+  readonly flag: string;
+  readonly env: string;
+  /** In words. */
+  readonly allowed: string;
+  readonly schema: Schema;
+}
+
+export const options: readonly Option[] = Object.entries<Schema>(schema).map(([name, each]) => {
+  const flag = name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+  return {
+    name: name as Option['name'],
+    flag,
+    env: `ROOMCAST_${flag.replaceAll('-', '_').toUpperCase()}`,
+    allowed: allowed(each),
+    schema: each,
+  };
+});
+
+/** Headings of `--help`, in its order. */
+export const GROUPS: readonly string[] = [...new Set(options.map((each) => each.schema.group))];
+
+function allowed(kind: Schema): string {
+  if (kind.enum) return `one of ${kind.enum.join(', ')}`;
+  if (kind.type === 'boolean') return 'true or false';
+  if (kind.type !== 'integer') return kind.allowed ?? '';
+  const zero = kind.zero ? ` (0 = ${kind.zero})` : '';
+  return `${kind.minimum} to ${kind.maximum}${zero}`;
+}

@@ -1,0 +1,74 @@
+/** Options of where the server listens, whom it believes and what it tells. */
+import { isNetwork, networkOf } from './networks.js';
+import { isOrigin, originOf } from './origins.js';
+import { bool, choice, integer, list, text } from './schema.js';
+
+const SERVER = 'Server';
+
+const LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
+
+export const server = {
+  host: text(
+    '127.0.0.1',
+    { pattern: '^[^\\s]+$', maxLength: 255 },
+    {
+      group: SERVER,
+      unit: 'address',
+      description: 'Address to listen on; 0.0.0.0 or :: for every interface.',
+      allowed: 'an address or a host name',
+    },
+  ),
+  port: integer([8080, 0, 65_535], {
+    group: SERVER,
+    unit: 'port',
+    zero: 'any free port',
+    description: 'Port to listen on.',
+  }),
+  trustProxy: list(
+    { is: isNetwork },
+    {
+      group: SERVER,
+      unit: 'networks',
+      description: 'Proxies whose X-Forwarded-For or Forwarded is believed.',
+      allowed: 'addresses or CIDRs, like 10.0.0.0/8',
+      meant: networkOf,
+    },
+  ),
+  origin: list(
+    { is: isOrigin },
+    {
+      group: SERVER,
+      unit: 'origins',
+      description:
+        'Origins whose pages may connect; a request without Origin may always. Empty: any.',
+      allowed: 'origins, like https://app.example.com, or null',
+      meant: originOf,
+    },
+  ),
+  apiKey: list(
+    { pattern: '^[!-+.-~-]{1,256}$' },
+    {
+      group: SERVER,
+      unit: 'keys',
+      description: 'Keys that open /v1; without one it answers this machine only.',
+      allowed: 'keys of 1 to 256 visible ASCII characters without a comma',
+      secret: true,
+    },
+  ),
+  logLevel: choice('info', LEVELS, {
+    group: SERVER,
+    unit: 'level',
+    description: 'The least important lines to log.',
+  }),
+  metrics: bool(true, {
+    group: SERVER,
+    unit: 'boolean',
+    description: 'Serve /metrics.',
+  }),
+  lockDetector: choice('watch', ['off', 'watch', 'strict'], {
+    group: SERVER,
+    unit: 'mode',
+    description:
+      'Watch the locks: watch reports deadlocks and long holds in the log, strict also breaks deadlocks.',
+  }),
+};
