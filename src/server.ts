@@ -16,7 +16,6 @@ import type { Duplex } from 'node:stream';
 import type { Broker, Position } from './broker/broker.js';
 import { MemoryBroker } from './broker/memory.js';
 import { CloseLog } from './close-log.js';
-import { Connections, type Drained } from './connections.js';
 import { placesFor } from './descriptors.js';
 import { Entrance, SOCKJS } from './entrance.js';
 import { type CloseReason, type RefusalCode, shuttingDown } from './errors.js';
@@ -39,6 +38,7 @@ import { JsonCodec } from './protocol/json.js';
 import { BoundedRequest, Requests } from './requests.js';
 import { Hub } from './room/hub.js';
 import type { Member } from './room/member.js';
+import { type Drained, Sessions } from './session/sessions.js';
 import { Sockets } from './sockets.js';
 import { nowMs, setTimeout } from './time.js';
 import { addressOf, networkOf } from './transport/address.js';
@@ -127,10 +127,10 @@ export function createServer(
   const observer = new Recorder();
   const turns = new Turns();
   const closeLog = new CloseLog(log);
-  const close = (member: Member, reason: CloseReason) => connections.close(member, reason);
+  const close = (member: Member, reason: CloseReason) => sessions.close(member, reason);
   const watch = { clock: new LoopClock(), kernel: new KernelQueues() };
   const hub: Hub = new Hub(config, broker, codec, observer, watch.clock, close, detector);
-  const connections = new Connections(
+  const sessions = new Sessions(
     {
       config,
       hub,
@@ -142,7 +142,7 @@ export function createServer(
     },
     detector,
   );
-  const accept = wrap(connections.accept.bind(connections));
+  const accept = wrap(sessions.accept.bind(sessions));
   const proxies = trustedProxies(config);
   const address = (request: IncomingMessage) => addressOf(request, proxies);
   let closing: Promise<CloseReport> | null = null;
@@ -269,7 +269,7 @@ export function createServer(
     const left = () => Math.max(0, deadline - nowMs());
     const hubClosed = hub.close(left());
     // Polls are answered until their members have gone.
-    const drained = await connections.drain(deadline);
+    const drained = await sessions.drain(deadline);
     const stopped = new Promise<void>((resolve) => http.close(() => resolve()));
     while (answering.size > 0 && left() > 0) await sleep(ANSWERING_CHECK_MS);
     plain.close();

@@ -8,7 +8,7 @@
  * counted and logged.
  *
  * Not here: how long a socket may take to send a request (the HTTP server's own time limits), how
- * many members there may be (`connections.ts`).
+ * many members there may be (`session/sessions.ts`).
  */
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { BlockList, Socket } from 'node:net';

@@ -5,7 +5,7 @@
  * V2: broker I/O happens under `room.lifecycle` only, with a deadline, never under `room.members`.
  * V8: every wait is a task of `#tasks`, ends with `close` or its deadline, and has a name.
  *
- * Not here: what a client may say (`session.ts`), how messages reach members (`room.ts`).
+ * Not here: what a client may say (`session/session.ts`), how messages reach members (`room.ts`).
  */
 import type { Broker, MaybePromise, Payload, Position } from '../broker/broker.js';
 import { BrokerCalls } from '../broker/calls.js';

@@ -7,7 +7,7 @@
  * is drained, from what was handed over last and what comes next, so none can be forgotten.
  * V5: control frames go before data and have a bound of their own.
  *
- * Not here: who is in which room (`room.ts`), what closes a connection (`session.ts`).
+ * Not here: who is in which room (`room.ts`), what closes a connection (`session/session.ts`).
  */
 
 import type { CloseReason } from '../errors.js';

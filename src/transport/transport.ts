@@ -3,7 +3,7 @@
  * say when the kernel has it. That signal is the whole of backpressure here (V3): what a transport
  * has not completed is never more than one batch, whatever the peer does.
  *
- * Not here: queues and policies (`room/`), what the text means (`session.ts`).
+ * Not here: queues and policies (`room/`), what the text means (`session/session.ts`).
  */
 import type { CloseReason, EndReason } from '../errors.js';
 

@@ -245,7 +245,7 @@ const steps = [
   ),
   fc.oneof(
     who.map(to('break', ({ transport }) => transport.break())),
-    who.map(to('evict', ({ member }, { core }) => core.connections.close(member, 'forbidden'))),
+    who.map(to('evict', ({ member }, { core }) => core.sessions.close(member, 'forbidden'))),
   ),
   fc.tuple(who, fc.integer({ min: 1, max: 40 })).map(([index, count]) =>
     to(`ping × ${count}`, (peer) => {

@@ -6,7 +6,6 @@
 
 import { vi } from 'vitest';
 import { CloseLog } from '../../src/close-log.js';
-import { Connections } from '../../src/connections.js';
 import { defaultDetector } from '../../src/lock/index.js';
 import { type Log, silent } from '../../src/log.js';
 import { LoopClock } from '../../src/loop-clock.js';
@@ -15,6 +14,7 @@ import { type Config, commandLimits, defaults } from '../../src/options/config.j
 import { JsonCodec } from '../../src/protocol/json.js';
 import { Hub } from '../../src/room/hub.js';
 import { Member } from '../../src/room/member.js';
+import { Sessions } from '../../src/session/sessions.js';
 import type { Framing } from '../../src/transport/transport.js';
 import { Turns } from '../../src/turns.js';
 import { CountingFramings } from './counting-framings.js';
@@ -38,7 +38,7 @@ export class Core {
   readonly broker: ScriptedBroker;
   readonly closeLog: CloseLog;
   readonly hub: Hub;
-  readonly connections: Connections;
+  readonly sessions: Sessions;
   readonly peers: Peer[] = [];
   /** Mistakes of the server's, and of what it told its peers. */
   readonly failures: unknown[] = [];
@@ -58,10 +58,10 @@ export class Core {
       codec,
       observer,
       this.clock,
-      (member, reason) => this.connections.close(member, reason),
+      (member, reason) => this.sessions.close(member, reason),
       defaultDetector,
     );
-    this.connections = new Connections(
+    this.sessions = new Sessions(
       {
         config: this.config,
         hub: this.hub,

@@ -4,7 +4,7 @@
  */
 import type { HealthState } from '../../src/protocol/events.js';
 import type { Member } from '../../src/room/member.js';
-import type { Session } from '../../src/session.js';
+import type { Session } from '../../src/session/session.js';
 import type { Core } from './core.js';
 import { clocks, type FakeName, FakeTransport, type Received } from './fake-transport.js';
 
@@ -60,7 +60,7 @@ export class Peer {
       framing: core.framing(name),
       onEvent: (event) => core.guard(() => this.#witness(event)),
     });
-    this.session = core.connections.accept(this.transport) as Session;
+    this.session = core.sessions.accept(this.transport) as Session;
     this.transport.sink = this.session;
   }
 

@@ -3,24 +3,24 @@
 import { once } from 'node:events';
 import { describe, expect, test } from 'vitest';
 import { type ClientOptions, WebSocket } from 'ws';
-import { MemoryBroker } from '../src/broker/memory.js';
-import { CloseLog } from '../src/close-log.js';
-import { Connections } from '../src/connections.js';
-import type { CloseReason } from '../src/errors.js';
-import { Detector } from '../src/lock/index.js';
-import { silent } from '../src/log.js';
-import { LoopClock } from '../src/loop-clock.js';
-import { Recorder } from '../src/metrics/recorder.js';
-import { commandLimits, defaults } from '../src/options/config.js';
-import { JsonCodec } from '../src/protocol/json.js';
-import { Hub } from '../src/room/hub.js';
-import type { Member } from '../src/room/member.js';
-import { Turns } from '../src/turns.js';
-import { FakeTransport } from './support/fake-transport.js';
-import { bytesInUse } from './support/heap.js';
-import { serve } from './support/server.js';
-import { Signal } from './support/signal.js';
-import { openSockJs } from './support/sockjs-client.js';
+import { MemoryBroker } from '../../src/broker/memory.js';
+import { CloseLog } from '../../src/close-log.js';
+import type { CloseReason } from '../../src/errors.js';
+import { Detector } from '../../src/lock/index.js';
+import { silent } from '../../src/log.js';
+import { LoopClock } from '../../src/loop-clock.js';
+import { Recorder } from '../../src/metrics/recorder.js';
+import { commandLimits, defaults } from '../../src/options/config.js';
+import { JsonCodec } from '../../src/protocol/json.js';
+import { Hub } from '../../src/room/hub.js';
+import type { Member } from '../../src/room/member.js';
+import { Sessions } from '../../src/session/sessions.js';
+import { Turns } from '../../src/turns.js';
+import { FakeTransport } from '../support/fake-transport.js';
+import { bytesInUse } from '../support/heap.js';
+import { serve } from '../support/server.js';
+import { Signal } from '../support/signal.js';
+import { openSockJs } from '../support/sockjs-client.js';
 
 interface Client {
   readonly socket: WebSocket;
@@ -142,14 +142,14 @@ test('an address is let go of with its last connection', async () => {
   const detector = new Detector();
   const observer = new Recorder();
   const codec = new JsonCodec(commandLimits(defaults));
-  const close = (member: Member, reason: CloseReason) => connections.close(member, reason);
+  const close = (member: Member, reason: CloseReason) => sessions.close(member, reason);
   const clock = new LoopClock();
   const hub = new Hub(defaults, new MemoryBroker(), codec, observer, clock, close, detector);
   const failed = () => {};
   const turns = new Turns();
   const closeLog = new CloseLog(silent);
   const context = { config: defaults, hub, codec, observer, turns, closeLog, failed };
-  const connections = new Connections(context, detector);
+  const sessions = new Sessions(context, detector);
   const ADDRESS_BYTES = 10_000;
   const cycle = (count: number) => {
     for (let n = 0; n < count; n += 1) {
@@ -157,7 +157,7 @@ test('an address is let go of with its last connection', async () => {
       // As long as none is, so that those kept weigh.
       const address = Buffer.alloc(ADDRESS_BYTES, `${n}.`).toString('latin1');
       Object.assign(transport, { remoteAddress: address });
-      transport.sink = connections.accept(transport);
+      transport.sink = sessions.accept(transport);
       transport.break();
     }
   };

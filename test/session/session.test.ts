@@ -1,12 +1,12 @@
 /** What one connection may say, what it is told, and how it ends. */
 import { describe, expect, it, vi } from 'vitest';
-import { CLOSE, REFUSAL, type RefusalCode } from '../src/errors.js';
-import { END_REASONS, REFUSAL_CODES } from '../src/metrics/catalogue/connections.js';
-import { JsonCodec } from '../src/protocol/json.js';
-import type { Core } from './support/core.js';
-import type { Peer } from './support/peer.js';
-import type { Answer } from './support/scripted-broker.js';
-import { startCore } from './support/virtual.js';
+import { CLOSE, REFUSAL, type RefusalCode } from '../../src/errors.js';
+import { END_REASONS, REFUSAL_CODES } from '../../src/metrics/catalogue/connections.js';
+import { JsonCodec } from '../../src/protocol/json.js';
+import type { Core } from '../support/core.js';
+import type { Peer } from '../support/peer.js';
+import type { Answer } from '../support/scripted-broker.js';
+import { startCore } from '../support/virtual.js';
 
 /** A core whose broker is told by `answers`, and by `jobs` when to go on. */
 function start(config: Parameters<typeof startCore>[0] = {}) {

@@ -7,13 +7,13 @@
  * Not here: one session (`session.ts`), listening (`server.ts`).
  */
 
-import type { CloseReason } from './errors.js';
-import { type Detector, LockTimeoutError, WaitGroup } from './lock/index.js';
-import type { Config } from './options/config.js';
-import type { Member } from './room/member.js';
+import type { CloseReason } from '../errors.js';
+import { type Detector, LockTimeoutError, WaitGroup } from '../lock/index.js';
+import type { Config } from '../options/config.js';
+import type { Member } from '../room/member.js';
+import { clearInterval, nowMs, queueMicrotask, setInterval } from '../time.js';
+import type { Transport, TransportSink } from '../transport/transport.js';
 import { closingEvent, Session, type SessionContext } from './session.js';
-import { clearInterval, nowMs, queueMicrotask, setInterval } from './time.js';
-import type { Transport, TransportSink } from './transport/transport.js';
 
 /** How long a peer that may not stay has to read why, in milliseconds. */
 const TURN_AWAY_MS = 1000;
@@ -39,7 +39,7 @@ interface Owed {
   readonly messages: number;
 }
 
-export class Connections {
+export class Sessions {
   readonly #context: SessionContext;
   readonly #config: Config;
   /** With what takes each out of `#open`. */

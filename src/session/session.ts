@@ -8,20 +8,20 @@
  * Not here: what is queued for the peer (`room/member.ts`), bytes (`transport/`).
  */
 import { randomBytes } from 'node:crypto';
-import type { MaybePromise } from './broker/broker.js';
-import type { CloseLog } from './close-log.js';
-import { CLOSE, type CloseReason, type EndReason, isEviction, Refusal } from './errors.js';
-import type { Config } from './options/config.js';
-import type { Codec } from './protocol/codec.js';
-import type { Command, CommandId } from './protocol/commands.js';
-import { type Event, PROTOCOL_VERSION } from './protocol/events.js';
-import type { Hub } from './room/hub.js';
-import { Member } from './room/member.js';
-import type { Observer } from './room/observer.js';
-import { clearTimeout, setTimeout } from './time.js';
-import { TokenBucket } from './token-bucket.js';
-import type { Fault, Transport, TransportSink } from './transport/transport.js';
-import type { Share, Turns, Work } from './turns.js';
+import type { MaybePromise } from '../broker/broker.js';
+import type { CloseLog } from '../close-log.js';
+import { CLOSE, type CloseReason, type EndReason, isEviction, Refusal } from '../errors.js';
+import type { Config } from '../options/config.js';
+import type { Codec } from '../protocol/codec.js';
+import type { Command, CommandId } from '../protocol/commands.js';
+import { type Event, PROTOCOL_VERSION } from '../protocol/events.js';
+import type { Hub } from '../room/hub.js';
+import { Member } from '../room/member.js';
+import type { Observer } from '../room/observer.js';
+import { clearTimeout, setTimeout } from '../time.js';
+import { TokenBucket } from '../token-bucket.js';
+import type { Fault, Transport, TransportSink } from '../transport/transport.js';
+import type { Share, Turns, Work } from '../turns.js';
 
 /** A peer that takes nothing for this long of what says why it is closed is reset; in milliseconds. */
 const CLOSE_GRACE_MS = 3000;
