@@ -1,4 +1,6 @@
 import { spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { expect, test } from 'vitest';
 import { WebSocket } from 'ws';
 import { run } from './support/process.js';
@@ -32,6 +34,31 @@ test.each([
   expect({ status, stdout }).toEqual({ status: 2, stdout: '' });
   expect(stderr).toMatch(/^bench: [^\n]+\n$/);
   expect(stderr.trimEnd()).toMatch(line);
+});
+
+test('a marker is one with its digits, whatever the bytes of a ping look like', async () => {
+  const { openWebSocket } = await import(at('load/member.js').href);
+  const ping = Buffer.concat([Buffer.from([0x89, 8]), Buffer.from('x@@\xff\x01z9@', 'latin1')]);
+  const message = (number: string) => Buffer.from(`{"data":"@@${number}xx"}`);
+  const peer = createServer((socket) => socket.write('HTTP/1.1 101 Switching Protocols\r\n\r\n'));
+  const accepted = once(peer, 'connection');
+  await new Promise<void>((resolve) => peer.listen(0, '127.0.0.1', resolve));
+  const { port } = peer.address() as AddressInfo;
+  const read: number[] = [];
+  const ended = new Promise<void>((resolve) => {
+    const onMessages = (_member: unknown, numbers: Int32Array, count: number) => {
+      read.push(...numbers.slice(0, count));
+      if (read.length >= 2) resolve();
+    };
+    void openWebSocket({ port, path: '/', room: 0, onMessages }).then(async () => {
+      const [socket] = (await accepted) as [Socket];
+      const frames = [ping, message('00000007'), ping, ping, message('00000008'), ping];
+      socket.end(Buffer.concat(frames));
+    });
+  });
+  await ended;
+  peer.close();
+  expect(read).toEqual([7, 8]);
 });
 
 test('a command that measures again leaves the part of the other', async () => {

@@ -103,9 +103,10 @@ export class Member {
         pool.copy(this.#tail, 0, at, end);
         break;
       }
-      let number = 0;
-      for (let i = MARKER_BYTES - DIGITS; i < MARKER_BYTES; i++) {
-        number = number * 10 + /** @type {number} */ (pool[at + i]) - 48;
+      const number = numberAt(at + MARKER_BYTES - DIGITS);
+      if (number < 0) {
+        from = at + 1;
+        continue;
       }
       numbers[count++] = number;
       if (count > 1) stride = at + MARKER_BYTES - from;
@@ -113,6 +114,22 @@ export class Member {
     }
     this.#onMessages(this, numbers, count, bytes);
   }
+}
+
+/**
+ * The number whose digits begin at `start` of the pool; less than 0 where there are none. What a
+ * server's ping carries may look like the beginning of a marker.
+ *
+ * @param {number} start
+ */
+function numberAt(start) {
+  let number = 0;
+  for (let i = start; i < start + DIGITS; i++) {
+    const digit = /** @type {number} */ (pool[i]) - 48;
+    if (digit < 0 || digit > 9) return -1;
+    number = number * 10 + digit;
+  }
+  return number;
 }
 
 /**
