@@ -9,7 +9,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { WebSocket, WebSocketServer } from 'ws';
+import { WebSocketServer } from 'ws';
 import { CLOSE, type CloseReason, type EndReason, type RefusalCode } from '../errors.js';
 
 import { clearInterval, setInterval } from '../time.js';
@@ -21,9 +21,9 @@ import type { Watch } from './progress.js';
 
 import { type Handle, handleOf, rawWrite } from './raw-write.js';
 import { resetSocket } from './reset-socket.js';
+import { faultOf, ServerWebSocket } from './server-websocket.js';
 import {
   type Accept,
-  type Fault,
   type Framing,
   TRANSPORTS,
   type Transport,
@@ -59,41 +59,6 @@ const BEAT_MS = 500;
 
 /** What is written between two pings to a peer that has not answered the last one, in bytes. */
 const MARK_BYTES = 256 * 1024;
-
-/** What each error of `ws` is to us; any other is a bad frame. */
-const FAULTS: ReadonlyMap<string | undefined, Fault> = new Map([
-  ['WS_ERR_INVALID_UTF8', 'bad_utf8'],
-  ['WS_ERR_UNSUPPORTED_DATA_PAYLOAD_LENGTH', 'frame_too_big'],
-  ['WS_ERR_UNSUPPORTED_MESSAGE_LENGTH', 'message_too_big'],
-  ['WS_ERR_TOO_MANY_BUFFERED_PARTS', 'message_too_big'],
-]);
-
-/** A `ws` connection that leaves it to its transport how a faulty peer is closed. */
-class ServerWebSocket extends WebSocket {
-  onLeave = () => {};
-  onFlood = () => {};
-
-  /**
-   * Called by `ws` alone: with a code and no reason for a fault, of which an `error` event tells
-   * next, otherwise to answer the close frame of the peer with what is in it.
-   */
-  override close(code?: number, reason?: string | Buffer): void {
-    const isFault = code !== undefined && reason === undefined;
-    if (isFault && this.readyState === WebSocket.OPEN) return;
-    if (!isFault) this.onLeave();
-    super.close(code, reason);
-  }
-
-  /** Sends a close frame of ours. */
-  closeFor(code: number, text: string): void {
-    super.close(code, text);
-  }
-
-  /** What `ws` does to a peer that pings and does not read the pongs. */
-  override terminate(): void {
-    this.onFlood();
-  }
-}
 
 export class WebSocketTransport implements Transport {
   // First what a delivery looks at, so that it lies together.
@@ -156,7 +121,7 @@ export class WebSocketTransport implements Transport {
     ws.on('pong', (payload: Buffer) => this.#ponged(payload));
     ws.on('close', (code) => this.#closed(code));
     ws.on('error', ({ code }: { code?: string }) => {
-      this.#sink.faulted(FAULTS.get(code) ?? 'bad_frame');
+      this.#sink.faulted(faultOf(code));
     });
   }
 

@@ -1,0 +1,45 @@
+/**
+ * A connection of `ws` that closes nothing by itself: what `ws` finds wrong with a peer, and that
+ * the peer leaves or floods it, is told to the transport, which decides what the peer is told.
+ *
+ * Not here: what is sent and when (`websocket.ts`), what is read and not handled yet (`intake.ts`).
+ */
+import { WebSocket } from 'ws';
+import type { Fault } from './transport.js';
+
+/** What each error of `ws` is to us; any other is a bad frame. */
+const FAULTS: ReadonlyMap<string | undefined, Fault> = new Map([
+  ['WS_ERR_INVALID_UTF8', 'bad_utf8'],
+  ['WS_ERR_UNSUPPORTED_DATA_PAYLOAD_LENGTH', 'frame_too_big'],
+  ['WS_ERR_UNSUPPORTED_MESSAGE_LENGTH', 'message_too_big'],
+  ['WS_ERR_TOO_MANY_BUFFERED_PARTS', 'message_too_big'],
+]);
+
+/** What is wrong with a peer for which `ws` has this error. */
+export const faultOf = (code: string | undefined): Fault => FAULTS.get(code) ?? 'bad_frame';
+
+export class ServerWebSocket extends WebSocket {
+  onLeave = () => {};
+  onFlood = () => {};
+
+  /**
+   * Called by `ws` alone: with a code and no reason for a fault, of which an `error` event tells
+   * next, otherwise to answer the close frame of the peer with what is in it.
+   */
+  override close(code?: number, reason?: string | Buffer): void {
+    const isFault = code !== undefined && reason === undefined;
+    if (isFault && this.readyState === WebSocket.OPEN) return;
+    if (!isFault) this.onLeave();
+    super.close(code, reason);
+  }
+
+  /** Sends a close frame of ours. */
+  closeFor(code: number, text: string): void {
+    super.close(code, text);
+  }
+
+  /** What `ws` does to a peer that pings and does not read the pongs. */
+  override terminate(): void {
+    this.onFlood();
+  }
+}
