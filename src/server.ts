@@ -33,7 +33,7 @@ import {
   trustedProxies,
   warningsOf,
 } from './options/config.js';
-import { checkPublish, jsonValueOf } from './protocol/commands.js';
+import { checkPublish, jsonValueOf } from './protocol/fields.js';
 import { JsonCodec } from './protocol/json.js';
 import { BoundedRequest, Requests } from './requests.js';
 import { Hub } from './room/hub.js';
@@ -123,7 +123,7 @@ export function createServer(
     mode: config.lockDetector,
     onReport: ({ text, ...report }) => log.warn({ report }, text),
   });
-  const codec = new JsonCodec(limits);
+  const codec = new JsonCodec();
   const observer = new Recorder();
   const turns = new Turns();
   const closeLog = new CloseLog(log);
@@ -135,6 +135,7 @@ export function createServer(
       config,
       hub,
       codec,
+      limits,
       observer,
       turns,
       closeLog,

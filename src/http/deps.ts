@@ -5,7 +5,7 @@ import type { Detector } from '../lock/index.js';
 import type { Log } from '../log.js';
 import type { Metrics } from '../metrics/registry.js';
 import type { Config } from '../options/config.js';
-import type { CommandLimits } from '../protocol/commands.js';
+import type { CommandLimits } from '../protocol/fields.js';
 import type { InTurn } from '../requests.js';
 import type { Hub } from '../room/hub.js';
 import type { Member } from '../room/member.js';

@@ -5,7 +5,7 @@
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox';
 import { type Static, Type } from 'typebox';
 import { Refusal } from '../errors.js';
-import { checkRoom } from '../protocol/commands.js';
+import { checkRoom } from '../protocol/fields.js';
 import type { Member } from '../room/member.js';
 import { nowMs } from '../time.js';
 import { TRANSPORTS } from '../transport/transport.js';

@@ -5,7 +5,7 @@
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox';
 import { type Static, Type } from 'typebox';
 import { Refusal, type RefusalCode } from '../errors.js';
-import { checkPublish, MAX_KEY_LENGTH } from '../protocol/commands.js';
+import { checkPublish, MAX_KEY_LENGTH } from '../protocol/fields.js';
 import type { HttpDeps } from './deps.js';
 import { Failure, failures } from './failures.js';
 import { roomName } from './room-name.js';

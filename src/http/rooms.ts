@@ -2,7 +2,7 @@
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox';
 import { type Static, Type } from 'typebox';
 import { Refusal } from '../errors.js';
-import { checkRoom } from '../protocol/commands.js';
+import { checkRoom } from '../protocol/fields.js';
 import type { Room } from '../room/room.js';
 import type { HttpDeps } from './deps.js';
 import { failures } from './failures.js';

@@ -72,7 +72,7 @@ export function namespaces(config: Config): Map<string, QueuePolicy> {
   return new Map(names.map((name) => [name, policyFor(config, name)]));
 }
 
-/** What commands are checked against (`protocol/commands.ts`). */
+/** What commands are checked against (`protocol/fields.ts`). */
 export function commandLimits(config: Config) {
   return {
     maxCommandBytes: config.maxCommandBytes,

@@ -1,23 +1,32 @@
 /**
- * The contract of a codec: text of a client to a command, events of ours to text. Pure and
- * browser-safe, so that a client SDK can share it. Checking is part of decoding: what comes out is
- * a command every field of which has been looked at (V11).
+ * The contract of a codec: text of a client to the fields of a command, events of ours to text. Pure
+ * and browser-safe, so that a client SDK can share it.
+ *
+ * Not here: what the fields may be, which is for the command to say (`session/commands/`).
  */
 import type { Refusal } from '../errors.js';
-import type { Command, CommandId } from './commands.js';
 import type { Event, MessageEvent } from './events.js';
+import type { CommandId } from './fields.js';
 
-/** A command that cannot be carried out, with the `id` to answer under where one could be read. */
+/** By the names that the protocol has for them, `type` among them; nothing of them has been checked. */
+export type Fields = Readonly<Record<string, unknown>>;
+
+/** What a client asks for. */
+export interface Asked {
+  readonly id: CommandId | undefined;
+  readonly fields: Fields;
+}
+
+/** A frame that asks for nothing, with the `id` to answer under where one could be read. */
 export interface Refused {
-  readonly type: 'refused';
-  readonly id?: CommandId | undefined;
+  readonly id: CommandId | undefined;
   readonly refusal: Refusal;
 }
 
 export interface Codec {
   readonly name: string;
-  /** Never throws: what is wrong comes back as a value. `bytes` is the length as received. */
-  decode(text: string, bytes: number): Command | Refused;
+  /** Never throws: what is wrong comes back as a value. */
+  decode(text: string): Asked | Refused;
   encode(event: Event): string;
   /** The hot one: `data` is JSON text and goes out as it is. */
   encodeMessage(message: MessageEvent): string;

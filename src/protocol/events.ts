@@ -1,6 +1,6 @@
 /** What the server tells a client: replies, and what happens in the rooms it has joined. */
 import type { RefusalCode } from '../errors.js';
-import type { CommandId } from './commands.js';
+import type { CommandId } from './fields.js';
 
 export const PROTOCOL_VERSION = 1;
 

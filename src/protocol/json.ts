@@ -1,31 +1,20 @@
 /** Protocol v1 as JSON text, one object a frame. */
 import { Refusal } from '../errors.js';
-import type { Codec, Refused } from './codec.js';
-import {
-  type Command,
-  type CommandId,
-  type CommandLimits,
-  checkCommand,
-  checkId,
-} from './commands.js';
+import type { Asked, Codec, Fields, Refused } from './codec.js';
 import type { Event, MessageEvent } from './events.js';
+import { type CommandId, checkId } from './fields.js';
 
 export class JsonCodec implements Codec {
   readonly name = 'json';
-  readonly #limits: CommandLimits;
 
-  constructor(limits: CommandLimits) {
-    this.#limits = limits;
-  }
-
-  decode(text: string, bytes: number): Command | Refused {
+  decode(text: string): Asked | Refused {
     let id: CommandId | undefined;
     try {
-      const value = parseObject(text);
-      id = checkId(value['id']);
-      return checkCommand(value, id, bytes, this.#limits);
+      const fields = parseObject(text);
+      id = checkId(fields['id']);
+      return { id, fields };
     } catch (error) {
-      if (error instanceof Refusal) return { type: 'refused', id, refusal: error };
+      if (error instanceof Refusal) return { id, refusal: error };
       throw error;
     }
   }
@@ -42,7 +31,7 @@ export class JsonCodec implements Codec {
 }
 
 /** @throws Refusal `bad_json` or `bad_command` */
-function parseObject(text: string): Record<string, unknown> {
+function parseObject(text: string): Fields {
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -52,5 +41,5 @@ function parseObject(text: string): Record<string, unknown> {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw new Refusal('bad_command', 'The frame is not a JSON object; send one object a frame.');
   }
-  return value as Record<string, unknown>;
+  return value as Fields;
 }

@@ -1,20 +1,19 @@
 /**
- * One connection: decodes what the peer says, checks it, has the hub carry it out, replies.
+ * One connection: reads what the peer says, and has it carried out or refused.
  * Commands of a connection are carried out one after another, so that a publish behind a join
  * finds the room joined.
  *
  * V11: whatever the peer sends ends here, as a reply with a code or as a close with a reason.
  *
- * Not here: what is queued for the peer (`room/member.ts`), bytes (`transport/`).
+ * Not here: what each command does (`commands/`), what is queued for the peer (`room/member.ts`), bytes (`transport/`).
  */
 import { randomBytes } from 'node:crypto';
-import type { MaybePromise } from '../broker/broker.js';
 import type { CloseLog } from '../close-log.js';
 import { CLOSE, type CloseReason, type EndReason, isEviction, Refusal } from '../errors.js';
 import type { Config } from '../options/config.js';
 import type { Codec } from '../protocol/codec.js';
-import type { Command, CommandId } from '../protocol/commands.js';
 import { type Event, PROTOCOL_VERSION } from '../protocol/events.js';
+import type { CommandId, CommandLimits } from '../protocol/fields.js';
 import type { Hub } from '../room/hub.js';
 import { Member } from '../room/member.js';
 import type { Observer } from '../room/observer.js';
@@ -22,6 +21,8 @@ import { clearTimeout, setTimeout } from '../time.js';
 import { TokenBucket } from '../token-bucket.js';
 import type { Fault, Transport, TransportSink } from '../transport/transport.js';
 import type { Share, Turns, Work } from '../turns.js';
+import type { Caller, Command } from './commands/command.js';
+import { commandOf } from './commands/index.js';
 
 /** A peer that takes nothing for this long of what says why it is closed is reset; in milliseconds. */
 const CLOSE_GRACE_MS = 3000;
@@ -44,6 +45,7 @@ export interface SessionContext {
   readonly config: Config;
   readonly hub: Hub;
   readonly codec: Codec;
+  readonly limits: CommandLimits;
   readonly observer: Observer;
   readonly turns: Turns;
   readonly closeLog: CloseLog;
@@ -53,12 +55,12 @@ export interface SessionContext {
   ended(session: Session): void;
 }
 
-export class Session implements TransportSink, Work {
+export class Session implements TransportSink, Work, Caller {
   readonly member: Member;
   readonly transport: Transport;
+  readonly publishes: TokenBucket;
+  readonly joins: TokenBucket;
   readonly #context: SessionContext;
-  readonly #publishes: TokenBucket;
-  readonly #joins: TokenBucket;
   readonly #nonsense = new TokenBucket(NONSENSE_RATE);
   #firstFrame: NodeJS.Timeout | undefined;
   #isBusy = false;
@@ -74,8 +76,8 @@ export class Session implements TransportSink, Work {
     const { config, hub, observer } = context;
     this.transport = transport;
     this.#context = context;
-    this.#publishes = new TokenBucket(config.publishRate);
-    this.#joins = new TokenBucket(config.joinRate);
+    this.publishes = new TokenBucket(config.publishRate);
+    this.joins = new TokenBucket(config.joinRate);
     this.member = new Member(randomBytes(9).toString('base64url'), transport, hub.memberContext);
     hub.add(this.member);
     observer.opened(transport.framing.index);
@@ -95,6 +97,18 @@ export class Session implements TransportSink, Work {
     if (config.firstFrameMs > 0) {
       this.#firstFrame = setTimeout(() => this.close('bad_request'), config.firstFrameMs);
     }
+  }
+
+  get config(): Config {
+    return this.#context.config;
+  }
+
+  get hub(): Hub {
+    return this.#context.hub;
+  }
+
+  reply(id: CommandId | undefined, event: Event): void {
+    if (id !== undefined) this.member.send(event);
   }
 
   get stallAfterMs(): number {
@@ -224,15 +238,22 @@ export class Session implements TransportSink, Work {
   }
 
   #handle(text: string, bytes: number): void {
+    const { codec, limits } = this.#context;
     let id: CommandId | undefined;
+    let command: Command;
+    let checked: unknown;
     try {
-      const command = this.#context.codec.decode(text, bytes);
-      ({ id } = command);
-      if (command.type === 'refused') {
-        this.#refuseNonsense(id, command.refusal);
-        return;
-      }
-      const done = this.#carryOut(command);
+      const asked = codec.decode(text);
+      ({ id } = asked);
+      if ('refusal' in asked) throw asked.refusal;
+      command = commandOf(asked.fields, bytes, limits);
+      checked = command.check(asked.fields, limits);
+    } catch (error) {
+      this.#refuseNonsense(id, error);
+      return;
+    }
+    try {
+      const done = command.run(this, id, checked);
       if (done !== undefined) this.#wait(id, done);
     } catch (error) {
       this.#refuse(id, error);
@@ -250,45 +271,7 @@ export class Session implements TransportSink, Work {
       });
   }
 
-  #carryOut(command: Command): Promise<void> | undefined {
-    const { hub } = this.#context;
-    const { id } = command;
-    switch (command.type) {
-      case 'publish': {
-        if (!this.#publishes.take()) throw tooFast('publish', this.#context.config.publishRate);
-        const { room, data, key } = command;
-        return this.#then(hub.publish(this.member, room, data, key), ({ seq }) =>
-          this.#reply(id, { type: 'published', id, room, seq }),
-        );
-      }
-      case 'join': {
-        if (!this.#joins.take()) throw tooFast('join', this.#context.config.joinRate);
-        const { room } = command;
-        return this.#then(hub.join(this.member, room), ({ seq, epoch, members }) =>
-          this.#reply(id, { type: 'joined', id, room, seq, epoch, members }),
-        );
-      }
-      case 'leave':
-        hub.leave(this.member, command.room);
-        this.#reply(id, { type: 'left', id, room: command.room });
-        return undefined;
-      case 'ping':
-        this.#reply(id, { type: 'pong', id });
-        return undefined;
-    }
-  }
-
-  #then<T>(answer: MaybePromise<T>, reply: (value: T) => void): Promise<void> | undefined {
-    if (answer instanceof Promise) return answer.then(reply);
-    reply(answer);
-    return undefined;
-  }
-
-  #reply(id: CommandId | undefined, event: Event): void {
-    if (id !== undefined) this.member.send(event);
-  }
-
-  #refuseNonsense(id: CommandId | undefined, refusal: Refusal): void {
+  #refuseNonsense(id: CommandId | undefined, refusal: unknown): void {
     if (this.#nonsense.take()) this.#refuse(id, refusal);
     else this.close('rate_limited');
   }
@@ -311,6 +294,3 @@ export function closingEvent(reason: CloseReason, retryAfterMs?: number): Event 
   const { code, text } = CLOSE[reason];
   return { type: 'closing', code, reason: text, retryAfterMs };
 }
-
-const tooFast = (what: string, rate: number) =>
-  new Refusal('rate_limited', `More than ${rate} ${what} commands in a second.`);

@@ -81,7 +81,7 @@ export async function serve(options: Partial<Config> = {}, overrides: Partial<Ht
   const hub = new Hub(
     config,
     new MemoryBroker(),
-    new JsonCodec(limits),
+    new JsonCodec(),
     recorder,
     clock,
     close,

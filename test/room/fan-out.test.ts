@@ -75,13 +75,7 @@ beforeEach(async () => {
   vi.useFakeTimers({ toFake: ['performance', 'Date', 'setInterval', 'clearInterval'] });
   loop = new Loop();
   writes.length = 0;
-  const codec = new JsonCodec({
-    maxCommandBytes: 4096,
-    maxRoomNameLength: 200,
-    roomNamePattern: /./,
-    maxJsonDepth: 32,
-    maxMessageBytes: 65_536,
-  });
+  const codec = new JsonCodec();
   hub = new Hub(
     { ...defaults, maxRoomsPerMember: 0 },
     new ScriptedBroker(),

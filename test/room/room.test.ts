@@ -2,14 +2,13 @@
 import { expect, it } from 'vitest';
 import { Detector } from '../../src/lock/index.js';
 import { Recorder } from '../../src/metrics/recorder.js';
-import { commandLimits, defaults } from '../../src/options/config.js';
 import { JsonCodec } from '../../src/protocol/json.js';
 import { Room } from '../../src/room/room.js';
 
 it('takes at most 64 KiB of UTF-8 into a flush, or the message that reaches it', () => {
   const backlog = { bytes: 0 };
   const room = new Room('a', backlog, new Detector());
-  const codec = new JsonCodec(commandLimits(defaults));
+  const codec = new JsonCodec();
   room.subscribed({ seq: 0, epoch: 'e' });
   const data = JSON.stringify('語'.repeat(5000));
   for (let seq = 1; seq <= 9; seq += 1) {

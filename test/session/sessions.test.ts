@@ -141,14 +141,15 @@ test('a heartbeat that is not answered ends the connection', async () => {
 test('an address is let go of with its last connection', async () => {
   const detector = new Detector();
   const observer = new Recorder();
-  const codec = new JsonCodec(commandLimits(defaults));
+  const codec = new JsonCodec();
   const close = (member: Member, reason: CloseReason) => sessions.close(member, reason);
   const clock = new LoopClock();
   const hub = new Hub(defaults, new MemoryBroker(), codec, observer, clock, close, detector);
   const failed = () => {};
   const turns = new Turns();
   const closeLog = new CloseLog(silent);
-  const context = { config: defaults, hub, codec, observer, turns, closeLog, failed };
+  const limits = commandLimits(defaults);
+  const context = { config: defaults, hub, codec, limits, observer, turns, closeLog, failed };
   const sessions = new Sessions(context, detector);
   const ADDRESS_BYTES = 10_000;
   const cycle = (count: number) => {

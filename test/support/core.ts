@@ -49,7 +49,7 @@ export class Core {
   constructor({ config = {}, broker, log = silent }: CoreOptions = {}) {
     this.config = { ...defaults, publishRate: 0, joinRate: 0, ...config };
     this.broker = new ScriptedBroker(broker);
-    const codec = new JsonCodec(commandLimits(this.config));
+    const codec = new JsonCodec();
     this.closeLog = new CloseLog(log);
     const { observer, closeLog } = this;
     this.hub = new Hub(
@@ -66,6 +66,7 @@ export class Core {
         config: this.config,
         hub: this.hub,
         codec,
+        limits: commandLimits(this.config),
         observer,
         turns: new Turns(),
         closeLog,

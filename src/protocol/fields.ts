@@ -1,4 +1,4 @@
-/** What a client may ask for, and the checks each field passes before anyone sees it (V11). */
+/** The checks that each field of a command passes before anyone sees it, from whatever entrance (V11, V14). */
 import { Refusal } from '../errors.js';
 
 /** A client's own name for a command, echoed in the reply. */
@@ -6,7 +6,7 @@ export type CommandId = number | string;
 
 /** What a command may look like; the server's options of the same names. */
 export interface CommandLimits {
-  /** Bytes of a `join`, `leave` or `ping`; `publish` has the transport's limit. */
+  /** Bytes of a frame with a command; `publish` has the transport's limit. */
   readonly maxCommandBytes: number;
   /** Bytes of UTF-8 of what is published, as JSON text. */
   readonly maxMessageBytes: number;
@@ -16,36 +16,13 @@ export interface CommandLimits {
   readonly maxJsonDepth: number;
 }
 
-interface Join {
-  readonly type: 'join';
-  readonly id?: CommandId | undefined;
-  readonly room: string;
-}
-interface Leave {
-  readonly type: 'leave';
-  readonly id?: CommandId | undefined;
-  readonly room: string;
-}
-interface Publish {
-  readonly type: 'publish';
-  readonly id?: CommandId | undefined;
-  readonly room: string;
-  /** JSON text. */
-  readonly data: string;
-  readonly key?: string | undefined;
-}
-interface Ping {
-  readonly type: 'ping';
-  readonly id?: CommandId | undefined;
-}
-export type Command = Join | Leave | Publish | Ping;
-
 const MAX_ID_LENGTH = 64;
 export const MAX_KEY_LENGTH = 200;
 /** Enough of a wrong value to recognise it by, never enough to echo a flood. */
 const MAX_SHOWN = 40;
 
-const show = (value: unknown): string => {
+/** A value that is wrong, in an answer about it. */
+export const show = (value: unknown): string => {
   const text =
     value === undefined
       ? 'nothing'
@@ -194,35 +171,4 @@ function checkValue(value: unknown, levels: number, limits: CommandLimits): void
   }
   const items: readonly unknown[] = Array.isArray(value) ? value : Object.values(value);
   for (const item of items) checkValue(item, levels - 1, limits);
-}
-
-/**
- * A command of which every field has been checked.
- * @throws Refusal with the code of the first thing wrong
- */
-export function checkCommand(
-  value: Record<string, unknown>,
-  id: CommandId | undefined,
-  bytes: number,
-  limits: CommandLimits,
-): Command {
-  const type = value['type'];
-  if (type === 'publish') {
-    const { room, data, key } = checkPublish(value['room'], value['data'], value['key'], limits);
-    return { type, id, room, data, key };
-  }
-  if (bytes > limits.maxCommandBytes) {
-    throw new Refusal(
-      'command_too_big',
-      `The command has ${bytes} bytes; ${limits.maxCommandBytes} are allowed for all but publish.`,
-    );
-  }
-  if (type === 'join' || type === 'leave') {
-    return { type, id, room: checkRoom(value['room'], limits) };
-  }
-  if (type === 'ping') return { type, id };
-  throw new Refusal(
-    'bad_command',
-    `type is ${show(type)}; it may be "join", "leave", "publish" or "ping".`,
-  );
 }

@@ -1,0 +1,13 @@
+/** `leave`: the caller gets nothing more of a room. */
+import { checkRoom } from '../../protocol/fields.js';
+import type { Command } from './command.js';
+
+export const leave: Command<string> = {
+  type: 'leave',
+  check: ({ room }, limits) => checkRoom(room, limits),
+  run(caller, id, room) {
+    caller.hub.leave(caller.member, room);
+    caller.reply(id, { type: 'left', id, room });
+    return undefined;
+  },
+};

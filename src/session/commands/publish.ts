@@ -1,0 +1,20 @@
+/** `publish`: a message for everybody in a room. Its frame has the transport's bound. */
+import type { Position } from '../../broker/broker.js';
+import { type Checked, checkPublish } from '../../protocol/fields.js';
+import type { Command } from './command.js';
+import { tooFast } from './too-fast.js';
+
+export const publish: Command<Checked> = {
+  type: 'publish',
+  maxBytes: () => Number.POSITIVE_INFINITY,
+  check: ({ room, data, key }, limits) => checkPublish(room, data, key, limits),
+  run(caller, id, { room, data, key }) {
+    const { config, hub, member, publishes } = caller;
+    if (!publishes.take()) throw tooFast('publish', config.publishRate);
+    const reply = ({ seq }: Position) => caller.reply(id, { type: 'published', id, room, seq });
+    const published = hub.publish(member, room, data, key);
+    if (published instanceof Promise) return published.then(reply);
+    reply(published);
+    return undefined;
+  },
+};

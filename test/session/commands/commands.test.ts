@@ -1,0 +1,221 @@
+/** What a client may ask for: every frame is a command of which all has been checked, or is refused (V11). */
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { REFUSAL, Refusal } from '../../../src/errors.js';
+import type { Checked, CommandLimits } from '../../../src/protocol/fields.js';
+import { JsonCodec } from '../../../src/protocol/json.js';
+import { commandOf } from '../../../src/session/commands/index.js';
+
+const LIMITS = {
+  maxCommandBytes: 4096,
+  maxRoomNameLength: 200,
+  roomNamePattern: /^[A-Za-z0-9_=@,.;:/+~-]+$/,
+  maxJsonDepth: 32,
+  maxMessageBytes: 65_536,
+};
+/** Any name a pattern could allow. */
+const LENIENT = { ...LIMITS, roomNamePattern: /[\s\S]/ };
+
+const codec = new JsonCodec();
+
+/** As a session reads it. */
+function read(text: string, limits: CommandLimits = LIMITS) {
+  const asked = codec.decode(text);
+  const { id } = asked;
+  if ('refusal' in asked) return { type: 'refused', id, refusal: asked.refusal };
+  try {
+    const command = commandOf(asked.fields, Buffer.byteLength(text), limits);
+    return { type: command.type, id, checked: command.check(asked.fields, limits) };
+  } catch (error) {
+    if (error instanceof Refusal) return { type: 'refused', id, refusal: error };
+    throw error;
+  }
+}
+
+/** The code of the refusal, or the type of the command. */
+const outcome = (text: string): string => {
+  const { type, refusal } = read(text);
+  return refusal?.code ?? type;
+};
+
+/** Text with every code unit there is, paired surrogates or not. */
+const anyText = fc
+  .array(fc.oneof(fc.integer({ min: 0, max: 0xffff }), fc.integer({ min: 0xd800, max: 0xdfff })))
+  .map((units) => String.fromCharCode(...units));
+
+const anyField = fc.oneof(
+  fc.jsonValue(),
+  anyText,
+  fc.constantFrom(undefined, null, 0, -1, 1.5, '', '__proto__', 'constructor', [], {}, true),
+);
+
+describe('decoding', () => {
+  it('never throws, whatever the text: it is a command, or refused with a code (V11)', () => {
+    const bytes = fc.uint8Array({ maxLength: 300 }).map((each) => Buffer.from(each).toString());
+    const command = fc
+      .record({
+        type: fc.oneof(fc.constantFrom('join', 'leave', 'publish', 'ping'), anyField),
+        id: anyField,
+        room: fc.oneof(fc.constant('a'), anyField),
+        data: anyField,
+        key: anyField,
+        __proto__: fc.constant(null),
+      })
+      .map((each) => JSON.stringify(each));
+    const cut = fc.tuple(command, fc.nat()).map(([text, at]) => text.slice(0, at % text.length));
+    const any = fc.oneof(anyText, bytes, command, command, cut, fc.json());
+    fc.assert(
+      fc.property(any, fc.constantFrom(LIMITS, LENIENT), (text, limits) => {
+        const result = read(text, limits);
+        if (result.refusal !== undefined) {
+          expect(Object.keys(REFUSAL)).toContain(result.refusal.code);
+          expect(result.refusal.message.length).toBeLessThan(300);
+        } else {
+          expect(['join', 'leave', 'publish', 'ping']).toContain(result.type);
+        }
+        const { id } = result;
+        if (id !== undefined) expect(JSON.parse(JSON.stringify(id))).toBe(id);
+      }),
+      { numRuns: 1000 },
+    );
+  });
+
+  it.each([
+    ['', 'bad_json'],
+    ['{', 'bad_json'],
+    ['\u0000', 'bad_json'],
+    ['\ufeff{"type":"ping"}', 'bad_json'],
+    ["{'type':'ping'}", 'bad_json'],
+    ['{"type":"ping"}{"type":"ping"}', 'bad_json'],
+    ['NaN', 'bad_json'],
+    ['null', 'bad_command'],
+    ['[]', 'bad_command'],
+    ['"ping"', 'bad_command'],
+    ['1e999', 'bad_command'],
+    ['{}', 'bad_command'],
+    ['{"type":1}', 'bad_command'],
+    ['{"type":"PING"}', 'bad_command'],
+    ['{"type":"__proto__"}', 'bad_command'],
+    ['{"type":["ping"]}', 'bad_command'],
+    ['{"__proto__":{"type":"ping"}}', 'bad_command'],
+    ['{"type":"ping"}', 'ping'],
+    ['{"type":"ping","id":null}', 'bad_command'],
+    ['{"type":"ping","id":{}}', 'bad_command'],
+    ['{"type":"ping","id":1e999}', 'bad_command'],
+    ['{"type":"ping","id":-1e999}', 'bad_command'],
+    [`{"type":"ping","id":"${'x'.repeat(64)}"}`, 'ping'],
+    [`{"type":"ping","id":"${'x'.repeat(65)}"}`, 'bad_command'],
+    ['{"type":"ping","unknown":[1]}', 'ping'],
+    ['{"type":"join"}', 'bad_room'],
+    ['{"type":"join","room":1}', 'bad_room'],
+    ['{"type":"join","room":["a"]}', 'bad_room'],
+    ['{"type":"join","room":""}', 'bad_room'],
+    ['{"type":"join","room":"a b"}', 'bad_room'],
+    ['{"type":"join","room":"\\ud800"}', 'bad_room'],
+    ['{"type":"join","room":"\\u0000"}', 'bad_room'],
+    [`{"type":"join","room":"${'r'.repeat(200)}"}`, 'join'],
+    [`{"type":"join","room":"${'r'.repeat(201)}"}`, 'bad_room'],
+    ['{"type":"join","room":"__proto__"}', 'join'],
+    ['{"type":"leave","room":"constructor"}', 'leave'],
+    [`{"type":"join","room":"a","pad":"${'x'.repeat(5000)}"}`, 'command_too_big'],
+    [`{"type":"nothing","pad":"${'x'.repeat(5000)}"}`, 'command_too_big'],
+    ['{"type":"publish","room":"a"}', 'bad_command'],
+    ['{"type":"publish","room":"a","data":null}', 'publish'],
+    ['{"type":"publish","room":1,"data":null}', 'bad_room'],
+    ['{"type":"publish","room":"a","data":1,"key":1}', 'bad_command'],
+    ['{"type":"publish","room":"a","data":1,"key":""}', 'bad_command'],
+    ['{"type":"publish","room":"a","data":1,"key":null}', 'bad_command'],
+    ['{"type":"publish","room":"a","data":1,"key":"__proto__"}', 'publish'],
+    [`{"type":"publish","room":"a","data":1,"key":"${'k'.repeat(201)}"}`, 'bad_command'],
+    ['{"type":"publish","room":"a","data":1e999}', 'bad_command'],
+    ['{"type":"publish","room":"a","data":{"a":[-1e999]}}', 'bad_command'],
+    [`{"type":"publish","room":"a","data":"${'x'.repeat(60_000)}"}`, 'publish'],
+    ['['.repeat(65_536), 'bad_json'],
+    [`${'['.repeat(32_768)}${']'.repeat(32_768)}`, 'bad_command'],
+    [`{"type":"ping","pad":${'['.repeat(2000)}${']'.repeat(2000)}}`, 'ping'],
+    [`{"type":${'['.repeat(30_000)}${']'.repeat(30_000)}}`, 'command_too_big'],
+    [`{"id":${'['.repeat(30_000)}${']'.repeat(30_000)}}`, 'bad_command'],
+  ])('%.60s is %s', (text, expected) => {
+    expect(outcome(text)).toBe(expected);
+  });
+
+  it('counts levels of arrays and objects', () => {
+    const nested = (levels: number, open: string, close: string) =>
+      `{"type":"publish","room":"a","data":${open.repeat(levels)}1${close.repeat(levels)}}`;
+    for (const [open, close] of [
+      ['[', ']'],
+      ['{"a":', '}'],
+      ['{"__proto__":', '}'],
+    ] as const) {
+      expect(outcome(nested(32, open, close))).toBe('publish');
+      expect(outcome(nested(33, open, close))).toBe('too_deep');
+      expect(outcome(nested(8000, open, close))).toBe('too_deep');
+    }
+  });
+
+  it('gives the id back where it could be read, also of what is refused', () => {
+    expect(read('{"type":"nothing","id":7}')).toMatchObject({ type: 'refused', id: 7 });
+    expect(read('{"type":"ping","id":""}')).toMatchObject({ type: 'ping', id: '' });
+    expect(read('{"type":"ping","id":0}')).toMatchObject({ type: 'ping', id: 0 });
+    expect(read('{"id":{}}').id).toBeUndefined();
+    expect(read('{"id":7').id).toBeUndefined();
+  });
+
+  it('says what is wrong without echoing a flood', () => {
+    const result = read(`{"type":"join","room":"${' '.repeat(200)}"}`);
+    expect(result.refusal?.message).toBe(
+      `room ${JSON.stringify(' '.repeat(40))} has characters outside ${LIMITS.roomNamePattern.source}.`,
+    );
+    const huge = read(`{"type":"${'x'.repeat(4000)}"}`);
+    expect(huge.refusal?.message.length).toBeLessThan(150);
+  });
+
+  it('leaves no trace on the objects of the language', () => {
+    read(
+      '{"type":"publish","room":"a","data":{"__proto__":{"polluted":1},"constructor":{"prototype":{"polluted":1}}}}',
+    );
+    expect(({} as Record<string, unknown>)['polluted']).toBeUndefined();
+  });
+});
+
+describe('a publication', () => {
+  it('carries any JSON value through, to the letter', () => {
+    fc.assert(
+      fc.property(fc.jsonValue({ maxDepth: 8 }), anyText, anyText, (data, room, key) => {
+        fc.pre(room.length > 0 && room.length <= 200 && key.length > 0 && key.length <= 200);
+        const command = read(JSON.stringify({ type: 'publish', room, data, key }), LENIENT);
+        expect(command.type).toBe('publish');
+        const publish = command.checked as Checked;
+        expect(publish.room).toBe(room);
+        expect(publish.key).toBe(key);
+        // What JSON makes of the value: -0 is 0.
+        const plain: unknown = JSON.parse(JSON.stringify(data));
+        expect(JSON.parse(publish.data)).toEqual(plain);
+        const text = codec.encodeMessage({ ...publish, seq: 7, from: 'm', at: 1234 });
+        expect(text).not.toContain('\n');
+        expect(JSON.parse(text)).toEqual({
+          type: 'message',
+          room,
+          seq: 7,
+          from: 'm',
+          at: 1234,
+          data: plain,
+          key,
+        });
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  it('has no key where it was given none, and says null for no member', () => {
+    const text = codec.encodeMessage({ room: 'a', seq: 1, from: null, at: 2, data: '{"b":[1]}' });
+    expect(text).toBe('{"type":"message","room":"a","seq":1,"from":null,"at":2,"data":{"b":[1]}}');
+  });
+
+  it('keeps a field called __proto__', () => {
+    const { data } = read(
+      '{"type":"publish","room":"a","data":{"__proto__":{"x":1},"toJSON":"no"}}',
+    ).checked as Checked;
+    expect(data).toBe('{"__proto__":{"x":1},"toJSON":"no"}');
+  });
+});
