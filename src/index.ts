@@ -1,5 +1,15 @@
 /** The public API: a server inside a process of one's own, and what it is configured and extended with. */
-export type { Broker, MaybePromise, Payload, Position, Publication } from './broker/broker.js';
+export type {
+  Broker,
+  BrokerState,
+  MaybePromise,
+  Past,
+  Payload,
+  Position,
+  Publication,
+  PublishOptions,
+  Range,
+} from './broker/broker.js';
 export { MemoryBroker } from './broker/memory.js';
 export {
   CLOSE,

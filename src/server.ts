@@ -76,7 +76,7 @@ export interface Server {
    * Publishes a value as `JSON.stringify` writes it, with the checks of the HTTP API.
    *
    * @throws Refusal as a rejection: `bad_room`, `bad_command`, `too_deep`, `message_too_big`,
-   *   `room_busy`, `broker_unavailable`, `shutting_down`
+   *   `room_busy`, `broker_unavailable`, `broker_uncertain`, `shutting_down`
    */
   publish(room: string, data: unknown, key?: string): Promise<Position>;
   /**
@@ -303,8 +303,8 @@ export function createServer(
     members: () => hub.members.values(),
     locks: () => detector.snapshot(),
     async publish(room, data, key) {
-      const checked = checkPublish(room, jsonValueOf(data), key, limits);
-      return hub.publish(null, checked.room, checked.data, checked.key);
+      const checked = checkPublish(room, jsonValueOf(data), key, undefined, limits);
+      return hub.publish(null, checked.room, checked.data, { key: checked.key });
     },
     close() {
       closing ??= shutDown();

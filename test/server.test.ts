@@ -1,11 +1,11 @@
 /** What an embedder gets from `createServer` beside what the command has. */
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { WebSocket } from 'ws';
-import type { Broker, Payload, Position } from '../src/broker/broker.js';
-import { MemoryBroker } from '../src/broker/memory.js';
+import type { Position } from '../src/broker/broker.js';
 import type { Log } from '../src/log.js';
 import type { Config } from '../src/options/config.js';
 import { createServer, type Parts } from '../src/server.js';
+import { DelegateBroker } from './support/delegate-broker.js';
 import { Signal } from './support/signal.js';
 
 /** Listening, and closed when the test is over. */
@@ -32,22 +32,17 @@ async function join(url: string, room: string): Promise<WebSocket> {
 }
 
 /** Takes its time for the answer to each subscription, so that `room.lifecycle` is held meanwhile. */
-class SlowBroker implements Broker {
-  readonly #memory = new MemoryBroker();
+class SlowBroker extends DelegateBroker {
   readonly changed = new Signal();
   asked = 0;
   answer: () => void = () => {};
-  onDeliver: Broker['onDeliver'] = (deliver) => this.#memory.onDeliver(deliver);
-  publish = (room: string, payload: Payload): Position => this.#memory.publish(room, payload);
-  unsubscribe = (room: string): void => this.#memory.unsubscribe(room);
-  close = (): void => this.#memory.close();
-  async subscribe(room: string): Promise<Position> {
+  override async subscribe(room: string): Promise<Position> {
     this.asked += 1;
     this.changed.fire();
     await new Promise<void>((resolve) => {
       this.answer = resolve;
     });
-    return this.#memory.subscribe(room);
+    return this.memory.subscribe(room);
   }
 }
 

@@ -4,7 +4,7 @@
  */
 import { Refusal, shuttingDown } from '../errors.js';
 import type { WaitGroup } from '../lock/index.js';
-import { clearTimeout, setTimeout } from '../time.js';
+import { clearTimeout, nowMs, setTimeout } from '../time.js';
 import type { Broker, MaybePromise, Payload, Position } from './broker.js';
 
 export class BrokerCalls {
@@ -24,9 +24,13 @@ export class BrokerCalls {
     this.#tasks = tasks;
   }
 
-  /** @throws Refusal `broker_unavailable` or `shutting_down`, as do the others; as a rejection if later. */
-  publish(room: string, payload: Payload): MaybePromise<Position> {
-    return this.#ask('publish', null, () => this.#broker.publish(room, payload));
+  /**
+   * @throws Refusal `broker_unavailable` or `shutting_down`, as do the others, or `broker_uncertain`;
+   *   as a rejection if later.
+   */
+  publish(room: string, payload: Payload, uid?: string): MaybePromise<Position> {
+    const deadline = nowMs() + this.#timeoutMs;
+    return this.#ask('publish', null, () => this.#broker.publish(room, payload, { deadline, uid }));
   }
 
   subscribe(room: string): MaybePromise<Position> {
@@ -72,7 +76,8 @@ export class BrokerCalls {
   #await<T>(verb: string, asked: AbortController, answer: Promise<T>): Promise<T> {
     return this.#tasks.go(`broker ${verb}`, async () => {
       const timer = setTimeout(() => {
-        asked.abort(new Error(`no answer to ${verb} within ${this.#timeoutMs} ms`));
+        const what = `no answer to ${verb} within ${this.#timeoutMs} ms`;
+        asked.abort(verb === 'publish' ? uncertain(what) : new Error(what));
       }, this.#timeoutMs);
       this.#asked.add(asked);
       try {
@@ -91,3 +96,7 @@ const rejection = (signal: AbortSignal): Promise<never> =>
   new Promise((_, reject) => {
     signal.addEventListener('abort', () => reject(signal.reason), { once: true });
   });
+
+/** The broker has been asked, and may or may not have done it. */
+const uncertain = (what: string) =>
+  new Refusal('broker_uncertain', `It may have been published, or not: ${what}.`);

@@ -1,10 +1,19 @@
 /**
  * The broker of a single process: answers at once, delivers synchronously. It remembers where the
  * rooms nobody is subscribed to stand, so that a quick reload goes on counting, but only the
- * latest `MAX_IDLE_TOPICS` of them (V3): a room forgotten starts over under a new epoch.
+ * latest `MAX_IDLE_TOPICS` of them (V3): a room forgotten starts over under a new epoch. It is always
+ * up, loses nothing, and never changes the epoch of a room that is subscribed.
  */
 import { randomBytes } from 'node:crypto';
-import type { Broker, Payload, Position, Publication } from './broker.js';
+import type {
+  Broker,
+  BrokerState,
+  Payload,
+  Position,
+  Publication,
+  PublishOptions,
+} from './broker.js';
+import { Uids } from './uids.js';
 
 const MAX_IDLE_TOPICS = 10_000;
 
@@ -20,6 +29,7 @@ export class MemoryBroker implements Broker {
   readonly #idle = new Set<string>();
   /** One prefix a process: two runs never hand out the same epoch. */
   readonly #run = randomBytes(4).toString('hex');
+  readonly #uids = new Uids();
   #epochs = 0;
   #deliver: (publication: Publication) => void = () => {};
 
@@ -27,17 +37,39 @@ export class MemoryBroker implements Broker {
     this.#deliver = deliver;
   }
 
-  publish(room: string, payload: Payload): Position {
+  onReset(): void {
+    // It has none to tell of, nor a loss, nor another state.
+  }
+
+  onLost(): void {
+    // As above.
+  }
+
+  onState(): void {
+    // As above.
+  }
+
+  state(): BrokerState {
+    return 'up';
+  }
+
+  publish(room: string, payload: Payload, { uid }: PublishOptions): Position {
+    if (uid !== undefined) {
+      const known = this.#uids.find(room, uid);
+      if (known !== undefined) return known;
+    }
     const topic = this.#topic(room);
     topic.seq += 1;
     const { seq, epoch } = topic;
+    const position = { seq, epoch };
+    if (uid !== undefined) this.#uids.add(room, uid, position);
     if (topic.subscribed) {
-      const { data, from, key } = payload;
-      this.#deliver({ room, seq, epoch, at: Date.now(), data, from, key });
+      const { data, from, user, key, event, except } = payload;
+      this.#deliver({ room, seq, epoch, at: Date.now(), data, from, user, key, event, except });
     } else {
       this.#rest(room);
     }
-    return { seq, epoch };
+    return position;
   }
 
   subscribe(room: string): Position {
@@ -57,6 +89,7 @@ export class MemoryBroker implements Broker {
   close(): void {
     this.#topics.clear();
     this.#idle.clear();
+    this.#uids.clear();
   }
 
   #topic(room: string): Topic {

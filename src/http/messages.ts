@@ -5,7 +5,7 @@
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox';
 import { type Static, Type } from 'typebox';
 import { Refusal, type RefusalCode } from '../errors.js';
-import { checkPublish, MAX_KEY_LENGTH } from '../protocol/fields.js';
+import { checkPublish, MAX_KEY_LENGTH, MAX_UID_LENGTH } from '../protocol/fields.js';
 import type { HttpDeps } from './deps.js';
 import { Failure, failures } from './failures.js';
 import { roomName } from './room-name.js';
@@ -20,6 +20,14 @@ const Message = Type.Object({
       minLength: 1,
       maxLength: MAX_KEY_LENGTH,
       description: 'In a namespace with policy latest-by-key: what this message is the latest of.',
+    }),
+  ),
+  uid: Type.Optional(
+    Type.String({
+      minLength: 1,
+      maxLength: MAX_UID_LENGTH,
+      description:
+        'A name of your own for this message, such as a random UUID: sent again within five minutes, it is published once, and the answer is that of the first time.',
     }),
   ),
 });
@@ -50,6 +58,7 @@ const REFUSED: readonly RefusalCode[] = [
   'message_too_big',
   'room_busy',
   'broker_unavailable',
+  'broker_uncertain',
   'shutting_down',
 ];
 
@@ -65,8 +74,14 @@ export function messages(deps: HttpDeps): FastifyPluginCallbackTypebox {
   });
 
   function publish(name: unknown, message: Record<string, unknown>) {
-    const { room, data, key } = checkPublish(name, message['data'], message['key'], limits);
-    const position = hub.publish(null, room, data, key);
+    const { room, data, key, uid } = checkPublish(
+      name,
+      message['data'],
+      message['key'],
+      message['uid'],
+      limits,
+    );
+    const position = hub.publish(null, room, data, { key, uid });
     return position instanceof Promise
       ? position.then(({ seq, epoch }) => ({ room, seq, epoch }))
       : { room, seq: position.seq, epoch: position.epoch };

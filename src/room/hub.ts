@@ -39,6 +39,13 @@ export interface Joined extends Position {
   readonly members: number;
 }
 
+/** What may go with the data of a message. */
+export interface Message {
+  readonly key?: string | undefined;
+  /** See `PublishOptions` of the broker. */
+  readonly uid?: string | undefined;
+}
+
 export class Hub {
   readonly rooms = new Map<string, Room>();
   readonly members = new Map<string, Member>();
@@ -161,15 +168,20 @@ export class Hub {
    * Hands a message to the broker and returns its place in the room's order; no member is waited
    * for (V1). `member` is the publisher, or null for the HTTP API, which need not join.
    *
-   * @throws Refusal `not_joined`, `room_busy`, `broker_unavailable`, `shutting_down`; as a
-   *   rejection where the broker answers later.
+   * @throws Refusal `not_joined`, `room_busy`, `broker_unavailable`, `broker_uncertain`,
+   *   `shutting_down`; as a rejection where the broker answers later.
    */
-  publish(member: Member | null, name: string, data: string, key?: string): MaybePromise<Position> {
+  publish(
+    member: Member | null,
+    name: string,
+    data: string,
+    { key, uid }: Message = {},
+  ): MaybePromise<Position> {
     if (this.#closing.signal.aborted) throw shuttingDown();
     if (member !== null) this.#subscription(member, name);
     this.#checkBacklog(name);
     const payload: Payload = { data, from: member?.id ?? null, key };
-    return this.#calls.publish(name, payload);
+    return this.#calls.publish(name, payload, uid);
   }
 
   /**

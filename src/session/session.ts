@@ -12,7 +12,7 @@ import type { CloseLog } from '../close-log.js';
 import { CLOSE, type CloseReason, type EndReason, isEviction, Refusal } from '../errors.js';
 import type { Config } from '../options/config.js';
 import type { Codec } from '../protocol/codec.js';
-import { type Event, PROTOCOL_VERSION } from '../protocol/events.js';
+import { type Event, type Feature, PROTOCOL_VERSION } from '../protocol/events.js';
 import type { CommandId, CommandLimits } from '../protocol/fields.js';
 import type { Hub } from '../room/hub.js';
 import { Member } from '../room/member.js';
@@ -40,6 +40,7 @@ const INBOX_FRAME_BYTES = 64;
  */
 const NONSENSE_RATE = 100;
 const NOTHING = Buffer.alloc(0);
+const FEATURES: readonly Feature[] = ['uid'];
 
 export interface SessionContext {
   readonly config: Config;
@@ -93,6 +94,8 @@ export class Session implements TransportSink, Work, Caller {
         publishRate: config.publishRate,
         joinRate: config.joinRate,
       },
+      features: FEATURES,
+      auth: 'off',
     });
     if (config.firstFrameMs > 0) {
       this.#firstFrame = setTimeout(() => this.close('bad_request'), config.firstFrameMs);

@@ -16,6 +16,7 @@ brokerContract(
 );
 
 const payload = { data: '1', from: null };
+const soon = { deadline: Number.POSITIVE_INFINITY };
 
 describe('MemoryBroker', () => {
   it('answers at once, and delivers before it answers', () => {
@@ -23,7 +24,7 @@ describe('MemoryBroker', () => {
     const order: string[] = [];
     broker.onDeliver(({ seq }) => order.push(`delivered ${seq}`));
     broker.subscribe('a');
-    order.push(`published ${broker.publish('a', payload).seq}`);
+    order.push(`published ${broker.publish('a', payload, soon).seq}`);
     expect(order).toEqual(['delivered 1', 'published 1']);
   });
 
@@ -33,7 +34,7 @@ describe('MemoryBroker', () => {
     broker.subscribe('subscribed');
     const epochs = new Map<string, string>();
     const publish = (room: string) => {
-      const { seq, epoch } = broker.publish(room, payload);
+      const { seq, epoch } = broker.publish(room, payload, soon);
       epochs.set(room, epoch);
       return seq;
     };
@@ -52,7 +53,7 @@ describe('MemoryBroker', () => {
 
   it('gives no two topics, and no two runs, the same epoch', () => {
     const epochs = [new MemoryBroker(), new MemoryBroker()].flatMap((broker) =>
-      ['a', 'b'].map((room) => broker.publish(room, payload).epoch),
+      ['a', 'b'].map((room) => broker.publish(room, payload, soon).epoch),
     );
     expect(new Set(epochs).size).toBe(4);
   });

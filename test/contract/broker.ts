@@ -16,6 +16,7 @@ export interface BrokerCluster {
 
 const never = () => new AbortController().signal;
 const payload = (data: string) => ({ data, from: null });
+const soon = () => ({ deadline: performance.now() + 5000 });
 
 export function brokerContract(
   name: string,
@@ -34,9 +35,9 @@ export function brokerContract(
   describe(`the contract of a broker: ${name}`, () => {
     it('counts from 1 in each room, and says where a publication is', async () => {
       const { cluster, broker } = await open();
-      const first = await broker.publish('a', payload('1'));
-      const second = await broker.publish('a', payload('2'));
-      const other = await broker.publish('b', payload('3'));
+      const first = await broker.publish('a', payload('1'), soon());
+      const second = await broker.publish('a', payload('2'), soon());
+      const other = await broker.publish('b', payload('3'), soon());
       expect([first.seq, second.seq, other.seq]).toEqual([1, 2, 1]);
       expect(second.epoch).toBe(first.epoch);
       expect(first.epoch).not.toBe('');
@@ -45,9 +46,9 @@ export function brokerContract(
 
     it('subscribes at the position after which it delivers', async () => {
       const { cluster, broker, delivered } = await open();
-      const before = await broker.publish('a', payload('"before"'));
+      const before = await broker.publish('a', payload('"before"'), soon());
       expect(await broker.subscribe('a', never())).toEqual(before);
-      await broker.publish('a', payload('"after"'));
+      await broker.publish('a', payload('"after"'), soon());
       await cluster.settle();
       expect(delivered.map(({ seq, data }) => [seq, data])).toEqual([[before.seq + 1, '"after"']]);
       await cluster.close();
@@ -57,7 +58,7 @@ export function brokerContract(
       const { cluster, broker } = await open();
       const { seq, epoch } = await broker.subscribe('a', never());
       expect(seq).toBe(0);
-      expect((await broker.publish('a', payload('1'))).epoch).toBe(epoch);
+      expect((await broker.publish('a', payload('1'), soon())).epoch).toBe(epoch);
       await cluster.close();
     });
 
@@ -66,8 +67,8 @@ export function brokerContract(
       const { epoch } = await broker.subscribe('a', never());
       const data = '{"any":["JSON","\\ud83d","\\u0000"," "],"n":1e3}';
       const started = Date.now();
-      await broker.publish('a', { data, from: 'member', key: 'k' });
-      await broker.publish('a', { data: 'null', from: null });
+      await broker.publish('a', { data, from: 'member', key: 'k' }, soon());
+      await broker.publish('a', { data: 'null', from: null }, soon());
       await cluster.settle();
       expect(delivered).toMatchObject([
         { room: 'a', seq: 1, epoch, data, from: 'member', key: 'k' },
@@ -81,12 +82,45 @@ export function brokerContract(
       await cluster.close();
     });
 
+    it('passes on who, what and to whom not, where it was told', async () => {
+      const { cluster, broker, delivered } = await open();
+      await broker.subscribe('a', never());
+      const all = { data: '1', from: 'm', user: 'u', key: 'k', event: 'e', except: 'm' };
+      await broker.publish('a', all, soon());
+      await cluster.settle();
+      expect(delivered).toMatchObject([all]);
+      await cluster.close();
+    });
+
+    it('publishes what has the same uid in a room once', async () => {
+      const { cluster, broker, delivered } = await open();
+      await broker.subscribe('a', never());
+      const named = (uid: string) => ({ ...soon(), uid });
+      const first = await broker.publish('a', payload('1'), named('u'));
+      const other = await broker.publish('a', payload('2'), named('v'));
+      expect(await broker.publish('a', payload('1'), named('u'))).toEqual(first);
+      expect(other.seq).toBe(2);
+      // Another room's, though names and uid joined are the same.
+      expect((await broker.publish('au', payload('1'), named(''))).seq).toBe(1);
+      expect((await broker.publish('a', payload('3'), named('__proto__'))).seq).toBe(3);
+      await cluster.settle();
+      expect(delivered.map(({ seq }) => seq)).toEqual([1, 2, 3]);
+      await cluster.close();
+    });
+
+    it('is up', async () => {
+      const { cluster, broker } = await open();
+      await broker.subscribe('a', never());
+      expect([broker.state(), broker.state('a')]).toEqual(['up', 'up']);
+      await cluster.close();
+    });
+
     it('delivers nothing of a room that is not subscribed, or no longer', async () => {
       const { cluster, broker, delivered } = await open();
-      await broker.publish('a', payload('1'));
+      await broker.publish('a', payload('1'), soon());
       await broker.subscribe('a', never());
       await broker.unsubscribe('a', never());
-      await broker.publish('a', payload('2'));
+      await broker.publish('a', payload('2'), soon());
       await cluster.settle();
       expect(delivered).toEqual([]);
       await cluster.close();
@@ -95,9 +129,9 @@ export function brokerContract(
     it('goes on counting, in the same epoch, where nobody was for a while', async () => {
       const { cluster, broker } = await open();
       await broker.subscribe('a', never());
-      await broker.publish('a', payload('1'));
+      await broker.publish('a', payload('1'), soon());
       await broker.unsubscribe('a', never());
-      const between = await broker.publish('a', payload('2'));
+      const between = await broker.publish('a', payload('2'), soon());
       expect(between.seq).toBe(2);
       expect(await broker.subscribe('a', never())).toEqual(between);
       await cluster.close();
@@ -108,7 +142,7 @@ export function brokerContract(
       await broker.unsubscribe('a', never());
       const first = await broker.subscribe('a', never());
       expect(await broker.subscribe('a', never())).toEqual(first);
-      await broker.publish('a', payload('1'));
+      await broker.publish('a', payload('1'), soon());
       await cluster.settle();
       expect(delivered).toHaveLength(1);
       await broker.unsubscribe('a', never());
@@ -121,7 +155,7 @@ export function brokerContract(
       await broker.subscribe('a', never());
       await broker.close();
       try {
-        await broker.publish('a', payload('1'));
+        await broker.publish('a', payload('1'), soon());
       } catch {
         // It may refuse, too.
       }
@@ -162,7 +196,7 @@ export function brokerContract(
               await broker.unsubscribe(room, never());
               subscribed[node]!.delete(room);
             } else {
-              const { seq } = await broker.publish(room, payload('1'));
+              const { seq } = await broker.publish(room, payload('1'), soon());
               expect(seq).toBe((counts.get(room) ?? 0) + 1);
               counts.set(room, seq);
               subscribed.forEach((rooms, each) => {

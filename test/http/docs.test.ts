@@ -29,6 +29,7 @@ const ONE: RefusalCode[] = [
   'bad_command',
   'bad_room',
   'broker_unavailable',
+  'broker_uncertain',
   'message_too_big',
   'room_busy',
   'shutting_down',

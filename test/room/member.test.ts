@@ -35,7 +35,7 @@ const publishTo =
   ({ core, loop }: Virtual, _: Peer) =>
   (room: string, count = 1, data: unknown = 'x', key?: string) => {
     for (let n = 0; n < count; n += 1) {
-      void core.hub.publish(null, room, JSON.stringify(data), key);
+      void core.hub.publish(null, room, JSON.stringify(data), { key });
       loop.run();
     }
   };

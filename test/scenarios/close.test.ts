@@ -7,17 +7,12 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 import { afterEach, beforeEach, expect, onTestFinished, test } from 'vitest';
 import { WebSocket } from 'ws';
-import type {
-  Broker,
-  MaybePromise,
-  Payload,
-  Position,
-  Publication,
-} from '../../src/broker/broker.js';
+import type { Broker, MaybePromise, Position } from '../../src/broker/broker.js';
 import { MemoryBroker } from '../../src/broker/memory.js';
 import { type Log, silent } from '../../src/log.js';
 import { type Config, defaults } from '../../src/options/config.js';
 import { createServer } from '../../src/server.js';
+import { DelegateBroker } from '../support/delegate-broker.js';
 import { Signal } from '../support/signal.js';
 
 const GRACE_MS = 300;
@@ -37,28 +32,8 @@ afterEach(() => {
   expect(reports).toEqual([]);
 });
 
-/** The memory broker, to be made to answer differently. */
-class Delegate implements Broker {
-  readonly memory = new MemoryBroker();
-  onDeliver(deliver: (publication: Publication) => void): void {
-    this.memory.onDeliver(deliver);
-  }
-  publish(room: string, payload: Payload): MaybePromise<Position> {
-    return this.memory.publish(room, payload);
-  }
-  subscribe(room: string, _signal: AbortSignal): MaybePromise<Position> {
-    return this.memory.subscribe(room);
-  }
-  unsubscribe(room: string): MaybePromise<void> {
-    this.memory.unsubscribe(room);
-  }
-  close(): MaybePromise<void> {
-    this.memory.close();
-  }
-}
-
 /** Answers subscriptions when, and how, the test says. */
-class GatedBroker extends Delegate {
+class GatedBroker extends DelegateBroker {
   readonly asked = new Signal();
   readonly gates: ((answer: 'yes' | Error) => void)[] = [];
   aborted = 0;
@@ -197,7 +172,7 @@ test('node-redis #3398: the last thing in flight fails, and the close still come
 });
 
 test('a broker that never closes is named, and not waited for beyond the grace', async () => {
-  class Stuck extends Delegate {
+  class Stuck extends DelegateBroker {
     override close(): Promise<void> {
       return new Promise(() => {});
     }
@@ -240,13 +215,13 @@ test('a port that is taken leaves nothing open', async () => {
 test('it may be called from inside a call of the broker', async () => {
   const closed = new Signal();
   let done = false;
-  class Closing extends Delegate {
-    override publish(room: string, payload: Payload): MaybePromise<Position> {
+  class Closing extends DelegateBroker {
+    override publish(...args: Parameters<Broker['publish']>): MaybePromise<Position> {
       void server.close().then(() => {
         done = true;
         closed.fire();
       });
-      return super.publish(room, payload);
+      return super.publish(...args);
     }
   }
   const { server, url } = await open({}, new Closing());

@@ -211,7 +211,9 @@ const steps = [
           const data = JSON.stringify('x'.repeat(bytes));
           for (let n = 0; n < count; n += 1) {
             try {
-              const position = core.hub.publish(null, name, data, keys[n % keys.length]);
+              const position = core.hub.publish(null, name, data, {
+                key: keys[n % keys.length],
+              });
               // What a publisher is told is checked where there is one.
               if (position instanceof Promise) position.catch(() => {});
             } catch {

@@ -58,6 +58,8 @@ describe('a session', () => {
           publishRate: 0,
           joinRate: 0,
         },
+        features: ['uid'],
+        auth: 'off',
       },
       { type: 'pong', id: 1 },
     ]);

@@ -7,12 +7,12 @@ import { tooFast } from './too-fast.js';
 export const publish: Command<Checked> = {
   type: 'publish',
   maxBytes: () => Number.POSITIVE_INFINITY,
-  check: ({ room, data, key }, limits) => checkPublish(room, data, key, limits),
-  run(caller, id, { room, data, key }) {
+  check: ({ room, data, key, uid }, limits) => checkPublish(room, data, key, uid, limits),
+  run(caller, id, { room, data, key, uid }) {
     const { config, hub, member, publishes } = caller;
     if (!publishes.take()) throw tooFast('publish', config.publishRate);
     const reply = ({ seq }: Position) => caller.reply(id, { type: 'published', id, room, seq });
-    const published = hub.publish(member, room, data, key);
+    const published = hub.publish(member, room, data, { key, uid });
     if (published instanceof Promise) return published.then(reply);
     reply(published);
     return undefined;
