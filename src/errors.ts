@@ -138,19 +138,38 @@ export interface ConfigErrorAbout {
   readonly allowed?: string | null;
 }
 
-/** Options that cannot be used, the same from every entrance (V14): the process exits with 2 and this one line. */
+/**
+ * Options that cannot be used, the same from every entrance (V14). What is said of one is one line; of
+ * several the first is what `code`, `option`, `value` and `allowed` are about, and the message has a
+ * line for each.
+ */
 export class ConfigError extends Error {
   override readonly name = 'ConfigError';
   readonly code: ConfigErrorCode;
   readonly option: string | null;
   readonly value: unknown;
   readonly allowed: string | null;
+  /** Everything that is wrong, one error each; itself where it is about one thing. */
+  readonly errors: readonly ConfigError[];
 
-  constructor(message: string, about: ConfigErrorAbout = { code: 'bad_option' }) {
+  constructor(
+    message: string,
+    about: ConfigErrorAbout = { code: 'bad_option' },
+    errors?: readonly ConfigError[],
+  ) {
     super(message);
     this.code = about.code;
     this.option = about.option ?? null;
     this.value = about.value;
     this.allowed = about.allowed ?? null;
+    this.errors = errors ?? [this];
+  }
+
+  /** One error of all these; there is at least one. */
+  static of(errors: readonly ConfigError[]): ConfigError {
+    const [first] = errors;
+    if (errors.length === 1) return first as ConfigError;
+    const lines = errors.map(({ message }) => message).join('\n');
+    return new ConfigError(lines, first, errors);
   }
 }

@@ -26,13 +26,8 @@ import { atLevel, type Log, silent } from './log.js';
 import { LoopClock } from './loop-clock.js';
 import { Recorder } from './metrics/recorder.js';
 import { createMetrics } from './metrics/registry.js';
-import {
-  type Config,
-  checkConfig,
-  commandLimits,
-  trustedProxies,
-  warningsOf,
-} from './options/config.js';
+import { type Config, checkConfig, commandLimits, trustedProxies } from './options/config.js';
+import { warningsOf } from './options/together.js';
 import { checkPublish, jsonValueOf } from './protocol/fields.js';
 import { JsonCodec } from './protocol/json.js';
 import { BoundedRequest, Requests } from './requests.js';

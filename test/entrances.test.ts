@@ -6,9 +6,10 @@ import { afterAll, describe, expect, test } from 'vitest';
 import { serveCommand } from '../src/cli/serve.js';
 import { ConfigError } from '../src/errors.js';
 import type { Log } from '../src/log.js';
-import { type Config, checkConfig, defaults, warningsOf } from '../src/options/config.js';
+import { type Config, checkConfig, defaults } from '../src/options/config.js';
 import { options } from '../src/options/index.js';
 import { loadConfig } from '../src/options/sources.js';
+import { warningsOf } from '../src/options/together.js';
 import { createServer } from '../src/server.js';
 import { startTestServer } from '../src/testing.js';
 
@@ -81,7 +82,8 @@ async function refusal(entrance: string, given: Given): Promise<ConfigError> {
 function common(error: ConfigError, entrance: string, names: string[]): string {
   const { label } = ENTRANCES[entrance]!;
   return names
-    .reduce((text, name) => text.replace(label(name), name), error.message)
+    .reduce((text, name) => text.replaceAll(label(name), name), error.message)
+    .replace(/ (in \S+\.json )?at line 1, column \d+/g, '')
     .replace(/--([a-z-]+)(?= \d)/g, (_, flag) => options.find((each) => each.flag === flag)!.name);
 }
 

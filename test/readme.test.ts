@@ -11,7 +11,7 @@ import { createInterface } from 'node:readline';
 import { promisify } from 'node:util';
 import { expect, onTestFinished, test } from 'vitest';
 import { CLOSE } from '../src/errors.js';
-import { policyFor } from '../src/options/config.js';
+import { policyFor } from '../src/options/namespaces.js';
 import { loadConfig } from '../src/options/sources.js';
 import { hasChromium, launchChromium } from './support/chromium.js';
 import { serve } from './support/server.js';

@@ -1,22 +1,28 @@
 /**
  * The configuration of a server, and the one check of it. V14: flags, variables, a file
  * (`sources.ts`), `createServer` and `startTestServer` all go through `GivenOptions`, so that each
- * refuses the same with the same code and words. The limits that V3 and V11 rest on are in it.
+ * refuses the same with the same code and words, all that is wrong at once. The limits that V3 and V11
+ * rest on are in it.
  *
- * Not here: what options there are (`index.ts`), reading the command line (`cli/`).
+ * Not here: what options there are (`index.ts`), what is allowed (`check.ts`, `together.ts`), reading
+ * the command line (`cli/`).
  */
 import type { BlockList } from 'node:net';
-import Value from 'typebox/value';
 import { ConfigError } from '../errors.js';
-import { closest } from './closest.js';
-import { type Option, options, type schema } from './index.js';
+import { check, isRecord, type Label, show, unknownOption } from './check.js';
+import { NAMES, type Option, optionNamed, options, type schema } from './index.js';
 import { blockList } from './networks.js';
-import { queuePolicy } from './queues.js';
-import { mayHaveRooms, wholePattern } from './room-names.js';
+import type { queuePolicy } from './queues.js';
+import { wholePattern } from './room-names.js';
 import type { Values } from './schema.js';
+import { readSecret, type SecretFiles, secretFileNamed } from './secrets.js';
+import { checkTogether, type Named } from './together.js';
 
 /** All options, checked. Numbers are in the unit that each option gives. */
 export type Config = Values<typeof schema>;
+
+/** What a program may give: options, and files in which the secret ones are. */
+export type Options = Partial<Config> & SecretFiles;
 
 /** The options that a namespace may have of its own. */
 export type QueuePolicy = Values<typeof queuePolicy>;
@@ -32,9 +38,9 @@ export const defaults: Config = freeze(
  * Options given in a program: checked, completed with `base`, and frozen. One that is undefined
  * counts as not given.
  *
- * @throws ConfigError with one line: the option, its value, what is allowed.
+ * @throws ConfigError with a line for each that is wrong: the option, its value, what is allowed.
  */
-export function checkConfig(given: Partial<Config> = {}, base: Config = defaults): Config {
+export function checkConfig(given: Options = {}, base: Config = defaults): Config {
   if (!isRecord(given)) {
     throw new ConfigError(`options ${show(given)} are not allowed: give an object of options`, {
       code: 'bad_option',
@@ -43,33 +49,20 @@ export function checkConfig(given: Partial<Config> = {}, base: Config = defaults
     });
   }
   const result = new GivenOptions(({ name }) => name);
-  for (const [name, value] of Object.entries(given)) {
-    if (value === undefined) continue;
-    const option = options.find((each) => each.name === name);
-    if (option === undefined) throw unknownOption(show(name), name, NAMES);
-    result.take(option, name, value);
-  }
+  const entries = Object.entries(given).filter(([, value]) => value !== undefined);
+  result.take(
+    entries.map(([name, value]) => ({
+      name,
+      value,
+      label: (within) => [nameOf(name), within].filter(Boolean).join(' '),
+    })),
+  );
   return result.config(base);
 }
 
-export const NAMES: readonly string[] = options.map(({ name }) => name);
-
-/** The part of a room's name before the first `:`; `default` without one. */
-export function namespaceOf(room: string): string {
-  const colon = room.indexOf(':');
-  return colon < 0 ? 'default' : room.slice(0, colon);
-}
-
-/** The policy of a namespace: its own settings over those of the top level. */
-export function policyFor(config: Config, namespace: string): QueuePolicy {
-  const base = Object.keys(queuePolicy).map((name) => [name, config[name as keyof QueuePolicy]]);
-  return { ...Object.fromEntries(base), ...config.namespaces[namespace] } as QueuePolicy;
-}
-
-/** Every namespace with settings, `default` first: the label set of the metrics (V9). */
-export function namespaces(config: Config): Map<string, QueuePolicy> {
-  const names = ['default', ...Object.keys(config.namespaces)];
-  return new Map(names.map((name) => [name, policyFor(config, name)]));
+/** A name as it is written in an error: quoted where there is no such option. */
+export function nameOf(name: string): string {
+  return optionNamed(name) || secretFileNamed(name) ? name : show(name);
 }
 
 /** What commands are checked against (`protocol/fields.ts`). */
@@ -88,212 +81,87 @@ export function trustedProxies(config: Config): BlockList {
   return blockList(config.trustProxy);
 }
 
-interface Given {
-  /** The option the way it was set: `--port`, `ROOMCAST_PORT`, `port in room.json`. */
-  readonly label: string;
+/** An option the way it came in: `value` is what an option of this name has to be. */
+export interface Given {
+  readonly name: string;
+  readonly label: Label;
   readonly value: unknown;
 }
 
 /** Options as they come in: each is checked by itself, then all of them together. */
 export class GivenOptions {
   readonly #given = new Map<Option['name'], Given>();
-  readonly #labelOf: (option: Option) => string;
+  readonly #wrong = new Set<string>();
+  readonly #errors: ConfigError[] = [];
+  readonly #unset: (option: Option) => string;
 
-  /** `labelOf`: what this entrance calls an option that was not given. */
-  constructor(labelOf: (option: Option) => string) {
-    this.#labelOf = labelOf;
+  /** `unset`: what this entrance calls an option that was not given. */
+  constructor(unset: (option: Option) => string) {
+    this.#unset = unset;
   }
 
-  /** Goes before what was taken earlier. @throws ConfigError `unknown_option`, `bad_option` */
-  take(option: Option, label: string, value: unknown): void {
-    if (option.name === 'namespaces') checkNamespaces(option, label, value);
-    else check(option, label, value);
-    // Nobody who keeps what was given can change it afterwards.
-    this.#given.set(option.name, { label, value: structuredClone(value) });
+  /** What one source says. It goes before what was taken earlier. Relative paths are below `directory`. */
+  take(source: Iterable<Given>, directory = '.'): void {
+    const said = new Map<Option['name'], Given>();
+    for (const given of source) {
+      const { name, label } = given;
+      const file = secretFileNamed(name);
+      const option = file?.of ?? optionNamed(name);
+      if (option === undefined) {
+        this.refuse(unknownOption(label(), name, NAMES));
+        continue;
+      }
+      const before = said.get(option.name);
+      const value = file ? readSecret(file, label(), given.value, directory) : given.value;
+      const errors =
+        before !== undefined
+          ? [twice(option, label(), before.label())]
+          : value instanceof ConfigError
+            ? [value]
+            : check(option, label, value);
+      if (errors.length > 0) {
+        this.#wrong.add(option.name);
+        for (const error of errors) this.refuse(error);
+        continue;
+      }
+      said.set(option.name, given);
+      // Nobody who keeps what was given can change it afterwards.
+      this.#given.set(option.name, { name, label, value: structuredClone(value) });
+    }
   }
 
-  /** What was not given is as `base` has it. @throws ConfigError `unfit_options` */
+  /** Something is wrong that is not about the value of an option. */
+  refuse(error: ConfigError): void {
+    this.#errors.push(error);
+  }
+
+  /**
+   * What was not given is as `base` has it.
+   *
+   * @throws ConfigError with all that is wrong: `unknown_option`, `bad_option`, `unfit_options` …
+   */
   config(base: Config = defaults): Config {
     const values = [...this.#given].map(([name, { value }]) => [name, value]);
     const config = freeze({ ...base, ...Object.fromEntries(values) } as Config);
-    checkTogether(config, (name) => {
+    const named: Named = (name, within = [], value = config[name]) => {
+      if (this.#wrong.has(name)) return null;
+      const words = within.length > 1 ? within.join('.') : null;
       const given = this.#given.get(name);
-      if (given !== undefined) return `${given.label} ${config[name]}`;
-      const option = options.find((each) => each.name === name) as Option;
-      return `${this.#labelOf(option)} ${config[name]} (the default)`;
-    });
+      if (given !== undefined) return `${given.label(words, within)} ${show(value)}`;
+      return `${this.#unset(optionNamed(name) as Option)} ${show(value)} (the default)`;
+    };
+    const errors = [...this.#errors, ...checkTogether(config, named)];
+    if (errors.length > 0) throw ConfigError.of(errors);
     return config;
   }
 }
 
-/** `label` is `name` the way it was written. */
-export function unknownOption(
-  label: string,
-  name: string,
-  candidates: readonly string[],
-): ConfigError {
-  const meant = closest(name, candidates);
-  const hint = meant === null ? 'see roomcast serve --help' : `did you mean ${meant}?`;
-  return new ConfigError(`${label} is not an option: ${hint}`, {
-    code: 'unknown_option',
-    option: name,
-    allowed: meant,
+function twice(option: Option, label: string, other: string): ConfigError {
+  return new ConfigError(`${label} is not allowed with ${other}: give one of them`, {
+    code: 'unfit_options',
+    option: option.name,
+    allowed: 'one of them',
   });
-}
-
-function check(option: Option, label: string, value: unknown): void {
-  const { items } = option.schema;
-  const fits: boolean = Value.Check(option.schema, value);
-  if (fits) return;
-  // Of a list, the item that is wrong.
-  const wrong =
-    items && Array.isArray(value) ? value.find((item) => !Value.Check(items, item)) : value;
-  throw notAllowed(option, label, wrong ?? value);
-}
-
-function notAllowed({ name, schema, allowed }: Option, label: string, value: unknown): ConfigError {
-  const what = schema.type === 'integer' ? `a whole number, ${allowed}` : allowed;
-  const about = { code: 'bad_option', option: name, allowed: what } as const;
-  if (schema.secret) {
-    return new ConfigError(`${label} (not shown) is not allowed: give ${what}`, about);
-  }
-  const text = typeof value === 'string' ? value : '';
-  const meant = schema.enum ? closest(text, schema.enum) : (schema.meant?.(text) ?? null);
-  const hint = meant === null ? '' : `; did you mean ${meant}?`;
-  return new ConfigError(`${label} ${show(value)} is not allowed: give ${what}${hint}`, {
-    ...about,
-    value,
-  });
-}
-
-function checkNamespaces(option: Option, label: string, value: unknown): void {
-  if (!isRecord(value)) throw notAllowed(option, label, value);
-  for (const [namespace, policy] of Object.entries(value)) {
-    if (namespace === 'default' || !/^[^\s:\p{Cc}]{1,100}$/u.test(namespace)) {
-      const allowed = '1 to 100 characters, no space, no colon, not "default"';
-      throw new ConfigError(`${label} ${show(namespace)} is not a name: give ${allowed}`, {
-        code: 'bad_option',
-        option: option.name,
-        value: namespace,
-        allowed,
-      });
-    }
-    if (!isRecord(policy)) throw notAllowed(option, `${label} ${show(namespace)}`, policy);
-    for (const [name, setting] of Object.entries(policy)) {
-      const own = options.find((each) => each.name === name);
-      if (own === undefined || !Object.hasOwn(queuePolicy, name)) {
-        const known = Object.keys(queuePolicy);
-        const meant = closest(name, known);
-        const allowed =
-          meant === null ? `give any of ${known.join(', ')}` : `did you mean ${meant}?`;
-        throw new ConfigError(
-          `${label} ${show(`${namespace}.${name}`)} is not an option of a namespace: ${allowed}`,
-          { code: 'unknown_option', option: name, allowed: meant },
-        );
-      }
-      check(own, `${label} ${namespace}.${name}`, setting);
-    }
-  }
-}
-
-type NumberName = { [K in keyof Config]: Config[K] extends number ? K : never }[keyof Config];
-
-/** Pairs of which the first may not be less than the second, or less than that and `beside`. */
-const AT_LEAST: readonly (readonly [
-  larger: NumberName,
-  smaller: NumberName,
-  why: string,
-  beside?: (config: Config) => number,
-])[] = [
-  ['queueBytes', 'maxMessageBytes', 'one message has to fit, with its envelope', envelopeBytes],
-  ['queueBytesTotal', 'queueBytes', 'one full queue has to fit'],
-  ['stallAfterMs', 'lagAfterMs', 'a member lags before it stalls'],
-  ['roomBacklogBytes', 'maxMessageBytes', 'one message has to fit'],
-  ['maxBodyBytes', 'maxMessageBytes', 'one message has to fit'],
-  ['maxHttpBodyBytes', 'maxMessageBytes', 'one message has to fit'],
-  ['maxCommandBytes', 'maxRoomNameLength', 'a join of such a room has to fit', () => 100],
-  ['shutdownGraceMs', 'drainMs', 'members are told to go within the grace'],
-];
-
-/** What a message is sent with beside its data, at most: the room, and a key of 200, in escapes; names. */
-function envelopeBytes({ maxRoomNameLength }: Config): number {
-  return 6 * (maxRoomNameLength + 200) + 200;
-}
-
-/** What no option can say about itself. `named` gives an option and its value as the user set it. */
-function checkTogether(config: Config, named: (name: NumberName) => string): void {
-  for (const [namespace, policy] of namespaces(config)) {
-    const own = config.namespaces[namespace] ?? {};
-    const values = { ...config, ...policy };
-    const label = (name: NumberName) =>
-      Object.hasOwn(own, name) ? `namespaces ${namespace}.${name} ${values[name]}` : named(name);
-    for (const [larger, smaller, why, beside] of AT_LEAST) {
-      const least = values[smaller] + (beside?.(config) ?? 0);
-      if (values[larger] >= least) continue;
-      throw new ConfigError(
-        `${label(larger)} is not allowed with ${label(smaller)}: ${why}, give at least ${least}`,
-        {
-          code: 'unfit_options',
-          option: larger,
-          value: values[larger],
-          allowed: `at least ${least}`,
-        },
-      );
-    }
-  }
-  const pattern = wholePattern(config.roomNamePattern);
-  for (const namespace of Object.keys(config.namespaces)) {
-    if (mayHaveRooms(namespace, pattern, config) !== false) continue;
-    throw new ConfigError(
-      `namespaces ${show(namespace)} is not allowed: no room's name can begin with ${show(`${namespace}:`)}, by roomNamePattern ${show(config.roomNamePattern)} and maxRoomNameLength ${config.maxRoomNameLength}`,
-      { code: 'unfit_options', option: 'namespaces', value: namespace },
-    );
-  }
-}
-
-/** What is allowed and yet has no effect, one line each, for the log. */
-export function warningsOf(config: Config): string[] {
-  const warnings: string[] = [];
-  const pattern = wholePattern(config.roomNamePattern);
-  for (const namespace of Object.keys(config.namespaces)) {
-    if (mayHaveRooms(namespace, pattern, config) === null) {
-      warnings.push(
-        `namespaces ${show(namespace)} may have no room: no name tried with it matches roomNamePattern`,
-      );
-    }
-  }
-  const policies = Array.from(namespaces(config).values(), ({ policy }) => policy);
-  for (const [namespace, own] of Object.entries(config.namespaces)) {
-    if (own.disconnectGraceMs === undefined) continue;
-    if (policyFor(config, namespace).policy === 'disconnect') continue;
-    warnings.push(`namespaces ${show(namespace)} disconnectGraceMs has no effect: ${WITHOUT}`);
-  }
-  if (config.disconnectGraceMs !== defaults.disconnectGraceMs && !policies.includes('disconnect')) {
-    warnings.push(`disconnectGraceMs has no effect: ${WITHOUT}`);
-  }
-  return warnings;
-}
-
-const WITHOUT = 'the policy is not disconnect';
-
-/** A value on one line, cut where it is long, with nothing in it that a terminal obeys. */
-export function show(value: unknown): string {
-  const text = jsonOf(value);
-  const cut = text.length <= 80 ? text : `${text.slice(0, 79)}…`;
-  return cut.replace(/[\p{Cc}\u2028\u2029]/gu, '?');
-}
-
-/** What a program gave may be no JSON: a function, a BigInt, a circle. */
-function jsonOf(value: unknown): string {
-  try {
-    return JSON.stringify(value) ?? String(value);
-  } catch {
-    return String(value);
-  }
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 /** Options are shared by everything that runs; nobody may change one for the others. */

@@ -7,6 +7,7 @@
  * the command line and writing the help (`cli/`), what an option does (its user).
  */
 import { limits } from './limits.js';
+import { log } from './log.js';
 import { queues } from './queues.js';
 import type { Schema } from './schema.js';
 import { server } from './server.js';
@@ -14,6 +15,7 @@ import { time } from './time.js';
 
 export const schema = {
   ...server,
+  ...log,
   ...limits,
   ...queues,
   ...time,
@@ -31,15 +33,25 @@ export interface Option {
 }
 
 export const options: readonly Option[] = Object.entries<Schema>(schema).map(([name, each]) => {
-  const flag = name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
   return {
     name: name as Option['name'],
-    flag,
-    env: `ROOMCAST_${flag.replaceAll('-', '_').toUpperCase()}`,
+    ...namesOf(name),
     allowed: allowed(each),
     schema: each,
   };
 });
+
+export const NAMES: readonly string[] = options.map(({ name }) => name);
+
+const byName = new Map<string, Option>(options.map((option) => [option.name, option]));
+
+export const optionNamed = (name: string): Option | undefined => byName.get(name);
+
+/** How an option is called on the command line and in the environment. */
+export function namesOf(name: string): { flag: string; env: string } {
+  const flag = name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+  return { flag, env: `ROOMCAST_${flag.replaceAll('-', '_').toUpperCase()}` };
+}
 
 /** Headings of `--help`, in its order. */
 export const GROUPS: readonly string[] = [...new Set(options.map((each) => each.schema.group))];

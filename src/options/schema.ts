@@ -15,8 +15,6 @@ export interface Meta {
   readonly zero?: string;
   /** What is allowed, in words, where the schema does not say it readably. */
   readonly allowed?: string;
-  /** Never shown: neither in the help, nor in an error. */
-  readonly secret?: true;
   /** What was probably meant by a text that is not allowed. */
   readonly meant?: (text: string) => string | null;
 }
@@ -35,6 +33,8 @@ export interface Schema<Value = unknown> extends Meta {
   readonly items?: object;
   readonly minimum?: number;
   readonly maximum?: number;
+  /** Never shown: neither in the help, nor in an error. */
+  readonly secret?: true;
 }
 
 /** `of` was made with this default and this meta; what TypeBox returns does not say so. */
@@ -82,6 +82,11 @@ export function map<Value>(meta: Meta) {
   return schemaOf<Readonly<Record<string, Value>>>(
     Type.Record(Type.String(), Type.Object({}), { default: {}, ...meta }),
   );
+}
+
+/** An option that is never shown, and that may also be read from a file (`secrets.ts`). */
+export function secret<Of extends Schema>(of: Of): Of & { readonly secret: true } {
+  return Object.assign(of, { secret: true } as const);
 }
 
 /** The values that options may have. */

@@ -1,11 +1,9 @@
 /** Options of where the server listens, whom it believes and what it tells. */
 import { isNetwork, networkOf } from './networks.js';
 import { isOrigin, originOf } from './origins.js';
-import { bool, choice, integer, list, text } from './schema.js';
+import { bool, choice, integer, list, secret, text } from './schema.js';
 
 const SERVER = 'Server';
-
-const LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
 
 export const server = {
   host: text(
@@ -45,21 +43,17 @@ export const server = {
       meant: originOf,
     },
   ),
-  apiKey: list(
-    { pattern: '^[!-+.-~-]{1,256}$' },
-    {
-      group: SERVER,
-      unit: 'keys',
-      description: 'Keys that open /v1; without one it answers this machine only.',
-      allowed: 'keys of 1 to 256 visible ASCII characters without a comma',
-      secret: true,
-    },
+  apiKey: secret(
+    list(
+      { pattern: '^[!-+.-~-]{1,256}$' },
+      {
+        group: SERVER,
+        unit: 'keys',
+        description: 'Keys that open /v1; without one it answers this machine only.',
+        allowed: 'keys of 1 to 256 visible ASCII characters without a comma',
+      },
+    ),
   ),
-  logLevel: choice('info', LEVELS, {
-    group: SERVER,
-    unit: 'level',
-    description: 'The least important lines to log.',
-  }),
   metrics: bool(true, {
     group: SERVER,
     unit: 'boolean',

@@ -2,11 +2,16 @@
  * Where the values of options come from when nobody hands them in as an object: flags, the
  * environment, a file. What they may be, `config.ts` says (V14).
  */
+import { dirname } from 'node:path';
 import { ConfigError } from '../errors.js';
+import { isRecord, type Path, show } from './check.js';
 import { closest } from './closest.js';
-import { type Config, GivenOptions, NAMES, show, unknownOption } from './config.js';
-import { type Option, options } from './index.js';
-import { JsonFileError, readJsonFile } from './json-file.js';
+import { type Config, GivenOptions, nameOf } from './config.js';
+import { readConfigFile } from './config-file.js';
+import { type Document, FileError } from './document.js';
+import { options } from './index.js';
+import { secretFiles } from './secrets.js';
+import { parseText } from './text.js';
 
 /** Where the values of options come from, the strongest first. */
 export interface Sources {
@@ -14,7 +19,7 @@ export interface Sources {
   readonly flags?: Readonly<Record<string, string>>;
   /** Only `ROOMCAST_*` is looked at; an empty variable counts as not set. */
   readonly env?: Readonly<Record<string, string | undefined>>;
-  /** Path of a JSON file with option names as keys. */
+  /** Path of a JSON or YAML file with option names as keys. */
   readonly file?: string | undefined;
   /** Told of each `ROOMCAST_*` variable that is no option; by default a process warning. */
   readonly warn?: (message: string) => void;
@@ -23,36 +28,53 @@ export interface Sources {
 /** The environment's way to say `--config`. */
 const CONFIG_FILE_VARIABLE = 'ROOMCAST_CONFIG';
 
+/** All that can be set from outside, with its names. */
+const SETTABLE = [
+  ...options.map((option) => ({
+    ...option,
+    parse: (text: string) => parseText(option, text),
+  })),
+  ...secretFiles.map((file) => ({ ...file, parse: (text: string): unknown => text })),
+];
+
 /**
  * The configuration of the server: for each option the flag, else the variable, else the file, else
  * the default. Every value given is checked, also one that a stronger source overrides.
  *
- * @throws ConfigError with one line: the option as it was given, its value, what is allowed.
+ * @throws ConfigError with a line for each that is wrong: the option as it was given, its value, what is
+ *   allowed.
  */
 export function loadConfig({ flags = {}, env = {}, file, warn = warnProcess }: Sources): Config {
   const given = new GivenOptions(({ flag }) => `--${flag}`);
   const path = file ?? (env[CONFIG_FILE_VARIABLE] || undefined);
-  if (path !== undefined) {
-    for (const [name, value] of Object.entries(readOptions(path))) {
-      const option = options.find((each) => each.name === name);
-      if (option === undefined) throw unknownOption(`${show(name)} in ${path}`, name, NAMES);
-      given.take(option, `${name} in ${path}`, value);
-    }
-  }
-  for (const [variable, text] of Object.entries(env)) {
-    if (!text || !variable.startsWith('ROOMCAST_') || variable === CONFIG_FILE_VARIABLE) continue;
-    if (isServiceLink(variable, text)) continue;
-    const option = options.find((each) => each.env === variable);
-    if (option !== undefined) given.take(option, variable, parse(option, text));
-    else warn(strayVariable(variable));
-  }
-  for (const [name, text] of Object.entries(flags)) {
-    const option = options.find((each) => each.name === name);
-    if (option === undefined) throw unknownOption(name, name, NAMES);
-    given.take(option, `--${option.flag}`, parse(option, text));
-  }
+  if (path !== undefined) takeFile(given, path);
+  given.take(
+    Object.entries(env).flatMap(([variable, text]) => {
+      if (!text || !variable.startsWith('ROOMCAST_') || variable === CONFIG_FILE_VARIABLE)
+        return [];
+      if (isServiceLink(variable, text)) return [];
+      const option = SETTABLE.find((each) => each.env === variable);
+      if (option !== undefined) return [written(option.name, variable, option.parse(text))];
+      warn(strayVariable(variable));
+      return [];
+    }),
+  );
+  given.take(
+    Object.entries(flags).map(([name, text]) => {
+      const option = SETTABLE.find((each) => each.name === name);
+      return option === undefined
+        ? written(name, name, text)
+        : written(name, `--${option.flag}`, option.parse(text));
+    }),
+  );
   return given.config();
 }
+
+const written = (name: string, as: string, value: unknown) => ({
+  name,
+  value,
+  label: (within?: string | null) => [as, within].filter(Boolean).join(' '),
+});
 
 /**
  * What Kubernetes, and Docker before it, sets in every container beside a service whose name begins
@@ -68,7 +90,7 @@ function isServiceLink(variable: string, text: string): boolean {
 function strayVariable(variable: string): string {
   const meant = closest(
     variable,
-    options.map(({ env }) => env),
+    SETTABLE.map(({ env }) => env),
   );
   const hint = meant === null ? 'see roomcast serve --help' : `did you mean ${meant}?`;
   return `${variable} is not an option and has no effect: ${hint}`;
@@ -78,35 +100,46 @@ function warnProcess(message: string): void {
   process.emitWarning(message, 'ConfigWarning');
 }
 
-function readOptions(path: string): Record<string, unknown> {
+function takeFile(given: GivenOptions, file: string): void {
+  const read = readOptions(file);
+  if (read instanceof ConfigError) {
+    given.refuse(read);
+    return;
+  }
+  const { values, places } = read;
+  given.take(
+    Object.entries(values)
+      // For editors, which check the file by it.
+      .filter(([name]) => name !== '$schema')
+      .map(([name, value]) => ({
+        name,
+        value,
+        label(within?: string | null, path: Path = [], stands: 'key' | 'value' = 'value') {
+          const isKnown = nameOf(name) === name;
+          const place = places.of(isKnown ? stands : 'key', [name, ...path]);
+          return [nameOf(name), within, `in ${file}`, place].filter(Boolean).join(' ');
+        },
+      })),
+    dirname(file),
+  );
+}
+
+function readOptions(
+  path: string,
+): ConfigError | { values: Record<string, unknown>; places: Document['places'] } {
   const refuse = (why: string, allowed: string) =>
     new ConfigError(`--config ${show(path)} ${why}: give ${allowed}`, {
       code: 'bad_config_file',
       value: path,
       allowed,
     });
-  let value: unknown;
   try {
-    value = readJsonFile(path);
+    const { value, places } = readConfigFile(path);
+    return isRecord(value)
+      ? { values: value, places }
+      : refuse('is not an object', 'an object of options');
   } catch (error) {
-    if (error instanceof JsonFileError) throw refuse(error.message, 'a JSON file of options');
+    if (error instanceof FileError) return refuse(error.message, 'a JSON or YAML file of options');
     throw error;
-  }
-  if (typeof value === 'object' && value !== null && !Array.isArray(value)) {
-    return value as Record<string, unknown>;
-  }
-  throw refuse('is not a JSON object', 'an object of options');
-}
-
-/** The value a text stands for; the text itself where it stands for none, to be refused by the check. */
-function parse({ schema }: Option, text: string): unknown {
-  if (schema.type === 'integer') return /^-?\d{1,15}$/.test(text) ? Number(text) : text;
-  if (schema.type === 'boolean') return text === 'true' || (text === 'false' ? false : text);
-  if (schema.type === 'array') return text.split(',').map((item) => item.trim());
-  if (schema.type !== 'object') return text;
-  try {
-    return JSON.parse(text);
-  } catch {
-    return text;
   }
 }

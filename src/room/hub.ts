@@ -18,7 +18,8 @@ import {
   WaitGroup,
 } from '../lock/index.js';
 import type { LoopClock } from '../loop-clock.js';
-import { type Config, namespaceOf, namespaces, type QueuePolicy } from '../options/config.js';
+import type { Config, QueuePolicy } from '../options/config.js';
+import { namespaceOf, namespaces } from '../options/namespaces.js';
 import type { Codec } from '../protocol/codec.js';
 import { clearInterval, nowMs, setImmediate, setInterval } from '../time.js';
 import { Departures } from './departures.js';

@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, expect, test } from 'vitest';
-import { JsonFileError, readJsonFile } from '../../src/options/json-file.js';
+import { readConfigFile } from '../../src/options/config-file.js';
+import { FileError } from '../../src/options/document.js';
 
 const directory = mkdtempSync(join(tmpdir(), 'roomcast-json-'));
 const path = join(directory, 'options.json');
@@ -12,14 +13,14 @@ afterAll(() => rmSync(directory, { recursive: true }));
 
 function read(content: string | Buffer): unknown {
   writeFileSync(path, content);
-  return readJsonFile(path);
+  return readConfigFile(path).value;
 }
 
 function fault(content: string | Buffer): string {
   try {
     read(content);
   } catch (error) {
-    if (error instanceof JsonFileError) return error.message;
+    if (error instanceof FileError) return error.message;
     throw error;
   }
   throw new Error('taken');

@@ -1,0 +1,129 @@
+/**
+ * Whether the value of one option is allowed, and what is said where it is not: the option as it was
+ * given, the value, what would be right (V14). A secret is never quoted.
+ *
+ * Not here: whether options fit together (`together.ts`), where values come from (`sources.ts`).
+ */
+import Value from 'typebox/value';
+import { ConfigError } from '../errors.js';
+import { closest } from './closest.js';
+import { type Option, options } from './index.js';
+import { queuePolicy } from './queues.js';
+
+/** Where in the value of an option: names of fields, places in a list. */
+export type Path = readonly (string | number)[];
+
+/**
+ * What an entrance calls an option: `--port`, `ROOMCAST_PORT`, `port in room.json at line 3, column 9`.
+ * `within` is what of its value is meant, in words; `path` is where that stands, itself or its name.
+ */
+export type Label = (within?: string | null, path?: Path, stands?: 'key' | 'value') => string;
+
+/** All that is wrong with it; nothing where it is allowed. */
+export function check(option: Option, label: Label, value: unknown): ConfigError[] {
+  return option.name === 'namespaces'
+    ? checkNamespaces(option, label, value)
+    : checkValue(option, label, value);
+}
+
+/** `label` is `name` the way it was written. */
+export function unknownOption(
+  label: string,
+  name: string,
+  candidates: readonly string[],
+): ConfigError {
+  const meant = closest(name, candidates);
+  const hint = meant === null ? 'see roomcast serve --help' : `did you mean ${meant}?`;
+  return new ConfigError(`${label} is not an option: ${hint}`, {
+    code: 'unknown_option',
+    option: name,
+    allowed: meant,
+  });
+}
+
+function checkValue(option: Option, label: Label, value: unknown): ConfigError[] {
+  const { items } = option.schema;
+  const fits: boolean = Value.Check(option.schema, value);
+  if (fits) return [];
+  if (!items || !Array.isArray(value)) return [notAllowed(option, label(), value)];
+  const wrong = value.flatMap((item, at) =>
+    Value.Check(items, item) ? [] : [notAllowed(option, label(null, [at]), item)],
+  );
+  return wrong.length > 0 ? wrong : [notAllowed(option, label(), value)];
+}
+
+function notAllowed({ name, schema, allowed }: Option, label: string, value: unknown): ConfigError {
+  const what = schema.type === 'integer' ? `a whole number, ${allowed}` : allowed;
+  const about = { code: 'bad_option', option: name, allowed: what } as const;
+  if (schema.secret) {
+    return new ConfigError(`${label} (not shown) is not allowed: give ${what}`, about);
+  }
+  const text = typeof value === 'string' ? value : '';
+  const meant = schema.enum ? closest(text, schema.enum) : (schema.meant?.(text) ?? null);
+  const hint = meant === null ? '' : `; did you mean ${meant}?`;
+  return new ConfigError(`${label} ${show(value)} is not allowed: give ${what}${hint}`, {
+    ...about,
+    value,
+  });
+}
+
+function checkNamespaces(option: Option, label: Label, value: unknown): ConfigError[] {
+  if (!isRecord(value)) return [notAllowed(option, label(), value)];
+  return Object.entries(value).flatMap(([namespace, policy]) => {
+    if (namespace === 'default' || !/^[^\s:\p{Cc}]{1,100}$/u.test(namespace)) {
+      return [notAName(option, label(null, [namespace], 'key'), namespace)];
+    }
+    if (!isRecord(policy)) {
+      return [notAllowed(option, `${label(null, [namespace])} ${show(namespace)}`, policy)];
+    }
+    return Object.entries(policy).flatMap(([name, setting]) => {
+      const path = [namespace, name];
+      const own = options.find((each) => each.name === name);
+      if (own !== undefined && Object.hasOwn(queuePolicy, name)) {
+        return checkValue(own, () => label(path.join('.'), path), setting);
+      }
+      return [notOfANamespace(label(null, path, 'key'), path.join('.'), name)];
+    });
+  });
+}
+
+function notAName(option: Option, label: string, namespace: string): ConfigError {
+  const allowed = '1 to 100 characters, no space, no colon, not "default"';
+  return new ConfigError(`${label} ${show(namespace)} is not a name: give ${allowed}`, {
+    code: 'bad_option',
+    option: option.name,
+    value: namespace,
+    allowed,
+  });
+}
+
+function notOfANamespace(label: string, written: string, name: string): ConfigError {
+  const known = Object.keys(queuePolicy);
+  const meant = closest(name, known);
+  const allowed = meant === null ? `give any of ${known.join(', ')}` : `did you mean ${meant}?`;
+  return new ConfigError(`${label} ${show(written)} is not an option of a namespace: ${allowed}`, {
+    code: 'unknown_option',
+    option: name,
+    allowed: meant,
+  });
+}
+
+/** A value on one line, cut where it is long, with nothing in it that a terminal obeys. */
+export function show(value: unknown): string {
+  const text = jsonOf(value);
+  const cut = text.length <= 80 ? text : `${text.slice(0, 79)}…`;
+  return cut.replace(/[\p{Cc}\u2028\u2029]/gu, '?');
+}
+
+/** What a program gave may be no JSON: a function, a BigInt, a circle. */
+function jsonOf(value: unknown): string {
+  try {
+    return JSON.stringify(value) ?? String(value);
+  } catch {
+    return String(value);
+  }
+}
+
+export function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}

@@ -1,0 +1,42 @@
+/** What a file of options says, and where each thing in it stands. */
+import type { Path } from './check.js';
+
+/** Why a file was not taken, with where: `is not valid JSON at line 3, column 5`. */
+export class FileError extends Error {
+  override readonly name = 'FileError';
+}
+
+export interface Document {
+  readonly value: unknown;
+  readonly places: Places;
+}
+
+/** Where the values and keys of a file stand. */
+export class Places {
+  readonly #text: string;
+  readonly #values = new Map<string, number>();
+  readonly #keys = new Map<string, number>();
+
+  constructor(text: string) {
+    this.#text = text;
+  }
+
+  value(path: Path, at: number): void {
+    this.#values.set(JSON.stringify(path), at);
+  }
+
+  key(path: Path, at: number): void {
+    this.#keys.set(JSON.stringify(path), at);
+  }
+
+  /** `at line 3, column 9`; nothing where there is no such thing. */
+  of(what: 'key' | 'value', path: Path): string {
+    const at = (what === 'key' ? this.#keys : this.#values).get(JSON.stringify(path));
+    return at === undefined ? '' : placeIn(this.#text, at);
+  }
+}
+
+export function placeIn(text: string, at: number): string {
+  const before = text.slice(0, at).split(/\r\n|\r|\n/);
+  return `at line ${before.length}, column ${(before.at(-1) as string).length + 1}`;
+}
