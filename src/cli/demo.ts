@@ -22,8 +22,8 @@ const STALLED = 35;
 /** Seconds in which members that read on are told of all that they missed. */
 const TOLD_WITHIN = 10;
 
-/** Of the log, as a number. */
-const WARN = 40;
+/** Levels of the log of which the demo tells. */
+const TELLING: ReadonlySet<string> = new Set(['warn', 'error', 'fatal']);
 
 const main = fileURLToPath(new URL('main.js', import.meta.url));
 
@@ -56,7 +56,7 @@ async function serve(port: string): Promise<string> {
   const child = spawn(
     process.execPath,
     // Who does not read does not answer heartbeats either: they are to stay for the whole phase.
-    [main, 'serve', '--port', port, '--heartbeat-ms', '60000'],
+    [main, 'serve', '--port', port, '--heartbeat-ms', '60000', '--log-format', 'json'],
     { stdio: ['ignore', 'pipe', 'inherit'] },
   );
   child.once('exit', (code) => process.exit(code ?? 1));
@@ -65,9 +65,9 @@ async function serve(port: string): Promise<string> {
   process.on('SIGTERM', () => child.kill('SIGTERM'));
   return new Promise((resolve) => {
     createInterface({ input: child.stdout }).on('line', (line) => {
-      const said = JSON.parse(line) as { msg: string; url: string; level: number };
+      const said = JSON.parse(line) as { msg: string; url: string; level: string };
       if (said.msg === 'serving') resolve(said.url);
-      else if (said.level >= WARN) say(`${now()}  server: ${said.msg}`);
+      else if (TELLING.has(said.level)) say(`${now()}  server: ${said.msg}`);
     });
   });
 }

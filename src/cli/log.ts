@@ -1,12 +1,12 @@
 /**
- * The log: for people on a terminal, JSON lines otherwise. Log lines are bounded as everything else
+ * The log: text for people or lines of JSON, levels by name in both. Log lines are bounded as everything else
  * is: a reader of the log that stalls neither stops the server nor makes it grow, and lines lost to
  * it are counted and said.
  *
  * For people it is a line or two made here: pino-pretty and what it brings are 1.6 MB.
  */
 import type { Writable } from 'node:stream';
-import { type DestinationStream, type Logger, levels, pino, stdTimeFunctions } from 'pino';
+import { type DestinationStream, type Logger, pino, stdTimeFunctions } from 'pino';
 import type { Config } from '../options/config.js';
 
 /** Bytes that may wait for a reader of the log. */
@@ -24,12 +24,17 @@ const SECRETS = [
 
 /** `complaints`: told, once, when the log cannot be written any more. */
 export function createLog(
-  level: Config['logLevel'],
+  { logLevel: level, logFormat }: Pick<Config, 'logLevel' | 'logFormat'>,
   out: Writable & { isTTY?: boolean },
   complaints: Writable,
 ): Logger {
-  const destination = bounded(out, complaints, out.isTTY ? readable : (line) => line);
-  return pino({ level, redact: SECRETS, timestamp: stdTimeFunctions.isoTime }, destination);
+  const isText = logFormat === 'text' || (logFormat === 'auto' && out.isTTY === true);
+  const destination = bounded(out, complaints, isText ? readable : (line) => line);
+  const formatters = { level: (name: string) => ({ level: name }) };
+  return pino(
+    { level, formatters, redact: SECRETS, timestamp: stdTimeFunctions.isoTime },
+    destination,
+  );
 }
 
 function bounded(
@@ -55,7 +60,7 @@ function bounded(
       }
       if (lost > 0) {
         const time = new Date().toISOString();
-        const line = { level: 40, time, lost, msg: 'log lines were lost' };
+        const line = { level: 'warn', time, lost, msg: 'log lines were lost' };
         out.write(written(`${JSON.stringify(line)}\n`));
         lost = 0;
       }
@@ -65,7 +70,7 @@ function bounded(
 }
 
 interface Line {
-  readonly level: number;
+  readonly level: string;
   readonly time: string;
   readonly msg?: string;
   readonly err?: { readonly stack?: string };
@@ -83,9 +88,10 @@ function readable(line: string): string {
     ...rest
   } = JSON.parse(line) as Line & Record<string, unknown>;
   const clock = new Date(time).toTimeString().slice(0, 8);
-  const name = (levels.labels[level] ?? String(level)).toUpperCase();
   const more = Object.keys(rest).length === 0 ? '' : ` ${JSON.stringify(rest)}`;
   const stack = err?.stack === undefined ? '' : `\n${err.stack}`;
   // What a peer had a part in must not be obeyed by the terminal.
-  return `[${clock}] ${name} ${msg}${more}${stack}`.replace(/[^\P{Cc}\n]/gu, '?').concat('\n');
+  return `[${clock}] ${level.toUpperCase()} ${msg}${more}${stack}`
+    .replace(/[^\P{Cc}\n]/gu, '?')
+    .concat('\n');
 }

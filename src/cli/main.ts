@@ -9,6 +9,8 @@ import { Command, CommanderError } from 'commander';
 import { ConfigError } from '../errors.js';
 import { options } from '../options/index.js';
 import { version } from '../version.js';
+import { checkConfigCommand } from './check-config.js';
+import { completionCommand } from './completion.js';
 import { demoCommand } from './demo.js';
 import { CommandError, leaveWithReader } from './failure.js';
 import { loadCommand } from './load.js';
@@ -19,9 +21,11 @@ const program = new Command('roomcast')
   .description('Real-time rooms over WebSocket and SockJS.')
   .version(version);
 program.addCommand(serveCommand());
+program.addCommand(checkConfigCommand());
 program.addCommand(locksCommand());
 program.addCommand(loadCommand());
 program.addCommand(demoCommand());
+program.addCommand(completionCommand(program));
 const withAll = (command: Command): Command[] => [command, ...command.commands.flatMap(withAll)];
 for (const command of withAll(program)) {
   command.exitOverride().configureOutput({ outputError: () => undefined });
@@ -41,8 +45,9 @@ function fail(error: unknown): void {
     if (error.exitCode === 0) return;
     // Without a command commander has printed the help.
     end(2, error.code === 'commander.help' ? '' : `roomcast: ${explain(error)}\n`);
-  } else if (error instanceof ConfigError) end(2, `roomcast: ${error.message}\n`);
-  else if (error instanceof CommandError) end(1, `roomcast: ${error.message}\n`);
+  } else if (error instanceof ConfigError) {
+    end(2, error.errors.map(({ message }) => `roomcast: ${message}\n`).join(''));
+  } else if (error instanceof CommandError) end(1, `roomcast: ${error.message}\n`);
   else throw error;
 }
 

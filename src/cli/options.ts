@@ -4,7 +4,9 @@
  * Not here: what options there are (`src/options/`), whether a value is allowed (`src/options/config.ts`).
  */
 import { type Command, Option } from 'commander';
+import { ConfigError } from '../errors.js';
 import { GROUPS, options, type Option as ServerOption } from '../options/index.js';
+import { secretFiles } from '../options/secrets.js';
 import type { Sources } from '../options/sources.js';
 
 const WIDTH = 80;
@@ -20,9 +22,15 @@ export function addServerOptions(command: Command): Command {
     },
   });
   const first = `${GROUPS[0]}:`;
-  const config = new Option('--config <file>', 'JSON file of options; see below.');
+  const config = new Option('--config <file>', 'JSON or YAML file of options; see below.');
   command.addOption(config.helpGroup(first));
-  for (const option of options) command.addOption(flag(option));
+  for (const option of options) {
+    command.addOption(flag(option));
+    const file = secretFiles.find(({ of }) => of === option);
+    if (file === undefined) continue;
+    const text = `File with the value of --${option.flag}, one a line.`;
+    command.addOption(new Option(`--${file.flag} <file>`, text).helpGroup(groupOf(option)));
+  }
   return command.addHelpOption(new Option('-h, --help', 'Show this.').helpGroup(first));
 }
 
@@ -31,23 +39,35 @@ export function sourcesOf({ config, ...flags }: Record<string, string>): Sources
   return { flags, file: config, env: process.env };
 }
 
+/** @throws ConfigError where there is more than options */
+export function noArguments(command: Command): void {
+  const [excess] = command.args;
+  if (excess === undefined) return;
+  throw new ConfigError(
+    `${JSON.stringify(excess)} is not an option: see roomcast ${command.name()} --help`,
+  );
+}
+
 /** The options that a user may set, for `--help` of a command that has `addServerOptions`. */
 export const SOURCES_HELP = `
 An option is taken from its flag, else from the environment, else from the file,
 else it has its default. --publish-rate is ROOMCAST_PUBLISH_RATE in the
 environment and publishRate in the file; --config is ROOMCAST_CONFIG. Lists are
 flags given several times, text separated by commas, or arrays in the file.
-Other users of the machine can read flags: keep keys in the environment.`;
+Other users of the machine can read flags: keep keys in the environment, or in
+files of their own, which --api-key-file and ROOMCAST_API_KEY_FILE name.`;
 
 function flag(option: ServerOption): Option {
   const { schema } = option;
   const name = schema.unit.replaceAll(' ', '-');
   const many = schema.type === 'array';
   const result = new Option(`--${option.flag} <${name}>`, describe(option));
-  result.helpGroup(`${schema.group}:`);
+  result.helpGroup(groupOf(option));
   if (many) result.argParser((text, before?: string) => (before ? `${before},${text}` : text));
   return result;
 }
+
+const groupOf = ({ schema }: ServerOption) => `${schema.group}:`;
 
 function describe({ schema, allowed }: ServerOption): string {
   const { default: value } = schema;

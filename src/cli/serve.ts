@@ -6,13 +6,13 @@
 import { setFlagsFromString } from 'node:v8';
 import { Command } from 'commander';
 import type { Logger } from 'pino';
-import { ConfigError } from '../errors.js';
 import type { Config } from '../options/config.js';
 import { loadConfig } from '../options/sources.js';
 import { type CloseReport, createServer } from '../server.js';
+import { type Flags, printConfigOption, printed } from './check-config.js';
 import { CommandError, leaveWithReader } from './failure.js';
 import { createLog } from './log.js';
-import { addServerOptions, SOURCES_HELP, sourcesOf } from './options.js';
+import { addServerOptions, noArguments, SOURCES_HELP, sourcesOf } from './options.js';
 
 /** Exit codes of signals are 128 and their number, as a shell has them. */
 const SIGNALS = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const;
@@ -34,17 +34,17 @@ Exit codes:
 export function serveCommand(): Command {
   const command = new Command('serve').description('Serve rooms over WebSocket and SockJS.');
   return addServerOptions(command)
+    .addOption(printConfigOption())
     .allowExcessArguments()
     .addHelpText('after', `${SOURCES_HELP}\n${EXIT_HELP}`)
-    .action(async (flags: Record<string, string>) => {
-      const [excess] = command.args;
-      if (excess !== undefined) {
-        throw new ConfigError(
-          `${JSON.stringify(excess)} is not an option: see roomcast serve --help`,
-        );
-      }
+    .action(async ({ printConfig, ...flags }: Flags) => {
+      noArguments(command);
       const strays: string[] = [];
       const config = loadConfig({ ...sourcesOf(flags), warn: (text) => strays.push(text) });
+      if (printConfig) {
+        process.stdout.write(printed(config));
+        return;
+      }
       await serve(config, strays);
     });
 }
@@ -58,7 +58,7 @@ async function serve(config: Config, warnings: readonly string[]): Promise<void>
   setFlagsFromString('--no-allocation-site-pretenuring');
   // A server is for its members, and goes on without a reader of its log (V12).
   process.stdout.off('error', leaveWithReader);
-  const log = createLog(config.logLevel, process.stdout, process.stderr);
+  const log = createLog(config, process.stdout, process.stderr);
   for (const warning of warnings) log.warn(warning);
   // Also what a promise rejected with and nobody handled.
   process.on('uncaughtException', (error, origin) => {

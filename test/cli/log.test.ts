@@ -25,7 +25,7 @@ class StalledReader extends Writable {
 
 test('a reader that stalls makes the log lose lines, not grow, and the loss is said', async () => {
   const reader = new StalledReader();
-  const log = createLog('info', reader, new PassThrough());
+  const log = createLog({ logLevel: 'info', logFormat: 'auto' }, reader, new PassThrough());
   const pad = 'x'.repeat(1000);
   const written = 5000;
   for (let n = 0; n < written; n++) log.info({ n, pad });
@@ -39,7 +39,7 @@ test('a reader that stalls makes the log lose lines, not grow, and the loss is s
   const [said, again, andAgain] = reader.taken.slice(-3);
   const kept = reader.taken.filter(({ n }) => n !== undefined);
   expect(said).toMatchObject({
-    level: 40,
+    level: 'warn',
     lost: written - kept.length,
     msg: 'log lines were lost',
   });
@@ -51,7 +51,7 @@ test('a reader that stalls makes the log lose lines, not grow, and the loss is s
 test('a reader that leaves is not missed', () => {
   const reader = new PassThrough();
   const complaints = new PassThrough();
-  const log = createLog('info', reader, complaints);
+  const log = createLog({ logLevel: 'info', logFormat: 'auto' }, reader, complaints);
   log.info('one');
   // Without a listener this would throw.
   for (let n = 0; n < 3; n += 1) reader.emit('error', new Error('write EPIPE'));
@@ -64,7 +64,7 @@ test('a reader that leaves is not missed', () => {
 
 test('JSON lines with what the level lets through, and no secrets', () => {
   const out = new PassThrough();
-  const log = createLog('warn', out, new PassThrough());
+  const log = createLog({ logLevel: 'warn', logFormat: 'auto' }, out, new PassThrough());
   log.info('quiet');
   const headers = { authorization: 'Bearer hunter2', 'x-api-key': 'hunter2', host: 'h' };
   log.warn({ apiKey: ['hunter2'], config: { apiKey: ['hunter2'] }, req: { headers } }, 'loud');
@@ -72,7 +72,7 @@ test('JSON lines with what the level lets through, and no secrets', () => {
   expect(text).not.toContain('quiet');
   expect(text).not.toContain('hunter2');
   expect(JSON.parse(text)).toMatchObject({
-    level: 40,
+    level: 'warn',
     msg: 'loud',
     req: { headers: { host: 'h' } },
   });
@@ -80,7 +80,7 @@ test('JSON lines with what the level lets through, and no secrets', () => {
 
 test('for people on a terminal, the stack of an error too', () => {
   const out = Object.assign(new PassThrough(), { isTTY: true });
-  const log = createLog('info', out, new PassThrough());
+  const log = createLog({ logLevel: 'info', logFormat: 'auto' }, out, new PassThrough());
   log.info({ port: 1 }, 'serving');
   log.warn('quietly');
   log.error({ err: new Error('broken\u001b[2J'), member: 'm1' }, 'failed');
@@ -93,4 +93,14 @@ test('for people on a terminal, the stack of an error too', () => {
   expect(failed).toMatch(/\] ERROR failed \{"member":"m1"\}$/);
   expect(stack[0]).toBe('Error: broken?[2J');
   expect(stack[1]).toContain('log.test.ts');
+});
+
+test('the format can be said: levels are names in either', () => {
+  const written = (logFormat: 'json' | 'text', isTTY: boolean): string => {
+    const out = Object.assign(new PassThrough(), { isTTY });
+    createLog({ logLevel: 'info', logFormat }, out, new PassThrough()).warn({ room: 'a' }, 'full');
+    return String(out.read());
+  };
+  expect(JSON.parse(written('json', true))).toMatchObject({ level: 'warn', msg: 'full' });
+  expect(written('text', false)).toMatch(/^\[\d\d:\d\d:\d\d\] WARN full \{"room":"a"\}\n$/);
 });

@@ -112,7 +112,7 @@ describe('a running server', () => {
     const line = await server.line('serving');
     const { url, websocket, metrics, docs } = line as Record<string, string>;
     expect(line).toMatchObject({
-      level: 30,
+      level: 'info',
       websocket: `${url!.replace('http', 'ws')}/ws`,
       sockjs: `${url}/sockjs`,
       chat: `npx wscat -c ${websocket}`,
@@ -143,12 +143,12 @@ describe('a running server', () => {
     const [closing, line, closed] = server.log.slice(-3);
     expect(closing).toMatchObject({ signal: 'SIGINT', graceMs: 500 });
     expect(line).toMatchObject({
-      level: 30,
+      level: 'info',
       msg: 'a member was closed',
       reason: 'going_away',
       member,
     });
-    expect(closed).toMatchObject({ level: 40, abandoned: 1, members: [{ member }] });
+    expect(closed).toMatchObject({ level: 'warn', abandoned: 1, members: [{ member }] });
     expect(closed!['messages']).toBeGreaterThan(0);
   });
 
@@ -170,7 +170,7 @@ describe('a running server', () => {
     await server.line('serving');
     server.child.kill('SIGHUP');
     expect(await server.exited).toBe(1);
-    const fatal = { level: 60, msg: 'failed', origin, err: { message: 'boom' } };
+    const fatal = { level: 'fatal', msg: 'failed', origin, err: { message: 'boom' } };
     expect(server.log.at(-1)).toMatchObject(fatal);
   });
 });
