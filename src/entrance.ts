@@ -4,7 +4,7 @@
  *
  * V11: every refusal has a code, also one of a request that is none.
  *
- * Not here: listening and sockets (`server.ts`), the paths below `/sockjs` (`transport/sockjs.ts`)
+ * Not here: listening and sockets (`serve.ts`), the paths below `/sockjs` (`transport/sockjs.ts`)
  * and of the API (`http/`).
  */
 import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http';
@@ -107,6 +107,11 @@ export class Entrance {
     // A peer that does not close its side must not keep ours.
     socket.end(`${head.join('\r\n')}\r\n\r\n${body}`, () => socket.destroy());
   }
+}
+
+/** Whether a server with other things to serve is to hand over this: it is at a path of a transport. */
+export function isOurs({ url = '' }: IncomingMessage): boolean {
+  return /^\/(?:ws|sockjs)(?:[/?]|$)/.test(url);
 }
 
 function pathOf({ url = '' }: IncomingMessage): string {

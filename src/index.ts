@@ -1,4 +1,7 @@
-/** The public API: a server inside a process of one's own, and what it is configured and extended with. */
+/**
+ * The public API: rooms in a process of one's own, on its own HTTP server or on one of ours, and what
+ * they are configured and extended with.
+ */
 export type {
   Broker,
   BrokerState,
@@ -20,9 +23,12 @@ export {
   Refusal,
   type RefusalCode,
 } from './errors.js';
+export type { MemberInfo, RoomInfo } from './info.js';
 export type { LockSnapshot } from './lock/index.js';
 export type { Log } from './log.js';
 export { type Config, defaults, type QueuePolicy } from './options/config.js';
 export { loadConfig, type Sources } from './options/sources.js';
+export type { RoomcastOptions } from './parts.js';
 export type { Event, GapReason, HealthState } from './protocol/events.js';
-export { type CloseReport, createServer, type Parts, type Server } from './server.js';
+export { type CloseReport, createRoomcast, type Roomcast } from './roomcast.js';
+export { type Served, type ServeOptions, serve } from './serve.js';

@@ -8,11 +8,11 @@
  *
  * Not here: answers (`http/`, `transport/sockjs.ts`), upgrades, how long a request may take to arrive.
  */
-import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http';
+import { IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import { REFUSAL, type RefusalCode } from './errors.js';
 import { resetSocket } from './transport/reset-socket.js';
-import { Request } from './transport/target.js';
+import { onlyWebSockets, upgradable } from './transport/target.js';
 import type { Share, Turns, Work } from './turns.js';
 
 /** Requests of one connection that may be unanswered at a time: no client of ours pipelines. */
@@ -35,23 +35,13 @@ export interface RequestsOptions {
 /** Of every server of the process: the parser of Node knows a request's socket and nothing else. */
 const connections = new WeakMap<Socket, Connection>();
 
-/**
- * A request as the parser of Node makes it. One that is too many says that it asks for an upgrade,
- * since that is what makes the parser stop behind it; `Requests.refuse` finds it there.
- */
-export class BoundedRequest extends Request {
-  #isTooMany = false;
-
-  override get upgrade(): boolean {
-    return this.#isTooMany || super.upgrade;
-  }
-
-  // Set when the head is read, and by Node's own constructor, which comes before the field.
-  override set upgrade(value: unknown) {
-    super.upgrade = value;
-    if (#isTooMany in this && connections.get(this.socket)?.isFull) this.#isTooMany = true;
-  }
+/** Whether a connection has as many requests unanswered as it may: the next is for `Requests.refuse`. */
+export function isFull(socket: Socket): boolean {
+  return connections.get(socket)?.isFull ?? false;
 }
+
+/** Requests of a server that has nothing else to serve. */
+export const BoundedRequest = upgradable(IncomingMessage, { ...onlyWebSockets, isLast: isFull });
 
 export class Requests {
   readonly #options: RequestsOptions;

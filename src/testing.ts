@@ -4,10 +4,10 @@
  */
 import type { Position } from './broker/broker.js';
 import type { CloseReason, EndReason } from './errors.js';
-import { silent } from './log.js';
+import type { MemberInfo } from './info.js';
 import { type Config, checkConfig, defaults } from './options/config.js';
-import type { HealthState } from './protocol/events.js';
-import { createServer } from './server.js';
+import { compose } from './roomcast.js';
+import { listen } from './serve.js';
 import type {
   Accept,
   Framing,
@@ -15,15 +15,6 @@ import type {
   TransportName,
   TransportSink,
 } from './transport/transport.js';
-
-export interface TestMember {
-  /** As the member's `welcome` has it. */
-  readonly id: string;
-  readonly transport: TransportName;
-  readonly rooms: readonly string[];
-  readonly health: HealthState;
-  readonly queued: { readonly messages: number; readonly bytes: number };
-}
 
 export interface TestServer {
   /** For `new WebSocket(url)`. */
@@ -34,7 +25,8 @@ export interface TestServer {
   readonly httpUrl: string;
   /** Publishes any JSON value to a room. @throws Refusal as a rejection. */
   publish(room: string, data: unknown, key?: string): Promise<Position>;
-  members(): TestMember[];
+  /** Who is connected now. */
+  members(): MemberInfo[];
   /**
    * From now on the member takes nothing: what is sent to it queues up as if its peer had stopped
    * reading. Returns what lets it read again.
@@ -70,30 +62,22 @@ export async function startTestServer(options: Partial<Config> = {}): Promise<Te
       valves.set(valve, valve);
       return valve.open(accept, () => valves.delete(valve));
     };
-  const server = createServer(config, silent, { wrap });
-  const httpUrl = await server.listen();
+  const composed = compose(config, wrap);
+  const { url: httpUrl, roomcast } = await listen(composed);
   return {
     url: `${httpUrl.replace('http', 'ws')}/ws`,
     sockjsUrl: `${httpUrl}/sockjs`,
     httpUrl,
-    publish: server.publish,
-    members: () =>
-      Array.from(server.members(), (member) => ({
-        id: member.id,
-        transport: member.transport.name,
-        rooms: [...member.subscriptions.keys()],
-        health: member.health,
-        queued: { messages: member.queuedMessages, bytes: member.queuedBytes },
-      })),
+    publish: roomcast.publish,
+    members: () => roomcast.members(),
     stall(memberId) {
-      for (const { id, transport } of server.members()) {
-        const valve = valves.get(transport);
-        if (id === memberId && valve !== undefined) return valve.shut();
-      }
+      const transport = composed.members.get(memberId)?.transport;
+      const valve = transport && valves.get(transport);
+      if (valve !== undefined) return valve.shut();
       throw new Error(`no member has the id ${memberId}; members() lists them`);
     },
     async close() {
-      await server.close();
+      await roomcast.close();
     },
   };
 }

@@ -190,8 +190,7 @@ describe('over real connections', () => {
     peer.say({ type: 'join', id: 1, room: 'news' });
     await peer.until(() => peer.events.some(({ type }) => type === 'joined'));
     peer.stall();
-    const [member] = server.members();
-    while (member!.queuedMessages < 2) {
+    while (server.members()[0]!.queued.messages < 2) {
       await server.publish('news', 'x'.repeat(60_000));
       await new Promise(setImmediate);
     }

@@ -10,7 +10,8 @@ import { type Config, checkConfig, defaults } from '../src/options/config.js';
 import { options } from '../src/options/index.js';
 import { loadConfig } from '../src/options/sources.js';
 import { warningsOf } from '../src/options/together.js';
-import { createServer } from '../src/server.js';
+import { createRoomcast } from '../src/roomcast.js';
+import { serve } from '../src/serve.js';
 import { startTestServer } from '../src/testing.js';
 
 const directory = mkdtempSync(join(tmpdir(), 'roomcast-entrances-'));
@@ -61,7 +62,8 @@ const ENTRANCES: Record<
     },
     label: (name) => `${name} in ${file}`,
   },
-  createServer: { enter: (given) => createServer(given as Partial<Config>), label: (name) => name },
+  createRoomcast: { enter: (given) => createRoomcast(given), label: (name) => name },
+  serve: { enter: (given) => serve(given), label: (name) => name },
   startTestServer: {
     enter: (given) => startTestServer(given as Partial<Config>),
     label: (name) => name,
@@ -156,32 +158,37 @@ describe.each(Object.keys(ENTRANCES).slice(1))('%s refuses as a flag does', (ent
   });
 });
 
-describe.each(['createServer', 'startTestServer', 'a file'])('%s refuses', (entrance) => {
-  test('what no option is called, and says which was meant', async () => {
-    const error = await refusal(entrance, { queueMesages: 5 });
-    expect(error).toMatchObject({ code: 'unknown_option', allowed: 'queueMessages' });
-    expect(error.message).toMatch(/^"queueMesages"( in .*)? is not an option: did you mean queueM/);
-    await expect(refusal(entrance, { Port: 5 })).resolves.toMatchObject({ allowed: 'port' });
-    await expect(refusal(entrance, { frobnicate: 5 })).resolves.toMatchObject({ allowed: null });
-  });
+describe.each(['createRoomcast', 'serve', 'startTestServer', 'a file'])(
+  '%s refuses',
+  (entrance) => {
+    test('what no option is called, and says which was meant', async () => {
+      const error = await refusal(entrance, { queueMesages: 5 });
+      expect(error).toMatchObject({ code: 'unknown_option', allowed: 'queueMessages' });
+      expect(error.message).toMatch(
+        /^"queueMesages"( in .*)? is not an option: did you mean queueM/,
+      );
+      await expect(refusal(entrance, { Port: 5 })).resolves.toMatchObject({ allowed: 'port' });
+      await expect(refusal(entrance, { frobnicate: 5 })).resolves.toMatchObject({ allowed: null });
+    });
 
-  test.each([
-    [{ port: '8080' }],
-    [{ metrics: 'true' }],
-    [{ apiKey: 'k' }],
-    [{ origin: 'https://a.example' }],
-    [{ queueMessages: null }],
-    [{ namespaces: [] }],
-    [{ host: 5 }],
-  ])('a value of another type: %j', async (given) => {
-    await expect(refusal(entrance, given)).resolves.toMatchObject({ code: 'bad_option' });
-  });
-});
+    test.each([
+      [{ port: '8080' }],
+      [{ metrics: 'true' }],
+      [{ apiKey: 'k' }],
+      [{ origin: 'https://a.example' }],
+      [{ queueMessages: null }],
+      [{ namespaces: [] }],
+      [{ host: 5 }],
+    ])('a value of another type: %j', async (given) => {
+      await expect(refusal(entrance, given)).resolves.toMatchObject({ code: 'bad_option' });
+    });
+  },
+);
 
 describe('a program', () => {
   test.each([[null], [5], ['port'], [[]]])('may not give %j for options', (given) => {
     const options = given as unknown as Partial<Config>;
-    expect(() => createServer(options)).toThrow(ConfigError);
+    expect(() => createRoomcast(options)).toThrow(ConfigError);
   });
 
   test.each([
@@ -191,11 +198,11 @@ describe('a program', () => {
     ['a symbol', Symbol('x')],
   ])('may not give %s for a number', (_, value) => {
     const given = { port: value } as unknown as Partial<Config>;
-    expect(() => createServer(given)).toThrow(/^port .* is not allowed: give a whole number/);
+    expect(() => createRoomcast(given)).toThrow(/^port .* is not allowed: give a whole number/);
   });
 
   test('may give nothing, undefined, or what another check has passed', async () => {
-    await createServer().close();
+    await createRoomcast().close();
     expect(checkConfig({ port: undefined } as unknown as Partial<Config>)).toEqual(defaults);
     expect(checkConfig(defaults)).toEqual(defaults);
   });
@@ -215,7 +222,7 @@ describe('what is allowed and has no effect is told to the log', () => {
     const told: string[] = [];
     const tell = (_: object, text: string) => told.push(text);
     const log: Log = { info: tell, warn: tell, error: tell };
-    void createServer(options, log).close();
+    void createRoomcast({ ...options, log }).close();
     return told;
   };
 

@@ -1,14 +1,16 @@
 /**
  * `roomcast serve`: from options to a running server, and from a signal to an exit code.
  *
- * Not here: what a shutdown does (`src/server.ts`), what options there are (`src/options/`).
+ * Not here: what a shutdown does (`src/roomcast.ts`), what options there are (`src/options/`).
  */
+import { once } from 'node:events';
 import { setFlagsFromString } from 'node:v8';
 import { Command } from 'commander';
 import type { Logger } from 'pino';
 import type { Config } from '../options/config.js';
 import { loadConfig } from '../options/sources.js';
-import { type CloseReport, createServer } from '../server.js';
+import type { CloseReport } from '../roomcast.js';
+import { type Served, serve } from '../serve.js';
 import { type Flags, printConfigOption, printed } from './check-config.js';
 import { CommandError, leaveWithReader } from './failure.js';
 import { createLog } from './log.js';
@@ -45,12 +47,12 @@ export function serveCommand(): Command {
         process.stdout.write(printed(config));
         return;
       }
-      await serve(config, strays);
+      await run(config, strays);
     });
 }
 
 /** `warnings`: what to log first. */
-async function serve(config: Config, warnings: readonly string[]): Promise<void> {
+async function run(config: Config, warnings: readonly string[]): Promise<void> {
   // V8 makes objects of a kind that has lived long so far old from birth. Here the same lines make
   // what lives as long as a connection and what lives as long as a message, and the garbage of
   // messages, old from birth, keeps all it refers to until a full collection: pauses of 2.8 ms
@@ -66,29 +68,30 @@ async function serve(config: Config, warnings: readonly string[]): Promise<void>
     leave(1);
   });
 
-  const server = createServer(config, log);
-  process.on('SIGUSR2', () => log.info({ locks: server.locks() }, 'locks'));
-  let closing = false;
+  const stop = new AbortController();
+  const stopped = once(stop.signal, 'abort');
   for (const [signal, exitCode] of Object.entries(SIGNALS)) {
-    process.on(signal, async () => {
-      if (closing) process.exit(exitCode);
-      closing = true;
+    process.on(signal, () => {
+      if (stop.signal.aborted) process.exit(exitCode);
       log.info({ signal, graceMs: config.shutdownGraceMs }, 'closing; a second signal ends it now');
-      const report = await server.close();
-      logClosed(report, log);
-      endSoon(log);
+      stop.abort();
     });
   }
-
-  let url: string;
+  let served: Served | undefined;
+  process.on('SIGUSR2', () => log.info({ locks: served?.roomcast.locks() }, 'locks'));
   try {
-    url = await server.listen();
+    served = await serve({ ...config, log, signal: stop.signal });
   } catch (error) {
-    if (closing) return;
+    if (stop.signal.aborted) return endSoon(log);
     throw startError(error, config);
   }
+  const { url } = served;
   if (process.stdout.isTTY) process.stdout.write(greeting(url, config));
   else log.info(nextSteps(url, config), 'serving');
+
+  await stopped;
+  logClosed(await served.close(), log);
+  endSoon(log);
 }
 
 /** @returns the error itself where it is not about what was asked for. */

@@ -2,7 +2,7 @@
  * The HTTP side of a server: everything asked for by a request that is neither an upgrade nor
  * SockJS'. Puts the routes together; every failure is coded (V11).
  *
- * Not here: listening and sockets (`server.ts`), what the routes do (the other files).
+ * Not here: listening and sockets (`serve.ts`), what the routes do (the other files).
  */
 import { isUtf8 } from 'node:buffer';
 import type { IncomingMessage, ServerResponse } from 'node:http';

@@ -15,6 +15,7 @@ import type { ServerResponse } from 'node:http';
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox';
 import { Type } from 'typebox';
 import { Refusal } from '../errors.js';
+import { roomInfo } from '../info.js';
 import { trustedProxies } from '../options/config.js';
 import type { Hello, Second } from '../page/frame.js';
 import { nowMs } from '../time.js';
@@ -23,7 +24,6 @@ import { resetSocket } from '../transport/reset-socket.js';
 import type { HttpDeps } from './deps.js';
 import { failures } from './failures.js';
 import { memberInfo } from './members.js';
-import { roomInfo } from './rooms.js';
 import { OWN_LOCKS, type Sample } from './sampler.js';
 import { top } from './top.js';
 

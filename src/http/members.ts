@@ -5,6 +5,7 @@
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox';
 import { type Static, Type } from 'typebox';
 import { Refusal } from '../errors.js';
+import { memberInfo as infoOf } from '../info.js';
 import { checkRoom } from '../protocol/fields.js';
 import type { Member } from '../room/member.js';
 import { nowMs } from '../time.js';
@@ -53,18 +54,8 @@ const RANK = {
 
 /** A member as lists have it; `now` is of `nowMs()`. */
 export function memberInfo(member: Member, now: number): Static<typeof MemberInfo> {
-  const { id, transport, connectedAt, health, roundTripSeconds } = member;
-  return {
-    id,
-    transport: transport.name,
-    address: transport.remoteAddress,
-    connectedAt,
-    rooms: member.subscriptions.size,
-    health,
-    queued: { messages: member.queuedMessages, bytes: member.queuedBytes },
-    lagMs: member.lagMs(now),
-    rttMs: roundTripSeconds === null ? null : roundTripSeconds * 1e3,
-  };
+  const { rooms, ...info } = infoOf(member, now);
+  return { ...info, rooms: rooms.length };
 }
 
 export function members({ hub, limits, close }: HttpDeps): FastifyPluginCallbackTypebox {

@@ -1,9 +1,9 @@
 /** What rooms there are. */
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox';
-import { type Static, Type } from 'typebox';
+import { Type } from 'typebox';
 import { Refusal } from '../errors.js';
+import { roomInfo } from '../info.js';
 import { checkRoom } from '../protocol/fields.js';
-import type { Room } from '../room/room.js';
 import type { HttpDeps } from './deps.js';
 import { failures } from './failures.js';
 import { roomName } from './room-name.js';
@@ -26,11 +26,6 @@ const Rooms = Type.Object(
   },
   { description: 'The largest rooms.' },
 );
-
-/** A room as lists have it. */
-export function roomInfo(room: Room): Static<typeof RoomInfo> {
-  return { room: room.name, members: room.size, seq: room.seq, epoch: room.epoch };
-}
 
 export function rooms({ hub, limits }: HttpDeps): FastifyPluginCallbackTypebox {
   return (app, _options, done) => {

@@ -1,8 +1,8 @@
 /**
  * The configuration of a server, and the one check of it. V14: flags, variables, a file
- * (`sources.ts`), `createServer` and `startTestServer` all go through `GivenOptions`, so that each
- * refuses the same with the same code and words, all that is wrong at once. The limits that V3 and V11
- * rest on are in it.
+ * (`sources.ts`), `createRoomcast`, `serve` and `startTestServer` all go through `GivenOptions`, so that
+ * each refuses the same with the same code and words, all that is wrong at once. The limits that V3 and
+ * V11 rest on are in it.
  *
  * Not here: what options there are (`index.ts`), what is allowed (`check.ts`, `together.ts`), reading
  * the command line (`cli/`).

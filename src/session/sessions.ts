@@ -4,7 +4,7 @@
  * V3: no more sessions than `maxConnections`, in all and from one address. V7: `drain` is over by
  * its deadline, whatever the peers do.
  *
- * Not here: one session (`session.ts`), listening (`server.ts`).
+ * Not here: one session (`session.ts`), listening (`serve.ts`).
  */
 
 import type { CloseReason } from '../errors.js';

@@ -5,7 +5,8 @@
  *
  * Not here: what is at a path, who may ask for it.
  */
-import { IncomingMessage } from 'node:http';
+import type { IncomingMessage } from 'node:http';
+import type { Socket } from 'node:net';
 import { Refusal } from '../errors.js';
 
 const ABSOLUTE = /^https?:\/\/(?<host>[^/?#]*)(?<rest>.*)$/i;
@@ -15,25 +16,49 @@ const HOST = /^(?:\[[\da-f:.]+\]|[^\s/?#@[\]:\\]*)(?::\d{0,5})?$/i;
 const UNRESERVED = /[\w.~-]/;
 const DOTS = /(?:^|\/)\.\.?(?:\/|$)/;
 
-/**
- * A request that offers to speak something else than WebSocket, such as h2c, is answered as if it
- * offered nothing; only Node's word for it has to be changed, which it asks for when the head is read.
- */
-export class Request extends IncomingMessage {
-  #isUpgrade: unknown;
+/** A class that the parser of Node makes requests of. */
+export type RequestClass = typeof IncomingMessage;
 
-  // Set by the constructor of IncomingMessage too, when the private field is not there yet.
-  set upgrade(value: unknown) {
-    if (#isUpgrade in this) this.#isUpgrade = value;
-  }
-
-  get upgrade(): boolean {
-    return this.#isUpgrade === true && isWebSocketUpgrade(this);
-  }
+/** What a server wants of the requests that its parser makes. */
+export interface UpgradeRule {
+  /** `isOffered`: the peer offers an upgrade and somebody listens for them. */
+  isUpgrade(request: IncomingMessage, isOffered: boolean): boolean;
+  /** Asked before the request is handed on: whether the parser is to stop behind it. */
+  isLast?(socket: Socket): boolean;
 }
 
+/**
+ * Requests that say themselves whether they are an upgrade: Node asks them when the head is read. One
+ * behind which the parser is to stop says that it is, since an upgrade is what makes it stop.
+ */
+export function upgradable(Base: RequestClass, rule: UpgradeRule): RequestClass {
+  return class extends Base {
+    #isOffered = false;
+    #isLast = false;
+
+    // Set when the head is read, and by Node's own constructor, which comes before the fields.
+    set upgrade(value: unknown) {
+      if (!(#isLast in this)) return;
+      this.#isOffered = value === true;
+      this.#isLast ||= rule.isLast?.(this.socket) ?? false;
+    }
+
+    get upgrade(): boolean {
+      return this.#isLast || rule.isUpgrade(this, this.#isOffered);
+    }
+  };
+}
+
+/**
+ * A request that offers to speak something else than WebSocket, such as h2c, is answered as if it
+ * offered nothing.
+ */
+export const onlyWebSockets: UpgradeRule = {
+  isUpgrade: (request, isOffered) => isOffered && isWebSocketUpgrade(request),
+};
+
 /** Whether this is the first request of a WebSocket. */
-function isWebSocketUpgrade({ method, headers }: IncomingMessage): boolean {
+export function isWebSocketUpgrade({ method, headers }: IncomingMessage): boolean {
   return method === 'GET' && headers.upgrade?.toLowerCase() === 'websocket';
 }
 

@@ -5,14 +5,16 @@
  */
 import { once } from 'node:events';
 import { connect } from 'node:net';
-import { afterEach, beforeEach, expect, onTestFinished, test } from 'vitest';
+import { afterEach, beforeEach, expect, onTestFinished, test, vi } from 'vitest';
 import { WebSocket } from 'ws';
 import type { Broker, MaybePromise, Position } from '../../src/broker/broker.js';
 import { MemoryBroker } from '../../src/broker/memory.js';
 import { type Log, silent } from '../../src/log.js';
 import { type Config, defaults } from '../../src/options/config.js';
-import { createServer } from '../../src/server.js';
+
+import { serve } from '../../src/serve.js';
 import { DelegateBroker } from '../support/delegate-broker.js';
+
 import { Signal } from '../support/signal.js';
 
 const GRACE_MS = 300;
@@ -61,11 +63,11 @@ async function open(options: Partial<Config> = {}, broker: Broker = new MemoryBr
     shutdownGraceMs: GRACE_MS,
     ...options,
   };
-  const server = createServer(config, log, { broker });
+  const { roomcast: server, url } = await serve({ ...config, log, broker });
   onTestFinished(async () => {
     await server.close();
   });
-  return { server, url: await server.listen() };
+  return { server, url };
 }
 
 async function client(url: string) {
@@ -189,12 +191,12 @@ test('close may come before it listens, and while it is about to', async () => {
     drainMs: 0,
     shutdownGraceMs: GRACE_MS,
   };
-  const never = createServer(config, log);
-  await never.close();
-  await expect(never.listen()).rejects.toMatchObject({ code: 'shutting_down' });
-  const soon = createServer(config, log);
-  const listening = expect(soon.listen()).rejects.toMatchObject({ code: 'shutting_down' });
-  await Promise.all([soon.close(), listening]);
+  const signal = AbortSignal.abort();
+  await expect(serve({ ...config, log, signal })).rejects.toMatchObject({ code: 'shutting_down' });
+  const soon = new AbortController();
+  const listening = serve({ ...config, log, signal: soon.signal });
+  soon.abort();
+  await expect(listening).rejects.toMatchObject({ code: 'shutting_down' });
 });
 
 test('a port that is taken leaves nothing open', async () => {
@@ -207,9 +209,12 @@ test('a port that is taken leaves nothing open', async () => {
     drainMs: 0,
     shutdownGraceMs: GRACE_MS,
   };
-  const other = createServer(config, log);
-  await expect(other.listen()).rejects.toMatchObject({ code: 'EADDRINUSE' });
-  expect(await other.close()).toMatchObject({ drained: 0, abandoned: [], waiting: [] });
+  const servers = () =>
+    process.getActiveResourcesInfo().filter((each) => each === 'TCPServerWrap').length;
+  const before = servers();
+  await expect(serve({ ...config, log })).rejects.toMatchObject({ code: 'EADDRINUSE' });
+  // The handle of a socket goes in a turn of its own.
+  await vi.waitFor(() => expect(servers()).toBe(before));
 });
 
 test('it may be called from inside a call of the broker', async () => {

@@ -6,8 +6,7 @@ import { pino } from 'pino';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { WebSocket } from 'ws';
 import { maxFds } from '../../src/metrics/process.js';
-import { defaults } from '../../src/options/config.js';
-import { createServer } from '../../src/server.js';
+import { createRoomcast } from '../../src/roomcast.js';
 import { serveProcess } from '../support/process.js';
 
 const WAIT = { timeout: 50_000, interval: 50 };
@@ -53,8 +52,7 @@ describe.runIf(process.platform === 'linux')('out of descriptors', { timeout: 60
     const lines: string[] = [];
     const log = pino({ level: 'warn' }, { write: (line) => void lines.push(line) });
     const maxConnections = maxFds() + 1;
-    const server = createServer({ ...defaults, port: 0, maxConnections }, log);
-    await server.close();
+    await createRoomcast({ maxConnections, log }).close();
     expect(lines.map((line) => JSON.parse(line))).toMatchObject([
       { maxConnections, descriptors: maxFds() },
     ]);

@@ -2,23 +2,22 @@
 import { onTestFinished } from 'vitest';
 import type { Log } from '../../src/log.js';
 import type { Config } from '../../src/options/config.js';
-import { createServer, type Server } from '../../src/server.js';
+import type { Roomcast } from '../../src/roomcast.js';
+import { serve as open } from '../../src/serve.js';
 
-type Serving = Server & { readonly url: string };
+type Serving = Roomcast & { readonly url: string };
 
 /** Sheds its members at once, unless the test says otherwise. To be closed by the caller. */
 export async function startServer(options: Partial<Config> = {}, log?: Log): Promise<Serving> {
-  const server = createServer(
-    {
-      port: 0,
-      lameDuckMs: 0,
-      drainMs: 0,
-      lockDetector: 'strict',
-      ...options,
-    },
+  const { roomcast, url } = await open({
+    port: 0,
+    lameDuckMs: 0,
+    drainMs: 0,
+    lockDetector: 'strict',
+    ...options,
     log,
-  );
-  return { ...server, url: await server.listen() };
+  });
+  return { ...roomcast, url };
 }
 
 /** Closed when the test is over. */

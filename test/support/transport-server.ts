@@ -1,5 +1,5 @@
 /** A server with every transport and nothing behind them: what a transport says is recorded. */
-import { createServer, type Server } from 'node:http';
+import { createServer, IncomingMessage, type Server } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import type { EndReason, RefusalCode } from '../../src/errors.js';
 import { LoopClock } from '../../src/loop-clock.js';
@@ -9,7 +9,7 @@ import { KernelQueues } from '../../src/transport/kernel-queue.js';
 
 import { type SockjsOptions, SockjsServer } from '../../src/transport/sockjs.js';
 import { sockjsDialect } from '../../src/transport/sockjs-websocket.js';
-import { Request } from '../../src/transport/target.js';
+import { onlyWebSockets, upgradable } from '../../src/transport/target.js';
 import type { Accept, Fault, Transport, TransportSink } from '../../src/transport/transport.js';
 import { type Input, plainDialect, WebSocketAcceptor } from '../../src/transport/websocket.js';
 import { Turns } from '../../src/turns.js';
@@ -163,9 +163,12 @@ export async function startTransports(
   };
   const plain = new WebSocketAcceptor(plainDialect, frames);
   const wrapped = new WebSocketAcceptor(sockjsDialect, frames);
-  const http = createServer({ IncomingMessage: Request }, (req, res) => {
-    if (!sockjs.handle(req, res)) res.writeHead(404).end();
-  });
+  const http = createServer(
+    { IncomingMessage: upgradable(IncomingMessage, onlyWebSockets) },
+    (req, res) => {
+      if (!sockjs.handle(req, res)) res.writeHead(404).end();
+    },
+  );
   http.on('upgrade', (req, socket, head) => {
     const acceptor = req.url === '/ws' || req.url === '/sockjs/websocket' ? plain : wrapped;
     acceptor.upgrade(req, socket, head, req.socket.remoteAddress ?? '', accept);

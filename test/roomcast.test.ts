@@ -1,20 +1,20 @@
-/** What an embedder gets from `createServer` beside what the command has. */
+/** What an embedder gets beside what the command has. */
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { WebSocket } from 'ws';
 import type { Position } from '../src/broker/broker.js';
 import type { Log } from '../src/log.js';
-import type { Config } from '../src/options/config.js';
-import { createServer, type Parts } from '../src/server.js';
+import type { RoomcastOptions } from '../src/parts.js';
+import { serve } from '../src/serve.js';
 import { DelegateBroker } from './support/delegate-broker.js';
 import { Signal } from './support/signal.js';
 
 /** Listening, and closed when the test is over. */
-async function open(options: Partial<Config> = {}, log?: Log, parts?: Parts) {
-  const server = createServer({ port: 0, drainMs: 0, ...options }, log, parts);
+async function open(options: RoomcastOptions = {}) {
+  const { roomcast, url } = await serve({ port: 0, drainMs: 0, lameDuckMs: 0, ...options });
   onTestFinished(async () => {
-    await server.close();
+    await roomcast.close();
   });
-  return { server, url: await server.listen() };
+  return { server: roomcast, url };
 }
 
 /** Resolves once a member is in the room. */
@@ -54,7 +54,7 @@ const grepped = async (url: string, pattern: RegExp): Promise<string[]> => {
 describe('two servers in one process', () => {
   test('neither shows the locks of the other', async () => {
     const broker = new SlowBroker();
-    const busy = await open({}, undefined, { broker });
+    const busy = await open({ broker });
     const idle = await open();
     const joined = join(busy.url, 'a');
     await broker.changed.until(() => broker.asked === 1);
@@ -92,7 +92,7 @@ test('what its detector reports goes to its log', async () => {
     error: () => {},
   };
   const broker = new SlowBroker();
-  const { url } = await open({}, log, { broker });
+  const { url } = await open({ broker, log });
   const joined = join(url, 'a');
   // Held for more than a second, which is looked for once a second.
   await changed.until(() => told.some((text) => text.includes('LONG HOLD')));

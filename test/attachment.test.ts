@@ -1,0 +1,252 @@
+/** Rooms on an HTTP server that belongs to somebody else. */
+import { once } from 'node:events';
+import {
+  createServer,
+  type IncomingMessage,
+  request,
+  type Server,
+  type ServerResponse,
+} from 'node:http';
+import { type AddressInfo, connect } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { WebSocket, WebSocketServer } from 'ws';
+import { MAX_IN_FLIGHT } from '../src/requests.js';
+import { createRoomcast, type Roomcast } from '../src/roomcast.js';
+import { TRANSPORTS } from '../src/transport/transport.js';
+import { connectReading } from './support/reading-peer.js';
+
+const QUICK = { drainMs: 0, shutdownGraceMs: 2000, lockDetector: 'strict' } as const;
+
+function roomcastFor(options = {}): Roomcast {
+  const roomcast = createRoomcast({ ...QUICK, ...options });
+  onTestFinished(async () => {
+    await roomcast.close();
+  });
+  return roomcast;
+}
+
+async function listen(server: Server): Promise<string> {
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  onTestFinished(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+}
+
+const app = (_: IncomingMessage, response: ServerResponse) => response.end('the app');
+
+/** The text that comes back for what is sent as it is, until the connection ends or `enough` is there. */
+async function raw(url: string, text: string, enough: RegExp): Promise<string> {
+  const socket = connect(Number(new URL(url).port), '127.0.0.1');
+  socket.write(text);
+  let answer = '';
+  for await (const chunk of socket) {
+    answer += chunk;
+    if (enough.test(answer)) break;
+  }
+  socket.destroy();
+  return answer;
+}
+
+const H2C =
+  'Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAAAAIAAAAB\r\n';
+
+describe.each(TRANSPORTS)('%s', (transport) => {
+  test('carries rooms on the server of an app, which goes on answering', async () => {
+    const server = createServer(app);
+    const roomcast = roomcastFor();
+    roomcast.attach(server);
+    const url = await listen(server);
+    const peer = await connectReading(transport, url);
+    peer.say({ type: 'join', id: 1, room: 'news' });
+    await peer.until(() => peer.events.some(({ type }) => type === 'joined'));
+    await roomcast.publish('news', 'hello');
+    await peer.until(() => JSON.stringify(peer.events).includes('hello'));
+    expect(await (await fetch(url)).text()).toBe('the app');
+    expect(roomcast.members()).toMatchObject([
+      { transport, rooms: ['news'], address: '127.0.0.1' },
+    ]);
+    expect(roomcast.rooms()).toMatchObject([{ room: 'news', members: 1, seq: 1 }]);
+    await roomcast.close();
+    await peer.until(() => peer.events.some(({ type }) => type === 'closing'));
+    expect(await (await fetch(url)).text()).toBe('the app');
+    expect((await fetch(`${url}/ws`)).status).toBe(200);
+  });
+});
+
+describe('what is not ours is left alone', () => {
+  test('every path but /ws and below /sockjs', async () => {
+    const server = createServer(app);
+    roomcastFor().attach(server);
+    const url = await listen(server);
+    for (const path of ['/', '/v1/rooms', '/metrics', '/healthz', '/wsx', '/sockjsx', '/a/ws']) {
+      expect(await (await fetch(url + path)).text(), path).toBe('the app');
+    }
+    expect((await fetch(`${url}/ws`)).status).toBe(426);
+    expect(await (await fetch(`${url}/sockjs`)).text()).toBe('Welcome to SockJS!\n');
+  });
+
+  test('an upgrade for another WebSocket server, which listens before or after', async () => {
+    const server = createServer(app);
+    const others = new WebSocketServer({ noServer: true });
+    const greet = (path: string) => (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+      if (request.url !== path) return;
+      others.handleUpgrade(request, socket, head, (ws) => ws.send(path));
+    };
+    server.on('upgrade', greet('/early'));
+    roomcastFor().attach(server);
+    server.on('upgrade', greet('/late'));
+    const url = (await listen(server)).replace('http', 'ws');
+    for (const path of ['early', 'late', 'ws']) {
+      const socket = new WebSocket(`${url}/${path}`);
+      const [first] = await once(socket, 'message');
+      expect(String(first)).toContain(path === 'ws' ? '"welcome"' : path);
+      socket.terminate();
+    }
+  });
+
+  test('a request that offers h2c, where the app listens for no upgrade', async () => {
+    const server = createServer((request, response) => {
+      request.resume().on('end', () => response.end(`the app: ${request.url}`));
+    });
+    const detach = roomcastFor().attach(server);
+    roomcastFor({ origin: ['https://a.example'] }).attach(server);
+    const url = await listen(server);
+    const post = `POST /x HTTP/1.1\r\nHost: a\r\n${H2C}Content-Length: 2\r\n\r\nhi`;
+    expect(await raw(url, post, /the app/)).toMatch(/^HTTP\/1.1 200 .*the app: \/x$/s);
+    const get = `GET /ws HTTP/1.1\r\nHost: a\r\n${H2C}\r\n`;
+    expect(await raw(url, get, /upgrade_required/)).toMatch(/^HTTP\/1.1 426 /);
+    detach();
+    expect(await raw(url, post, /the app/)).toMatch(/^HTTP\/1.1 200 /);
+  });
+
+  test('listeners that the app adds later', async () => {
+    const server = createServer();
+    roomcastFor().attach(server);
+    const url = await listen(server);
+    server.on('request', app);
+    server.on(
+      'checkContinue',
+      (_, response) => response.writeContinue() ?? response.end('continued'),
+    );
+    expect(await (await fetch(url)).text()).toBe('the app');
+    expect((await fetch(`${url}/ws`)).status).toBe(426);
+    const expecting = (path: string) =>
+      raw(
+        url,
+        `POST ${path} HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 0\r\n\r\n`,
+        /\n\r\n.*\r\n\r\n/s,
+      );
+    expect(await expecting('/x')).toMatch(/^HTTP\/1.1 100 .*continued/s);
+    expect(await expecting('/ws')).toMatch(/^HTTP\/1.1 100 .*HTTP\/1.1 405 /s);
+  });
+});
+
+test('two servers, and two roomcasts on one, in any order of leaving', async () => {
+  const [server, other] = [createServer(app), createServer(app)];
+  const [first, second] = [roomcastFor(), roomcastFor()];
+  const detach = first.attach(server);
+  first.attach(other);
+  second.attach(server);
+  const url = await listen(server);
+  const otherUrl = await listen(other);
+  const one = await connectReading('websocket', url);
+  const two = await connectReading('websocket', otherUrl);
+  expect(first.members()).toHaveLength(2);
+  detach();
+  const three = await connectReading('websocket', url);
+  expect(second.members()).toHaveLength(1);
+  await second.close();
+  expect(await (await fetch(`${url}/ws`)).text()).toBe('the app');
+  // It was only detached: those who are there stay.
+  one.say({ type: 'ping', id: 1 });
+  await one.until(() => one.events.some(({ type }) => type === 'pong'));
+  expect(await three.closed).toBe(4200);
+  expect(first.members().map(({ id }) => id)).toEqual([one.id, two.id]);
+});
+
+test('detaching leaves a server as it was', async () => {
+  const server = createServer(app);
+  const before = Object.getOwnPropertySymbols(server).map((key) => Reflect.get(server, key));
+  const [one, two] = [roomcastFor(), roomcastFor()];
+  const detach = [one.attach(server), two.attach(server)];
+  expect(server.listenerCount('upgrade')).toBe(1);
+  detach[0]?.();
+  detach[0]?.();
+  await two.close();
+  expect(server.listenerCount('upgrade')).toBe(0);
+  expect(Object.hasOwn(server, 'emit')).toBe(false);
+  expect(Object.getOwnPropertySymbols(server).map((key) => Reflect.get(server, key))).toEqual(
+    before,
+  );
+});
+
+test('handle and handleUpgrade say whether it was theirs', async () => {
+  const roomcast = roomcastFor();
+  const answers: unknown[] = [];
+  const server = createServer((request, response) => {
+    answers.push(roomcast.handle(request, response, () => app(request, response)));
+  });
+  server.on('upgrade', (request, socket, head) => {
+    if (!roomcast.handleUpgrade(request, socket, head)) socket.end('HTTP/1.1 418 no\r\n\r\n');
+  });
+  const url = await listen(server);
+  expect(await (await fetch(url)).text()).toBe('the app');
+  expect((await fetch(`${url}/sockjs/info`)).status).toBe(200);
+  expect(answers).toEqual([false, true]);
+  const peer = await connectReading('websocket', url);
+  const stranger = request(`${url}/x`, {
+    headers: { connection: 'upgrade', upgrade: 'websocket' },
+  });
+  stranger.end();
+  const [{ statusCode }] = await once(stranger, 'response');
+  expect(statusCode).toBe(418);
+  await roomcast.close();
+  // The functions are still called: nothing of it hangs.
+  expect((await fetch(`${url}/sockjs/info`)).status).toBe(503);
+  expect(
+    await raw(
+      url,
+      'GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n',
+      /\r\n\r\n/,
+    ),
+  ).toMatch(/^HTTP\/1.1 503 /);
+  expect(await peer.closed).toBe(4200);
+});
+
+test('requests of ours that are not answered are bounded, also on this server', async () => {
+  const server = createServer(app);
+  roomcastFor().attach(server);
+  const url = await listen(server);
+  const session = (n: number) => `/sockjs/000/session${n}`;
+  const ask = (n: number) =>
+    `POST ${session(n)}/xhr HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n`;
+  const text = Array.from({ length: MAX_IN_FLIGHT + 8 }, (_, n) => ask(n)).join('');
+  const answer = await raw(url, text, /429 /);
+  expect(answer.match(/HTTP\/1.1 429 /g)).toHaveLength(1);
+});
+
+test.each([
+  ['nothing', undefined],
+  ['an app', () => {}],
+  ['an object', {}],
+])('%s is no server', (_, given) => {
+  expect(() => roomcastFor().attach(given as unknown as Server)).toThrow(
+    /takes a server of node:http/,
+  );
+});
+
+test('a reason to kick that there is none of is refused; a member that is not there is not kicked', async () => {
+  const server = createServer(app);
+  const roomcast = roomcastFor();
+  roomcast.attach(server);
+  const peer = await connectReading('websocket', await listen(server));
+  const { id } = peer;
+  expect(() => roomcast.kick(id, 'because' as never)).toThrow(TypeError);
+  expect(roomcast.kick('nobody')).toBe(false);
+  expect(roomcast.kick(id)).toBe(true);
+  expect(await peer.closed).toBe(4003);
+});
