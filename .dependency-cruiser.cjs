@@ -17,6 +17,7 @@ const layers = [
   '^src/session/',
   '^src/token-bucket\\.ts$',
   '^src/room/',
+  '^src/events\\.ts$',
   '^src/transport/',
   '^src/turns\\.ts$',
   '^src/broker/',

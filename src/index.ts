@@ -23,6 +23,18 @@ export {
   Refusal,
   type RefusalCode,
 } from './errors.js';
+export type {
+  ClosedEvent,
+  ConnectedEvent,
+  GapEvent,
+  HealthEvent,
+  JoinedEvent,
+  LeftEvent,
+  Listener,
+  Listeners,
+  PublishedEvent,
+  RoomcastEvents,
+} from './events.js';
 export type { MemberInfo, RoomInfo } from './info.js';
 export type { LockSnapshot } from './lock/index.js';
 export type { Log } from './log.js';

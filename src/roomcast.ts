@@ -14,6 +14,7 @@ import { CloseLog } from './close-log.js';
 import { placesFor } from './descriptors.js';
 import { isOurs } from './entrance.js';
 import { CLOSE, type CloseReason, type RefusalCode } from './errors.js';
+import { EVENTS, type EventName, Events, type Listener } from './events.js';
 import type { HttpApp } from './http/app.js';
 import { Sampler } from './http/sampler.js';
 import { type MemberInfo, memberInfo, type RoomInfo, roomInfo } from './info.js';
@@ -87,6 +88,13 @@ export interface Roomcast {
    * @throws TypeError for a reason that there is none of
    */
   kick(member: string, reason?: CloseReason): boolean;
+  /**
+   * Calls `listener` for each event of this name, after the turn of the loop that it happened in.
+   * What it throws or rejects with is logged. Returns what ends it.
+   *
+   * @throws TypeError for an event that there is none of, or a listener that is no function
+   */
+  on<Name extends EventName>(event: Name, listener: Listener<Name>): () => void;
   /** Everything counted, in the text format of Prometheus. */
   metrics(): Promise<string>;
   /** What of its locks is held and waited for now. */
@@ -151,11 +159,16 @@ export function compose(
     });
   const codec = new JsonCodec();
   const observer = new Recorder();
+  const events = new Events({ log, count: (name) => observer.listenerFailed(name) });
+  for (const name of EVENTS) {
+    const listener = parts.events[name] as Listener<EventName> | undefined;
+    if (listener !== undefined) events.on(name, listener);
+  }
   const turns = new Turns();
   const closeLog = new CloseLog(log);
   const close = (member: Member, reason: CloseReason) => sessions.close(member, reason);
   const watch = { clock: new LoopClock(), kernel: new KernelQueues() };
-  const hub: Hub = new Hub(config, broker, codec, observer, watch.clock, close, detector);
+  const hub: Hub = new Hub(config, broker, codec, observer, watch.clock, close, detector, events);
   const sessions = new Sessions(
     {
       config,
@@ -318,6 +331,11 @@ export function compose(
       if (member === undefined) return false;
       close(member, reason);
       return true;
+    },
+    on(name, listener) {
+      if (!EVENTS.includes(name)) throw new TypeError(`there is no event ${String(name)}`);
+      if (typeof listener !== 'function') throw new TypeError('a listener is a function');
+      return events.on(name, listener);
     },
     metrics: () => metrics.scrape(),
     locks: () => detector.snapshot(),

@@ -6,6 +6,7 @@ import type { Position } from './broker/broker.js';
 import type { CloseReason, EndReason } from './errors.js';
 import type { MemberInfo } from './info.js';
 import { type Config, checkConfig, defaults } from './options/config.js';
+import { partsOf, type RoomcastOptions } from './parts.js';
 import { compose } from './roomcast.js';
 import { listen } from './serve.js';
 import type {
@@ -48,21 +49,25 @@ const TEST_DEFAULTS: Config = {
 };
 
 /**
- * Resolves once it listens. Options are those of `roomcast serve`; see `defaults`.
+ * Resolves once it listens. Options are those of `createRoomcast`; see `defaults`.
  *
  * @throws ConfigError as a rejection.
  */
-export async function startTestServer(options: Partial<Config> = {}): Promise<TestServer> {
+export async function startTestServer(given: RoomcastOptions = {}): Promise<TestServer> {
+  const { options, ...parts } = partsOf(given);
   const config = checkConfig(options, TEST_DEFAULTS);
   const valves = new Map<Transport, Valve>();
   const wrap =
     (accept: Accept): Accept =>
-    (transport) => {
+    (transport, handshake) => {
       const valve = new Valve(transport);
       valves.set(valve, valve);
-      return valve.open(accept, () => valves.delete(valve));
+      return valve.open(
+        (own) => accept(own, handshake),
+        () => valves.delete(valve),
+      );
     };
-  const composed = compose(config, wrap);
+  const composed = compose({ ...config, ...parts }, wrap);
   const { url: httpUrl, roomcast } = await listen(composed);
   return {
     url: `${httpUrl.replace('http', 'ws')}/ws`,

@@ -71,7 +71,10 @@ export function openTransports(options: TransportsOptions): Transports {
   const upgradeWith =
     (acceptor: WebSocketAcceptor) => (request: IncomingMessage, socket: Duplex, head: Buffer) => {
       claim(request);
-      acceptor.upgrade(request, socket, head, address(request), accept);
+      const { headers, url = '' } = request;
+      const peer = address(request);
+      const handshake = { headers, url, address: peer };
+      acceptor.upgrade(request, socket, head, peer, (transport) => accept(transport, handshake));
     };
   const entrance = new Entrance({
     origins: config.origin,

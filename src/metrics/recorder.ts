@@ -6,6 +6,7 @@
  * Not here: reading it all at one instant (`registry.ts`).
  */
 import type { EndReason, RefusalCode } from '../errors.js';
+import { EVENTS, type EventName } from '../events.js';
 import {
   DROP_REASONS,
   type DropReason,
@@ -22,6 +23,7 @@ import { HistogramCells } from './cells.js';
 const DROP_INDEX = indexOf(DROP_REASONS);
 const END_INDEX = indexOf(END_REASONS);
 const REFUSAL_INDEX = indexOf(REFUSAL_CODES);
+const EVENT_INDEX = indexOf(EVENTS);
 const SOCKET_REFUSAL_INDEX = indexOf(SOCKET_REFUSALS);
 
 export class Recorder implements Observer {
@@ -32,6 +34,7 @@ export class Recorder implements Observer {
   readonly closedBy = new Float64Array(TRANSPORTS.length * END_REASONS.length);
   readonly evictedBy = new Float64Array(END_REASONS.length);
   readonly refusedBy = new Float64Array(REFUSAL_CODES.length);
+  readonly listenerErrorsBy = new Float64Array(EVENTS.length);
   readonly socketsRefusedBy = new Float64Array(SOCKET_REFUSALS.length);
   readonly deliverySeconds = perConsumer(CATALOGUE.deliverySeconds.buckets);
   readonly queueWaitSeconds = perConsumer(CATALOGUE.queueWaitSeconds.buckets);
@@ -95,6 +98,11 @@ export class Recorder implements Observer {
 
   socketRefused(reason: SocketRefusal): void {
     this.socketsRefusedBy[SOCKET_REFUSAL_INDEX[reason]]! += 1;
+  }
+
+  /** A listener of an app has thrown, or rejected. */
+  listenerFailed(event: EventName): void {
+    this.listenerErrorsBy[EVENT_INDEX[event]]! += 1;
   }
 }
 

@@ -107,6 +107,7 @@ function valuesOf(
     evicted: recorder.evictedBy,
     refused: recorder.refusedBy,
     socketsRefused: recorder.socketsRefusedBy,
+    listenerErrors: recorder.listenerErrorsBy,
     sentBytes: recorder.sentBytesBy,
     ...readLocks(locks),
     buildInfo: 1,

@@ -10,6 +10,7 @@
 import type { Broker, MaybePromise, Payload, Position } from '../broker/broker.js';
 import { BrokerCalls } from '../broker/calls.js';
 import { type CloseReason, Refusal, shuttingDown } from '../errors.js';
+import { Events } from '../events.js';
 import {
   type Detector,
   type Guard,
@@ -59,6 +60,8 @@ export class Hub {
   readonly #config: Config;
   readonly #broker: Broker;
   readonly #observer: Observer;
+  /** For an app. */
+  readonly events: Events;
   readonly #clock: LoopClock;
   readonly #policies: ReadonlyMap<string, QueuePolicy>;
   readonly #evict: (member: Member, reason: CloseReason) => void;
@@ -75,7 +78,7 @@ export class Hub {
   /**
    * `evict` closes a member's connection for a reason, unless it is closed already; it is called
    * outside all loops over members.
-   * `detector` watches the locks of this hub.
+   * `detector` watches the locks of this hub; `events` are for an app.
    */
   constructor(
     config: Config,
@@ -85,7 +88,9 @@ export class Hub {
     clock: LoopClock,
     evict: (member: Member, reason: CloseReason) => void,
     detector: Detector,
+    events: Events = new Events(),
   ) {
+    this.events = events;
     this.#config = config;
     this.#detector = detector;
     this.#tasks = new WaitGroup({ name: 'hub.tasks', detector });
@@ -102,6 +107,7 @@ export class Hub {
       clock,
       codec,
       observer,
+      events,
       memory: this.memory,
       defaultPolicy: this.#policyOf('default'),
       controlMessages: config.controlMessages,
@@ -131,6 +137,7 @@ export class Hub {
       const room = this.rooms.get(subscription.room) as Room;
       room.depart(subscription);
       this.#departures.add(room, subscription);
+      if (this.events.wanted.left) this.events.tell('left', { member: member.id, room: room.name });
     }
     member.subscriptions.clear();
     member.end();
@@ -162,6 +169,7 @@ export class Hub {
     const room = this.rooms.get(name) as Room;
     room.remove(subscription);
     member.leave(subscription, room.seq);
+    if (this.events.wanted.left) this.events.tell('left', { member: member.id, room: name });
     this.#closeIfEmpty(room);
   }
 
@@ -182,7 +190,18 @@ export class Hub {
     if (member !== null) this.#subscription(member, name);
     this.#checkBacklog(name);
     const payload: Payload = { data, from: member?.id ?? null, key };
-    return this.#calls.publish(name, payload, uid);
+    const answer = this.#calls.publish(name, payload, uid);
+    if (this.events.wanted.published) this.#tellPublished(name, payload, answer);
+    return answer;
+  }
+
+  #tellPublished(room: string, payload: Payload, answer: MaybePromise<Position>): void {
+    const { data, from: member, key } = payload;
+    const tell = ({ seq, epoch }: Position) =>
+      this.events.tell('published', { room, seq, epoch, member, data: JSON.parse(data), key });
+    // Its failure is told to the publisher.
+    if (answer instanceof Promise) answer.then(tell, () => {});
+    else tell(answer);
   }
 
   /**
@@ -267,6 +286,7 @@ export class Hub {
     const subscription = new Subscription(member, name, this.#policyOf(name), seq);
     member.join(subscription);
     room.add(subscription);
+    if (this.events.wanted.joined) this.events.tell('joined', { member: member.id, room: name });
     return { seq, epoch, members: room.size };
   }
 

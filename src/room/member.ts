@@ -11,6 +11,7 @@
  */
 
 import type { CloseReason } from '../errors.js';
+import type { Events } from '../events.js';
 import type { LoopClock } from '../loop-clock.js';
 import type { QueuePolicy } from '../options/config.js';
 import type { Codec } from '../protocol/codec.js';
@@ -35,6 +36,8 @@ export interface MemberContext extends ControlBounds {
   readonly clock: LoopClock;
   readonly codec: Codec;
   readonly observer: Observer;
+  /** Of the app. */
+  readonly events: Pick<Events, 'said'>;
   readonly memory: QueueMemory;
   /** Thresholds of a member that is in no room. */
   readonly defaultPolicy: QueuePolicy;
@@ -439,6 +442,7 @@ export class Member {
   }
 
   #encode(event: Event): Buffer {
+    this.#context.events.said(this.id, event);
     return this.transport.framing.encoding.encode(this.#context.codec.encode(event));
   }
 

@@ -176,6 +176,11 @@ export class Session implements TransportSink, Work, Caller {
     this.#share?.end();
     this.#context.hub.remove(this.member);
     this.#context.observer.closed(this.transport.framing.index, reason);
+    const { events } = this.#context.hub;
+    if (events.wanted.closed) {
+      const address = this.transport.remoteAddress;
+      events.tell('closed', { member: this.member.id, address, reason });
+    }
     this.#context.ended(this);
   }
 

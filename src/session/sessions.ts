@@ -12,7 +12,7 @@ import { type Detector, LockTimeoutError, WaitGroup } from '../lock/index.js';
 import type { Config } from '../options/config.js';
 import type { Member } from '../room/member.js';
 import { clearInterval, nowMs, queueMicrotask, setInterval } from '../time.js';
-import type { Transport, TransportSink } from '../transport/transport.js';
+import type { Handshake, Transport, TransportSink } from '../transport/transport.js';
 import { closingEvent, Session, type SessionContext } from './session.js';
 
 /** How long a peer that may not stay has to read why, in milliseconds. */
@@ -58,14 +58,20 @@ export class Sessions {
   }
 
   /** A session for a new connection, or, where there are too many, its end. */
-  accept(transport: Transport): TransportSink {
+  accept(transport: Transport, handshake?: Handshake): TransportSink {
     const { remoteAddress } = transport;
+    const { events } = this.#context.hub;
     if (this.#isDraining) return this.#turnAway(transport, 'going_away');
     if (this.#isFull(remoteAddress)) return this.#turnAway(transport, 'over_capacity');
     const session = new Session(transport, this.#context);
     const done = this.#open.add(`member ${session.member.id}`);
     this.#sessions.set(session.member, { session, done });
     this.#perAddress.set(remoteAddress, (this.#perAddress.get(remoteAddress) ?? 0) + 1);
+    if (handshake !== undefined && events.wanted.connected) {
+      const { headers, url, address } = handshake;
+      const member = session.member.id;
+      events.tell('connected', { member, transport: transport.name, address, url, headers });
+    }
     return session;
   }
 

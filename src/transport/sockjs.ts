@@ -194,6 +194,7 @@ export class SockjsServer {
   ): undefined {
     // Nothing is expected in the body; unread, it would hide that the peer has hung up.
     req.resume();
+    const { headers, url = '' } = req;
     // Asks nginx not to hold a stream back until it is over.
     res.setHeader('X-Accel-Buffering', 'no');
     const libraryId = `${this.#instance}-${id}`;
@@ -212,7 +213,7 @@ export class SockjsServer {
       this.#sessions.delete(id);
       this.#lingering.delete(session);
     });
-    session.start(this.#options.accept(session));
+    session.start(this.#options.accept(session, { headers, url, address }));
   }
 
   /** In the words of the protocol. */

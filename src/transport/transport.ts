@@ -5,6 +5,7 @@
  *
  * Not here: queues and policies (`room/`), what the text means (`session/session.ts`).
  */
+import type { IncomingHttpHeaders } from 'node:http';
 import type { CloseReason, EndReason } from '../errors.js';
 
 /** In the order of `Framing.index`; also the label set `transport` of the metrics. */
@@ -122,5 +123,15 @@ export interface TransportSink {
   ended(reason: EndReason): void;
 }
 
+/** The request that a connection began with. */
+export interface Handshake {
+  /** As they came: cookies, `authorization`, what a proxy has added. Secrets are among them. */
+  readonly headers: IncomingHttpHeaders;
+  /** Path and query. */
+  readonly url: string;
+  /** Of the peer, as `trustProxy` has it. */
+  readonly address: string;
+}
+
 /** What is done with a new session: it gets a sink, which may close it at once. */
-export type Accept = (transport: Transport) => TransportSink;
+export type Accept = (transport: Transport, handshake?: Handshake) => TransportSink;

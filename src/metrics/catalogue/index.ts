@@ -9,6 +9,7 @@
  */
 import { connections } from './connections.js';
 import { delivery } from './delivery.js';
+import { events } from './events.js';
 import { locks } from './locks.js';
 import { members } from './members.js';
 import { ofProcess } from './process.js';
@@ -17,6 +18,7 @@ export const CATALOGUE = {
   ...delivery,
   ...members,
   ...connections,
+  ...events,
   ...locks,
   ...ofProcess,
 };
