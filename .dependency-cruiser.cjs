@@ -5,7 +5,7 @@ const layers = [
   '^src/(index|testing)\\.ts$',
   '^src/serve\\.ts$',
   '^src/roomcast\\.ts$',
-  '^src/(attachment|descriptors|parts|responses|transports)\\.ts$',
+  '^src/(attachment|descriptors|listeners|parts|responses|transports)\\.ts$',
   '^src/entrance\\.ts$',
   '^src/version\\.ts$',
   '^src/load/',

@@ -28,6 +28,8 @@ export interface EntranceOptions {
   /** Origins whose pages may connect; empty: any. A request without one may always. */
   readonly origins: readonly string[];
   readonly refused: (code: RefusalCode) => void;
+  /** Path below which everything is: `/`, or one without a slash at its end. */
+  readonly prefix: string;
   /** A WebSocket that carries a command or an event a frame. */
   readonly plain: Upgrade;
   /** A WebSocket that carries SockJS. */
@@ -48,10 +50,10 @@ export class Entrance {
   request(request: IncomingMessage, response: ServerResponse): void {
     const { sockjs, api } = this.#options;
     const { method, httpVersionMinor } = request;
-    const wrong = method === 'CONNECT' ? undefined : normalise(request);
+    const wrong = method === 'CONNECT' ? undefined : this.#normalise(request);
     if (wrong !== undefined) {
       // Whatever follows on such a connection cannot be told from its body.
-      this.#refuse(response, wrong, { connection: 'close' });
+      this.#refuse(response, wrong, wrong.code === 'not_found' ? {} : { connection: 'close' });
     } else if (method === 'CONNECT') {
       this.#refuseMethod(request, response, METHODS);
     } else if (request.url === '*') {
@@ -71,7 +73,7 @@ export class Entrance {
   upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     const { origins, plain, wrapped } = this.#options;
     const { origin } = request.headers;
-    const wrong = normalise(request);
+    const wrong = this.#normalise(request);
     const path = pathOf(request);
     if (wrong !== undefined) this.#refuseUpgrade(socket, wrong.code);
     // RFC 6455, 4.2.1.
@@ -81,6 +83,20 @@ export class Entrance {
     } else if (PLAIN_PATHS.has(path)) plain(request, socket, head);
     else if (WRAPPED_PATH.test(path)) wrapped(request, socket, head);
     else this.#refuseUpgrade(socket, 'not_found');
+  }
+
+  /** From here on a path has no prefix. */
+  #normalise(request: IncomingMessage): Refusal | undefined {
+    const { prefix } = this.#options;
+    const wrong = normalise(request);
+    if (wrong !== undefined || prefix === '/' || request.url === '*') return wrong;
+    const path = pathOf(request);
+    if (!isBelow(prefix, request)) {
+      return new Refusal('not_found', `There is no ${path.slice(0, 100)}; all is below ${prefix}.`);
+    }
+    const rest = request.url?.slice(prefix.length) ?? '';
+    request.url = rest.startsWith('/') ? rest : `/${rest}`;
+    return undefined;
   }
 
   #refuse(response: ServerResponse, refusal: Refusal, headers: Record<string, string>): void {
@@ -109,9 +125,13 @@ export class Entrance {
   }
 }
 
-/** Whether a server with other things to serve is to hand over this: it is at a path of a transport. */
-export function isOurs({ url = '' }: IncomingMessage): boolean {
-  return /^\/(?:ws|sockjs)(?:[/?]|$)/.test(url);
+/**
+ * Whether a server with other things to serve is to hand over this: it is below the prefix, or without
+ * one at a path of a transport.
+ */
+export function isBelow(prefix: string, { url = '' }: IncomingMessage): boolean {
+  if (prefix === '/') return /^\/(?:ws|sockjs)(?:[/?]|$)/.test(url);
+  return url.startsWith(prefix) && /^(?:[/?]|$)/.test(url.slice(prefix.length));
 }
 
 function pathOf({ url = '' }: IncomingMessage): string {

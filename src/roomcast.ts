@@ -7,12 +7,13 @@
  * ends with it.
  */
 import type { Server as HttpServer, IncomingMessage, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { attach, type Taker } from './attachment.js';
 import type { Position } from './broker/broker.js';
 import { CloseLog } from './close-log.js';
 import { placesFor } from './descriptors.js';
-import { isOurs } from './entrance.js';
+import { isBelow } from './entrance.js';
 import { CLOSE, type CloseReason, type RefusalCode } from './errors.js';
 import { EVENTS, type EventName, Events, type Listener } from './events.js';
 import type { HttpApp } from './http/app.js';
@@ -52,8 +53,8 @@ export interface CloseReport extends Drained {
 
 export interface Roomcast {
   /**
-   * Serves rooms on an HTTP server of the app, at `/ws` and below `/sockjs`; every other request and
-   * upgrade is left to the app. May be called for several servers.
+   * Serves rooms on an HTTP server of the app, at `/ws` and below `/sockjs`, or everything that there is
+   * below `pathPrefix`; every other request and upgrade is left to the app. May be called for several servers.
    *
    * @returns what detaches it; members stay
    * @throws TypeError for what is no server of `node:http` or `node:https`
@@ -119,11 +120,14 @@ interface Host {
 export interface Composed {
   readonly roomcast: Roomcast;
   readonly config: Config;
+  readonly log: Log;
   readonly sockets: Sockets;
+  /** Those of the internal port. */
+  readonly internal: WeakSet<Socket>;
   readonly members: ReadonlyMap<string, Member>;
   readonly isClosing: boolean;
   /** Resolves once the HTTP API can answer. From now on every request is for it. */
-  prepare(): Promise<void>;
+  prepare(): Promise<unknown>;
   /** To be called before `close` is. */
   hostedBy(host: Host): void;
   readonly taker: Taker;
@@ -196,6 +200,7 @@ export function compose(
     observer,
     closeLog,
   });
+  const internal = new WeakSet<Socket>();
   const responses = new Responses();
   const streaming = (request: IncomingMessage, response: ServerResponse) => {
     responses.stream(response);
@@ -228,9 +233,15 @@ export function compose(
       bodies,
       close,
       streaming,
+      isInternal: ({ socket }) => internal.has(socket),
       isClosing: () => closing !== null,
     });
     return api;
+  }
+
+  function prepare(): Promise<HttpApp> {
+    apiBuilt ??= buildApi();
+    return apiBuilt;
   }
 
   const transports = openTransports({
@@ -244,9 +255,18 @@ export function compose(
     refused,
     claim: ({ socket }) => sockets.claim(socket),
     streaming,
-    api: (request, response) => api?.handle(request, response),
+    api(request, response) {
+      if (api !== null) api.handle(request, response);
+      // That it cannot be built is told to who waits for it, too.
+      else
+        prepare().then(
+          (built) => built.handle(request, response),
+          () => response.destroy(),
+        );
+    },
   });
   const { entrance } = transports;
+  const isOurs = (request: IncomingMessage) => isBelow(config.pathPrefix, request);
   const taker: Taker = {
     isOurs,
     request(request, response) {
@@ -347,16 +367,15 @@ export function compose(
   return {
     roomcast,
     config,
+    log,
     sockets,
+    internal,
     members: hub.members,
     taker,
     get isClosing() {
       return closing !== null;
     },
-    async prepare() {
-      apiBuilt ??= buildApi();
-      await apiBuilt;
-    },
+    prepare,
     hostedBy(its) {
       host = its;
     },

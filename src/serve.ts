@@ -7,13 +7,10 @@
  *
  * Not here: what is served (`roomcast.ts`), signals and exit codes (`cli/`).
  */
-import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { ConfigError, shuttingDown } from './errors.js';
+import { internalListener, publicListener } from './listeners.js';
 import { show } from './options/check.js';
-import type { Config } from './options/config.js';
 import type { RoomcastOptions } from './parts.js';
-import { BoundedRequest } from './requests.js';
 import { type CloseReport, type Composed, compose, type Roomcast } from './roomcast.js';
 
 export interface ServeOptions extends RoomcastOptions {
@@ -23,17 +20,14 @@ export interface ServeOptions extends RoomcastOptions {
 
 /** A server that listens. */
 export interface Served {
-  /** Where: `http://127.0.0.1:8080`. */
+  /** Where: `http://127.0.0.1:8080`, or `unix:` and the path of a unix socket. */
   readonly url: string;
+  /** Where the HTTP API, metrics and pages are; the same without `internalPort`. */
+  readonly internalUrl: string;
   readonly roomcast: Roomcast;
   /** As that of the roomcast; nothing listens afterwards. */
   close(): Promise<CloseReport>;
 }
-
-/** Connections that may wait to be accepted; the system may allow fewer. */
-const BACKLOG = 4096;
-/** How often the HTTP server looks for requests that take too long. */
-const TIME_LIMITS_CHECK_MS = 1000;
 
 /**
  * Resolves once it listens. Options are those of `roomcast serve`.
@@ -56,22 +50,24 @@ export async function serve(options: ServeOptions = {}): Promise<Served> {
 
 /** `signal`: see `ServeOptions`. */
 export async function listen(composed: Composed, signal?: AbortSignal): Promise<Served> {
-  const { config, roomcast, sockets, taker } = composed;
-  const http = createServer({
-    IncomingMessage: BoundedRequest,
-    connectionsCheckingInterval: TIME_LIMITS_CHECK_MS,
-    // `normalise` does, with an answer of ours.
-    requireHostHeader: false,
-  });
-  // Also the time in which a new connection has to send the whole head of its first request.
-  http.headersTimeout = config.firstFrameMs;
-  http.requestTimeout = Math.max(http.requestTimeout, config.firstFrameMs);
-  sockets.watch(http);
-  http.on('request', taker.request);
-  http.on('upgrade', taker.upgrade);
-  const opening = composed.prepare().then(() => {
-    if (composed.isClosing) throw shuttingDown();
-    return open(http, config);
+  const { config, roomcast, sockets, taker, log } = composed;
+  const outside = publicListener(config, log);
+  const inside = internalListener(config);
+  const all = inside === null ? [outside] : [outside, inside];
+  for (const { http } of all) {
+    sockets.watch(http);
+    http.on('request', taker.request);
+    http.on('upgrade', taker.upgrade);
+  }
+  inside?.http.on('connection', (socket) => composed.internal.add(socket));
+  const urls: string[] = [];
+  const opening = composed.prepare().then(async () => {
+    const { pathPrefix } = config;
+    for (const listener of all) {
+      if (composed.isClosing) throw shuttingDown();
+      const url = await listener.open();
+      urls.push(pathPrefix === '/' ? url : url + pathPrefix);
+    }
   });
   const close = () => void roomcast.close();
   composed.hostedBy({
@@ -79,9 +75,9 @@ export async function listen(composed: Composed, signal?: AbortSignal): Promise<
       () => true,
       () => false,
     ),
-    stop() {
+    async stop() {
       signal?.removeEventListener('abort', close);
-      return new Promise((resolve) => http.close(() => resolve()));
+      await Promise.all(all.map((listener) => listener.close()));
     },
   });
   signal?.addEventListener('abort', close, { once: true });
@@ -93,19 +89,6 @@ export async function listen(composed: Composed, signal?: AbortSignal): Promise<
     await roomcast.close();
     throw error;
   }
-  return { url: urlOf(http.address() as AddressInfo), roomcast, close: () => roomcast.close() };
-}
-
-function open(http: Server, { host, port }: Config): Promise<void> {
-  return new Promise((resolve, reject) => {
-    http.once('error', reject);
-    http.listen({ port, host, backlog: BACKLOG }, () => {
-      http.off('error', reject);
-      resolve();
-    });
-  });
-}
-
-function urlOf({ address, family, port }: AddressInfo): string {
-  return `http://${family === 'IPv6' ? `[${address}]` : address}:${port}`;
+  const [url = '', internalUrl = url] = urls;
+  return { url, internalUrl, roomcast, close: () => roomcast.close() };
 }

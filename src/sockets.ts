@@ -12,6 +12,7 @@
  */
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { BlockList, Socket } from 'node:net';
+import { Server as TlsServer } from 'node:tls';
 import type { CloseLog } from './close-log.js';
 import type { Observer, SocketRefusal } from './room/observer.js';
 import { directAddressOf, isTrusted, networkOf } from './transport/address.js';
@@ -40,6 +41,10 @@ export class Sockets {
   /** Those that belong to no member, by network. */
   readonly #waiting = new Shares();
   readonly #networks = new WeakMap<Socket, string>();
+  /** Accepted, and not yet known by its socket of TLS; by the peer's address and port. */
+  readonly #securing = new Map<string, Socket>();
+  /** The accepted socket under one of TLS. */
+  readonly #under = new WeakMap<Socket, Socket>();
 
   constructor(options: SocketsOptions) {
     this.#options = options;
@@ -48,6 +53,11 @@ export class Sockets {
   /** Takes over the sockets of `http` from now on. */
   watch(http: Server): void {
     http.on('connection', (socket: Socket) => this.#accepted(socket));
+    if (http instanceof TlsServer) {
+      http.on('connection', (socket: Socket) => this.#secures(socket));
+    }
+    // Requests come on the socket of TLS, which has the accepted one under it.
+    http.on('secureConnection', (socket: Socket) => this.#secured(socket));
     http.on('request', ({ socket }) => this.#spoke(socket));
     // Once it listens, an error is of one connection: the next may find descriptors again.
     http.once('listening', () => http.on('error', () => this.#refused('machine', null)));
@@ -60,11 +70,13 @@ export class Sockets {
 
   /** From now on the socket is a member's. */
   claim(socket: Socket): void {
-    this.#waiting.remove(this.#networkOf(socket), socket);
+    const accepted = this.#under.get(socket) ?? socket;
+    this.#waiting.remove(this.#networkOf(accepted), accepted);
   }
 
   /** Until this response is over its socket is that of a session or a viewer, who are counted. */
-  claimFor({ socket }: IncomingMessage, response: ServerResponse): void {
+  claimFor(request: IncomingMessage, response: ServerResponse): void {
+    const socket = this.#under.get(request.socket) ?? request.socket;
     this.claim(socket);
     response.once('close', () => {
       if (this.#all.has(socket)) this.#waiting.add(this.#networkOf(socket), socket);
@@ -90,8 +102,25 @@ export class Sockets {
     }
   }
 
+  #secures(socket: Socket): void {
+    const peer = peerOf(socket);
+    this.#securing.set(peer, socket);
+    socket.once('close', () => {
+      if (this.#securing.get(peer) === socket) this.#securing.delete(peer);
+    });
+  }
+
+  #secured(socket: Socket): void {
+    const peer = peerOf(socket);
+    const accepted = this.#securing.get(peer);
+    if (accepted === undefined) return;
+    this.#securing.delete(peer);
+    this.#under.set(socket, accepted);
+  }
+
   /** Of its address, a socket that has just sent a request is the last to go. */
-  #spoke(socket: Socket): void {
+  #spoke(requested: Socket): void {
+    const socket = this.#under.get(requested) ?? requested;
     const network = this.#networkOf(socket);
     if (this.#waiting.remove(network, socket)) this.#waiting.add(network, socket);
   }
@@ -121,6 +150,8 @@ export class Sockets {
     this.#options.closeLog.refusedSocket(reason, address);
   }
 }
+
+const peerOf = ({ remoteAddress, remotePort }: Socket) => `${remoteAddress} ${remotePort}`;
 
 /** Sockets by who they are from; which has the most is known at any time. */
 class Shares {

@@ -78,6 +78,7 @@ export function openTransports(options: TransportsOptions): Transports {
     };
   const entrance = new Entrance({
     origins: config.origin,
+    prefix: config.pathPrefix,
     refused,
     plain: upgradeWith(plain),
     wrapped: upgradeWith(wrapped),

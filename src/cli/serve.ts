@@ -14,6 +14,7 @@ import { type Served, serve } from '../serve.js';
 import { type Flags, printConfigOption, printed } from './check-config.js';
 import { CommandError, leaveWithReader } from './failure.js';
 import { createLog } from './log.js';
+import { notify } from './notify.js';
 import { addServerOptions, noArguments, SOURCES_HELP, sourcesOf } from './options.js';
 
 /** Exit codes of signals are 128 and their number, as a shell has them. */
@@ -85,11 +86,13 @@ async function run(config: Config, warnings: readonly string[]): Promise<void> {
     if (stop.signal.aborted) return endSoon(log);
     throw startError(error, config);
   }
-  const { url } = served;
-  if (process.stdout.isTTY) process.stdout.write(greeting(url, config));
-  else log.info(nextSteps(url, config), 'serving');
+  const { url, internalUrl } = served;
+  if (process.stdout.isTTY) process.stdout.write(greeting(url, config, internalUrl));
+  else log.info(nextSteps(url, config, internalUrl), 'serving');
+  notify('ready', log);
 
   await stopped;
+  notify('stopping', log);
   logClosed(await served.close(), log);
   endSoon(log);
 }
@@ -159,12 +162,12 @@ function leave(exitCode: number): void {
 }
 
 /** What to try first, for a terminal. */
-export function greeting(url: string, config: Config): string {
-  const { websocket, sockjs, metrics, docs, chat, publish } = nextSteps(url, config);
+export function greeting(url: string, config: Config, internalUrl = url): string {
+  const { websocket, sockjs, metrics, docs, chat, publish } = nextSteps(url, config, internalUrl);
   const lines = [
     `roomcast serves on ${url}`,
     '',
-    `  Live page  ${url}/`,
+    `  Live page  ${internalUrl}/`,
     `  WebSocket  ${websocket}`,
     `  SockJS     ${sockjs}`,
     ...(metrics === undefined ? [] : [`  Metrics    ${metrics}`]),
@@ -182,16 +185,16 @@ export function greeting(url: string, config: Config): string {
   return `${lines.join('\n')}\n`;
 }
 
-function nextSteps(url: string, config: Config) {
+function nextSteps(url: string, config: Config, internalUrl: string) {
   const websocket = `${url.replace(/^http/, 'ws')}/ws`;
   const key = config.apiKey.length > 0 ? ' -H "authorization: Bearer $KEY"' : '';
   return {
     url,
     websocket,
     sockjs: `${url}/sockjs`,
-    metrics: config.metrics ? `${url}/metrics` : undefined,
-    docs: `${url}/docs`,
+    metrics: config.metrics ? `${internalUrl}/metrics` : undefined,
+    docs: `${internalUrl}/docs`,
     chat: `npx wscat -c ${websocket}`,
-    publish: `curl ${url}/v1/rooms/chat:lobby/messages${key} -H 'content-type: application/json' -d '{"data":"hello"}'`,
+    publish: `curl ${internalUrl}/v1/rooms/chat:lobby/messages${key} -H 'content-type: application/json' -d '{"data":"hello"}'`,
   };
 }

@@ -12,7 +12,7 @@ import { Refusal } from '../errors.js';
 import type { HttpDeps } from './deps.js';
 import { docs } from './docs.js';
 import { failureHandler, failures, refuseMethod, refuseUnknown } from './failures.js';
-import { createGuard } from './guard.js';
+import { createEntryGuard, createGuard } from './guard.js';
 import { live } from './live.js';
 import { locks } from './locks.js';
 import { members } from './members.js';
@@ -53,6 +53,11 @@ export async function buildHttp(deps: HttpDeps): Promise<HttpApp> {
     reply.header('allow', allowed.join(', '));
     if (request.method === 'OPTIONS') return reply.code(204).send();
     refuseMethod(request, allowed);
+  });
+  const mayEnter = createEntryGuard(deps);
+  app.addHook('onRequest', (request, _reply, done) => {
+    if (!mayEnter(request.raw)) refuseUnknown(request);
+    done();
   });
   readJson(app, deps);
   // Bodies and names are checked where they are used, like the commands of sockets; their schemas

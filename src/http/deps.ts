@@ -35,6 +35,8 @@ export interface HttpDeps {
   streaming(request: IncomingMessage, response: ServerResponse): void;
   /** Ends a member's connection. */
   close(member: Member, reason: CloseReason): void;
+  /** Whether it came on the internal port. */
+  isInternal(request: IncomingMessage): boolean;
   /** True from the first moment of a shutdown. */
   isClosing(): boolean;
 }

@@ -9,12 +9,39 @@ import { BlockList, type Socket } from 'node:net';
 import { Refusal } from '../errors.js';
 import { type Config, trustedProxies } from '../options/config.js';
 import { addressOf } from '../transport/address.js';
+import type { HttpDeps } from './deps.js';
 
 /** Throws a `Refusal` at a request that may not be answered. */
 export type Guard = (request: IncomingMessage) => void;
 
 export function createGuard(config: Config): Guard {
   return config.apiKey.length > 0 ? keyGuard(config.apiKey) : loopbackGuard(config);
+}
+
+/** Who watches over the server has to be answered, wherever that is. */
+const OPEN = /^\/(?:healthz|readyz)(?:\?|$)/;
+
+/**
+ * Who may ask for metrics and pages, and whether there is an API at all: with an internal port, only
+ * there, and without a key. Without one, they are for whoever may use /v1; a page of it asks for the
+ * key, so it is open to all where there is one.
+ */
+export function createEntryGuard({
+  config,
+  isInternal,
+}: Pick<HttpDeps, 'config' | 'isInternal'>): (request: IncomingMessage) => boolean {
+  const local = loopbackGuard(config);
+  const metrics = createGuard(config);
+  return (request) => {
+    const { url = '' } = request;
+    if (isInternal(request) || OPEN.test(url)) return true;
+    if (config.internalPort > 0) return false;
+    // /v1 but its description has a guard of its own.
+    if (url.startsWith('/v1/') && !url.startsWith('/v1/openapi.json')) return true;
+    if (config.apiKey.length === 0) local(request);
+    else if (url.startsWith('/metrics')) metrics(request);
+    return true;
+  };
 }
 
 /** Digests have one length, and all of them are compared: time tells neither key nor place. */
@@ -61,6 +88,9 @@ function loopbackGuard(config: Config): Guard {
       checkLoopback(addressOf(request, nobody));
       local.add(socket);
     }
+    // As the simplest proxy does, and no browser or tool of today.
+    if (request.httpVersion === '1.0')
+      throw forbidden('this request is of HTTP/1.0, like one of a proxy');
     if (!LOOPBACK_HOST.test(headers.host ?? '')) {
       throw forbidden('this request is for another host than localhost, 127.0.0.1 or [::1]');
     }
@@ -81,6 +111,6 @@ function checkLoopback(address: string): void {
 function forbidden(why: string): Refusal {
   return new Refusal(
     'forbidden',
-    `No API key is set, so /v1 answers this machine only, and ${why}. Start the server with --api-key to let others in.`,
+    `No API key is set, so only this machine is answered, and ${why}. Start the server with --api-key to let others in, or with --internal-port to have a port for it.`,
   );
 }

@@ -7,6 +7,7 @@
  * the command line and writing the help (`cli/`), what an option does (its user).
  */
 import { limits } from './limits.js';
+import { listeners } from './listeners.js';
 import { log } from './log.js';
 import { queues } from './queues.js';
 import type { Schema } from './schema.js';
@@ -15,6 +16,7 @@ import { time } from './time.js';
 
 export const schema = {
   ...server,
+  ...listeners,
   ...log,
   ...limits,
   ...queues,

@@ -54,15 +54,14 @@ export function choice<Word extends string>(value: Word, words: readonly Word[],
 }
 
 interface TextOptions {
+  /** 1, unless it is said. */
+  readonly minLength?: number;
   readonly pattern?: string;
   readonly maxLength?: number;
   readonly is?: (text: string) => boolean;
 }
 
-function string({
-  is,
-  ...options
-}: TextOptions & { readonly default?: string; minLength?: number }) {
+function string({ is, ...options }: TextOptions & { readonly default?: string }) {
   return is === undefined ? Type.String(options) : Type.Refine(Type.String(options), is);
 }
 

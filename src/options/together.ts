@@ -67,6 +67,20 @@ export function checkTogether(config: Config, named: Named): ConfigError[] {
       });
     }
   }
+  const { tlsCert, tlsKey } = config;
+  if ((tlsCert === '') !== (tlsKey === '')) {
+    const [given, missing] =
+      tlsCert === '' ? (['tlsKey', 'tlsCert'] as const) : (['tlsCert', 'tlsKey'] as const);
+    const one = named(given);
+    if (one !== null && named(missing) !== null) {
+      const allowed = `both tlsCert and tlsKey`;
+      wrong(`${one} is not allowed without ${missing}: give ${allowed}`, {
+        option: given,
+        value: config[given],
+        allowed,
+      });
+    }
+  }
   const pattern = wholePattern(config.roomNamePattern);
   for (const namespace of Object.keys(config.namespaces)) {
     if (mayHaveRooms(namespace, pattern, config) !== false) continue;

@@ -123,7 +123,8 @@ describe('a running server', () => {
     expect((await fetch(rooms)).status).toBe(401);
     const headers = { authorization: 'Bearer hunter2hunter2' };
     expect((await fetch(rooms, { headers })).status).toBe(200);
-    expect((await fetch(metrics!)).status).toBe(200);
+    expect((await fetch(metrics!)).status).toBe(401);
+    expect((await fetch(metrics!, { headers })).status).toBe(200);
     expect((await fetch(docs!)).status).toBe(200);
     const socket = new WebSocket(websocket!);
     const [welcome] = await once(socket, 'message');

@@ -107,6 +107,7 @@ export async function serve(options: Partial<Config> = {}, overrides: Partial<Ht
     bodies: new Bodies({ stallMs: 30_000, networkOf: () => 'test' }),
     streaming: () => {},
     close,
+    isInternal: () => false,
     isClosing: () => state.isClosing,
     ...overrides,
   };

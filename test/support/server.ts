@@ -14,6 +14,8 @@ export async function startServer(options: Partial<Config> = {}, log?: Log): Pro
     lameDuckMs: 0,
     drainMs: 0,
     lockDetector: 'strict',
+    // Of Node: some tests wait for the end of a connection.
+    keepAliveMs: 5000,
     ...options,
     log,
   });

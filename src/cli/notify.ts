@@ -1,0 +1,17 @@
+/**
+ * Tells a service manager how the server is (sd_notify). Node has no datagrams on unix sockets, so that
+ * `systemd-notify` has to say it, which comes with every systemd; the unit needs `NotifyAccess=all`.
+ */
+import { spawn } from 'node:child_process';
+import type { Log } from '../log.js';
+
+/** Does nothing where nobody wants to be told. */
+export function notify(state: 'ready' | 'stopping', log: Pick<Log, 'warn'>): void {
+  if (!process.env['NOTIFY_SOCKET']) return;
+  const args = ['--no-block', `--pid=${process.pid}`, `${state.toUpperCase()}=1`];
+  spawn('systemd-notify', args, { stdio: 'ignore' })
+    .on('error', (error) => log.warn({ err: error }, 'systemd-notify cannot be run'))
+    .on('exit', (code) => {
+      if (code) log.warn({ code }, 'systemd-notify failed');
+    });
+}

@@ -1,0 +1,175 @@
+/**
+ * The sockets that a server of our own listens on: the public one (a port, a unix socket, or what a
+ * service manager hands over), with TLS or without, and the internal one. V12: certificates that cannot
+ * be read when they change are told to the log, and the ones before stay.
+ *
+ * Not here: what is served (`roomcast.ts`), how sockets are counted (`sockets.ts`).
+ */
+import { readFileSync, unlinkSync, unwatchFile, watchFile } from 'node:fs';
+import { createServer, type Server, type ServerOptions } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
+import { type AddressInfo, connect, type ListenOptions } from 'node:net';
+import { ConfigError } from './errors.js';
+import type { Log } from './log.js';
+import { show } from './options/check.js';
+import type { Config } from './options/config.js';
+import { BoundedRequest } from './requests.js';
+
+/** Connections that may wait to be accepted; the system may allow fewer. */
+const BACKLOG = 4096;
+/** How often the HTTP server looks for requests that take too long. */
+const TIME_LIMITS_CHECK_MS = 1000;
+/** How often files are looked at for changes. */
+const CHANGED_CHECK_MS = 2000;
+/** The first file descriptor that systemd hands over (sd_listen_fds). */
+const FIRST_FD = 3;
+
+/** A server of Node that does not listen yet. */
+export interface Listener {
+  readonly http: Server;
+  /** Resolves once it listens, with where: `https://127.0.0.1:8080`, or `unix:/run/roomcast.sock`. */
+  open(): Promise<string>;
+  /** Resolves when no connection is left. */
+  close(): Promise<void>;
+}
+
+/** @throws ConfigError where the files of TLS are none */
+export function publicListener(config: Config, log: Log, env = process.env): Listener {
+  const { unixSocket, host, port } = config;
+  const isTls = config.tlsCert !== '';
+  const tls = isTls ? tlsServer(config) : null;
+  const http = tls ?? createServer(httpOptions(config));
+  const where: ListenOptions =
+    activatedFds(env) > 0
+      ? ({ fd: FIRST_FD } as ListenOptions)
+      : unixSocket === ''
+        ? { host, port }
+        : { path: unixSocket };
+  const files = isTls ? [config.tlsCert, config.tlsKey] : [];
+  const reload = () => {
+    try {
+      tls?.setSecureContext(secretsOf(config));
+      log.info({ files }, 'the certificate was read again');
+    } catch (error) {
+      log.error({ err: error, files }, 'the certificate cannot be read; the one before stays');
+    }
+  };
+  return {
+    http,
+    async open() {
+      if (unixSocket !== '') await removeStale(unixSocket);
+      await listen(http, where);
+      for (const file of files) {
+        watchFile(file, { interval: CHANGED_CHECK_MS, persistent: false }, reload);
+      }
+      return urlOf(http, isTls ? 'https' : 'http');
+    },
+    close() {
+      for (const file of files) unwatchFile(file, reload);
+      return closed(http);
+    },
+  };
+}
+
+/** Always in clear text: it is not for the public. Null where it has no port of its own. */
+export function internalListener(config: Config): Listener | null {
+  const { internalPort: port, internalHost: host } = config;
+  if (port === 0) return null;
+  const http = createServer(httpOptions(config));
+  return {
+    http,
+    async open() {
+      await listen(http, { host, port });
+      return urlOf(http, 'http');
+    },
+    close: () => closed(http),
+  };
+}
+
+function httpOptions({ keepAliveMs, requestMs, firstFrameMs }: Config): ServerOptions {
+  return {
+    IncomingMessage: BoundedRequest as never,
+    connectionsCheckingInterval: TIME_LIMITS_CHECK_MS,
+    // `normalise` does, with an answer of ours.
+    requireHostHeader: false,
+    keepAliveTimeout: keepAliveMs,
+    // Also the time in which a new connection has to send the whole head of its first request.
+    headersTimeout: firstFrameMs,
+    requestTimeout: Math.max(requestMs, firstFrameMs),
+  };
+}
+
+/** @throws ConfigError */
+function tlsServer(config: Config) {
+  const handshakeTimeout = config.firstFrameMs;
+  const secrets = secretsOf(config);
+  try {
+    return createTlsServer({ ...httpOptions(config), ...secrets, handshakeTimeout });
+  } catch (error) {
+    const allowed = 'PEM files of a certificate and the key that belongs to it';
+    const { message } = error as Error;
+    throw new ConfigError(
+      `tlsCert ${show(config.tlsCert)} and tlsKey ${show(config.tlsKey)} cannot be used (${message}): give ${allowed}`,
+      { code: 'bad_option', option: 'tlsCert', value: config.tlsCert, allowed },
+    );
+  }
+}
+
+/** @throws ConfigError */
+function secretsOf({ tlsCert, tlsKey }: Config): { cert: Buffer; key: Buffer } {
+  const read = (option: string, file: string) => {
+    try {
+      return readFileSync(file);
+    } catch (error) {
+      const allowed = 'the path of a PEM file';
+      const { code } = error as NodeJS.ErrnoException;
+      throw new ConfigError(`${option} ${show(file)} cannot be read (${code}): give ${allowed}`, {
+        code: 'bad_option',
+        option,
+        value: file,
+        allowed,
+      });
+    }
+  };
+  return { cert: read('tlsCert', tlsCert), key: read('tlsKey', tlsKey) };
+}
+
+/** How many sockets a service manager hands over to this process. */
+function activatedFds({ LISTEN_PID, LISTEN_FDS }: NodeJS.ProcessEnv): number {
+  return LISTEN_PID === String(process.pid) ? Number(LISTEN_FDS) || 0 : 0;
+}
+
+function listen(http: Server, where: ListenOptions): Promise<void> {
+  return new Promise((resolve, reject) => {
+    http.once('error', reject);
+    http.listen({ ...where, backlog: BACKLOG }, () => {
+      http.off('error', reject);
+      resolve();
+    });
+  });
+}
+
+const closed = (http: Server) => new Promise<void>((resolve) => http.close(() => resolve()));
+
+/** Removes the file of a unix socket that nobody listens on any more. */
+function removeStale(path: string): Promise<void> {
+  return new Promise((resolve) => {
+    const socket = connect(path);
+    socket.on('connect', () => {
+      // Somebody does: listening will say so.
+      socket.destroy();
+      resolve();
+    });
+    socket.on('error', ({ code }: NodeJS.ErrnoException) => {
+      if (code === 'ECONNREFUSED') unlinkSync(path);
+      resolve();
+    });
+  });
+}
+
+function urlOf(http: Server, scheme: 'http' | 'https'): string {
+  const where = http.address() as AddressInfo | string | null;
+  if (where === null || typeof where === 'string') return `unix:${where ?? ''}`;
+  const { address, family, port } = where;
+  return `${scheme}://${family === 'IPv6' ? `[${address}]` : address}:${port}`;
+}

@@ -1,0 +1,345 @@
+/** Where a server of our own listens, and what it answers there. */
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdtempSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { request as ask } from 'node:http';
+import { Agent, get } from 'node:https';
+import { type AddressInfo, connect, createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { connect as connectTls } from 'node:tls';
+import { afterAll, describe, expect, onTestFinished, test, vi } from 'vitest';
+import { WebSocket } from 'ws';
+import { ConfigError } from '../src/errors.js';
+import type { Config } from '../src/options/config.js';
+import { serve } from '../src/serve.js';
+
+const folder = mkdtempSync(join(tmpdir(), 'roomcast-serve-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+const QUICK = { port: 0, drainMs: 0, lameDuckMs: 0, lockDetector: 'strict' } as const;
+const WAIT = { timeout: 20_000, interval: 50 };
+
+async function open(options: Partial<Config> = {}, own = {}) {
+  const served = await serve({ ...QUICK, ...options, ...own });
+  onTestFinished(async () => {
+    await served.close();
+  });
+  return served;
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
+}
+
+const statusOf = async (url: string, headers = {}) => (await fetch(url, { headers })).status;
+
+/** The first event that a member of this address is told. */
+async function welcomed(url: string, options = {}): Promise<string> {
+  const socket = new WebSocket(url, options);
+  onTestFinished(() => socket.terminate());
+  const [first] = await once(socket, 'message');
+  return String(first);
+}
+
+/** The status line that comes back for this text. */
+async function raw(url: string, text: string): Promise<string> {
+  const socket = connect(Number(new URL(url).port), '127.0.0.1');
+  socket.write(text);
+  const [chunk] = await once(socket, 'data');
+  socket.destroy();
+  return String(chunk).split('\r\n', 1)[0] as string;
+}
+
+const INSIDE = [
+  '/',
+  '/metrics',
+  '/docs',
+  '/runbook',
+  '/v1/openapi.json',
+  '/v1/members',
+  '/v1/rooms',
+];
+const OUTSIDE = ['/healthz', '/readyz', '/sockjs/info'];
+
+describe('an internal port', () => {
+  test('has the API, metrics and pages; the public one has none of them', async () => {
+    const { url, internalUrl } = await open({ internalPort: await freePort() });
+    for (const path of INSIDE) {
+      expect([path, await statusOf(internalUrl + path)]).toEqual([path, 200]);
+      expect([path, await statusOf(url + path)]).toEqual([path, 404]);
+    }
+    for (const path of OUTSIDE) expect([path, await statusOf(url + path)]).toEqual([path, 200]);
+    expect(await welcomed(`${url.replace('http', 'ws')}/ws`)).toContain('"welcome"');
+  });
+
+  test('that is taken leaves the public one closed', async () => {
+    const { internalUrl } = await open({ internalPort: await freePort() });
+    const port = await freePort();
+    const options = { ...QUICK, port, internalPort: Number(new URL(internalUrl).port) };
+    await expect(serve(options)).rejects.toMatchObject({ code: 'EADDRINUSE' });
+    await expect(fetch(`http://127.0.0.1:${port}`)).rejects.toThrow('fetch failed');
+  });
+
+  test('with a key asks for it for /v1', async () => {
+    const { internalUrl } = await open({ internalPort: await freePort(), apiKey: ['key'] });
+    expect(await statusOf(`${internalUrl}/v1/rooms`)).toBe(401);
+    expect(await statusOf(`${internalUrl}/v1/rooms`, { authorization: 'Bearer key' })).toBe(200);
+  });
+});
+
+describe('without an internal port', () => {
+  const tricks: [what: string, head: string][] = [
+    ['a forwarding header', 'HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Forwarded-For: 127.0.0.1'],
+    ['Forwarded', 'HTTP/1.1\r\nHost: 127.0.0.1\r\nForwarded: for=127.0.0.1'],
+    ['Via', 'HTTP/1.1\r\nHost: 127.0.0.1\r\nVia: 1.1 proxy'],
+    ['the Host of a site', 'HTTP/1.1\r\nHost: app.example.com'],
+    ['a Host that begins like one of here', 'HTTP/1.1\r\nHost: localhost.example.com'],
+    ['HTTP/1.0, as nginx has it by itself', 'HTTP/1.0\r\nHost: 127.0.0.1\r\nConnection: close'],
+    ['no Host', 'HTTP/1.0\r\nConnection: close'],
+  ];
+
+  test.each(tricks)('a request with %s is refused all but the probes', async (_, head) => {
+    const { url } = await open();
+    for (const path of INSIDE) {
+      expect([path, await raw(url, `GET ${path} ${head}\r\n\r\n`)]).toEqual([
+        path,
+        'HTTP/1.1 403 Forbidden',
+      ]);
+    }
+    for (const path of OUTSIDE)
+      expect(await raw(url, `GET ${path} ${head}\r\n\r\n`)).toMatch(/ 200 /);
+  });
+
+  test('this machine is answered all of it', async () => {
+    const { url, internalUrl } = await open();
+    expect(internalUrl).toBe(url);
+    for (const path of INSIDE) expect([path, await statusOf(url + path)]).toEqual([path, 200]);
+  });
+
+  test('with a key, pages are open, and metrics ask for it as /v1 does', async () => {
+    const { url } = await open({ apiKey: ['key'] });
+    const proxied = { 'x-forwarded-for': '203.0.113.1' };
+    expect(await statusOf(`${url}/`, proxied)).toBe(200);
+    for (const path of ['/metrics', '/v1/members']) {
+      expect(await statusOf(url + path, proxied)).toBe(401);
+      expect(await statusOf(url + path, { authorization: 'Bearer key' })).toBe(200);
+    }
+  });
+});
+
+describe('a prefix', () => {
+  test('is that of everything, and the rest is nothing', async () => {
+    const { url } = await open({ pathPrefix: '/a/real-time' });
+    expect(new URL(url).pathname).toBe('/a/real-time');
+    const { origin } = new URL(url);
+    for (const path of [...INSIDE, ...OUTSIDE]) {
+      expect([path, await statusOf(url + path)]).toEqual([path, 200]);
+      expect([path, await statusOf(origin + path)]).toEqual([path, 404]);
+    }
+    expect(await statusOf(url)).toBe(200);
+    expect(await statusOf(`${url}x/healthz`)).toBe(404);
+    expect(await welcomed(`${url.replace('http', 'ws')}/ws`)).toContain('"welcome"');
+    expect(await welcomed(`${url.replace('http', 'ws')}/sockjs/websocket`)).toContain('"welcome"');
+    const refused = new WebSocket(`${origin.replace('http', 'ws')}/ws`);
+    const [error] = await once(refused, 'error');
+    expect(error.message).toContain('404');
+  });
+
+  test('has pages whose links lead below it', async () => {
+    const { url } = await open({ pathPrefix: '/rt' });
+    for (const page of ['/', '/runbook', '/docs']) {
+      const text = await (await fetch(url + page)).text();
+      const links = Array.from(
+        text.matchAll(/(?:src|href)="([^"#:]+)"/g),
+        ([, link]) => link as string,
+      );
+      expect(links.length).toBeGreaterThan(0);
+      for (const link of links)
+        expect([link, await statusOf(new URL(link, url + page).href)]).toEqual([link, 200]);
+    }
+  });
+});
+
+/** Makes a certificate; `name` tells it from another. */
+function certificate(name: string): { tlsCert: string; tlsKey: string } {
+  const [tlsKey, tlsCert] = [join(folder, 'key.pem'), join(folder, 'cert.pem')];
+  const args = [
+    'req',
+    '-x509',
+    '-newkey',
+    'rsa:2048',
+    '-nodes',
+    '-days',
+    '1',
+    '-subj',
+    `/CN=${name}`,
+  ];
+  execFileSync('openssl', [...args, '-keyout', tlsKey, '-out', tlsCert], { stdio: 'ignore' });
+  return { tlsCert, tlsKey };
+}
+
+describe('TLS', () => {
+  const insecure = { rejectUnauthorized: false };
+  const nameAt = async (url: string) => {
+    const socket = connectTls({ port: Number(new URL(url).port), host: '127.0.0.1', ...insecure });
+    await once(socket, 'secureConnect');
+    const name = socket.getPeerCertificate().subject.CN;
+    socket.destroy();
+    return name;
+  };
+
+  test('is spoken, by members too; a changed certificate is read, a broken one is not', {
+    timeout: 60_000,
+  }, async () => {
+    const lines: string[] = [];
+    const log = {
+      info: (_: object, text: string) => void lines.push(text),
+      warn: () => {},
+      error: (_: object, text: string) => void lines.push(text),
+    };
+    const files = certificate('first');
+    const { url, roomcast } = await open({ ...files, maxConnectionsPerAddress: 2 }, { log });
+    expect(url).toMatch(/^https:/);
+    expect(await welcomed(`${url.replace('http', 'ws')}/ws`, insecure)).toContain('"welcome"');
+    const agent = new Agent(insecure);
+    const [answer] = await once(get(`${url}/healthz`, { agent }), 'response');
+    expect(answer.statusCode).toBe(200);
+    agent.destroy();
+    expect(roomcast.members()).toMatchObject([{ address: '127.0.0.1' }]);
+    expect(await nameAt(url)).toBe('first');
+    certificate('second');
+    await vi.waitFor(async () => expect(await nameAt(url)).toBe('second'), WAIT);
+    writeFileSync(files.tlsCert, 'nonsense');
+    utimesSync(files.tlsCert, new Date(), new Date(Date.now() + 5000));
+    await vi.waitFor(
+      () => expect(lines).toContainEqual(expect.stringContaining('the one before stays')),
+      WAIT,
+    );
+    expect(await nameAt(url)).toBe('second');
+  });
+
+  test.each<[what: string, given: () => Partial<Config>, code: string]>([
+    ['a certificate alone', () => ({ tlsCert: '/x' }), 'unfit_options'],
+    ['a key alone', () => ({ tlsKey: '/x' }), 'unfit_options'],
+    ['files that are not there', () => ({ tlsCert: '/x', tlsKey: '/y' }), 'bad_option'],
+    [
+      'files that are no PEM',
+      () => ({ tlsCert: '/etc/hostname', tlsKey: '/etc/hostname' }),
+      'bad_option',
+    ],
+  ])('%s is refused with a code', async (_, given, code) => {
+    await expect(serve({ ...QUICK, ...given() })).rejects.toMatchObject({
+      name: ConfigError.name,
+      code,
+    });
+  });
+});
+
+describe('a unix socket', () => {
+  test("serves, is removed at the end, and one that was left behind is in nobody's way", async () => {
+    const unixSocket = join(folder, 'a.sock');
+    const child = spawn(process.execPath, [
+      '-e',
+      `require('net').createServer().listen(${JSON.stringify(unixSocket)}, () => process.kill(process.pid, 'SIGKILL'))`,
+    ]);
+    await once(child, 'exit');
+    expect(existsSync(unixSocket)).toBe(true);
+    const served = await open({ unixSocket });
+    expect(served.url).toBe(`unix:${unixSocket}`);
+    const asked = ask({ socketPath: unixSocket, path: '/healthz' }).end();
+    const [answer] = await once(asked, 'response');
+    expect(answer.statusCode).toBe(200);
+    expect(await welcomed(`ws+unix://${unixSocket}:/ws`)).toContain('"welcome"');
+    await expect(serve({ ...QUICK, unixSocket })).rejects.toMatchObject({ code: 'EADDRINUSE' });
+    await served.close();
+    expect(existsSync(unixSocket)).toBe(false);
+  });
+});
+
+const hasSystemd = (() => {
+  try {
+    execFileSync('systemd-notify', ['--version'], { stdio: 'ignore' });
+    return true;
+  } catch {
+    return false;
+  }
+})();
+
+/** Stands for systemd: hands over a listening socket, prints its port and what it is notified of. */
+const MANAGER = `
+import os, socket, sys
+notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+notify.bind(sys.argv[1])
+listener = socket.create_server(('127.0.0.1', 0))
+print('port', listener.getsockname()[1], flush=True)
+child = os.fork()
+if child == 0:
+    os.dup2(listener.fileno(), 3)
+    os.set_inheritable(3, True)
+    env = dict(os.environ, LISTEN_PID=str(os.getpid()), LISTEN_FDS='1', NOTIFY_SOCKET=sys.argv[1])
+    os.execve(sys.argv[2], sys.argv[2:], env)
+print('pid', child, flush=True)
+listener.close()
+for _ in range(2):
+    print(notify.recv(4096).decode().replace('\\n', ' '), flush=True)
+os.waitpid(child, 0)
+`;
+
+test.skipIf(!hasSystemd)(
+  'a service manager hands over its socket, and is told when it is ready and stops',
+  { timeout: 60_000 },
+  async () => {
+    const main = new URL('../dist/cli/main.js', import.meta.url).pathname;
+    const manager = spawn(
+      'python3',
+      [
+        '-c',
+        MANAGER,
+        join(folder, 'notify.sock'),
+        process.execPath,
+        main,
+        'serve',
+        '--drain-ms',
+        '0',
+        '--lame-duck-ms',
+        '0',
+      ],
+      { stdio: ['ignore', 'pipe', 'inherit'] },
+    );
+    onTestFinished(() => void manager.kill('SIGKILL'));
+    const seen: string[] = [];
+    let port = '';
+    let pid = 0;
+    for await (const line of createInterface({ input: manager.stdout })) {
+      if (line.startsWith('port ')) port = line.slice(5);
+      else if (line.startsWith('pid ')) pid = Number(line.slice(4));
+      else if (line.includes('=1')) {
+        seen.push(line);
+        if (line.includes('READY=1')) {
+          expect(await statusOf(`http://127.0.0.1:${port}/readyz`)).toBe(200);
+          process.kill(pid, 'SIGTERM');
+        }
+      }
+    }
+    expect(seen).toEqual([
+      expect.stringContaining('READY=1'),
+      expect.stringContaining('STOPPING=1'),
+    ]);
+  },
+);
+
+test('connections that are idle outlast what is usual for balancers', async () => {
+  const { url } = await open();
+  const socket = connect(Number(new URL(url).port), '127.0.0.1');
+  onTestFinished(() => void socket.destroy());
+  socket.write('GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n');
+  const [chunk] = await once(socket, 'data');
+  expect(Number(/keep-alive: timeout=(\d+)/i.exec(String(chunk))?.[1])).toBeGreaterThan(60);
+});
