@@ -24,6 +24,7 @@ import { basename, dirname, join, posix } from 'node:path';
 import { createInterface } from 'node:readline';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { connectReading } from './support/reading-peer.js';
 
 const hasRegistry = process.env['CI'] === 'true' || pings();
 if (!hasRegistry)
@@ -43,7 +44,12 @@ function pings(): boolean {
 /** Of the oldest Node that `engines` promises. */
 const OLDEST = '20.19.0';
 const OURS = ['@types/node', 'typescript', 'vitest'];
-const FROM_REGISTRY = ['jest@30.4.2', 'publint@0.3.25', '@arethetypeswrong/cli@0.18.5'];
+const FROM_REGISTRY = [
+  'express@5.1.0',
+  'jest@30.4.2',
+  'publint@0.3.25',
+  '@arethetypeswrong/cli@0.18.5',
+];
 
 /** And what a build does not look at. */
 const NOT_COMMITTED = new Set(['.git', 'node_modules', 'dist', 'coverage', 'bench', 'test']);
@@ -270,6 +276,44 @@ ${TEST}`,
       write({ 'readme.test.ts': /```ts\n(.*?)```/s.exec(readme)?.[1] as string });
       const { stdout } = await node(join(tools, 'vitest/vitest.mjs'), 'run', '--reporter=json');
       expect(JSON.parse(stdout)).toMatchObject({ numPassedTests: 1, numTotalTests: 1 });
+    });
+
+    it('by a stranger, with Express: two clients chat, a third reads nothing and harms nobody', async () => {
+      const example = readFileSync(join(installed, 'examples/embed/express.mjs'), 'utf8');
+      write({ 'app.mjs': example });
+      const child = spawn(process.execPath, ['app.mjs'], {
+        cwd: app,
+        env: { ...process.env, PORT: '0' },
+        stdio: ['ignore', 'pipe', 'inherit'],
+      });
+      onTestFinished(() => {
+        child.kill('SIGKILL');
+      });
+      const [line] = await once(createInterface({ input: child.stdout }), 'line');
+      const url = String(line);
+      expect(await (await fetch(url)).text()).toBe('the app');
+      const [one, two, stalled] = await Promise.all(
+        [1, 2, 3].map(() => connectReading('websocket', url)),
+      );
+      for (const peer of [one, two, stalled]) {
+        peer!.say({ type: 'join', id: 1, room: 'chat' });
+        await peer!.until(() => peer!.events.some(({ type }) => type === 'joined'));
+      }
+      stalled!.stall();
+      const MESSAGES = 180;
+      for (let n = 1; n <= MESSAGES; n += 1) {
+        (n % 2 ? one : two)!.say({ type: 'publish', room: 'chat', data: 'x'.repeat(50_000) });
+        await one!.until(() => one!.events.filter(({ type }) => type === 'message').length >= n);
+      }
+      await two!.until(
+        () => two!.events.filter(({ type }) => type === 'message').length === MESSAGES,
+      );
+      for (const peer of [one, two]) {
+        expect(peer!.events.filter(({ type }) => type === 'gap')).toEqual([]);
+      }
+      // 9 MB were for it, and its queue holds one.
+      stalled!.resume();
+      await stalled!.until(() => stalled!.events.some(({ type }) => type === 'gap'));
     });
 
     it('with the command that the README shows', async () => {

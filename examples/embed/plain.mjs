@@ -1,0 +1,14 @@
+// Without a framework: `handle` and `handleUpgrade` say whether it was theirs.
+import { createServer } from 'node:http';
+import { createRoomcast } from 'roomcast';
+
+const roomcast = createRoomcast();
+const server = createServer((request, response) => {
+  roomcast.handle(request, response, () => response.end('the app'));
+});
+server.on('upgrade', (request, socket, head) => {
+  if (!roomcast.handleUpgrade(request, socket, head)) socket.destroy();
+});
+server.listen(Number(process.env.PORT ?? 3000), '127.0.0.1', () => {
+  console.log(`http://127.0.0.1:${server.address().port}`);
+});
