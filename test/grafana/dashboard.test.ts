@@ -106,6 +106,8 @@ describe('the dashboard', () => {
       // For the variables and the annotation of restarts.
       'process_start_time_seconds',
       'roomcast_build_info',
+      // A fault of the app's, with its line in the log.
+      'roomcast_listener_errors_total',
       // The oldest hold and wait say more.
       'roomcast_lock_holders',
       // In the log, in words.
