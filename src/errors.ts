@@ -67,15 +67,6 @@ export const REFUSAL = {
   already_joined: { status: 409, text: 'The room is joined already.' },
   too_many_rooms: { status: 409, text: 'The member is in as many rooms as it may be.' },
   no_more_rooms: { status: 503, text: 'The server has as many rooms as it may have.' },
-  bad_position: {
-    status: 400,
-    text: 'A position, or a range of them, is not one: a field is missing, or has no such value.',
-  },
-  not_enabled: { status: 409, text: 'This is switched off here, or in this namespace.' },
-  history_busy: {
-    status: 429,
-    text: 'The member has as many requests for history waiting as it may.',
-  },
   rate_limited: { status: 429, text: 'Too many of these in too short a time.' },
   too_many_viewers: { status: 503, text: 'As many live pages are open as may be.' },
   server_busy: { status: 503, text: 'More bodies are under way than the server may hold.' },

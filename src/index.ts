@@ -4,14 +4,11 @@
  */
 export type {
   Broker,
-  BrokerState,
   MaybePromise,
-  Past,
   Payload,
   Position,
   Publication,
   PublishOptions,
-  Range,
 } from './broker/broker.js';
 export { MemoryBroker } from './broker/memory.js';
 export {

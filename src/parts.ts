@@ -39,17 +39,7 @@ export interface CheckedParts {
 
 const FUNCTIONS = {
   log: ['info', 'warn', 'error'],
-  broker: [
-    'onDeliver',
-    'onReset',
-    'onLost',
-    'onState',
-    'state',
-    'publish',
-    'subscribe',
-    'unsubscribe',
-    'close',
-  ],
+  broker: ['onDeliver', 'publish', 'subscribe', 'unsubscribe', 'close'],
 } as const;
 
 /** @throws ConfigError `bad_option` */

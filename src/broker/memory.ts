@@ -1,18 +1,10 @@
 /**
  * The broker of a single process: answers at once, delivers synchronously. It remembers where the
  * rooms nobody is subscribed to stand, so that a quick reload goes on counting, but only the
- * latest `MAX_IDLE_TOPICS` of them (V3): a room forgotten starts over under a new epoch. It is always
- * up, loses nothing, and never changes the epoch of a room that is subscribed.
+ * latest `MAX_IDLE_TOPICS` of them (V3): a room forgotten starts over under a new epoch.
  */
 import { randomBytes } from 'node:crypto';
-import type {
-  Broker,
-  BrokerState,
-  Payload,
-  Position,
-  Publication,
-  PublishOptions,
-} from './broker.js';
+import type { Broker, Payload, Position, Publication, PublishOptions } from './broker.js';
 import { Uids } from './uids.js';
 
 const MAX_IDLE_TOPICS = 10_000;
@@ -37,22 +29,6 @@ export class MemoryBroker implements Broker {
     this.#deliver = deliver;
   }
 
-  onReset(): void {
-    // It has none to tell of, nor a loss, nor another state.
-  }
-
-  onLost(): void {
-    // As above.
-  }
-
-  onState(): void {
-    // As above.
-  }
-
-  state(): BrokerState {
-    return 'up';
-  }
-
   publish(room: string, payload: Payload, { uid }: PublishOptions): Position {
     if (uid !== undefined) {
       const known = this.#uids.find(room, uid);
@@ -64,8 +40,8 @@ export class MemoryBroker implements Broker {
     const position = { seq, epoch };
     if (uid !== undefined) this.#uids.add(room, uid, position);
     if (topic.subscribed) {
-      const { data, from, user, key, event, except } = payload;
-      this.#deliver({ room, seq, epoch, at: Date.now(), data, from, user, key, event, except });
+      const { data, from, key } = payload;
+      this.#deliver({ room, seq, epoch, at: Date.now(), data, from, key });
     } else {
       this.#rest(room);
     }

@@ -1,6 +1,5 @@
 /** The checks that each field of a command passes before anyone sees it, from whatever entrance (V11, V14). */
 import { Refusal } from '../errors.js';
-import type { Position } from './events.js';
 
 /** A client's own name for a command, echoed in the reply. */
 export type CommandId = number | string;
@@ -20,7 +19,6 @@ export interface CommandLimits {
 const MAX_ID_LENGTH = 64;
 export const MAX_KEY_LENGTH = 200;
 export const MAX_UID_LENGTH = 64;
-const MAX_EPOCH_LENGTH = 64;
 /** Enough of a wrong value to recognise it by, never enough to echo a flood. */
 const MAX_SHOWN = 40;
 
@@ -98,33 +96,6 @@ function checkUid(value: unknown): string | undefined {
     'bad_command',
     `uid is ${show(value)}; it may be a string of 1 to ${MAX_UID_LENGTH} characters.`,
   );
-}
-
-/** @throws Refusal `bad_position` */
-export function checkSeq(value: unknown, name: string, least: number): number {
-  if (Number.isSafeInteger(value) && (value as number) >= least) return value as number;
-  throw new Refusal(
-    'bad_position',
-    `${name} is ${show(value)}; it has to be a whole number from ${least} to 2^53 - 1.`,
-  );
-}
-
-/**
- * Where a member has been before; both fields, since a number says nothing without its epoch.
- * @throws Refusal `bad_position`
- */
-export function checkPosition(value: unknown): Position {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw new Refusal('bad_position', `since is ${show(value)}; it has to be {"epoch":…,"seq":…}.`);
-  }
-  const { epoch, seq } = value as Partial<Record<keyof Position, unknown>>;
-  if (typeof epoch !== 'string' || epoch.length === 0 || epoch.length > MAX_EPOCH_LENGTH) {
-    throw new Refusal(
-      'bad_position',
-      `since.epoch is ${show(epoch)}; it has to be the epoch that came with seq.`,
-    );
-  }
-  return { epoch, seq: checkSeq(seq, 'since.seq', 0) };
 }
 
 /** A publish of which everything has been checked. */

@@ -25,9 +25,8 @@ export class JsonCodec implements Codec {
 
   encodeMessage(message: MessageEvent): string {
     const from = message.from === null ? 'null' : JSON.stringify(message.from);
-    const user = message.user === undefined ? '' : `,"user":${JSON.stringify(message.user)}`;
     const key = message.key === undefined ? '' : `,"key":${JSON.stringify(message.key)}`;
-    return `{"type":"message","room":${JSON.stringify(message.room)},"seq":${message.seq},"from":${from}${user},"at":${message.at},"data":${message.data}${key}}`;
+    return `{"type":"message","room":${JSON.stringify(message.room)},"seq":${message.seq},"from":${from},"at":${message.at},"data":${message.data}${key}}`;
   }
 }
 

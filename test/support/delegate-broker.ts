@@ -1,7 +1,6 @@
 /** The memory broker, to be made to answer differently. */
 import type {
   Broker,
-  BrokerState,
   MaybePromise,
   Payload,
   Position,
@@ -12,12 +11,6 @@ import { MemoryBroker } from '../../src/broker/memory.js';
 export class DelegateBroker implements Broker {
   readonly memory = new MemoryBroker();
   onDeliver: Broker['onDeliver'] = (deliver) => this.memory.onDeliver(deliver);
-  onReset: Broker['onReset'] = () => this.memory.onReset();
-  onLost: Broker['onLost'] = () => this.memory.onLost();
-  onState: Broker['onState'] = () => this.memory.onState();
-  state(): BrokerState {
-    return this.memory.state();
-  }
   publish(room: string, payload: Payload, options: PublishOptions): MaybePromise<Position> {
     return this.memory.publish(room, payload, options);
   }

@@ -5,7 +5,6 @@
  */
 import type {
   Broker,
-  BrokerState,
   MaybePromise,
   Payload,
   Position,
@@ -48,22 +47,6 @@ export class ScriptedBroker implements Broker {
 
   onDeliver(deliver: (publication: Publication) => void): void {
     this.#deliver = deliver;
-  }
-
-  onReset(): void {
-    // It has none to tell of, nor a loss, nor another state.
-  }
-
-  onLost(): void {
-    // As above.
-  }
-
-  onState(): void {
-    // As above.
-  }
-
-  state(): BrokerState {
-    return 'up';
   }
 
   publish(room: string, payload: Payload): MaybePromise<Position> {

@@ -1,41 +1,13 @@
-/**
- * `join`: the caller gets what is published to a room from now on; with `since` also what it has
- * missed since a position, with `last` the last few messages.
- */
-import { Refusal } from '../../errors.js';
-import type { Position } from '../../protocol/events.js';
-import { checkPosition, checkRoom, checkSeq, show } from '../../protocol/fields.js';
+/** `join`: the caller gets what is published to a room from now on. */
+import { checkRoom } from '../../protocol/fields.js';
 import type { Joined } from '../../room/hub.js';
 import type { Command } from './command.js';
 import { tooFast } from './too-fast.js';
 
-interface Join {
-  readonly room: string;
-  readonly since: Position | undefined;
-  readonly last: number | undefined;
-  /** It wants to be told who is there. */
-  readonly presence: boolean;
-}
-
-export const join: Command<Join> = {
+export const join: Command<string> = {
   type: 'join',
-  check(fields, limits) {
-    const room = checkRoom(fields['room'], limits);
-    const { since, last, presence = false } = fields;
-    if (since !== undefined && last !== undefined) {
-      throw new Refusal('bad_position', 'since and last are both there; give one of them.');
-    }
-    if (typeof presence !== 'boolean') {
-      throw new Refusal('bad_command', `presence is ${show(presence)}; it may be true or false.`);
-    }
-    return {
-      room,
-      since: since === undefined ? undefined : checkPosition(since),
-      last: last === undefined ? undefined : checkSeq(last, 'last', 1),
-      presence,
-    };
-  },
-  run(caller, id, { room }) {
+  check: ({ room }, limits) => checkRoom(room, limits),
+  run(caller, id, room) {
     const { config, hub, joins, member } = caller;
     if (!joins.take()) throw tooFast('join', config.joinRate);
     const reply = ({ seq, epoch, members }: Joined) =>
