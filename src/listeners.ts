@@ -5,7 +5,7 @@
  *
  * Not here: what is served (`roomcast.ts`), how sockets are counted (`sockets.ts`).
  */
-import { readFileSync, unlinkSync, unwatchFile, watchFile } from 'node:fs';
+import { lstatSync, readFileSync, unlinkSync, unwatchFile, watchFile } from 'node:fs';
 import { createServer, type Server, type ServerOptions } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import { type AddressInfo, connect, type ListenOptions } from 'node:net';
@@ -23,6 +23,11 @@ const TIME_LIMITS_CHECK_MS = 1000;
 const CHANGED_CHECK_MS = 2000;
 /** The first file descriptor that systemd hands over (sd_listen_fds). */
 const FIRST_FD = 3;
+
+/** Why a socket does not listen: the error of Node, and the option that says where. */
+export interface ListenError extends NodeJS.ErrnoException {
+  readonly option?: 'port' | 'internalPort' | 'unixSocket';
+}
 
 /** A server of Node that does not listen yet. */
 export interface Listener {
@@ -57,8 +62,7 @@ export function publicListener(config: Config, log: Log, env = process.env): Lis
   return {
     http,
     async open() {
-      if (unixSocket !== '') await removeStale(unixSocket);
-      await listen(http, where);
+      await listen(http, where, unixSocket === '' ? 'port' : 'unixSocket');
       for (const file of files) {
         watchFile(file, { interval: CHANGED_CHECK_MS, persistent: false }, reload);
       }
@@ -79,7 +83,7 @@ export function internalListener(config: Config): Listener | null {
   return {
     http,
     async open() {
-      await listen(http, { host, port });
+      await listen(http, { host, port }, 'internalPort');
       return urlOf(http, 'http');
     },
     close: () => closed(http),
@@ -139,32 +143,42 @@ function activatedFds({ LISTEN_PID, LISTEN_FDS }: NodeJS.ProcessEnv): number {
   return LISTEN_PID === String(process.pid) ? Number(LISTEN_FDS) || 0 : 0;
 }
 
-function listen(http: Server, where: ListenOptions): Promise<void> {
-  return new Promise((resolve, reject) => {
-    http.once('error', reject);
-    http.listen({ ...where, backlog: BACKLOG }, () => {
-      http.off('error', reject);
-      resolve();
+/** @throws ListenError as a rejection */
+async function listen(
+  http: Server,
+  where: ListenOptions,
+  option: ListenError['option'],
+): Promise<void> {
+  try {
+    if (where.path !== undefined) await removeStale(where.path);
+    await new Promise<void>((resolve, reject) => {
+      http.once('error', reject);
+      http.listen({ ...where, backlog: BACKLOG }, () => {
+        http.off('error', reject);
+        resolve();
+      });
     });
-  });
+  } catch (error) {
+    throw Object.assign(error as Error, { option });
+  }
 }
 
 const closed = (http: Server) => new Promise<void>((resolve) => http.close(() => resolve()));
 
-/** Removes the file of a unix socket that nobody listens on any more. */
-function removeStale(path: string): Promise<void> {
-  return new Promise((resolve) => {
-    const socket = connect(path);
-    socket.on('connect', () => {
-      // Somebody does: listening will say so.
+/**
+ * Removes the file of a unix socket that nobody listens on any more. Anything else stays, since a file
+ * that is no socket refuses connections too; listening will say that it is there.
+ */
+async function removeStale(path: string): Promise<void> {
+  if (!lstatSync(path, { throwIfNoEntry: false })?.isSocket()) return;
+  const isRefused = await new Promise<boolean>((resolve) => {
+    const socket = connect(path, () => {
       socket.destroy();
-      resolve();
+      resolve(false);
     });
-    socket.on('error', ({ code }: NodeJS.ErrnoException) => {
-      if (code === 'ECONNREFUSED') unlinkSync(path);
-      resolve();
-    });
+    socket.on('error', ({ code }: NodeJS.ErrnoException) => resolve(code === 'ECONNREFUSED'));
   });
+  if (isRefused) unlinkSync(path);
 }
 
 function urlOf(http: Server, scheme: 'http' | 'https'): string {

@@ -71,6 +71,9 @@ const groupOf = ({ schema }: ServerOption) => `${schema.group}:`;
 
 function describe({ schema, allowed }: ServerOption): string {
   const { default: value } = schema;
-  const none = typeof value === 'object' && value !== null && Object.keys(value).length === 0;
-  return `${schema.description}\nDefault: ${none ? 'none' : value}. Allowed: ${allowed}.`;
+  // A text, list or map.
+  const isEmpty =
+    value === '' ||
+    (typeof value === 'object' && value !== null && Object.keys(value).length === 0);
+  return `${schema.description}\nDefault: ${isEmpty ? 'none' : value}. Allowed: ${allowed}.`;
 }

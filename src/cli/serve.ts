@@ -7,6 +7,7 @@ import { once } from 'node:events';
 import { setFlagsFromString } from 'node:v8';
 import { Command } from 'commander';
 import type { Logger } from 'pino';
+import type { ListenError } from '../listeners.js';
 import type { Config } from '../options/config.js';
 import { loadConfig } from '../options/sources.js';
 import type { CloseReport } from '../roomcast.js';
@@ -98,19 +99,35 @@ async function run(config: Config, warnings: readonly string[]): Promise<void> {
 }
 
 /** @returns the error itself where it is not about what was asked for. */
-function startError(error: unknown, { host, port }: Config): unknown {
-  switch ((error as NodeJS.ErrnoException).code) {
+function startError(error: unknown, config: Config): unknown {
+  const { code, option } = error as ListenError;
+  if (option === undefined) return error;
+  if (option === 'unixSocket') {
+    const { unixSocket } = config;
+    return new CommandError(
+      code === 'EADDRINUSE'
+        ? `unix socket ${unixSocket} is taken, or is a file of another kind: give another --unix-socket`
+        : `unix socket ${unixSocket} cannot be made: give a --unix-socket in a folder that may be written to`,
+    );
+  }
+  const isInternal = option === 'internalPort';
+  const port = config[option];
+  const host = isInternal ? config.internalHost : config.host;
+  const flag = (name: string) => `--${isInternal ? 'internal-' : ''}${name}`;
+  switch (code) {
     case 'EADDRINUSE':
       return new CommandError(
-        `port ${port} of ${host} is taken: give another --port, or --port 0 for any free one`,
+        `port ${port} of ${host} is taken: give another ${flag('port')}${isInternal ? '' : ', or --port 0 for any free one'}`,
       );
     case 'EACCES':
-      return new CommandError(`port ${port} of ${host} is not permitted: give a --port above 1023`);
+      return new CommandError(
+        `port ${port} of ${host} is not permitted: give a ${flag('port')} above 1023`,
+      );
     case 'EADDRNOTAVAIL':
     case 'ENOTFOUND':
     case 'EAI_AGAIN':
       return new CommandError(
-        `host ${host} is not an address of this machine: give another --host, like 127.0.0.1 or 0.0.0.0`,
+        `host ${host} is not an address of this machine: give another ${flag('host')}, like 127.0.0.1 or 0.0.0.0`,
       );
     default:
       return error;

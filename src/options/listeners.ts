@@ -49,7 +49,7 @@ export const listeners = {
       group: LISTENERS,
       unit: 'file',
       description:
-        'PEM file of a certificate and its chain; with tlsKey the public port speaks TLS.',
+        'PEM file of a certificate and its chain; with its key, the public port speaks TLS.',
       allowed: 'the path of a PEM file',
     },
   ),

@@ -71,10 +71,10 @@ export function checkTogether(config: Config, named: Named): ConfigError[] {
   if ((tlsCert === '') !== (tlsKey === '')) {
     const [given, missing] =
       tlsCert === '' ? (['tlsKey', 'tlsCert'] as const) : (['tlsCert', 'tlsKey'] as const);
-    const one = named(given);
-    if (one !== null && named(missing) !== null) {
-      const allowed = `both tlsCert and tlsKey`;
-      wrong(`${one} is not allowed without ${missing}: give ${allowed}`, {
+    const [one, other] = [named(given), named(missing)];
+    if (one !== null && other !== null) {
+      const allowed = 'both of them, or none';
+      wrong(`${one} is not allowed with ${other}: give ${allowed}`, {
         option: given,
         value: config[given],
         allowed,

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -91,12 +91,48 @@ describe('what the machine does not allow ends with 1 and one line', () => {
     });
   });
 
+  test('an internal port that is taken', async () => {
+    const other = createServer().listen(0, '127.0.0.1');
+    onTestFinished(() => void other.close());
+    await once(other, 'listening');
+    const { port } = other.address() as { port: number };
+    expect(await result(['serve', '--port', '0', '--internal-port', String(port)])).toEqual({
+      code: 1,
+      out: '',
+      err: `roomcast: port ${port} of 127.0.0.1 is taken: give another --internal-port\n`,
+    });
+  });
+
+  test('a unix socket in no folder, or in the place of a file, which stays as it is', async () => {
+    const nowhere = join(tmpdir(), `roomcast-none-${process.pid}`, 'a.sock');
+    expect(await result(['serve', '--unix-socket', nowhere])).toEqual({
+      code: 1,
+      out: '',
+      err: `roomcast: unix socket ${nowhere} cannot be made: give a --unix-socket in a folder that may be written to\n`,
+    });
+    const file = join(tmpdir(), `roomcast-file-${process.pid}`);
+    writeFileSync(file, 'precious');
+    onTestFinished(() => rmSync(file));
+    expect(await result(['serve', '--unix-socket', file])).toEqual({
+      code: 1,
+      out: '',
+      err: `roomcast: unix socket ${file} is taken, or is a file of another kind: give another --unix-socket\n`,
+    });
+    expect(readFileSync(file, 'utf8')).toBe('precious');
+    const { code, err } = await result(['serve', '--unix-socket', tmpdir()]);
+    expect({ code, err }).toMatchObject({ code: 1, err: expect.stringContaining('is taken, or') });
+  });
+
   test('an address that is not its own', async () => {
     // 192.0.2.0/24 is for documentation: no machine has it.
     const { code, err } = await result(['serve', '--host', '192.0.2.1', '--port', '0']);
     expect(code).toBe(1);
     expect(err).toMatch(
       /^roomcast: host 192\.0\.2\.1 is not an address of this machine: [^\n]+\n$/,
+    );
+    const internal = ['--internal-port', '1', '--internal-host', '192.0.2.1'];
+    expect((await result(['serve', '--port', '0', ...internal])).err).toContain(
+      'host 192.0.2.1 is not an address of this machine: give another --internal-host',
     );
   });
 });
