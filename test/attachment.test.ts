@@ -1,5 +1,7 @@
 /** Rooms on an HTTP server that belongs to somebody else. */
+import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import {
   createServer,
   type IncomingMessage,
@@ -7,7 +9,10 @@ import {
   type Server,
   type ServerResponse,
 } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import { type AddressInfo, connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import type { Duplex } from 'node:stream';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { WebSocket, WebSocketServer } from 'ws';
@@ -227,6 +232,63 @@ test('requests of ours that are not answered are bounded, also on this server', 
   const text = Array.from({ length: MAX_IN_FLIGHT + 8 }, (_, n) => ask(n)).join('');
   const answer = await raw(url, text, /429 /);
   expect(answer.match(/HTTP\/1.1 429 /g)).toHaveLength(1);
+});
+
+test('behind as many of ours, a request for the app is not read either', async () => {
+  const seen: unknown[] = [];
+  const server = createServer(({ url }, response) => response.end(seen.push(url)));
+  roomcastFor().attach(server);
+  const url = await listen(server);
+  const asks = Array.from(
+    { length: MAX_IN_FLIGHT },
+    (_, n) => `POST /sockjs/000/app${n}/xhr HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n`,
+  );
+  const answer = await raw(url, `${asks.join('')}GET /x HTTP/1.1\r\nHost: a\r\n\r\n`, /429 /);
+  expect(answer.match(/HTTP\/1.1 429 /g)).toHaveLength(1);
+  expect(seen).toEqual([]);
+});
+
+test('with a path prefix, API, metrics and pages are below it, and a viewer ends with them', async () => {
+  const server = createServer(app);
+  const roomcast = roomcastFor({ pathPrefix: '/rt' });
+  roomcast.attach(server);
+  const url = await listen(server);
+  const peer = await connectReading('websocket', `${url}/rt`);
+  const members = (await (await fetch(`${url}/rt/v1/members`)).json()) as { members: object[] };
+  expect(members.members).toMatchObject([{ id: peer.id }]);
+  for (const path of ['/rt/', '/rt/metrics', '/rt/docs', '/rt/sockjs/info']) {
+    expect([path, (await fetch(url + path)).status]).toEqual([path, 200]);
+  }
+  for (const path of ['/', '/ws', '/metrics', '/rtx', '/v1/members']) {
+    expect([path, await (await fetch(url + path)).text()]).toEqual([path, 'the app']);
+  }
+  const viewer = await fetch(`${url}/rt/v1/live`);
+  expect(viewer.status).toBe(200);
+  const ended = expect(viewer.text()).rejects.toThrow();
+  await roomcast.close();
+  await ended;
+  expect(await (await fetch(url)).text()).toBe('the app');
+});
+
+test('a server of https carries rooms as one of http does', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'roomcast-attach-'));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  const [key, cert] = [join(folder, 'key.pem'), join(folder, 'cert.pem')];
+  execFileSync(
+    'openssl',
+    `req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=a -keyout ${key} -out ${cert}`.split(' '),
+    { stdio: 'ignore' },
+  );
+  const server = createTlsServer({ key: readFileSync(key), cert: readFileSync(cert) }, app);
+  const roomcast = roomcastFor();
+  roomcast.attach(server);
+  const url = (await listen(server)).replace('http', 'wss');
+  const socket = new WebSocket(`${url}/ws`, { rejectUnauthorized: false });
+  const [welcome] = await once(socket, 'message');
+  expect(String(welcome)).toContain('"welcome"');
+  await roomcast.close();
+  const [code] = await once(socket, 'close');
+  expect(code).toBe(4200);
 });
 
 test.each([

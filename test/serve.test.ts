@@ -1,10 +1,10 @@
 /** Where a server of our own listens, and what it answers there. */
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { request as ask } from 'node:http';
 import { Agent, get } from 'node:https';
-import { type AddressInfo, connect, createServer } from 'node:net';
+import { type AddressInfo, connect, createServer, Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -225,6 +225,31 @@ describe('TLS', () => {
     expect(await nameAt(url)).toBe('second');
   });
 
+  test('a key that comes later than its certificate is read too', { timeout: 60_000 }, async () => {
+    const files = certificate('early');
+    const key = readFileSync(files.tlsKey);
+    const lines: string[] = [];
+    const note = (_: object, text: string) => void lines.push(text);
+    const { url } = await open(files, { log: { info: note, warn: note, error: note } });
+    certificate('late');
+    const later = readFileSync(files.tlsKey);
+    writeFileSync(files.tlsKey, key);
+    await vi.waitFor(
+      () => expect(lines).toContainEqual(expect.stringContaining('the one before stays')),
+      WAIT,
+    );
+    expect(await nameAt(url)).toBe('early');
+    writeFileSync(files.tlsKey, later);
+    await vi.waitFor(async () => expect(await nameAt(url)).toBe('late'), WAIT);
+  });
+
+  test('who connects and says nothing is let go of', async () => {
+    const { url } = await open({ ...certificate('quiet'), firstFrameMs: 100 });
+    const socket = connect(Number(new URL(url).port), '127.0.0.1');
+    onTestFinished(() => void socket.destroy());
+    await once(socket.resume(), 'close');
+  });
+
   test.each<[what: string, given: () => Partial<Config>, code: string]>([
     ['a certificate alone', () => ({ tlsCert: '/x' }), 'unfit_options'],
     ['a key alone', () => ({ tlsKey: '/x' }), 'unfit_options'],
@@ -334,6 +359,29 @@ test.skipIf(!hasSystemd)(
     ]);
   },
 );
+
+test('a viewer of the live page does not hold up a shutdown', async () => {
+  const served = await open({ shutdownGraceMs: 60_000 });
+  const viewer = await fetch(`${served.url}/v1/live`);
+  expect(viewer.status).toBe(200);
+  const ended = expect(viewer.text()).rejects.toThrow();
+  const closed = await Promise.race([
+    served.close(),
+    new Promise((resolve) => setTimeout(resolve, 30_000, 'waits for the viewer').unref()),
+  ]);
+  expect(closed).toMatchObject({ waiting: [] });
+  await ended;
+});
+
+test('a server that is told to stop before it listens never does', async () => {
+  const listen = vi.spyOn(Server.prototype, 'listen');
+  onTestFinished(() => void listen.mockRestore());
+  const stop = new AbortController();
+  const serving = serve({ ...QUICK, signal: stop.signal });
+  stop.abort();
+  await expect(serving).rejects.toMatchObject({ code: 'shutting_down' });
+  expect(listen).not.toHaveBeenCalled();
+});
 
 test('connections that are idle outlast what is usual for balancers', async () => {
   const { url } = await open();
