@@ -122,7 +122,8 @@ export class Events {
     health: false,
     closed: false,
   };
-  readonly #listeners = new Map<EventName, ReadonlySet<AnyListener>>();
+  /** A new array for each change: those who are being told are not changed meanwhile. */
+  readonly #listeners = new Map<EventName, readonly AnyListener[]>();
   readonly #options: EventsOptions;
   /** When the next failure has a line again; by `nowMs()`. */
   #silentUntil = 0;
@@ -137,11 +138,11 @@ export class Events {
   /** Returns what ends it. Each call adds a listener, also of the same function. */
   on<Name extends EventName>(name: Name, listener: Listener<Name>): () => void {
     const own: AnyListener = (event) => listener(event as RoomcastEvents[Name]);
-    this.#set(name, [...(this.#listeners.get(name) ?? []), own]);
+    this.#set(name, [...this.#of(name), own]);
     return () => {
       this.#set(
         name,
-        [...(this.#listeners.get(name) ?? [])].filter((each) => each !== own),
+        this.#of(name).filter((each) => each !== own),
       );
     };
   }
@@ -163,9 +164,12 @@ export class Events {
     }
   }
 
+  #of(name: EventName): readonly AnyListener[] {
+    return this.#listeners.get(name) ?? [];
+  }
+
   #set(name: EventName, listeners: readonly AnyListener[]): void {
-    // A new set each time: those who are being told are not changed meanwhile.
-    this.#listeners.set(name, new Set(listeners));
+    this.#listeners.set(name, listeners);
     this.wanted[name] = listeners.length > 0;
   }
 
@@ -173,7 +177,7 @@ export class Events {
     const untold = this.#untold;
     this.#untold = [];
     for (const { name, event } of untold) {
-      for (const listener of this.#listeners.get(name) ?? []) this.#call(name, listener, event);
+      for (const listener of this.#of(name)) this.#call(name, listener, event);
     }
   }
 

@@ -24,6 +24,7 @@ import { atLevel, type Log } from './log.js';
 import { LoopClock } from './loop-clock.js';
 import { Recorder } from './metrics/recorder.js';
 import { createMetrics } from './metrics/registry.js';
+import { show } from './options/check.js';
 import { type Config, checkConfig, commandLimits, trustedProxies } from './options/config.js';
 import { warningsOf } from './options/together.js';
 import { partsOf, type RoomcastOptions } from './parts.js';
@@ -345,16 +346,19 @@ export function compose(
         .filter(({ size }) => size > 0)
         .map(roomInfo),
     kick(id, reason = 'forbidden') {
-      if (!Object.hasOwn(CLOSE, reason))
-        throw new TypeError(`there is no reason ${String(reason)}`);
+      if (!Object.hasOwn(CLOSE, reason)) {
+        throw new TypeError(noneOf('reason', reason, Object.keys(CLOSE)));
+      }
       const member = hub.members.get(id);
       if (member === undefined) return false;
       close(member, reason);
       return true;
     },
     on(name, listener) {
-      if (!EVENTS.includes(name)) throw new TypeError(`there is no event ${String(name)}`);
-      if (typeof listener !== 'function') throw new TypeError('a listener is a function');
+      if (!EVENTS.includes(name)) throw new TypeError(noneOf('event', name, EVENTS));
+      if (typeof listener !== 'function') {
+        throw new TypeError(`listener ${show(listener)} is not allowed: give a function`);
+      }
       return events.on(name, listener);
     },
     metrics: () => metrics.scrape(),
@@ -381,5 +385,8 @@ export function compose(
     },
   };
 }
+
+const noneOf = (what: string, value: unknown, all: readonly string[]) =>
+  `${what} ${show(value)} is not allowed: give one of ${all.join(', ')}`;
 
 const sleep = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));

@@ -223,6 +223,7 @@ export class Member {
     }
     if (this.#control.bytes === 0) this.#context.wake(this);
     this.#control.push(bytes);
+    this.#context.events.said(this.id, event);
     this.#isClear = false;
   }
 
@@ -438,11 +439,12 @@ export class Member {
   #gapFrame(subscription: Subscription, to: number): Buffer {
     // Overflow takes the oldest or the newest, so what it cost lies before all that is still queued.
     const reason = subscription.overflowed > subscription.sent ? 'overflow' : 'conflated';
-    return this.#encode(gapEvent(subscription, to, reason));
+    const event = gapEvent(subscription, to, reason);
+    this.#context.events.said(this.id, event);
+    return this.#encode(event);
   }
 
   #encode(event: Event): Buffer {
-    this.#context.events.said(this.id, event);
     return this.transport.framing.encoding.encode(this.#context.codec.encode(event));
   }
 
