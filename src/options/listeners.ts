@@ -1,5 +1,5 @@
 /** Options of where a server of our own listens, beside `host` and `port`, and how it is reached. */
-import { DAY, integer, text } from './schema.js';
+import { address, DAY, integer, text } from './schema.js';
 
 const LISTENERS = 'Listeners';
 
@@ -22,16 +22,10 @@ export const listeners = {
     description:
       'Port of its own for the HTTP API, metrics and pages. Then the public one has none of them.',
   }),
-  internalHost: text(
-    '127.0.0.1',
-    { pattern: '^[^\\s]+$', maxLength: 255 },
-    {
-      group: LISTENERS,
-      unit: 'address',
-      description: 'Address of that port.',
-      allowed: 'an address or a host name',
-    },
-  ),
+  internalHost: address('127.0.0.1', {
+    group: LISTENERS,
+    description: 'Address of that port.',
+  }),
   unixSocket: text(
     '',
     { pattern: '^(/.+)?$', minLength: 0, maxLength: 100 },

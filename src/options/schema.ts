@@ -69,6 +69,12 @@ export function text(value: string, options: TextOptions, meta: Meta) {
   return schemaOf<string>(string({ default: value, minLength: 1, ...options, ...meta }));
 }
 
+/** An address or a host name. */
+export function address(value: string, meta: Omit<Meta, 'unit' | 'allowed'>) {
+  const words = { unit: 'address', allowed: 'an address or a host name' };
+  return text(value, { pattern: '^[^\\s]+$', maxLength: 255 }, { ...meta, ...words });
+}
+
 /** Empty by default; in a flag or a variable its items are separated by commas. */
 export function list(item: TextOptions, meta: Meta) {
   return schemaOf<readonly string[]>(
@@ -76,7 +82,7 @@ export function list(item: TextOptions, meta: Meta) {
   );
 }
 
-/** Empty by default; what stands under a name is checked by `config.ts`. */
+/** Empty by default; what stands under a name is checked by `check.ts`. */
 export function map<Value>(meta: Meta) {
   return schemaOf<Readonly<Record<string, Value>>>(
     Type.Record(Type.String(), Type.Object({}), { default: {}, ...meta }),

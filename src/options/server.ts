@@ -1,21 +1,15 @@
 /** Options of where the server listens, whom it believes and what it tells. */
 import { isNetwork, networkOf } from './networks.js';
 import { isOrigin, originOf } from './origins.js';
-import { bool, choice, integer, list, secret, text } from './schema.js';
+import { address, bool, choice, integer, list, secret } from './schema.js';
 
 const SERVER = 'Server';
 
 export const server = {
-  host: text(
-    '127.0.0.1',
-    { pattern: '^[^\\s]+$', maxLength: 255 },
-    {
-      group: SERVER,
-      unit: 'address',
-      description: 'Address to listen on; 0.0.0.0 or :: for every interface.',
-      allowed: 'an address or a host name',
-    },
-  ),
+  host: address('127.0.0.1', {
+    group: SERVER,
+    description: 'Address to listen on; 0.0.0.0 or :: for every interface.',
+  }),
   port: integer([8080, 0, 65_535], {
     group: SERVER,
     unit: 'port',

@@ -66,12 +66,12 @@ export function checkRoom(value: unknown, limits: CommandLimits): string {
 }
 
 /** @throws Refusal `bad_command` */
-function checkKey(value: unknown): string | undefined {
+function checkName(name: string, value: unknown, maxLength: number): string | undefined {
   if (value === undefined) return undefined;
-  if (typeof value === 'string' && value.length > 0 && value.length <= MAX_KEY_LENGTH) return value;
+  if (typeof value === 'string' && value.length > 0 && value.length <= maxLength) return value;
   throw new Refusal(
     'bad_command',
-    `key is ${show(value)}; it may be a string of 1 to ${MAX_KEY_LENGTH} characters.`,
+    `${name} is ${show(value)}; it may be a string of 1 to ${maxLength} characters.`,
   );
 }
 
@@ -86,16 +86,6 @@ function checkData(value: unknown, limits: CommandLimits): string {
   }
   checkValue(value, limits.maxJsonDepth, limits);
   return JSON.stringify(value);
-}
-
-/** @throws Refusal `bad_command` */
-function checkUid(value: unknown): string | undefined {
-  if (value === undefined) return undefined;
-  if (typeof value === 'string' && value.length > 0 && value.length <= MAX_UID_LENGTH) return value;
-  throw new Refusal(
-    'bad_command',
-    `uid is ${show(value)}; it may be a string of 1 to ${MAX_UID_LENGTH} characters.`,
-  );
 }
 
 /** A publish of which everything has been checked. */
@@ -123,8 +113,8 @@ export function checkPublish(
   const checked = {
     room: checkRoom(room, limits),
     data: checkData(data, limits),
-    key: checkKey(key),
-    uid: checkUid(uid),
+    key: checkName('key', key, MAX_KEY_LENGTH),
+    uid: checkName('uid', uid, MAX_UID_LENGTH),
   };
   const { maxMessageBytes } = limits;
   // At most three bytes a unit: most texts need not be counted.
