@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { existsSync, mkdtempSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { request as ask } from 'node:http';
 import { Agent, get } from 'node:https';
-import { type AddressInfo, connect, createServer, Server } from 'node:net';
+import { connect, Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -14,6 +14,7 @@ import { WebSocket } from 'ws';
 import { ConfigError } from '../src/errors.js';
 import type { Config } from '../src/options/config.js';
 import { serve } from '../src/serve.js';
+import { freePort } from './support/free-port.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'roomcast-serve-'));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -27,15 +28,6 @@ async function open(options: Partial<Config> = {}, own = {}) {
     await served.close();
   });
   return served;
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
 }
 
 const statusOf = async (url: string, headers = {}) => (await fetch(url, { headers })).status;

@@ -6,7 +6,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
-import { type AddressInfo, connect, createServer as createTcpServer } from 'node:net';
+import { type AddressInfo, connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Server as SocketioServer } from 'socket.io';
@@ -16,6 +16,7 @@ import { loadTest, newTag } from '../../src/load/load-test.js';
 import { resolvePlan, type Scenario } from '../../src/load/plan.js';
 import type { LoadReport } from '../../src/load/report/report.js';
 import type { TargetSpec } from '../../src/load/targets/index.js';
+import { freePort } from '../support/free-port.js';
 import { serve } from '../support/server.js';
 import { startSmallRoomServer } from '../support/small-room-server.js';
 
@@ -214,15 +215,6 @@ function temporary(): string {
   const folder = mkdtempSync(join(tmpdir(), 'roomcast-load-'));
   onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
   return folder;
-}
-
-async function freePort(): Promise<number> {
-  const server = createTcpServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
 }
 
 /** Starts a program and waits until it listens; ends it with the test. */
