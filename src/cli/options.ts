@@ -1,5 +1,5 @@
 /**
- * The options of `config.ts` as flags of a command, and as text that fits 80 columns.
+ * The options of the server as flags of a command, and as text that fits 80 columns.
  *
  * Not here: what options there are (`src/options/`), whether a value is allowed (`src/options/config.ts`).
  */

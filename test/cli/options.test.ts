@@ -29,7 +29,7 @@ describe('--help', () => {
       const words = block.replaceAll(/\s+/g, ' ');
       expect(words).toContain(schema.description);
       const { default: value } = schema;
-      const empty = typeof value === 'object' && Object.keys(value!).length === 0;
+      const empty = value === '' || (typeof value === 'object' && Object.keys(value!).length === 0);
       expect(words).toContain(`Default: ${empty ? 'none' : value}. Allowed: ${allowed}.`);
       if (schema.type === 'integer')
         expect(words).toContain(`${schema.minimum} to ${schema.maximum}`);
