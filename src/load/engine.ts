@@ -184,7 +184,14 @@ export class Engine {
   /** Sets every timer of the run; resolves at the end of the last phase. */
   async #phasesOver(): Promise<void> {
     const at = (us: number, act: () => void): void => {
-      this.#timers.push(setTimeout(act, Math.max(0, us - this.#crew.now()) / 1000));
+      const index = this.#timers.length;
+      // Timers fire up to a millisecond early; the last phase would be cut short by that.
+      const wait = (): void => {
+        const left = us - this.#crew.now();
+        if (left <= 0) act();
+        else this.#timers[index] = setTimeout(wait, Math.ceil(left / 1000));
+      };
+      this.#timers.push(setTimeout(wait, Math.max(0, us - this.#crew.now()) / 1000));
     };
     const start = this.#bounds[0]!;
     at(start, () => {
