@@ -1,0 +1,42 @@
+/**
+ * Builds the package, after the types: a file each subpath, with what they share beside them, and the
+ * one file for `<script type="module">`; fails where that is larger than it may be. Run by
+ * `npm run build:client`.
+ */
+import { readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { gzipSync } from 'node:zlib';
+import { build } from 'esbuild';
+import { INTERNAL, LIMIT } from './bundle.mjs';
+
+const src = `${import.meta.dirname}/src`;
+const dist = `${import.meta.dirname}/dist`;
+const OPTIONS = {
+  bundle: true,
+  format: 'esm',
+  target: 'es2022',
+  mangleProps: new RegExp(`^(${INTERNAL.join('|')})$`),
+};
+
+for (const name of readdirSync(dist)) if (name.endsWith('.js')) rmSync(`${dist}/${name}`);
+await build({
+  ...OPTIONS,
+  entryPoints: ['index', 'backfill', 'events', 'presence', 'sockjs'].map(
+    (name) => `${src}/${name}.ts`,
+  ),
+  splitting: true,
+  outdir: dist,
+  chunkNames: 'shared-[hash]',
+});
+const { outputFiles } = await build({
+  ...OPTIONS,
+  entryPoints: [`${src}/index.ts`],
+  minify: true,
+  write: false,
+});
+const [{ contents }] = outputFiles;
+writeFileSync(`${dist}/roomcast-client.min.js`, contents);
+const size = gzipSync(contents, { level: 9 }).length;
+console.log(
+  `roomcast-client.min.js: ${size} of ${LIMIT} B, gzip -9 (${contents.length} B minified)`,
+);
+if (size > LIMIT) process.exitCode = 1;

@@ -1,0 +1,19 @@
+/** A client for rooms of roomcast: see the README of this package. */
+import { client } from './client.js';
+import type { Client, Options, Rooms } from './types.js';
+
+export { type ClientErrorCode, type ErrorCode, RoomcastError, Unauthorised } from './errors.js';
+export type * from './types.js';
+export type { Feature, HealthState, Position, PresenceCounts, Present } from './wire.js';
+
+/**
+ * Connects, and stays connected until `close()`. A URL is `wss://…/ws`; what else will do is the
+ * platform's to say: relative ones and `https` do since Chrome 125, Firefox 124 and Safari 17.3. Never
+ * throws: what is wrong closes the client with a reason.
+ */
+export function connect<R extends Rooms = Rooms>(
+  url: string | URL,
+  options: Options = {},
+): Client<R> {
+  return client(String(url), options) as unknown as Client<R>;
+}
