@@ -1,0 +1,173 @@
+/**
+ * Asking the app (`auth.ts`), and making of its answer what the session can rely on. A throw, a hang and
+ * an answer that is none end as a refusal with `check_failed`, with a line in the log, bounded in rate (V11).
+ *
+ * V16: no lock is held here and nobody else waits; a failure is never told as wrong credentials.
+ */
+import type { MaybePromise } from '../broker/broker.js';
+import { Refusal } from '../errors.js';
+import { FailureLog, type Log } from '../log.js';
+import type { Config } from '../options/config.js';
+import { type CommandLimits, checkPublish, jsonValueOf, show } from '../protocol/fields.js';
+import type { Action } from '../room/identity.js';
+import { isThenable } from '../thenable.js';
+import type { Handshake } from '../transport/transport.js';
+import type { Auth, Principal, Who } from './auth.js';
+import { type Claims, infoOf } from './claims.js';
+import { isName, notAName } from './names.js';
+import type { AuthObserver, Question } from './observer.js';
+import { checkTokenText } from './token-text.js';
+import { within } from './within.js';
+
+export class App {
+  readonly #auth: Auth;
+  readonly #config: Config;
+  readonly #failures: FailureLog;
+  readonly #observer: Pick<AuthObserver, 'appFailed'>;
+
+  constructor(
+    auth: Auth,
+    config: Config,
+    log: Pick<Log, 'error'>,
+    observer: Pick<AuthObserver, 'appFailed'>,
+  ) {
+    this.#auth = auth;
+    this.#config = config;
+    this.#failures = new FailureLog(log);
+    this.#observer = observer;
+  }
+
+  /** Whether it has anything to say to that. */
+  answers(question: keyof Auth): boolean {
+    return this.#auth[question] !== undefined;
+  }
+
+  /**
+   * Who it says that somebody is; null: nobody. Its deadline is the caller's, who asks `late` then.
+   * @throws Refusal as a rejection
+   */
+  async connect(handshake: Handshake, token: unknown, signal: AbortSignal): Promise<Claims | null> {
+    const text = token === null ? null : checkTokenText(token, this.#config.maxTokenBytes);
+    try {
+      const principal = await this.#auth.connect?.(handshake, text, signal);
+      return principal === null ? null : this.#claimsOf(principal);
+    } catch (error) {
+      throw this.#refusalOf('connect', error, signal);
+    }
+  }
+
+  /** @throws Refusal as a rejection, where it does not allow it or has not said */
+  async join(who: Who, room: string, signal: AbortSignal): Promise<void> {
+    const isAllowed = await this.#ask('join', signal, (asked) =>
+      this.#auth.join?.(who, room, asked),
+    );
+    if (isAllowed === true) return;
+    if (isAllowed === false) throw new Refusal('not_allowed', `You may not join ${room}.`);
+    throw this.#failed('join', `it answered ${show(isAllowed)}`);
+  }
+
+  /**
+   * What is to be published, as JSON text.
+   * @throws Refusal as a rejection, as `join` does
+   */
+  async publish(
+    who: Who,
+    room: string,
+    text: string,
+    limits: CommandLimits,
+    signal: AbortSignal,
+  ): Promise<string> {
+    const answer = await this.#ask('publish', signal, (asked) =>
+      this.#auth.publish?.(who, room, JSON.parse(text), asked),
+    );
+    if (answer === true) return text;
+    if (answer === false) throw new Refusal('not_allowed', `This may not be published to ${room}.`);
+    if (typeof answer !== 'object' || answer === null || !('data' in answer)) {
+      throw this.#failed('publish', `it answered ${show(answer)}`);
+    }
+    try {
+      return checkPublish(room, jsonValueOf(answer.data), undefined, undefined, limits).data;
+    } catch (error) {
+      throw this.#failed('publish', error);
+    }
+  }
+
+  /** The refusal for an answer that has not come in time. */
+  late(question: Question): Refusal {
+    return this.#failed(question, `it has not answered within ${this.#config.authMs} ms`);
+  }
+
+  async #ask<Answer>(
+    question: Question,
+    signal: AbortSignal,
+    ask: (signal: AbortSignal) => MaybePromise<Answer>,
+  ): Promise<Answer> {
+    const late = () => this.late(question);
+    try {
+      // What it throws at once is as what it rejects with.
+      return await within(this.#config.authMs, signal, async (asked) => await ask(asked), late);
+    } catch (error) {
+      throw this.#refusalOf(question, error, signal);
+    }
+  }
+
+  /** @throws Refusal */
+  #claimsOf(principal: unknown): Claims {
+    if (typeof principal !== 'object' || principal === null) {
+      throw this.#failed('connect', `it answered ${show(principal)}`);
+    }
+    const given = principal as Principal;
+    const { user, tokenId, expiresAt, issuedAt } = given;
+    const wrong = (why: string) => this.#failed('connect', why);
+    if (!isName(user)) throw wrong(notAName('user', user));
+    if (tokenId !== undefined && !isName(tokenId)) throw wrong(notAName('tokenId', tokenId));
+    for (const [name, value] of Object.entries({ expiresAt, issuedAt })) {
+      if (value === undefined || Number.isFinite(value)) continue;
+      throw wrong(`${name} is ${show(value)}; it has to be milliseconds since 1970`);
+    }
+    const { may } = given;
+    if (may !== undefined && typeof may !== 'function') {
+      throw wrong(`may is ${show(may)}; it has to be a function`);
+    }
+    return {
+      user,
+      tokenId: tokenId ?? null,
+      info: this.#infoOf(given.info),
+      expiresAt: expiresAt ?? Number.POSITIVE_INFINITY,
+      issuedAt: issuedAt ?? null,
+      may: (action, room) => given.may !== undefined && this.#may(given, action, room),
+    };
+  }
+
+  /** Nothing is allowed by an answer that is none, such as a promise of one. */
+  #may(principal: Principal, action: Action, room: string): boolean {
+    try {
+      const answer: unknown = principal.may?.(action, room);
+      if (typeof answer === 'boolean') return answer;
+      if (isThenable(answer)) answer.then(undefined, () => {});
+      this.#failed('may', `it answered ${show(answer)}; it has to be true or false, at once`);
+    } catch (error) {
+      this.#failed('may', error);
+    }
+    return false;
+  }
+
+  #infoOf(info: unknown): Claims['info'] {
+    try {
+      return infoOf(info, this.#config.maxInfoBytes);
+    } catch (error) {
+      throw this.#failed('connect', error);
+    }
+  }
+
+  #refusalOf(question: Question, error: unknown, signal: AbortSignal): unknown {
+    return error instanceof Refusal || signal.aborted ? error : this.#failed(question, error);
+  }
+
+  #failed(question: Question, error: unknown): Refusal {
+    this.#observer.appFailed(question);
+    const why = typeof error === 'string' ? { why: error } : { err: error };
+    this.#failures.add({ ...why, question }, 'the auth of the app failed');
+    return new Refusal('check_failed', 'Whether this is allowed could not be found out.');
+  }
+}

@@ -1,0 +1,110 @@
+/** Calls at times of the clock on the wall: V16's second, in slices, whatever the clock does. */
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { Alarms } from '../../src/auth/alarms.js';
+
+let alarms: Alarms;
+
+beforeEach(() => {
+  vi.useFakeTimers();
+  alarms = new Alarms();
+});
+
+afterEach(() => {
+  alarms.close();
+  expect(vi.getTimerCount()).toBe(0);
+  vi.useRealTimers();
+});
+
+describe('an alarm', () => {
+  it.each([1, 499, 500, 999, 1000, 1001, 59_999])(
+    'of %d ms rings then, never before and at most a second later',
+    (ms) => {
+      const start = Date.now();
+      const rang: number[] = [];
+      alarms.set(start + ms, () => rang.push(Date.now() - start));
+      vi.advanceTimersByTime(ms - 1);
+      expect(rang).toEqual([]);
+      vi.advanceTimersByTime(1001);
+      expect(rang).toHaveLength(1);
+      expect(rang[0]).toBeGreaterThanOrEqual(ms);
+      expect(rang[0]).toBeLessThanOrEqual(ms + 1000);
+      vi.advanceTimersByTime(60_000);
+      expect(rang).toHaveLength(1);
+    },
+  );
+
+  it('that is cancelled does not ring', () => {
+    const ring = vi.fn();
+    const alarm = alarms.set(Date.now() + 1000, ring);
+    alarm.cancel();
+    alarm.cancel();
+    vi.advanceTimersByTime(5000);
+    expect(ring).not.toHaveBeenCalled();
+  });
+
+  it('may set and cancel others as it rings', () => {
+    const at = Date.now() + 1000;
+    const rang: string[] = [];
+    alarms.set(at, () => {
+      rang.push('first');
+      second.cancel();
+      alarms.set(at, () => rang.push('third'));
+    });
+    const second = alarms.set(at, () => rang.push('second'));
+    vi.advanceTimersByTime(2000);
+    expect(rang).toEqual(['first', 'third']);
+  });
+
+  it.each([Date.UTC(2100, 0), Number.MAX_VALUE])('may be as far away as %d', (at) => {
+    const ring = vi.fn();
+    alarms.set(at, ring);
+    vi.advanceTimersByTime(86_400_000);
+    expect(ring).not.toHaveBeenCalled();
+  });
+});
+
+describe('a clock that is set', () => {
+  it('forward by years rings all that are due, in the next look', () => {
+    const ring = vi.fn();
+    alarms.set(Date.now() + 3_600_000, ring);
+    vi.setSystemTime(Date.now() + 10 * 365 * 86_400_000);
+    vi.advanceTimersByTime(500);
+    expect(ring).toHaveBeenCalledOnce();
+  });
+
+  it('back moves them with it', () => {
+    const ring = vi.fn();
+    const at = Date.now() + 10_000;
+    alarms.set(at, ring);
+    vi.setSystemTime(Date.now() - 60_000);
+    vi.advanceTimersByTime(30_000);
+    expect(ring).not.toHaveBeenCalled();
+    vi.advanceTimersByTime(41_000);
+    expect(ring).toHaveBeenCalledOnce();
+  });
+});
+
+it('many at once ring in slices, and everything else goes on between them', () => {
+  const at = Date.now() + 100;
+  const order: string[] = [];
+  for (let n = 0; n < 100; n += 1) {
+    alarms.set(at, () => {
+      order.push('ring');
+      // Each takes a millisecond.
+      vi.setSystemTime(Date.now() + 1);
+      now += 1;
+    });
+  }
+  let now = performance.now();
+  vi.spyOn(performance, 'now').mockImplementation(() => now);
+  vi.advanceTimersByTime(500);
+  expect(order.length).toBeLessThan(100);
+  const first = order.length;
+  setImmediate(() => order.push('other'));
+  vi.runAllTicks();
+  vi.advanceTimersByTime(1);
+  expect(order.indexOf('other')).toBeGreaterThanOrEqual(first);
+  vi.advanceTimersByTime(1000);
+  expect(order.filter((each) => each === 'ring')).toHaveLength(100);
+  vi.restoreAllMocks();
+});

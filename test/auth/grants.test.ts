@@ -1,0 +1,109 @@
+/** What a token allows: against an oracle that reads the claim as it stands. */
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { Grants, MAX_PATTERNS, patternOf } from '../../src/auth/grants.js';
+import { ACTIONS, type Action } from '../../src/room/identity.js';
+
+type Claim = Record<string, Action[]>;
+
+/** What the claim says, asked anew each time. */
+function says(claim: Claim, action: Action, room: string): boolean {
+  return Object.keys(claim).some((pattern) => {
+    const isHit = pattern.endsWith('*')
+      ? room.slice(0, pattern.length - 1) === pattern.slice(0, -1)
+      : room === pattern;
+    return isHit && (claim[pattern] as Action[]).includes(action);
+  });
+}
+
+/** Few letters, so that patterns and rooms meet. */
+const name = fc.string({ unit: fc.constantFrom('a', 'b', ':'), minLength: 1, maxLength: 4 });
+const odd = fc.constantFrom('__proto__', 'constructor', 'toString', '__proto__:a');
+const room = fc.oneof({ weight: 6, arbitrary: name }, { weight: 1, arbitrary: odd });
+const pattern = fc.oneof(
+  room,
+  room.map((text) => `${text}*`),
+  fc.constant('*'),
+);
+const actions = fc.subarray([...ACTIONS]);
+const claim = fc
+  .array(fc.tuple(pattern, actions), { maxLength: 8 })
+  // As JSON has it: `__proto__` is a name like any other.
+  .map(
+    (entries) =>
+      JSON.parse(
+        `{${entries.map(([k, v]) => `${JSON.stringify(k)}:${JSON.stringify(v)}`)}}`,
+      ) as Claim,
+  );
+
+const everything = (rooms: string[], ask: (action: Action, room: string) => void) => {
+  for (const each of rooms) for (const action of ACTIONS) ask(action, each);
+};
+
+describe('grants', () => {
+  it('allow what the claim says, no more and no less', () => {
+    fc.assert(
+      fc.property(claim, fc.array(room, { minLength: 1 }), (granted, rooms) => {
+        const grants = new Grants(granted, 'rooms');
+        everything(rooms, (action, each) =>
+          expect([each, action, grants.allow(action, each)]).toEqual([
+            each,
+            action,
+            says(granted, action, each),
+          ]),
+        );
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  it('only add: one more takes nothing away, and their order is nothing', () => {
+    fc.assert(
+      fc.property(claim, claim, fc.array(room, { minLength: 1 }), (one, more, rooms) => {
+        const both = { ...more, ...one };
+        const [few, many, turned] = [
+          new Grants(one, 'rooms'),
+          new Grants(both, 'rooms'),
+          new Grants(Object.fromEntries(Object.entries(both).reverse()), 'rooms'),
+        ];
+        everything(rooms, (action, each) => {
+          if (few.allow(action, each)) expect(many.allow(action, each)).toBe(true);
+          if (!Object.hasOwn(both, '__proto__')) {
+            expect(turned.allow(action, each)).toBe(many.allow(action, each));
+          }
+        });
+      }),
+    );
+  });
+
+  it('are none where the claim is missing', () => {
+    expect(new Grants(undefined, 'rooms').allow('join', 'a')).toBe(false);
+  });
+
+  it.each([
+    [null, 'rooms is null; it has to be {'],
+    [[], 'rooms is an array; it has to be {'],
+    ['chat:*', 'rooms is "chat:*"; it has to be {'],
+    [{ 'a*b': ['join'] }, 'the pattern "a*b"; a * may only be its end'],
+    [{ '**': ['join'] }, 'the pattern "**"'],
+    [{ '': ['join'] }, 'the pattern ""'],
+    [{ a: 'join' }, 'rooms "a" is "join"; it has to be an array'],
+    [{ a: ['write'] }, 'rooms "a" has "write"; there are join, publish, history, presence'],
+    [{ a: [['join']] }, 'rooms "a" has an array'],
+    [
+      Object.fromEntries(Array.from({ length: MAX_PATTERNS + 1 }, (_, n) => [`${n}`, []])),
+      'rooms has 101 patterns; 100 are allowed',
+    ],
+  ])('are refused where it is %j', (granted, says) => {
+    expect(() => new Grants(granted, 'rooms')).toThrow(
+      expect.objectContaining({ code: 'token_invalid', message: expect.stringContaining(says) }),
+    );
+  });
+});
+
+it('a pattern is a name, or a beginning', () => {
+  expect(patternOf('a:b')).toEqual({ text: 'a:b', isPrefix: false });
+  expect(patternOf('a:*')).toEqual({ text: 'a:', isPrefix: true });
+  expect(patternOf('*')).toEqual({ text: '', isPrefix: true });
+  for (const none of ['', 'a*b', '*a', '**', 5, null]) expect(patternOf(none)).toBeNull();
+});

@@ -1,0 +1,79 @@
+/** What a namespace says, with and without keys, and what a grant adds to it. */
+import { describe, expect, it } from 'vitest';
+import { Permissions } from '../../src/auth/permissions.js';
+import { type Config, defaults } from '../../src/options/config.js';
+import { type Action, ANYONE } from '../../src/room/identity.js';
+
+const of = (config: Partial<Config>, isOn = true) =>
+  new Permissions({ ...defaults, ...config }, isOn);
+const granted =
+  (...actions: Action[]) =>
+  (action: Action) =>
+    actions.includes(action);
+const none = granted();
+
+describe('without keys', () => {
+  it('anybody may do everything, at no cost', () => {
+    expect(of({}, false).nobody).toBe(ANYONE);
+  });
+
+  it('a namespace may be closed all the same', () => {
+    const { nobody } = of({ namespaces: { news: { publishBy: 'nobody' } } }, false);
+    expect(nobody.may('publish', 'news:a')).toBe(false);
+    expect(nobody.may('join', 'news:a')).toBe(true);
+    expect(nobody.may('publish', 'chat:a')).toBe(true);
+  });
+});
+
+describe('with keys', () => {
+  it('nobody may anything that nobody has allowed', () => {
+    const permissions = of({});
+    for (const action of ['join', 'publish', 'history', 'presence'] as const) {
+      expect(permissions.nobody.may(action, 'a')).toBe(false);
+      expect(permissions.of({ user: '42', may: none }).may(action, 'a')).toBe(false);
+      expect(permissions.of({ user: '42', may: granted(action) }).may(action, 'a')).toBe(true);
+    }
+  });
+
+  it.each([
+    ['anyone', true, true, true],
+    ['users', false, true, true],
+    ['owner', false, false, true],
+    ['grant', false, false, true],
+    ['nobody', false, false, false],
+  ] as const)('joinBy %s', (joinBy, anonymous, user, withGrant) => {
+    const permissions = of({ namespaces: { own: { joinBy } } });
+    const may = (who: string | null, what = none) =>
+      permissions.of({ user: who, may: what }).may('join', 'own:7:inbox');
+    expect([may(null), may('42'), may('42', granted('join'))]).toEqual([
+      anonymous,
+      user,
+      withGrant,
+    ]);
+  });
+
+  it('a room is of the user whose id stands behind the namespace, or what it is in base64url', () => {
+    const permissions = of({ joinBy: 'owner' });
+    const may = (user: string, room: string) =>
+      permissions.of({ user, may: none }).may('join', room);
+    expect(may('42', 'own:42')).toBe(true);
+    expect(may('42', 'own:42:inbox')).toBe(true);
+    expect(may('4', 'own:42')).toBe(false);
+    expect(may('42', 'own:4')).toBe(false);
+    expect(may('42', '42')).toBe(false);
+    expect(may('own', 'own')).toBe(false);
+    const odd = 'auth0|1 ü';
+    expect(may(odd, `own:${Buffer.from(odd).toString('base64url')}:a`)).toBe(true);
+    // What can be a name is one, so that no user is another one in base64url.
+    expect(may('42', `own:${Buffer.from('42').toString('base64url')}`)).toBe(false);
+  });
+
+  it('history and presence follow join, unless they have their own', () => {
+    const follows = of({ joinBy: 'users' }).of({ user: '42', may: none });
+    expect(follows.may('history', 'a')).toBe(true);
+    const own = of({ joinBy: 'users', historyBy: 'grant', presenceBy: 'nobody' });
+    expect(own.of({ user: '42', may: none }).may('history', 'a')).toBe(false);
+    expect(own.of({ user: '42', may: granted('history') }).may('history', 'a')).toBe(true);
+    expect(own.of({ user: '42', may: granted('presence') }).may('presence', 'a')).toBe(false);
+  });
+});

@@ -1,0 +1,152 @@
+/** Who is cut off: against an oracle that keeps a list, bounded, and for as long as was said. */
+import fc from 'fast-check';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { Alarms } from '../../src/auth/alarms.js';
+import { type RevocationRequest, Revocations, type Subject } from '../../src/auth/revocations.js';
+
+const NOW = Date.UTC(2026, 0, 1);
+let alarms: Alarms;
+
+beforeEach(() => {
+  vi.useFakeTimers({ now: NOW });
+  alarms = new Alarms();
+});
+afterEach(() => {
+  alarms.close();
+  vi.useRealTimers();
+});
+
+const start = (max = 100, toleranceMs = 10_000) => new Revocations(max, toleranceMs, alarms);
+const subject = (given: Partial<Subject>): Subject => ({
+  user: '42',
+  tokenId: null,
+  issuedAt: NOW - 1000,
+  ...given,
+});
+
+it('a user, or a token, is cut off everywhere, or in some rooms', () => {
+  const revocations = start();
+  const { id } = revocations.add({ user: '42' });
+  expect(revocations.everywhere(subject({}))).toMatchObject({ id, user: '42' });
+  expect(revocations.everywhere(subject({ user: '43' }))).toBeNull();
+  expect(revocations.inRoom(subject({}), 'a')).toBe(true);
+  expect(revocations.remove(id)).toBe(true);
+  expect(revocations.remove(id)).toBe(false);
+  expect(revocations.everywhere(subject({}))).toBeNull();
+
+  revocations.add({ token: 't1', room: 'chat:*' });
+  const has = subject({ tokenId: 't1' });
+  expect(revocations.everywhere(has)).toBeNull();
+  expect(['chat:a', 'chat', 'news'].map((room) => revocations.inRoom(has, room))).toEqual([
+    true,
+    false,
+    false,
+  ]);
+  expect(revocations.inRoom(subject({ tokenId: 't2' }), 'chat:a')).toBe(false);
+});
+
+it.each([
+  ['issued before', NOW - 1, true],
+  ['issued by a clock that is ahead', NOW + 10_000, true],
+  ['issued later', NOW + 10_001, false],
+  ['that does not say when it was issued', null, true],
+])('a token %s', (_, issuedAt, isCut) => {
+  const revocations = start();
+  revocations.add({ user: '42' });
+  expect(revocations.everywhere(subject({ issuedAt })) !== null).toBe(isCut);
+});
+
+it('one ends when it was said, within a second, and leaves nothing', () => {
+  const revocations = start();
+  revocations.add({ user: '42', keepMs: 60_000 });
+  vi.advanceTimersByTime(59_999);
+  expect(revocations.size).toBe(1);
+  vi.advanceTimersByTime(1001);
+  expect([revocations.size, alarms.size]).toEqual([0, 0]);
+  expect(revocations.inRoom(subject({}), 'a')).toBe(false);
+});
+
+it('there are as many as may be, and none is let go of for another', () => {
+  const revocations = start(2);
+  const { id } = revocations.add({ user: '1' });
+  revocations.add({ user: '2' });
+  expect(() => revocations.add({ user: '3' })).toThrow(
+    expect.objectContaining({ code: 'revocations_full' }),
+  );
+  expect(revocations.everywhere(subject({ user: '1' }))).not.toBeNull();
+  revocations.remove(id);
+  revocations.add({ user: '3' });
+  expect(revocations.list().map(({ user }) => user)).toEqual(['2', '3']);
+});
+
+describe('what is no revocation', () => {
+  it.each([
+    [null, 'The revocation is null'],
+    [[], 'The revocation is an array'],
+    [undefined, 'The revocation is nothing'],
+    [{}, 'Give one of user and token'],
+    [{ user: '1', token: '2' }, 'Give one of user and token'],
+    [{ user: 42 }, 'user is 42; it has to be a string of 1 to 128'],
+    [{ user: '' }, 'user is ""'],
+    [{ token: 'a\nb' }, 'without controls'],
+    [{ user: '1', room: 'a*b' }, 'room is "a*b"; it has to be a room, or a prefix'],
+    [{ user: '1', before: 'now' }, 'before is "now"; it has to be seconds'],
+    [{ user: '1', before: -1 }, 'before is -1'],
+    [{ user: '1', before: Number.POSITIVE_INFINITY }, 'before is'],
+    [{ user: '1', keepMs: 0 }, 'keepMs is 0; it has to be a whole number, 1 to'],
+    [{ user: '1', keepMs: 1.5 }, 'keepMs is 1.5'],
+    [{ user: '1', keepMs: 1e15 }, 'keepMs is 1000000000000000'],
+    [{ user: '1', rooms: 'a' }, 'There is no "rooms"; there are user'],
+  ])('%j is refused', (asked, says) => {
+    expect(() => start().add(asked)).toThrow(
+      expect.objectContaining({ code: 'bad_command', message: expect.stringContaining(says) }),
+    );
+  });
+});
+
+it('they say what a list of them says', () => {
+  const name = fc.constantFrom('1', '2', '__proto__');
+  const room = fc.constantFrom('a', 'a:b', 'b');
+  const asked = fc.record({
+    who: fc.constantFrom('user', 'token'),
+    name,
+    room: fc.option(fc.constantFrom('a', 'a:*', '*', 'b'), { nil: undefined }),
+    before: fc.constantFrom(0, 100, 200),
+  });
+  const step = fc.oneof(asked, fc.record({ lift: fc.nat(10) }));
+  const whom = fc.record({
+    user: name,
+    tokenId: fc.option(name),
+    issuedAt: fc.option(fc.constantFrom(0, 100_000, 110_000, 200_000, 300_000)),
+  });
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 12 }), whom, room, (steps, who, where) => {
+      const revocations = start();
+      const list: { id: string; asked: RevocationRequest }[] = [];
+      for (const each of steps) {
+        if ('lift' in each) {
+          const [gone] = list.splice(each.lift, 1);
+          if (gone) revocations.remove(gone.id);
+          continue;
+        }
+        const request = { [each.who]: each.name, room: each.room, before: each.before };
+        list.push({ id: revocations.add(request).id, asked: request });
+      }
+      const about = list.filter(
+        ({ asked: { user, token, before = 0 } }) =>
+          (user === undefined ? token === who.tokenId : user === who.user) &&
+          (who.issuedAt === null || who.issuedAt <= before * 1000 + 10_000),
+      );
+      expect(revocations.everywhere(who) !== null).toBe(
+        about.some((each) => each.asked.room === undefined),
+      );
+      const says = ({ room: pattern }: RevocationRequest) =>
+        pattern === undefined ||
+        (pattern.endsWith('*') ? where.startsWith(pattern.slice(0, -1)) : where === pattern);
+      expect(revocations.inRoom(who, where)).toBe(about.some((each) => says(each.asked)));
+      for (const { id } of list) revocations.remove(id);
+      expect([revocations.size, alarms.size]).toEqual([0, 0]);
+    }),
+    { numRuns: 500 },
+  );
+});
