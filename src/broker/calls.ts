@@ -4,24 +4,45 @@
  */
 import { Refusal, shuttingDown } from '../errors.js';
 import type { WaitGroup } from '../lock/index.js';
+import { isThenable } from '../thenable.js';
 import { clearTimeout, nowMs, setTimeout } from '../time.js';
-import type { Broker, MaybePromise, Payload, Position } from './broker.js';
+import type { Broker, MaybePromise, Past, Payload, Position, Range } from './broker.js';
+
+export const CALLS = [
+  'publish',
+  'subscribe',
+  'unsubscribe',
+  'settled',
+  'history',
+  'purge',
+] as const;
+export type Call = (typeof CALLS)[number];
+
+/** Who is told of calls that were not answered at once. */
+export interface CallObserver {
+  /** The wait for an answer has ended, with one or without. */
+  brokerAnswered(call: Call, seconds: number): void;
+  /** A publisher was told that nobody knows whether its message was published. */
+  brokerUncertain(): void;
+}
 
 export class BrokerCalls {
   readonly #broker: Broker;
   readonly #timeoutMs: number;
   readonly #tasks: WaitGroup;
+  readonly #observer: CallObserver;
   /** Of the calls that are not answered yet. */
-  readonly #asked = new Set<AbortController>();
+  readonly #asked = new Map<AbortController, Call>();
   /** For the next call: one costs 8 µs to make, and an answer that is there at once needs none. */
   #unused = new AbortController();
   #isOver = false;
 
   /** `tasks`: where calls under way are counted, by name. */
-  constructor(broker: Broker, timeoutMs: number, tasks: WaitGroup) {
+  constructor(broker: Broker, timeoutMs: number, tasks: WaitGroup, observer: CallObserver) {
     this.#broker = broker;
     this.#timeoutMs = timeoutMs;
     this.#tasks = tasks;
+    this.#observer = observer;
   }
 
   /**
@@ -43,48 +64,83 @@ export class BrokerCalls {
     return this.#ask('unsubscribe', asked, () => this.#broker.unsubscribe(room, asked.signal));
   }
 
-  /** Ends every wait; what fails from now on fails because of the shutdown. */
+  /** Only of a broker that has one. */
+  settled(room: string): MaybePromise<void> {
+    const asked = this.#unused;
+    return this.#ask('settled', asked, () => this.#broker.settled?.(room, asked.signal));
+  }
+
+  /** Only of a broker that has one. */
+  history(room: string, range: Range): MaybePromise<Past> {
+    const asked = this.#unused;
+    return this.#ask('history', asked, () => {
+      const { history } = this.#broker;
+      if (history === undefined) throw new Error('it keeps none');
+      return history.call(this.#broker, room, range, asked.signal);
+    });
+  }
+
+  /** Only of a broker that has one. */
+  purge(room: string, through: number): MaybePromise<void> {
+    const asked = this.#unused;
+    return this.#ask('purge', asked, () => {
+      const { purge } = this.#broker;
+      if (purge === undefined) throw new Error('it keeps none');
+      return purge.call(this.#broker, room, through, asked.signal);
+    });
+  }
+
+  /**
+   * Ends every wait; what fails from now on fails because of the shutdown. What is being published goes on
+   * to its answer: the broker has it, and nobody else could say what became of it (V22).
+   */
   abort(): void {
     this.#isOver = true;
-    for (const asked of this.#asked) asked.abort(shuttingDown());
+    for (const [asked, verb] of this.#asked) if (verb !== 'publish') asked.abort(shuttingDown());
+  }
+
+  /** Nor is anything else waited for. */
+  giveUp(): void {
+    for (const asked of this.#asked.keys()) asked.abort(uncertain('the server has shut down'));
   }
 
   /** What a failed call, or a failed wait for one, means to whoever asked. */
   refusal(cause: unknown): Refusal {
+    if (cause instanceof Refusal && cause.code === 'broker_uncertain') return cause;
     if (this.#isOver) return shuttingDown();
     if (cause instanceof Refusal) return cause;
     const why = cause instanceof Error ? cause.message : String(cause);
     return new Refusal('broker_unavailable', `The broker could not do it: ${why}`);
   }
 
-  #ask<T>(
-    verb: string,
-    asked: AbortController | null,
-    ask: () => MaybePromise<T>,
-  ): MaybePromise<T> {
+  #ask<T>(verb: Call, asked: AbortController | null, ask: () => MaybePromise<T>): MaybePromise<T> {
     let answer: MaybePromise<T>;
     try {
       answer = ask();
     } catch (error) {
       throw this.refusal(error);
     }
-    if (!(answer instanceof Promise)) return answer;
+    if (!isThenable(answer)) return answer;
     if (asked === this.#unused) this.#unused = new AbortController();
-    return this.#await(verb, asked ?? new AbortController(), answer);
+    return this.#await(verb, asked ?? new AbortController(), Promise.resolve(answer));
   }
 
-  #await<T>(verb: string, asked: AbortController, answer: Promise<T>): Promise<T> {
+  #await<T>(verb: Call, asked: AbortController, answer: Promise<T>): Promise<T> {
     return this.#tasks.go(`broker ${verb}`, async () => {
+      const askedAt = nowMs();
       const timer = setTimeout(() => {
         const what = `no answer to ${verb} within ${this.#timeoutMs} ms`;
         asked.abort(verb === 'publish' ? uncertain(what) : new Error(what));
       }, this.#timeoutMs);
-      this.#asked.add(asked);
+      this.#asked.set(asked, verb);
       try {
         return await Promise.race([answer, rejection(asked.signal)]);
       } catch (error) {
-        throw this.refusal(error);
+        const refusal = this.refusal(error);
+        if (refusal.code === 'broker_uncertain') this.#observer.brokerUncertain();
+        throw refusal;
       } finally {
+        this.#observer.brokerAnswered(verb, (nowMs() - askedAt) / 1e3);
         clearTimeout(timer);
         this.#asked.delete(asked);
       }

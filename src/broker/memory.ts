@@ -1,18 +1,36 @@
 /**
  * The broker of a single process: answers at once, delivers synchronously. It remembers where the
  * rooms nobody is subscribed to stand, so that a quick reload goes on counting, but only the
- * latest `MAX_IDLE_TOPICS` of them (V3): a room forgotten starts over under a new epoch.
+ * latest `idleRooms` of them (V3): a room forgotten starts over under a new epoch. It is always
+ * up, loses nothing, and never changes the epoch of a room that is subscribed.
+ *
+ * Not here: what rooms keep of their past (`history.ts`, `histories.ts`).
  */
 import { randomBytes } from 'node:crypto';
-import type { Broker, Payload, Position, Publication, PublishOptions } from './broker.js';
+import { Refusal } from '../errors.js';
+import { type Config, defaults, type HistoryPolicy } from '../options/config.js';
+import { histories, namespaceOf } from '../options/namespaces.js';
+import { nowMs } from '../time.js';
+import type {
+  Broker,
+  BrokerState,
+  Past,
+  Payload,
+  Position,
+  Publication,
+  PublishOptions,
+  Range,
+} from './broker.js';
+import { Histories } from './histories.js';
+import type { History, Kept } from './history.js';
 import { Uids } from './uids.js';
-
-const MAX_IDLE_TOPICS = 10_000;
 
 interface Topic {
   seq: number;
   readonly epoch: string;
   subscribed: boolean;
+  /** Null where none is kept. */
+  history: History | null;
 }
 
 export class MemoryBroker implements Broker {
@@ -22,14 +40,69 @@ export class MemoryBroker implements Broker {
   /** One prefix a process: two runs never hand out the same epoch. */
   readonly #run = randomBytes(4).toString('hex');
   readonly #uids = new Uids();
+  readonly #histories: Histories;
+  readonly #config: Config;
+  #policies: ReadonlyMap<string, HistoryPolicy>;
+  readonly #idleRooms: number;
   #epochs = 0;
   #deliver: (publication: Publication) => void = () => {};
+  #reset: (room: string, position: Position, was: Position) => void = () => {};
+  #lost: (room: string, to: number) => void = () => {};
+
+  constructor(config: Config = defaults) {
+    this.#histories = new Histories(config.historyBytesTotal);
+    this.#config = config;
+    this.#policies = histories(config);
+    this.#idleRooms = config.idleRooms;
+  }
 
   onDeliver(deliver: (publication: Publication) => void): void {
     this.#deliver = deliver;
   }
 
-  publish(room: string, payload: Payload, { uid }: PublishOptions): Position {
+  onReset(reset: (room: string, position: Position, was: Position) => void): void {
+    this.#reset = reset;
+  }
+
+  onLost(lost: (room: string, to: number) => void): void {
+    this.#lost = lost;
+  }
+
+  onState(): void {
+    // There is no other.
+  }
+
+  state(): BrokerState {
+    return 'up';
+  }
+
+  /** Looks again at what its options say of what each room keeps. */
+  reload(): void {
+    this.#policies = histories(this.#config);
+    for (const [room, topic] of this.#topics) {
+      const policy = this.#policyOf(room);
+      const { history } = topic;
+      if (history === null) topic.history = this.#histories.open(policy, topic.seq + 1);
+      else if (policy.historyMessages > 0) this.#histories.rebound(history, policy);
+      else {
+        this.#histories.evict(history, 'count');
+        topic.history = null;
+      }
+    }
+  }
+
+  /** What all rooms keep. */
+  get kept(): Readonly<Kept> {
+    return this.#histories.kept;
+  }
+
+  /** Rooms that keep anything, and bytes that all together may keep. */
+  get keeping(): { readonly rooms: number; readonly limit: number } {
+    return this.#histories;
+  }
+
+  publish(room: string, payload: Payload, { deadline, uid }: PublishOptions): Position {
+    if (nowMs() > deadline) throw new Refusal('broker_unavailable', 'Its deadline has passed.');
     if (uid !== undefined) {
       const known = this.#uids.find(room, uid);
       if (known !== undefined) return known;
@@ -39,20 +112,33 @@ export class MemoryBroker implements Broker {
     const { seq, epoch } = topic;
     const position = { seq, epoch };
     if (uid !== undefined) this.#uids.add(room, uid, position);
-    if (topic.subscribed) {
-      const { data, from, key } = payload;
-      this.#deliver({ room, seq, epoch, at: Date.now(), data, from, key });
-    } else {
-      this.#rest(room);
-    }
+    const { data, from, user, key, event, except, trace } = payload;
+    const publication = {
+      room,
+      seq,
+      epoch,
+      at: Date.now(),
+      data,
+      from,
+      user,
+      key,
+      event,
+      except,
+      trace,
+    };
+    if (topic.history !== null) this.#histories.append(topic.history, publication);
+    if (topic.subscribed) this.#deliver(publication);
+    else this.#rest(room);
     return position;
   }
 
-  subscribe(room: string): Position {
+  subscribe(room: string, _signal?: AbortSignal, since?: Position): Position {
     const topic = this.#topic(room);
     topic.subscribed = true;
     this.#idle.delete(room);
-    return { seq: topic.seq, epoch: topic.epoch };
+    const position = { seq: topic.seq, epoch: topic.epoch };
+    if (since !== undefined) this.#resume(room, position, since);
+    return position;
   }
 
   unsubscribe(room: string): void {
@@ -62,7 +148,23 @@ export class MemoryBroker implements Broker {
     this.#rest(room);
   }
 
+  history(room: string, range: Range): Past {
+    const topic = this.#topic(room);
+    const { seq, epoch, history } = topic;
+    // A room that is asked about has an epoch from now on, as one that is published to has.
+    if (!topic.subscribed) this.#rest(room);
+    if (history === null) return { seq, epoch, oldest: seq + 1, publications: [] };
+    this.#histories.expire(history);
+    return { seq, epoch, oldest: history.oldest, publications: history.read(range) };
+  }
+
+  purge(room: string, through: number): void {
+    const history = this.#topics.get(room)?.history;
+    if (history) this.#histories.evict(history, 'purge', through);
+  }
+
   close(): void {
+    this.#histories.close();
     this.#topics.clear();
     this.#idle.clear();
     this.#uids.clear();
@@ -71,19 +173,46 @@ export class MemoryBroker implements Broker {
   #topic(room: string): Topic {
     let topic = this.#topics.get(room);
     if (topic === undefined) {
-      topic = { seq: 0, epoch: `${this.#run}-${this.#epochs.toString(36)}`, subscribed: false };
+      topic = {
+        seq: 0,
+        epoch: `${this.#run}-${this.#epochs.toString(36)}`,
+        subscribed: false,
+        history: this.#histories.open(this.#policyOf(room)),
+      };
       this.#epochs += 1;
       this.#topics.set(room, topic);
     }
     return topic;
   }
 
+  #policyOf(room: string): HistoryPolicy {
+    const policies = this.#policies;
+    return (policies.get(namespaceOf(room)) ?? policies.get('default')) as HistoryPolicy;
+  }
+
+  /** Delivers what the node has missed between `since` and `position`, or says that it cannot. */
+  #resume(room: string, position: Position, since: Position): void {
+    if (since.epoch !== position.epoch) {
+      this.#reset(room, position, since);
+      return;
+    }
+    const from = since.seq + 1;
+    const to = position.seq;
+    if (from > to) return;
+    const past = this.history(room, { from, to, maxMessages: to, maxBytes: Number.MAX_VALUE });
+    for (const publication of past.publications) this.#deliver(publication);
+    // What is delivered shows what is missing before it.
+    if (past.publications.length === 0) this.#lost(room, to);
+  }
+
   /** Nobody is subscribed: the topic is remembered until so many others have rested after it. */
   #rest(room: string): void {
     this.#idle.delete(room);
     this.#idle.add(room);
-    if (this.#idle.size <= MAX_IDLE_TOPICS) return;
+    if (this.#idle.size <= this.#idleRooms) return;
     for (const oldest of this.#idle) {
+      const history = this.#topics.get(oldest)?.history;
+      if (history) this.#histories.evict(history, 'idle');
       this.#idle.delete(oldest);
       this.#topics.delete(oldest);
       return;

@@ -2,6 +2,7 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { BrokerCalls } from '../../src/broker/calls.js';
 import { Detector, WaitGroup } from '../../src/lock/index.js';
+import { Recorder } from '../../src/metrics/recorder.js';
 import { ScriptedBroker } from '../support/scripted-broker.js';
 
 beforeEach(() => {
@@ -14,8 +15,10 @@ afterEach(() => {
 function calls(answer: () => Promise<unknown>) {
   const broker = new ScriptedBroker();
   vi.spyOn(broker, 'publish').mockImplementation(answer as ScriptedBroker['publish']);
+  vi.spyOn(broker, 'unsubscribe').mockImplementation(answer as ScriptedBroker['unsubscribe']);
   const tasks = new WaitGroup({ name: 'tasks', detector: new Detector({ mode: 'strict' }) });
-  return { calls: new BrokerCalls(broker, 5000, tasks), tasks };
+  const counts = new Recorder();
+  return { calls: new BrokerCalls(broker, 5000, tasks, counts), tasks, counts };
 }
 
 const payload = { data: '1', from: null };
@@ -40,10 +43,43 @@ test('a call that hangs is over after its time, or at the end', async () => {
   });
   await vi.advanceTimersByTimeAsync(5000);
   await late;
-  const ended = expect(broker.publish('a', payload)).rejects.toMatchObject({
-    code: 'shutting_down',
+  const ended = expect(broker.unsubscribe('a')).rejects.toMatchObject({ code: 'shutting_down' });
+  const published = expect(broker.publish('a', payload)).rejects.toMatchObject({
+    code: 'broker_uncertain',
   });
   broker.abort();
   await ended;
+  // It may have been published by now: that is waited for as long as there is time (V22).
+  expect(tasks.size).toBe(1);
+  broker.giveUp();
+  await published;
   expect([vi.getTimerCount(), tasks.size]).toEqual([0, 0]);
+});
+
+test('the wait for an answer is told, and a publish of which nobody knows', async () => {
+  const { calls: broker, counts } = calls(() => new Promise(() => {}));
+  const late = expect(broker.publish('a', payload)).rejects.toMatchObject({
+    code: 'broker_uncertain',
+  });
+  await vi.advanceTimersByTimeAsync(5000);
+  await late;
+  expect(counts.totals.brokerUncertain).toBe(1);
+  expect([...counts.brokerCallSeconds.sums]).toEqual([5, 0, 0, 0, 0, 0]);
+  const { calls: sync, counts: none } = calls(() => ({ seq: 1, epoch: 'e' }) as never);
+  expect(sync.publish('a', payload)).toEqual({ seq: 1, epoch: 'e' });
+  expect(none.brokerCallSeconds.total()).toBe(0);
+});
+
+test('what is being published when the server begins to close is answered as it went', async () => {
+  let answer: (position: { seq: number; epoch: string }) => void = () => {};
+  const { calls: broker } = calls(
+    () =>
+      new Promise((resolve) => {
+        answer = resolve;
+      }),
+  );
+  const published = broker.publish('a', payload);
+  broker.abort();
+  answer({ seq: 1, epoch: 'e' });
+  expect(await published).toEqual({ seq: 1, epoch: 'e' });
 });

@@ -1,18 +1,20 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { MemoryBroker } from '../../src/broker/memory.js';
+import { defaults } from '../../src/options/config.js';
 import { brokerContract } from '../contract/broker.js';
+import { bytesInUse } from '../support/heap.js';
 
 brokerContract(
   'memory',
-  async () => {
-    const broker = new MemoryBroker();
+  async (keeping) => {
+    const broker = new MemoryBroker({ ...defaults, historyMessages: keeping?.messages ?? 0 });
     return {
       node: async () => broker,
       settle: async () => {},
       close: async () => broker.close(),
     };
   },
-  { nodes: 1 },
+  { nodes: 1, history: true },
 );
 
 const payload = { data: '1', from: null };
@@ -28,8 +30,8 @@ describe('MemoryBroker', () => {
     expect(order).toEqual(['delivered 1', 'published 1']);
   });
 
-  it('forgets the topic that has rested longest when there are more than 10,000 (V3)', () => {
-    const broker = new MemoryBroker();
+  it('forgets the topic that has rested longest when there are too many (V3)', () => {
+    const broker = new MemoryBroker({ ...defaults, idleRooms: 100, historyMessages: 10 });
     broker.onDeliver(() => {});
     broker.subscribe('subscribed');
     const epochs = new Map<string, string>();
@@ -38,7 +40,7 @@ describe('MemoryBroker', () => {
       epochs.set(room, epoch);
       return seq;
     };
-    for (let n = 0; n < 10_000; n += 1) expect(publish(`r${n}`)).toBe(1);
+    for (let n = 0; n < 100; n += 1) expect(publish(`r${n}`)).toBe(1);
     // Used again: no longer the one that has rested longest.
     expect(publish('r0')).toBe(2);
     const forgotten = epochs.get('r1');
@@ -49,6 +51,87 @@ describe('MemoryBroker', () => {
     // It starts over, and says so.
     expect(publish('r1')).toBe(1);
     expect(epochs.get('r1')).not.toBe(forgotten);
+    // With what it had kept.
+    expect(broker.kept.evicted.idle).toBe(2);
+    expect(broker.kept.messages).toBe(104);
+  });
+
+  it('keeps what the namespace of a room says, and of one with settings of its own what those say', () => {
+    const namespaces = { chat: { historyMessages: 2 }, none: { historyMessages: 0 } };
+    const broker = new MemoryBroker({ ...defaults, historyMessages: 1, namespaces });
+    const oldest = (room: string) => {
+      for (let n = 0; n < 5; n += 1) broker.publish(room, payload, soon);
+      return broker.history(room, { from: 1, to: 9, maxMessages: 9, maxBytes: 9 }).oldest;
+    };
+    expect(['a', 'chat:a', 'none:a', 'constructor:a'].map(oldest)).toEqual([5, 4, 6, 5]);
+  });
+
+  it('keeps what its options say when they have changed', () => {
+    const config = { ...defaults, historyMessages: 5 };
+    const broker = new MemoryBroker(config);
+    const publish = (n: number) => {
+      for (let i = 0; i < n; i += 1) broker.publish('a', payload, soon);
+    };
+    const seqs = () =>
+      broker
+        .history('a', { from: 1, to: 99, maxMessages: 99, maxBytes: 99 })
+        .publications.map(({ seq }) => seq);
+    const become = (historyMessages: number) => {
+      config.historyMessages = historyMessages;
+      broker.reload();
+    };
+    publish(6);
+    become(3);
+    expect(seqs()).toEqual([4, 5, 6]);
+    become(0);
+    publish(1);
+    expect([seqs(), broker.kept.messages, broker.kept.bytes]).toEqual([[], 0, 0]);
+    become(2);
+    expect(seqs()).toEqual([]);
+    publish(3);
+    expect(seqs()).toEqual([9, 10]);
+    broker.close();
+  });
+
+  it('remembers the epoch of a room that was asked about, as of one that rests', () => {
+    const broker = new MemoryBroker({ ...defaults, idleRooms: 1 });
+    const range = { from: 1, to: 9, maxMessages: 9, maxBytes: 9 };
+    const { epoch } = broker.history('a', range);
+    expect(broker.publish('a', payload, soon)).toEqual({ seq: 1, epoch });
+    broker.history('b', range);
+    expect(broker.publish('a', payload, soon).epoch).not.toBe(epoch);
+  });
+
+  it.each([
+    ['short', (n: number) => ({ n })],
+    ['of 1 KB', (n: number) => String(n).padStart(1000, '-')],
+    ['of 3-byte characters', (n: number) => `${n}${'漢'.repeat(300)}`],
+    ['ASCII but for one character', (n: number) => `${'x'.repeat(600)}${n}漢`],
+  ])('counts at least what it costs to keep messages that are %s (V3)', async (_, value) => {
+    const count = 20_000;
+    const bounds = { historyMessages: count, historyBytes: 1e9, historyBytesTotal: 1e9 };
+    const broker = new MemoryBroker({ ...defaults, ...bounds });
+    broker.publish('a', payload, soon);
+    const before = await bytesInUse();
+    for (let n = 1; n < count; n += 1) {
+      broker.publish('a', { data: JSON.stringify(value(n)), from: null }, soon);
+    }
+    const grown = (await bytesInUse()) - before;
+    const { messages, bytes } = broker.kept;
+    expect(messages).toBe(count);
+    expect(grown).toBeLessThanOrEqual(bytes);
+    expect(grown).toBeGreaterThan(0.7 * bytes);
+    broker.close();
+  });
+
+  it('has no timer left when it is closed (V8)', () => {
+    vi.useFakeTimers();
+    const broker = new MemoryBroker({ ...defaults, historyMessages: 10 });
+    broker.publish('a', payload, soon);
+    expect(vi.getTimerCount()).toBe(1);
+    broker.close();
+    expect(vi.getTimerCount()).toBe(0);
+    vi.useRealTimers();
   });
 
   it('gives no two topics, and no two runs, the same epoch', () => {

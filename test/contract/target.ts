@@ -69,6 +69,9 @@ class Ear implements Sink {
     this.changed.fire();
   }
   gap(): void {}
+  past(): void {}
+  answered(): void {}
+  refusedPast(): void {}
   confirmed(room: string, seq: number): void {
     this.confirmations.push([room, seq]);
     this.changed.fire();

@@ -1,0 +1,231 @@
+/**
+ * The owner's end of a link: another worker opens rooms here, publishes into them, and is told of them.
+ * What it does not read in time is let go of and announced (V23); the answers to its publishes are as
+ * many as it has asked, which its own end bounds.
+ */
+import type { Socket } from 'node:net';
+import { Refusal, type RefusalCode } from '../../errors.js';
+import { isThenable } from '../../thenable.js';
+import type { Broker, LossReason, MaybePromise, Position, Publication, Range } from '../broker.js';
+import type { MeshBoard } from './board.js';
+import { fromMachine } from './clock.js';
+import { type FrameReader, KIND, tailOf } from './frames.js';
+import { Place, type Way } from './guests.js';
+import { Link } from './link.js';
+import type { Owner } from './owner.js';
+
+/** A question that is rare, as JSON. */
+export type Question =
+  | { readonly what: 'history'; readonly room: string; readonly range: Range }
+  | { readonly what: 'purge'; readonly room: string; readonly through: number }
+  /** The answer is behind all that was to be told of the room. */
+  | { readonly what: 'settled'; readonly room: string };
+
+const LOSS: Record<LossReason, number> = { broker: 0, node: 1 };
+
+/** What a publication comes to for all guests; they are told one after the other. */
+let latest: Publication | null = null;
+let latestTail: Buffer = Buffer.alloc(0);
+
+export class Host implements Way {
+  readonly #link: Link;
+  readonly #owner: Owner;
+  readonly #broker: Broker;
+  readonly #board: MeshBoard;
+  /** Who the other worker is, as it has said. */
+  #node = '';
+  readonly #count: (lost: number) => void;
+  readonly #places = new Map<number, Place>();
+  readonly #shed = new Set<Place>();
+  readonly #closing = new AbortController();
+
+  constructor(
+    socket: Socket,
+    owner: Owner,
+    broker: Broker,
+    board: MeshBoard,
+    count: (lost: number) => void,
+    ended: (host: Host) => void,
+  ) {
+    this.#owner = owner;
+    this.#broker = broker;
+    this.#board = board;
+    this.#count = count;
+    this.#link = new Link(socket, {
+      frame: (kind, reader) => this.#frame(kind, reader),
+      drained: () => this.#catchUp(),
+      ended: () => {
+        this.#closing.abort(new Error('the worker has gone'));
+        for (const place of this.#places.values()) owner.close(place);
+        this.#places.clear();
+        this.#shed.clear();
+        board.ended(this.#node);
+        ended(this);
+      },
+    });
+  }
+
+  get isFull(): boolean {
+    return this.#link.isFull;
+  }
+
+  /** Bytes that wait for the other worker. */
+  get bytes(): number {
+    return this.#link.bytes;
+  }
+
+  opened({ number }: Place, position: Position): void {
+    this.#link.begin(KIND.opened).u32(number).position(position).end();
+  }
+
+  message({ number }: Place, publication: Publication): void {
+    if (publication !== latest) {
+      latest = publication;
+      latestTail = tailOf(publication);
+    }
+    this.#link.begin(KIND.message).u32(number).bytesOf(latestTail).end();
+  }
+
+  lost({ number }: Place, to: number, reason: LossReason): void {
+    this.#link.begin(KIND.lost).u32(number).f64(to).byte(LOSS[reason]).end();
+  }
+
+  reset({ number }: Place, position: Position, was: Position): void {
+    this.#link.begin(KIND.reset).u32(number).position(position).position(was).end();
+  }
+
+  shed(place: Place): void {
+    this.#shed.add(place);
+  }
+
+  count(lost: number): void {
+    this.#count(lost);
+  }
+
+  /** What waits goes out; nothing else does. */
+  end(): void {
+    this.#link.end();
+  }
+
+  destroy(): void {
+    this.#link.destroy();
+  }
+
+  #catchUp(): void {
+    for (const place of this.#shed) {
+      if (this.#link.isFull) return;
+      this.#shed.delete(place);
+      const position = this.#owner.positionOf(place.room);
+      if (position !== null && !place.isGone) place.catchUp(position);
+    }
+  }
+
+  #frame(kind: number, reader: FrameReader): void {
+    switch (kind) {
+      case KIND.open:
+        this.#open(reader);
+        return;
+      case KIND.close:
+        this.#close(reader.u32());
+        return;
+      case KIND.publish:
+        this.#publish(reader);
+        return;
+      case KIND.ask:
+        this.#answer(reader.u32(), JSON.parse(reader.rest()) as Question);
+        return;
+      case KIND.board:
+        this.#node = this.#board.hear(reader.rest(), this.#node);
+        return;
+    }
+  }
+
+  #open(reader: FrameReader): void {
+    const number = reader.u32();
+    const name = reader.text();
+    const since = reader.byte() === 1 ? reader.position() : undefined;
+    const place = new Place(name, this, number, since);
+    this.#places.set(number, place);
+    const refuse = (error: unknown) => {
+      this.#places.delete(number);
+      const { code, message } = refusalOf(error);
+      this.#link.begin(KIND.notOpened).u32(number).text(code).rest(message).end();
+    };
+    settle(() => this.#owner.open(place, since), refuse);
+  }
+
+  #close(number: number): void {
+    const place = this.#places.get(number);
+    if (place === undefined) return;
+    this.#places.delete(number);
+    this.#shed.delete(place);
+    this.#owner.close(place);
+  }
+
+  #publish(reader: FrameReader): void {
+    const id = reader.u32();
+    const deadline = fromMachine(reader.f64());
+    const room = reader.text();
+    const uid = reader.byte() === 1 ? reader.text() : undefined;
+    const payload = reader.payload();
+    settle(
+      () => this.#broker.publish(room, payload, { deadline, uid }),
+      (error) => {
+        const { code, message } = refusalOf(error);
+        this.#link.begin(KIND.refused).u32(id).text(code).rest(message).end();
+      },
+      (position) => this.#link.begin(KIND.accepted).u32(id).position(position).end(),
+    );
+  }
+
+  #answer(id: number, question: Question): void {
+    const { signal } = this.#closing;
+    const answer = (kind: 0 | 1, value: unknown) =>
+      this.#link.begin(KIND.answer).u32(id).byte(kind).rest(JSON.stringify(value)).end();
+    settle<unknown>(
+      () => this.#ask(question, signal),
+      (error) => {
+        const { code, message } = refusalOf(error);
+        answer(0, { code, message });
+      },
+      (value) => answer(1, value ?? null),
+    );
+  }
+
+  #ask(question: Question, signal: AbortSignal): MaybePromise<unknown> {
+    const { room } = question;
+    switch (question.what) {
+      case 'history':
+        return this.#broker.history?.(room, question.range, signal);
+      case 'purge':
+        return this.#broker.purge?.(room, question.through, signal);
+      case 'settled':
+        return this.#broker.settled?.(room, signal);
+    }
+  }
+}
+
+/** An answer that is there at once is passed on at once, so that order is kept. */
+function settle<T>(
+  ask: () => MaybePromise<T>,
+  refuse: (error: unknown) => void,
+  pass: (value: T) => void = () => {},
+): void {
+  let answer: MaybePromise<T>;
+  try {
+    answer = ask();
+  } catch (error) {
+    refuse(error);
+    return;
+  }
+  if (isThenable(answer)) Promise.resolve(answer).then(pass, refuse);
+  else pass(answer as T);
+}
+
+function refusalOf(error: unknown): { code: RefusalCode; message: string } {
+  if (error instanceof Refusal) return error;
+  return {
+    code: 'broker_unavailable',
+    message: error instanceof Error ? error.message : String(error),
+  };
+}

@@ -1,0 +1,382 @@
+/**
+ * Who is in rooms at all nodes, kept in Redis: each node writes what it has and tells it, and reads what others
+ * have of the rooms that somebody of its own is in. What a node has is good as long as its lease: nothing
+ * is said anew of members that sit still.
+ *
+ * V19: a change that did not come is noticed by its number, at the next one or at a look once in
+ * `positionCheckMs`, and the room is read again; a link that was
+ * lost tells all of its own again. V3: of a room one change is under way, and what changes meanwhile is kept
+ * once a user. V8: `close` ends all timers.
+ *
+ * Not here: the lease (`ticks.ts`), what Redis does (`board-scripts.ts`), what is made of it (`room/`).
+ */
+import { Refusal } from '../../errors.js';
+import { clearInterval, clearTimeout, setImmediate, setInterval, setTimeout } from '../../time.js';
+import type { Board, BoardEvents, Share } from '../broker.js';
+import { ALIVE, CHANGED, NODE_LENGTH, PRESENT, SHARE } from './board-scripts.js';
+import type { Keys } from './keys.js';
+import type { Link } from './link.js';
+
+/** Rooms that are read in one script. */
+const ROOMS_A_SCRIPT = 20;
+/** Rooms that are compared in one script. */
+const ROOMS_A_CHECK = 100;
+/** Ticks between two looks whose lease is over. */
+const TICKS_A_LOOK = 2;
+/** After a cut the others come back too, and tell what they have: who is not there by then is gone. */
+const COME_BACK_MS = 5000;
+
+const NOBODY: BoardEvents = { told() {}, gone() {}, own: () => [], rooms: () => [] };
+
+/** A room that somebody of this node is in. */
+interface Open {
+  readonly room: string;
+  /** The change that was taken last; null before it is known. */
+  v: number | null;
+  /** What came while it is read; null while it is not. */
+  held: string[] | null;
+  readonly nodes: Set<string>;
+}
+
+/** What of a room is on its way to Redis. */
+interface Lane {
+  isUnderWay: boolean;
+  /** Everything of this node is to be told, not only `next`. */
+  isWhole: boolean;
+  next: Map<string | null, Share>;
+}
+
+export interface BoardConfig {
+  readonly node: string;
+  readonly keys: Keys;
+  readonly idleRoomMs: number;
+  readonly tickMs: number;
+  /** Something came that is not of our format. */
+  unreadable(): void;
+}
+
+export class RedisBoard implements Board {
+  readonly #config: BoardConfig;
+  readonly #rooms = new Map<string, Open>();
+  readonly #lanes = new Map<string, Lane>();
+  readonly #toOpen = new Set<Open>();
+  readonly #toLeave = new Set<string>();
+  #events = NOBODY;
+  #link: Link | null = null;
+  #look: NodeJS.Timeout | undefined;
+  #comeBack: NodeJS.Timeout | undefined;
+  #isScheduled = false;
+
+  constructor(config: BoardConfig) {
+    this.#config = config;
+  }
+
+  attach(events: BoardEvents): void {
+    this.#events = events;
+  }
+
+  enter(room: string): void {
+    this.#toLeave.delete(room);
+    const open = { room, v: null, held: [], nodes: new Set<string>() };
+    this.#rooms.set(room, open);
+    this.#toOpen.add(open);
+    this.#schedule();
+  }
+
+  leave(room: string): boolean {
+    const open = this.#rooms.get(room);
+    if (open === undefined) return true;
+    this.#rooms.delete(room);
+    this.#toOpen.delete(open);
+    this.#toLeave.add(room);
+    this.#schedule();
+    return true;
+  }
+
+  tell(room: string, shares: readonly Share[]): void {
+    const lane = this.#lane(room);
+    for (const share of shares) lane.next.set(share.user, share);
+    this.#send(room, lane);
+  }
+
+  async read(room: string): Promise<readonly (readonly [string, Share[]])[]> {
+    const link = this.#link;
+    if (link === null) throw unavailable();
+    try {
+      const [answer] = await this.#ask(link, [room]);
+      return [...sharesOf(answer?.fields ?? [])];
+    } catch (error) {
+      throw link.isOpen ? error : unavailable();
+    }
+  }
+
+  /** A new link: all of this node's is told over it, and all rooms are read. */
+  async up(link: Link): Promise<void> {
+    this.#link = link;
+    this.#look = setInterval(() => this.#lookForGone(), TICKS_A_LOOK * this.#config.tickMs).unref();
+    for (const lane of this.#lanes.values()) lane.isUnderWay = false;
+    for (const room of this.#rooms.keys()) this.#lane(room).isWhole = true;
+    for (const [room, lane] of this.#lanes) this.#send(room, lane);
+    const before = [...this.#rooms.values()].filter((open) => !this.#toOpen.has(open));
+    this.#schedule();
+    if (before.length === 0) return;
+    await link.subscribe(before.map(({ room }) => this.#config.keys.board(room)));
+    this.#comeBack = setTimeout(() => this.#reread(before), COME_BACK_MS).unref();
+  }
+
+  down(): void {
+    this.#link = null;
+    clearInterval(this.#look);
+    clearTimeout(this.#comeBack);
+    for (const open of this.#rooms.values()) {
+      open.v = null;
+      // It is read again when the others have come back; until then what comes is taken as it comes.
+      if (!this.#toOpen.has(open)) open.held = null;
+    }
+    this.#toLeave.clear();
+  }
+
+  close(): void {
+    this.down();
+    this.#events = NOBODY;
+    this.#rooms.clear();
+    this.#lanes.clear();
+    this.#toOpen.clear();
+  }
+
+  /** From a channel of a room. */
+  message(channel: string, text: string): void {
+    const open = this.#rooms.get(this.#config.keys.room(channel));
+    if (open === undefined) return;
+    if (open.held !== null) open.held.push(text);
+    else this.#take(open, text);
+  }
+
+  #take(open: Open, text: string): void {
+    const { v, node, isWhole, json } = MESSAGE.exec(text)?.groups ?? {};
+    if (node === undefined || json === undefined) {
+      this.#config.unreadable();
+      return;
+    }
+    const number = Number(v);
+    if (open.v !== null && number <= open.v) return;
+    if (open.v !== null && number > open.v + 1) {
+      open.held = [text];
+      this.#reread([open]);
+      return;
+    }
+    if (open.v !== null) open.v = number;
+    if (node === this.#config.node) return;
+    open.nodes.add(node);
+    this.#events.told(open.room, node, JSON.parse(json) as Share[], isWhole === '1');
+  }
+
+  #schedule(): void {
+    if (this.#isScheduled || this.#link === null) return;
+    this.#isScheduled = true;
+    setImmediate(() => {
+      this.#isScheduled = false;
+      const link = this.#link;
+      if (link !== null) this.#openAll(link).catch((error: Error) => link.end(error));
+    });
+  }
+
+  /** Subscribes to rooms before they are read, so that nothing comes between. */
+  async #openAll(link: Link): Promise<void> {
+    const { keys } = this.#config;
+    const opening = [...this.#toOpen];
+    const leaving = [...this.#toLeave].map((room) => keys.board(room));
+    this.#toLeave.clear();
+    if (leaving.length > 0) await link.unsubscribe(leaving);
+    if (opening.length === 0) return;
+    await link.subscribe(opening.map(({ room }) => keys.board(room)));
+    for (const open of opening) this.#toOpen.delete(open);
+    await this.#readAll(link, opening);
+  }
+
+  #reread(opens: readonly Open[]): void {
+    const link = this.#link;
+    if (link === null) return;
+    this.#readAll(link, opens).catch((error: Error) => link.end(error));
+  }
+
+  async #readAll(link: Link, opens: readonly Open[]): Promise<void> {
+    for (let next = 0; next < opens.length; next += ROOMS_A_SCRIPT) {
+      const part = opens
+        .slice(next, next + ROOMS_A_SCRIPT)
+        .filter((open) => this.#rooms.get(open.room) === open);
+      if (part.length === 0) continue;
+      for (const open of part) open.held ??= [];
+      const answers = await this.#ask(
+        link,
+        part.map(({ room }) => room),
+      );
+      if (this.#link !== link) return;
+      for (const [i, { v, fields }] of answers.entries()) {
+        const open = part[i] as Open;
+        if (this.#rooms.get(open.room) === open) this.#opened(open, v, fields);
+      }
+    }
+  }
+
+  #opened(open: Open, v: number, fields: readonly string[]): void {
+    const { node: own } = this.#config;
+    const all = sharesOf(fields);
+    const { room } = open;
+    const mine = all.get(own)?.length ?? 0;
+    all.delete(own);
+    for (const node of open.nodes) {
+      if (all.has(node)) continue;
+      open.nodes.delete(node);
+      this.#events.told(room, node, [], true);
+    }
+    for (const [node, shares] of all) {
+      open.nodes.add(node);
+      this.#events.told(room, node, shares, true);
+    }
+    open.v = v;
+    const held = open.held ?? [];
+    open.held = null;
+    for (const text of held) {
+      if (open.held === null) this.#take(open, text);
+      else (open.held as string[]).push(text);
+    }
+    const lane = this.#lanes.get(room);
+    if (lane !== undefined || mine === count(this.#events.own(room))) return;
+    // Redis has lost what this node had told.
+    const again = this.#lane(room);
+    again.isWhole = true;
+    this.#send(room, again);
+  }
+
+  async #ask(
+    link: Link,
+    rooms: readonly string[],
+  ): Promise<{ v: number; fields: readonly string[] }[]> {
+    const { keys, idleRoomMs } = this.#config;
+    const reply = (await link.run(
+      PRESENT,
+      [keys.term, ...rooms.map((room) => keys.presence(room))],
+      [keys.node(''), String(idleRoomMs)],
+    )) as readonly (readonly string[])[];
+    return reply.map(([v, ...fields]) => ({ v: Number(v), fields }));
+  }
+
+  #lane(room: string): Lane {
+    let lane = this.#lanes.get(room);
+    if (lane === undefined) {
+      lane = { isUnderWay: false, isWhole: false, next: new Map() };
+      this.#lanes.set(room, lane);
+    }
+    return lane;
+  }
+
+  #send(room: string, lane: Lane): void {
+    const link = this.#link;
+    if (link === null || lane.isUnderWay) return;
+    if (!lane.isWhole && lane.next.size === 0) {
+      this.#lanes.delete(room);
+      return;
+    }
+    const { keys, node, idleRoomMs } = this.#config;
+    const { isWhole } = lane;
+    const shares = isWhole ? [...this.#events.own(room)] : [...lane.next.values()];
+    lane.isUnderWay = true;
+    lane.isWhole = false;
+    lane.next = new Map();
+    const fields = shares.flatMap((share) => [
+      node + (share.user ?? ''),
+      share.connections === null || (share.user === null && share.connections === 0)
+        ? ''
+        : JSON.stringify(share),
+    ]);
+    link
+      .run(
+        SHARE,
+        [keys.term, keys.presence(room), keys.board(room)],
+        [node, String(idleRoomMs), isWhole ? '1' : '0', JSON.stringify(shares), ...fields],
+      )
+      .catch(() => {
+        // Redis would not, or cannot be asked: all of it is told when it can.
+        lane.isWhole = true;
+      })
+      .finally(() => {
+        if (this.#link !== link) return;
+        lane.isUnderWay = false;
+        // What it would not take now is told again when it is looked who is gone.
+        if (!lane.isWhole) this.#send(room, lane);
+      });
+  }
+
+  /**
+   * Reads again what has changed without a word, and has Redis remember the rooms for longer. What was under
+   * way while it was asked is read once more than it had to be.
+   */
+  async check(): Promise<void> {
+    const link = this.#link;
+    if (link === null) return;
+    const { keys, idleRoomMs } = this.#config;
+    const opens = [...this.#rooms.values()].filter(({ v, held }) => v !== null && held === null);
+    for (let next = 0; next < opens.length; next += ROOMS_A_CHECK) {
+      const part = opens.slice(next, next + ROOMS_A_CHECK);
+      const places = (await link.run(
+        CHANGED,
+        [keys.term, ...part.map(({ room }) => keys.presence(room))],
+        [String(idleRoomMs), ...part.map(({ v }) => String(v))],
+      )) as readonly number[];
+      if (this.#link !== link) return;
+      this.#reread(
+        places.map((place) => part[place - 1] as Open).filter(({ held }) => held === null),
+      );
+    }
+  }
+
+  async #lookForGone(): Promise<void> {
+    const link = this.#link;
+    if (link === null) return;
+    for (const [room, lane] of this.#lanes) this.#send(room, lane);
+    const nodes = new Set<string>();
+    for (const open of this.#rooms.values()) for (const node of open.nodes) nodes.add(node);
+    if (nodes.size === 0) return;
+    const { keys } = this.#config;
+    const all = [...nodes];
+    try {
+      const alive = (await link.run(
+        ALIVE,
+        [keys.term, ...all.map((node) => keys.node(node))],
+        [],
+      )) as readonly number[];
+      for (const [i, node] of all.entries()) {
+        if (alive[i] === 1) continue;
+        for (const open of this.#rooms.values()) open.nodes.delete(node);
+        this.#events.gone(node);
+      }
+    } catch {
+      // The link has ended, or will.
+    }
+  }
+}
+
+const MESSAGE = /^(?<v>\d+) (?<node>\S+) (?<isWhole>[01]) (?<json>.*)$/s;
+
+/** What nodes have, of the fields of a room. */
+function sharesOf(fields: readonly string[]): Map<string, Share[]> {
+  const all = new Map<string, Share[]>();
+  for (let i = 0; i < fields.length; i += 2) {
+    const node = (fields[i] as string).slice(0, NODE_LENGTH);
+    const share = JSON.parse(fields[i + 1] as string) as Share;
+    const shares = all.get(node);
+    if (shares === undefined) all.set(node, [share]);
+    else shares.push(share);
+  }
+  return all;
+}
+
+function count(all: Iterable<unknown>): number {
+  let many = 0;
+  for (const _ of all) many += 1;
+  return many;
+}
+
+const unavailable = () =>
+  new Refusal('broker_unavailable', 'Who is there is not known: there is no connection to Redis.');

@@ -1,0 +1,60 @@
+/**
+ * What members are given of a room's log in Redis, and how much of it is kept for them and for nodes.
+ *
+ * V18: within count and age to the message, whoever has published; within bytes when a commit is
+ * added, and with the latest commit in any case. The log is cut by commits, and what is given by messages.
+ *
+ * Not here: the log itself (`scripts.ts`), what a node reads of it for its own deliveries (`topic.ts`).
+ */
+import type { HistoryPolicy } from '../../options/config.js';
+import type { Past, Publication, Range } from '../broker.js';
+import { parseCommit, publicationsOf } from './format.js';
+import type { Keys } from './keys.js';
+import type { Link } from './link.js';
+import type { Kept } from './numbers.js';
+import { PAST, PURGE } from './scripts.js';
+
+/** How much of a room is kept for members, and for nodes, which need `least`. */
+export function keptFor(
+  { historyMessages, historyBytes, historyMs }: HistoryPolicy,
+  least: Omit<Kept, 'bytes'>,
+): Kept {
+  if (historyMessages === 0) return { ...least, bytes: 0 };
+  return {
+    messages: Math.max(least.messages, historyMessages),
+    ms: Math.max(least.ms, historyMs),
+    bytes: historyBytes,
+  };
+}
+
+/** @throws Error, as a rejection, also where the log is not of our format */
+export async function readPast(
+  link: Link,
+  keys: Keys,
+  room: string,
+  { from, to, maxMessages, maxBytes }: Range,
+  { historyMessages, historyMs }: HistoryPolicy,
+): Promise<Past> {
+  const reply = await link.run(
+    PAST,
+    [keys.term, keys.meta(room), keys.log(room)],
+    [from, to, maxMessages, maxBytes, historyMessages, historyMs].map(String),
+  );
+  const [epoch, seq, oldest, ...messages] = reply as readonly string[] & [string, string, string];
+  const first = Math.max(from, Number(oldest));
+  const publications: Publication[] = [];
+  let bytes = 0;
+  for (const publication of messages.flatMap((each) => publicationsOf(room, parseCommit(each)))) {
+    if (publication.seq < first) continue;
+    if (publication.seq > to || publications.length === maxMessages) break;
+    bytes += Buffer.byteLength(publication.data);
+    if (bytes > maxBytes && publications.length > 0) break;
+    publications.push(publication);
+  }
+  return { epoch, seq: Number(seq), oldest: Number(oldest), publications };
+}
+
+/** @throws Error, as a rejection */
+export async function purge(link: Link, keys: Keys, room: string, through: number): Promise<void> {
+  await link.run(PURGE, [keys.term, keys.meta(room), keys.log(room)], [String(through)]);
+}

@@ -1,0 +1,372 @@
+/**
+ * The broker that keeps the rooms of several nodes in one Redis: orders by a script a commit, delivers by
+ * its channels, keeps a log of each room, and finds its own way back after every cut.
+ *
+ * One link at a time (`link.ts`); when it ends, the next is tried with a back-off, to what is the primary by
+ * then (`primary.ts`). V20: another primary is another term and so another epoch. V21: whatever a cut may
+ * have cost is read, or told. V22: what was asked of a link that ended is sent again by number or called
+ * uncertain (`commits.ts`). V3: what is under way and what is held back are bounded there.
+ */
+import { randomBytes } from 'node:crypto';
+import { Refusal } from '../../errors.js';
+import type { HistoryPolicy } from '../../options/config.js';
+import { sleep } from '../../sleep.js';
+import { clearInterval, setInterval } from '../../time.js';
+import type {
+  Board,
+  Broker,
+  BrokerState,
+  Past,
+  Payload,
+  Position,
+  Publication,
+  PublishOptions,
+  Range,
+} from '../broker.js';
+import { RedisBoard } from './board.js';
+import { Commits, MAX_UNSETTLED, MAX_UNSETTLED_BYTES } from './commits.js';
+import { Keys } from './keys.js';
+import { Link, Misconfigured } from './link.js';
+import type { Kept, RedisCounts, RedisLoad } from './numbers.js';
+import { keptFor, purge, readPast } from './past.js';
+import { Primary } from './primary.js';
+import { Subscriptions } from './subscriptions.js';
+import { Ticks } from './ticks.js';
+
+const NO_HISTORY: HistoryPolicy = { historyMessages: 0, historyBytes: 0, historyMs: 0 };
+const FIRST_PAUSE_MS = 50;
+const LONGEST_PAUSE_MS = 2000;
+/** With Sentinels, which have another one soon. */
+const LONGEST_PAUSE_TO_NEXT_MS = 500;
+/** Ticks between two looks whether the Sentinels still name the primary. */
+const TICKS_A_LOOK = 5;
+
+export interface RedisConfig {
+  /** As `redisUrl` has it. */
+  readonly url: string;
+  /** What all nodes that share rooms have in common. */
+  readonly clusterName: string;
+  /** What is kept of each room in any case, so that a cut between Redis and a node costs nothing. */
+  readonly kept: Omit<Kept, 'bytes'>;
+  /** What members are given of a room's past; nothing without. */
+  history?(room: string): HistoryPolicy;
+  readonly idleRoomMs: number;
+  readonly tickMs: number;
+  readonly positionCheckMs: number;
+  /** How long a connection may take to be made. */
+  readonly timeoutMs: number;
+}
+
+/** What happens at the broker, for the log. */
+export interface RedisEvents {
+  /** `cost`: what all links before have come to. */
+  linked(cost: RedisCounts): void;
+  /** The link has ended, or could not be made. `isOurs`: no retry mends it before the operator does. */
+  unlinked(cause: Error, isOurs: boolean): void;
+  /** How Redis is set up, where that is a risk. */
+  advice(text: string): void;
+}
+
+export class RedisBroker implements Broker {
+  /** Random, so that no two incarnations of a node have one name. */
+  readonly node = randomBytes(8).toString('hex');
+  readonly #config: RedisConfig;
+  readonly #primary: Primary;
+  readonly #keys: Keys;
+  readonly #events: RedisEvents;
+  readonly #commits: Commits;
+  readonly #subscriptions: Subscriptions;
+  readonly #board: RedisBoard;
+  readonly counts: RedisCounts = {
+    links: 0,
+    uncertain: 0,
+    duplicates: 0,
+    backfilled: 0,
+    lost: 0,
+    resets: 0,
+    unreadable: 0,
+  };
+  readonly #closing = new AbortController();
+  /** Who waits for a change. */
+  readonly #waiting = new Set<() => void>();
+  #link: Link | null = null;
+  #ticks: Ticks | null = null;
+  #state: BrokerState = 'suspended';
+  #isUnderWay: Promise<void>;
+  #deliver: (publication: Publication) => void = () => {};
+  #reset: (room: string, position: Position, was: Position) => void = () => {};
+  #lost: (room: string, to: number) => void = () => {};
+  #changed: (state: BrokerState) => void = () => {};
+
+  constructor(config: RedisConfig, events: RedisEvents) {
+    this.#config = config;
+    this.#primary = new Primary(config.url, config.timeoutMs);
+    this.#events = events;
+    const keys = new Keys(config.clusterName);
+    this.#keys = keys;
+    const { idleRoomMs, tickMs } = config;
+    const { counts } = this;
+    this.#commits = new Commits({
+      node: this.node,
+      keys,
+      idleRoomMs,
+      kept: (room) => keptFor(this.#historyOf(room), config.kept),
+      uncertain: (messages) => {
+        counts.uncertain += messages;
+      },
+    });
+    const unreadable = () => {
+      counts.unreadable += 1;
+    };
+    this.#board = new RedisBoard({ node: this.node, keys, idleRoomMs, tickMs, unreadable });
+    this.#subscriptions = new Subscriptions({
+      keys,
+      idleRoomMs,
+      barrier: async () => {
+        await this.#ticks?.barrier();
+      },
+      live: () => this.#wake(),
+      unreadable,
+      events: {
+        deliver: (publication) => this.#deliver(publication),
+        reset: (room, position, was) => {
+          counts.resets += 1;
+          this.#reset(room, position, was);
+        },
+        lost: (room, to, count) => {
+          counts.lost += count;
+          this.#lost(room, to);
+        },
+        duplicate: () => {
+          counts.duplicates += 1;
+        },
+        backfilled: (messages) => {
+          counts.backfilled += messages;
+        },
+      },
+    });
+    this.#isUnderWay = this.#run();
+  }
+
+  onDeliver(deliver: (publication: Publication) => void): void {
+    this.#deliver = deliver;
+  }
+
+  onReset(reset: (room: string, position: Position, was: Position) => void): void {
+    this.#reset = reset;
+  }
+
+  onLost(lost: (room: string, to: number) => void): void {
+    this.#lost = lost;
+  }
+
+  onState(changed: (state: BrokerState) => void): void {
+    this.#changed = changed;
+  }
+
+  get board(): Board {
+    return this.#board;
+  }
+
+  get load(): RedisLoad {
+    return {
+      unsettled: this.#commits.unsettled,
+      unsettledMax: MAX_UNSETTLED,
+      unsettledBytes: this.#commits.unsettledBytes,
+      unsettledLimitBytes: MAX_UNSETTLED_BYTES,
+      suspendedRooms: this.#subscriptions.suspended,
+      lagMs: this.#ticks?.lagMs ?? 0,
+    };
+  }
+
+  state(room?: string): BrokerState {
+    if (this.#state !== 'up' || room === undefined) return this.#state;
+    return this.#subscriptions.isLive(room) ? 'up' : 'suspended';
+  }
+
+  /** Also resolves where it is closed. Without a room: of whatever has come, nothing that is read from logs. */
+  async settled(room?: string, signal?: AbortSignal): Promise<void> {
+    let heardBy: Ticks | null = null;
+    while (!this.#closing.signal.aborted && !signal?.aborted) {
+      const ticks = this.#ticks;
+      if (ticks !== null && ticks !== heardBy && (await ticks.barrier())) heardBy = ticks;
+      const isHeard = heardBy !== null && heardBy === this.#ticks;
+      if (isHeard && (room === undefined || this.#subscriptions.isLive(room))) return;
+      await this.#changes(signal);
+    }
+  }
+
+  publish(room: string, payload: Payload, options: PublishOptions): Promise<Position> {
+    return this.#commits.publish(room, payload, options);
+  }
+
+  subscribe(room: string, signal: AbortSignal, since?: Position): Position | Promise<Position> {
+    return this.#subscriptions.subscribe(room, signal, since);
+  }
+
+  unsubscribe(room: string): void {
+    this.#subscriptions.unsubscribe(room);
+  }
+
+  /** @throws Refusal `broker_unavailable` */
+  history(room: string, range: Range): Promise<Past> {
+    return readPast(this.#usable, this.#keys, room, range, this.#historyOf(room));
+  }
+
+  /** @throws Refusal `broker_unavailable` */
+  purge(room: string, through: number): Promise<void> {
+    return purge(this.#usable, this.#keys, room, through);
+  }
+
+  async close(): Promise<void> {
+    await this.#commits.close();
+    this.#closing.abort(new Error('the server is shutting down'));
+    await this.#isUnderWay;
+    this.#subscriptions.close();
+    this.#board.close();
+    this.#wake();
+  }
+
+  #historyOf(room: string): HistoryPolicy {
+    return this.#config.history?.(room) ?? NO_HISTORY;
+  }
+
+  get #usable(): Link {
+    if (this.#link !== null) return this.#link;
+    throw new Refusal('broker_unavailable', 'There is no connection to Redis.');
+  }
+
+  /** One link after the other, until it is closed. */
+  async #run(): Promise<void> {
+    let pause = FIRST_PAUSE_MS;
+    while (!this.#closing.signal.aborted) {
+      try {
+        const hasLived = await this.#live();
+        pause = hasLived ? FIRST_PAUSE_MS : pause;
+      } catch (error) {
+        this.#events.unlinked(error as Error, error instanceof Misconfigured);
+      }
+      if (this.#closing.signal.aborted) return;
+      // Full jitter: all nodes have lost the same Redis.
+      await sleep(Math.random() * pause, this.#closing.signal);
+      const longest = this.#primary.hasSentinels ? LONGEST_PAUSE_TO_NEXT_MS : LONGEST_PAUSE_MS;
+      pause = Math.min(pause * 2, longest);
+    }
+  }
+
+  /** The life of one link. Says whether it came up. */
+  async #live(): Promise<boolean> {
+    const { timeoutMs, tickMs, positionCheckMs, idleRoomMs } = this.#config;
+    const { signal } = this.#closing;
+    let end: (cause: Error) => void = () => {};
+    const ended = new Promise<Error>((resolve) => {
+      end = resolve;
+    });
+    const url = await this.#primary.locate(signal);
+    const link = await Link.open(
+      { url },
+      this.#keys,
+      timeoutMs,
+      {
+        message: (channel, text) => {
+          if (channel === ticks.channel) ticks.hear(text);
+          else if (this.#keys.isBoard(channel)) this.#board.message(channel, text);
+          else this.#subscriptions.message(channel, text);
+        },
+        end,
+      },
+      signal,
+    );
+    const ticks = new Ticks(link, this.#keys, this.node, tickMs);
+    // What Redis remembers for so long has to be named before.
+    const everyMs = Math.min(positionCheckMs, idleRoomMs / 2);
+    const checks = setInterval(() => this.#check(link), everyMs);
+    const looks = setInterval(() => this.#lookForPrimary(link, url), TICKS_A_LOOK * tickMs);
+    const giveUp = () => link.end(signal.reason as Error);
+    signal.addEventListener('abort', giveUp, { once: true });
+    // It may have been closed while this link was made.
+    if (signal.aborted) giveUp();
+    let isUp = false;
+    try {
+      await Promise.race([ended, this.#bringUp(link, ticks)]);
+      isUp = link.isOpen;
+      if (isUp) {
+        this.counts.links += 1;
+        this.#events.linked({ ...this.counts });
+        this.#goTo('up');
+        await Promise.race([ended, this.#advise(link)]);
+      }
+      const cause = await ended;
+      if (!signal.aborted) this.#events.unlinked(cause, false);
+    } finally {
+      signal.removeEventListener('abort', giveUp);
+      ticks.stop();
+      clearInterval(checks);
+      clearInterval(looks);
+      this.#link = null;
+      this.#ticks = null;
+      this.#commits.detach();
+      this.#subscriptions.detach();
+      this.#board.down();
+      this.#goTo('suspended');
+    }
+    return isUp;
+  }
+
+  async #lookForPrimary(link: Link, url: string): Promise<void> {
+    if (await this.#primary.isLeft(url, this.#closing.signal)) {
+      link.end(new Error('it is the primary no longer'));
+    }
+  }
+
+  async #bringUp(link: Link, ticks: Ticks): Promise<void> {
+    try {
+      await link.subscribe([ticks.channel]);
+      if (!(await ticks.barrier())) return;
+      this.#link = link;
+      this.#ticks = ticks;
+      this.#commits.attach(link);
+      await this.#subscriptions.attach(link);
+      await this.#board.up(link);
+    } catch (error) {
+      link.end(error as Error);
+    }
+  }
+
+  async #advise(link: Link): Promise<void> {
+    try {
+      for (const text of await this.#primary.advice(link)) this.#events.advice(text);
+    } catch {
+      // The link has ended, which is told.
+    }
+  }
+
+  #check(link: Link): void {
+    const checks = [this.#subscriptions.check(), this.#board.check()];
+    Promise.all(checks).catch((error: Error) => link.end(error));
+  }
+
+  #goTo(state: BrokerState): void {
+    if (this.#state === state) return;
+    this.#state = state;
+    this.#changed(state);
+    this.#wake();
+  }
+
+  /** Resolves when a link, or a room of it, has come up, or when that is not to be waited for any more. */
+  #changes(signal: AbortSignal | undefined): Promise<void> {
+    return new Promise((resolve) => {
+      const done = () => {
+        this.#waiting.delete(done);
+        signal?.removeEventListener('abort', done);
+        resolve();
+      };
+      this.#waiting.add(done);
+      signal?.addEventListener('abort', done, { once: true });
+    });
+  }
+
+  #wake(): void {
+    for (const done of this.#waiting) done();
+  }
+}

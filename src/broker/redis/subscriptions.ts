@@ -1,0 +1,371 @@
+/**
+ * The rooms a node is subscribed to, and what brings them up again over another link: channels first,
+ * then where each room stands, then what lies between. V22: no library subscribes again for us.
+ *
+ * What is asked for in one turn of the loop goes in one batch. A room that nobody wants any more is kept
+ * for `LINGER_MS`, since people reload pages.
+ *
+ * Not here: what is passed on and what is missing (`topic.ts`), when a link is made (`redis.ts`).
+ */
+import { randomBytes } from 'node:crypto';
+import { Refusal } from '../../errors.js';
+import { clearTimeout, nowMs, setImmediate, setTimeout } from '../../time.js';
+import type { Position } from '../broker.js';
+import { type Commit, parseCommit, parsePosition } from './format.js';
+import type { Keys } from './keys.js';
+import type { Link, Reply } from './link.js';
+import { OPEN, READ } from './scripts.js';
+import { type Log, Topic, type TopicEvents } from './topic.js';
+
+/** Rooms asked for in one script, which nobody else can interrupt. */
+const ROOMS_A_SCRIPT = 100;
+/** Scripts under way at once while a link is brought up. */
+const SCRIPTS_AT_ONCE = 2;
+/** Logs read at once. */
+const READS_AT_ONCE = 16;
+/** Most bytes of a log in one answer. */
+const READ_BYTES = 256 * 1024;
+const LINGER_MS = 5000;
+
+export interface SubscriptionsConfig {
+  readonly keys: Keys;
+  readonly idleRoomMs: number;
+  readonly events: TopicEvents;
+  /** Resolves when everything that was published before is delivered here. */
+  barrier(): Promise<void>;
+  /** A room that was suspended passes on what comes again. */
+  live(): void;
+  /** Something came that is not of our format. */
+  unreadable(): void;
+}
+
+/** Where a room stands; null where that is where it is known to be. */
+type Answer = (topic: Topic, position: Position | null) => void;
+
+interface Wait {
+  readonly topic: Topic;
+  resolve(position: Position): void;
+  reject(cause: Error): void;
+}
+
+export class Subscriptions {
+  readonly #config: SubscriptionsConfig;
+  readonly #topics = new Map<string, Topic>();
+  /** Rooms nobody wants any more, with the time they are let go of, the first to go first. */
+  readonly #lingering = new Map<string, number>();
+  #linger: NodeJS.Timeout | null = null;
+  #link: Link | null = null;
+  /** Rooms of the present link whose channel is subscribed, or about to be. */
+  readonly #channels = new Set<string>();
+  #waits: Wait[] = [];
+  readonly #toRead = new Set<Topic>();
+  #reads = 0;
+
+  constructor(config: SubscriptionsConfig) {
+    this.#config = config;
+  }
+
+  isLive(room: string): boolean {
+    const topic = this.#topics.get(room);
+    return topic === undefined || topic.isLive;
+  }
+
+  /** Rooms somebody is in that pass nothing on now. */
+  get suspended(): number {
+    let count = 0;
+    for (const { isWanted, isLive } of this.#topics.values()) if (isWanted && !isLive) count += 1;
+    return count;
+  }
+
+  subscribe(room: string, signal: AbortSignal, since?: Position): Position | Promise<Position> {
+    const present = this.#topics.get(room);
+    if (present?.isWanted && present.known !== null && since === undefined) return present.known;
+    this.#lingering.delete(room);
+    let topic = present;
+    if (topic === undefined || since !== undefined) {
+      // What it has held back comes from the log.
+      if (topic !== undefined) topic.isWanted = false;
+      topic = new Topic(room, this.#config.events, since);
+      this.#topics.set(room, topic);
+    } else if (!topic.isWanted) {
+      topic.restart();
+      topic.isWanted = true;
+    }
+    const wanted = topic;
+    return new Promise((resolve, reject) => {
+      const giveUp = () => {
+        this.#waits = this.#waits.filter((one) => one !== wait);
+        if (this.#topics.get(room) === wanted) this.unsubscribe(room);
+        reject(signal.reason as Error);
+      };
+      const wait: Wait = {
+        topic: wanted,
+        resolve: (position) => {
+          signal.removeEventListener('abort', giveUp);
+          resolve(position);
+        },
+        reject: (cause) => {
+          signal.removeEventListener('abort', giveUp);
+          reject(cause);
+        },
+      };
+      signal.addEventListener('abort', giveUp, { once: true });
+      if (this.#waits.length === 0) setImmediate(() => this.#openWaiting());
+      this.#waits.push(wait);
+    });
+  }
+
+  unsubscribe(room: string): void {
+    const topic = this.#topics.get(room);
+    if (topic === undefined || !topic.isWanted) return;
+    topic.isWanted = false;
+    this.#lingering.set(room, nowMs() + LINGER_MS);
+    this.#linger ??= setTimeout(() => this.#letGo(), LINGER_MS);
+  }
+
+  /** Brings every room up over this link. Resolves when it is known of each where it stands. */
+  async attach(link: Link): Promise<void> {
+    this.#link = link;
+    const topics = [...this.#topics.values()];
+    await this.#open(link, topics);
+    this.#openWaiting();
+  }
+
+  detach(): void {
+    this.#link = null;
+    this.#channels.clear();
+    this.#toRead.clear();
+    for (const topic of this.#topics.values()) topic.suspend();
+  }
+
+  close(): void {
+    if (this.#linger !== null) clearTimeout(this.#linger);
+    this.#topics.clear();
+  }
+
+  message(channel: string, text: string): void {
+    const topic = this.#topics.get(this.#config.keys.room(channel));
+    if (topic === undefined) return;
+    let commit: Commit;
+    try {
+      commit = parseCommit(text);
+    } catch {
+      this.#config.unreadable();
+      return;
+    }
+    this.#read(topic, () => topic.receive(commit));
+  }
+
+  /**
+   * The net under it all: asks where the rooms stand, and reads what is still missing when everything
+   * that was under way has come.
+   */
+  async check(): Promise<void> {
+    const link = this.#link;
+    if (link === null) return;
+    const topics = [...this.#topics.values()].filter((topic) => topic.isWanted && topic.isLive);
+    const behind: { topic: Topic; position: Position }[] = [];
+    const answer: Answer = (topic, position) => {
+      if (position !== null) behind.push({ topic, position });
+    };
+    // One that Redis has forgotten, and cannot begin anew now, is looked at again the next time.
+    await this.#ask(link, topics, answer, () => {});
+    if (behind.length === 0) return;
+    await this.#config.barrier();
+    for (const { topic, position } of behind) {
+      if (topic.isLive && topic.isBehind(position)) this.#wantRead(topic);
+    }
+  }
+
+  #openWaiting(): void {
+    const link = this.#link;
+    if (link === null || this.#waits.length === 0) return;
+    const waits = this.#waits;
+    this.#waits = [];
+    this.#open(link, [...new Set(waits.map(({ topic }) => topic))], waits).catch(() => {
+      // The link has ended; the next one opens them. An error of a link that lives ends it.
+    });
+  }
+
+  async #open(link: Link, topics: readonly Topic[], waits: readonly Wait[] = []): Promise<void> {
+    const { keys } = this.#config;
+    const byTopic = new Map<Topic, Wait[]>();
+    for (const wait of waits) {
+      const all = byTopic.get(wait.topic);
+      if (all === undefined) byTopic.set(wait.topic, [wait]);
+      else all.push(wait);
+    }
+    try {
+      const channels: string[] = [];
+      for (const { room } of topics) {
+        if (this.#channels.has(room)) continue;
+        this.#channels.add(room);
+        channels.push(keys.channel(room));
+      }
+      if (channels.length > 0) await link.subscribe(channels);
+      const answer: Answer = (topic, position) => {
+        const { known } = topic;
+        for (const { resolve } of byTopic.get(topic) ?? [])
+          resolve(position ?? (known as Position));
+        byTopic.delete(topic);
+        if (position === null) this.#read(topic, () => topic.unchanged());
+        else if (known === null) this.#read(topic, () => topic.opened(position));
+        else this.#wantRead(topic);
+      };
+      const refuse = (topic: Topic, why: string) => {
+        // Its members have to be told where it goes on; that is tried again over another link.
+        if (topic.known !== null) throw new Error(why);
+        const refusal = new Refusal('broker_unavailable', `The room cannot be opened: ${why}.`);
+        this.unsubscribe(topic.room);
+        for (const { reject } of byTopic.get(topic) ?? []) reject(refusal);
+        byTopic.delete(topic);
+      };
+      await this.#ask(link, topics, answer, refuse);
+    } catch (error) {
+      // Whoever still waits, waits for the next link, by its own deadline.
+      this.#waits.push(...[...byTopic.values()].flat());
+      if (link.isOpen) link.end(error as Error);
+      throw error;
+    }
+  }
+
+  /** Asks where rooms stand. `refuse`: Redis takes no new room now. */
+  async #ask(
+    link: Link,
+    topics: readonly Topic[],
+    answer: Answer,
+    refuse: (topic: Topic, why: string) => void,
+  ): Promise<void> {
+    let next = 0;
+    const work = async () => {
+      while (next < topics.length) {
+        const part = topics.slice(next, next + ROOMS_A_SCRIPT);
+        next += part.length;
+        await this.#askPart(link, part, answer, refuse);
+      }
+    };
+    await Promise.all(Array.from({ length: SCRIPTS_AT_ONCE }, work));
+  }
+
+  async #askPart(
+    link: Link,
+    topics: readonly Topic[],
+    answer: Answer,
+    refuse: (topic: Topic, why: string) => void,
+  ): Promise<void> {
+    const { keys, idleRoomMs } = this.#config;
+    const asked = topics.map(({ known }) => known);
+    const reply = await link.run(
+      OPEN,
+      [
+        keys.term,
+        ...topics.flatMap(({ room }) => [keys.meta(room), keys.log(room), keys.channel(room)]),
+      ],
+      [
+        randomBytes(8).toString('hex'),
+        String(idleRoomMs),
+        ...asked.map((known) => (known === null ? '' : `${known.epoch}:${known.seq}`)),
+      ],
+    );
+    const differing = new Map<number, [epoch: string, seqOrWhy: string]>();
+    for (const [place, ...said] of reply as [number, string, string][]) {
+      differing.set(place - 1, said);
+    }
+    for (const [place, topic] of topics.entries()) {
+      const said = differing.get(place);
+      if (said === undefined) answer(topic, null);
+      else if (said[0] === '') refuse(topic, said[1]);
+      else answer(topic, { epoch: said[0], seq: Number(said[1]) });
+    }
+  }
+
+  /** Does something with a topic, and has its log read where that turns out to be needed. */
+  #read(topic: Topic, step: () => boolean): void {
+    const wasLive = topic.isLive;
+    try {
+      if (step()) this.#wantRead(topic);
+      else if (!wasLive && topic.isLive) this.#config.live();
+    } catch {
+      // Records that are not of our format; what they hold is lost, which the log may mend.
+      this.#config.unreadable();
+      this.#wantRead(topic);
+    }
+  }
+
+  #wantRead(topic: Topic): void {
+    topic.suspend();
+    this.#toRead.add(topic);
+    this.#readNext();
+  }
+
+  #readNext(): void {
+    const link = this.#link;
+    if (link === null) return;
+    for (const topic of this.#toRead) {
+      if (this.#reads >= READS_AT_ONCE) return;
+      this.#toRead.delete(topic);
+      this.#reads += 1;
+      this.#readLog(link, topic)
+        .catch((error: Error) => {
+          if (link.isOpen) link.end(error);
+        })
+        .finally(() => {
+          this.#reads -= 1;
+          this.#readNext();
+        });
+    }
+  }
+
+  async #readLog(link: Link, topic: Topic): Promise<void> {
+    const { seq } = topic.known as Position;
+    const log = await readLog(link, this.#config.keys, topic.room, seq, READ_BYTES);
+    // The link may have ended, and the room may have been let go of, meanwhile.
+    if (this.#link !== link || this.#topics.get(topic.room) !== topic) return;
+    this.#read(topic, () => topic.catchUp(log));
+  }
+
+  #letGo(): void {
+    this.#linger = null;
+    const now = nowMs();
+    const gone: string[] = [];
+    for (const [room, at] of this.#lingering) {
+      if (at > now) {
+        this.#linger = setTimeout(() => this.#letGo(), at - now);
+        break;
+      }
+      this.#lingering.delete(room);
+      this.#topics.delete(room);
+      this.#channels.delete(room);
+      gone.push(this.#config.keys.channel(room));
+    }
+    const link = this.#link;
+    if (gone.length > 0 && link !== null) {
+      link.unsubscribe(gone).catch((error: Error) => link.end(error));
+    }
+  }
+}
+
+type LogReply = [string, string, string, number, ...Reply[]];
+
+/** What Redis has of a room behind a number. */
+async function readLog(
+  link: Link,
+  keys: Keys,
+  room: string,
+  after: number,
+  maxBytes: number,
+): Promise<Log> {
+  const reply = await link.run(
+    READ,
+    [keys.term, keys.meta(room), keys.log(room)],
+    [String(after), String(maxBytes)],
+  );
+  const [epoch, seq, closed, hasMore, ...messages] = reply as LogReply;
+  return {
+    epoch,
+    seq: Number(seq),
+    closed: closed === '' ? [] : closed.split(',').map(parsePosition),
+    hasMore: hasMore === 1,
+    commits: messages.map((message) => parseCommit(String(message))),
+  };
+}

@@ -1,0 +1,211 @@
+/** What a mesh does when a worker is slow, gone or late: what its rooms are told, and what publishers are. */
+import { expect, it } from 'vitest';
+import type { Broker, LossReason, Position } from '../../../src/broker/broker.js';
+import { MemoryBroker } from '../../../src/broker/memory.js';
+import { slotOf } from '../../../src/broker/mesh/slots.js';
+import { onSurvived } from '../../../src/survived.js';
+import { roomOf, TestMesh } from '../../support/mesh.js';
+import { PlannedError } from '../../support/planned-error.js';
+
+const never = () => new AbortController().signal;
+const soon = (ms = 5000) => ({ deadline: performance.now() + ms });
+const payload = (data: string) => ({ data, from: null });
+const OWNED = roomOf(0, 2, 'room');
+
+const start = () => TestMesh.start(2, () => new MemoryBroker());
+
+function listen(broker: Broker) {
+  const told: unknown[] = [];
+  broker.onDeliver(({ seq }) => told.push(seq));
+  broker.onLost((_, to, reason?: LossReason) => told.push(`lost to ${to}, ${reason}`));
+  broker.onReset((_, position: Position, was: Position) =>
+    told.push(`reset to ${position.seq}, was ${was.seq}`),
+  );
+  return told;
+}
+
+it('spreads rooms over the slots, the same in every process', () => {
+  const counts = [0, 0, 0, 0];
+  for (let n = 0; n < 10_000; n += 1) counts[slotOf(`chat:room-${n}`, 4)]! += 1;
+  for (const count of counts) expect(Math.abs(count - 2500)).toBeLessThan(200);
+  // Of this release: a worker of another one would look for rooms elsewhere.
+  expect(['', 'a', 'chat:lobby', '漢字'].map((name) => slotOf(name, 1000))).toMatchInlineSnapshot(`
+    [
+      923,
+      715,
+      888,
+      693,
+    ]
+  `);
+});
+
+it('a worker that does not read misses what its link cannot hold, and is told exactly that (V23)', async () => {
+  const mesh = await start();
+  const [owner, other] = mesh.nodes as unknown as [Broker, Broker];
+  const told = listen(other);
+  await other.subscribe(OWNED, never());
+  await owner.publish(OWNED, payload('1'), soon());
+  await mesh.settle();
+  const goOn = mesh.stall(1);
+  const text = JSON.stringify('x'.repeat(100_000));
+  const count = 400;
+  // Nobody waits for it (V1).
+  for (let n = 0; n < count; n += 1) owner.publish(OWNED, payload(text), soon());
+  await new Promise<void>((resolve) => setImmediate(resolve));
+  expect(mesh.nodes[0]?.bytes).toBeLessThan(8 * 2 ** 20 + 2 * text.length);
+  goOn();
+  await expect.poll(() => told.at(-1)).toBe(`lost to ${count + 1}, node`);
+  const had = told.slice(0, -1);
+  expect(had).toEqual(Array.from({ length: had.length }, (_, n) => n + 1));
+  expect(had.length).toBeLessThan(count);
+  expect(mesh.nodes[0]?.counts.lost).toBe(count + 1 - had.length);
+  // What comes then comes as ever.
+  await owner.publish(OWNED, payload('2'), soon());
+  await expect.poll(() => told.at(-1)).toBe(count + 2);
+  await mesh.close();
+});
+
+it('a worker that comes anew goes on in another epoch, and its rooms are told where they were', async () => {
+  const mesh = await start();
+  const told = listen(mesh.nodes[1] as Broker);
+  const before = await mesh.nodes[1]!.subscribe(OWNED, never());
+  for (const data of ['1', '2']) await mesh.nodes[1]!.publish(OWNED, payload(data), soon());
+  mesh.kill(0);
+  await expect.poll(() => mesh.nodes[1]?.state(OWNED)).toBe('suspended');
+  expect(mesh.nodes[1]?.missing).toEqual([0]);
+  // The rooms of others, and all of it as a whole, are not.
+  expect(mesh.nodes[1]?.state(roomOf(1, 2))).toBe('up');
+  // Not sent yet, so that it is sent once, to the one that comes.
+  const waiting = mesh.nodes[1]!.publish(OWNED, payload('3'), soon(20_000));
+  await mesh.replace(0);
+  const after = await waiting;
+  expect(after.seq).toBe(1);
+  expect(after.epoch).not.toBe(before.epoch);
+  await expect.poll(() => told).toEqual([1, 2, 'reset to 0, was 2', 1]);
+  expect(mesh.nodes[1]?.state(OWNED)).toBe('up');
+  await mesh.close();
+});
+
+it('a publish says what is known of it when its worker ends, or does not answer', async () => {
+  const mesh = await start();
+  const other = mesh.nodes[1] as Broker;
+  mesh.stall(0);
+  const sent = other.publish(OWNED, payload('1'), soon(100)) as Promise<Position>;
+  await expect(sent).rejects.toMatchObject({ code: 'broker_uncertain' });
+  const lost = other.publish(OWNED, payload('2'), soon()) as Promise<Position>;
+  mesh.kill(0);
+  await expect(lost).rejects.toMatchObject({ code: 'broker_uncertain' });
+  await expect.poll(() => mesh.nodes[1]?.missing).toEqual([0]);
+  // That one was never sent.
+  const unsent = other.publish(OWNED, payload('3'), soon(100)) as Promise<Position>;
+  await expect(unsent).rejects.toMatchObject({ code: 'broker_unavailable' });
+  await mesh.close();
+});
+
+it('what wakes up after the deadline of a publish does not publish it (V22)', async () => {
+  const mesh = await start();
+  const [owner, other] = mesh.nodes as unknown as [Broker, Broker];
+  const told = listen(owner);
+  await owner.subscribe(OWNED, never());
+  const goOn = mesh.stall(0);
+  const late = other.publish(OWNED, payload('1'), soon(50)) as Promise<Position>;
+  await expect(late).rejects.toMatchObject({ code: 'broker_uncertain' });
+  goOn();
+  expect(await other.publish(OWNED, payload('2'), soon())).toMatchObject({ seq: 1 });
+  expect(told).toEqual([1]);
+  await mesh.close();
+});
+
+it('refuses at once what cannot wait any more, and holds no more than it may (V3)', async () => {
+  const mesh = await start();
+  const other = mesh.nodes[1] as Broker;
+  mesh.kill(0);
+  await expect.poll(() => mesh.nodes[1]?.missing).toEqual([0]);
+  const text = JSON.stringify('x'.repeat(1_000_000));
+  const codes: unknown[] = [];
+  const publish = async () => {
+    try {
+      await other.publish(OWNED, payload(text), soon(200));
+    } catch (error) {
+      codes.push((error as { code: string }).code);
+    }
+  };
+  await Promise.all(Array.from({ length: 20 }, publish));
+  expect(codes.filter((code) => code === 'room_busy').length).toBeGreaterThan(5);
+  expect(codes.filter((code) => code === 'broker_unavailable').length).toBeGreaterThan(5);
+  await mesh.close();
+});
+
+it('lets so many publishes wait, and one after them is refused (V3)', async () => {
+  const mesh = await start();
+  const other = mesh.nodes[1] as Broker;
+  mesh.kill(0);
+  await expect.poll(() => mesh.nodes[1]?.missing).toEqual([0]);
+  const publish = async () => other.publish(OWNED, payload('1'), soon(20_000));
+  const waiting = Promise.allSettled(Array.from({ length: 16_384 }, publish));
+  await expect(publish()).rejects.toMatchObject({ code: 'room_busy' });
+  await mesh.replace(0);
+  const answers = await waiting;
+  expect(answers.filter(({ status }) => status === 'rejected')).toEqual([]);
+  expect(await publish()).toMatchObject({ seq: 16_385 });
+  await mesh.close();
+});
+
+it('each wait ends by itself, whatever waits before it (V8)', async () => {
+  const mesh = await start();
+  const other = mesh.nodes[1] as Broker;
+  const range = { from: 1, to: 1, maxMessages: 1, maxBytes: 1 };
+  const ask = async (signal: AbortSignal) => other.history?.(OWNED, range, signal);
+  mesh.stall(0);
+  const asking = new AbortController();
+  const asked = ask(asking.signal);
+  const sent = other.publish(OWNED, payload('1'), soon(100));
+  await expect(sent).rejects.toMatchObject({ code: 'broker_uncertain' });
+  asking.abort(new Error('enough'));
+  await expect(asked).rejects.toMatchObject({ code: 'broker_unavailable' });
+  mesh.kill(0);
+  await expect.poll(() => mesh.nodes[1]?.missing).toEqual([0]);
+  const waiting = new AbortController();
+  const unsent = ask(waiting.signal);
+  const late = other.publish(OWNED, payload('2'), soon(100));
+  await expect(late).rejects.toMatchObject({ code: 'broker_unavailable' });
+  waiting.abort(new Error('enough'));
+  await expect(unsent).rejects.toMatchObject({ code: 'broker_unavailable' });
+  await mesh.close();
+});
+
+it('a mistake in the middle of what has come is told once, and what was behind it is not lost in silence', async () => {
+  const mistakes: unknown[] = [];
+  const noLonger = onSurvived((error) => mistakes.push(error));
+  const mesh = await start();
+  const [owner, other] = mesh.nodes as unknown as [Broker, Broker];
+  const told: unknown[] = [];
+  other.onDeliver(({ seq }) => {
+    if (seq === 2) throw new PlannedError('a mistake');
+    told.push(seq);
+  });
+  other.onLost((_, to) => told.push(`lost to ${to}`));
+  await other.subscribe(OWNED, never());
+  // Of one turn, so in one piece.
+  for (let n = 1; n <= 5; n += 1) owner.publish(OWNED, payload(`${n}`), soon());
+  await expect.poll(() => told).toEqual([1, 'lost to 5']);
+  expect(mistakes).toEqual([new PlannedError('a mistake')]);
+  await owner.publish(OWNED, payload('6'), soon());
+  await expect.poll(() => told.at(-1)).toBe(6);
+  noLonger();
+  await mesh.close();
+});
+
+it('is settled once what was published before has come, also over a link that was slow', async () => {
+  const mesh = await start();
+  const [owner, other] = mesh.nodes as unknown as [Broker, Broker];
+  const told = listen(other);
+  await other.subscribe(OWNED, never());
+  const goOn = mesh.stall(1);
+  for (const data of ['1', '2']) await owner.publish(OWNED, payload(data), soon());
+  const settled = Promise.resolve(other.settled?.(OWNED, never())).then(() => [...told]);
+  goOn();
+  expect(await settled).toEqual([1, 2]);
+  expect(owner.settled?.(OWNED, never())).toBe(undefined);
+  await mesh.close();
+});

@@ -1,0 +1,224 @@
+/** Workers over a Redis: the contract of a broker, and one account whatever dies and is replaced. */
+import fc from 'fast-check';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Broker, Position } from '../../../src/broker/broker.js';
+import { RedisBroker } from '../../../src/broker/redis/redis.js';
+import { brokerContract } from '../../contract/broker.js';
+import { audit } from '../../support/accounting.js';
+import { BrokerRun } from '../../support/broker-run.js';
+import { roomOf, TestMesh } from '../../support/mesh.js';
+import { hasRedis, type RedisServer, startRedis } from '../../support/redis-server.js';
+
+const SLOTS = 3;
+const never = () => new AbortController().signal;
+const soon = (ms = 5000) => ({ deadline: performance.now() + ms });
+const payload = (data: string) => ({ data, from: null });
+const QUICKLY = { interval: 5, timeout: 10_000 };
+const up = (broker: Broker) => expect.poll(() => broker.state(), QUICKLY).toBe('up');
+
+/** Resolves when what was published before is delivered, also over the next link where this one ends. */
+async function settled(broker: RedisBroker): Promise<void> {
+  for (let isDone = false; !isDone; ) {
+    await up(broker);
+    const { links } = broker.counts;
+    broker.settled().then(() => {
+      isDone = true;
+    });
+    await expect.poll(() => isDone || broker.counts.links > links, QUICKLY).toBe(true);
+  }
+}
+
+/** Workers, each with connections of its own to one Redis. */
+class Workers {
+  static #clusters = 0;
+  readonly inner: RedisBroker[] = [];
+  mesh!: TestMesh;
+
+  static async start(url: string, messages = 100): Promise<Workers> {
+    Workers.#clusters += 1;
+    const clusterName = `mesh${Workers.#clusters}`;
+    const workers = new Workers();
+    workers.mesh = await TestMesh.start(SLOTS, async (slot) => {
+      const broker = new RedisBroker(
+        {
+          url,
+          clusterName,
+          kept: { messages, ms: 60_000 },
+          idleRoomMs: 60_000,
+          tickMs: 200,
+          positionCheckMs: 60_000,
+          timeoutMs: 1000,
+        },
+        { linked() {}, unlinked() {}, advice() {} },
+      );
+      workers.inner[slot] = broker;
+      await up(broker);
+      return broker;
+    });
+    return workers;
+  }
+
+  get nodes(): readonly Broker[] {
+    return this.mesh.nodes;
+  }
+
+  async up(): Promise<void> {
+    await Promise.all(this.inner.map(up));
+  }
+
+  /** Whatever was published is delivered, as far as it will be. */
+  async settle(rooms: readonly string[]): Promise<void> {
+    // One that is closed is not up, and never will be.
+    const living = this.inner.filter((broker) => broker.state() === 'up');
+    await Promise.all(living.map(settled));
+    for (const broker of living) {
+      for (const room of rooms)
+        await expect.poll(() => broker.state(room), QUICKLY).not.toBe('suspended');
+    }
+    await this.mesh.settle();
+  }
+}
+
+describe.skipIf(!hasRedis)('a mesh over Redis', () => {
+  let redis: RedisServer;
+  beforeAll(async () => {
+    redis = await startRedis('--appendonly', 'yes', '--appendfsync', 'always');
+  });
+  afterAll(async () => {
+    await redis.close();
+  });
+
+  brokerContract(
+    'mesh over Redis',
+    async ({ messages } = { messages: 0 }) => {
+      const workers = await Workers.start(redis.url, messages);
+      let next = 0;
+      return {
+        node: async () => workers.nodes[next++ % SLOTS] as Broker,
+        settle: () => workers.settle(['a', 'b', '__proto__']),
+        close: () => workers.mesh.close(),
+      };
+    },
+    { nodes: SLOTS, history: false, runs: 15 },
+  );
+
+  it('a worker that is replaced costs the rooms it ordered nothing', async () => {
+    const { mesh, nodes } = await Workers.start(redis.url);
+    const room = roomOf(0, SLOTS, 'room');
+    const told: unknown[] = [];
+    nodes[1]?.onDeliver(({ seq }) => told.push(seq));
+    nodes[1]?.onLost((_, to) => told.push(`lost ${to}`));
+    nodes[1]?.onReset((_, { seq }) => told.push(`reset ${seq}`));
+    await nodes[1]?.subscribe(room, never());
+    for (const data of ['1', '2']) await nodes[2]?.publish(room, payload(data), soon());
+    mesh.kill(0);
+    await expect.poll(() => nodes[1]?.state(room)).toBe('suspended');
+    // Its link to Redis outlives those to the others, as of a worker that stands still.
+    await nodes[0]?.publish(room, payload('3'), soon());
+    await mesh.replace(0);
+    await nodes[2]?.publish(room, payload('4'), soon());
+    await expect.poll(() => told).toEqual([1, 2, 3, 4]);
+    await mesh.close();
+  });
+
+  it('who comes back from an epoch before sets nobody back', async () => {
+    const workers = await Workers.start(redis.url);
+    const { mesh, nodes } = workers;
+    const room = roomOf(0, SLOTS, 'room');
+    const run = new BrokerRun();
+    await run.join(nodes[1] as Broker, 'one', [room]);
+    for (let n = 0; n < 20; n += 1) run.publish(nodes[1] as Broker, room);
+    await run.settled();
+    const before = (await nodes[2]?.publish(room, payload('"x"'), soon())) as Position;
+    run.published.push({
+      room,
+      payload: '"x"',
+      sentAt: 0,
+      deadline: Number.POSITIVE_INFINITY,
+      answer: before,
+    });
+    await redis.kill();
+    await redis.start();
+    await workers.up();
+    run.publish(nodes[0] as Broker, room);
+    await run.settled();
+    // With the log over the restart, where it is from has not been forgotten.
+    const back: unknown[] = [];
+    nodes[2]?.onReset((_, position, was) => back.push([position.seq, was.seq]));
+    nodes[2]?.onDeliver(({ seq, epoch }) => back.push([seq, epoch === before.epoch]));
+    await nodes[2]?.subscribe(room, never(), { epoch: before.epoch, seq: 5 });
+    await workers.settle([room]);
+    run.publish(nodes[0] as Broker, room);
+    await run.settled();
+    await workers.settle([room]);
+    // From where it came in, which may be before or after the first of the new epoch.
+    const told = [
+      [21, 5],
+      [22, false],
+      [23, false],
+    ];
+    expect([told, [[22, 5], told[2]]]).toContainEqual(back);
+    expect(audit(run.published, run.members)).toEqual([]);
+    await mesh.close();
+  });
+
+  it('adds up, whatever dies and is replaced', async () => {
+    const rooms = [0, 1, 2].map((slot) => roomOf(slot, SLOTS, 'a'));
+    const step = fc.record({
+      what: fc.constantFrom(
+        ...(['publish', 'publish', 'publish', 'publish', 'settle', 'kill', 'replace'] as const),
+        ...(['cut', 'restart', 'flush'] as const),
+      ),
+      node: fc.nat(SLOTS - 1),
+      room: fc.nat(rooms.length - 1),
+      count: fc.integer({ min: 1, max: 20 }),
+    });
+    let resets = 0;
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { minLength: 5, maxLength: 20 }), async (steps) => {
+        const workers = await Workers.start(redis.url, 30);
+        const { mesh } = workers;
+        const run = new BrokerRun();
+        const leave: (() => void)[] = [];
+        const join = async (slot: number) => {
+          leave[slot] = await run.join(workers.nodes[slot] as Broker, `${slot}`, rooms);
+        };
+        for (let slot = 0; slot < SLOTS; slot += 1) await join(slot);
+        for (const { what, node, room, count } of steps) {
+          if (what === 'publish') {
+            for (let n = 0; n < count; n += 1) {
+              run.publish(workers.nodes[node] as Broker, rooms[room] as string);
+            }
+          } else if (what === 'settle') await workers.settle(rooms);
+          else if (what === 'kill' || what === 'replace') {
+            leave[node]?.();
+            if (what === 'kill') mesh.kill(node);
+            await mesh.replace(node);
+            await join(node);
+          } else if (what === 'cut') {
+            const which = count % 2 === 0 ? 'pubsub' : 'normal';
+            await redis.ask('CLIENT', 'KILL', 'TYPE', which, 'SKIPME', 'yes');
+          } else if (what === 'flush') await redis.ask('FLUSHALL');
+          else {
+            await redis.kill();
+            await redis.start();
+          }
+        }
+        await run.settled();
+        // Behind it nothing is under way, and whoever is behind finds out.
+        for (const room of rooms) {
+          const last = () => run.publish(workers.nodes[0] as Broker, room);
+          await expect.poll(last, QUICKLY).toBe(true);
+        }
+        await workers.settle(rooms);
+        expect(audit(run.published, run.members)).toEqual([]);
+        resets += run.members
+          .flatMap(({ told }) => told)
+          .filter(({ type }) => type === 'reset').length;
+        await mesh.close();
+      }),
+      { numRuns: 5, endOnFailure: true },
+    );
+    expect(resets).toBeGreaterThan(0);
+  }, 120_000);
+});

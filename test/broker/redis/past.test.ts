@@ -1,0 +1,225 @@
+/** What is given of a room's log in Redis, and what Redis holds for it: against a list, over a real one (V18). */
+import fc from 'fast-check';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import type { Publication, Range } from '../../../src/broker/broker.js';
+import { Keys } from '../../../src/broker/redis/keys.js';
+import { RedisBroker } from '../../../src/broker/redis/redis.js';
+import type { HistoryPolicy } from '../../../src/options/config.js';
+import { hasRedis, type RedisServer, startRedis } from '../../support/redis-server.js';
+
+const never = () => new AbortController().signal;
+const soon = () => ({ deadline: performance.now() + 5000 });
+const ALL = { from: 1, to: Number.MAX_SAFE_INTEGER, maxMessages: 100_000, maxBytes: 1e9 };
+const KEEPS: HistoryPolicy = { historyMessages: 1000, historyBytes: 1e6, historyMs: 60_000 };
+
+let clusters = 0;
+
+describe.skipIf(!hasRedis)('the past of a room in Redis', () => {
+  let redis: RedisServer;
+  beforeAll(async () => {
+    redis = await startRedis();
+  });
+  afterAll(() => redis.close());
+
+  /** A node, of a cluster of its own unless it is said. */
+  async function start(policy: Partial<HistoryPolicy> = {}, cluster = `past${++clusters}`) {
+    let isUp = () => {};
+    const up = new Promise<void>((resolve) => {
+      isUp = resolve;
+    });
+    const broker = new RedisBroker(
+      {
+        url: redis.url,
+        clusterName: cluster,
+        kept: { messages: 0, ms: 0 },
+        history: () => ({ ...KEEPS, ...policy }),
+        idleRoomMs: 60_000,
+        tickMs: 1000,
+        positionCheckMs: 60_000,
+        timeoutMs: 2000,
+      },
+      { linked: () => isUp(), unlinked() {}, advice() {} },
+    );
+    await up;
+    const close = () => broker.close();
+    return {
+      broker,
+      cluster,
+      close,
+      keys: new Keys(cluster),
+      /** In one commit, since it is one turn. */
+      publish: (...data: string[]) =>
+        Promise.all(
+          data.map((each) => broker.publish('r', { data: each, from: null }, { ...soon() })),
+        ),
+      read: (range: Partial<Range> = {}) => broker.history('r', { ...ALL, ...range }),
+      /** Bytes of all commits that Redis holds of it. */
+      async held() {
+        const entries = (await redis.ask('XRANGE', new Keys(cluster).log('r'), '-', '+')) as [
+          string,
+          string[],
+        ][];
+        return entries.map(([, [, message]]) => Buffer.byteLength(message as string));
+      },
+    };
+  }
+
+  const open = async (policy?: Partial<HistoryPolicy>, cluster?: string) => {
+    const node = await start(policy, cluster);
+    onTestFinished(node.close);
+    return node;
+  };
+
+  const seqs = (publications: readonly Publication[]) => publications.map(({ seq }) => seq);
+  const numbers = (from: number, to: number) =>
+    Array.from({ length: Math.max(0, to - from + 1) }, (_, i) => from + i);
+
+  it('is what a list would have, whatever is published, read and purged', async () => {
+    const step = fc.oneof(
+      { weight: 4, arbitrary: fc.record({ publish: fc.integer({ min: 1, max: 9 }) }) },
+      { weight: 1, arbitrary: fc.record({ purge: fc.nat(40) }) },
+      {
+        weight: 2,
+        arbitrary: fc.record({
+          from: fc.integer({ min: 1, max: 40 }),
+          length: fc.nat(30),
+          maxMessages: fc.integer({ min: 1, max: 20 }),
+          maxBytes: fc.constantFrom(1, 20, 100, 1e6),
+        }),
+      },
+    );
+    let purged = 0;
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(step, { minLength: 5, maxLength: 25, size: 'max' }),
+        fc.integer({ min: 1, max: 15 }),
+        async (steps, historyMessages) => {
+          const node = await start({ historyMessages });
+          const all: string[] = [];
+          let through = 0;
+          for (const each of steps) {
+            if ('publish' in each) {
+              const data = numbers(1, each.publish).map((n) => `"${all.length + n} é"`);
+              all.push(...data);
+              await node.publish(...data);
+            } else if ('purge' in each) {
+              await node.broker.purge('r', each.purge);
+              through = Math.max(through, Math.min(each.purge, all.length));
+              purged += 1;
+            } else {
+              const { from, length, maxMessages, maxBytes } = each;
+              const to = from + length;
+              const past = await node.read({ from, to, maxMessages, maxBytes });
+              const oldest = Math.max(1, all.length - historyMessages + 1, through + 1);
+              const given: number[] = [];
+              let bytes = 0;
+              for (const seq of numbers(Math.max(from, oldest), Math.min(to, all.length))) {
+                bytes += Buffer.byteLength(all[seq - 1] as string);
+                if (given.length > 0 && (given.length === maxMessages || bytes > maxBytes)) break;
+                given.push(seq);
+              }
+              expect([past.seq, past.oldest]).toEqual([all.length, oldest]);
+              expect(seqs(past.publications)).toEqual(given);
+              for (const { seq, data } of past.publications) expect(data).toBe(all[seq - 1]);
+            }
+          }
+          await node.close();
+        },
+      ),
+      { numRuns: 60 },
+    );
+    expect(purged).toBeGreaterThan(10);
+  });
+
+  it('holds no more than its bytes, whatever commits are like, and the latest all the same', async () => {
+    const { publish, read, held } = await open({ historyBytes: 3000 });
+    for (let n = 0; n < 40; n += 1) {
+      await publish(...numbers(0, n % 5).map(() => JSON.stringify('x'.repeat((n * 37) % 600))));
+      const bytes = await held();
+      const sum = bytes.reduce((all, each) => all + each, 0);
+      expect(sum <= 3000 || bytes.length === 1, `${bytes}`).toBe(true);
+      // And no fewer: one commit more would not have fitted.
+      const { oldest, seq, publications } = await read();
+      expect(seqs(publications)).toEqual(numbers(oldest, seq));
+      if (n > 10) expect(sum).toBeGreaterThan(3000 - 5 * 700);
+    }
+    await publish(JSON.stringify('x'.repeat(5000)));
+    expect(await held()).toHaveLength(1);
+    expect((await read()).publications).toHaveLength(1);
+  });
+
+  it('has each message as long as it may, and not longer', async () => {
+    const { publish, read, held } = await open({ historyMs: 400 });
+    for (let n = 0; n < 5; n += 1) await publish('1', '2');
+    expect((await read()).oldest).toBe(1);
+    await new Promise((resolve) => setTimeout(resolve, 450));
+    // Nobody has published since: what is too old is not given, though it is held.
+    expect(await read()).toMatchObject({ seq: 10, oldest: 11, publications: [] });
+    await publish('3');
+    expect(await read()).toMatchObject({ seq: 11, oldest: 11, publications: [{ data: '3' }] });
+    expect(await held()).toHaveLength(1);
+  });
+
+  it('is found where only the later part of a long log is young enough', async () => {
+    const { publish, cluster } = await open({ historyMs: 60_000 });
+    for (let n = 0; n < 50; n += 1) await publish('1', '2', '3');
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    for (let n = 0; n < 7; n += 1) await publish('4', '5');
+    // Another node, whose members are given less.
+    const { read } = await open({ historyMs: 280 }, cluster);
+    const past = await read();
+    expect([past.oldest, past.seq]).toEqual([151, 164]);
+    expect(seqs(past.publications)).toEqual(numbers(151, 164));
+  });
+
+  it('is of the present epoch alone', async () => {
+    const { publish, read, broker, keys } = await open();
+    await publish('1', '2');
+    const { epoch } = await read();
+    // As after a failover: another primary, with all that the first had.
+    const term = String(await redis.ask('HGET', keys.term, 'id'));
+    await redis.ask('HSET', keys.meta('r'), 't', `${term} of before`);
+    expect(await broker.subscribe('r', never())).toMatchObject({ seq: 2 });
+    expect(await read()).toMatchObject({ seq: 2, oldest: 3, publications: [] });
+    await publish('3');
+    const past = await read();
+    expect(past.epoch).not.toBe(epoch);
+    expect(past.publications).toMatchObject([{ seq: 3, epoch: past.epoch, data: '3' }]);
+  });
+
+  it('begins at once where it was off before, with what nodes had for themselves', async () => {
+    const off = await open({ historyMessages: 0 });
+    await off.publish('1');
+    expect(await off.read()).toMatchObject({ seq: 1, oldest: 2, publications: [] });
+    const on = await open({ historyMessages: 10 }, off.cluster);
+    await on.publish('2');
+    expect(await on.read()).toMatchObject({ seq: 2, oldest: 2, publications: [{ data: '2' }] });
+  });
+
+  it('cannot be asked for without a connection, and says so', async () => {
+    const own = await startRedis();
+    onTestFinished(() => own.close());
+    let lost = () => {};
+    const gone = new Promise<void>((resolve) => {
+      lost = resolve;
+    });
+    const broker = new RedisBroker(
+      {
+        url: own.url,
+        clusterName: 'x',
+        kept: { messages: 0, ms: 0 },
+        history: () => KEEPS,
+        idleRoomMs: 60_000,
+        tickMs: 100,
+        positionCheckMs: 60_000,
+        timeoutMs: 500,
+      },
+      { linked: () => void own.kill(), unlinked: () => lost(), advice() {} },
+    );
+    onTestFinished(() => broker.close());
+    await gone;
+    const unavailable = expect.objectContaining({ code: 'broker_unavailable' });
+    expect(() => broker.history('r', ALL)).toThrow(unavailable);
+    expect(() => broker.purge('r', 1)).toThrow(unavailable);
+  });
+});

@@ -1,0 +1,247 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Position } from '../../../src/broker/broker.js';
+import { encodeRecord } from '../../../src/broker/redis/format.js';
+import { Keys } from '../../../src/broker/redis/keys.js';
+import type { RedisConfig } from '../../../src/broker/redis/redis.js';
+import { PUBLISH } from '../../../src/broker/redis/scripts.js';
+import { brokerContract } from '../../contract/broker.js';
+import { RedisNode as Node } from '../../support/redis-node.js';
+import { hasRedis, type RedisServer, startRedis } from '../../support/redis-server.js';
+
+const never = () => new AbortController().signal;
+const soon = (ms = 3000) => ({ deadline: performance.now() + ms });
+const payload = (data: string) => ({ data, from: null });
+const KEEPS = { historyBytes: 1_048_576, historyMs: 300_000 };
+const NONE = { messages: 0, ms: 0 };
+
+let clusters = 0;
+
+describe.skipIf(!hasRedis)('Redis', () => {
+  let redis: RedisServer;
+  const nodes: Node[] = [];
+
+  beforeAll(async () => {
+    redis = await startRedis();
+  });
+
+  afterAll(async () => {
+    await redis.close();
+  });
+
+  /** Nodes of one cluster of their own, connected. */
+  const cluster = async (count: number, config: Partial<RedisConfig> = {}): Promise<Node[]> => {
+    clusters += 1;
+    const clusterName = `c${clusters}`;
+    const made = Array.from(
+      { length: count },
+      () => new Node({ url: redis.url, clusterName, ...config }),
+    );
+    nodes.push(...made);
+    return Promise.all(made.map((node) => node.up()));
+  };
+  const close = async (all: Node[]) => {
+    await Promise.all(all.map(({ broker }) => broker.close()));
+  };
+
+  brokerContract(
+    'Redis',
+    async ({ messages } = { messages: 0 }) => {
+      clusters += 1;
+      const clusterName = `c${clusters}`;
+      const made: Node[] = [];
+      const history = () => ({ ...KEEPS, historyMessages: messages });
+      return {
+        async node() {
+          const node = await new Node({ url: redis.url, clusterName, kept: NONE, history }).up();
+          made.push(node);
+          return node.broker;
+        },
+        async settle() {
+          // What was published before is delivered when a tick that was sent behind it is heard.
+          await Promise.all(made.map(({ broker }) => broker.settled()));
+          const rooms = ['a', 'b', '__proto__'];
+          // One that is closed is not up, and never will be.
+          const isUp = ({ broker }: Node) =>
+            broker.state() !== 'up' || rooms.every((room) => broker.state(room) === 'up');
+          await Promise.all(made.map((node) => node.until(() => isUp(node))));
+        },
+        close: () => close(made),
+      };
+    },
+    { nodes: 3, history: true },
+  );
+
+  it('delivers in order to all nodes, many messages a commit', async () => {
+    const [a, b] = (await cluster(2)) as [Node, Node];
+    await a.broker.subscribe('r', never());
+    await b.broker.subscribe('r', never());
+    const published = await Promise.all(
+      Array.from({ length: 1000 }, (_, n) =>
+        (n % 2 === 0 ? a : b).broker.publish('r', payload(String(n)), soon()),
+      ),
+    );
+    await a.until(() => a.said.length === 1000);
+    await b.until(() => b.said.length === 1000);
+    expect(a.said).toEqual(b.said);
+    const bySeq = new Map(published.map(({ seq }, n) => [seq, n]));
+    expect(a.said).toEqual(Array.from({ length: 1000 }, (_, n) => [n + 1, bySeq.get(n + 1)]));
+    await close([a, b]);
+  });
+
+  it('fills from the log what a cut subscription has missed', async () => {
+    const [a, b] = (await cluster(2)) as [Node, Node];
+    await a.broker.subscribe('r', never());
+    await a.broker.publish('r', payload('1'), soon());
+    await a.until(() => a.said.length === 1);
+    await redis.ask('CLIENT', 'KILL', 'TYPE', 'pubsub');
+    await a.until(() => a.causes.length === 1 && b.causes.length === 1);
+    await b.up();
+    for (let n = 2; n <= 5; n += 1) await b.broker.publish('r', payload(String(n)), soon());
+    await a.until(() => a.said.length === 5);
+    expect(a.said).toEqual([1, 2, 3, 4, 5].map((n) => [n, n]));
+    expect(a.broker.counts).toMatchObject({ lost: 0, resets: 0, links: 2 });
+    await close([a, b]);
+  });
+
+  it('tells exactly what it missed where nothing is kept, also before a silence', async () => {
+    const [a, b] = (await cluster(2, { kept: NONE })) as [Node, Node];
+    await a.broker.subscribe('r', never());
+    await a.broker.publish('r', payload('1'), soon());
+    await a.until(() => a.said.length === 1);
+    redis.signal('SIGSTOP');
+    await a.until(() => a.broker.state() === 'suspended' && b.broker.state() === 'suspended');
+    redis.signal('SIGCONT');
+    await b.up();
+    await b.broker.publish('r', payload('2'), soon());
+    await a.until(() => a.broker.state() === 'up' && a.said.length > 1);
+    // Whether it came by the new connection or was missed depends on when it was made again.
+    expect([[[2, 2]], [{ lost: 2 }]]).toContainEqual(a.said.slice(1));
+    await close([a, b]);
+  });
+
+  it('goes on in another epoch, at 0, when Redis has forgotten everything', async () => {
+    const [a] = (await cluster(1)) as [Node];
+    const before = (await a.broker.subscribe('r', never())) as Position;
+    await a.broker.publish('r', payload('1'), soon());
+    await a.until(() => a.said.length === 1);
+    await redis.ask('FLUSHALL');
+    await a.until(() => a.said.length === 2);
+    expect(a.said[1]).toEqual({ reset: 0, was: 1, same: false });
+    await a.up();
+    const after = await a.broker.publish('r', payload('2'), soon());
+    expect(after.seq).toBe(1);
+    expect(after.epoch).not.toBe(before.epoch);
+    await a.until(() => a.said.length === 3);
+    expect(a.said[2]).toEqual([1, 2]);
+    await close([a]);
+  });
+
+  it('goes on in another epoch where one room was deleted', async () => {
+    const [a] = (await cluster(1)) as [Node];
+    await a.broker.subscribe('r', never());
+    await a.broker.publish('r', payload('1'), soon());
+    await a.broker.publish('r', payload('2'), soon());
+    await redis.ask('DEL', `rc1:c${clusters}:m:r`);
+    expect((await a.broker.publish('r', payload('3'), soon())).seq).toBe(1);
+    await a.until(() => a.said.length === 4);
+    expect(a.said.slice(2)).toEqual([{ reset: 0, was: 2, same: false }, [1, 3]]);
+    await close([a]);
+  });
+
+  it('notices a loss before a silence by the position check', async () => {
+    const [a] = (await cluster(1, { positionCheckMs: 300 })) as [Node];
+    await a.broker.subscribe('r', never());
+    await a.broker.publish('r', payload('1'), soon());
+    await a.until(() => a.said.length === 1);
+    // As a message lost on the way to it.
+    await redis.ask('HSET', `rc1:c${clusters}:m:r`, 's', '3');
+    await a.until(() => a.said.length === 2);
+    expect(a.said[1]).toEqual({ lost: 3 });
+    await close([a]);
+  });
+
+  it('refuses at once without a connection, and says so where it cannot know', async () => {
+    const own = await startRedis();
+    const a = await new Node({ url: own.url, clusterName: 'own' }).up();
+    own.signal('SIGSTOP');
+    const unsure = a.broker.publish('r', payload('1'), soon(400));
+    await expect(unsure).rejects.toMatchObject({ code: 'broker_uncertain' });
+    await a.until(() => a.broker.state() === 'suspended');
+    expect(() => a.broker.publish('r', payload('2'), soon())).toThrow(
+      expect.objectContaining({ code: 'broker_unavailable' }),
+    );
+    own.signal('SIGCONT');
+    await a.up();
+    // Redis refuses what comes to it after its deadline.
+    expect((await a.broker.subscribe('r', never())).seq).toBe(0);
+    await a.broker.close();
+    await own.close();
+  });
+
+  it('publishes once what it has to send again', async () => {
+    const own = await startRedis('--appendonly', 'yes', '--appendfsync', 'always');
+    const [a] = [await new Node({ url: own.url, clusterName: 'own' }).up()];
+    await a.broker.subscribe('r', never());
+    const answers = Promise.allSettled(
+      Array.from({ length: 200 }, (_, n) => a.broker.publish('r', payload(String(n)), soon(8000))),
+    );
+    await own.ask('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes');
+    const settled = await answers;
+    await a.up();
+    const last = (await a.broker.publish('r', payload('"last"'), soon())).seq;
+    await a.until(() => a.said.some((one) => Array.isArray(one) && one[1] === 'last'));
+    const accepted = settled.filter(({ status }) => status === 'fulfilled').length;
+    expect(last).toBe(accepted + 1);
+    const values = a.said.filter(Array.isArray).map(([, value]) => value);
+    expect(new Set(values).size).toBe(values.length);
+    await a.broker.close();
+    await own.close();
+  });
+
+  it('takes a commit that comes again under its number for the one it has', async () => {
+    const [a] = (await cluster(1)) as [Node];
+    await a.broker.subscribe('r', never());
+    const keys = new Keys(`c${clusters}`);
+    const term = String(await redis.ask('HGET', keys.term, 'id'));
+    const names = [keys.term, keys.meta('r'), keys.log('r'), keys.channel('r'), keys.uid('r', '')];
+    const commit = (number: string, data: string) =>
+      redis.ask(
+        ...['EVAL', PUBLISH.text, '5', ...names, term, 'fresh', String(Date.now() + 10_000)],
+        ...['node', number, '1', '100', '60000', '0', '60000', '0', encodeRecord(payload(data))],
+      ) as Promise<string[]>;
+    const [, ...first] = await commit('7', '1');
+    const [, ...again] = await commit('7', '1');
+    expect(again).toEqual(first);
+    expect((await commit('8', '2'))[1]).toBe('2');
+    await a.until(() => a.said.length === 2);
+    expect(a.said).toEqual([
+      [1, 1],
+      [2, 2],
+    ]);
+    await close([a]);
+  });
+
+  it('counts on under another epoch after a restart with what was saved', async () => {
+    const own = await startRedis('--appendonly', 'yes', '--appendfsync', 'always');
+    const a = await new Node({ url: own.url, clusterName: 'own' }).up();
+    const before = (await a.broker.subscribe('r', never())) as Position;
+    await a.broker.publish('r', payload('1'), soon());
+    await a.broker.publish('r', payload('2'), soon());
+    await own.kill();
+    await own.start();
+    await a.up();
+    await a.until(() => a.said.length === 3);
+    expect(a.said[2]).toEqual({ reset: 2, was: 2, same: false });
+    const after = await a.broker.publish('r', payload('3'), soon());
+    expect(after.seq).toBe(3);
+    expect(after.epoch).not.toBe(before.epoch);
+    // The log is kept over it: whoever was at 1 of the old epoch still gets 2.
+    const other = await new Node({ url: own.url, clusterName: 'own' }).up();
+    await other.broker.subscribe('r', never(), { epoch: before.epoch, seq: 1 });
+    await other.until(() => other.said.length === 3);
+    expect(other.said).toEqual([[2, 2], { reset: 2, was: 2, same: false }, [3, 3]]);
+    await a.broker.close();
+    await other.broker.close();
+    await own.close();
+  });
+});
