@@ -1,0 +1,37 @@
+/**
+ * Whether workers live: each is asked every second, and one that has not answered for too long is killed.
+ * V13: none is blamed for a time in which the primary itself stood still.
+ */
+import type { Log } from '../log.js';
+import { clearInterval, nowMs, setInterval } from '../time.js';
+import type { Seated } from './seated.js';
+
+const PING_MS = 1000;
+
+/** `limitMs`: how long one may say nothing. Returns what ends it. */
+export function watch(
+  seats: ReadonlySet<Seated>,
+  limitMs: (seat: Seated) => number,
+  log: Log,
+): () => void {
+  let lookedAt = nowMs();
+  const timer = setInterval(() => {
+    const now = nowMs();
+    const stoodStill = now - lookedAt > 2 * PING_MS;
+    lookedAt = now;
+    for (const seat of seats) {
+      if (stoodStill) seat.heardAt = now;
+      if (now - seat.heardAt <= limitMs(seat)) {
+        seat.send({ type: 'ping' });
+        continue;
+      }
+      const silentMs = Math.round(now - seat.heardAt);
+      log.error(
+        { worker: seat.slot, pid: seat.pid, silentMs },
+        'a worker stands still; it is killed',
+      );
+      seat.kill();
+    }
+  }, PING_MS);
+  return () => clearInterval(timer);
+}
