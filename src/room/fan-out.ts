@@ -2,75 +2,134 @@
  * The loop that carries messages from rooms to members: dirty rooms are flushed in turn, once a
  * turn of the event loop, so that everything published in a turn goes out joined. A run longer
  * than `SLICE_MS` yields and goes on in the next turn, other rooms first: a room of 50,000 must not
- * delay a join elsewhere.
+ * delay a join elsewhere, nor may ten thousand that are welcomed, or evicted, at once. What is left of
+ * it is for members that read again what was before: the living go first (`replays.ts`, `backfills.ts`).
  */
 import type { CloseReason } from '../errors.js';
+import { survive, survived } from '../survived.js';
 import { nowMs, setImmediate } from '../time.js';
 import type { Member } from './member.js';
 import type { Observer } from './observer.js';
 import type { Room } from './room.js';
+import type { Trace } from './trace.js';
 
 /** How long a run may keep the event loop, in milliseconds. */
 const SLICE_MS = 5;
 
+/** What goes on when the living have had their turn. */
+export interface Late {
+  readonly isReady: boolean;
+  /** Goes on until `deadline`, by `nowMs()`, a bit in any case. */
+  run(deadline: number): void;
+}
+
 export class FanOut {
   readonly #observer: Observer;
+  /** In the order in which they go. */
+  readonly #late: readonly Late[];
   readonly #evict: (member: Member, reason: CloseReason) => void;
   /** Rooms with something to flush, in turn; a Set keeps each once. */
   readonly #rooms = new Set<Room>();
   #awake: Member[] = [];
   #evictions: { member: Member; reason: CloseReason }[] = [];
   #scheduled = false;
+  readonly #trace: Trace | null;
   readonly #run = () => this.run();
 
-  constructor(observer: Observer, evict: (member: Member, reason: CloseReason) => void) {
+  constructor(
+    observer: Observer,
+    late: readonly Late[],
+    evict: (member: Member, reason: CloseReason) => void,
+    trace: Trace | null = null,
+  ) {
     this.#observer = observer;
+    this.#trace = trace;
+    this.#late = late;
     this.#evict = evict;
   }
 
   /** The room has something pending. */
   mark(room: Room): void {
     this.#rooms.add(room);
-    this.#schedule();
+    this.schedule();
   }
 
   /** The member has control frames to send. */
   wake(member: Member): void {
     this.#awake.push(member);
-    this.#schedule();
+    this.schedule();
   }
 
   /** The member is to be evicted once nobody is in the middle of a loop over members. */
   doom(member: Member, reason: CloseReason): void {
     this.#evictions.push({ member, reason });
-    this.#schedule();
+    this.schedule();
   }
 
   /** One turn. Public for tests with a clock of their own. */
   run(): void {
     this.#scheduled = false;
     const start = nowMs();
+    const end = start + SLICE_MS;
     const awake = this.#awake;
     this.#awake = [];
-    for (const member of awake) member.drain();
+    const asleep = each(awake, end, (member) => {
+      try {
+        member.outbox.drain();
+      } catch (error) {
+        survive(error);
+        this.doom(member, 'internal_error');
+      }
+    });
+    this.#awake = [...asleep, ...this.#awake];
     for (const room of this.#rooms) {
       this.#rooms.delete(room);
-      const done = room.flush(start + SLICE_MS, this.#observer, this.#doom);
-      if (!done) this.#rooms.add(room);
-      if (nowMs() >= start + SLICE_MS) break;
+      if (!this.#flush(room, end)) this.#rooms.add(room);
+      if (nowMs() >= end) break;
     }
+    for (const late of this.#late) if (late.isReady) goOn(late, end);
     const evictions = this.#evictions;
     this.#evictions = [];
-    for (const { member, reason } of evictions) this.#evict(member, reason);
+    const later = each(
+      evictions,
+      end,
+      survived(({ member, reason }) => this.#evict(member, reason)),
+    );
+    this.#evictions = [...later, ...this.#evictions];
     this.#observer.flushed((nowMs() - start) / 1000);
-    if (this.#rooms.size > 0) this.#schedule();
+    const left = this.#rooms.size + this.#awake.length + this.#evictions.length;
+    if (left > 0 || this.#late.some(({ isReady }) => isReady)) this.schedule();
+  }
+
+  /** Whether the room is done; V12: a mistake in one ends no other. */
+  #flush(room: Room, end: number): boolean {
+    try {
+      return room.flush(end, this.#observer, this.#doom, this.#trace);
+    } catch (error) {
+      survive(error);
+      return true;
+    }
   }
 
   readonly #doom = (member: Member, reason: CloseReason) => this.doom(member, reason);
 
-  #schedule(): void {
+  /** Has a turn, unless one is due. */
+  schedule(): void {
     if (this.#scheduled) return;
     this.#scheduled = true;
     setImmediate(this.#run);
   }
+}
+
+/** V12: a mistake in one ends no other, nor the evictions behind it. */
+const goOn = survived((late: Late, end: number) => late.run(end));
+
+/** Does `act` with each until `end`, with the first in any case; returns those that are left. */
+function each<T>(all: readonly T[], end: number, act: (one: T) => void): readonly T[] {
+  for (let next = 0; next < all.length; ) {
+    act(all[next] as T);
+    next += 1;
+    if (nowMs() >= end) return all.slice(next);
+  }
+  return [];
 }

@@ -1,28 +1,38 @@
 /**
- * The messages of a room on their way to its members: framed once an encoding, joined once a
+ * The messages of a room on their way to its members: framed once a format, joined once a
  * framing, shared by all that get the same (V6).
  *
- * Not here: whose turn it is (`room.ts`), what a member does with them (`member.ts`).
+ * Not here: whose turn it is (`room.ts`), what a member does with them (`outbox.ts`).
  */
 
+import type { Publication } from '../broker/broker.js';
+import type { Event } from '../protocol/events.js';
 import { nowMs } from '../time.js';
 import type { Framing } from '../transport/transport.js';
+import type { Format } from './format.js';
 import { Batch, countMessages, Frame } from './frame.js';
-import { BATCH_BYTES } from './member.js';
 import type { Observer } from './observer.js';
+import { BATCH_BYTES } from './outbox.js';
 import type { Subscription } from './subscription.js';
+import { type Delivered, MAX_LINKS, type Trace } from './trace.js';
 
-/** A message, or a hole of the broker's, waiting for the next flush. */
+/** What waits for the next flush. */
 export interface Pending {
-  readonly seq: number;
+  /** Its place, or what it stands for, in local numbers; both included. */
+  readonly first: number;
   readonly last: number;
-  readonly counted: boolean;
   readonly key: string | undefined;
   readonly acceptedAt: number;
-  readonly text: string;
-  /** Of the text, as UTF-8. */
+  /** A message, or what is to be told in its place. */
+  readonly content: Publication | Event;
+  /** About as many as it will have, as UTF-8. */
   readonly bytes: number;
 }
+
+const isMessage = (content: Publication | Event): content is Publication => !('type' in content);
+
+/** In place of a message that a member is not to be sent. */
+const NOT_SENT = Buffer.alloc(0);
 
 /** Frames, joined for one framing in batches of at most `BATCH_BYTES`. */
 class Batches {
@@ -34,25 +44,26 @@ class Batches {
     frames: readonly Frame[],
   ) {
     this.messages = countMessages(frames);
-    let part: Frame[] = [];
+    let first = 0;
     let bytes = 0;
-    const cut = () => {
-      const joined = framing.join(
-        part.map((frame) => frame.bytes),
-        bytes,
-      );
-      this.batches.push(new Batch(part, countMessages(part), joined));
-    };
-    for (const frame of frames) {
-      if (bytes > 0 && bytes + frame.bytes.length > BATCH_BYTES) {
-        cut();
-        part = [];
+    for (let next = 0; next < frames.length; next += 1) {
+      const { length } = (frames[next] as Frame).bytes;
+      if (bytes > 0 && bytes + length > BATCH_BYTES) {
+        this.#cut(frames.slice(first, next), bytes);
+        first = next;
         bytes = 0;
       }
-      part.push(frame);
-      bytes += frame.bytes.length;
+      bytes += length;
     }
-    cut();
+    // Mostly there is one batch, and often one message.
+    this.#cut(first === 0 ? frames : frames.slice(first), bytes);
+  }
+
+  #cut(part: readonly Frame[], bytes: number): void {
+    const sent: Buffer[] = [];
+    for (const frame of part) if (frame.bytes.length > 0) sent.push(frame.bytes);
+    const joined = sent.length === 0 ? NOT_SENT : this.framing.join(sent, bytes);
+    this.batches.push(new Batch(part, countMessages(part), joined));
   }
 
   /** Counts the members that have had whole batches since the last call. */
@@ -88,18 +99,39 @@ export class Flush {
   prefetched = 0;
   readonly first: number;
   readonly last: number;
+  /** A change of the epoch is in it. */
+  readonly hasReset: boolean;
+  /** By format. */
   readonly #frames: Frame[][] = [];
-  /** By framing; what all but the latest to join get. */
+  /** By kind of member; what all get but the latest to join, and those a message is not for. */
   readonly #batches: (Batches | undefined)[] = [];
-  readonly #late: Batches[] = [];
+  readonly #own: Batches[] = [];
+  /** Members that one of the messages is not for, or null where there is none. */
+  readonly #excepted: ReadonlySet<string> | null;
+  /** To be called when it is done, where a message of it is traced. */
+  readonly delivered: Delivered | null;
 
   constructor(
     readonly room: string,
     readonly members: readonly Subscription[],
     readonly pending: readonly Pending[],
+    trace: Trace | null = null,
   ) {
-    this.first = (pending[0] as Pending).seq;
+    this.delivered = trace === null ? null : begin(trace, room, members.length, pending);
+    this.first = (pending[0] as Pending).first;
     this.last = (pending[pending.length - 1] as Pending).last;
+    let hasReset = false;
+    let excepted: Set<string> | null = null;
+    for (const each of pending) {
+      const { content } = each;
+      if (!isMessage(content)) hasReset ||= content.type === 'reset';
+      else if (content.except !== undefined) {
+        excepted ??= new Set();
+        excepted.add(content.except);
+      }
+    }
+    this.hasReset = hasReset;
+    this.#excepted = excepted;
   }
 
   /**
@@ -110,43 +142,64 @@ export class Flush {
   prefetch(count: number): void {
     const end = Math.min(this.next + count, this.members.length);
     for (let i = this.next; i < end; i += 1) {
-      if ((this.members[i] as Subscription).member.prefetch()) this.prefetched += 1;
+      if ((this.members[i] as Subscription).outbox.prefetch()) this.prefetched += 1;
     }
   }
 
   /** What the member is to be offered, or null when it joined after all of it. */
-  for({ member, offered }: Subscription): Batches | null {
-    const { framing } = member.transport;
-    if (offered < this.first) {
-      const made = this.#batches[framing.index];
+  for({ outbox, offered, member }: Subscription): Batches | null {
+    const { format, kind } = outbox;
+    if (offered < this.first && !this.#excepted?.has(member.id)) {
+      const made = this.#batches[kind];
       if (made !== undefined) return made;
-      const all = new Batches(framing, this.#framesFor(framing));
-      this.#batches[framing.index] = all;
+      const all = new Batches(outbox.transport.framing, this.#framesFor(format));
+      this.#batches[kind] = all;
       return all;
     }
     if (offered >= this.last) return null;
-    const newer = this.#framesFor(framing).filter(({ seq }) => seq > offered);
-    const late = new Batches(framing, newer);
-    this.#late.push(late);
-    return late;
+    const frames = this.#framesFor(format).flatMap((frame, i) => {
+      if (frame.seq <= offered) return [];
+      return exceptOf(this.pending[i] as Pending) === member.id ? notSent(frame) : frame;
+    });
+    const own = new Batches(outbox.transport.framing, frames);
+    this.#own.push(own);
+    return own;
   }
 
   /** Counts what members have had whole since the last call. */
   settle(observer: Observer): void {
     const now = nowMs();
     for (const batches of this.#batches) batches?.settle(observer, now);
-    for (const batches of this.#late) batches.settle(observer, now);
-    this.#late.length = 0;
+    for (const batches of this.#own) batches.settle(observer, now);
+    this.#own.length = 0;
   }
 
-  #framesFor({ encoding }: Framing): readonly Frame[] {
-    const made = this.#frames[encoding.index];
+  #framesFor(format: Format): readonly Frame[] {
+    const made = this.#frames[format.index];
     if (made !== undefined) return made;
-    const frames = this.pending.map(
-      ({ seq, last, counted, key, acceptedAt, text }) =>
-        new Frame(this.room, seq, last, counted, key, acceptedAt, encoding.encode(text)),
-    );
-    this.#frames[encoding.index] = frames;
+    const frames = this.pending.map(({ first, last, key, acceptedAt, content }) => {
+      const counted = isMessage(content);
+      const bytes = counted ? format.encodeMessage(content) : format.encode(content);
+      return new Frame(this.room, first, last, counted, key, acceptedAt, bytes);
+    });
+    this.#frames[format.index] = frames;
     return frames;
   }
 }
+
+function begin(
+  trace: Trace,
+  room: string,
+  members: number,
+  pending: readonly Pending[],
+): Delivered | null {
+  const messages = pending.flatMap(({ content }) => (isMessage(content) ? content : []));
+  const traced = messages.flatMap(({ trace }) => trace ?? []).slice(0, MAX_LINKS);
+  return traced.length === 0 ? null : trace.deliver(room, traced, messages.length, members);
+}
+
+const exceptOf = ({ content }: Pending) => (isMessage(content) ? content.except : undefined);
+
+/** Takes the place of a message in the order of its room, for a member that is not to be sent it. */
+const notSent = ({ room, seq, last, acceptedAt }: Frame): Frame =>
+  new Frame(room, seq, last, false, undefined, acceptedAt, NOT_SENT);

@@ -93,6 +93,8 @@ export class Batch implements Held {
     /** How many of the frames count as messages. */
     readonly messages: number,
     readonly bytes: Buffer,
+    /** How many messages it has beside those, which count nowhere: members that come back read them again. */
+    readonly replayed = 0,
   ) {
     // A frame by itself is written as it is.
     const own = frames.length === 1 && frames[0]?.bytes === bytes ? 0 : bytes.length;

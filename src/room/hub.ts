@@ -1,84 +1,88 @@
 /**
- * All rooms and members of a server: join, leave, publish, and the watch over members that are
- * behind. Owns what crosses rooms: the broker's subscriptions, the memory of all queues, evictions.
+ * The rooms of a server with everything they share, from the broker to the fan-out: what is published goes in
+ * here, what the broker delivers comes in here, and all of it ends here.
  *
- * V2: broker I/O happens under `room.lifecycle` only, with a deadline, never under `room.members`.
  * V8: every wait is a task of `#tasks`, ends with `close` or its deadline, and has a name.
  *
- * Not here: what a client may say (`session/session.ts`), how messages reach members (`room.ts`).
+ * Not here: who is in which room (`memberships.ts`), which rooms there are (`rooms.ts`), how messages
+ * reach members (`room.ts`), who is behind (`behind.ts`).
  */
-import type { Broker, MaybePromise, Payload, Position } from '../broker/broker.js';
+import type { IncomingHttpHeaders } from 'node:http';
+import type {
+  Broker,
+  BrokerState,
+  LossReason,
+  MaybePromise,
+  Payload,
+  Position,
+  Publication,
+} from '../broker/broker.js';
 import { BrokerCalls } from '../broker/calls.js';
-import { type CloseReason, Refusal, shuttingDown } from '../errors.js';
+import { type CloseReason, shuttingDown } from '../errors.js';
 import { Events } from '../events.js';
-import {
-  type Detector,
-  type Guard,
-  LockTimeoutError,
-  type Task,
-  WaitGroup,
-} from '../lock/index.js';
+import { type Detector, LockTimeoutError, WaitGroup } from '../lock/index.js';
 import type { LoopClock } from '../loop-clock.js';
-import type { Config, QueuePolicy } from '../options/config.js';
-import { namespaceOf, namespaces } from '../options/namespaces.js';
+import type { Config } from '../options/config.js';
 import type { Codec } from '../protocol/codec.js';
-import { clearInterval, nowMs, setImmediate, setInterval } from '../time.js';
-import { Departures } from './departures.js';
+import type { CommandId } from '../protocol/fields.js';
+import { survived } from '../survived.js';
+import { nowMs } from '../time.js';
+import { Archive } from './archive.js';
+import { Backfills, mayNotRead, type Wanted } from './backfills.js';
+import { Behind } from './behind.js';
 import { FanOut } from './fan-out.js';
-import { QueueMemory } from './frame.js';
+import { Formats } from './format.js';
+import type { QueueMemory } from './frame.js';
 import type { Member, MemberContext } from './member.js';
+import { Memberships, notAllowed, subscriptionOf } from './memberships.js';
 import type { Observer } from './observer.js';
-import { type Backlog, Room } from './room.js';
-import { Subscription } from './subscription.js';
-
-/** How often members that are behind are looked at, in milliseconds: a fifth of the default lag. */
-const CHECK_MS = 50;
-
-/** One busy room alone gets four fifths of the backlog of all. */
-const SHARE = 4;
-
-export interface Joined extends Position {
-  readonly members: number;
-}
+import { Pages } from './pages.js';
+import { Presence } from './presence.js';
+import { Replays } from './replays.js';
+import type { Room } from './room.js';
+import { Rooms } from './rooms.js';
+import type { Trace } from './trace.js';
 
 /** What may go with the data of a message. */
 export interface Message {
   readonly key?: string | undefined;
   /** See `PublishOptions` of the broker. */
   readonly uid?: string | undefined;
+  /** Of the request that it came with, if it was one. */
+  readonly headers?: IncomingHttpHeaders | undefined;
 }
 
 export class Hub {
-  readonly rooms = new Map<string, Room>();
-  readonly members = new Map<string, Member>();
-  /** Members with anything outstanding or queued, or not yet healthy again. */
-  readonly behind = new Set<Member>();
-  readonly memory: QueueMemory;
+  /** Who is in which room. */
+  readonly memberships: Memberships;
   /** What members are built with. */
   readonly memberContext: MemberContext;
 
-  readonly #config: Config;
   readonly #broker: Broker;
-  readonly #observer: Observer;
   /** For an app. */
   readonly events: Events;
-  readonly #clock: LoopClock;
-  readonly #policies: ReadonlyMap<string, QueuePolicy>;
-  readonly #evict: (member: Member, reason: CloseReason) => void;
   readonly #fanOut: FanOut;
-  readonly #detector: Detector;
   readonly #tasks: WaitGroup;
-  readonly #departures: Departures;
   readonly #calls: BrokerCalls;
+  readonly #rooms: Rooms;
+  readonly #pages: Pages;
+  /** For the HTTP API. */
+  readonly archive: Archive;
+  /** Members on their way through what they have missed. */
+  readonly replays: Replays;
+  /** Members that read again something of before. */
+  readonly backfills: Backfills;
+  /** Who is in rooms, where that is told. */
+  readonly presence: Presence;
   readonly #closing = new AbortController();
-  readonly #check: NodeJS.Timeout;
-  readonly #backlog: Backlog = { bytes: 0 };
-  #isRelieving = false;
+  readonly #behind: Behind;
+  readonly #trace: Trace | null;
 
   /**
    * `evict` closes a member's connection for a reason, unless it is closed already; it is called
    * outside all loops over members.
-   * `detector` watches the locks of this hub; `events` are for an app.
+   * `detector` watches the locks of this hub; `events` are for an app,
+   * `trace` is where messages are traced.
    */
   constructor(
     config: Config,
@@ -89,110 +93,183 @@ export class Hub {
     evict: (member: Member, reason: CloseReason) => void,
     detector: Detector,
     events: Events = new Events(),
+    trace: Trace | null = null,
   ) {
+    this.#trace = trace;
     this.events = events;
-    this.#config = config;
-    this.#detector = detector;
     this.#tasks = new WaitGroup({ name: 'hub.tasks', detector });
-    this.#departures = new Departures(this.#tasks, (room) => this.#closeIfEmpty(room));
     this.#broker = broker;
-    this.#calls = new BrokerCalls(broker, config.brokerTimeoutMs, this.#tasks);
-    this.#observer = observer;
-    this.#clock = clock;
-    this.#policies = namespaces(config);
-    this.#evict = evict;
-    this.#fanOut = new FanOut(observer, evict);
-    this.memory = new QueueMemory(config.queueBytesTotal, () => this.#relieve());
+    this.#calls = new BrokerCalls(broker, config.brokerTimeoutMs, this.#tasks, observer);
+    this.#rooms = new Rooms({
+      config,
+      calls: this.#calls,
+      tasks: this.#tasks,
+      detector,
+      observer,
+      closing: this.#closing.signal,
+    });
+    this.#pages = new Pages(this.#calls);
+    this.archive = new Archive({
+      config,
+      broker,
+      calls: this.#calls,
+      pages: this.#pages,
+      closing: this.#closing.signal,
+    });
+    this.replays = new Replays({
+      pages: this.#pages,
+      observer,
+      clock,
+      recoverMaxMs: config.recoverMaxMs,
+      wake: () => this.#fanOut.schedule(),
+    });
+    this.backfills = new Backfills({
+      pages: this.#pages,
+      observer,
+      config,
+      wake: () => this.#fanOut.schedule(),
+    });
+    this.presence = new Presence({
+      config,
+      observer,
+      board: broker.board,
+      wake: () => this.#fanOut.schedule(),
+    });
+    this.memberships = new Memberships({
+      config,
+      broker,
+      calls: this.#calls,
+      rooms: this.#rooms,
+      tasks: this.#tasks,
+      archive: this.archive,
+      pages: this.#pages,
+      replays: this.replays,
+      backfills: this.backfills,
+      presence: this.presence,
+      observer,
+      events,
+      closing: this.#closing.signal,
+    });
+    const late = [this.replays, this.presence, this.backfills];
+    this.#fanOut = new FanOut(observer, late, evict, trace);
+    this.#behind = new Behind({
+      clock,
+      queueBytesTotal: config.queueBytesTotal,
+      doom: (member, reason) => this.#fanOut.doom(member, reason),
+      evict,
+    });
     this.memberContext = {
       clock,
       codec,
       observer,
       events,
       memory: this.memory,
-      defaultPolicy: this.#policyOf('default'),
+      formats: new Formats(),
+      defaultPolicy: this.memberships.policyOf('default'),
       controlMessages: config.controlMessages,
       controlBytes: config.controlBytes,
-      behind: this.behind,
+      behind: this.#behind.members,
       wake: (member) => this.#fanOut.wake(member),
       evict: (member, reason) => this.#fanOut.doom(member, reason),
     };
-    broker.onDeliver((publication) => {
-      const room = this.rooms.get(publication.room);
-      // A publication may cross the last leave on its way.
-      if (!room?.receive(publication, codec)) return;
+    // What it says may cross the last leave on its way; what we make of it is not its to catch (V12).
+    const deliver = survived((publication: Publication) => {
+      const room = this.#rooms.byName.get(publication.room);
+      if (!room?.receive(publication)) return;
       observer.published();
+      if (this.replays.isReading(room)) this.#pages.delivered(publication);
       this.#fanOut.mark(room);
     });
-    this.#check = setInterval(() => this.#checkBehind(), CHECK_MS).unref();
+    broker.onDeliver(deliver);
+    broker.onState(survived((state: BrokerState) => this.memberships.notice.changed(state)));
+    broker.onLost(
+      survived((name: string, to: number, reason?: LossReason) => {
+        const room = this.#rooms.byName.get(name);
+        if (room?.lost(to, reason)) this.#fanOut.mark(room);
+      }),
+    );
+    broker.onReset(
+      survived((name: string, position: Position, was: Position) => {
+        const room = this.#rooms.byName.get(name);
+        if (room?.reset(position, was)) this.#fanOut.mark(room);
+      }),
+    );
   }
 
-  add(member: Member): void {
-    this.members.set(member.id, member);
+  /** Policies are as its options say now, for every join from here on. */
+  reload(): void {
+    this.memberships.reload();
+    this.presence.reload();
   }
 
-  /** Takes the member out of every room and lets go of what is held for it. Idempotent. */
-  remove(member: Member): void {
-    if (!this.members.delete(member.id)) return;
-    for (const subscription of member.subscriptions.values()) {
-      const room = this.rooms.get(subscription.room) as Room;
-      room.depart(subscription);
-      this.#departures.add(room, subscription);
-      if (this.events.wanted.left) this.events.tell('left', { member: member.id, room: room.name });
-    }
-    member.subscriptions.clear();
-    member.end();
-    this.#departures.run();
+  /** All connections, by id. */
+  get members(): ReadonlyMap<string, Member> {
+    return this.memberships.members;
   }
 
-  /**
-   * Makes the member one of the room, at once where somebody is in it already.
-   *
-   * @throws Refusal `already_joined`, `too_many_rooms`, `no_more_rooms`, `broker_unavailable`, `shutting_down`;
-   *   as a rejection where the broker has to be asked.
-   */
-  join(member: Member, name: string): MaybePromise<Joined> {
-    this.#checkJoin(member, name);
-    const room = this.rooms.get(name);
-    const guard = room?.lifecycle.tryRead('Hub.join');
-    if (room === undefined || !guard) return this.#joinLater(member, name);
-    try {
-      if (room.isSubscribed) return this.#enter(member, room);
-    } finally {
-      guard.release();
-    }
-    return this.#joinLater(member, name);
+  /** Members with anything outstanding or queued, or not yet healthy again. */
+  get behind(): ReadonlySet<Member> {
+    return this.#behind.members;
   }
 
-  /** @throws Refusal `not_joined` */
-  leave(member: Member, name: string): void {
-    const subscription = this.#subscription(member, name);
-    const room = this.rooms.get(name) as Room;
-    room.remove(subscription);
-    member.leave(subscription, room.seq);
-    if (this.events.wanted.left) this.events.tell('left', { member: member.id, room: name });
-    this.#closeIfEmpty(room);
+  /** Of all queues. */
+  get memory(): QueueMemory {
+    return this.#behind.memory;
+  }
+
+  get rooms(): ReadonlyMap<string, Room> {
+    return this.#rooms.byName;
+  }
+
+  get brokerState(): BrokerState {
+    return this.#broker.state();
   }
 
   /**
    * Hands a message to the broker and returns its place in the room's order; no member is waited
    * for (V1). `member` is the publisher, or null for the HTTP API, which need not join.
    *
-   * @throws Refusal `not_joined`, `room_busy`, `broker_unavailable`, `broker_uncertain`,
+   * @throws Refusal `not_joined`, `not_allowed`, `room_busy`, `broker_unavailable`, `broker_uncertain`,
    *   `shutting_down`; as a rejection where the broker answers later.
    */
   publish(
     member: Member | null,
     name: string,
     data: string,
-    { key, uid }: Message = {},
+    { key, uid, headers }: Message = {},
   ): MaybePromise<Position> {
     if (this.#closing.signal.aborted) throw shuttingDown();
-    if (member !== null) this.#subscription(member, name);
-    this.#checkBacklog(name);
-    const payload: Payload = { data, from: member?.id ?? null, key };
-    const answer = this.#calls.publish(name, payload, uid);
+    if (member !== null) this.checkPublisher(member, name);
+    this.#rooms.checkBacklog(name);
+    const user = member?.identity.user ?? undefined;
+    const payload: Payload = { data, from: member?.id ?? null, user, key };
+    const answer =
+      this.#trace === null
+        ? this.#calls.publish(name, payload, uid)
+        : this.#trace.publish(name, headers, (trace) =>
+            this.#calls.publish(name, { ...payload, trace }, uid),
+          );
     if (this.events.wanted.published) this.#tellPublished(name, payload, answer);
     return answer;
+  }
+
+  /**
+   * Gives the member messages of before, and an answer under `id` behind them, when there is nothing
+   * else for it; settles then.
+   *
+   * @throws Refusal `not_joined`, `not_allowed`, `not_enabled`, `history_busy`; as a rejection also
+   *   `broker_unavailable`, `shutting_down`
+   */
+  backfill(member: Member, name: string, id: CommandId | undefined, wanted: Wanted): Promise<void> {
+    const subscription = subscriptionOf(member, name);
+    if (!member.identity.may('history', name)) throw mayNotRead(name);
+    this.archive.check(name);
+    return this.backfills.begin(subscription, this.rooms.get(name) as Room, id, wanted);
+  }
+
+  /** @throws Refusal where the member may not publish to the room now */
+  checkPublisher(member: Member, name: string): void {
+    if (!subscriptionOf(member, name).mayPublish) throw notAllowed('publish to', name);
   }
 
   #tellPublished(room: string, payload: Payload, answer: MaybePromise<Position>): void {
@@ -211,10 +288,13 @@ export class Hub {
   async close(timeoutMs: number): Promise<readonly string[]> {
     this.#closing.abort(shuttingDown());
     this.#calls.abort();
-    clearInterval(this.#check);
-    for (const room of this.rooms.values()) room.lifecycle.close('the server is shutting down');
+    this.#behind.close();
+    this.#pages.close();
+    this.presence.close();
+    this.#rooms.close();
     const deadline = nowMs() + timeoutMs;
     await this.#settle(deadline);
+    this.#calls.giveUp();
     const closeBroker = async () => this.#broker.close();
     this.#tasks.go('broker close', closeBroker).catch(() => {
       // It is gone either way, and so are we.
@@ -230,163 +310,5 @@ export class Hub {
     } catch (error) {
       if (!(error instanceof LockTimeoutError)) throw error;
     }
-  }
-
-  #policyOf(room: string): QueuePolicy {
-    return (this.#policies.get(namespaceOf(room)) ?? this.#policies.get('default')) as QueuePolicy;
-  }
-
-  #subscription(member: Member, name: string): Subscription {
-    const subscription = member.subscriptions.get(name);
-    if (subscription !== undefined) return subscription;
-    throw new Refusal('not_joined', `You are not in ${name}; join it first.`);
-  }
-
-  #checkJoin(member: Member, name: string): void {
-    if (this.#closing.signal.aborted || !this.members.has(member.id)) throw shuttingDown();
-    if (member.subscriptions.has(name)) {
-      throw new Refusal('already_joined', `You are in ${name} already.`);
-    }
-    const { maxRoomsPerMember } = this.#config;
-    if (maxRoomsPerMember > 0 && member.subscriptions.size >= maxRoomsPerMember) {
-      throw new Refusal(
-        'too_many_rooms',
-        `You are in ${member.subscriptions.size} rooms; ${maxRoomsPerMember} are allowed.`,
-      );
-    }
-  }
-
-  /**
-   * A server that cannot fan out as fast as it is published to says so to the publishers. V3: a
-   * room may have waiting up to `SHARE` times what is left of `queueBytesTotal`, so that busy rooms
-   * share it however many they are and leave some. One with nothing waiting is not refused for their
-   * backlog: for such there is as much again.
-   */
-  #checkBacklog(name: string): void {
-    const { roomBacklogBytes, queueBytesTotal } = this.#config;
-    const bytes = this.rooms.get(name)?.backlogBytes ?? 0;
-    if (bytes > roomBacklogBytes) {
-      throw new Refusal(
-        'room_busy',
-        `${bytes} bytes wait to be fanned out in this room; ${roomBacklogBytes} are allowed.`,
-      );
-    }
-    const all = this.#backlog.bytes;
-    const left = (bytes === 0 ? 2 : 1) * queueBytesTotal - all;
-    if (left * SHARE <= bytes) {
-      throw new Refusal(
-        'room_busy',
-        `${bytes} bytes wait to be fanned out in this room, ${all} in all; ${queueBytesTotal} are allowed in all.`,
-      );
-    }
-  }
-
-  #enter(member: Member, room: Room): Joined {
-    const { seq, epoch, name } = room;
-    const subscription = new Subscription(member, name, this.#policyOf(name), seq);
-    member.join(subscription);
-    room.add(subscription);
-    if (this.events.wanted.joined) this.events.tell('joined', { member: member.id, room: name });
-    return { seq, epoch, members: room.size };
-  }
-
-  /** A join that has to wait: for the broker, or for another join or leave that does. */
-  #joinLater(member: Member, name: string): Promise<Joined> {
-    return this.#tasks.go(`join ${member.id}`, async (task) => {
-      for (;;) {
-        const room = this.#room(name);
-        const options = {
-          task,
-          signal: this.#closing.signal,
-          timeoutMs: this.#config.brokerTimeoutMs,
-        };
-        let guard: Guard | undefined;
-        try {
-          guard = room.isSubscribed
-            ? await room.lifecycle.read('Hub.join', options)
-            : await room.lifecycle.write('Hub.firstJoin', options);
-          if (room.isGone) continue;
-          this.#checkJoin(member, name);
-          if (!room.isSubscribed) {
-            room.subscribed(await this.#calls.subscribe(name));
-            this.#checkJoin(member, name);
-          }
-          return this.#enter(member, room);
-        } catch (error) {
-          throw this.#calls.refusal(error);
-        } finally {
-          guard?.release();
-          this.#closeIfEmpty(room);
-        }
-      }
-    });
-  }
-
-  #room(name: string): Room {
-    let room = this.rooms.get(name);
-    if (room === undefined) {
-      const { maxRooms } = this.#config;
-      if (maxRooms > 0 && this.rooms.size >= maxRooms) {
-        throw new Refusal('no_more_rooms', `There are ${maxRooms} rooms; so many are allowed.`);
-      }
-      room = new Room(name, this.#backlog, this.#detector);
-      this.rooms.set(name, room);
-    }
-    return room;
-  }
-
-  /** Lets go of a room nobody is in: tells the broker, unless somebody joins meanwhile. */
-  #closeIfEmpty(room: Room): void {
-    if (room.size > 0 || room.isGone || this.#closing.signal.aborted) return;
-    void this.#tasks.go(`leave ${room.name}`, (task) => this.#lastLeave(room, task));
-  }
-
-  async #lastLeave(room: Room, task: Task): Promise<void> {
-    const guard = room.lifecycle.tryWrite('Hub.lastLeave', task);
-    // Whoever holds it looks again when done.
-    if (guard === null) return;
-    try {
-      if (room.isSubscribed) {
-        await this.#calls.unsubscribe(room.name);
-      }
-    } catch {
-      // What it still delivers for a room that is gone is not passed on; the next first join
-      // subscribes anew.
-      this.#observer.refused('broker_unavailable');
-    } finally {
-      room.isSubscribed = false;
-      this.#forget(room);
-      guard.release();
-    }
-  }
-
-  #forget(room: Room): void {
-    room.isGone = true;
-    this.rooms.delete(room.name);
-  }
-
-  #checkBehind(): void {
-    // In a stand-still of ours nobody could be heard; the next look is soon.
-    if (!this.#clock.mayJudge) return;
-    const now = nowMs();
-    for (const member of this.behind) {
-      const verdict = member.check(now);
-      if (verdict !== null) this.#fanOut.doom(member, verdict);
-    }
-  }
-
-  /** Evicts the longest stalled until the queues are within their limit again. */
-  #relieve(): void {
-    if (this.#isRelieving) return;
-    this.#isRelieving = true;
-    setImmediate(() => {
-      this.#isRelieving = false;
-      const stalled = Array.from(this.behind, (member) => ({ member, ms: member.stalledMs }));
-      stalled.sort((a, b) => b.ms - a.ms);
-      for (const { member } of stalled) {
-        if (this.memory.bytes <= this.memory.limit) return;
-        this.#evict(member, 'memory_pressure');
-      }
-    });
   }
 }

@@ -5,21 +5,25 @@
  * copy is kept until somebody joins or leaves. V4: a member is offered every publication from its
  * join to its leave, in order.
  *
- * Not here: who may join and the broker (`hub.ts`), when a flush runs (`fan-out.ts`), what a
+ * Not here: who may join (`memberships.ts`) and the broker (`rooms.ts`), when a flush runs (`fan-out.ts`), what a
  * member is offered in it (`flush.ts`).
  */
-import type { Position, Publication } from '../broker/broker.js';
+import type { LossReason, Position, Publication } from '../broker/broker.js';
 import type { CloseReason } from '../errors.js';
 import { type Detector, RWLock } from '../lock/index.js';
-import type { Codec } from '../protocol/codec.js';
+import type { Event } from '../protocol/events.js';
 import { nowMs } from '../time.js';
 import { Flush, type Pending } from './flush.js';
 import type { Member } from './member.js';
 import type { Observer } from './observer.js';
-import type { Subscription } from './subscription.js';
+import { resetEvent, type Subscription } from './subscription.js';
+import { Term } from './term.js';
+import type { Trace } from './trace.js';
 
 /** Most bytes of UTF-8 taken into one flush, or one message: bounds what is done for a single member before the clock is looked at. */
 const FLUSH_BYTES = 64 * 1024;
+/** Of a message as JSON, beside room and data: names of fields, number, time, publisher. */
+const ENVELOPE_BYTES = 90;
 /** Members offered between two looks at the clock, which costs about 40 ns each, and prefetched at once. */
 const MEMBERS_A_LOOK = 16;
 
@@ -44,8 +48,14 @@ export class Room {
   #snapshot: readonly Subscription[] | null = null;
   /** How many of those are gone and have yet to be taken out. */
   #departed = 0;
-  #epoch = '';
-  #seq = 0;
+  /** Its epoch is empty until the broker has said anything of the room. */
+  #term = new Term({ epoch: '', seq: 0 }, 0);
+  /** Local number of what was last delivered to this node, or told of. */
+  #last = 0;
+  /** The epoch before this one: what is still delivered of it comes too late. */
+  #formerEpoch: string | null = null;
+  /** What a message has around its data, about. */
+  readonly #envelopeBytes: number;
   #pending: Pending[] = [];
   #pendingBytes = 0;
   #flush: Flush | null = null;
@@ -56,19 +66,30 @@ export class Room {
   constructor(
     readonly name: string,
     private readonly backlog: Backlog,
+    private readonly observer: Pick<Observer, 'brokerLost' | 'brokerReset'>,
     detector: Detector,
   ) {
     this.lifecycle = new RWLock({ name: 'room.lifecycle', key: name, detector });
     this.#lock = new RWLock({ name: 'room.members', key: name, detector });
+    this.#envelopeBytes = ENVELOPE_BYTES + name.length;
   }
 
   get epoch(): string {
-    return this.#epoch;
+    return this.#term.epoch;
   }
 
   /** Of the last publication delivered to this node: a member that joins now gets everything after it. */
   get seq(): number {
-    return this.#seq;
+    return this.#term.seqOf(this.#last);
+  }
+
+  get term(): Term {
+    return this.#term;
+  }
+
+  /** The same as `seq`, as a local number. */
+  get last(): number {
+    return this.#last;
   }
 
   get size(): number {
@@ -84,11 +105,11 @@ export class Room {
     return this.#flush !== null || this.#pending.length > 0;
   }
 
-  /** The broker delivers from here on. */
+  /** The broker delivers from here on; what has overtaken this answer is later than it. */
   subscribed({ seq, epoch }: Position): void {
     this.isSubscribed = true;
-    this.#seq = this.#epoch === epoch ? Math.max(this.#seq, seq) : seq;
-    this.#epoch = epoch;
+    if (this.epoch !== '' && this.epoch !== epoch) return;
+    this.#begin({ epoch, seq: Math.max(this.seq, seq) });
   }
 
   add(subscription: Subscription): void {
@@ -102,6 +123,7 @@ export class Room {
   /** The member is gone: it counts no more, is offered nothing more, and is to be removed soon. */
   depart(subscription: Subscription): void {
     subscription.hasLeft = true;
+    subscription.isLive = false;
     this.#departed += 1;
   }
 
@@ -126,39 +148,62 @@ export class Room {
   }
 
   /** Takes a publication in, or, when it is for nobody here, says false. O(1): no member is touched. */
-  receive(publication: Publication, codec: Codec): boolean {
-    const { seq, epoch, key } = publication;
+  receive(publication: Publication): boolean {
+    const { seq, epoch, key, data } = publication;
     if (!this.isSubscribed) {
       // It has overtaken the answer to the subscription: whoever joins, joins after it.
-      this.#seq = seq;
-      this.#epoch = epoch;
+      this.#begin(publication);
       return false;
     }
-    // A broker that repeats itself must not make a member see it (V4).
-    if (seq <= this.#seq) return false;
-    const acceptedAt = nowMs();
-    if (seq > this.#seq + 1) {
-      const from = this.#seq + 1;
-      const to = seq - 1;
-      const text = codec.encode({
-        type: 'gap',
-        room: this.name,
-        from,
-        to,
-        count: to - from + 1,
-        reason: 'broker',
-      });
-      this.#append({ seq: from, last: to, counted: false, key: undefined, acceptedAt, text });
+    if (epoch !== this.epoch) {
+      if (epoch === this.#formerEpoch) return false;
+      this.reset({ epoch, seq: seq - 1 }, this.#term.positionOf(this.#last));
     }
-    this.#seq = seq;
-    const text = codec.encodeMessage(publication);
-    this.#append({ seq, last: seq, counted: true, key: this.#keyOf(key), acceptedAt, text });
+    // A broker that repeats itself must not make a member see it (V4).
+    if (seq <= this.seq) return false;
+    this.lost(seq - 1);
+    this.#last += 1;
+    this.#append(this.#last, publication, Buffer.byteLength(data), this.#keyOf(key));
+    return true;
+  }
+
+  /** What of the present epoch has not come up to `seq` will not come (V21). Says whether anything is lost. */
+  lost(seq: number, reason: LossReason = 'broker'): boolean {
+    if (seq <= this.seq) return false;
+    if (!this.isSubscribed) {
+      this.#begin({ epoch: this.epoch, seq });
+      return false;
+    }
+    const from = this.seq + 1;
+    const count = seq - this.seq;
+    const first = this.#last + 1;
+    this.#last += count;
+    if (reason === 'broker') this.observer.brokerLost(count);
+    this.#append(first, { type: 'gap', room: this.name, from, to: seq, count, reason });
+    return true;
+  }
+
+  /** The numbering goes on at `position`, in another epoch. Says whether there is anything to tell. */
+  reset(position: Position, was: Position): boolean {
+    if (!this.isSubscribed) {
+      this.#begin(position);
+      return false;
+    }
+    if (position.epoch === this.epoch) return this.lost(position.seq);
+    if (was.epoch === this.epoch) this.lost(was.seq);
+    const before = this.#term;
+    const first = this.#last + 1;
+    this.#term = before.follow(position, this.#last);
+    this.#last = this.#term.start;
+    this.#formerEpoch = before.epoch;
+    this.observer.brokerReset();
+    this.#append(first, resetEvent(this.name, before, this.#term));
     return true;
   }
 
   /** Offers what is pending to the members, until all is done (true) or `deadline` has passed. */
-  flush(deadline: number, observer: Observer, doomed: Doomed): boolean {
-    const flush = this.#flush ?? this.#begin();
+  flush(deadline: number, observer: Observer, doomed: Doomed, trace: Trace | null = null): boolean {
+    const flush = this.#flush ?? this.#take(trace);
     if (flush === null) return true;
     const { members } = flush;
     let fannedOut = 0;
@@ -166,11 +211,11 @@ export class Room {
       if (flush.next % MEMBERS_A_LOOK === 0) flush.prefetch(MEMBERS_A_LOOK);
       const subscription = members[flush.next] as Subscription;
       flush.next += 1;
-      const due = subscription.hasLeft ? null : flush.for(subscription);
+      const due = subscription.isLive ? flush.for(subscription) : null;
       if (due !== null) {
-        const { member } = subscription;
-        const verdict = member.offer(subscription, due.batches);
-        if (verdict !== null) doomed(member, verdict);
+        const verdict = subscription.outbox.offer(subscription, due.batches);
+        if (verdict !== null) doomed(subscription.member, verdict);
+        if (flush.hasReset) subscription.catchUp();
         fannedOut += due.messages;
       }
       if (flush.next % MEMBERS_A_LOOK === 0 && nowMs() >= deadline) break;
@@ -178,6 +223,7 @@ export class Room {
     observer.fannedOut(fannedOut);
     flush.settle(observer);
     if (flush.next < members.length) return false;
+    flush.delivered?.();
     this.#flush = null;
     return this.#pending.length === 0;
   }
@@ -187,15 +233,22 @@ export class Room {
     return key === undefined ? undefined : `${this.name.length}:${this.name}${key}`;
   }
 
-  #append(pending: Omit<Pending, 'bytes'>): void {
-    const { seq, last, counted, key, acceptedAt, text } = pending;
-    const bytes = Buffer.byteLength(text);
-    this.#pending.push({ seq, last, counted, key, acceptedAt, text, bytes });
-    this.#pendingBytes += bytes;
-    this.backlog.bytes += bytes;
+  /** Nobody is in it yet: it is at `position`, whatever was before. */
+  #begin(position: Position): void {
+    this.#term = new Term(position, 0);
+    this.#last = this.#term.start;
   }
 
-  #begin(): Flush | null {
+  /** `content` stands for everything from `first` to the end; `bytes` are those of its data. */
+  #append(first: number, content: Publication | Event, bytes = 0, key?: string): void {
+    const acceptedAt = nowMs();
+    const all = bytes + this.#envelopeBytes;
+    this.#pending.push({ first, last: this.#last, key, acceptedAt, content, bytes: all });
+    this.#pendingBytes += all;
+    this.backlog.bytes += all;
+  }
+
+  #take(trace: Trace | null): Flush | null {
     if (this.#pending.length === 0) return null;
     let count = 0;
     let bytes = 0;
@@ -207,7 +260,7 @@ export class Room {
     this.#pending = count === this.#pending.length ? [] : this.#pending.slice(count);
     this.#pendingBytes -= bytes;
     this.backlog.bytes -= bytes;
-    this.#flush = new Flush(this.name, this.members(), taken);
+    this.#flush = new Flush(this.name, this.members(), taken, trace);
     return this.#flush;
   }
 }

@@ -38,7 +38,7 @@ async function join(count: number): Promise<Peer[]> {
 
 test('a turn of the loop takes a slice of them, however many go in it', async () => {
   const peers = await join(5);
-  for (const { member } of peers) core.hub.remove(member);
+  for (const { member } of peers) core.hub.memberships.remove(member);
   expect(removed).toBe(SLICE_MS);
   let turns = 0;
   for (; removed < 5 * ROOMS; turns += 1) {
@@ -54,7 +54,7 @@ test('a turn of the loop takes a slice of them, however many go in it', async ()
 
 test('they count no more, are offered nothing more, and hold nothing more, from the first moment', async () => {
   const [stays, ...others] = await join(5);
-  for (const { member } of others) core.hub.remove(member);
+  for (const { member } of others) core.hub.memberships.remove(member);
   const room = core.hub.rooms.get('all');
   expect([room?.size, core.hub.members.size]).toEqual([1, 1]);
   core.connect().say({ type: 'join', room: 'all' });
@@ -68,10 +68,10 @@ test('they count no more, are offered nothing more, and hold nothing more, from 
 
 test('a room of one that is gone can be joined again before it is closed', async () => {
   const [peer] = await join(1);
-  core.hub.remove(peer!.member);
+  core.hub.memberships.remove(peer!.member);
   const other = core.connect();
   const last = `own:0:${ROOMS - 1}`;
-  expect((await core.hub.join(other.member, last)).members).toBe(1);
+  expect((await core.hub.memberships.join(other.member, last)).members).toBe(1);
   await world.settle();
   expect([...core.hub.rooms.keys()]).toEqual([last]);
   expect(core.hub.rooms.get(last)?.size).toBe(1);
@@ -79,7 +79,7 @@ test('a room of one that is gone can be joined again before it is closed', async
 
 test('a shutdown waits for them', async () => {
   const [peer] = await join(1);
-  core.hub.remove(peer!.member);
+  core.hub.memberships.remove(peer!.member);
   let left: readonly string[] | null = null;
   void core.hub.close(1000).then((waiting) => {
     left = waiting;

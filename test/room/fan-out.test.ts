@@ -9,12 +9,15 @@ import { LoopClock } from '../../src/loop-clock.js';
 import { Recorder } from '../../src/metrics/recorder.js';
 import { defaults } from '../../src/options/config.js';
 import { JsonCodec } from '../../src/protocol/json.js';
+import { FanOut } from '../../src/room/fan-out.js';
 import { Hub } from '../../src/room/hub.js';
 import { Member } from '../../src/room/member.js';
+import { onSurvived } from '../../src/survived.js';
 import type { Transport } from '../../src/transport/transport.js';
 import { plainFraming } from '../../src/transport/websocket-frame.js';
 import { framesIn } from '../support/fake-transport.js';
 import { Loop } from '../support/loop.js';
+import { PlannedError } from '../support/planned-error.js';
 import { ScriptedBroker } from '../support/scripted-broker.js';
 
 const SLICE_MS = 5;
@@ -64,8 +67,8 @@ const writes: Sink[] = [];
 function join(...rooms: string[]): Sink {
   const transport = new Sink(writes);
   const member = new Member(`m${hub.members.size}`, transport, hub.memberContext);
-  hub.add(member);
-  for (const room of rooms) void hub.join(member, room);
+  hub.memberships.add(member);
+  for (const room of rooms) void hub.memberships.join(member, room);
   return transport;
 }
 
@@ -172,7 +175,7 @@ describe('FanOut', () => {
     void publish('large', 'first');
     loop.turn();
     const last = [...hub.members.values()].at(-1) as Member;
-    hub.leave(last, 'large');
+    hub.memberships.leave(last, 'large');
     const late = join('large');
     void publish('large', 'second');
     loop.run();
@@ -184,6 +187,67 @@ describe('FanOut', () => {
     expect(received(members.at(-1)!)).toEqual(['gap left']);
     expect(received(late)).toEqual(['second']);
     expect(received(members[0]!)).toEqual(['first', 'second']);
+  });
+
+  it('yields to messages when ten thousand are told something at once', () => {
+    const members = Array.from({ length: 10_000 }, () => join());
+    for (const member of hub.members.values()) member.send({ type: 'pong', id: 1 });
+    const elsewhere = join('b');
+    void publish('b', 'to few');
+    const slices: number[] = [];
+    while (!loop.isIdle) {
+      const before = performance.now();
+      loop.turn();
+      slices.push(performance.now() - before);
+      if (slices.length === 2) expect(elsewhere.texts).toHaveLength(1);
+    }
+    expect(Math.max(...slices)).toBeLessThan(SLICE_MS + 20 * WRITE_MS);
+    expect(slices.length).toBeGreaterThan(15);
+    expect(members.filter(({ texts }) => texts.length !== 1)).toEqual([]);
+  });
+
+  it('evicts as many in a turn as there is time for, and one in any case', () => {
+    const evicted: Member[] = [];
+    const fanOut = new FanOut(new Recorder(), [], (member) => {
+      loop.spend(2);
+      evicted.push(member);
+    });
+    const members = [...hub.members.values()];
+    for (const member of [...members, ...members]) fanOut.doom(member, 'slow_consumer');
+    loop.turn();
+    expect(evicted).toEqual(members);
+    loop.run();
+    expect(evicted).toEqual([...members, ...members]);
+  });
+
+  it('carries out evictions, and goes on with others, where one that comes late throws (V12)', () => {
+    const errors: unknown[] = [];
+    const end = onSurvived((error) => errors.push(error));
+    let isReady = true;
+    const bad = {
+      isReady: true,
+      run() {
+        throw new PlannedError('bad');
+      },
+    };
+    const good = {
+      get isReady() {
+        return isReady;
+      },
+      run() {
+        isReady = false;
+      },
+    };
+    const evict = vi.fn();
+    const fanOut = new FanOut(new Recorder(), [bad, good], evict);
+    fanOut.doom([...hub.members.values()][0] as Member, 'slow_consumer');
+    loop.turn();
+    bad.isReady = false;
+    loop.run();
+    end();
+    expect(errors).toEqual([new PlannedError('bad')]);
+    expect(isReady).toBe(false);
+    expect(evict).toHaveBeenCalledOnce();
   });
 
   it('says how long it kept the loop', () => {

@@ -45,7 +45,7 @@ async function brokerDoes(what: string): Promise<void> {
 /** A join, and what has become of it so far. */
 function joining(room = 'a', peer = core.connect()) {
   const state = { peer, outcome: 'waiting' };
-  void (async () => core.hub.join(peer.member, room))().then(
+  void (async () => core.hub.memberships.join(peer.member, room))().then(
     () => {
       state.outcome = 'joined';
     },
@@ -82,7 +82,7 @@ describe('joins and leaves', () => {
     const first = joining();
     await settle();
     expect(first.outcome).toBe('joined');
-    const joined = core.hub.join(core.connect().member, 'a');
+    const joined = core.hub.memberships.join(core.connect().member, 'a');
     expect(joined).toEqual({ seq: 0, epoch: 'epoch of a', members: 2 });
     expect(subscribe).toHaveBeenCalledTimes(1);
   });
@@ -154,7 +154,7 @@ describe('joins and leaves', () => {
     const first = joining();
     await settle();
     answers = ['later', 'later'];
-    core.hub.leave(first.peer.member, 'a');
+    core.hub.memberships.leave(first.peer.member, 'a');
     const second = joining();
     await brokerDoes('unsubscribe a');
     expect(second.outcome).toBe('waiting');
@@ -173,7 +173,7 @@ describe('joins and leaves', () => {
       const first = joining();
       await settle();
       answers = [answer];
-      core.hub.leave(first.peer.member, 'a');
+      core.hub.memberships.leave(first.peer.member, 'a');
       jobs[0]?.run();
       await vi.advanceTimersByTimeAsync(TIMEOUT);
       expect(core.hub.rooms.size).toBe(0);
@@ -221,7 +221,7 @@ describe('joins and leaves', () => {
         .map(({ member }) => member);
     const [first, second, third] = joins.map(({ peer }) => peer.member);
     expect(members()).toEqual([first, second, third]);
-    core.hub.leave(first!, 'a');
+    core.hub.memberships.leave(first!, 'a');
     expect(members()).toEqual([third, second]);
     joins[2]!.peer.transport.break();
     expect(members()).toEqual([second]);
@@ -230,32 +230,34 @@ describe('joins and leaves', () => {
   it('refuses what a member may not', async () => {
     start({ maxRoomsPerMember: 2 });
     const { member } = core.connect();
-    for (const room of ['a', 'b']) await core.hub.join(member, room);
-    expect(refusal(() => core.hub.join(member, 'a'))).toBe('already_joined');
-    expect(refusal(() => core.hub.join(member, 'c'))).toBe('too_many_rooms');
-    expect(refusal(() => core.hub.leave(member, 'c'))).toBe('not_joined');
+    for (const room of ['a', 'b']) await core.hub.memberships.join(member, room);
+    expect(refusal(() => core.hub.memberships.join(member, 'a'))).toBe('already_joined');
+    expect(refusal(() => core.hub.memberships.join(member, 'c'))).toBe('too_many_rooms');
+    expect(refusal(() => core.hub.memberships.leave(member, 'c'))).toBe('not_joined');
     expect(refusal(() => core.hub.publish(member, 'c', '1'))).toBe('not_joined');
-    core.hub.leave(member, 'b');
-    await core.hub.join(member, 'c');
+    core.hub.memberships.leave(member, 'b');
+    await core.hub.memberships.join(member, 'c');
   });
 
   it('has no more rooms in all than it may, and one more when one is empty', async () => {
     start({ maxRooms: 2 });
     const [first, second] = [core.connect().member, core.connect().member];
-    await core.hub.join(first, 'a');
-    await core.hub.join(first, 'b');
-    await core.hub.join(second, 'a');
-    await expect(core.hub.join(second, 'c')).rejects.toMatchObject({ code: 'no_more_rooms' });
-    core.hub.leave(first, 'b');
+    await core.hub.memberships.join(first, 'a');
+    await core.hub.memberships.join(first, 'b');
+    await core.hub.memberships.join(second, 'a');
+    await expect(core.hub.memberships.join(second, 'c')).rejects.toMatchObject({
+      code: 'no_more_rooms',
+    });
+    core.hub.memberships.leave(first, 'b');
     await settle();
-    await core.hub.join(second, 'c');
+    await core.hub.memberships.join(second, 'c');
     expect([...core.hub.rooms.keys()]).toEqual(['a', 'c']);
   });
 
   it('allows any number of rooms where the limit is 0', async () => {
     start({ maxRoomsPerMember: 0 });
     const { member } = core.connect();
-    for (let n = 0; n < 200; n += 1) await core.hub.join(member, `r${n}`);
+    for (let n = 0; n < 200; n += 1) await core.hub.memberships.join(member, `r${n}`);
     expect(member.subscriptions.size).toBe(200);
   });
 });
@@ -290,8 +292,11 @@ describe('publications', () => {
     onDeliver.mockRestore();
     const peer = await say('a');
     const payload = { room: 'a', epoch: 'epoch of a', at: Date.now(), from: null, data: '0' };
-    for (const seq of [1, 2, 2, 1, 2]) deliver({ ...payload, seq });
-    core.broker.topics.get('a')!.delivered = 2;
+    for (const seq of [1, 2, 2, 1, 2]) {
+      core.broker.published.set(ScriptedBroker.place('a', { ...payload, seq }), payload);
+      deliver({ ...payload, seq });
+    }
+    core.broker.topics.get('a')!.delivered = { epoch: 'epoch of a', seq: 2 };
     loop.run();
     expect(received(peer).map(({ seq }) => seq)).toEqual([1, 2]);
   });
@@ -445,7 +450,7 @@ describe('close', () => {
     const { peer } = joining();
     await settle();
     answers = ['never'];
-    core.hub.leave(peer.member, 'a');
+    core.hub.memberships.leave(peer.member, 'a');
     expect(await core.hub.close(1000)).toEqual([]);
   });
 
@@ -464,7 +469,7 @@ describe('close', () => {
     start();
     const { member } = core.connect();
     await core.hub.close(0);
-    expect(refusal(() => core.hub.join(member, 'a'))).toBe('shutting_down');
+    expect(refusal(() => core.hub.memberships.join(member, 'a'))).toBe('shutting_down');
     expect(refusal(() => core.hub.publish(null, 'a', '1'))).toBe('shutting_down');
   });
 

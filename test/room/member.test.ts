@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Config } from '../../src/options/config.js';
 import type { Event } from '../../src/protocol/events.js';
-import { BATCH_BYTES } from '../../src/room/member.js';
+import { BATCH_BYTES } from '../../src/room/outbox.js';
 import type { FakeName, Received } from '../support/fake-transport.js';
 import type { Peer } from '../support/peer.js';
 import { startCore, type Virtual } from '../support/virtual.js';
@@ -71,7 +71,7 @@ describe('batches', () => {
     // The other four together.
     transport.complete();
     expect(short(transport.events)).toHaveLength(8);
-    expect(peer.member.isDrained).toBe(true);
+    expect(peer.member.outbox.isDrained).toBe(true);
   });
 
   it('are of 16 KiB, or of one message that is larger', async () => {

@@ -2,17 +2,15 @@
 import { expect, it } from 'vitest';
 import { Detector } from '../../src/lock/index.js';
 import { Recorder } from '../../src/metrics/recorder.js';
-import { JsonCodec } from '../../src/protocol/json.js';
 import { Room } from '../../src/room/room.js';
 
 it('takes at most 64 KiB of UTF-8 into a flush, or the message that reaches it', () => {
   const backlog = { bytes: 0 };
-  const room = new Room('a', backlog, new Detector());
-  const codec = new JsonCodec();
+  const room = new Room('a', backlog, new Recorder(), new Detector());
   room.subscribed({ seq: 0, epoch: 'e' });
   const data = JSON.stringify('語'.repeat(5000));
   for (let seq = 1; seq <= 9; seq += 1) {
-    room.receive({ room: 'a', seq, epoch: 'e', at: 0, data, from: null }, codec);
+    room.receive({ room: 'a', seq, epoch: 'e', at: 0, data, from: null });
   }
   const all = room.backlogBytes;
   const each = all / 9;

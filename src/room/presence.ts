@@ -1,0 +1,329 @@
+/**
+ * Who is in rooms, for the namespaces that tell it: rosters by room, and whose turn it is to be told. A user
+ * has come with their first connection, and has left when the last has ended and they have not come back in
+ * time: another tab, a reload and a lost network are no events.
+ *
+ * V19: watchers are told at most once an interval, in slices behind everything that is live; nothing is
+ * queued for them. V8: `close` ends all timers. Where presence is off, nothing is held and nothing done.
+ *
+ * Not here: what is told (`roster.ts`), who is waited for (`lingering.ts`), what other nodes have
+ * (`elsewhere.ts`).
+ */
+import type { Board } from '../broker/broker.js';
+import { Refusal } from '../errors.js';
+import type { Config, PresencePolicy } from '../options/config.js';
+import { namespaceOf, presences } from '../options/namespaces.js';
+import { clearTimeout, nowMs, setTimeout } from '../time.js';
+import { Elsewhere } from './elsewhere.js';
+import type { Late } from './fan-out.js';
+import { Lingering } from './lingering.js';
+import type { Observer } from './observer.js';
+import type { Entry } from './occupants.js';
+import { Roster } from './roster.js';
+import type { Subscription } from './subscription.js';
+import { Watch } from './watch.js';
+
+/** Watchers for which an interval is good; more have a longer one, so that a second has as many. */
+const WATCHERS = 1000;
+const MAX_INTERVAL_MS = 30_000;
+
+/** One member in a roster. */
+export interface Stay {
+  readonly roster: Roster;
+  /** Null: nobody in particular. */
+  entry: Entry | null;
+  watch: Watch | null;
+}
+
+/** Of a roster, when it is told. */
+interface Round {
+  /** By `nowMs()`. */
+  beganAt: number;
+  /** Until it may begin. */
+  timer: NodeJS.Timeout | undefined;
+  /** The watchers that are left of it; null before it begins. */
+  left: Iterator<Watch> | null;
+}
+
+interface PresenceContext {
+  readonly config: Config;
+  /** Where other nodes are told; none where there are none. */
+  readonly board?: Board | undefined;
+  readonly observer: Observer;
+  /** Has `run` called soon. */
+  wake(): void;
+}
+
+export class Presence implements Late {
+  readonly #context: PresenceContext;
+  #policies: ReadonlyMap<string, PresencePolicy>;
+  readonly #rosters = new Map<string, Roster>();
+  readonly #rounds = new Map<Roster, Round>();
+  /** Those that are due, in turn. */
+  readonly #due = new Set<Roster>();
+  /** Who has yet to be told anything. */
+  readonly #fresh = new Set<Watch>();
+  readonly #lingering = new Lingering((roster, entry) => {
+    this.#remove(roster, entry);
+    this.#changed(roster);
+  });
+  #watchers = 0;
+  readonly #elsewhere: Elsewhere | null;
+  #isClosed = false;
+
+  constructor(context: PresenceContext) {
+    this.#context = context;
+    this.#policies = presences(context.config);
+    const { board } = context;
+    const rosters = this.#rosters;
+    this.#elsewhere =
+      board === undefined
+        ? null
+        : new Elsewhere(board, {
+            of: (room) => rosters.get(room),
+            open: (room) => rosters.get(room) ?? this.#create(room),
+            all: () => rosters.values(),
+            changed: (roster) => this.#changed(roster),
+          });
+  }
+
+  /** Policies are as options say now, for rooms that nobody is in. */
+  reload(): void {
+    this.#policies = presences(this.#context.config);
+  }
+
+  /** Whether any namespace has it. */
+  get isOn(): boolean {
+    for (const { presence } of this.#policies.values()) if (presence !== 'off') return true;
+    return false;
+  }
+
+  get isReady(): boolean {
+    return this.#due.size > 0 || this.#fresh.size > 0;
+  }
+
+  get lingering(): number {
+    return this.#lingering.size;
+  }
+
+  /** Rooms of which it is known who is in them, and somebody of this node is or is waited for. */
+  get rooms(): number {
+    let count = 0;
+    for (const { isElsewhere } of this.#rosters.values()) if (!isElsewhere) count += 1;
+    return count;
+  }
+
+  /** Members that are told who is in a room, once for each. */
+  get watchers(): number {
+    return this.#watchers;
+  }
+
+  /** @throws Refusal `not_enabled` where rooms of this name have none */
+  check(room: string): void {
+    if (this.#rosters.has(room) || this.#policyOf(room).presence !== 'off') return;
+    throw new Refusal(
+      'not_enabled',
+      `Who is in a room is not told in the namespace ${namespaceOf(room)}: its presence is off.`,
+    );
+  }
+
+  /** Who is in a room, as far as this node knows without asking; undefined where nobody is. */
+  of(room: string): Roster | undefined {
+    return this.#rosters.get(room);
+  }
+
+  /**
+   * Who is in a room, also where nobody of this node is.
+   *
+   * @throws Refusal `not_enabled`, `broker_unavailable`; as a rejection
+   */
+  async read(room: string): Promise<Roster> {
+    this.check(room);
+    const known = this.#rosters.get(room);
+    if (known !== undefined && !known.isElsewhere) return known;
+    const roster = known ?? new Roster(room, this.#policyOf(room));
+    if (known === undefined) await this.#elsewhere?.read(roster);
+    return roster;
+  }
+
+  /** A member has joined. */
+  entered(subscription: Subscription): void {
+    const { room, member } = subscription;
+    const roster = this.#rosters.get(room) ?? this.#create(room);
+    if (roster === null) return;
+    const { user, info } = member.identity;
+    subscription.stay = { roster, entry: this.#enter(roster, user, info), watch: null };
+    this.#changed(roster);
+  }
+
+  /** The member is told who is in the room, from now until it leaves. */
+  watch(subscription: Subscription): void {
+    const { stay } = subscription;
+    if (stay === null || stay.watch !== null || this.#isClosed) return;
+    stay.watch = new Watch(subscription, stay.roster, this.#context.observer);
+    stay.roster.watch(stay.watch);
+    this.#watchers += 1;
+    this.#fresh.add(stay.watch);
+    this.#context.wake();
+  }
+
+  /** It is told nothing more. */
+  unwatch({ stay }: Subscription): void {
+    if (!stay?.watch) return;
+    stay.roster.unwatch(stay.watch);
+    this.#watchers -= 1;
+    this.#fresh.delete(stay.watch);
+    stay.watch = null;
+  }
+
+  /** A member has left. `isFinal`: on purpose, or it was made to, so that nobody waits for it. */
+  left(subscription: Subscription, isFinal: boolean): void {
+    const { stay } = subscription;
+    if (stay === null) return;
+    this.unwatch(subscription);
+    subscription.stay = null;
+    this.#exit(stay, isFinal);
+    this.#changed(stay.roster);
+  }
+
+  /** The member of a subscription may be somebody else, or may do less: a watcher is told when it may watch no more. */
+  identified(subscription: Subscription): void {
+    const { stay, member, room } = subscription;
+    if (stay === null) return;
+    const { user, info, may } = member.identity;
+    if (stay.watch !== null && !may('presence', room)) {
+      this.unwatch(subscription);
+      member.send({ type: 'presence', room, mode: 'off' });
+    }
+    const { roster, entry } = stay;
+    if (user === (entry?.user ?? null)) {
+      if (entry !== null) {
+        roster.inform(entry, info);
+        this.#elsewhere?.changed(room, user);
+      }
+    } else {
+      this.#exit(stay, true);
+      stay.entry = this.#enter(roster, user, info);
+    }
+    this.#changed(roster);
+  }
+
+  run(deadline: number): void {
+    for (const watch of this.#fresh) {
+      this.#fresh.delete(watch);
+      watch.subscription.outbox.show(watch);
+      if (nowMs() >= deadline) return;
+    }
+    for (const roster of this.#due) {
+      const round = this.#rounds.get(roster) as Round;
+      if (round.left === null) {
+        roster.beginRound();
+        round.beganAt = nowMs();
+        round.left = roster.watches.values();
+      }
+      for (let next = round.left.next(); !next.done; next = round.left.next()) {
+        if (next.value.isBehind) next.value.subscription.outbox.show(next.value);
+        if (nowMs() >= deadline) {
+          // The others first.
+          this.#due.delete(roster);
+          this.#due.add(roster);
+          return;
+        }
+      }
+      round.left = null;
+      this.#due.delete(roster);
+      this.#changed(roster);
+      if (nowMs() >= deadline) return;
+    }
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    this.#elsewhere?.close();
+    for (const { timer } of this.#rounds.values()) clearTimeout(timer);
+    this.#rounds.clear();
+    this.#due.clear();
+    this.#fresh.clear();
+    this.#lingering.close();
+    this.#rosters.clear();
+  }
+
+  #policyOf(room: string): PresencePolicy {
+    return (this.#policies.get(namespaceOf(room)) ??
+      this.#policies.get('default')) as PresencePolicy;
+  }
+
+  #create(room: string): Roster | null {
+    const policy = this.#policyOf(room);
+    if (policy.presence === 'off') return null;
+    const roster = new Roster(room, policy);
+    this.#rosters.set(room, roster);
+    return roster;
+  }
+
+  #enter(roster: Roster, user: string | null, info: Entry['info']): Entry | null {
+    const known = user === null ? undefined : roster.of(user);
+    if (known?.here?.connections === 0) {
+      this.#lingering.rest(roster, known);
+      this.#context.observer.presenceChanged('returned');
+    } else if (known === undefined && user !== null) {
+      this.#context.observer.presenceChanged('joined');
+    }
+    this.#elsewhere?.changed(roster.room, user);
+    return roster.enter(user, info);
+  }
+
+  #exit({ roster, entry }: Stay, isFinal: boolean): void {
+    roster.exit(entry);
+    this.#elsewhere?.changed(roster.room, entry?.user ?? null);
+    if (entry === null || (entry.here?.connections ?? 0) > 0) return;
+    const { presenceLingerMs } = roster.policy;
+    if (isFinal || presenceLingerMs === 0 || this.#isClosed) this.#remove(roster, entry);
+    else this.#lingering.add(roster, entry);
+  }
+
+  #remove(roster: Roster, entry: Entry): void {
+    roster.remove(entry);
+    this.#elsewhere?.changed(roster.room, entry.user);
+    // Another node has it still.
+    if (roster.of(entry.user) === undefined) this.#context.observer.presenceChanged('left');
+  }
+
+  /** Something may have changed in it: its watchers are told when that is due. */
+  #changed(roster: Roster): void {
+    if (roster.isEmpty && roster.watches.size === 0) {
+      this.#drop(roster);
+      return;
+    }
+    if (!roster.isDirty || roster.watches.size === 0 || this.#isClosed) return;
+    let round = this.#rounds.get(roster);
+    if (round === undefined) {
+      round = { beganAt: Number.NEGATIVE_INFINITY, timer: undefined, left: null };
+      this.#rounds.set(roster, round);
+    }
+    if (round.timer !== undefined || this.#due.has(roster)) return;
+    const { presenceIntervalMs } = roster.policy;
+    const share = Math.max(1, roster.watches.size / WATCHERS);
+    const interval = Math.min(MAX_INTERVAL_MS, presenceIntervalMs * share);
+    const waitMs = round.beganAt + interval - nowMs();
+    if (waitMs <= 0) this.#begin(roster);
+    else {
+      round.timer = setTimeout(() => {
+        round.timer = undefined;
+        this.#begin(roster);
+      }, waitMs).unref();
+    }
+  }
+
+  #begin(roster: Roster): void {
+    this.#due.add(roster);
+    this.#context.wake();
+  }
+
+  #drop(roster: Roster): void {
+    if (this.#rosters.get(roster.room) === roster) this.#rosters.delete(roster.room);
+    clearTimeout(this.#rounds.get(roster)?.timer);
+    this.#rounds.delete(roster);
+    this.#due.delete(roster);
+  }
+}

@@ -1,0 +1,41 @@
+/** One thing that watchers of a room are told, made once a format and joined once a kind of member (V6). */
+import type { Event } from '../protocol/events.js';
+import { Batch } from './frame.js';
+import type { PresenceFrame } from './observer.js';
+import type { Outbox } from './outbox.js';
+
+export type PresenceEvent = Exclude<
+  Extract<Event, { type: 'presence' | 'presence_diff' }>,
+  { mode: 'off' }
+>;
+
+export class Shown {
+  readonly #event: PresenceEvent;
+  /** By format. */
+  readonly #frames: Buffer[] = [];
+  /** By kind of member. */
+  readonly #batches: Batch[] = [];
+
+  /** `to`: how far who has been told this has come. */
+  constructor(
+    event: PresenceEvent,
+    readonly to: number,
+  ) {
+    this.#event = event;
+  }
+
+  get kind(): PresenceFrame {
+    if (this.#event.type === 'presence_diff') return 'diff';
+    return this.#event.mode === 'count' ? 'count' : 'list';
+  }
+
+  for({ format, kind, transport }: Outbox): Batch {
+    const made = this.#batches[kind];
+    if (made !== undefined) return made;
+    const frame = this.#frames[format.index] ?? format.encode(this.#event);
+    this.#frames[format.index] = frame;
+    const batch = new Batch([], 0, transport.framing.join([frame], frame.length));
+    this.#batches[kind] = batch;
+    return batch;
+  }
+}
