@@ -5,7 +5,7 @@
  * Not here: what the fields may be, which is for the command to say (`session/commands/`).
  */
 import type { Refusal } from '../errors.js';
-import type { Event, MessageEvent } from './events.js';
+import type { Event, MessageEvent, PastEvent } from './events.js';
 import type { CommandId } from './fields.js';
 
 /** By the names that the protocol has for them, `type` among them; nothing of them has been checked. */
@@ -15,6 +15,8 @@ export type Fields = Readonly<Record<string, unknown>>;
 export interface Asked {
   readonly id: CommandId | undefined;
   readonly fields: Fields;
+  /** The JSON of `fields.data`, as `JSON.stringify` has it, where the frame has it in these words. */
+  readonly data?: string | undefined;
 }
 
 /** A frame that asks for nothing, with the `id` to answer under where one could be read. */
@@ -30,4 +32,6 @@ export interface Codec {
   encode(event: Event): string;
   /** The hot one: `data` is JSON text and goes out as it is. */
   encodeMessage(message: MessageEvent): string;
+  /** `data` as above. */
+  encodePast(past: PastEvent): string;
 }

@@ -1,5 +1,6 @@
 /** The checks that each field of a command passes before anyone sees it, from whatever entrance (V11, V14). */
 import { Refusal } from '../errors.js';
+import type { Position } from './events.js';
 
 /** A client's own name for a command, echoed in the reply. */
 export type CommandId = number | string;
@@ -19,6 +20,7 @@ export interface CommandLimits {
 const MAX_ID_LENGTH = 64;
 export const MAX_KEY_LENGTH = 200;
 export const MAX_UID_LENGTH = 64;
+const MAX_EPOCH_LENGTH = 64;
 /** Enough of a wrong value to recognise it by, never enough to echo a flood. */
 const MAX_SHOWN = 40;
 
@@ -88,6 +90,38 @@ function checkData(value: unknown, limits: CommandLimits): string {
   return JSON.stringify(value);
 }
 
+/** @throws Refusal `bad_position` */
+export function checkSeq(value: unknown, name: string, least: number): number {
+  if (Number.isSafeInteger(value) && (value as number) >= least) return value as number;
+  throw new Refusal(
+    'bad_position',
+    `${name} is ${show(value)}; it has to be a whole number from ${least} to 2^53 - 1.`,
+  );
+}
+
+/**
+ * Where a member has been before; both fields, since a number says nothing without its epoch.
+ * @throws Refusal `bad_position`
+ */
+export function checkPosition(value: unknown): Position {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw new Refusal('bad_position', `since is ${show(value)}; it has to be {"epoch":…,"seq":…}.`);
+  }
+  const { epoch, seq } = value as Partial<Record<keyof Position, unknown>>;
+  return { epoch: checkEpoch(epoch, 'since.epoch'), seq: checkSeq(seq, 'since.seq', 0) };
+}
+
+/** @throws Refusal `bad_position` */
+export function checkEpoch(value: unknown, name: string): string {
+  if (typeof value === 'string' && value.length > 0 && value.length <= MAX_EPOCH_LENGTH) {
+    return value;
+  }
+  throw new Refusal(
+    'bad_position',
+    `${name} is ${show(value)}; it has to be the epoch that came with seq.`,
+  );
+}
+
 /** A publish of which everything has been checked. */
 export interface Checked {
   readonly room: string;
@@ -99,7 +133,8 @@ export interface Checked {
 
 /**
  * What every publish passes, from a socket, over HTTP or by a program (V14). The size is that of the
- * text that goes out: numbers and escapes may be longer there than where they came from.
+ * text that goes out: numbers and escapes may be longer there than where they came from. `text`: the
+ * JSON of `data`, where it is known, and `data` is a text.
  *
  * @throws Refusal `bad_room`, `bad_command`, `too_deep`, `message_too_big`
  */
@@ -109,10 +144,11 @@ export function checkPublish(
   key: unknown,
   uid: unknown,
   limits: CommandLimits,
+  text?: string,
 ): Checked {
   const checked = {
     room: checkRoom(room, limits),
-    data: checkData(data, limits),
+    data: text ?? checkData(data, limits),
     key: checkName('key', key, MAX_KEY_LENGTH),
     uid: checkName('uid', uid, MAX_UID_LENGTH),
   };

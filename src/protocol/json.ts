@@ -1,8 +1,19 @@
-/** Protocol v1 as JSON text, one object a frame. */
+/**
+ * Protocol v1 as JSON text, one object a frame.
+ *
+ * Most that is published is a text without anything to escape, and comes last: that is taken as it
+ * stands, neither read nor written again.
+ */
 import { Refusal } from '../errors.js';
 import type { Asked, Codec, Fields, Refused } from './codec.js';
-import type { Event, MessageEvent } from './events.js';
+import type { Core, Event, MessageEvent, PastEvent } from './events.js';
 import { type CommandId, checkId } from './fields.js';
+
+/** What JSON has as it is: ASCII that is printed, but for `"` and `\`. */
+const PLAIN = /^[ !#-[\]-~]*$/;
+/** The same as the rest of a frame. */
+const PLAIN_REST = /"[ !#-[\]-~]*"\}$/y;
+const BEFORE_DATA = ',"data":';
 
 export class JsonCodec implements Codec {
   readonly name = 'json';
@@ -10,9 +21,10 @@ export class JsonCodec implements Codec {
   decode(text: string): Asked | Refused {
     let id: CommandId | undefined;
     try {
-      const fields = parseObject(text);
+      const plain = parsePlain(text);
+      const fields = plain?.fields ?? parseObject(text);
       id = checkId(fields['id']);
-      return { id, fields };
+      return { id, fields, data: plain?.data };
     } catch (error) {
       if (error instanceof Refusal) return { id, refusal: error };
       throw error;
@@ -24,10 +36,46 @@ export class JsonCodec implements Codec {
   }
 
   encodeMessage(message: MessageEvent): string {
-    const from = message.from === null ? 'null' : JSON.stringify(message.from);
-    const key = message.key === undefined ? '' : `,"key":${JSON.stringify(message.key)}`;
-    return `{"type":"message","room":${JSON.stringify(message.room)},"seq":${message.seq},"from":${from},"at":${message.at},"data":${message.data}${key}}`;
+    return `{"type":"message","room":${quoted(message.room)},${core(message)}}`;
   }
+
+  encodePast({ id, room, epoch, messages }: PastEvent): string {
+    const named = id === undefined ? '' : `"id":${JSON.stringify(id)},`;
+    const all = messages.map((message) => `{${core(message)}}`).join(',');
+    return `{"type":"past",${named}"room":${JSON.stringify(room)},"epoch":${JSON.stringify(epoch)},"messages":[${all}]}`;
+  }
+}
+
+/** The fields of a message that it has wherever it comes. */
+function core(message: Core): string {
+  const from = message.from === null ? 'null' : quoted(message.from);
+  const user = message.user === undefined ? '' : `,"user":${JSON.stringify(message.user)}`;
+  const key = message.key === undefined ? '' : `,"key":${JSON.stringify(message.key)}`;
+  return `"seq":${message.seq},"from":${from}${user},"at":${message.at},"data":${message.data}${key}`;
+}
+
+/** Names mostly have nothing to escape, which costs less to see than to have written. */
+const quoted = (text: string) => (PLAIN.test(text) ? `"${text}"` : JSON.stringify(text));
+
+/** A frame whose last field is `data`, a plain text: only what stands before it is read. Null: another. */
+function parsePlain(text: string): { fields: Fields; data: string } | null {
+  const end = text.indexOf(BEFORE_DATA);
+  if (end < 0) return null;
+  PLAIN_REST.lastIndex = end + BEFORE_DATA.length;
+  if (!PLAIN_REST.test(text)) return null;
+  let before: unknown;
+  try {
+    before = JSON.parse(`${text.slice(0, end)}}`);
+  } catch {
+    // It was not where it seemed, or the frame is not JSON.
+    return null;
+  }
+  const data = text.slice(end + BEFORE_DATA.length, -1);
+  const fields = before as Record<string, unknown>;
+  // Behind nothing there is no comma.
+  if (Object.keys(fields).length === 0) return null;
+  fields['data'] = data.slice(1, -1);
+  return { fields, data };
 }
 
 /** @throws Refusal `bad_json` or `bad_command` */

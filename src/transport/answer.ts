@@ -1,5 +1,6 @@
 /** A request that is not carried out, answered in the one shape: `{ code, message }` as JSON. */
-import type { OutgoingHttpHeaders, ServerResponse } from 'node:http';
+import { type OutgoingHttpHeaders, type ServerResponse, STATUS_CODES } from 'node:http';
+import type { Duplex } from 'node:stream';
 import { REFUSAL, type Refusal } from '../errors.js';
 
 /**
@@ -17,7 +18,26 @@ export function answerRefusal(
     'Cache-Control': 'no-store',
     'Content-Type': 'application/json; charset=UTF-8',
     'Content-Length': Buffer.byteLength(body),
+    // What is left of such a request is not waited for.
+    ...(code === 'too_slow' ? { Connection: 'close' } : {}),
     ...headers,
   });
   response.end(body);
+}
+
+/** Answers on a socket that Node has let go of, which ends with it. */
+export function endWithRefusal(
+  socket: Duplex,
+  { code, message }: Pick<Refusal, 'code' | 'message'>,
+): void {
+  const { status } = REFUSAL[code];
+  const body = JSON.stringify({ code, message });
+  const head = [
+    `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
+    'Connection: close',
+    'Content-Type: application/json; charset=UTF-8',
+    `Content-Length: ${Buffer.byteLength(body)}`,
+  ];
+  // A peer that does not close its side must not keep ours.
+  socket.end(`${head.join('\r\n')}\r\n\r\n${body}`, () => socket.destroy());
 }

@@ -7,7 +7,7 @@
  * Not here: whether a body is wanted, which is asked before; what it means.
  */
 import type { IncomingMessage } from 'node:http';
-import { Refusal } from '../errors.js';
+import { REFUSAL, Refusal } from '../errors.js';
 
 /** Of all bodies under way, in bytes. */
 const TOTAL_BYTES = 64 * 1024 * 1024;
@@ -19,6 +19,8 @@ export interface BodyReader {
   chunk(chunk: Buffer): void;
   /** The body is whole. */
   end(): void;
+  /** It stands still, takes too long or is broken: nothing more of it comes, and this is the answer. */
+  brokenOff(refusal: Refusal): void;
 }
 
 export interface BodiesOptions {
@@ -28,6 +30,18 @@ export interface BodiesOptions {
   readonly networkOf: (request: IncomingMessage) => string;
   /** Of all bodies under way, in bytes: 64 MiB. */
   readonly totalBytes?: number;
+}
+
+/** Of bodies under way, on any server of the process. */
+const readers = new WeakMap<IncomingMessage, BodyReader>();
+
+/** Tells whoever reads the body of this request that nothing more comes; false where nobody does. */
+export function breakOff(request: IncomingMessage, refusal: Refusal): boolean {
+  const reader = readers.get(request);
+  if (reader === undefined) return false;
+  readers.delete(request);
+  reader.brokenOff(refusal);
+  return true;
 }
 
 export class Bodies {
@@ -43,10 +57,15 @@ export class Bodies {
   /** Reads a body that is wanted. */
   read(request: IncomingMessage, reader: BodyReader): void {
     const { socket } = request;
-    // The HTTP server ends a connection that times out.
+    // The HTTP server tells the request, and ends the connection where nobody listens for that.
     socket.setTimeout(this.#options.stallMs);
+    request.once('timeout', () =>
+      breakOff(request, new Refusal('too_slow', REFUSAL.too_slow.text)),
+    );
+    readers.set(request, reader);
     request.on('data', (chunk: Buffer) => reader.chunk(chunk));
     request.once('end', () => {
+      readers.delete(request);
       socket.setTimeout(0);
       reader.end();
     });
@@ -80,6 +99,7 @@ export class Bodies {
           }
         },
         end: () => resolve(gathered.bytes),
+        brokenOff: reject,
       });
       request.once('close', () => {
         gathered.release();

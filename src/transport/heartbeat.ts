@@ -6,14 +6,14 @@
  * that it has taken.
  *
  * Not here: what the signs are (`progress.ts`), what a pong confirms (`pings.ts`), a peer whose
- * socket takes no more, which the stall clock judges (`room/member.ts`).
+ * socket takes no more, which the stall clock judges (`room/outbox.ts`).
  */
 import type { Socket } from 'node:net';
 import { Pings, SMALL_BYTES, type Written } from './pings.js';
 import { Progress, type Watch } from './progress.js';
 
 /** How often a peer that answers is pinged in a stream of messages, at most. */
-const MARK_MS = 250;
+const MARK_MS = 2000;
 /** Patience for a pong is never less, whatever `stallAfterMs` says: a network may be as slow. */
 const LEAST_PATIENCE_MS = 1000;
 

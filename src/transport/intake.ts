@@ -1,79 +1,48 @@
 /**
  * What has been read from a WebSocket and is not yet a command: the bytes between the socket and
- * the receiver of `ws`, fed to it in pieces as it is the peer's turn (`turns.ts`). While a peer is
- * held its socket is not read, so that TCP holds it back.
+ * the receiver of `ws`, fed to it in pieces as it is the peer's turn (`turns.ts`). A text in a frame of
+ * its own, which is what clients send, is read where it lies instead, in the same turns. The socket of a
+ * peer that is held and has more than a little here is not read, so that TCP holds it back.
  *
  * V3: counts what is read and not handled, and what the receiver keeps of a message that is not
  * whole, in the bytes they really hold; for one connection (`message_too_big`) and for all together
  * (`memory_pressure`, whoever holds most). A piece is a copy where the read was larger, so that a
  * fragment of a byte does not keep 64 KiB.
  *
- * The receiver and two of its fields are private parts of `ws`; they are tried out at the start.
- *
- * Not here: what a frame is (`ws`), what it means (`websocket.ts`).
+ * Not here: what a frame is (`client-frame.ts`, `ws`), what it means (`websocket.ts`), what all
+ * connections may hold (`intake-memory.ts`).
  */
-import { Duplex, Writable } from 'node:stream';
-import { WebSocket } from 'ws';
+import type { WebSocket } from 'ws';
+import { nowMs } from '../time.js';
 import type { Share, Turns, Work } from '../turns.js';
+import { ClientText } from './client-frame.js';
+import type { Holder, IntakeMemory } from './intake-memory.js';
+import type { Reader } from './raw-read.js';
 import type { Fault } from './transport.js';
+import { type Taker, WsReceiver } from './ws-receiver.js';
 
-/** Most that is fed at once, in bytes: bounds how long one item of a peer's input takes. */
-const PIECE_BYTES = 4096;
+/**
+ * What is fed at once, in bytes: it bounds how long one item of a peer's input takes. A piece may be
+ * one large message or a hundred commands, so a piece that took longer than `PIECE_MS` halves the
+ * next ones, and one that took less than a quarter of that doubles them.
+ */
+const LEAST_PIECE_BYTES = 512;
+const MOST_PIECE_BYTES = 8192;
+const PIECE_MS = 0.5;
 /** What an object of a piece costs beside its bytes. */
 const OVERHEAD_BYTES = 256;
+/**
+ * What a peer that waits may have here, in bytes, before its socket is told to stop. A socket that is
+ * not told so keeps nothing of its own, so what is counted of those that have said little is what they
+ * hold: after a stand-still of the server that is everybody at once.
+ */
+const KEPT_BYTES = 16 * 1024;
 /** What a message that is not whole may hold beside twice its greatest length. */
 const SLACK_BYTES = 256 * 1024;
 /** A read that may be under way when a socket is told to stop, which Node keeps. */
 const READ_BYTES = 64 * 1024;
 /** Fragments of one message: what an object of each costs is not in the bytes. */
 export const MAX_FRAGMENTS = 1024;
-/** Of all connections together, in bytes. */
-const TOTAL_BYTES = 128 * 1024 * 1024;
-
-const streamWrite: (this: Writable, chunk: Buffer) => boolean = Writable.prototype.write;
-const streamEnd: (this: Writable) => Writable = Writable.prototype.end;
-
-/** What is used of `ws`' private receiver. */
-interface Receiver extends Writable {
-  /** Bytes written that belong to no frame yet. */
-  readonly _bufferedBytes: number;
-  /** Bytes announced for the message under way. */
-  readonly _totalPayloadLength: number;
-}
-
-/** What all connections hold before it is a command. */
-export class IntakeMemory {
-  readonly #holders = new Map<Intake, number>();
-  readonly #limit: number;
-  #bytes = 0;
-
-  constructor(limit: number = TOTAL_BYTES) {
-    this.#limit = limit;
-  }
-
-  get bytes(): number {
-    return this.#bytes;
-  }
-
-  /** Says that `intake` holds `bytes`; where that is too much in all, whoever holds most has to go. */
-  set(intake: Intake, bytes: number): void {
-    this.#bytes += bytes - (this.#holders.get(intake) ?? 0);
-    if (bytes === 0) this.#holders.delete(intake);
-    else this.#holders.set(intake, bytes);
-    while (this.#bytes > this.#limit) this.#largest()?.relieve();
-  }
-
-  #largest(): Intake | undefined {
-    let most = 0;
-    let largest: Intake | undefined;
-    for (const [intake, bytes] of this.#holders) {
-      if (bytes <= most) continue;
-      most = bytes;
-      largest = intake;
-    }
-    return largest;
-  }
-}
 
 /** What a transport gives its intake. */
 export interface IntakeOptions {
@@ -81,13 +50,18 @@ export interface IntakeOptions {
   readonly memory: IntakeMemory;
   /** Of one message, in bytes. */
   readonly maxFrameBytes: number;
+  /** A text in a frame of its own, and its length in bytes. */
+  text(text: string, bytes: number): void;
   /** Handles a text of those that came together in one frame. */
   received(text: string): void;
   fault(reason: Fault): void;
 }
 
-export class Intake implements Work {
-  readonly #receiver: Receiver;
+/** What is being read in one call: nothing else is, meanwhile. */
+const frame = new ClientText();
+
+export class Intake implements Work, Reader, Taker, Holder {
+  readonly #receiver: WsReceiver;
   readonly #options: IntakeOptions;
   readonly #share: Share;
   /** Read and not fed. */
@@ -95,26 +69,28 @@ export class Intake implements Work {
   /** How much of the first has been fed. */
   #offset = 0;
   #unfedBytes = 0;
+  #pieceBytes = LEAST_PIECE_BYTES;
   /** Fed since the receiver last kept nothing of it. */
   #unfinishedBytes = 0;
   #hasMessage = false;
   #texts: string[] = [];
+  /** Read, not copied, and gone when `read` returns; null while there is none, or none more is used. */
+  #view: DataView | null = null;
+  /** Where in that the next frame begins, and where it ends. */
+  #at = 0;
+  #end = 0;
   #counted = 0;
   /** What was handed on is not done: nothing more is, until it is. */
   #isStopped = false;
+  /** The socket was told to stop. */
+  #isPaused = false;
   #isOver = false;
 
   /** To be made before `ws` has read anything. */
   constructor(ws: WebSocket, options: IntakeOptions) {
     this.#options = options;
     this.#share = options.turns.share(this);
-    this.#receiver = receiverOf(ws);
-    // What `ws` does with a stream that has enough: it pauses the socket until 'drain'.
-    this.#receiver.write = (chunk: Buffer) => this.#take(chunk);
-    this.#receiver.end = () => {
-      this.end();
-      return streamEnd.call(this.#receiver) as Receiver;
-    };
+    this.#receiver = new WsReceiver(ws, this);
   }
 
   /** Input of the peer is waiting, for its turn or for what came before it. */
@@ -151,15 +127,19 @@ export class Intake implements Work {
     for (const text of this.#texts.splice(0)) this.#options.received(text);
   }
 
+  get waitingBytes(): number {
+    return this.#view === null ? this.#unfedBytes : this.#end - this.#at;
+  }
+
   step(): boolean {
     if (this.#isStopped) {
       this.#count();
       return false;
     }
-    const text = this.#texts.shift();
-    if (text !== undefined) this.#options.received(text);
+    if (this.#texts.length > 0) this.#options.received(this.#texts.shift() as string);
+    else if (this.#view !== null) this.#readFrame(this.#view);
     else if (this.#chunks.length > 0) this.#feed(this.#piece());
-    const isMore = this.#texts.length + this.#chunks.length > 0;
+    const isMore = this.#texts.length + this.#chunks.length > 0 || this.#view !== null;
     if (!isMore) this.#count();
     return isMore;
   }
@@ -169,12 +149,16 @@ export class Intake implements Work {
   }
 
   released(): void {
-    this.#count();
     this.#readOn();
+    this.#count();
   }
 
   starved(): void {
     this.#refuse('rate_limited');
+  }
+
+  failed(): void {
+    this.#refuse('internal_error');
   }
 
   /** Lets go of everything; what comes from now on is nothing. */
@@ -185,6 +169,7 @@ export class Intake implements Work {
     this.#texts = [];
     this.#unfedBytes = 0;
     this.#unfinishedBytes = 0;
+    this.#isPaused = false;
     this.#count();
   }
 
@@ -198,27 +183,54 @@ export class Intake implements Work {
     this.#options.fault(reason);
   }
 
-  /** In the place of the receiver's `write`. */
-  #take(chunk: Buffer): boolean {
+  /**
+   * Handles what it can of the bytes at the beginning of `view`, as far as the turn allows. Returns how
+   * much of it has been used up; the rest is to be taken.
+   */
+  read(view: DataView, bytes: number): number {
+    if (this.#isOver) return bytes;
+    const isFirst = this.#texts.length + this.#chunks.length === 0 && !this.#isWaiting;
+    if (!isFirst || !this.#receiver.isBetween) return 0;
+    this.#view = view;
+    this.#at = 0;
+    this.#end = bytes;
+    this.#share.run();
+    this.#view = null;
+    return this.#isOver ? bytes : this.#at;
+  }
+
+  take(chunk: Buffer): boolean {
     if (this.#isOver) return true;
     this.#chunks.push(chunk);
     this.#unfedBytes += chunk.length;
     this.#share.run();
-    return !this.#isWaiting;
+    if (this.#isWaiting) {
+      this.#isPaused ||= this.#keptBytes >= KEPT_BYTES;
+      this.#count();
+    }
+    // It may have been too much.
+    return !this.#isPaused;
   }
 
   get #isWaiting(): boolean {
     return this.#isStopped || this.#share.isHeld;
   }
 
+  /** Of what is read and not fed. */
+  get #keptBytes(): number {
+    return this.#unfedBytes + this.#chunks.length * OVERHEAD_BYTES;
+  }
+
   #readOn(): void {
-    if (!this.#isWaiting) this.#receiver.emit('drain');
+    if (this.#isWaiting || !this.#isPaused) return;
+    this.#isPaused = false;
+    this.#receiver.readOn();
   }
 
   #piece(): Buffer {
     const chunk = this.#chunks[0] as Buffer;
     const start = this.#offset;
-    const end = Math.min(chunk.length, start + PIECE_BYTES);
+    const end = Math.min(chunk.length, start + this.#pieceBytes);
     this.#offset = end;
     this.#unfedBytes -= end - start;
     if (end === chunk.length) {
@@ -228,15 +240,28 @@ export class Intake implements Work {
     return end - start === chunk.length ? chunk : Buffer.from(chunk.subarray(start, end));
   }
 
+  #readFrame(view: DataView): void {
+    const end = frame.read(view, this.#at, this.#end, this.#options.maxFrameBytes);
+    // The rest is for `ws`.
+    if (end === 0) this.#view = null;
+    else {
+      this.#at = end;
+      if (end === this.#end) this.#view = null;
+      this.#options.text(frame.text, frame.bytes);
+    }
+  }
+
   #feed(piece: Buffer): void {
     const receiver = this.#receiver;
     const bytes = piece.length + OVERHEAD_BYTES;
     this.#hasMessage = false;
-    streamWrite.call(receiver, piece);
+    const started = nowMs();
+    receiver.feed(piece);
     if (this.#isOver) return;
+    this.#fit(piece.length, nowMs() - started);
     // It has found a fault, and said so.
-    if (!receiver.writable) this.end();
-    else if (isWhole(receiver)) this.#unfinishedBytes = 0;
+    if (!receiver.isOpen) this.end();
+    else if (receiver.isWhole) this.#unfinishedBytes = 0;
     else {
       this.#unfinishedBytes = this.#hasMessage ? bytes : this.#unfinishedBytes + bytes;
       const { maxFrameBytes } = this.#options;
@@ -244,70 +269,18 @@ export class Intake implements Work {
     }
   }
 
+  #fit(bytes: number, ms: number): void {
+    if (ms > PIECE_MS) this.#pieceBytes = Math.max(LEAST_PIECE_BYTES, this.#pieceBytes / 2);
+    else if (bytes === this.#pieceBytes && ms < PIECE_MS / 4) {
+      this.#pieceBytes = Math.min(MOST_PIECE_BYTES, this.#pieceBytes * 2);
+    }
+  }
+
   #count(): void {
-    const bytes = this.#unfinishedBytes + (this.#isWaiting ? this.#unfedBytes + READ_BYTES : 0);
+    const kept = this.#isWaiting ? this.#keptBytes : 0;
+    const bytes = this.#unfinishedBytes + kept + (this.#isPaused ? READ_BYTES : 0);
     if (bytes === this.#counted) return;
     this.#counted = bytes;
     this.#options.memory.set(this, bytes);
   }
-}
-
-/** It keeps nothing but perhaps the head of a frame. */
-const isWhole = ({ _bufferedBytes, _totalPayloadLength }: Receiver): boolean =>
-  _bufferedBytes === 0 && _totalPayloadLength === 0;
-
-function receiverOf(ws: WebSocket): Receiver {
-  return (ws as unknown as { readonly _receiver: Receiver })._receiver;
-}
-
-/**
- * Plays a connection on a socket of paper and looks whether each private part does what is said above.
- *
- * @throws Error when one does not
- */
-export function checkWs(Class: typeof WebSocket = WebSocket): void {
-  const missing: string[] = [];
-  const expect = (what: string, holds: boolean) => holds || missing.push(what);
-  const socket = new Duplex({ read() {}, write: (_chunk, _encoding, done) => done() });
-  try {
-    const ws = new (Class as unknown as new (...args: unknown[]) => PaperWebSocket)(null, [], {});
-    ws.on('error', () => {});
-    ws.setSocket(socket, Buffer.alloc(0), {});
-    const receiver = receiverOf(ws);
-    const written: Buffer[] = [];
-    receiver.write = (chunk: Buffer) => {
-      written.push(chunk);
-      return false;
-    };
-    socket.emit('data', HELLO);
-    expect('write', written[0] === HELLO && socket.isPaused());
-    receiver.emit('drain');
-    expect('drain', !socket.isPaused());
-    const texts: string[] = [];
-    ws.on('message', (data: Buffer) => texts.push(data.toString()));
-    const feed = (bytes: Buffer) => streamWrite.call(receiver, Buffer.from(bytes));
-    feed(HELLO.subarray(0, 3));
-    expect('_bufferedBytes', receiver._bufferedBytes === 1 && !isWhole(receiver));
-    feed(HELLO.subarray(3));
-    expect('message', texts[0] === 'hi' && isWhole(receiver));
-    feed(FRAGMENT);
-    expect('_totalPayloadLength', receiver._totalPayloadLength === 1 && !isWhole(receiver));
-    feed(Buffer.from([0x0f, 0x80]));
-    expect('writable', !receiver.writable);
-  } catch (error) {
-    missing.push(String(error));
-  }
-  socket.destroy();
-  if (missing.length === 0) return;
-  throw new Error(
-    `ws is not a release this server is made for (8.23): the receiver's ${missing.join(', ')} is different`,
-  );
-}
-
-/** `hi` in a masked frame, and `h` as the first fragment of a text. */
-const HELLO = Buffer.from([0x81, 0x82, 0, 0, 0, 0, 0x68, 0x69]);
-const FRAGMENT = Buffer.from([0x01, 0x81, 0, 0, 0, 0, 0x68]);
-
-interface PaperWebSocket extends WebSocket {
-  setSocket(socket: Duplex, head: Buffer, options: object): void;
 }

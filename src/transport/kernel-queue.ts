@@ -29,6 +29,8 @@ export interface Asker {
 
 export class KernelQueues {
   readonly #askers = new Set<Asker>();
+  /** Those that ask again each second may be thousands, and none changes its addresses. */
+  readonly #keys = new WeakMap<Socket, string>();
   readonly #tables: readonly string[];
   #timer: NodeJS.Timeout | undefined;
   #readAt = Number.NEGATIVE_INFINITY;
@@ -61,7 +63,7 @@ export class KernelQueues {
     this.#readAt = nowMs();
     const asking = new Map<string, Asker>();
     for (const asker of this.#askers) {
-      const key = keyOf(asker.socket);
+      const key = this.#keyOf(asker.socket);
       if (key === null) continue;
       asking.set(key, asker);
       asker.reading();
@@ -74,6 +76,14 @@ export class KernelQueues {
     // Who asked meanwhile has the next reading.
     const [next] = this.#askers;
     if (next !== undefined) this.ask(next);
+  }
+
+  #keyOf(socket: Socket): string | null {
+    const known = this.#keys.get(socket);
+    if (known !== undefined) return known;
+    const key = keyOf(socket);
+    if (key !== null) this.#keys.set(socket, key);
+    return key;
   }
 }
 

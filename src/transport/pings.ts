@@ -5,7 +5,7 @@
  *
  * Not here: when to ping and what silence means (`heartbeat.ts`).
  */
-import { randomBytes } from 'node:crypto';
+import { randomFillSync } from 'node:crypto';
 import { nowMs } from '../time.js';
 
 /** With `MARK_BYTES` between two, more than any kernel holds. */
@@ -15,6 +15,24 @@ export const SMALL_BYTES = 16 * 1024;
 
 const PING = 0x89;
 const TOKEN_BYTES = 8;
+const HEAD_BYTES = 2;
+/** Asking for random bytes costs more than the bytes: those of so many pings are asked for at once. */
+const POOL_BYTES = 512 * TOKEN_BYTES;
+const pool = Buffer.alloc(POOL_BYTES);
+let poolAt = POOL_BYTES;
+
+function pingFrame(): Buffer {
+  if (poolAt === POOL_BYTES) {
+    randomFillSync(pool);
+    poolAt = 0;
+  }
+  const frame = Buffer.allocUnsafe(HEAD_BYTES + TOKEN_BYTES);
+  frame[0] = PING;
+  frame[1] = TOKEN_BYTES;
+  pool.copy(frame, HEAD_BYTES, poolAt, poolAt + TOKEN_BYTES);
+  poolAt += TOKEN_BYTES;
+  return frame;
+}
 
 /** How much was written to a peer, ever. */
 export interface Written {
@@ -57,11 +75,12 @@ export class Pings {
   next(written: Written): Buffer {
     // A peer that answers without saying which ping it means confirms none, and may go on so.
     if (this.isFull) this.#marks.shift();
-    const payload = randomBytes(TOKEN_BYTES);
+    const frame = pingFrame();
     const isAlone = this.#marks.length === 0;
     const isTimed = isAlone && written.bytes - this.#confirmed.bytes <= SMALL_BYTES;
-    this.#marks.push({ token: payload.toString('latin1'), written, sentAt: isTimed ? nowMs() : 0 });
-    return Buffer.concat([Buffer.from([PING, TOKEN_BYTES]), payload]);
+    const token = frame.toString('latin1', HEAD_BYTES);
+    this.#marks.push({ token, written, sentAt: isTimed ? nowMs() : 0 });
+    return frame;
   }
 
   /**

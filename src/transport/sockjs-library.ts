@@ -53,6 +53,8 @@ export interface LibraryOptions {
   readonly heartbeatMs: number;
   readonly disconnectDelayMs: number;
   readonly responseLimitBytes: number;
+  /** Told in `info`; empty: nothing is. */
+  readonly baseUrl: string;
 }
 
 interface Server {
@@ -82,6 +84,7 @@ export function openLibrary(options: LibraryOptions): Library {
     heartbeat_delay: options.heartbeatMs,
     disconnect_delay: options.disconnectDelayMs,
     response_limit: options.responseLimitBytes,
+    base_url: options.baseUrl,
     // Its lines have session ids in them, and those are secrets.
     log: () => {},
     // Its default is a script of somebody else's; the page that would load it is not served.

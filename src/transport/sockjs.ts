@@ -31,6 +31,8 @@ import type { Accept } from './transport.js';
 export interface SockjsOptions {
   /** Path under which everything is, such as `/sockjs`. */
   readonly prefix: string;
+  /** Where clients are to go from `/info`, since sessions live here; empty: where they came. */
+  readonly baseUrl?: string;
   /** Origins whose pages may connect; a request without Origin may always. Empty: any. */
   readonly origins: readonly string[];
   /** Largest body of a request, in bytes. It may hold many messages. */
@@ -118,6 +120,7 @@ export class SockjsServer {
       heartbeatMs: options.heartbeatMs,
       disconnectDelayMs: this.#disconnectDelayMs,
       responseLimitBytes: options.responseLimitBytes ?? 128 * 1024,
+      baseUrl: options.baseUrl ?? '',
     });
   }
 
@@ -288,6 +291,11 @@ export class SockjsServer {
           if (!isRefused && at < chunk.length) return true;
           req.resume();
           return false;
+        });
+      },
+      brokenOff: (refusal) => {
+        attempt(() => {
+          throw refusal;
         });
       },
       // Behind the last chunk, which may still wait for its turn.

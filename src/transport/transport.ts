@@ -99,6 +99,7 @@ export type Fault = Extract<
   | 'control_overflow'
   | 'rate_limited'
   | 'memory_pressure'
+  | 'internal_error'
 >;
 
 /** What a transport tells its session. None of these may throw (V11). */

@@ -1,27 +1,27 @@
 /**
- * Rooms over WebSocket: the upgrade, and one transport a connection. Also carries SockJS' own
- * websocket transport, which is the same connection in another dialect.
+ * One connection of rooms over WebSocket. Also carries SockJS' own websocket transport, which is the
+ * same connection in another dialect.
  *
  * V3: batches are written straight to the socket, which tells to the byte what the kernel has not
- * taken; `ws` reads, answers pings (at most 60 unsent) and closes. Compression is off: it would
- * reorder raw writes and hold memory nobody counts.
+ * taken; `ws` reads what is not a text in one frame, answers pings (at most 60 unsent) and closes.
+ * Compression is off: it would reorder raw writes and hold memory nobody counts.
+ *
+ * Not here: the upgrade and when heartbeats are due (`websocket-acceptor.ts`), what is read and not
+ * handled yet (`intake.ts`).
  */
-import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
-import type { Duplex } from 'node:stream';
-import { WebSocketServer } from 'ws';
-import { CLOSE, type CloseReason, type EndReason, type RefusalCode } from '../errors.js';
-
-import { clearInterval, setInterval } from '../time.js';
+import { CLOSE, type CloseReason, type EndReason } from '../errors.js';
+import { survived } from '../survived.js';
 import type { Turns } from '../turns.js';
 import { graceOf } from './grace.js';
 import { Heartbeat } from './heartbeat.js';
-import { checkWs, Intake, type IntakeMemory, MAX_FRAGMENTS } from './intake.js';
+import { Intake } from './intake.js';
+import type { IntakeMemory } from './intake-memory.js';
 import type { Watch } from './progress.js';
-
+import { readPast } from './raw-read.js';
 import { type Handle, handleOf, rawWrite } from './raw-write.js';
 import { resetSocket } from './reset-socket.js';
-import { faultOf, ServerWebSocket } from './server-websocket.js';
+import { faultOf, type ServerWebSocket } from './server-websocket.js';
 import {
   type Accept,
   type Framing,
@@ -53,9 +53,6 @@ export const plainDialect: Dialect = {
 
 /** How long a peer that has sent its close frame has to end the connection, in milliseconds. */
 const LEAVE_GRACE_MS = 1000;
-
-/** How often every peer is looked at, at most. */
-const BEAT_MS = 500;
 
 /** What is written between two pings to a peer that has not answered the last one, in bytes. */
 const MARK_BYTES = 256 * 1024;
@@ -112,14 +109,25 @@ export class WebSocketTransport implements Transport {
     this.#sink = accept(this);
     this.#intake = new Intake(ws, {
       ...input,
+      text: (text, bytes) => this.#said(text, bytes),
       received: (text) => this.#sink.received(text, Buffer.byteLength(text)),
       fault: (reason) => this.#sink.faulted(reason),
     });
+    readPast(socket, this.#intake);
     ws.onLeave = () => this.#left();
     ws.onFlood = () => this.#sink.faulted('control_overflow');
-    ws.on('message', (data: Buffer, isBinary: boolean) => this.#received(data, isBinary));
-    ws.on('pong', (payload: Buffer) => this.#ponged(payload));
-    ws.on('close', (code) => this.#closed(code));
+    ws.on(
+      'message',
+      survived((data: Buffer, isBinary: boolean) => this.#received(data, isBinary)),
+    );
+    ws.on(
+      'pong',
+      survived((payload: Buffer) => this.#ponged(payload)),
+    );
+    ws.on(
+      'close',
+      survived((code: number) => this.#closed(code)),
+    );
     ws.on('error', ({ code }: { code?: string }) => {
       this.#sink.faulted(faultOf(code));
     });
@@ -201,13 +209,20 @@ export class WebSocketTransport implements Transport {
 
   #received(data: Buffer, isBinary: boolean): void {
     this.#intake.whole();
-    if (this.#end !== null) return;
-    this.#heartbeat.heard();
-    if (isBinary) {
-      this.#sink.receivedBinary();
+    if (!isBinary) {
+      this.#said(data.toString(), data.length);
       return;
     }
-    const texts = this.#dialect.unwrap(data.toString());
+    if (this.#end !== null) return;
+    this.#heartbeat.heard();
+    this.#sink.receivedBinary();
+  }
+
+  /** `frame`: of so many bytes. */
+  #said(frame: string, bytes: number): void {
+    if (this.#end !== null) return;
+    this.#heartbeat.heard();
+    const texts = this.#dialect.unwrap(frame);
     if (texts === null) {
       this.#sink.faulted('protocol_error');
       return;
@@ -215,7 +230,7 @@ export class WebSocketTransport implements Transport {
     if (this.#intake.later(texts)) return;
     const [text] = texts as [string];
     // A text that its dialect has wrapped may be shorter than the frame.
-    this.#sink.received(text, text.length === data.length ? data.length : Buffer.byteLength(text));
+    this.#sink.received(text, text === frame ? bytes : Buffer.byteLength(text));
   }
 
   #ponged(payload: Buffer): void {
@@ -252,87 +267,4 @@ export interface Input {
   readonly memory: IntakeMemory;
   /** Of a frame of the peer's, with what the dialect wraps around a text. */
   readonly maxFrameBytes: number;
-}
-
-/** Accepts upgrades that were already found to be for us. */
-export class WebSocketAcceptor {
-  readonly #dialect: Dialect;
-  readonly #server: WebSocketServer;
-  readonly #transports = new Set<WebSocketTransport>();
-  readonly #input: Input;
-  readonly #refused: (code: RefusalCode) => void;
-  readonly #heartbeat: NodeJS.Timeout | undefined;
-  readonly #watch: Watch;
-
-  /**
-   * `heartbeatMs`: 0 switches heartbeats off. `refused` is told of each upgrade that is none.
-   *
-   * @throws Error if the installed `ws` is not a release this is made for.
-   */
-  constructor(
-    dialect: Dialect,
-    options: Input & {
-      heartbeatMs: number;
-      watch: Watch;
-      refused: (code: RefusalCode) => void;
-    },
-  ) {
-    const { turns, memory, maxFrameBytes, heartbeatMs, watch, refused } = options;
-    checkWs();
-    this.#input = { turns, memory, maxFrameBytes };
-    this.#dialect = dialect;
-    this.#watch = watch;
-    this.#refused = refused;
-    this.#server = new WebSocketServer({
-      noServer: true,
-      clientTracking: false,
-      perMessageDeflate: false,
-      maxPayload: maxFrameBytes,
-      maxFragments: MAX_FRAGMENTS,
-      WebSocket: ServerWebSocket,
-    });
-    if (heartbeatMs > 0) {
-      this.#heartbeat = setInterval(
-        () => this.#beat(heartbeatMs),
-        Math.min(BEAT_MS, Math.max(10, heartbeatMs / 10)),
-      ).unref();
-    }
-  }
-
-  upgrade(
-    request: IncomingMessage,
-    socket: Duplex,
-    head: Buffer,
-    remoteAddress: string,
-    accept: Accept,
-  ): void {
-    let isUpgrade = false;
-    this.#server.handleUpgrade(request, socket, head, (ws) => {
-      isUpgrade = true;
-      const transport = new WebSocketTransport(
-        ws as ServerWebSocket,
-        socket as Socket,
-        this.#dialect,
-        remoteAddress,
-        this.#watch,
-        accept,
-        this.#input,
-      );
-      this.#transports.add(transport);
-      ws.once('close', () => this.#transports.delete(transport));
-    });
-    // It was answered with what is wrong in it.
-    if (!isUpgrade) this.#refused('bad_command');
-  }
-
-  /** Stops the heartbeat; connections are their sessions' to close. */
-  close(): void {
-    clearInterval(this.#heartbeat);
-    this.#server.close();
-  }
-
-  #beat(heartbeatMs: number): void {
-    if (!this.#watch.clock.mayJudge) return;
-    for (const transport of this.#transports) transport.heartbeat(heartbeatMs);
-  }
 }

@@ -4,8 +4,8 @@
  */
 
 import { afterEach, beforeEach, expect, onTestFinished, test, vi } from 'vitest';
-import { WebSocket } from 'ws';
-import { checkWs, IntakeMemory, MAX_FRAGMENTS } from '../../src/transport/intake.js';
+import { MAX_FRAGMENTS } from '../../src/transport/intake.js';
+import { IntakeMemory } from '../../src/transport/intake-memory.js';
 import type { WebSocketTransport } from '../../src/transport/websocket.js';
 import { type Share, Turns } from '../../src/turns.js';
 import { CLOSE, frame, PING } from '../support/raw-websocket.js';
@@ -107,7 +107,7 @@ test('a peer that is held is not read, and loses nothing', async () => {
 test('the texts of one SockJS frame are handled one at a time, before what follows', async () => {
   const { peer, session } = await open('sockjs-websocket');
   gate.isOpen = false;
-  const texts = Array.from({ length: 100 }, (_, i) => `text ${i}`);
+  const texts = Array.from({ length: 20 }, (_, i) => `text ${i}`);
   peer.socket.write(Buffer.concat([frame(JSON.stringify(texts)), frame('"last"')]));
   await isHeld();
   gate.step();
@@ -222,10 +222,40 @@ test('beyond what all together may hold, whoever holds most has to go, and nobod
   expect([small.session.events, last.session.events]).toEqual([[], []]);
 });
 
-test('a ws whose private parts are others is not started with', () => {
-  checkWs();
-  class Other extends WebSocket {
-    setSocket(): void {}
+test('many that each say a little before their turn comes hold little, and none has to go', async () => {
+  await server.close();
+  // Less than the reads of so many could be.
+  memory = new IntakeMemory(10 * 64 * 1024);
+  server = await startTransports({ turns: gate, memory });
+  const members = await Promise.all(Array.from({ length: 40 }, () => open()));
+  gate.isOpen = false;
+  for (const { peer } of members) peer.socket.write(frame('x'.repeat(300)));
+  const gone = () => members.flatMap(({ session }) => session.events);
+  while (gate.waiting.size + gone().length < members.length) await new Promise(setImmediate);
+  expect(gone()).toEqual([]);
+  expect(memory.bytes).toBeGreaterThan(members.length * 300);
+  expect(memory.bytes).toBeLessThan(members.length * 1000);
+  gate.open();
+  for (const { session } of members) expect(session.events).toEqual(['received']);
+  expect(memory.bytes).toBe(0);
+});
+
+test('a peer that is held and sends byte by byte is not read for long either', async () => {
+  const { peer, session } = await open();
+  const [socket] = server.sockets;
+  gate.isOpen = false;
+  const text = frame('x'.repeat(300));
+  for (const byte of text) {
+    if (socket?.isPaused()) break;
+    const read = socket?.bytesRead ?? 0;
+    peer.socket.write(Buffer.from([byte]));
+    await vi.waitUntil(() => socket?.bytesRead === read + 1, { interval: 0 });
   }
-  expect(() => checkWs(Other)).toThrow('ws is not a release this server is made for');
+  expect(socket?.isPaused()).toBe(true);
+  // What an object of each costs is in it.
+  expect(gate.waiting.size).toBe(1);
+  expect(memory.bytes).toBeGreaterThan(64 * 1024);
+  gate.open();
+  expect(socket?.isPaused()).toBe(false);
+  expect([session.events, memory.bytes > 0]).toEqual([[], true]);
 });
