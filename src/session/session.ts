@@ -1,46 +1,47 @@
 /**
  * One connection: reads what the peer says, and has it carried out or refused.
- * Commands of a connection are carried out one after another, so that a publish behind a join
- * finds the room joined.
  *
  * V11: whatever the peer sends ends here, as a reply with a code or as a close with a reason.
  *
- * Not here: what each command does (`commands/`), what is queued for the peer (`room/member.ts`), bytes (`transport/`).
+ * Not here: when a command is begun (`inbox.ts`), what each does (`commands/`), what is queued for the
+ * peer (`room/outbox.ts`), bytes (`transport/`).
  */
 import { randomBytes } from 'node:crypto';
+import type { Authenticator } from '../auth/authenticator.js';
 import type { CloseLog } from '../close-log.js';
 import { CLOSE, type CloseReason, type EndReason, isEviction, Refusal } from '../errors.js';
 import type { Config } from '../options/config.js';
 import type { Codec } from '../protocol/codec.js';
-import { type Event, type Feature, PROTOCOL_VERSION } from '../protocol/events.js';
+import type { Event } from '../protocol/events.js';
 import type { CommandId, CommandLimits } from '../protocol/fields.js';
 import type { Hub } from '../room/hub.js';
+import type { Identity } from '../room/identity.js';
 import { Member } from '../room/member.js';
 import type { Observer } from '../room/observer.js';
 import { clearTimeout, setTimeout } from '../time.js';
 import { TokenBucket } from '../token-bucket.js';
-import type { Fault, Transport, TransportSink } from '../transport/transport.js';
-import type { Share, Turns, Work } from '../turns.js';
+import type { Fault, Handshake, Transport, TransportSink } from '../transport/transport.js';
+import type { Turns } from '../turns.js';
+import { Asking } from './asking.js';
 import type { Caller, Command } from './commands/command.js';
 import { commandOf } from './commands/index.js';
+import { type Host, SessionIdentity } from './identity.js';
+import { Inbox, type Owner, type UnderWay } from './inbox.js';
+import type { People } from './people.js';
+import { welcome } from './welcome.js';
 
 /** A peer that takes nothing for this long of what says why it is closed is reset; in milliseconds. */
 const CLOSE_GRACE_MS = 3000;
 /** However slowly it takes that. */
 const CLOSE_LIMIT_MS = 30_000;
-/** What a peer may have waiting behind a command that waits for the broker, in bytes. */
-const INBOX_BYTES = 256 * 1024;
-/** Above this a peer whose transport can do so is not read from, until all that waits is done. */
-const HOLD_BYTES = INBOX_BYTES / 2;
-/** What a frame waiting there costs beside its text. */
-const INBOX_FRAME_BYTES = 64;
 /**
  * Frames that are no command which are answered in a second. A client that works sends none, and
  * each costs more to answer than to send.
  */
 const NONSENSE_RATE = 100;
 const NOTHING = Buffer.alloc(0);
-const FEATURES: readonly Feature[] = ['uid'];
+/** Why somebody is made to go that nobody waits for: they are not to come back. */
+const FINAL: ReadonlySet<CloseReason> = new Set<CloseReason>(['revoked', 'forbidden']);
 
 export interface SessionContext {
   readonly config: Config;
@@ -50,56 +51,59 @@ export interface SessionContext {
   readonly observer: Observer;
   readonly turns: Turns;
   readonly closeLog: CloseLog;
+  readonly auth: Authenticator;
+  readonly people: People;
   /** A mistake of ours, met while serving this session, which is closed for it. */
   failed(session: Session, error: unknown): void;
   /** Called once, when the connection is gone. */
   ended(session: Session): void;
 }
 
-export class Session implements TransportSink, Work, Caller {
+export class Session implements TransportSink, Owner, Caller, Host {
   readonly member: Member;
   readonly transport: Transport;
   readonly publishes: TokenBucket;
   readonly joins: TokenBucket;
+  readonly histories: TokenBucket;
   readonly #context: SessionContext;
+  /** Null where nobody can say who they are. */
+  readonly #identity: SessionIdentity | null;
+  readonly asking: Asking | null;
   readonly #nonsense = new TokenBucket(NONSENSE_RATE);
   #firstFrame: NodeJS.Timeout | undefined;
-  #isBusy = false;
-  #inbox: { text: string; bytes: number }[] = [];
-  #inboxBytes = 0;
-  /** For commands of the inbox; null until the first of them. */
-  #share: Share | null = null;
+  readonly #inbox: Inbox;
   /** Set once no further command is carried out. */
   #isClosing = false;
   #hasClosed = false;
 
-  constructor(transport: Transport, context: SessionContext) {
-    const { config, hub, observer } = context;
+  constructor(
+    transport: Transport,
+    context: SessionContext,
+    handshake: Handshake = { headers: {}, url: '', address: transport.remoteAddress },
+  ) {
+    const { auth, config, hub, observer } = context;
     this.transport = transport;
     this.#context = context;
+    this.#inbox = new Inbox(this, context.turns, config.maxMessageBytes);
     this.publishes = new TokenBucket(config.publishRate);
     this.joins = new TokenBucket(config.joinRate);
+    this.histories = new TokenBucket(config.historyRate);
     this.member = new Member(randomBytes(9).toString('base64url'), transport, hub.memberContext);
-    hub.add(this.member);
+    this.member.identity = auth.nobody;
+    hub.memberships.add(this.member);
     observer.opened(transport.framing.index);
-    this.member.send({
-      type: 'welcome',
-      version: PROTOCOL_VERSION,
-      member: this.member.id,
-      heartbeatMs: config.heartbeatMs,
-      limits: {
-        maxMessageBytes: config.maxMessageBytes,
-        maxRoomsPerMember: config.maxRoomsPerMember,
-        maxRoomNameLength: config.maxRoomNameLength,
-        publishRate: config.publishRate,
-        joinRate: config.joinRate,
-      },
-      features: FEATURES,
-      auth: 'off',
-    });
+    this.member.send(welcome(this.member.id, context));
+    this.#identity =
+      auth.mode === 'off' ? null : new SessionIdentity(auth, context.people, this, handshake);
+    this.asking = auth.app && new Asking(auth.app, this.member, handshake, context);
     if (config.firstFrameMs > 0) {
-      this.#firstFrame = setTimeout(() => this.close('bad_request'), config.firstFrameMs);
+      // Those that came together are closed in the slices of evictions.
+      const { evict } = hub.memberContext;
+      this.#firstFrame = setTimeout(() => evict(this.member, 'nothing_sent'), config.firstFrameMs);
     }
+    const begun = this.#identity?.begin();
+    // What the peer says meanwhile waits behind it, as behind an `auth` of its own.
+    if (begun !== undefined) this.#inbox.wait(this.#refusing(undefined, begun));
   }
 
   get config(): Config {
@@ -112,6 +116,21 @@ export class Session implements TransportSink, Work, Caller {
 
   reply(id: CommandId | undefined, event: Event): void {
     if (id !== undefined) this.member.send(event);
+  }
+
+  async authenticate(id: CommandId | undefined, token: unknown): Promise<void> {
+    if (this.#identity === null) {
+      throw new Refusal('not_enabled', 'This server has no keys to check tokens with.');
+    }
+    await this.#identity.take(id, token);
+  }
+
+  identify(identity: Identity): number {
+    return this.#context.hub.memberships.identify(this.member, identity);
+  }
+
+  send(event: Event): void {
+    this.member.send(event);
   }
 
   get stallAfterMs(): number {
@@ -128,14 +147,8 @@ export class Session implements TransportSink, Work, Caller {
     clearTimeout(this.#firstFrame);
     if (bytes > this.#context.config.maxMessageBytes) {
       this.close('message_too_big');
-    } else if (this.#isBusy || this.#inbox.length > 0) {
-      this.#share ??= this.#context.turns.share(this);
-      this.#inbox.push({ text, bytes });
-      this.#inboxBytes += bytes + INBOX_FRAME_BYTES;
-      if (this.#inboxBytes > INBOX_BYTES) this.close('rate_limited');
-      else if (this.#inboxBytes > HOLD_BYTES) this.transport.holdInput?.(true);
     } else {
-      this.#handle(text, bytes);
+      this.#inbox.received(text, bytes);
     }
   }
 
@@ -146,11 +159,11 @@ export class Session implements TransportSink, Work, Caller {
   }
 
   completed(): void {
-    this.member.completed();
+    this.#attempt(() => this.member.outbox.completed());
   }
 
   ready(): void {
-    this.member.drain();
+    this.#attempt(() => this.member.outbox.drain());
   }
 
   roundTrip(seconds: number): void {
@@ -165,16 +178,17 @@ export class Session implements TransportSink, Work, Caller {
   left(): void {
     this.#isClosing = true;
     this.#hasClosed = true;
-    this.#context.hub.remove(this.member);
+    this.#endAuth();
+    this.#attempt(() => this.#context.hub.memberships.remove(this.member));
   }
 
   ended(reason: EndReason): void {
     this.#isClosing = true;
     this.#hasClosed = true;
     clearTimeout(this.#firstFrame);
-    this.#inbox = [];
-    this.#share?.end();
-    this.#context.hub.remove(this.member);
+    this.#inbox.end();
+    this.#endAuth();
+    this.#attempt(() => this.#context.hub.memberships.remove(this.member));
     this.#context.observer.closed(this.transport.framing.index, reason);
     const { events } = this.#context.hub;
     if (events.wanted.closed) {
@@ -189,7 +203,7 @@ export class Session implements TransportSink, Work, Caller {
     if (this.#hasClosed) return;
     this.#closes(reason);
     const farewell = this.member.farewell(closingEvent(reason, retryAfterMs));
-    this.#context.hub.remove(this.member);
+    this.#context.hub.memberships.remove(this.member, FINAL.has(reason));
     this.transport.close(reason, farewell, CLOSE_GRACE_MS, CLOSE_LIMIT_MS);
   }
 
@@ -197,6 +211,8 @@ export class Session implements TransportSink, Work, Caller {
   announceClose(retryAfterMs: number): void {
     if (this.#isClosing) return;
     this.member.send(closingEvent('going_away', retryAfterMs));
+    // What it has missed it can read elsewhere.
+    this.hub.memberships.stopReading(this.member);
     this.#isClosing = true;
   }
 
@@ -204,48 +220,50 @@ export class Session implements TransportSink, Work, Caller {
   closeDrained(graceMs: number): void {
     if (this.#hasClosed) return;
     this.#closes('going_away');
-    this.#context.hub.remove(this.member);
+    this.#context.hub.memberships.remove(this.member);
     this.transport.close('going_away', NOTHING, graceMs);
   }
 
   /** Ends the connection without a word; nothing of it is held afterwards. */
   reset(): void {
     if (!this.#hasClosed) this.#closes('going_away');
-    this.#context.hub.remove(this.member);
+    this.#context.hub.memberships.remove(this.member);
     this.transport.reset('going_away');
   }
 
-  /** Carries out the next command of the inbox. */
-  step(): boolean {
-    const next = this.#isBusy || this.#isClosing ? undefined : this.#inbox.shift();
-    if (next === undefined) return false;
-    this.#inboxBytes -= next.bytes + INBOX_FRAME_BYTES;
-    this.#handle(next.text, next.bytes);
-    if (this.#inbox.length === 0) this.transport.holdInput?.(false);
-    return !this.#isBusy && this.#inbox.length > 0;
+  hold(isHeld: boolean): void {
+    this.transport.holdInput?.(isHeld);
   }
 
-  held(): void {
-    // The inbox has a bound of its own.
-  }
-
-  released(): void {
-    // As above.
-  }
-
-  starved(): void {
+  overflowed(): void {
     this.close('rate_limited');
+  }
+
+  failed(): void {
+    this.close('internal_error');
+  }
+
+  /** What the socket or a timer has us do is in front of nobody (V12). */
+  #attempt(act: () => void): void {
+    try {
+      act();
+    } catch (error) {
+      this.#context.failed(this, error);
+      this.close('internal_error');
+    }
   }
 
   /** Where each close by the server begins, while what is held for the member is still there. */
   #closes(reason: CloseReason): void {
     this.#isClosing = true;
     this.#hasClosed = true;
+    this.#endAuth();
     if (isEviction(reason)) this.#context.observer.evicted(reason);
     this.#context.closeLog.closed(this.member, reason);
   }
 
-  #handle(text: string, bytes: number): void {
+  handle(text: string, bytes: number): UnderWay | undefined {
+    if (this.#isClosing) return undefined;
     const { codec, limits } = this.#context;
     let id: CommandId | undefined;
     let command: Command;
@@ -255,36 +273,43 @@ export class Session implements TransportSink, Work, Caller {
       ({ id } = asked);
       if ('refusal' in asked) throw asked.refusal;
       command = commandOf(asked.fields, bytes, limits);
-      checked = command.check(asked.fields, limits);
+      if (!command.isOpen && this.#identity?.mayAsk === false) throw unauthorised();
+      checked = command.check(asked.fields, limits, asked.data);
     } catch (error) {
       this.#refuseNonsense(id, error);
-      return;
+      return undefined;
     }
     try {
       const done = command.run(this, id, checked);
-      if (done !== undefined) this.#wait(id, done);
+      if (done === undefined) return undefined;
+      const isPipelined = command.isPipelined === true && !this.asking?.holdsMessages;
+      return { done: this.#refusing(id, done), isPipelined };
     } catch (error) {
-      this.#refuse(id, error);
+      this.refuse(id, error);
+      return undefined;
     }
   }
 
-  /** Holds later commands back until this one is done. */
-  #wait(id: CommandId | undefined, done: Promise<void>): void {
-    this.#isBusy = true;
-    done
-      .catch((error: unknown) => this.#refuse(id, error))
-      .finally(() => {
-        this.#isBusy = false;
-        this.#share?.run();
-      });
+  async #refusing(id: CommandId | undefined, done: Promise<void>): Promise<void> {
+    try {
+      await done;
+    } catch (error) {
+      this.refuse(id, error);
+    }
+  }
+
+  #endAuth(): void {
+    this.#identity?.end();
+    this.asking?.end();
   }
 
   #refuseNonsense(id: CommandId | undefined, refusal: unknown): void {
-    if (this.#nonsense.take()) this.#refuse(id, refusal);
+    if (this.#nonsense.take()) this.refuse(id, refusal);
     else this.close('rate_limited');
   }
 
-  #refuse(id: CommandId | undefined, error: unknown): void {
+  /** Answers a command that was not carried out, and closes for a mistake of ours. */
+  refuse(id: CommandId | undefined, error: unknown): void {
     if (!(error instanceof Refusal)) {
       this.#context.failed(this, error);
       this.close('internal_error');
@@ -302,3 +327,6 @@ export function closingEvent(reason: CloseReason, retryAfterMs?: number): Event 
   const { code, text } = CLOSE[reason];
   return { type: 'closing', code, reason: text, retryAfterMs };
 }
+
+const unauthorised = () =>
+  new Refusal('unauthorised', 'You have yet to say who you are; send {"type":"auth","token":…}.');

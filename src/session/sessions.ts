@@ -63,7 +63,7 @@ export class Sessions {
     const { events } = this.#context.hub;
     if (this.#isDraining) return this.#turnAway(transport, 'going_away');
     if (this.#isFull(remoteAddress)) return this.#turnAway(transport, 'over_capacity');
-    const session = new Session(transport, this.#context);
+    const session = new Session(transport, this.#context, handshake);
     const done = this.#open.add(`member ${session.member.id}`);
     this.#sessions.set(session.member, { session, done });
     this.#perAddress.set(remoteAddress, (this.#perAddress.get(remoteAddress) ?? 0) + 1);
@@ -108,7 +108,7 @@ export class Sessions {
         session.announceClose(retryAfterMs(drainMs));
       }
       for (const session of told) {
-        if (!session.hasClosed && !session.member.isDrained) continue;
+        if (!session.hasClosed && !session.member.outbox.isDrained) continue;
         told.delete(session);
         if (!session.hasClosed) session.closeDrained(Math.max(0, deadline - now));
       }
@@ -195,7 +195,8 @@ class Outcome implements Drained {
   /** `wasClosed`: it has been told to go, or has gone by itself. */
   settle(session: Session, wasClosed: boolean): void {
     if (!this.#open.delete(session)) return;
-    const { id: member, abandonedMessages, unconfirmedMessages } = session.member;
+    const { id: member, outbox } = session.member;
+    const { abandonedMessages, unconfirmedMessages } = outbox;
     const isAbandoned = abandonedMessages > 0 || !wasClosed;
     if (isAbandoned) this.abandoned.push({ member, messages: abandonedMessages });
     if (unconfirmedMessages > 0) this.unconfirmed.push({ member, messages: unconfirmedMessages });

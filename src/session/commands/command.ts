@@ -12,6 +12,7 @@ import type { CommandId, CommandLimits } from '../../protocol/fields.js';
 import type { Hub } from '../../room/hub.js';
 import type { Member } from '../../room/member.js';
 import type { TokenBucket } from '../../token-bucket.js';
+import type { Asking } from '../asking.js';
 
 /** Who has sent a command, and what it may use. */
 export interface Caller {
@@ -20,21 +21,30 @@ export interface Caller {
   readonly config: Config;
   readonly publishes: TokenBucket;
   readonly joins: TokenBucket;
+  readonly histories: TokenBucket;
+  /** Null where the app has nothing to say. */
+  readonly asking: Asking | null;
+  /** @throws Refusal as a rejection, where the connection goes on; at once where there are no keys */
+  authenticate(id: CommandId | undefined, token: unknown): Promise<void>;
   /** Sends `event`, which has that id, to a caller that has given one. */
   reply(id: CommandId | undefined, event: Event): void;
 }
 
 export interface Command<Checked = unknown> {
   readonly type: string;
+  /** Whether somebody may send it who has yet to say who they are. */
+  readonly isOpen?: true;
+  /** Whether the caller's next command is begun before this one is done. */
+  readonly isPipelined?: true;
   /** Most bytes of a frame with it; without, `maxCommandBytes`. */
   maxBytes?(limits: CommandLimits): number;
   /**
-   * What it has to know of its fields, each of which was looked at.
+   * What it has to know of its fields, each of which was looked at; `data` is as `Asked` has it.
    * @throws Refusal with the code of the first thing wrong
    */
-  check(fields: Fields, limits: CommandLimits): Checked;
+  check(fields: Fields, limits: CommandLimits, data?: string): Checked;
   /**
-   * Carries it out and replies; what comes later is a promise, and the caller's next command waits for it.
+   * Carries it out and replies; what comes later is a promise.
    * @throws Refusal, as a rejection if later
    */
   run(caller: Caller, id: CommandId | undefined, checked: Checked): Promise<void> | undefined;

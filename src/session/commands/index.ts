@@ -2,14 +2,16 @@
 import { Refusal } from '../../errors.js';
 import type { Fields } from '../../protocol/codec.js';
 import { type CommandLimits, show } from '../../protocol/fields.js';
+import { auth } from './auth.js';
 import type { Command } from './command.js';
+import { history } from './history.js';
 import { join } from './join.js';
 import { leave } from './leave.js';
 import { ping } from './ping.js';
 import { publish } from './publish.js';
 
 const COMMANDS = new Map<unknown, Command>(
-  [join, leave, publish, ping].map((command) => [command.type, command]),
+  [join, leave, publish, history, ping, auth].map((command) => [command.type, command]),
 );
 
 const names = [...COMMANDS.keys()].map((name) => `"${name}"`);

@@ -1,20 +1,52 @@
-/** `join`: the caller gets what is published to a room from now on. */
-import { checkRoom } from '../../protocol/fields.js';
-import type { Joined } from '../../room/hub.js';
+/**
+ * `join`: the caller gets what is published to a room from now on; with `since` also what it has
+ * missed since a position, with `last` the last few messages.
+ */
+import { Refusal } from '../../errors.js';
+import type { Position } from '../../protocol/events.js';
+import { checkPosition, checkRoom, checkSeq, show } from '../../protocol/fields.js';
+import type { Joined } from '../../room/memberships.js';
 import type { Command } from './command.js';
 import { tooFast } from './too-fast.js';
 
-export const join: Command<string> = {
+interface Join {
+  readonly room: string;
+  readonly since: Position | undefined;
+  readonly last: number | undefined;
+  /** It wants to be told who is there. */
+  readonly presence: boolean;
+}
+
+export const join: Command<Join> = {
   type: 'join',
-  check: ({ room }, limits) => checkRoom(room, limits),
-  run(caller, id, room) {
+  check(fields, limits) {
+    const room = checkRoom(fields['room'], limits);
+    const { since, last, presence = false } = fields;
+    if (since !== undefined && last !== undefined) {
+      throw new Refusal('bad_position', 'since and last are both there; give one of them.');
+    }
+    if (typeof presence !== 'boolean') {
+      throw new Refusal('bad_command', `presence is ${show(presence)}; it may be true or false.`);
+    }
+    return {
+      room,
+      since: since === undefined ? undefined : checkPosition(since),
+      last: last === undefined ? undefined : checkSeq(last, 'last', 1),
+      presence,
+    };
+  },
+  run(caller, id, { room, since, last, presence }) {
     const { config, hub, joins, member } = caller;
     if (!joins.take()) throw tooFast('join', config.joinRate);
-    const reply = ({ seq, epoch, members }: Joined) =>
-      caller.reply(id, { type: 'joined', id, room, seq, epoch, members });
-    const joined = hub.join(member, room);
-    if (joined instanceof Promise) return joined.then(reply);
-    reply(joined);
-    return undefined;
+    const reply = (joined: Joined) => {
+      const event = { type: 'joined', id, room, ...joined } as const;
+      // An answer to a position is never left out: a changed epoch would go unseen.
+      if (joined.recover === undefined) caller.reply(id, event);
+      else member.send(event);
+    };
+    const enter = () => hub.memberships.join(member, room, { since, last, presence }, reply);
+    const asked = caller.asking?.join(room);
+    const joined = asked === undefined ? enter() : asked.then(enter);
+    return joined instanceof Promise ? joined.then(() => {}) : undefined;
   },
 };

@@ -6,7 +6,7 @@ export const leave: Command<string> = {
   type: 'leave',
   check: ({ room }, limits) => checkRoom(room, limits),
   run(caller, id, room) {
-    caller.hub.leave(caller.member, room);
+    caller.hub.memberships.leave(caller.member, room);
     caller.reply(id, { type: 'left', id, room });
     return undefined;
   },

@@ -6,13 +6,18 @@ import { tooFast } from './too-fast.js';
 
 export const publish: Command<Checked> = {
   type: 'publish',
+  // The broker keeps its order.
+  isPipelined: true,
   maxBytes: () => Number.POSITIVE_INFINITY,
-  check: ({ room, data, key, uid }, limits) => checkPublish(room, data, key, uid, limits),
+  check: ({ room, data, key, uid }, limits, text) =>
+    checkPublish(room, data, key, uid, limits, text),
   run(caller, id, { room, data, key, uid }) {
     const { config, hub, member, publishes } = caller;
     if (!publishes.take()) throw tooFast('publish', config.publishRate);
     const reply = ({ seq }: Position) => caller.reply(id, { type: 'published', id, room, seq });
-    const published = hub.publish(member, room, data, { key, uid });
+    const send = (text: string) => hub.publish(member, room, text, { key, uid });
+    const text = caller.asking?.publish(room, data) ?? data;
+    const published = typeof text === 'string' ? send(text) : text.then(send);
     if (published instanceof Promise) return published.then(reply);
     reply(published);
     return undefined;

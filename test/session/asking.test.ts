@@ -1,0 +1,401 @@
+/**
+ * What an app has to say of who somebody is and what they may: each answer, and each thing that may go
+ * wrong with one, which ends as a coded refusal of that connection and delays no other (V16).
+ */
+import { describe, expect, it, vi } from 'vitest';
+import type { Auth, Principal } from '../../src/auth/auth.js';
+import { Refusal } from '../../src/errors.js';
+import { createRoomcast } from '../../src/index.js';
+import type { Log } from '../../src/log.js';
+import type { Config } from '../../src/options/config.js';
+import { FakeTransport } from '../support/fake-transport.js';
+import { SECRET } from '../support/tokens.js';
+import { startCore } from '../support/virtual.js';
+
+function start(auth: Auth, config: Partial<Config> = {}) {
+  const error = vi.fn<Log['error']>();
+  const { core, settle, pass } = startCore({
+    auth,
+    config,
+    log: { info: () => {}, warn: () => {}, error },
+  });
+  const connect = (headers: Record<string, string> = {}) => {
+    const transport = new FakeTransport();
+    const handshake = { headers, url: '/ws?v=2', address: '192.0.2.1' };
+    transport.sink = core.sessions.accept(transport, handshake);
+    return {
+      transport,
+      handshake,
+      say: (command: object) => transport.say(JSON.stringify(command)),
+      get told() {
+        return transport.events.slice(1);
+      },
+    };
+  };
+  return { core, settle, pass, connect, error };
+}
+
+const EVERYBODY = { joinBy: 'users', publishBy: 'users' } as const;
+/** Of a cookie, as an app with sessions has it. */
+const bySession: Auth = {
+  connect: ({ headers }) => {
+    const user = /session=(\w+)/.exec(headers.cookie ?? '')?.[1];
+    return user === undefined ? null : { user };
+  },
+};
+const never = () => new Promise<never>(() => {});
+
+describe('connect', () => {
+  it('has the headers, cookies and address of the request, and says who it is', async () => {
+    const connected = vi.fn<NonNullable<Auth['connect']>>(({ headers }) => ({
+      user: String(headers.cookie),
+      may: (action, room) => action === 'join' && room === 'a',
+    }));
+    const { connect, settle, core } = start({ connect: connected });
+    const peer = connect({ cookie: 'ann' });
+    peer.say({ type: 'join', id: 1, room: 'a' });
+    peer.say({ type: 'publish', id: 2, room: 'a', data: 1 });
+    peer.say({ type: 'join', id: 3, room: 'b' });
+    await settle();
+    expect(connected).toHaveBeenCalledExactlyOnceWith(
+      peer.handshake,
+      null,
+      expect.any(AbortSignal),
+    );
+    expect(peer.transport.events[0]).toMatchObject({ auth: 'required' });
+    expect(peer.told).toMatchObject([
+      { type: 'joined', id: 1 },
+      { id: 2, code: 'not_allowed' },
+      { id: 3, code: 'not_allowed' },
+    ]);
+    expect(core.people.count('ann')).toBe(1);
+    core.people.revoke({ user: 'ann' });
+    expect(peer.told.at(-1)).toMatchObject({ type: 'closing', code: 4005 });
+    const again = connect({ cookie: 'ann' });
+    await settle();
+    expect(again.told).toMatchObject([{ code: 'token_revoked' }, { code: 4005 }]);
+  });
+
+  it('has the token of the request, and of each auth, of which it may know none', async () => {
+    const connected: Auth['connect'] = async (_handshake, token) => {
+      await Promise.resolve();
+      return token === null ? null : { user: token, expiresAt: Date.now() + 60_000 };
+    };
+    const { connect, settle, pass } = start({ connect: connected }, EVERYBODY);
+    const known = connect({ authorization: 'Bearer ann' });
+    known.say({ type: 'join', id: 1, room: 'a' });
+    const late = connect();
+    late.say({ type: 'join', id: 2, room: 'a' });
+    late.say({ type: 'auth', id: 3, token: 'bob' });
+    late.say({ type: 'join', id: 4, room: 'a' });
+    late.say({ type: 'auth', id: 5, token: 'ann' });
+    await settle();
+    expect(known.told).toMatchObject([{ type: 'joined' }]);
+    expect(late.told).toMatchObject([
+      { id: 2, code: 'unauthorised' },
+      { id: 3, type: 'authenticated', user: 'bob' },
+      { id: 4, type: 'joined' },
+      { id: 5, code: 'identity_changed' },
+    ]);
+    await pass(71_500);
+    expect(late.told.at(-1)).toMatchObject({ type: 'closing', code: 4105 });
+  });
+
+  it('of which nobody comes is closed after authMs', async () => {
+    const one = start(bySession, { authMs: 1000 });
+    const peer = one.connect();
+    await one.pass(900);
+    expect(peer.transport.isOpen).toBe(true);
+    await one.pass(200);
+    expect(peer.told).toMatchObject([{ type: 'closing', code: 4106 }]);
+  });
+
+  it('of which nobody comes stays where anonymous may', async () => {
+    const { connect, settle } = start(bySession, { anonymous: true, joinBy: 'anyone' });
+    const nobody = connect();
+    nobody.say({ type: 'join', id: 1, room: 'a' });
+    nobody.say({ type: 'auth', id: 2, token: 'x' });
+    await settle();
+    // Who sends a token wants to be somebody.
+    expect(nobody.told).toMatchObject([
+      { type: 'joined' },
+      { id: 2, code: 'token_invalid' },
+      { code: 4001 },
+    ]);
+  });
+
+  it('that never ends is told without an end, and not asked again', async () => {
+    const connected = vi.fn(() => ({ user: 'ann' }));
+    const { connect, settle, pass, core } = start({ connect: connected });
+    const peer = connect();
+    await settle();
+    peer.say({ type: 'auth', id: 1, token: 'x' });
+    await settle();
+    expect(peer.told).toEqual([{ type: 'authenticated', id: 1, user: 'ann' }]);
+    await pass(3000);
+    expect(connected).toHaveBeenCalledTimes(2);
+    expect(core.auth.alarms?.size).toBe(0);
+  });
+
+  it.each<[string, NonNullable<Auth['connect']>, string, number]>([
+    ['refuses', () => Promise.reject(new Refusal('unauthorised', 'No.')), 'unauthorised', 4001],
+    ['says forbidden', () => Promise.reject(new Refusal('forbidden', 'No.')), 'forbidden', 4003],
+    ['says expired', () => ({ user: 'a', expiresAt: 1 }), 'token_expired', 4105],
+    [
+      'throws',
+      () => {
+        throw new Error('no database');
+      },
+      'check_failed',
+      4106,
+    ],
+    ['rejects', () => Promise.reject(new Error('no database')), 'check_failed', 4106],
+    ['hangs', never, 'check_failed', 4106],
+    ['says nothing', () => undefined as unknown as null, 'check_failed', 4106],
+    ['says a word', () => 'ann' as unknown as null, 'check_failed', 4106],
+    ['says no user', () => ({ user: '' }), 'check_failed', 4106],
+    ['says a long one', () => ({ user: 'a'.repeat(129) }), 'check_failed', 4106],
+    ['says no end', () => ({ user: 'a', expiresAt: Number.NaN }), 'check_failed', 4106],
+    ['has a bad name', () => ({ user: 'a', tokenId: '\n' }), 'check_failed', 4106],
+    [
+      'cannot say what it may',
+      () => ({ user: 'a', may: true }) as unknown as Principal,
+      'check_failed',
+      4106,
+    ],
+  ])('that %s ends that connection with a code, in time, and a line', async (...row) => {
+    const [, connected, code, close] = row;
+    const { connect, pass, error } = start({ connect: connected }, { authMs: 1000 });
+    const peer = connect();
+    await pass(1100);
+    expect(peer.told).toMatchObject([
+      { type: 'error', code },
+      { type: 'closing', code: close },
+    ]);
+    const lines = code === 'check_failed' ? 1 : 0;
+    expect(error).toHaveBeenCalledTimes(lines);
+    if (lines === 1) {
+      expect(error.mock.calls[0]).toMatchObject([
+        { question: 'connect' },
+        'the auth of the app failed',
+      ]);
+    }
+  });
+
+  it('that hangs for one delays nobody else, and hears when it is of no use', async () => {
+    const aborted: unknown[] = [];
+    const connected: Auth['connect'] = ({ headers }, _token, signal) => {
+      signal.addEventListener('abort', () => aborted.push(headers.cookie));
+      return headers.cookie === 'slow' ? never() : { user: 'ann' };
+    };
+    const { connect, settle, pass } = start({ connect: connected }, { ...EVERYBODY, authMs: 1000 });
+    const [slow, gone] = [connect({ cookie: 'slow' }), connect({ cookie: 'slow' })];
+    const good = connect({ cookie: 'good' });
+    good.say({ type: 'join', id: 1, room: 'a' });
+    await settle();
+    expect(good.told).toMatchObject([{ type: 'joined' }]);
+    gone.transport.break();
+    await settle();
+    expect(aborted).toEqual(['slow']);
+    await pass(1100);
+    expect(aborted).toEqual(['slow', 'slow']);
+    expect(slow.transport.closed).toBe('not_authenticated');
+  });
+
+  it('that fails where somebody is known already changes nothing', async () => {
+    const connected: Auth['connect'] = (_handshake, token) => {
+      if (token !== null) throw new Error('no database');
+      return { user: 'ann' };
+    };
+    const { connect, settle } = start({ connect: connected }, EVERYBODY);
+    const peer = connect();
+    peer.say({ type: 'auth', id: 1, token: 'x' });
+    peer.say({ type: 'auth', id: 2, token: 'x'.repeat(9000) });
+    peer.say({ type: 'join', id: 3, room: 'a' });
+    await settle();
+    expect(peer.told).toMatchObject([
+      { id: 1, code: 'check_failed' },
+      { id: 2, code: 'token_too_big' },
+      { id: 3, type: 'joined' },
+    ]);
+  });
+
+  it.each<[string, () => unknown]>([
+    [
+      'throws',
+      () => {
+        throw new Error('no table');
+      },
+    ],
+    ['is async', () => Promise.resolve(true)],
+    // Whose rejection would end the process.
+    ['is async and rejects', () => Promise.reject(new Error('no table'))],
+    ['says nothing', () => undefined],
+  ])('whose may %s allows nothing, with a line', async (_name, answer) => {
+    const may = answer as () => boolean;
+    const { connect, settle, error } = start({ connect: () => ({ user: 'ann', may }) });
+    const peer = connect();
+    peer.say({ type: 'join', id: 1, room: 'a' });
+    await settle();
+    expect(peer.told).toMatchObject([{ id: 1, code: 'not_allowed' }]);
+    expect(error).toHaveBeenCalledOnce();
+  });
+});
+
+describe('join', () => {
+  it('is asked once, where it may be joined otherwise, before the room is', async () => {
+    const join = vi.fn<NonNullable<Auth['join']>>(async (_who, room) => room !== 'b');
+    const { connect, settle, core } = start({ ...bySession, join }, EVERYBODY);
+    const peer = connect({ cookie: 'session=ann' });
+    for (const [id, room] of ['a', 'b', 'a', 'c'].entries()) {
+      peer.say({ type: 'join', id, room });
+    }
+    peer.say({ type: 'publish', id: 4, room: 'c', data: 1 });
+    await settle();
+    expect(peer.told).toMatchObject([
+      { id: 0, type: 'joined' },
+      { id: 1, code: 'not_allowed' },
+      { id: 2, code: 'already_joined' },
+      { id: 3, type: 'joined' },
+      { id: 4, type: 'published' },
+      { type: 'message' },
+    ]);
+    const [member] = core.hub.members.keys();
+    expect(join.mock.calls.map(([who, room]) => [who, room])).toEqual(
+      ['a', 'b', 'c'].map((room) => [{ member, user: 'ann', handshake: peer.handshake }, room]),
+    );
+    expect(join.mock.calls[0]?.[0].handshake).toBe(peer.handshake);
+    expect(core.hub.rooms.has('b')).toBe(false);
+  });
+
+  it('that says yes too late for a revocation lets nobody in (V15)', async () => {
+    let say: (isAllowed: boolean) => void = () => {};
+    const join = () => new Promise<boolean>((resolve) => (say = resolve));
+    const { connect, settle, core } = start({ ...bySession, join }, EVERYBODY);
+    const peer = connect({ cookie: 'session=ann' });
+    peer.say({ type: 'join', id: 1, room: 'a' });
+    await settle();
+    core.people.revoke({ user: 'ann', room: 'a' });
+    say(true);
+    await settle();
+    expect(peer.told).toMatchObject([{ id: 1, code: 'not_allowed' }]);
+  });
+
+  it.each<[string, NonNullable<Auth['join']>, string]>([
+    ['throws', () => Promise.reject(new Error('no database')), 'check_failed'],
+    ['hangs', never, 'check_failed'],
+    ['says a number', () => 1 as unknown as boolean, 'check_failed'],
+    ['refuses', () => Promise.reject(new Refusal('room_busy', 'Full.')), 'room_busy'],
+  ])('that %s is refused, and the connection goes on', async (_name, join, code) => {
+    const { connect, pass, error } = start({ join }, { authMs: 1000 });
+    const peer = connect();
+    peer.say({ type: 'join', id: 1, room: 'a' });
+    peer.say({ type: 'ping', id: 2 });
+    await pass(1100);
+    expect(peer.told).toMatchObject([
+      { id: 1, code },
+      { id: 2, type: 'pong' },
+    ]);
+    expect(error).toHaveBeenCalledTimes(code === 'check_failed' ? 1 : 0);
+  });
+});
+
+describe('publish', () => {
+  it('lets through, replaces or refuses, in order, whatever each takes', async () => {
+    const held: (() => void)[] = [];
+    const publish: Auth['publish'] = async (who, _room, data) => {
+      expect(who.user).toBe(null);
+      if (data === 'slow') await new Promise<void>((resolve) => held.push(resolve));
+      if (data === 'bad') return false;
+      return data === 'rude' ? { data: { text: 'polite' } } : true;
+    };
+    const { connect, settle } = start({ publish });
+    const peer = connect();
+    peer.say({ type: 'join', room: 'a' });
+    for (const [id, data] of ['slow', 'rude', 'bad', 'good'].entries()) {
+      peer.say({ type: 'publish', id, room: 'a', data, key: 'k' });
+    }
+    await settle();
+    expect(peer.told).toEqual([]);
+    held[0]?.();
+    await settle();
+    const messages = peer.told.filter(({ type }) => type === 'message');
+    expect(messages).toMatchObject(
+      ['slow', { text: 'polite' }, 'good'].map((data) => ({ data, key: 'k' })),
+    );
+    expect(peer.told.find((event) => 'id' in event && event.id === 2)).toMatchObject({
+      code: 'not_allowed',
+    });
+  });
+
+  it('cannot change what is published by what it does with its copy', async () => {
+    const publish: Auth['publish'] = (_who, _room, data) => {
+      (data as { text: string }).text = 'other';
+      return true;
+    };
+    const { connect, settle } = start({ publish });
+    const peer = connect();
+    peer.say({ type: 'join', room: 'a' });
+    peer.say({ type: 'publish', room: 'a', data: { text: 'mine' } });
+    await settle();
+    expect(peer.told.at(-1)).toMatchObject({ type: 'message', data: { text: 'mine' } });
+  });
+
+  it('is not asked of who may not publish, nor of what the app publishes', async () => {
+    const publish = vi.fn(() => true);
+    const { connect, settle, core } = start({ publish }, { publishBy: 'nobody' });
+    const peer = connect();
+    peer.say({ type: 'publish', id: 1, room: 'a', data: 1 });
+    peer.say({ type: 'join', room: 'a' });
+    peer.say({ type: 'publish', id: 2, room: 'a', data: 1 });
+    await settle();
+    core.hub.publish(null, 'a', '1');
+    await settle();
+    expect(publish).not.toHaveBeenCalled();
+    expect(peer.told).toMatchObject([
+      { id: 1, code: 'not_joined' },
+      { id: 2, code: 'not_allowed' },
+      { type: 'message' },
+    ]);
+  });
+
+  const circle: { self?: unknown } = {};
+  circle.self = circle;
+  it.each<[string, NonNullable<Auth['publish']>, string]>([
+    ['throws', () => Promise.reject(new Error('no model')), 'check_failed'],
+    ['hangs', never, 'check_failed'],
+    ['says nothing', () => undefined as unknown as boolean, 'check_failed'],
+    ['gives a circle', () => ({ data: circle }), 'check_failed'],
+    ['gives no data', () => ({ data: undefined }), 'check_failed'],
+    ['gives too much', () => ({ data: 'x'.repeat(70_000) }), 'check_failed'],
+    ['refuses', () => Promise.reject(new Refusal('not_allowed', 'Be kind.')), 'not_allowed'],
+  ])('that %s publishes nothing, with a code', async (_name, publish, code) => {
+    const { connect, pass, core, error } = start({ publish }, { authMs: 1000 });
+    const peer = connect();
+    peer.say({ type: 'join', room: 'a' });
+    peer.say({ type: 'publish', id: 1, room: 'a', data: 1 });
+    await pass(1100);
+    expect(peer.told).toMatchObject([{ id: 1, code }]);
+    expect(error).toHaveBeenCalledTimes(code === 'check_failed' ? 1 : 0);
+    expect(core.broker.topics.get('a')?.delivered.seq).toBe(0);
+  });
+});
+
+it('what cannot be used is refused when it is handed in', () => {
+  const wrong: [unknown, object][] = [
+    [{}, { code: 'bad_option' }],
+    [null, { code: 'bad_option' }],
+    [() => true, { code: 'bad_option' }],
+    [{ conect: () => null }, { code: 'bad_option' }],
+    [{ connect: true }, { code: 'bad_option' }],
+    [{ connect: () => null, join: 1 }, { code: 'bad_option' }],
+  ];
+  for (const [auth, error] of wrong) {
+    expect(() => createRoomcast({ auth: auth as Auth })).toThrow(
+      expect.objectContaining({ option: 'auth', ...error }),
+    );
+  }
+  expect(() => createRoomcast({ auth: bySession, tokenSecret: [SECRET] })).toThrow(
+    expect.objectContaining({ option: 'auth', code: 'unfit_options' }),
+  );
+});
