@@ -4,11 +4,11 @@
  *
  * Not here: whether options fit together (`together.ts`), where values come from (`sources.ts`).
  */
-import Value from 'typebox/value';
 import { ConfigError } from '../errors.js';
 import { closest } from './closest.js';
 import { type Option, options } from './index.js';
-import { queuePolicy } from './queues.js';
+import { perNamespace } from './per-namespace.js';
+import { fits } from './schema.js';
 
 /** Where in the value of an option: names of fields, places in a list. */
 export type Path = readonly (string | number)[];
@@ -43,11 +43,10 @@ export function unknownOption(
 
 function checkValue(option: Option, label: Label, value: unknown): ConfigError[] {
   const { items } = option.schema;
-  const fits: boolean = Value.Check(option.schema, value);
-  if (fits) return [];
+  if (fits(option.schema, value)) return [];
   if (!items || !Array.isArray(value)) return [notAllowed(option, label(), value)];
   const wrong = value.flatMap((item, at) =>
-    Value.Check(items, item) ? [] : [notAllowed(option, label(null, [at]), item)],
+    fits(items, item) ? [] : [notAllowed(option, label(null, [at]), item)],
   );
   return wrong.length > 0 ? wrong : [notAllowed(option, label(), value)];
 }
@@ -79,7 +78,7 @@ function checkNamespaces(option: Option, label: Label, value: unknown): ConfigEr
     return Object.entries(policy).flatMap(([name, setting]) => {
       const path = [namespace, name];
       const own = options.find((each) => each.name === name);
-      if (own !== undefined && Object.hasOwn(queuePolicy, name)) {
+      if (own !== undefined && Object.hasOwn(perNamespace, name)) {
         return checkValue(own, () => label(path.join('.'), path), setting);
       }
       return [notOfANamespace(label(null, path, 'key'), path.join('.'), name)];
@@ -98,7 +97,7 @@ function notAName(option: Option, label: string, namespace: string): ConfigError
 }
 
 function notOfANamespace(label: string, written: string, name: string): ConfigError {
-  const known = Object.keys(queuePolicy);
+  const known = Object.keys(perNamespace);
   const meant = closest(name, known);
   const allowed = meant === null ? `give any of ${known.join(', ')}` : `did you mean ${meant}?`;
   return new ConfigError(`${label} ${show(written)} is not an option of a namespace: ${allowed}`, {

@@ -10,8 +10,10 @@
 import type { BlockList } from 'node:net';
 import { ConfigError } from '../errors.js';
 import { check, isRecord, type Label, show, unknownOption } from './check.js';
+import type { historyPolicy } from './history.js';
 import { NAMES, type Option, optionNamed, options, type schema } from './index.js';
 import { blockList } from './networks.js';
+import type { presencePolicy } from './presence.js';
 import type { queuePolicy } from './queues.js';
 import { wholePattern } from './room-names.js';
 import type { Values } from './schema.js';
@@ -24,8 +26,14 @@ export type Config = Values<typeof schema>;
 /** What a program may give: options, and files in which the secret ones are. */
 export type Options = Partial<Config> & SecretFiles;
 
-/** The options that a namespace may have of its own. */
+/** How the queues of members are bounded, in one namespace. */
 export type QueuePolicy = Values<typeof queuePolicy>;
+
+/** What rooms keep of their past, in one namespace. */
+export type HistoryPolicy = Values<typeof historyPolicy>;
+
+/** What members are told of who is in a room, in one namespace. */
+export type PresencePolicy = Values<typeof presencePolicy>;
 
 /** What the server does when nothing is said. */
 export const defaults: Config = freeze(

@@ -6,20 +6,34 @@
  * Not here: where values come from (`sources.ts`) and whether they fit together (`config.ts`), reading
  * the command line and writing the help (`cli/`), what an option does (its user).
  */
+import { broker } from './broker.js';
+import { history } from './history.js';
+import { identity } from './identity.js';
 import { limits } from './limits.js';
 import { listeners } from './listeners.js';
 import { log } from './log.js';
+import { ofNamespaces } from './per-namespace.js';
+import { permissions } from './permissions.js';
+import { presencePolicy } from './presence.js';
 import { queues } from './queues.js';
 import type { Schema } from './schema.js';
 import { server } from './server.js';
 import { time } from './time.js';
+import { workers } from './workers.js';
 
 export const schema = {
   ...server,
   ...listeners,
+  ...workers,
   ...log,
+  ...broker,
   ...limits,
   ...queues,
+  ...history,
+  ...presencePolicy,
+  ...identity,
+  ...permissions,
+  ...ofNamespaces,
   ...time,
 };
 

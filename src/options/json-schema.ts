@@ -5,7 +5,7 @@
  * an origin or a pattern.
  */
 import { type Option, options } from './index.js';
-import { queuePolicy } from './queues.js';
+import { perNamespace } from './per-namespace.js';
 import { secretFiles } from './secrets.js';
 
 export const CONFIG_SCHEMA = {
@@ -26,17 +26,19 @@ export const CONFIG_SCHEMA = {
 };
 
 function schemaOf({ name, schema }: Option): object {
-  const { group: _group, meant: _meant, secret: _secret, zero, allowed, unit, ...own } = schema;
+  const { group: _, meant: _meant, secret: _secret, zero, allowed, unit, ...own } = schema;
+  const { is: _is, items, ...kind } = own;
+  const { is: _ofItem, ...item } = items ?? {};
   const more = [zero && `0 is ${zero}.`, allowed && `${sentence(allowed)}.`].filter(Boolean);
   return {
-    ...(name === 'namespaces' ? namespaces() : own),
+    ...(name === 'namespaces' ? namespaces() : { ...kind, ...(items && { items: item }) }),
     default: schema.default,
     description: [`${schema.description} (${unit})`, ...more].join(' '),
   };
 }
 
 function namespaces(): object {
-  const own = options.filter(({ name }) => Object.hasOwn(queuePolicy, name));
+  const own = options.filter(({ name }) => Object.hasOwn(perNamespace, name));
   const properties = Object.fromEntries(
     own.map((option) => {
       const { default: _default, ...schema } = schemaOf(option) as { default: unknown };

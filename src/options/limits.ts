@@ -33,7 +33,7 @@ export const limits = {
     zero: 'no limit',
     description: 'Rooms one member may be in.',
   }),
-  maxRooms: integer([100_000, 0, 10_000_000], {
+  maxRooms: integer([200_000, 0, 10_000_000], {
     group: LIMITS,
     unit: 'rooms',
     zero: 'no limit',
@@ -70,6 +70,12 @@ export const limits = {
     unit: 'per second',
     zero: 'no limit',
     description: 'Joins of one member, in bursts of up to one second.',
+  }),
+  historyRate: integer([20, 0, 10_000], {
+    group: LIMITS,
+    unit: 'per second',
+    zero: 'no limit',
+    description: 'Requests of one member for history, in bursts of up to one second.',
   }),
   firstFrameMs: integer([10_000, 100, DAY], {
     group: LIMITS,

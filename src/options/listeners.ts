@@ -1,5 +1,5 @@
 /** Options of where a server of our own listens, beside `host` and `port`, and how it is reached. */
-import { address, DAY, integer, text } from './schema.js';
+import { address, bool, DAY, integer, text } from './schema.js';
 
 const LISTENERS = 'Listeners';
 
@@ -13,6 +13,18 @@ export const listeners = {
       description: 'Path below which everything is, as it arrives here; a proxy must not strip it.',
       allowed: 'a path like /realtime, without a slash at its end',
       meant: (path) => (path.endsWith('/') && path.length > 1 ? path.replace(/\/+$/, '') : null),
+    },
+  ),
+  sockjsBaseUrl: text(
+    '',
+    { minLength: 0, maxLength: 2048, is: (url) => url === '' || isBaseUrl(url) },
+    {
+      group: LISTENERS,
+      unit: 'address',
+      description:
+        'Where this server alone is reached, told to clients of SockJS, whose sessions live on one server: no balancer has to know of them then.',
+      allowed: 'an address like https://node1.example.com/sockjs',
+      meant: baseUrlOf,
     },
   ),
   internalPort: integer([0, 0, 65_535], {
@@ -57,6 +69,12 @@ export const listeners = {
       allowed: 'the path of a PEM file',
     },
   ),
+  proxyProtocol: bool(false, {
+    group: LISTENERS,
+    unit: 'boolean',
+    description:
+      'Connections of --trust-proxy, and all of a unix socket, begin with a PROXY protocol header, version 1 or 2.',
+  }),
   keepAliveMs: integer([75_000, 1000, DAY], {
     group: LISTENERS,
     unit: 'ms',
@@ -69,3 +87,23 @@ export const listeners = {
     description: 'Time a request may take to arrive whole.',
   }),
 };
+
+/** A client puts `/SERVER/SESSION/…` behind it. */
+function isBaseUrl(url: string): boolean {
+  if (!URL.canParse(url)) return false;
+  const { protocol, username, search, hash, pathname, href } = new URL(url);
+  return (
+    /^https?:$/.test(protocol) &&
+    `${username}${search}${hash}` === '' &&
+    href === url &&
+    pathname.endsWith('/sockjs')
+  );
+}
+
+function baseUrlOf(text: string): string | null {
+  if (!URL.canParse(text)) return null;
+  const { protocol, host, pathname } = new URL(text);
+  const path = pathname.replace(/\/+$/, '');
+  const url = `${protocol.replace(/^ws/, 'http')}//${host}${path.endsWith('/sockjs') ? path : `${path}/sockjs`}`;
+  return isBaseUrl(url) ? url : null;
+}

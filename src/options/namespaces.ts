@@ -1,6 +1,10 @@
 /** Namespaces: which a room is in, and the policy of each. */
-import type { Config, QueuePolicy } from './config.js';
+import type { Config, HistoryPolicy, PresencePolicy, QueuePolicy } from './config.js';
+import { historyPolicy } from './history.js';
+import type { perNamespace } from './per-namespace.js';
+import { presencePolicy } from './presence.js';
 import { queuePolicy } from './queues.js';
+import type { Values } from './schema.js';
 
 /** The part of a room's name before the first `:`; `default` without one. */
 export function namespaceOf(room: string): string {
@@ -8,14 +12,59 @@ export function namespaceOf(room: string): string {
   return colon < 0 ? 'default' : room.slice(0, colon);
 }
 
-/** The policy of a namespace: its own settings over those of the top level. */
+/** What a namespace has of these options: its own settings over those of the top level. */
+export function settingsFor<Of extends Partial<typeof perNamespace>>(
+  config: Config,
+  namespace: string,
+  of: Of,
+): Values<Of> {
+  const own = config.namespaces[namespace] ?? {};
+  const settings = (Object.keys(of) as (keyof typeof perNamespace)[]).map((name) => [
+    name,
+    Object.hasOwn(own, name) ? own[name] : config[name],
+  ]);
+  return Object.fromEntries(settings) as Values<Of>;
+}
+
+/** The policy of a namespace. */
 export function policyFor(config: Config, namespace: string): QueuePolicy {
-  const base = Object.keys(queuePolicy).map((name) => [name, config[name as keyof QueuePolicy]]);
-  return { ...Object.fromEntries(base), ...config.namespaces[namespace] } as QueuePolicy;
+  return settingsFor(config, namespace, queuePolicy);
 }
 
 /** Every namespace with settings, `default` first: the label set of the metrics (V9). */
-export function namespaces(config: Config): Map<string, QueuePolicy> {
-  const names = ['default', ...Object.keys(config.namespaces)];
-  return new Map(names.map((name) => [name, policyFor(config, name)]));
+export function namespaceNames(config: Config): string[] {
+  return ['default', ...Object.keys(config.namespaces)];
+}
+
+/**
+ * The policy of every namespace with settings. Equal ones are the same object, also as those `before`:
+ * a member has one queue for all of them.
+ */
+export const namespaces = (
+  config: Config,
+  before: Iterable<QueuePolicy> = [],
+): Map<string, QueuePolicy> => byNamespace(config, queuePolicy, before);
+
+/** What the rooms of every namespace with settings keep of their past. */
+export const histories = (config: Config): Map<string, HistoryPolicy> =>
+  byNamespace(config, historyPolicy, []);
+
+/** What is told of who is in the rooms of every namespace with settings. */
+export const presences = (config: Config): Map<string, PresencePolicy> =>
+  byNamespace(config, presencePolicy, []);
+
+function byNamespace<Of extends Partial<typeof perNamespace>>(
+  config: Config,
+  of: Of,
+  before: Iterable<Values<Of>>,
+): Map<string, Values<Of>> {
+  const known = new Map(Array.from(before, (settings) => [JSON.stringify(settings), settings]));
+  return new Map(
+    namespaceNames(config).map((name) => {
+      const settings = settingsFor(config, name, of);
+      const text = JSON.stringify(settings);
+      if (!known.has(text)) known.set(text, settings);
+      return [name, known.get(text) as Values<Of>];
+    }),
+  );
 }

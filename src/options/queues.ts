@@ -1,11 +1,11 @@
-/** Options of the queues of members and rooms (V3), and what a namespace may have of its own. */
-import { choice, DAY, GIB, integer, map, type Values } from './schema.js';
+/** Options of the queues of members and rooms (V3). */
+import { choice, DAY, GIB, integer } from './schema.js';
 
 const QUEUES = 'Queues (top level: the namespace "default")';
 
 const POLICIES = ['drop-oldest', 'drop-newest', 'latest-by-key', 'disconnect'] as const;
 
-/** What each namespace may have of its own. */
+/** What each namespace may have of its own; members have a queue for each policy there is. */
 export const queuePolicy = {
   policy: choice('drop-oldest', POLICIES, {
     group: QUEUES,
@@ -47,13 +47,6 @@ export const queuePolicy = {
 
 export const queues = {
   ...queuePolicy,
-  namespaces: map<Partial<Values<typeof queuePolicy>>>({
-    group: QUEUES,
-    unit: 'json',
-    description:
-      "Any of the above in this group, for rooms whose name begins with a namespace and ':'.",
-    allowed: 'JSON like {"chat":{"policy":"disconnect","queueMessages":100}}',
-  }),
   queueBytesTotal: integer([268_435_456, 1024, 1024 * GIB], {
     group: QUEUES,
     unit: 'bytes',

@@ -2,8 +2,6 @@
  * How an option is written down: the kinds of values there are, and what the help and an error say of
  * each. Not here: the options themselves, which stand in a file of their owner beside this one.
  */
-import { type TSchema, Type } from 'typebox';
-
 /** What stands beside the values that an option may have. */
 export interface Meta {
   /** Its heading in the help. */
@@ -22,51 +20,83 @@ export interface Meta {
 export const DAY = 86_400_000;
 export const GIB = 2 ** 30;
 
-/**
- * The schema of an option whose values are of this type. TypeBox has no part in the type: who uses
- * ours would have to check all of its own: four times the work with `skipLibCheck: false`.
- */
-export interface Schema<Value = unknown> extends Meta {
-  readonly default: Value;
-  readonly type?: string;
+/** The part of JSON Schema that options are written in. Also read by editors (`json-schema.ts`). */
+interface Kind {
+  readonly type?: 'integer' | 'boolean' | 'string' | 'array' | 'object';
   readonly enum?: readonly string[];
-  readonly items?: object;
   readonly minimum?: number;
   readonly maximum?: number;
+  readonly minLength?: number;
+  readonly maxLength?: number;
+  readonly pattern?: string;
+  readonly maxItems?: number;
+  readonly items?: Kind;
+  /** What no schema can say of a text. */
+  readonly is?: (text: string) => boolean;
+}
+
+/** The schema of an option whose values are of this type. */
+export interface Schema<Value = unknown> extends Meta, Kind {
+  readonly default: Value;
   /** Never shown: neither in the help, nor in an error. */
   readonly secret?: true;
 }
 
-/** `of` was made with this default and this meta; what TypeBox returns does not say so. */
-const schemaOf = <Value>(of: TSchema) => of as Schema<Value>;
+/**
+ * Whether a value is as the schema says. Our own, because whoever imports roomcast would load 680 modules
+ * of a library for it, four fifths of all; that both say the same is held by a test.
+ */
+export function fits(kind: Kind, value: unknown): boolean {
+  if (kind.enum !== undefined) return kind.enum.some((word) => word === value);
+  switch (kind.type) {
+    case 'integer':
+      return Number.isInteger(value) && isWithin(Number(value), kind.minimum, kind.maximum);
+    case 'boolean':
+      return typeof value === 'boolean';
+    case 'string':
+      return typeof value === 'string' && textFits(kind, value);
+    case 'array':
+      return Array.isArray(value) && arrayFits(kind, value);
+    default:
+      return typeof value === 'object' && value !== null && !Array.isArray(value);
+  }
+}
+
+const isWithin = (value: number, least = Number.NEGATIVE_INFINITY, most = Infinity): boolean =>
+  value >= least && value <= most;
+
+function textFits({ minLength, maxLength, pattern, is }: Kind, text: string): boolean {
+  return (
+    // Characters, not halves of them.
+    isWithin([...text].length, minLength, maxLength) &&
+    (pattern === undefined || new RegExp(pattern, 'u').test(text)) &&
+    (is === undefined || is(text))
+  );
+}
+
+function arrayFits({ items = {}, maxItems }: Kind, list: readonly unknown[]): boolean {
+  return isWithin(list.length, 0, maxItems) && list.every((item) => fits(items, item));
+}
 
 /** `[default, minimum, maximum]`, all in the option's unit. */
 export function integer([value, minimum, maximum]: [number, number, number], meta: Meta) {
-  return schemaOf<number>(Type.Integer({ default: value, minimum, maximum, ...meta }));
+  return { type: 'integer', default: value, minimum, maximum, ...meta } as Schema<number>;
 }
 
 export function bool(value: boolean, meta: Meta) {
-  return schemaOf<boolean>(Type.Boolean({ default: value, ...meta }));
+  return { type: 'boolean', default: value, ...meta } as Schema<boolean>;
 }
 
 export function choice<Word extends string>(value: Word, words: readonly Word[], meta: Meta) {
-  return schemaOf<Word>(Type.Enum([...words], { default: value, ...meta }));
+  return { enum: [...words], default: value, ...meta } as Schema<Word>;
 }
 
-interface TextOptions {
-  /** 1, unless it is said. */
-  readonly minLength?: number;
-  readonly pattern?: string;
-  readonly maxLength?: number;
-  readonly is?: (text: string) => boolean;
-}
+type TextOptions = Pick<Kind, 'minLength' | 'pattern' | 'maxLength' | 'is'>;
 
-function string({ is, ...options }: TextOptions & { readonly default?: string }) {
-  return is === undefined ? Type.String(options) : Type.Refine(Type.String(options), is);
-}
-
+/** `minLength` is 1, unless it is said. */
 export function text(value: string, options: TextOptions, meta: Meta) {
-  return schemaOf<string>(string({ default: value, minLength: 1, ...options, ...meta }));
+  const schema = { type: 'string', default: value, minLength: 1, ...options, ...meta };
+  return schema as Schema<string>;
 }
 
 /** An address or a host name. */
@@ -76,17 +106,15 @@ export function address(value: string, meta: Omit<Meta, 'unit' | 'allowed'>) {
 }
 
 /** Empty by default; in a flag or a variable its items are separated by commas. */
-export function list(item: TextOptions, meta: Meta) {
-  return schemaOf<readonly string[]>(
-    Type.Array(string(item), { default: [], maxItems: 1000, ...meta }),
-  );
+export function list(item: TextOptions, meta: Meta, maxItems = 1000) {
+  const items: Kind = { type: 'string', minLength: 1, ...item };
+  const schema = { type: 'array', items, default: [], maxItems, ...meta };
+  return schema as Schema<readonly string[]>;
 }
 
 /** Empty by default; what stands under a name is checked by `check.ts`. */
 export function map<Value>(meta: Meta) {
-  return schemaOf<Readonly<Record<string, Value>>>(
-    Type.Record(Type.String(), Type.Object({}), { default: {}, ...meta }),
-  );
+  return { type: 'object', default: {}, ...meta } as Schema<Readonly<Record<string, Value>>>;
 }
 
 /** An option that is never shown, and that may also be read from a file (`secrets.ts`). */

@@ -53,6 +53,11 @@ export const server = {
     unit: 'boolean',
     description: 'Serve /metrics.',
   }),
+  tracing: bool(false, {
+    group: SERVER,
+    unit: 'boolean',
+    description: 'Trace publish and deliver with the OpenTelemetry that the process has set up.',
+  }),
   lockDetector: choice('watch', ['off', 'watch', 'strict'], {
     group: SERVER,
     unit: 'mode',

@@ -14,6 +14,12 @@ export const time = {
     unit: 'ms',
     description: 'Time the broker has to answer.',
   }),
+  recoverMaxMs: integer([60_000, 1000, 3_600_000], {
+    group: TIME,
+    unit: 'ms',
+    description:
+      'Time a member that comes back may take to read what it missed; the rest is a gap then.',
+  }),
   lameDuckMs: integer([1000, 0, DAY], {
     group: TIME,
     unit: 'ms',

@@ -5,8 +5,15 @@ import fc from 'fast-check';
 import { afterAll, describe, expect, test } from 'vitest';
 import { ConfigError } from '../../src/errors.js';
 import { type Config, defaults, trustedProxies } from '../../src/options/config.js';
+import { historyPolicy } from '../../src/options/history.js';
 import { type Option, options } from '../../src/options/index.js';
-import { namespaceOf, namespaces, policyFor } from '../../src/options/namespaces.js';
+import {
+  histories,
+  namespaceOf,
+  namespaces,
+  policyFor,
+  settingsFor,
+} from '../../src/options/namespaces.js';
 import { loadConfig, type Sources } from '../../src/options/sources.js';
 
 const directory = mkdtempSync(join(tmpdir(), 'roomcast-config-'));
@@ -265,6 +272,8 @@ describe('refusals name the option, the value and what is allowed', () => {
   test.each([
     ['queueBytes', '60000', '--max-message-bytes 65536 (the default)'],
     ['queueBytesTotal', '1000000', '--queue-bytes 1048576 (the default)'],
+    ['historyBytes', '60000', '--max-message-bytes 65536 (the default)'],
+    ['historyBytesTotal', '100000', '--history-bytes 1048576 (the default)'],
     ['stallAfterMs', '100', '--lag-after-ms 250 (the default)'],
     ['roomBacklogBytes', '60000', '--max-message-bytes 65536 (the default)'],
     ['maxBodyBytes', '60000', '--max-message-bytes 65536 (the default)'],
@@ -272,10 +281,21 @@ describe('refusals name the option, the value and what is allowed', () => {
     ['shutdownGraceMs', '1000', '--drain-ms 2000 (the default)'],
   ])('%s %s does not fit to the others', (name, value, other) => {
     const { flag } = options.find((each) => each.name === name)!;
-    const message = refusal({ flags: { [name]: value } });
+    const keeping = { historyMessages: '1' };
+    const message = refusal({ flags: { ...keeping, [name]: value } });
     expect(message.startsWith(`--${flag} ${value} is not allowed with ${other}: `)).toBe(true);
     const least = message.match(/give at least (\d+)$/)?.[1];
-    expect(loadConfig({ flags: { [name]: least! } })[name as keyof Config]).toBe(Number(least));
+    expect(loadConfig({ flags: { ...keeping, [name]: least! } })[name as keyof Config]).toBe(
+      Number(least),
+    );
+  });
+
+  test('what bounds a history need not fit where none is kept', () => {
+    expect(
+      loadConfig({ flags: { historyBytes: '1024', historyBytesTotal: '1024' } }),
+    ).toMatchObject({ historyBytes: 1024 });
+    const flags = { historyBytes: '1024', namespaces: '{"chat":{"historyMessages":1}}' };
+    expect(refusal({ flags })).toContain('--history-bytes 1024 is not allowed with');
   });
 
   test('a namespace has to fit, too, and each side is named the way it was set', () => {
@@ -359,6 +379,30 @@ describe('namespaces', () => {
     expect(policyFor(config, 'other')).toEqual(base);
     expect(policyFor(config, 'constructor')).toEqual(base);
     expect(policyFor(config, '__proto__')).toEqual({ ...base, queueMessages: 3 });
+  });
+
+  test('keep of the past what they say, and in a queue of their own only for a queue', () => {
+    const config = loadConfig({
+      flags: {
+        historyMessages: '10',
+        namespaces:
+          '{"chat":{"historyMessages":100,"historyMs":5000},"other":{"queueMessages":3},"same":{"queueMessages":3}}',
+      },
+    });
+    const base = { historyMessages: 10, historyBytes: 1_048_576, historyMs: 300_000 };
+    expect(settingsFor(config, 'default', historyPolicy)).toEqual(base);
+    expect(settingsFor(config, 'chat', historyPolicy)).toEqual({
+      ...base,
+      historyMessages: 100,
+      historyMs: 5000,
+    });
+    expect(settingsFor(config, 'constructor', historyPolicy)).toEqual(base);
+    const queues = namespaces(config);
+    expect(queues.get('chat')).toBe(queues.get('default'));
+    expect(queues.get('other')).not.toBe(queues.get('default'));
+    expect(queues.get('same')).toBe(queues.get('other'));
+    const kept = histories(config);
+    expect(kept.get('other')).toBe(kept.get('default'));
   });
 
   test('are listed with the default one first', () => {

@@ -38,7 +38,14 @@ test('it takes what the check takes, and refuses what it refuses', () => {
     fc.record({ chat: fc.record({ queueMessages: fc.integer({ min: -1, max: 3 }) }) }),
   );
   // Of these the schema says less than the check.
-  const inWords = new Set(['trustProxy', 'origin', 'roomNamePattern']);
+  const inWords = new Set([
+    'trustProxy',
+    'origin',
+    'roomNamePattern',
+    'jwksUrl',
+    'redisUrl',
+    'sockjsBaseUrl',
+  ]);
   fc.assert(
     fc.property(fc.constantFrom(...options), value, ({ name }, given) => {
       const [schema, check] = [fits({ [name]: given }), isAllowed({ [name]: given })];

@@ -1,0 +1,23 @@
+/** Options of how many processes serve one port, and what they come to. */
+import { availableParallelism } from 'node:os';
+import { integer } from './schema.js';
+
+const WORKERS = 'Workers';
+
+export const workers = {
+  workers: integer([1, 0, 256], {
+    group: WORKERS,
+    unit: 'processes',
+    zero: 'auto, one for each core',
+    description: 'Processes that serve the port together; limits are of all of them.',
+  }),
+  workerStallMs: integer([10_000, 1000, 600_000], {
+    group: WORKERS,
+    unit: 'ms',
+    description: 'A worker that stands still for this long is killed and replaced.',
+  }),
+};
+
+/** How many there are. */
+export const workersOf = ({ workers }: { readonly workers: number }): number =>
+  workers === 0 ? availableParallelism() : workers;
