@@ -1,20 +1,13 @@
 /** Draws the panels, in the browser of `preview.mjs`: stats, graphs, heatmaps and tables. */
-/* global uPlot */
+import { BINARY_STEPS } from '../../src/page/axes.ts';
+import { Chart } from '../../src/page/chart.ts';
 
 const { panels, start, end, step } = JSON.parse(document.getElementById('data').textContent);
 const main = document.querySelector('main');
 
-const PALETTE = [
-  '#73bf69',
-  '#f2cc0c',
-  '#8ab8ff',
-  '#ff780a',
-  '#f2495c',
-  '#5794f2',
-  '#b877d9',
-  '#37872d',
-];
-const NAMED = { blue: '#5794f2', orange: '#ff9830', red: '#f2495c', green: '#73bf69' };
+/** Names of colours in preview.css. */
+const PALETTE = Array.from({ length: 8 }, (_, i) => `--palette-${i}`);
+const NAMED = ['blue', 'orange', 'red', 'green'];
 
 function short(value, digits = 3) {
   return String(Number(value.toPrecision(digits)));
@@ -47,8 +40,19 @@ const FORMATS = {
 const clock = (seconds) =>
   new Date(seconds * 1000).toTimeString().slice(0, end - start < 600 ? 8 : 5);
 
-const BINARY = { incrs: Array.from({ length: 44 }, (_, i) => 2 ** i) };
-const STEPS = { bytes: BINARY, binBps: BINARY };
+const STEPS = { bytes: BINARY_STEPS, binBps: BINARY_STEPS };
+const MARKS = 5;
+
+/** Moments of the part that was asked for. */
+const CLOCK = {
+  range: () => [start, end],
+  marks: () =>
+    Array.from({ length: MARKS }, (_, i) => start + ((end - start) * i) / (MARKS - 1)).map(
+      (at) => ({ at, label: clock(at) }),
+    ),
+  label: clock,
+  step: 1,
+};
 
 function element(tag, properties = {}, ...children) {
   const made = Object.assign(document.createElement(tag), properties);
@@ -90,6 +94,8 @@ function overridesOf(panel, label) {
   return found;
 }
 
+const titleOf = ({ title }) => title.replace('$lock', 'all locks');
+
 function stat(panel, box) {
   const { lines } = linesOf(panel);
   const value = last(lines[0]?.values ?? []);
@@ -97,129 +103,50 @@ function stat(panel, box) {
   const step = thresholds.steps.findLast((each) => each.value === null || value >= each.value);
   const text = value === undefined ? 'none' : FORMATS[unit](value);
   const shown = element('div', { className: 'stat' }, text);
-  shown.style.color = NAMED[step?.color] ?? 'inherit';
+  shown.style.color = NAMED.includes(step?.color) ? `var(--${step.color})` : 'inherit';
   box.append(shown);
 }
 
 function graph(panel, box) {
   const { defaults } = panel.fieldConfig;
   const { moments, lines } = linesOf(panel);
-  const isLog = defaults.custom?.scaleDistribution?.type === 'log';
-  const isStacked = defaults.custom?.stacking?.mode === 'normal';
-  const plot = element('div', { className: 'plot' });
-  const legend = element('ul');
-  box.append(plot, legend);
-  let stack = moments.map(() => 0);
-  const series = lines.map(({ label, values }, i) => {
-    const override = overridesOf(panel, label);
-    const color = NAMED[override.color?.fixedColor] ?? PALETTE[i % PALETTE.length];
-    const unit = override.unit ?? defaults.unit;
-    const final = last(values);
-    const swatch = element('i');
-    const height = (override['custom.lineWidth'] ?? 1) + 1;
-    swatch.style.borderTop = `${height}px ${override['custom.lineStyle'] ? 'dashed' : 'solid'} ${color}`;
-    legend.append(
-      element('li', {}, swatch, `${label} ${final === undefined ? '' : FORMATS[unit](final)}`),
-    );
-    if (isStacked) {
-      stack = stack.map((sum, at) => sum + (values[at] ?? 0));
-      values = [...stack];
-    }
-    if (isLog) values = values.map((value) => (value === null || value <= 0 ? null : value));
-    return {
-      values,
-      color,
-      unit,
-      isRight: override['custom.axisPlacement'] === 'right',
-      dash: override['custom.lineStyle']?.dash,
-      width: override['custom.lineWidth'] ?? defaults.custom.lineWidth,
-    };
-  });
+  if (lines.length === 0) return;
   const limit = defaults.thresholds?.steps.find(({ value }) => value !== null)?.value;
-  const style = {
-    stroke: '#8e8e9a',
-    font: '11px system-ui',
-    grid: { stroke: '#25262e' },
-    ticks: { show: false },
-  };
-  const right = series.find(({ isRight }) => isRight);
-  new uPlot(
-    {
-      width: plot.clientWidth,
-      height: plot.clientHeight,
-      legend: { show: false },
-      cursor: { show: false },
-      scales: {
-        y: isLog
-          ? {
-              distr: 3,
-              range: (_, low, high) => [
-                10 ** Math.floor(Math.log10(low)),
-                10 ** Math.ceil(Math.log10(high)),
-              ],
-            }
-          : {
-              range: (_, low, high) => [
-                Math.min(0, low ?? 0),
-                defaults.max ?? ((high ?? 0) * 1.1 || 1),
-              ],
-            },
-        right: { range: (_, __, high) => [0, Math.max(1, (high ?? 0) * 1.1)] },
-      },
-      axes: [
-        { ...style, size: 22, space: 80, values: (_, splits) => splits.map(clock) },
-        {
-          ...style,
-          ...STEPS[defaults.unit],
-          size: 64,
-          values: (_, splits) =>
-            splits.map((value) => (value === null ? '' : FORMATS[defaults.unit](value))),
-        },
-        ...(right
-          ? [
-              {
-                ...style,
-                scale: 'right',
-                side: 1,
-                size: 40,
-                grid: { show: false },
-                values: (_, splits) => splits.map((value) => FORMATS[right.unit](value)),
-              },
-            ]
-          : []),
-      ],
-      series: [
-        {},
-        ...series.map(({ color, isRight, dash, width }) => ({
-          stroke: color,
-          width,
-          dash,
-          points: { show: false },
-          scale: isRight ? 'right' : 'y',
-          fill: isRight || isStacked ? `${color}33` : undefined,
-        })),
-      ],
-      hooks: {
-        drawClear: [(u) => shade(u, limit)],
-      },
-    },
-    [moments, ...series.map(({ values }) => values)],
-    plot,
+  const isStacked = defaults.custom?.stacking?.mode === 'normal';
+  const chart = new Chart({
+    title: titleOf(panel),
+    means: '',
+    x: CLOCK,
+    sync: 'preview',
+    latest: true,
+    stacked: isStacked,
+    lines: lines.map(({ label }, i) => {
+      const override = overridesOf(panel, label);
+      const unit = override.unit ?? defaults.unit;
+      const named = override.color?.fixedColor;
+      const colour = NAMED.includes(named) ? `--${named}` : PALETTE[i % PALETTE.length];
+      const isRight = override['custom.axisPlacement'] === 'right';
+      return {
+        label,
+        colour,
+        format: FORMATS[unit],
+        steps: STEPS[unit],
+        right: isRight,
+        dashed: override['custom.lineStyle'] !== undefined,
+        area: isRight || isStacked,
+      };
+    }),
+    ...(defaults.custom?.scaleDistribution?.type === 'log' ? { logarithmic: true } : {}),
+    ...(limit === undefined
+      ? {}
+      : { limit: { value: limit, label: FORMATS[defaults.unit](limit) } }),
+  });
+  box.append(chart.figure);
+  chart.mount();
+  chart.draw(
+    moments,
+    lines.map(({ values }) => values),
   );
-}
-
-/** The line and the area of a threshold. */
-function shade(plot, limit) {
-  const top = plot.scales.y.max;
-  if (limit === undefined || !(limit < top)) return;
-  const { ctx, bbox } = plot;
-  const y = plot.valToPos(limit, 'y', true);
-  ctx.save();
-  ctx.fillStyle = '#f2495c1a';
-  ctx.fillRect(bbox.left, bbox.top, bbox.width, y - bbox.top);
-  ctx.fillStyle = '#f2495c';
-  ctx.fillRect(bbox.left, y, bbox.width, 1);
-  ctx.restore();
 }
 
 function heatmap(panel, box) {
@@ -310,7 +237,7 @@ for (const panel of panels) {
   main.append(box);
   if (panel.type === 'row') box.append(panel.title);
   else {
-    box.append(element('h2', {}, panel.title.replace('$lock', 'all locks')));
+    if (panel.type !== 'timeseries') box.append(element('h2', {}, titleOf(panel)));
     KINDS[panel.type](panel, box);
   }
 }

@@ -4,14 +4,14 @@
  * has something to say and whether the panels read well together, not what Grafana makes of them.
  *
  * PROMETHEUS such as http://127.0.0.1:9090; MINUTES up to now, 10; ROWS to draw, counted from the
- * top, 8. Needs Debian's Chromium.
+ * top, 11. Needs Debian's Chromium.
  */
 import { readFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
+import { build } from 'esbuild';
 import { chromium } from 'playwright-core';
 
-const [url, out, minutes = '10', rows = '8'] = process.argv.slice(2);
+const [url, out, minutes = '10', rows = '11'] = process.argv.slice(2);
 if (url === undefined || out === undefined) {
   process.stderr.write('Give the address of a Prometheus and the name of a PNG file.\n');
   process.exit(2);
@@ -19,7 +19,15 @@ if (url === undefined || out === undefined) {
 
 const here = import.meta.dirname;
 const dashboard = JSON.parse(readFileSync(join(here, '../dashboards/roomcast.json'), 'utf8'));
-const uplot = dirname(fileURLToPath(import.meta.resolve('uplot')));
+
+/** The script and the style, with all they import. */
+const { outputFiles } = await build({
+  entryPoints: [join(here, 'draw.js'), join(here, 'preview.css')],
+  bundle: true,
+  write: false,
+  outdir: here,
+});
+const built = (ending) => outputFiles.find(({ path }) => path.endsWith(ending)).text;
 
 const end = Math.floor(Date.now() / 1000);
 const start = end - Number(minutes) * 60;
@@ -58,13 +66,11 @@ for (const panel of dashboard.panels) {
 
 const html = `<!doctype html>
 <meta charset="utf-8">
-<style>${readFileSync(join(uplot, 'uPlot.min.css'), 'utf8')}
-${readFileSync(join(here, 'preview.css'), 'utf8')}</style>
+<style>${built('.css')}</style>
 <p id="says">Preview of grafana/dashboards/roomcast.json, drawn by roomcast from the answers of a real Prometheus. Not Grafana.</p>
 <main></main>
-<script>${readFileSync(join(uplot, 'uPlot.iife.min.js'), 'utf8')}</script>
 <script id="data" type="application/json">${JSON.stringify({ panels, start, end, step }).replaceAll('<', '\\u003c')}</script>
-<script type="module">${readFileSync(join(here, 'draw.js'), 'utf8')}</script>`;
+<script>${built('.js')}</script>`;
 
 const browser = await chromium.launch({
   executablePath: '/usr/bin/chromium',

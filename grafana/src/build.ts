@@ -1,9 +1,9 @@
-/** `npm run grafana:build`: writes what Grafana and Prometheus read. */
+/** `npm run grafana:build`: writes what Grafana and Prometheus read, and the chart. */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { files } from './files.js';
 
-const root = join(import.meta.dirname, '../../..');
+const root = join(import.meta.dirname, '../../../..');
 
 for (const [path, text] of Object.entries(files())) {
   const target = join(root, path);

@@ -1,5 +1,5 @@
 /**
- * The dashboard of roomcast: variables, annotations, links and eight rows. Emits the classic JSON
+ * The dashboard of roomcast: variables, annotations, links and eleven rows. Emits the classic JSON
  * that every Grafana from 10 on loads.
  */
 import {
@@ -20,13 +20,16 @@ import { lay } from './layout.js';
 import { SERVER } from './links.js';
 import { DATASOURCE } from './panels.js';
 import { PANEL, select } from './promql.js';
+import { broker } from './rows/broker.js';
 import { connections } from './rows/connections.js';
 import { health } from './rows/health.js';
+import { identity } from './rows/identity.js';
 import { isolation } from './rows/isolation.js';
 import { locks } from './rows/locks.js';
 import { loss } from './rows/loss.js';
 import { members } from './rows/members.js';
 import { nodeProcess } from './rows/process.js';
+import { recovery } from './rows/recovery.js';
 import { traffic } from './rows/traffic.js';
 
 const ROWS = [
@@ -36,7 +39,10 @@ const ROWS = [
   { id: 400, title: 'Members', panels: members },
   { id: 500, title: 'Traffic', panels: traffic },
   { id: 600, title: 'Loss: nothing is lost without saying so', panels: loss },
+  { id: 900, title: 'Recovery and history', panels: recovery },
   { id: 700, title: 'Connections', panels: connections },
+  { id: 1000, title: 'Who is who', panels: identity },
+  { id: 1100, title: 'Broker and nodes', panels: broker },
   { id: 800, title: 'Node process', panels: nodeProcess },
 ];
 

@@ -77,3 +77,69 @@ export const accountingDifference = (scope: Scope) =>
     sum(scope, [], select(scope, 'abandoned')),
     sum(scope, [], select(scope, 'queueMessages')),
   ].join(' - ');
+
+/** Of what there may be. */
+export const connectionRatio = (scope: Scope) =>
+  `${members(scope)} / ${sum(scope, [], select(scope, 'connectionsMax'))}`;
+
+export const roomRatio = (scope: Scope) =>
+  `${sum(scope, [], select(scope, 'rooms'))} / ${sum(scope, [], select(scope, 'roomsMax'))}`;
+
+export const historyRatio = (scope: Scope) =>
+  max(scope, [], `${select(scope, 'historyBytes')} / (${select(scope, 'historyLimitBytes')} > 0)`);
+
+/** Of the joins that came with a position or a wish, those for which not all was kept. */
+export const partialRatio = (scope: Scope) =>
+  `${sum(scope, [], rate(scope, 'recoveries', { where: ['result="partial"'] }))} / (${recoveries(scope)} > 0)`;
+
+const recoveries = (scope: Scope) => sum(scope, [], rate(scope, 'recoveries'));
+
+export const historyMessages = (scope: Scope) => sum(scope, [], select(scope, 'historyMessages'));
+
+export const keySourcesDown = (scope: Scope) => sum(scope, [], select(scope, 'keySourcesDown'));
+
+export const keyFetchesFailed = (scope: Scope) =>
+  sum(scope, [], rate(scope, 'keyFetches', { where: ['result="failed"'] }));
+
+/** Tokens a second that are not ours. */
+export const invalidTokens = (scope: Scope) =>
+  sum(scope, [], rate(scope, 'authentications', { where: ['result="token_invalid"'] }));
+
+export const tokensInvalid = (scope: Scope) =>
+  `${invalidTokens(scope)} / (${sum(scope, [], rate(scope, 'authentications'))} > 0)`;
+
+export const expiries = (scope: Scope) => sum(scope, [], rate(scope, 'tokensExpired'));
+
+export const expiryRatio = (scope: Scope) => `${expiries(scope)} / (${members(scope)} > 0)`;
+
+export const appChecksFailed = (scope: Scope) => sum(scope, [], rate(scope, 'appChecksFailed'));
+
+/** Processes whose broker is not up. */
+export const brokerNotUp = (scope: Scope) =>
+  sum(scope, [], select(scope, 'brokerState', { where: ['state!="up"'] }));
+
+/** A second. */
+export const counted = (scope: Scope, key: 'brokerLost' | 'brokerUncertain' | 'brokerResets') =>
+  sum(scope, [], rate(scope, key));
+
+export const brokerLag = (scope: Scope) => max(scope, [], select(scope, 'redisTickLagSeconds'));
+
+/** The fuller of the two bounds. */
+export const brokerBacklog = (scope: Scope) =>
+  [
+    ['redisUnsettled', 'redisUnsettledMax'] as const,
+    ['redisUnsettledBytes', 'redisUnsettledLimitBytes'] as const,
+  ]
+    .map(([key, bound]) => `${select(scope, key)} / (${select(scope, bound)} > 0)`)
+    .reduce((messages, bytes) => max(scope, [], `(${messages}) > (${bytes}) or (${bytes})`));
+
+export const staleWorkers = (scope: Scope) => sum(scope, [], select(scope, 'workersStale'));
+
+/** Workers that were replaced since they had ended, in a quarter of an hour. */
+export const workerRestarts = (scope: Scope) =>
+  sum(scope, [], `increase(${select(scope, 'workerRestarts')}[15m])`);
+
+export const meshLost = (scope: Scope) => sum(scope, [], rate(scope, 'meshLost'));
+
+export const collectorErrors = (scope: Scope) =>
+  sum(scope, ['collector'], rate(scope, 'collectorErrors'));

@@ -28,4 +28,22 @@ export const THRESHOLDS = {
   restarts: 2,
   /** Open descriptors, of those the process may have. */
   descriptorRatio: 0.8,
+  /** Members and rooms, of those there may be. */
+  fullRatio: 0.8,
+  /** Memory of history, of what it may have. */
+  historyMemoryRatio: 0.9,
+  /** Joins with a position for which not all was kept. */
+  partialRatio: 0.05,
+  /** Tokens that are not ours, of those that came; and how many a second say nothing yet. */
+  invalidTokenRatio: 0.1,
+  fewInvalidTokens: 0.2,
+  /** Connections closed a second because their token ended, of those connected; and as above. */
+  expiryRatio: 0.001,
+  fewExpiries: 0.05,
+  /** Seconds through the broker and back. */
+  brokerLagSeconds: 1,
+  /** Of what may wait for the broker. */
+  brokerBacklogRatio: 0.5,
+  /** Workers that had to be replaced in 15 minutes. */
+  workerRestarts: 2,
 } as const;

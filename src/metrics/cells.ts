@@ -10,8 +10,8 @@ export class HistogramCells {
   /** Upper bounds; the last one, +Inf, ends the scan. */
   readonly bounds: Float64Array;
 
-  constructor(buckets: readonly number[], series: number) {
-    this.bounds = Float64Array.of(...buckets, Number.POSITIVE_INFINITY);
+  constructor(buckets: ArrayLike<number>, series: number) {
+    this.bounds = Float64Array.of(...Array.from(buckets), Number.POSITIVE_INFINITY);
     this.counts = new Float64Array(series * this.bounds.length);
     this.sums = new Float64Array(series);
   }
@@ -23,6 +23,16 @@ export class HistogramCells {
     while (value > bounds[bucket]!) bucket += 1;
     this.counts[series * bounds.length + bucket]! += count;
     this.sums[series]! += value * count;
+  }
+
+  /** These and those together, as cells of their own. */
+  plus(other: HistogramCells): HistogramCells {
+    const both = new HistogramCells(this.bounds.slice(0, -1), this.sums.length);
+    for (let i = 0; i < both.counts.length; i += 1) {
+      both.counts[i] = this.counts[i]! + other.counts[i]!;
+    }
+    for (let i = 0; i < both.sums.length; i += 1) both.sums[i] = this.sums[i]! + other.sums[i]!;
+    return both;
   }
 
   /** Observations of all series together. */

@@ -25,8 +25,17 @@ export interface Gauges {
   readonly members: { values(): Iterable<{ readonly transport: Pick<Transport, 'framing'> }> };
   /** Every member that is behind; the others have nothing queued. */
   readonly behind: Iterable<Behind>;
+  /** Of the ways to other workers, where there are any. */
+  readonly mesh?: Mesh;
   /** Of all queues: bytes held, and how many may be. */
   readonly memory: { readonly bytes: number; readonly limit: number };
+}
+
+interface Mesh {
+  readonly bytes: number;
+  readonly lost: number;
+  /** Of the rooms that are ordered here, so that each is counted at one worker. */
+  readonly published: number;
 }
 
 export interface Reading {

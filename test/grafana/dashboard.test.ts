@@ -25,7 +25,7 @@ const referred = (text: string) =>
   Array.from(text.matchAll(/\$\{?([a-z_]\w*)(?::\w+)?\}?/g), ([, name]) => name as string);
 
 it.each(Object.entries(files()))('%s is what the code emits', (path, text) => {
-  expect(read(`grafana/${path}`)).toBe(text);
+  expect(read(path)).toBe(text);
 });
 
 describe('the dashboard', () => {
@@ -74,8 +74,8 @@ describe('the dashboard', () => {
     for (const { url } of links) expect(paths).toContain(url.replace(SERVER, ''));
   });
 
-  it('has eight rows, and ids that are unique', () => {
-    expect(dashboard.panels.filter(({ type }) => type === 'row')).toHaveLength(8);
+  it('has eleven rows, and ids that are unique', () => {
+    expect(dashboard.panels.filter(({ type }) => type === 'row')).toHaveLength(11);
     const ids = dashboard.panels.map(({ id }) => id);
     expect(new Set(ids).size).toBe(ids.length);
     expect(ids.every((id) => Number.isInteger(id) && id > 0)).toBe(true);
@@ -106,6 +106,8 @@ describe('the dashboard', () => {
       // For the variables and the annotation of restarts.
       'process_start_time_seconds',
       'roomcast_build_info',
+      // A fault of ours, with an alert and its line in the log.
+      'roomcast_collector_errors_total',
       // A fault of the app's, with its line in the log.
       'roomcast_listener_errors_total',
       // The oldest hold and wait say more.
@@ -115,6 +117,8 @@ describe('the dashboard', () => {
       'roomcast_lock_waiters',
       // In the log too, and 0 unless the server is full or attacked.
       'roomcast_sockets_refused_total',
+      // A fault of ours, or of what the app handed in, with its line in the log.
+      'roomcast_survived_errors_total',
     ]);
   });
 });
@@ -243,6 +247,12 @@ describe('thresholds', () => {
     ['Queue memory', 'RoomcastQueueMemoryHigh', THRESHOLDS.queueMemoryRatio],
     ['Share dropped', 'RoomcastDropsHigh', THRESHOLDS.dropRatio],
     ['Churn', 'RoomcastConnectionChurn', THRESHOLDS.churnRatio],
+    ['Share of the limits', 'RoomcastAlmostFull', THRESHOLDS.fullRatio],
+    ['Share of the limits', 'RoomcastRoomsAlmostFull', THRESHOLDS.fullRatio],
+    ['History memory', 'RoomcastHistoryMemoryHigh', THRESHOLDS.historyMemoryRatio],
+    ['Share refused', 'RoomcastTokensInvalid', THRESHOLDS.invalidTokenRatio],
+    ['Tokens that ended', 'RoomcastExpiriesHigh', THRESHOLDS.expiryRatio],
+    ['Redis lag', 'RoomcastBrokerLag', THRESHOLDS.brokerLagSeconds],
     ['Event loop lag', 'RoomcastEventLoopLag', THRESHOLDS.eventLoopLagP99Seconds],
   ])('of %s are those of %s', (title, name, threshold) => {
     expect(stepsOf(title)).toEqual([threshold]);

@@ -94,3 +94,12 @@ export const seriesNames = new Map<string, Metric>(
       : [[metric.name, metric]],
   ),
 );
+
+/**
+ * Queries and alerts that have no number before tokens, positions or a broker of another process are used:
+ * `features.test.ts` has them.
+ */
+export const OF_FEATURES = {
+  panels: ['Share refused', 'Time to authenticate', 'Answer of the broker p99'],
+  alerts: ['RoomcastTokensInvalid', 'RoomcastRecoveriesPartial', 'RoomcastBrokerBacklog'],
+};

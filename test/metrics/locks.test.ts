@@ -4,9 +4,8 @@ import { Detector, type LockMetrics, RWLock } from '../../src/lock/index.js';
 import { CATALOGUE } from '../../src/metrics/catalogue/index.js';
 import { LOCK_REPORTS, LOCK_SITES, LOCKS } from '../../src/metrics/catalogue/locks.js';
 import { readLocks } from '../../src/metrics/locks.js';
-import { Recorder } from '../../src/metrics/recorder.js';
 import { createMetrics, type Metrics } from '../../src/metrics/registry.js';
-import { FakeGauges, parse } from './support.js';
+import { parse, sources } from './support.js';
 
 let metrics: Metrics | undefined;
 let detector: Detector;
@@ -16,12 +15,7 @@ beforeEach(() => {
 afterEach(() => metrics?.close());
 
 async function scrape() {
-  metrics = createMetrics({
-    recorder: new Recorder(),
-    gauges: new FakeGauges(),
-    detector,
-    version: '0',
-  });
+  metrics = createMetrics({ ...sources(), detector });
   const series = parse(await metrics.scrape());
   return (name: string, labels: string) => series.get(`roomcast_lock_${name}{${labels}}`);
 }

@@ -1,16 +1,28 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { Detector } from '../../src/lock/index.js';
+import { AUTH_RESULTS, type AuthObserver, QUESTIONS } from '../../src/auth/observer.js';
+import { CALLS } from '../../src/broker/calls.js';
 import { END_REASONS, REFUSAL_CODES } from '../../src/metrics/catalogue/connections.js';
 import { Recorder } from '../../src/metrics/recorder.js';
 import { createMetrics } from '../../src/metrics/registry.js';
-import { DROP_REASONS, type Observer, SOCKET_REFUSALS } from '../../src/room/observer.js';
+import {
+  DROP_REASONS,
+  type Observer,
+  PRESENCE_CHANGES,
+  PRESENCE_FRAMES,
+  RECOVERIES,
+  REPLAYED,
+  REPLAYS,
+  SOCKET_REFUSALS,
+} from '../../src/room/observer.js';
 import { TRANSPORTS } from '../../src/transport/transport.js';
-import { FakeGauges, parse } from './support.js';
+import { parse, sources } from './support.js';
+
+type Observers = Observer & AuthObserver;
 
 type Call = {
-  [K in keyof Observer]: readonly [K, ...Parameters<Observer[K]>];
-}[keyof Observer];
+  [K in keyof Observers]: readonly [K, ...Parameters<Observers[K]>];
+}[keyof Observers];
 
 const transport = fc.nat(TRANSPORTS.length - 1);
 const count = fc.integer({ min: 1, max: 1000 });
@@ -36,10 +48,27 @@ const call: fc.Arbitrary<Call> = fc.oneof(
   fc.tuple(fc.constant('roundTrip' as const), transport, seconds),
   fc.tuple(fc.constant('refused' as const), fc.constantFrom(...REFUSAL_CODES)),
   fc.tuple(fc.constant('socketRefused' as const), fc.constantFrom(...SOCKET_REFUSALS)),
+  fc.tuple(fc.constant('recovered' as const), fc.constantFrom(...RECOVERIES)),
+  fc.tuple(
+    fc.constant('replayed' as const),
+    fc.constantFrom(...REPLAYS),
+    fc.constantFrom(...REPLAYED),
+    count,
+  ),
+  fc.tuple(fc.constant('presenceChanged' as const), fc.constantFrom(...PRESENCE_CHANGES)),
+  fc.tuple(fc.constant('presenceShown' as const), fc.constantFrom(...PRESENCE_FRAMES), count),
+  fc.tuple(fc.constant('authenticated' as const), fc.constantFrom(...AUTH_RESULTS), seconds),
+  fc.tuple(fc.constant('tokenExpired' as const)),
+  fc.tuple(fc.constant('keysFetched' as const), fc.boolean()),
+  fc.tuple(fc.constant('appFailed' as const), fc.constantFrom(...QUESTIONS)),
+  fc.tuple(fc.constant('brokerAnswered' as const), fc.constantFrom(...CALLS), seconds),
+  fc.tuple(fc.constant('brokerUncertain' as const)),
+  fc.tuple(fc.constant('brokerLost' as const), count),
+  fc.tuple(fc.constant('brokerReset' as const)),
 );
 
 /** What a reader of the catalogue expects of the calls, computed from labels written as text. */
-class Naive implements Observer {
+class Naive implements Observers {
   readonly counters = new Map<string, number>();
   readonly observations = new Map<string, [value: number, count: number][]>();
 
@@ -94,15 +123,54 @@ class Naive implements Observer {
   refused(code: string) {
     this.#add(`roomcast_refusals_total{code="${code}"}`, 1);
   }
+  recovered(result: string) {
+    this.#add(`roomcast_recoveries_total{result="${result}"}`, 1);
+  }
+  replayed(how: string, result: string, count: number) {
+    this.#add(`roomcast_replayed_total{how="${how}",result="${result}"}`, count);
+    if (result === 'sent') this.#add(`roomcast_replayed_batches_total{how="${how}"}`, 1);
+  }
+  presenceChanged(kind: string) {
+    this.#add(`roomcast_presence_changes_total{kind="${kind}"}`, 1);
+  }
+  presenceShown(kind: string, bytes: number) {
+    this.#add(`roomcast_presence_frames_total{kind="${kind}"}`, 1);
+    this.#add('roomcast_presence_bytes_total', bytes);
+  }
+  authenticated(result: string, seconds: number) {
+    this.#add(`roomcast_authentications_total{result="${result}"}`, 1);
+    this.#observe('roomcast_authentication_seconds', '', seconds, 1);
+  }
+  tokenExpired() {
+    this.#add('roomcast_tokens_expired_total', 1);
+  }
+  keysFetched(isOk: boolean) {
+    this.#add(`roomcast_key_fetches_total{result="${isOk ? 'ok' : 'failed'}"}`, 1);
+  }
+  appFailed(question: string) {
+    this.#add(`roomcast_app_checks_failed_total{question="${question}"}`, 1);
+  }
+  brokerAnswered(call: string, seconds: number) {
+    this.#observe('roomcast_broker_call_seconds', `call="${call}"`, seconds, 1);
+  }
+  brokerUncertain() {
+    this.#add('roomcast_broker_uncertain_total', 1);
+  }
+  brokerLost(count: number) {
+    this.#add('roomcast_broker_lost_total', count);
+  }
+  brokerReset() {
+    this.#add('roomcast_broker_resets_total', 1);
+  }
   socketRefused(reason: string) {
     this.#add(`roomcast_sockets_refused_total{reason="${reason}"}`, 1);
   }
 }
 
 const COUNTED =
-  /^roomcast_(published|fanout|delivered|dropped|abandoned|sent_bytes|connections_\w+|evictions|refusals|sockets_refused)_total/;
+  /^roomcast_(published|fanout|delivered|dropped|abandoned|sent_bytes|connections_\w+|evictions|refusals|sockets_refused|recoveries|replayed\w*|presence_(?:changes|frames|bytes)|authentications|tokens_expired|key_fetches|app_checks_failed|broker_\w+)_total/;
 const HISTOGRAM =
-  /^(roomcast_(?:delivery|queue_wait|flush|member_rtt)_seconds)_(bucket|sum|count)(?:\{(.*)\})?$/;
+  /^(roomcast_(?:delivery|queue_wait|flush|member_rtt|authentication|broker_call)_seconds)_(bucket|sum|count)(?:\{(.*)\})?$/;
 
 describe('Recorder', () => {
   it('publishes what a naive count of the same calls does', async () => {
@@ -111,16 +179,11 @@ describe('Recorder', () => {
         const recorder = new Recorder();
         const naive = new Naive();
         for (const [name, ...args] of calls) {
-          for (const observer of [recorder, naive] as Observer[]) {
+          for (const observer of [recorder, naive] as Observers[]) {
             (observer[name] as (...args: unknown[]) => void)(...args);
           }
         }
-        const metrics = createMetrics({
-          recorder,
-          gauges: new FakeGauges(),
-          detector: new Detector(),
-          version: '0',
-        });
+        const metrics = createMetrics({ ...sources(), recorder });
         const series = parse(await metrics.scrape());
         metrics.close();
 

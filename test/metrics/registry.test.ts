@@ -1,14 +1,13 @@
 import { spawnSync } from 'node:child_process';
 import fc from 'fast-check';
 import { afterEach, describe, expect, it } from 'vitest';
-import { Detector } from '../../src/lock/index.js';
-import { CATALOGUE } from '../../src/metrics/catalogue/index.js';
+import { COLLECTORS } from '../../src/metrics/catalogue/collectors.js';
+import { CATALOGUE, OWNERS } from '../../src/metrics/catalogue/index.js';
 import { LAG_BOUNDS, TOP } from '../../src/metrics/catalogue/members.js';
 import type { Metric } from '../../src/metrics/catalogue/metric.js';
-import { Recorder } from '../../src/metrics/recorder.js';
-import { createMetrics, type Metrics } from '../../src/metrics/registry.js';
+import { createMetrics, type Metrics, type MetricsOptions } from '../../src/metrics/registry.js';
 import { DROP_REASONS } from '../../src/room/observer.js';
-import { FakeGauges, FakeMember, parse, sum, unaccounted } from './support.js';
+import { FakeMember, parse, sources, sum, unaccounted } from './support.js';
 
 let opened: Metrics[] = [];
 afterEach(() => {
@@ -16,12 +15,11 @@ afterEach(() => {
   opened = [];
 });
 
-function create() {
-  const recorder = new Recorder();
-  const gauges = new FakeGauges();
-  const metrics = createMetrics({ recorder, gauges, detector: new Detector(), version: '1.2.3' });
+function create(overrides: Partial<MetricsOptions> = {}) {
+  const given = sources();
+  const metrics = createMetrics({ ...given, ...overrides });
   opened.push(metrics);
-  return { recorder, gauges, metrics };
+  return { ...given, metrics };
 }
 
 /** A server whose every second member is behind. */
@@ -172,6 +170,58 @@ describe('a scrape', () => {
     recorder.delivered(2, true, 0.1, 2);
     expect(unaccounted(parse(await metrics.scrape()))).toBe(1);
   });
+});
+
+describe('a part that cannot be read', () => {
+  const broken = () => {
+    throw new Error('broken');
+  };
+  /** A getter that throws stands for whatever may go wrong in a part. */
+  const cases: [collector: string, metric: string, overrides: () => Partial<MetricsOptions>][] = [
+    ['locks', 'roomcast_lock_waiters', () => ({ detector: { metrics: broken } })],
+    ['identity', 'roomcast_users', () => ({ people: throwing('size') })],
+    ['presence', 'roomcast_presence_rooms', () => ({ hub: throwing('presence') })],
+    ['history', 'roomcast_history_bytes', () => ({ hub: throwing('replays') })],
+    ['broker', 'roomcast_broker_state', () => ({ hub: throwing('brokerState') })],
+    ['members', 'roomcast_rooms_max', () => ({ config: throwing('maxRooms') })],
+    ['redis', 'roomcast_redis_links_total', () => ({ brokers: throwing('redis') })],
+  ];
+
+  /** As in `sources`, but for a property that throws. */
+  function throwing<Part extends object>(name: string): Part {
+    const found = Object.values(sources()).find((part) => Object.hasOwn(Object(part), name));
+    return Object.defineProperty({ ...(found as Part) }, name, { get: broken });
+  }
+
+  it.each(cases)(
+    '%s: costs its own metrics, is counted and is told',
+    async (name, metric, make) => {
+      const lines: object[] = [];
+      const log = { error: (line: object) => void lines.push(line) };
+      const { recorder, metrics } = create({ ...make(), log });
+      recorder.published();
+      const series = parse(await metrics.scrape());
+      const untouched = parse(await create().metrics.scrape());
+      expect([...series.keys()]).toEqual([...untouched.keys()]);
+      const mine = [...series].filter(([key]) => key === metric || key.startsWith(`${metric}{`));
+      expect(mine.length).toBeGreaterThan(0);
+      for (const [, value] of mine) expect(value).toBeNaN();
+      expect(series.get('roomcast_published_total')).toBe(1);
+      expect(series.get(`roomcast_collector_errors_total{collector="${name}"}`)).toBe(1);
+      expect(sum(series, 'roomcast_collector_errors_total')).toBe(1);
+      expect(lines).toMatchObject([{ collector: name, err: { message: 'broken' } }]);
+    },
+  );
+
+  it('has a label for each part', () => {
+    expect([...COLLECTORS, 'collectors']).toEqual(Object.keys(OWNERS));
+  });
+});
+
+it('has the limits that there are, infinite without', async () => {
+  const series = parse(await create().metrics.scrape());
+  expect(series.get('roomcast_connections_max')).toBe(10_000);
+  expect(series.get('roomcast_rooms_max')).toBe(Number.POSITIVE_INFINITY);
 });
 
 const promtool = spawnSync('promtool', ['--version']);

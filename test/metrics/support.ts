@@ -1,7 +1,33 @@
 /** What the tests of metrics share: a server's state made up, and the text format read back. */
 
+import { MemoryBroker } from '../../src/broker/memory.js';
+import { Detector } from '../../src/lock/index.js';
+import { silent } from '../../src/log.js';
 import type { Behind, Gauges } from '../../src/metrics/gauges.js';
+import { Recorder } from '../../src/metrics/recorder.js';
+import type { MetricsOptions } from '../../src/metrics/registry.js';
 import type { Encoding, Transport } from '../../src/transport/transport.js';
+
+/** What `createMetrics` needs, of a server that nothing has happened to. */
+export function sources(): MetricsOptions & { recorder: Recorder; gauges: FakeGauges } {
+  return {
+    recorder: new Recorder(),
+    gauges: new FakeGauges(),
+    detector: new Detector(),
+    config: { maxConnections: 10_000, maxRooms: 0 },
+    hub: {
+      replays: { size: 0 },
+      backfills: { size: 0 },
+      presence: { rooms: 0, watchers: 0, lingering: 0 },
+      brokerState: 'up',
+    },
+    brokers: { memory: new MemoryBroker(), redis: null },
+    auth: { isReady: true, keysAgeMs: null, revocations: null },
+    people: { size: 0 },
+    log: silent,
+    version: '1.2.3',
+  };
+}
 
 export class FakeGauges implements Gauges {
   rooms = new Set<string>();

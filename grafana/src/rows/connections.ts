@@ -1,5 +1,5 @@
 /** Who comes, who goes, and why. */
-import { churnRatio } from '../expressions.js';
+import { churnRatio, connectionRatio, roomRatio } from '../expressions.js';
 import { graph, type Panel } from '../panels.js';
 import { PANEL, rate, select, sum } from '../promql.js';
 import { THRESHOLDS } from '../thresholds.js';
@@ -8,7 +8,7 @@ export const connections: readonly Panel[] = [
   graph({
     id: 701,
     title: 'Members by transport',
-    width: 6,
+    width: 5,
     unit: 'short',
     stacked: true,
     targets: [
@@ -24,7 +24,7 @@ export const connections: readonly Panel[] = [
   graph({
     id: 702,
     title: 'Opened and closed',
-    width: 6,
+    width: 5,
     unit: 'ops',
     targets: [
       { expr: sum(PANEL, [], rate(PANEL, 'opened')), legend: 'opened' },
@@ -40,7 +40,7 @@ export const connections: readonly Panel[] = [
   graph({
     id: 703,
     title: 'Reasons of closing',
-    width: 6,
+    width: 5,
     unit: 'ops',
     stacked: true,
     targets: [{ expr: sum(PANEL, ['reason'], rate(PANEL, 'closed')), legend: '{{reason}}' }],
@@ -55,7 +55,7 @@ export const connections: readonly Panel[] = [
   graph({
     id: 704,
     title: 'Churn',
-    width: 6,
+    width: 4,
     unit: 'percentunit',
     threshold: THRESHOLDS.churnRatio,
     targets: [{ expr: churnRatio(PANEL), legend: 'of members a second' }],
@@ -64,6 +64,23 @@ export const connections: readonly Panel[] = [
       normal: `below ${THRESHOLDS.churnRatio * 100} %. Up to ${THRESHOLDS.fewConnections} a second it does not alert.`,
       act: 'find the reason in Reasons of closing.',
       runbook: 'RoomcastConnectionChurn',
+    },
+  }),
+  graph({
+    id: 705,
+    title: 'Share of the limits',
+    width: 5,
+    unit: 'percentunit',
+    threshold: THRESHOLDS.fullRatio,
+    targets: [
+      { expr: connectionRatio(PANEL), legend: 'members' },
+      { expr: roomRatio(PANEL), legend: 'rooms' },
+    ],
+    about: {
+      means: 'Members and rooms, of those there may be (--max-connections, --max-rooms).',
+      normal: `below ${THRESHOLDS.fullRatio * 100} %.`,
+      act: 'raise the limit, with memory and descriptors to spare, or add a server.',
+      runbook: 'RoomcastAlmostFull',
     },
   }),
 ];

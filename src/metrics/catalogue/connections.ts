@@ -46,7 +46,14 @@ export const connections = {
     type: 'counter',
     unit: 'connections',
     labels: { reason: SOCKET_REFUSALS },
-    help: "Connections ended before they were a member's: all places are taken, their address has its share, or the system refused to accept (each attempt is counted).",
+    help: "Connections ended before they were a member's: all places are taken, their address has its share, the system refused to accept (each attempt is counted), or a trusted proxy sent no PROXY header.",
+  },
+  connectionsMax: {
+    name: 'roomcast_connections_max',
+    type: 'gauge',
+    unit: 'connections',
+    labels: {},
+    help: 'Members there may be: --max-connections, or what the descriptors of the process allow; infinite without a limit.',
   },
   sentBytes: {
     name: 'roomcast_sent_bytes_total',

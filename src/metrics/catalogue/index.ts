@@ -7,20 +7,53 @@
  * scrape on, so that the number of series never depends on who is connected.
  * Pure data. Not here: counting (`recorder.ts`), publishing (`registry.ts`).
  */
+import { broker } from './broker.js';
+import { collectors } from './collectors.js';
 import { connections } from './connections.js';
 import { delivery } from './delivery.js';
 import { events } from './events.js';
+import { history } from './history.js';
+import { identity } from './identity.js';
 import { locks } from './locks.js';
 import { members } from './members.js';
+import { presence } from './presence.js';
 import { ofProcess } from './process.js';
+import { redis } from './redis.js';
+import { workers } from './workers.js';
+
+/** By the part of a server that they are read of, in the order of a scrape. */
+export const OWNERS = {
+  delivery,
+  members,
+  connections,
+  history,
+  identity,
+  presence,
+  broker,
+  redis,
+  events,
+  locks,
+  workers,
+  process: ofProcess,
+  collectors,
+};
+
+export type Owner = keyof typeof OWNERS;
 
 export const CATALOGUE = {
   ...delivery,
   ...members,
   ...connections,
+  ...history,
+  ...identity,
+  ...presence,
+  ...broker,
+  ...redis,
   ...events,
   ...locks,
+  ...workers,
   ...ofProcess,
+  ...collectors,
 };
 
 export type MetricKey = keyof typeof CATALOGUE;

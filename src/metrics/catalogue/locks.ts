@@ -5,12 +5,12 @@ import type { Metric } from './metric.js';
 /** Classes of locks, and where in the code they are taken; the last value stands for any other. */
 export const LOCKS = ['room.lifecycle', 'room.members', 'other'] as const;
 export const LOCK_SITES = [
-  'Hub.firstJoin',
-  'Hub.join',
-  'Hub.lastLeave',
   'Room.add',
   'Room.members',
   'Room.remove',
+  'Rooms.enter',
+  'Rooms.subscribe',
+  'Rooms.unsubscribe',
   'other',
 ] as const;
 export const LOCK_MODES = ['read', 'write'] as const satisfies readonly Mode[];
@@ -90,6 +90,7 @@ export const locks = {
   lockOldestWaitSeconds: {
     name: 'roomcast_lock_oldest_wait_seconds',
     type: 'gauge',
+    aggregate: 'max',
     unit: 'seconds',
     labels: LOCK_LABELS,
     help: 'How long the longest waiting request has waited; 0 without one.',
@@ -97,6 +98,7 @@ export const locks = {
   lockOldestHoldSeconds: {
     name: 'roomcast_lock_oldest_hold_seconds',
     type: 'gauge',
+    aggregate: 'max',
     unit: 'seconds',
     labels: LOCK_LABELS,
     help: 'How long the lock held longest has been held; 0 without one.',

@@ -48,6 +48,7 @@ export const members = {
   topMemberLagSeconds: {
     name: 'roomcast_top_member_lag_seconds',
     type: 'gauge',
+    aggregate: 'ranks',
     unit: 'seconds',
     labels: { rank: RANKS },
     help: 'Age of the oldest undelivered message of the members furthest behind. GET /v1/members?sort=lag says who they are.',
@@ -55,6 +56,7 @@ export const members = {
   topMemberQueueBytes: {
     name: 'roomcast_top_member_queue_bytes',
     type: 'gauge',
+    aggregate: 'ranks',
     unit: 'bytes',
     labels: { rank: RANKS },
     help: 'Bytes queued for the members that have most, shared messages included. GET /v1/members?sort=queue says who they are.',
@@ -65,5 +67,12 @@ export const members = {
     unit: 'rooms',
     labels: {},
     help: 'Rooms somebody is in.',
+  },
+  roomsMax: {
+    name: 'roomcast_rooms_max',
+    type: 'gauge',
+    unit: 'rooms',
+    labels: {},
+    help: 'Rooms there may be: --max-rooms; infinite without a limit.',
   },
 } as const satisfies Record<string, Metric>;

@@ -5,9 +5,14 @@ export interface Metric {
   readonly type: 'counter' | 'gauge' | 'histogram';
   /** Of one value, in the words of Prometheus: base units, or what is counted. */
   readonly unit: string;
-  /** The values of each label, or `null` for a label with one value a process. */
+  /** The values of each label, or `null` for a label with one value a process, or one a worker. */
   readonly labels: Readonly<Record<string, readonly string[] | null>>;
   /** Upper bounds of a histogram, ascending, without the last one, +Inf. */
   readonly buckets?: readonly number[];
   readonly help: string;
+  /**
+   * What several roomcasts come to: their sum, unless it is said. `ranks`: the values are the highest
+   * of many, in descending order.
+   */
+  readonly aggregate?: 'max' | 'ranks';
 }

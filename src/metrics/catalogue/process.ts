@@ -7,6 +7,7 @@ export const ofProcess = {
   buildInfo: {
     name: 'roomcast_build_info',
     type: 'gauge',
+    aggregate: 'max',
     unit: 'info',
     labels: { version: null, node: null },
     help: 'Always 1; the labels say which roomcast and which Node runs.',
