@@ -1,8 +1,8 @@
 /**
  * The HTTP side of a server: everything asked for by a request that is neither an upgrade nor
- * SockJS'. Puts the routes together; every failure is coded (V11).
+ * SockJS'. Every failure is coded (V11).
  *
- * Not here: listening and sockets (`serve.ts`), what the routes do (the other files).
+ * Not here: listening and sockets (`serve.ts`), which routes there are (`routes.ts`).
  */
 import { isUtf8 } from 'node:buffer';
 import type { IncomingMessage, ServerResponse } from 'node:http';
@@ -11,17 +11,12 @@ import type { TObject } from 'typebox';
 import { Refusal } from '../errors.js';
 import type { HttpDeps } from './deps.js';
 import { docs } from './docs.js';
-import { failureHandler, failures, refuseMethod, refuseUnknown } from './failures.js';
-import { createEntryGuard, createGuard } from './guard.js';
-import { live } from './live.js';
-import { locks } from './locks.js';
-import { members } from './members.js';
-import { messages } from './messages.js';
+import { failureHandler, refuseMethod, refuseUnknown } from './failures.js';
+import { createEntryGuard } from './guard.js';
 import { Methods } from './methods.js';
 import { page } from './page.js';
 import { compileQuery } from './query.js';
-import { rooms } from './rooms.js';
-import { status } from './status.js';
+import { routes } from './routes.js';
 
 export interface HttpApp {
   /** Answers a request. Good until the server has no connection left. */
@@ -56,7 +51,7 @@ export async function buildHttp(deps: HttpDeps): Promise<HttpApp> {
   });
   const mayEnter = createEntryGuard(deps);
   app.addHook('onRequest', (request, _reply, done) => {
-    if (!mayEnter(request.raw)) refuseUnknown(request);
+    if (!deps.peers?.isPeer(request.raw) && !mayEnter(request.raw)) refuseUnknown(request);
     done();
   });
   readJson(app, deps);
@@ -66,29 +61,9 @@ export async function buildHttp(deps: HttpDeps): Promise<HttpApp> {
     route.httpPart === 'querystring' ? compileQuery(route) : () => true,
   );
 
-  await docs(app, deps);
-  app.register(status(deps));
-  page(app);
-  app.register(async (v1) => {
-    const guard = createGuard(deps.config);
-    v1.addHook('onRequest', (request, _reply, done) => {
-      guard(request.raw);
-      done();
-    });
-    v1.addHook('onRoute', ({ schema }) => {
-      if (schema === undefined) return;
-      schema.security = [{ key: [] }];
-      schema.response = {
-        ...failures('unauthorised', 'forbidden'),
-        ...(schema.response as object),
-      };
-    });
-    v1.register(messages(deps));
-    v1.register(rooms(deps));
-    v1.register(members(deps));
-    v1.register(live(deps));
-    v1.register(locks(deps));
-  });
+  docs(app, deps);
+  page(app, deps.version);
+  routes(app, deps);
   await app.ready();
 
   return {

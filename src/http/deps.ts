@@ -1,5 +1,6 @@
 /** What the HTTP API needs of the server it belongs to. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Authenticator } from '../auth/authenticator.js';
 import type { CloseReason } from '../errors.js';
 import type { Detector } from '../lock/index.js';
 import type { Log } from '../log.js';
@@ -10,7 +11,9 @@ import type { InTurn } from '../requests.js';
 import type { Hub } from '../room/hub.js';
 import type { Member } from '../room/member.js';
 import type { Observer } from '../room/observer.js';
+import type { People } from '../session/people.js';
 import type { Bodies } from '../transport/bodies.js';
+import type { Peers } from './peers.js';
 import type { Sampler } from './sampler.js';
 
 export interface HttpDeps {
@@ -18,7 +21,7 @@ export interface HttpDeps {
   /** The same that commands of sockets are checked against. */
   readonly limits: CommandLimits;
   readonly log: Pick<Log, 'error'>;
-  readonly hub: Pick<Hub, 'rooms' | 'members' | 'publish'>;
+  readonly hub: Pick<Hub, 'archive' | 'brokerState' | 'rooms' | 'members' | 'presence' | 'publish'>;
   readonly observer: Pick<Observer, 'refused'>;
   /** Of the locks of this server. */
   readonly detector: Pick<Detector, 'snapshot'>;
@@ -33,10 +36,17 @@ export interface HttpDeps {
   readonly bodies: Pick<Bodies, 'whole'>;
   /** Told of a response that stays open and is bounded where it is given. */
   streaming(request: IncomingMessage, response: ServerResponse): void;
+  readonly auth: Pick<Authenticator, 'isReady' | 'mode'>;
+  /** Bytes that rooms may keep in this process; 0 where the broker keeps them elsewhere. */
+  readonly historyLimitBytes: number;
+  /** The users that are connected. */
+  readonly people: People;
   /** Ends a member's connection. */
   close(member: Member, reason: CloseReason): void;
+  /** Of several workers, the others; null where there is one process. */
+  readonly peers: Peers | null;
   /** Whether it came on the internal port. */
   isInternal(request: IncomingMessage): boolean;
-  /** True from the first moment of a shutdown. */
-  isClosing(): boolean;
+  /** Aborted at the first moment of a shutdown. */
+  readonly closing: AbortSignal;
 }

@@ -1,37 +1,39 @@
 /**
- * The OpenAPI document at /v1/openapi.json. It is the same for every server and holds no secret, so
- * it is open.
+ * The OpenAPI document at /v1/openapi.json: that of the package, with the options of this server. It
+ * holds no secret.
  *
- * Not here: the page that reads it to people at /docs (`page.ts`).
+ * Not here: the page that shows it to people at /docs (`page.ts`), the document itself, which is made
+ * from the routes ahead (`docs/openapi.json`).
  */
-import swagger from '@fastify/swagger';
+import { readFileSync } from 'node:fs';
 import type { FastifyInstance } from 'fastify';
 import type { HttpDeps } from './deps.js';
+import { ROOM_NAME, roomName } from './room-name.js';
 
-/** To be awaited before routes are added: it looks at each as it comes. */
-export async function docs(app: FastifyInstance, { version }: HttpDeps): Promise<void> {
-  await app.register(swagger, {
-    openapi: {
-      openapi: '3.1.0',
-      info: {
-        title: 'roomcast',
-        version,
-        description:
-          'Publish to rooms and look after members over HTTP. Without an API key, /v1 answers requests from this machine only.',
-        license: { name: 'MIT', identifier: 'MIT' },
-      },
-      tags: [
-        { name: 'messages', description: 'Publish.' },
-        { name: 'rooms', description: 'What rooms there are.' },
-        { name: 'members', description: 'Who is connected, who is slow.' },
-        { name: 'status', description: 'For those who watch over the server.' },
-      ],
-      components: { securitySchemes: { key: { type: 'http', scheme: 'bearer' } } },
-    },
-  });
-  // Its server is beside it, wherever a proxy has put it.
-  app.get('/v1/openapi.json', { schema: { hide: true } }, () => ({
-    ...app.swagger(),
+/** Of the package, whether this file runs from `src/` or from `dist/`. */
+const FILE = new URL('../../docs/openapi.json', import.meta.url);
+
+interface Document {
+  readonly info: object;
+  readonly paths: Readonly<Record<string, object>>;
+}
+
+export function docs(
+  app: FastifyInstance,
+  { version, config, limits }: Pick<HttpDeps, 'version' | 'config' | 'limits'>,
+): void {
+  const { info, paths, ...document } = JSON.parse(
+    readFileSync(FILE, 'utf8'),
+    (_key, value: { readonly title?: string } | null) =>
+      value?.title === ROOM_NAME ? { ...value, ...roomName(limits) } : value,
+  ) as Document;
+  const { '/metrics': metrics, ...others } = paths;
+  const answer = {
+    ...document,
+    info: { ...info, version },
+    paths: config.metrics ? { '/metrics': metrics, ...others } : others,
+    // Beside the document, wherever a proxy has put it.
     servers: [{ url: '..' }],
-  }));
+  };
+  app.get('/v1/openapi.json', () => answer);
 }

@@ -49,7 +49,7 @@ export function failureHandler({ log, observer }: HttpDeps) {
     const { code, message } = refusal;
     observer.refused(code);
     if (code === 'unauthorised') reply.header('www-authenticate', 'Bearer');
-    if (isLongUnread(request)) reply.header('connection', 'close');
+    if (code === 'too_slow' || isLongUnread(request)) reply.header('connection', 'close');
     reply.code(REFUSAL[code].status).send({ code, message });
   };
 }

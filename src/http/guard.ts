@@ -15,11 +15,24 @@ import type { HttpDeps } from './deps.js';
 export type Guard = (request: IncomingMessage) => void;
 
 export function createGuard(config: Config): Guard {
-  return config.apiKey.length > 0 ? keyGuard(config.apiKey) : loopbackGuard(config);
+  const local = loopbackGuard(config);
+  let keys = config.apiKey;
+  let withKey = keyGuard(keys);
+  return (request) => {
+    // A server that runs may be given others.
+    if (config.apiKey !== keys) {
+      keys = config.apiKey;
+      withKey = keyGuard(keys);
+    }
+    (keys.length > 0 ? withKey : local)(request);
+  };
 }
 
-/** Who watches over the server has to be answered, wherever that is. */
-const OPEN = /^\/(?:healthz|readyz)(?:\?|$)/;
+/**
+ * Who watches over the server has to be answered, wherever that is; and the client is for the pages of
+ * those who connect, of whatever origin.
+ */
+const OPEN = /^\/(?:healthz|readyz|client\.js)(?:\?|$)/;
 
 /**
  * Who may ask for metrics and pages, and whether there is an API at all: with an internal port, only

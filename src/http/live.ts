@@ -23,6 +23,7 @@ import { addressOf, networkOf } from '../transport/address.js';
 import { resetSocket } from '../transport/reset-socket.js';
 import type { HttpDeps } from './deps.js';
 import { failures } from './failures.js';
+import { MEMBERS, pastOfAll, ROOMS, secondOfAll } from './live-of-all.js';
 import { memberInfo } from './members.js';
 import { OWN_LOCKS, type Sample } from './sampler.js';
 import { top } from './top.js';
@@ -33,27 +34,36 @@ const MAX_VIEWERS = 16;
  * read has to ask again if its place is wanted.
  */
 const STALLED_MS = 30_000;
-const MEMBERS = 20;
-const ROOMS = 10;
 
 export function live(deps: HttpDeps): FastifyPluginCallbackTypebox {
-  const { config, hub, sampler, streaming, version } = deps;
+  const { auth, config, historyLimitBytes, hub, peers, sampler, streaming, version } = deps;
   const proxies = trustedProxies(config);
   return (app, _options, done) => {
+    const { series } = sampler;
     const viewers = new Viewers();
     sampler.onSample = (sample) => {
       if (viewers.size === 0) return;
-      viewers.offer(event('second', secondOf(sample)), sample.at);
+      const own = secondOf(sample);
+      const tell = (second: Second) => viewers.offer(event('second', second), sample.at);
+      if (peers === null) tell(own);
+      else askAll<Second>('second').then((others) => tell(secondOfAll(series, [own, ...others])));
     };
+
+    /** What the other workers answer of themselves; who does not in time is left out. */
+    async function askAll<What>(what: 'second' | 'past'): Promise<What[]> {
+      const { answers = [] } = (await peers?.ask({ method: 'GET', url: ofOne(what) })) ?? {};
+      return answers.flatMap(({ status, body }) => (status === 200 ? [body as What] : []));
+    }
 
     function secondOf(sample: Sample): Second {
       const now = nowMs();
       const behind = top(hub.members.values(), (member) => member.lagMs(now), MEMBERS);
       return {
         ...sample,
+        broker: hub.brokerState,
         members: { total: hub.members.size, list: behind.map((each) => memberInfo(each, now)) },
         rooms: {
-          total: hub.rooms.size,
+          total: peers?.ownedRooms() ?? hub.rooms.size,
           list: top(hub.rooms.values(), (room) => room.size, ROOMS).map(roomInfo),
         },
       };
@@ -78,10 +88,11 @@ export function live(deps: HttpDeps): FastifyPluginCallbackTypebox {
           },
         },
       },
-      ({ raw: request }, reply) => {
+      async ({ raw: request }, reply) => {
+        const others = await askAll<Sample[]>('past');
         const response = reply.raw;
         // Behind another answer on its connection nobody would be told that it is gone.
-        if (response.socket === null) {
+        if (response.socket === null || response.destroyed) {
           throw new Refusal('bad_command', 'Wait for the answers before it on this connection.');
         }
         const network = networkOf(addressOf(request, proxies));
@@ -103,17 +114,42 @@ export function live(deps: HttpDeps): FastifyPluginCallbackTypebox {
           version,
           node: process.version,
           startedAt: Math.round(Date.now() - process.uptime() * 1e3),
-          queueLimitBytes: config.queueBytesTotal,
+          queueLimitBytes: config.queueBytesTotal * (peers?.count ?? 1),
+          historyLimitBytes: historyLimitBytes * (peers?.count ?? 1),
+          has: {
+            users: auth.mode !== 'off',
+            presence: hub.presence.isOn,
+            history: hub.archive.keepsAny,
+          },
           locks: OWN_LOCKS,
-          series: sampler.series,
-          past: sampler.past,
+          series,
+          past: others.length === 0 ? sampler.past : pastOfAll(series, sampler.past, others),
         };
         reply.raw.write(event('hello', hello));
       },
     );
+
+    if (peers !== null) {
+      const answers = {
+        second: () => secondOf(sampler.past.at(-1) ?? NOTHING),
+        past: () => sampler.past,
+      };
+      for (const what of ['second', 'past'] as const) {
+        app.get(ofOne(what), { schema: { hide: true } }, ({ raw }) => {
+          if (peers.isPeer(raw)) return answers[what]();
+          throw new Refusal('not_found', 'This is for other workers.');
+        });
+      }
+    }
     done();
   };
 }
+
+/** Where other workers find what is of one alone. */
+const ofOne = (what: 'second' | 'past') => `/v1/live/${what}`;
+
+/** Before its first second. */
+const NOTHING: Sample = { at: 0, values: [] };
 
 /** In the order in which they came. */
 class Viewers {

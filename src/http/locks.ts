@@ -5,13 +5,27 @@
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox';
 import { Type } from 'typebox';
 import type { LockSnapshot } from '../lock/index.js';
+import { type Outcome, Workers } from './across.js';
 import type { HttpDeps } from './deps.js';
 
 const NullableText = Type.Union([Type.String(), Type.Null()]);
 
 const Mode = Type.Enum(['read', 'write']);
 
-const Locks = Type.Unsafe<LockSnapshot>(
+const Worker = Type.Optional(Type.Integer({ description: 'With --workers: whose it is.' }));
+
+/** Of one process, or of several workers. */
+export type LocksOfAll = {
+  readonly [List in
+    | 'held'
+    | 'pending'
+    | 'edges'
+    | 'reports']: readonly (LockSnapshot[List][number] & {
+    readonly worker?: number;
+  })[];
+} & Pick<LockSnapshot, 'mode' | 'leftOut'>;
+
+const Locks = Type.Unsafe<LocksOfAll>(
   Type.Object(
     {
       mode: Type.Enum(['off', 'watch', 'strict'], { description: 'Of the detector.' }),
@@ -22,6 +36,7 @@ const Locks = Type.Unsafe<LockSnapshot>(
           site: Type.String({ description: 'Where in the code it was taken.' }),
           task: NullableText,
           ageMs: Type.Number(),
+          worker: Worker,
         }),
       ),
       pending: Type.Array(
@@ -32,9 +47,10 @@ const Locks = Type.Unsafe<LockSnapshot>(
           task: NullableText,
           ageMs: Type.Number(),
           timeoutMs: Type.Union([Type.Number(), Type.Null()]),
+          worker: Worker,
         }),
       ),
-      edges: Type.Array(Type.Object({ from: Type.String(), to: Type.String() }), {
+      edges: Type.Array(Type.Object({ from: Type.String(), to: Type.String(), worker: Worker }), {
         description: 'Who waits for what, and what waits for whom.',
       }),
       leftOut: Type.Object({
@@ -54,9 +70,11 @@ const Locks = Type.Unsafe<LockSnapshot>(
           tasks: Type.Array(Type.String()),
           chain: Type.Array(Type.String()),
           text: Type.String(),
+          worker: Worker,
         }),
         { description: 'The latest incidents, in words too.' },
       ),
+      workers: Workers,
     },
     { description: 'The locks of this server, now; at most 100 entries a list.' },
   ),
@@ -77,8 +95,30 @@ export const locks =
           tags: ['status'],
           response: { 200: Locks },
         },
+        config: { across: { merge: mergeLocks } },
       },
       () => detector.snapshot(LIMIT),
     );
     done();
   };
+
+function mergeLocks(outcomes: readonly Outcome[]): LocksOfAll {
+  const all = outcomes.map(({ slot, body }) => ({ slot, locks: body as LockSnapshot }));
+  const of = <List extends 'held' | 'pending' | 'edges' | 'reports'>(list: List) =>
+    all.flatMap(({ slot, locks }) =>
+      (locks[list] as readonly LockSnapshot[List][number][]).map((each) => ({
+        ...each,
+        worker: slot,
+      })),
+    );
+  const leftOut = (list: keyof LockSnapshot['leftOut']) =>
+    all.reduce((sum, { locks }) => sum + locks.leftOut[list], 0);
+  return {
+    mode: all[0]?.locks.mode ?? 'off',
+    held: of('held'),
+    pending: of('pending'),
+    edges: of('edges'),
+    reports: of('reports'),
+    leftOut: { held: leftOut('held'), pending: leftOut('pending'), edges: leftOut('edges') },
+  };
+}

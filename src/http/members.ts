@@ -10,12 +10,16 @@ import { checkRoom } from '../protocol/fields.js';
 import type { Member } from '../room/member.js';
 import { nowMs } from '../time.js';
 import { TRANSPORTS } from '../transport/transport.js';
+import { type Outcome, Workers } from './across.js';
 import type { HttpDeps } from './deps.js';
 import { failures } from './failures.js';
 import { Limit, top } from './top.js';
 
 const MemberInfo = Type.Object({
   id: Type.String(),
+  user: Type.Union([Type.String(), Type.Null()], {
+    description: 'Who its token says it is; null without one.',
+  }),
   transport: Type.Enum([...TRANSPORTS]),
   address: Type.String({ description: 'Of the peer, as --trust-proxy has it.' }),
   connectedAt: Type.Integer({ description: 'Milliseconds since 1970.' }),
@@ -28,10 +32,11 @@ const MemberInfo = Type.Object({
   }),
 });
 
-const MemberDetails = Type.Object(
+export const MemberDetails = Type.Object(
   {
     ...MemberInfo.properties,
     joined: Type.Array(Type.String(), { description: 'The rooms it is in.' }),
+    workers: Workers,
   },
   { description: 'A member.' },
 );
@@ -40,6 +45,7 @@ const Members = Type.Object(
   {
     total: Type.Integer({ description: 'Members there are, in the list or not.' }),
     members: Type.Array(MemberInfo),
+    workers: Workers,
   },
   { description: 'The first of them.' },
 );
@@ -52,10 +58,38 @@ const RANK = {
   rtt: (member: Member) => member.roundTripSeconds ?? -1,
 };
 
+/** The same, of a member of any worker. */
+const RANK_OF: Record<keyof typeof RANK, (info: Static<typeof MemberInfo>) => number> = {
+  lag: ({ lagMs }) => lagMs,
+  queue: ({ queued }) => queued.bytes,
+  rtt: ({ rttMs }) => rttMs ?? -1,
+};
+
+function mergeLists(
+  outcomes: readonly Outcome[],
+  { sort, limit }: { readonly sort?: unknown; readonly limit?: unknown },
+): Static<typeof Members> {
+  const lists = outcomes.map(({ body }) => body as Static<typeof Members>);
+  const rank = RANK_OF[(sort as keyof typeof RANK | undefined) ?? 'lag'];
+  return {
+    total: lists.reduce((sum, { total }) => sum + total, 0),
+    members: top(
+      lists.flatMap(({ members }) => members),
+      rank,
+      limit as number | undefined,
+    ),
+  };
+}
+
 /** A member as lists have it; `now` is of `nowMs()`. */
 export function memberInfo(member: Member, now: number): Static<typeof MemberInfo> {
   const { rooms, ...info } = infoOf(member, now);
   return { ...info, rooms: rooms.length };
+}
+
+/** A member with the names of its rooms. */
+export function memberDetails(member: Member, now: number): Static<typeof MemberDetails> {
+  return { ...memberInfo(member, now), joined: [...member.subscriptions.keys()] };
 }
 
 export function members({ hub, limits, close }: HttpDeps): FastifyPluginCallbackTypebox {
@@ -94,6 +128,7 @@ export function members({ hub, limits, close }: HttpDeps): FastifyPluginCallback
           ),
           response: { 200: Members, ...failures('bad_command', 'bad_room') },
         },
+        config: { across: { merge: mergeLists } },
       },
       ({ query: { sort = 'lag', room, limit } }) => {
         const now = nowMs();
@@ -111,14 +146,11 @@ export function members({ hub, limits, close }: HttpDeps): FastifyPluginCallback
           summary: 'A member',
           tags: ['members'],
           params: MemberParams,
-          response: { 200: MemberDetails, ...failures('not_found') },
+          response: { 200: MemberDetails, ...failures('not_found', 'worker_unavailable') },
         },
+        config: { across: { merge: ([found]) => found?.body } },
       },
-      ({ params }) => {
-        const member = find(params.id);
-        const joined = [...member.subscriptions.keys()];
-        return { ...memberInfo(member, nowMs()), joined };
-      },
+      ({ params }) => memberDetails(find(params.id), nowMs()),
     );
 
     app.delete(
@@ -130,8 +162,12 @@ export function members({ hub, limits, close }: HttpDeps): FastifyPluginCallback
           description: 'It is told why, with close code 4003, and that it should not come back.',
           tags: ['members'],
           params: MemberParams,
-          response: { 204: Type.Null({ description: 'Closed.' }), ...failures('not_found') },
+          response: {
+            204: Type.Null({ description: 'Closed.' }),
+            ...failures('not_found', 'worker_unavailable'),
+          },
         },
+        config: { across: { merge: () => null, isEmpty: true } },
       },
       async ({ params }, reply) => {
         close(find(params.id), 'forbidden');

@@ -2,6 +2,7 @@
  * Publishing: one message, or a batch of them. What is checked, and how it is refused, is the same
  * as for a `publish` of a socket. V1: nobody waits for a member here.
  */
+import type { IncomingHttpHeaders } from 'node:http';
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox';
 import { type Static, Type } from 'typebox';
 import { Refusal, type RefusalCode } from '../errors.js';
@@ -73,7 +74,7 @@ export function messages(deps: HttpDeps): FastifyPluginCallbackTypebox {
     }),
   });
 
-  function publish(name: unknown, message: Record<string, unknown>) {
+  function publish(name: unknown, message: Record<string, unknown>, headers: IncomingHttpHeaders) {
     const { room, data, key, uid } = checkPublish(
       name,
       message['data'],
@@ -81,16 +82,19 @@ export function messages(deps: HttpDeps): FastifyPluginCallbackTypebox {
       message['uid'],
       limits,
     );
-    const position = hub.publish(null, room, data, { key, uid });
+    const position = hub.publish(null, room, data, { key, uid, headers });
     return position instanceof Promise
       ? position.then(({ seq, epoch }) => ({ room, seq, epoch }))
       : { room, seq: position.seq, epoch: position.epoch };
   }
 
-  async function publishOf(message: unknown): Promise<Static<typeof Results>['results'][number]> {
+  async function publishOf(
+    message: unknown,
+    headers: IncomingHttpHeaders,
+  ): Promise<Static<typeof Results>['results'][number]> {
     try {
       const fields = checkObject(message, 'A message');
-      return await publish(fields['room'], fields);
+      return await publish(fields['room'], fields, headers);
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
       observer.refused(error.code);
@@ -111,7 +115,7 @@ export function messages(deps: HttpDeps): FastifyPluginCallbackTypebox {
           response: { 200: Published, ...failures('bad_json', 'server_busy', ...REFUSED) },
         },
       },
-      (request) => publish(request.params.room, checkObject(request.body, 'The body')),
+      ({ params, body, headers }) => publish(params.room, checkObject(body, 'The body'), headers),
     );
 
     app.post(
@@ -139,7 +143,7 @@ export function messages(deps: HttpDeps): FastifyPluginCallbackTypebox {
           );
         }
         const results: Static<typeof Results>['results'] = [];
-        for (const message of messages) results.push(await publishOf(message));
+        for (const message of messages) results.push(await publishOf(message, request.headers));
         return { results };
       },
     );

@@ -6,7 +6,7 @@ import type { FastifySchemaCompiler } from 'fastify';
 import type { TObject } from 'typebox';
 import { Compile } from 'typebox/compile';
 
-const INTEGER = /^-?\d{1,15}$/;
+const INTEGER = /^-?\d{1,16}$/;
 
 export const compileQuery: FastifySchemaCompiler<TObject> = ({ schema }) => {
   const integers = Object.entries(schema.properties).flatMap(([name, property]) =>

@@ -5,27 +5,31 @@
  *
  * Not here: who is connected (`live.ts`), what Prometheus gets (`metrics/registry.ts`).
  */
-import type { Detector } from '../lock/index.js';
 import { CONSUMERS } from '../metrics/catalogue/delivery.js';
 import { CATALOGUE } from '../metrics/catalogue/index.js';
 import { LOCK_MODES, LOCKS } from '../metrics/catalogue/locks.js';
 import type { HistogramCells } from '../metrics/cells.js';
-import { type Gauges, read } from '../metrics/gauges.js';
+import type { Sources } from '../metrics/collect.js';
+import { read } from '../metrics/gauges.js';
 import { readLocks } from '../metrics/locks.js';
 import { EventLoopDelay, residentBytes } from '../metrics/process.js';
-import type { Recorder } from '../metrics/recorder.js';
-import { type LockSeries, REMEMBERED, SERIES, type Series, type Values } from '../page/frame.js';
-import { DROP_REASONS } from '../room/observer.js';
+import {
+  type DropSeries,
+  type LockSeries,
+  REMEMBERED,
+  SERIES,
+  type Series,
+  type Values,
+} from '../page/frame.js';
+import { DROP_REASONS, REPLAYED } from '../room/observer.js';
 import { clearInterval, nowMs, setInterval } from '../time.js';
 import { TRANSPORTS } from '../transport/transport.js';
 import { quantile, Window } from './quantile.js';
 
-export interface SamplerOptions {
-  readonly recorder: Recorder;
-  readonly gauges: Gauges;
-  /** Of the locks of this server. */
-  readonly detector: Pick<Detector, 'metrics'>;
-}
+export type SamplerOptions = Pick<
+  Sources,
+  'recorder' | 'gauges' | 'detector' | 'hub' | 'brokers' | 'people'
+>;
 
 export interface Sample {
   /** Milliseconds since 1970. */
@@ -37,6 +41,7 @@ const EVERY_MS = 1000;
 /** A late timer must not make a rate of nothing. */
 const LEAST_MS = 1;
 
+const SENT = REPLAYED.indexOf('sent');
 const CONFLATED = DROP_REASONS.indexOf('conflated');
 
 /** The classes of locks that a server has of its own. */
@@ -47,8 +52,10 @@ const lockSeries: LockSeries[] = OWN_LOCKS.flatMap((lock): LockSeries[] => [
   `wait ${lock}`,
 ]);
 
+const dropSeries = DROP_REASONS.map((reason): DropSeries => `drop ${reason}`);
+
 export class Sampler {
-  readonly series: readonly Series[] = [...SERIES, ...lockSeries];
+  readonly series: readonly Series[] = [...SERIES, ...lockSeries, ...dropSeries];
   /** Oldest first, at most `REMEMBERED`. */
   readonly past: Sample[] = [];
   /** Called after each second. */
@@ -58,7 +65,17 @@ export class Sampler {
   readonly #loop = new EventLoopDelay();
   readonly #timer: NodeJS.Timeout;
   readonly #windows = new Map<LockSeries | 'healthy' | 'slow', Window>();
-  #before = { at: nowMs(), published: 0, delivered: 0, dropped: 0, evicted: 0, cpu: 0 };
+  #before = {
+    at: nowMs(),
+    published: 0,
+    delivered: 0,
+    dropped: 0,
+    droppedBy: DROP_REASONS.map(() => 0),
+    evicted: 0,
+    recovered: 0,
+    readAgain: 0,
+    cpu: 0,
+  };
 
   constructor(options: SamplerOptions) {
     this.#options = options;
@@ -82,17 +99,20 @@ export class Sampler {
   }
 
   #take(): Sample {
-    const { recorder, gauges } = this.#options;
+    const { recorder, gauges, hub, brokers, people } = this.#options;
     const at = nowMs();
     const reading = read(gauges);
     const { user, system } = process.cpuUsage();
     const now = {
       at,
-      published: recorder.totals.published,
+      published: gauges.mesh?.published ?? recorder.totals.published,
       delivered: recorder.deliverySeconds.total(),
       // Conflation is the policy at work, and no loss.
       dropped: total(recorder.droppedBy) - recorder.droppedBy[CONFLATED]!,
+      droppedBy: Array.from(recorder.droppedBy),
       evicted: total(recorder.evictedBy),
+      recovered: total(recorder.recoveredBy),
+      readAgain: total(recorder.replayedBy.filter((_, i) => i % REPLAYED.length === SENT)),
       cpu: (user + system) / 1e6,
     };
     const before = this.#before;
@@ -119,8 +139,16 @@ export class Sampler {
       cpu: (now.cpu - before.cpu) / seconds,
       // Nothing, where out of descriptors it cannot be read.
       residentBytes: Number.isNaN(resident) ? null : resident,
+      users: people.size,
+      watchers: hub.presence.watchers,
+      historyBytes: brokers.memory?.kept.bytes ?? 0,
+      recoveriesPerSecond: (now.recovered - before.recovered) / seconds,
+      readAgainPerSecond: (now.readAgain - before.readAgain) / seconds,
+      readingAgain: hub.replays.size + hub.backfills.size,
     };
-    return { at: Date.now(), values: [...SERIES.map((name) => own[name]), ...this.#locks()] };
+    const drops = now.droppedBy.map((count, i) => (count - before.droppedBy[i]!) / seconds);
+    const values = [...SERIES.map((name) => own[name]), ...this.#locks(), ...drops];
+    return { at: Date.now(), values };
   }
 
   /** Deliveries to members of a kind since the last call, over all transports, by bucket. */

@@ -8,7 +8,13 @@ import { failures } from './failures.js';
 
 const Status = Type.Object({ status: Type.String() }, { description: 'Yes.' });
 
-export function status({ config, isClosing, metrics }: HttpDeps): FastifyPluginCallbackTypebox {
+export function status({
+  auth,
+  config,
+  hub,
+  closing,
+  metrics,
+}: HttpDeps): FastifyPluginCallbackTypebox {
   /** The text of this turn of the loop: all who ask in it get the one snapshot. */
   let shared: Promise<string> | null = null;
   function scrape(): Promise<string> {
@@ -39,13 +45,21 @@ export function status({ config, isClosing, metrics }: HttpDeps): FastifyPluginC
       {
         schema: {
           operationId: 'isReady',
-          summary: 'Whether traffic may come: no longer once a shutdown has begun',
+          summary:
+            'Whether traffic may come: not before tokens can be checked, while the broker cannot be reached, and once a shutdown has begun',
           tags: ['status'],
-          response: { 200: Status, ...failures('shutting_down') },
+          response: {
+            200: Status,
+            ...failures('shutting_down', 'keys_unavailable', 'broker_unavailable'),
+          },
         },
       },
       () => {
-        if (isClosing()) throw new Refusal('shutting_down', REFUSAL.shutting_down.text);
+        if (closing.aborted) throw new Refusal('shutting_down', REFUSAL.shutting_down.text);
+        if (!auth.isReady) throw new Refusal('keys_unavailable', REFUSAL.keys_unavailable.text);
+        if (hub.brokerState !== 'up') {
+          throw new Refusal('broker_unavailable', 'The broker cannot be reached.');
+        }
         return { status: 'ready' };
       },
     );

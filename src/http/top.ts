@@ -2,7 +2,8 @@
 import { Type } from 'typebox';
 
 const DEFAULT_LIMIT = 20;
-const MAX_LIMIT = 1000;
+/** Most entries that a list may have. */
+export const MAX_LIMIT = 1000;
 
 /** The query parameter of every list. */
 export const Limit = Type.Optional(

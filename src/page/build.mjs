@@ -1,34 +1,46 @@
 /**
- * Puts what is not TypeScript beside the compiled page: markup, style, uPlot and Swagger UI as they
- * were published, and the runbook as a page. Run by `npm run build:page`.
+ * Builds what a browser gets: the live page, the script and the style that reports of
+ * `roomcast load` carry, both with uPlot in them; the runbook and the reference of the HTTP API as
+ * pages; and puts the client in one file beside them. Run by `npm run build:page`, after
+ * `build:client`; types are checked by `npm run check`.
  */
-import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { copyFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
 import { Marked } from 'marked';
+import { reference } from './reference.mjs';
 
 const here = import.meta.dirname;
 const root = join(here, '../..');
 const target = join(root, 'dist/page');
 const uplot = dirname(fileURLToPath(import.meta.resolve('uplot')));
 
-mkdirSync(join(target, 'vendor'), { recursive: true });
-for (const name of ['index.html', 'style.css', 'favicon.svg']) {
+const OPTIONS = {
+  bundle: true,
+  minify: true,
+  target: 'es2022',
+  charset: 'utf8',
+  legalComments: 'inline',
+  logLevel: 'warning',
+};
+await build({
+  ...OPTIONS,
+  entryPoints: ['main.ts', 'reference.ts', 'style.css'].map((name) => join(here, name)),
+  format: 'esm',
+  outdir: target,
+});
+await build({
+  ...OPTIONS,
+  entryPoints: [join(root, 'src/load/report/browser.ts'), join(root, 'src/load/report/report.css')],
+  format: 'iife',
+  outdir: join(root, 'dist/load/report'),
+});
+for (const name of ['index.html', 'favicon.svg'])
   copyFileSync(join(here, name), join(target, name));
-}
-copyFileSync(join(uplot, 'uPlot.esm.js'), join(target, 'vendor/uplot.js'));
-copyFileSync(join(uplot, 'uPlot.min.css'), join(target, 'vendor/uplot.css'));
-copyFileSync(join(uplot, '../LICENSE'), join(target, 'vendor/uplot.LICENSE'));
+copyFileSync(join(uplot, '../LICENSE'), join(target, 'uplot.LICENSE'));
 
-const swagger = dirname(fileURLToPath(import.meta.resolve('@fastify/swagger-ui')));
-mkdirSync(join(target, 'docs'), { recursive: true });
-for (const name of ['swagger-ui-bundle.js', 'swagger-ui.css']) {
-  copyFileSync(join(swagger, 'static', name), join(target, 'docs', name));
-}
-copyFileSync(join(swagger, 'LICENSE'), join(target, 'docs/swagger-ui.LICENSE'));
-for (const name of ['index.html', 'start.js']) {
-  copyFileSync(join(here, 'docs', name), join(target, 'docs', name));
-}
+copyFileSync(join(root, 'client/dist/roomcast-client.min.js'), join(target, 'client.js'));
 
 /** The anchor of a heading, as `grafana/src/links.ts` has it. */
 const anchor = (heading) =>
@@ -45,20 +57,39 @@ const marked = new Marked({
   },
 });
 
-writeFileSync(
-  join(target, 'runbook.html'),
-  `<!doctype html>
+/** A page to read. */
+const pageOf = (title, main, script = '') => `<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
-<title>roomcast: runbook</title>
+<title>roomcast: ${title}</title>
 <link rel="icon" href="favicon.svg" type="image/svg+xml">
 <link rel="stylesheet" href="page/style.css">
-</head>
+${script}</head>
 <body class="prose">
-${marked.parse(readFileSync(join(root, 'docs/runbook.md'), 'utf8'))}</body>
+<header>
+<a href="./">Live page</a>
+<nav aria-label="More">
+<a href="docs">HTTP API</a>
+<a href="metrics">Metrics</a>
+<a href="runbook">Runbook</a>
+</nav>
+</header>
+<main>
+${main}</main>
+</body>
 </html>
-`,
+`;
+
+const read = (name) => readFileSync(join(root, 'docs', name), 'utf8');
+writeFileSync(join(target, 'runbook.html'), pageOf('runbook', marked.parse(read('runbook.md'))));
+writeFileSync(
+  join(target, 'docs.html'),
+  pageOf(
+    'HTTP API',
+    reference(JSON.parse(read('openapi.json'))),
+    '<script type="module" src="page/reference.js"></script>\n',
+  ),
 );

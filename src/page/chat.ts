@@ -1,53 +1,46 @@
 /**
- * A member like any other: joins a room over protocol v1 and talks. What it shows is bounded, and
- * what it is told by others is text to it, whatever it says.
+ * A member like any other: joins a room by the client that every page may load, and talks. What it
+ * shows is bounded, and what it is told by others is text to it, whatever it says.
  *
- * Not here: the numbers of the server (`stream.ts`).
+ * Not here: connections, and what becomes of a room when they are lost (`client/`); the numbers of the
+ * server (`stream.ts`).
  */
-import type { Event } from '../protocol/events.js';
+import {
+  type Client,
+  type ClientEvents,
+  connect,
+  type Message,
+  type Room,
+  type RoomEvents,
+} from '../../client/src/index.js';
 import { byId, element, setText } from './dom.js';
 import * as format from './format.js';
-
-/** As it comes over the wire: `data` is any JSON. */
-interface Message {
-  readonly type: 'message';
-  readonly room: string;
-  readonly seq: number;
-  readonly from: string | null;
-  readonly at: number;
-  readonly data: unknown;
-}
 
 /** Lines that are kept. */
 const LINES = 200;
 /** Of a message that is not a text. */
 const SHOWN = 300;
-const RETRY_MS = [500, 1000, 2000, 5000] as const;
-/** The range of close codes after which coming back is no use. */
-const FINAL = [4000, 4099] as const;
 
 const time = new Intl.DateTimeFormat('en-GB', { timeStyle: 'medium' });
 
 export class Chat {
   readonly #joinForm = byId('join', HTMLFormElement);
-  readonly #room = byId('room', HTMLInputElement);
+  readonly #name = byId('room', HTMLInputElement);
   readonly #sayForm = byId('say', HTMLFormElement);
   readonly #text = byId('text', HTMLInputElement);
   readonly #send = byId('send', HTMLButtonElement);
   readonly #log = byId('log', HTMLOListElement);
   readonly #state = byId('chat-state', HTMLElement);
-  #socket: WebSocket | undefined;
-  #self = '';
-  /** The room that is wanted, joined or not yet. */
-  #wanted = '';
-  #joined = '';
-  #attempts = 0;
-  #retryAfterMs = 0;
+  /** From the first join on, until the server closes for good. */
+  #client: Client | undefined;
+  #room: Room<unknown> | undefined;
+  /** Takes the listeners of the room off. */
+  #listening = new AbortController();
 
   constructor() {
     this.#joinForm.addEventListener('submit', (event) => {
       event.preventDefault();
-      this.#join(this.#room.value.trim());
+      this.#join(this.#name.value.trim());
     });
     this.#sayForm.addEventListener('submit', (event) => {
       event.preventDefault();
@@ -55,91 +48,73 @@ export class Chat {
     });
   }
 
-  #join(room: string): void {
-    if (room === '' || room === this.#joined) return;
-    const before = this.#joined;
-    this.#wanted = room;
-    if (this.#socket?.readyState !== WebSocket.OPEN) {
-      if (this.#socket === undefined) this.#connect();
-      return;
-    }
-    if (before !== '') this.#command({ type: 'leave', room: before });
-    this.#set('');
-    this.#command({ type: 'join', id: room, room });
+  #join(name: string): void {
+    if (name === '' || (name === this.#room?.name && this.#room.state !== 'failed')) return;
+    this.#listening.abort();
+    this.#room?.leave();
+    this.#listening = new AbortController();
+    const { signal } = this.#listening;
+    this.#client ??= this.#connect();
+    const room = this.#client.room(name);
+    this.#room = room;
+    this.#set();
+    room.on('joined', (event) => this.#joined(room.name, event), { signal });
+    room.on('message', (message) => this.#message(message), { signal });
+    room.on('gap', ({ count, reason }) => this.#gap(room.name, count, reason), { signal });
+    room.on('left', ({ error }) => this.#left(error?.message), { signal });
+    room.join();
   }
 
   #say(text: string): void {
-    if (text === '' || this.#joined === '') return;
-    this.#command({ type: 'publish', room: this.#joined, data: { text } });
+    if (text === '' || this.#room?.state !== 'joined') return;
+    this.#room.publish({ text }).catch(({ message }) => this.#note(message, 'problem'));
     this.#text.value = '';
   }
 
-  #connect(): void {
+  #connect(): Client {
     // Beside this page, wherever a proxy has put it.
     const url = new URL('ws', document.baseURI);
     url.protocol = url.protocol.replace('http', 'ws');
-    const socket = new WebSocket(url);
-    this.#socket = socket;
+    const client = connect(url);
+    client.on('state', (event) => this.#changed(event));
+    client.on('health', ({ state }) => {
+      if (state !== 'healthy') this.#note(`The server finds this tab ${state}.`);
+    });
+    client.on('error', ({ message }) => this.#note(message, 'problem'));
     setText(this.#state, 'connecting …');
-    socket.addEventListener('message', (event) => this.#received(JSON.parse(event.data as string)));
-    socket.addEventListener('close', ({ code }) => this.#closed(code));
+    return client;
   }
 
-  #closed(code: number): void {
-    this.#socket = undefined;
-    this.#set('');
-    if (code >= FINAL[0] && code <= FINAL[1]) {
+  #changed({ state, reason }: ClientEvents['state']): void {
+    if (state === 'connecting') setText(this.#state, 'connecting …');
+    if (!reason) return;
+    if (reason.message !== '') {
+      this.#note(`The server closes the connection: ${reason.message}`, 'problem');
+    }
+    this.#set();
+    if (state === 'closed') {
+      this.#client = this.#room = undefined;
       setText(this.#state, 'closed by the server; join again to come back');
-      return;
-    }
-    const wait = RETRY_MS[Math.min(this.#attempts, RETRY_MS.length - 1)] as number;
-    this.#attempts += 1;
-    setText(this.#state, 'connection lost; trying again …');
-    setTimeout(() => this.#connect(), Math.max(wait, this.#retryAfterMs));
-    this.#retryAfterMs = 0;
+    } else setText(this.#state, 'connection lost; trying again …');
   }
 
-  #command(command: object): void {
-    this.#socket?.send(JSON.stringify(command));
+  #joined(room: string, { members, missed }: RoomEvents<unknown>['joined']): void {
+    this.#set(room, members);
+    this.#note(`You are in ${room}, with ${format.plural(members - 1, 'other')}.`);
+    if (missed) this.#note(`${format.plural(missed, 'message')} came meanwhile.`);
   }
 
-  #received(event: Event | Message): void {
-    switch (event.type) {
-      case 'welcome':
-        this.#self = event.member;
-        this.#attempts = 0;
-        this.#command({ type: 'join', id: this.#wanted, room: this.#wanted });
-        return;
-      case 'joined':
-        // Answers come in order; one may be to a room that is not wanted any more.
-        if (event.room !== this.#wanted) return;
-        this.#set(event.room, event.members);
-        this.#note(`You are in ${event.room}, with ${format.plural(event.members - 1, 'other')}.`);
-        return;
-      case 'message':
-        this.#message(event);
-        return;
-      case 'gap':
-        this.#note(
-          `${format.plural(event.count, 'message')} of ${event.room} did not come: ${event.reason}.`,
-        );
-        return;
-      case 'health':
-        if (event.state !== 'healthy') this.#note(`The server finds this tab ${event.state}.`);
-        return;
-      case 'error':
-        this.#note(event.message, 'problem');
-        return;
-      case 'closing':
-        this.#retryAfterMs = event.retryAfterMs ?? 0;
-        this.#note(`The server closes the connection: ${event.reason}`, 'problem');
-        return;
-      default:
-    }
+  #gap(room: string, count: number | null, reason: string): void {
+    const what = count === null ? 'Messages' : format.plural(count, 'message');
+    this.#note(`${what} of ${room} did not come: ${reason}.`);
   }
 
-  #set(room: string, members = 0): void {
-    this.#joined = room;
+  #left(why: string | undefined): void {
+    this.#set();
+    if (why !== undefined) this.#note(why, 'problem');
+  }
+
+  #set(room = '', members = 0): void {
     this.#text.disabled = room === '';
     this.#send.disabled = room === '';
     setText(
@@ -150,13 +125,13 @@ export class Chat {
     );
   }
 
-  #message({ from, at, data }: Message): void {
-    const who = from === this.#self ? 'you' : (from ?? 'HTTP API');
+  #message({ from, at, own, data }: Message<unknown>): void {
+    const who = own ? 'you' : (from ?? 'HTTP API');
     this.#line(
       {},
       element('time', {}, time.format(at)),
       ' ',
-      element('b', from === this.#self ? { class: 'self' } : {}, who),
+      element('b', own ? { class: 'self' } : {}, who),
       ' ',
       textOf(data),
     );

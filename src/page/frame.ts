@@ -6,7 +6,7 @@
 /** For how many seconds a server remembers, and the page shows. */
 export const REMEMBERED = 900;
 
-/** The numbers of every second, by name; those of locks follow, as `hello.series` says. */
+/** The numbers of every second, by name; those of locks and of reasons follow, as `hello.series` says. */
 export const SERIES = [
   'members',
   'slowMembers',
@@ -26,11 +26,23 @@ export const SERIES = [
   /** Cores in use. */
   'cpu',
   'residentBytes',
+  /** Users that are connected, and members that are told who is in a room. */
+  'users',
+  'watchers',
+  /** Bytes that rooms keep of their past in this process. */
+  'historyBytes',
+  /** Joins with a position, and messages of before that members were sent. */
+  'recoveriesPerSecond',
+  'readAgainPerSecond',
+  /** Members on their way through what they have missed, or asked for. */
+  'readingAgain',
 ] as const;
 
 /** Seconds: `hold room.members` is the p99 of its holds that ended in this second, `wait …` likewise. */
 export type LockSeries = `${'hold' | 'wait'} ${string}`;
-export type Series = (typeof SERIES)[number] | LockSeries;
+/** Messages a second: `drop conflated` is how many were dropped for that reason. */
+export type DropSeries = `drop ${string}`;
+export type Series = (typeof SERIES)[number] | LockSeries | DropSeries;
 
 /** One number a series, in the order of `hello.series`; null for a quantile of nothing. */
 export type Values = readonly (number | null)[];
@@ -43,6 +55,10 @@ export interface Hello {
   readonly startedAt: number;
   /** Bytes that all queues together may hold. */
   readonly queueLimitBytes: number;
+  /** Bytes that rooms may keep in this process; 0 where the broker keeps them elsewhere. */
+  readonly historyLimitBytes: number;
+  /** What is switched on, so that there is something to show of it. */
+  readonly has: { readonly users: boolean; readonly presence: boolean; readonly history: boolean };
   /** Names of the classes of locks. */
   readonly locks: readonly string[];
   readonly series: readonly Series[];
@@ -52,6 +68,7 @@ export interface Hello {
 
 export interface Second {
   readonly at: number;
+  readonly broker: 'up' | 'suspended' | 'down';
   readonly values: Values;
   /** Those furthest behind, then others; `total` counts all. */
   readonly members: { readonly total: number; readonly list: readonly MemberLine[] };
@@ -61,6 +78,8 @@ export interface Second {
 
 export interface MemberLine {
   readonly id: string;
+  /** Null for nobody in particular. */
+  readonly user: string | null;
   readonly transport: string;
   readonly address: string;
   readonly rooms: number;

@@ -6,6 +6,7 @@ import { REMEMBERED, type Series, type Values } from './frame.js';
 
 /** Seconds without news after which a line has a hole. */
 const HOLE = 2.5;
+const MINUTE = 60;
 
 export class History {
   /** Seconds since 1970, rising. */
@@ -20,6 +21,17 @@ export class History {
   /** The latest number of a series. */
   last(series: Series): number | null {
     return this.#columns.get(series)?.at(-1) ?? null;
+  }
+
+  /** The highest number of a series in the last minute; null without one. */
+  worst(series: Series): number | null {
+    const column = this.column(series);
+    let worst: number | null = null;
+    for (let i = column.length - 1; i >= 0 && this.at[i]! > this.end - MINUTE; i -= 1) {
+      const value = column[i] ?? null;
+      if (value !== null && (worst === null || value > worst)) worst = value;
+    }
+    return worst;
   }
 
   /** The last moment anything is known of, in seconds since 1970; 0 without one. */

@@ -1,22 +1,29 @@
 /** The live page: one stream of numbers, drawn every second; and a place to talk. */
 import { Charts } from './charts.js';
 import { Chat } from './chat.js';
+import { Detail } from './detail.js';
 import { byId, setText } from './dom.js';
 import * as format from './format.js';
 import type { Hello, Second } from './frame.js';
 import { History } from './history.js';
+import { Lists } from './lists.js';
 import { Now } from './now.js';
 import { type State, Stream } from './stream.js';
 
 const history = new History();
 const charts = new Charts(byId('charts', HTMLElement));
 const now = new Now();
+const lists = new Lists(new Detail());
 const stateText = byId('state', HTMLElement);
 const about = byId('about', HTMLElement);
 const notice = byId('notice', HTMLElement);
+const broker = byId('broker', HTMLElement);
 const lock = byId('lock', HTMLFormElement);
 const key = byId('key', HTMLInputElement);
 const lockProblem = byId('lock-problem', HTMLElement);
+
+const NO_BROKER =
+  'The broker cannot be reached. Members stay and hear nothing new; what they publish is refused.';
 
 let server: Hello | undefined;
 let latest: Second | undefined;
@@ -31,7 +38,11 @@ const stream = new Stream({
   hello(hello) {
     const isOther = server?.startedAt !== hello.startedAt;
     server = hello;
-    if (isOther) charts.build(hello.locks, hello.queueLimitBytes);
+    if (isOther) {
+      charts.build(hello);
+      now.build(hello);
+      lists.build(hello);
+    }
     for (const { at, values } of hello.past) history.add(at, hello.series, values);
     draw();
   },
@@ -49,8 +60,15 @@ function draw(): void {
     about,
     `${location.host} · roomcast ${server.version} · Node ${server.node.slice(1)} · up ${format.duration(Math.max(1, Math.round((Date.now() - server.startedAt) / 1000)))}`,
   );
-  now.numbers((series) => history.last(series), server);
-  if (latest !== undefined) now.lists(latest);
+  now.numbers(
+    (series) => history.last(series),
+    (series) => history.worst(series),
+    server,
+  );
+  if (latest !== undefined) lists.show(latest);
+  const isUp = latest === undefined || latest.broker === 'up';
+  broker.hidden = isUp;
+  setText(broker, isUp ? '' : NO_BROKER);
   charts.draw(history);
 }
 
@@ -84,10 +102,6 @@ lock.addEventListener('submit', (event) => {
   key.value = '';
 });
 document.addEventListener('visibilitychange', draw);
-matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => {
-  if (server !== undefined) charts.build(server.locks, server.queueLimitBytes);
-  draw();
-});
 
 new Chat();
 showState();

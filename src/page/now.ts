@@ -1,10 +1,11 @@
-/** The sentence, the numbers and the lists of this second. Not here: charts, chat. */
+/** The sentence and the numbers of this second, and the worst of the last minute. Not here: lists, charts. */
 import { byId, element, setText } from './dom.js';
 import * as format from './format.js';
-import type { Hello, MemberLine, RoomLine, Second } from './frame.js';
+import type { Hello, Series } from './frame.js';
 import { type Read, sentence, TOO_LONG } from './sentence.js';
 
 const QUEUE_SHARE = 0.8;
+const HISTORY_SHARE = 0.9;
 
 interface Tile {
   readonly label: string;
@@ -12,6 +13,10 @@ interface Tile {
   readonly value: (read: Read, hello: Hello) => string;
   /** What it is to be seen against. */
   readonly beside: (read: Read, hello: Hello) => string;
+  /** Of which the worst of the last minute is shown. */
+  readonly worst?: { readonly series: Series; readonly format: (value: number) => string };
+  /** Where there is something to show. */
+  readonly when?: (hello: Hello) => boolean;
   readonly isBad?: (read: Read, hello: Hello) => boolean;
 }
 
@@ -30,11 +35,13 @@ const TILES: readonly Tile[] = [
         ? 'of none'
         : `${format.percent((read('slowMembers') ?? 0) / members)} of all`;
     },
+    worst: { series: 'slowMembers', format: format.count },
   },
   {
     label: 'Healthy p99',
     value: (read) => format.orNone(read('healthyP99'), format.duration),
     beside: (read) => `p50 ${format.orNone(read('healthyP50'), format.duration)}`,
+    worst: { series: 'healthyP99', format: format.duration },
     isBad: (read) => (read('healthyP99') ?? 0) > TOO_LONG,
   },
   {
@@ -46,93 +53,80 @@ const TILES: readonly Tile[] = [
     label: 'Drops',
     value: (read) => format.orNone(read('droppedPerSecond'), format.rate),
     beside: (read) => `${format.orNone(read('evictedPerSecond'), format.rate)} evicted`,
+    worst: { series: 'droppedPerSecond', format: format.rate },
   },
   {
     label: 'Queue memory',
     value: (read) => format.orNone(read('queueBytes'), format.bytes),
     beside: (_, hello) => `of ${format.bytes(hello.queueLimitBytes)}`,
+    worst: { series: 'queueBytes', format: format.bytes },
     isBad: (read, hello) => (read('queueBytes') ?? 0) > hello.queueLimitBytes * QUEUE_SHARE,
   },
   {
     label: 'Event loop p99',
     value: (read) => format.orNone(read('loopP99'), format.duration),
     beside: (read) => `${format.percent(read('cpu') ?? 0)} of a core`,
+    worst: { series: 'loopP99', format: format.duration },
     isBad: (read) => (read('loopP99') ?? 0) > TOO_LONG,
+  },
+  {
+    label: 'Users',
+    when: ({ has }) => has.users || has.presence,
+    value: (read) => format.orNone(read('users'), format.count),
+    beside: (read) => `${format.orNone(read('watchers'), format.count)} see who is there`,
+  },
+  {
+    label: 'Read again',
+    when: ({ has }) => has.history,
+    value: (read) => format.orNone(read('readAgainPerSecond'), format.rate),
+    beside: (read) =>
+      `${format.orNone(read('recoveriesPerSecond'), format.rate)} came back, ${format.orNone(read('readingAgain'), format.count)} on their way`,
+    worst: { series: 'readAgainPerSecond', format: format.rate },
+  },
+  {
+    label: 'History',
+    when: ({ has, historyLimitBytes }) => has.history && historyLimitBytes > 0,
+    value: (read) => format.orNone(read('historyBytes'), format.bytes),
+    beside: (_, hello) => `of ${format.bytes(hello.historyLimitBytes)}`,
+    worst: { series: 'historyBytes', format: format.bytes },
+    isBad: (read, hello) => (read('historyBytes') ?? 0) > hello.historyLimitBytes * HISTORY_SHARE,
   },
 ];
 
 export class Now {
   readonly #sentence = byId('sentence', HTMLElement);
-  readonly #members = byId('members', HTMLTableSectionElement);
-  readonly #membersTotal = byId('members-total', HTMLElement);
-  readonly #rooms = byId('rooms', HTMLTableSectionElement);
-  readonly #roomsTotal = byId('rooms-total', HTMLElement);
   readonly #tiles = TILES.map((tile) => {
     const value = element('dd', { class: 'value' }, format.NONE);
     const beside = element('dd', { class: 'beside' }, '\u00a0');
+    const worst = element('dd', { class: 'beside' }, '\u00a0');
     return {
       tile,
       value,
       beside,
-      box: element('div', {}, element('dt', {}, tile.label), value, beside),
+      worst,
+      box: element('div', {}, element('dt', {}, tile.label), value, beside, worst),
     };
   });
 
-  constructor() {
-    byId('tiles', HTMLElement).replaceChildren(...this.#tiles.map(({ box }) => box));
+  /** Shows what a server has anything of. */
+  build(hello: Hello): void {
+    const shown = this.#tiles.filter(({ tile }) => tile.when?.(hello) ?? true);
+    const tiles = byId('tiles', HTMLElement);
+    tiles.replaceChildren(...shown.map(({ box }) => box));
+    tiles.dataset['count'] = String(shown.length);
   }
 
-  numbers(read: Read, hello: Hello): void {
-    for (const { tile, value, beside, box } of this.#tiles) {
+  /** `worstOf`: of the last minute. */
+  numbers(read: Read, worstOf: Read, hello: Hello): void {
+    for (const { tile, value, beside, worst, box } of this.#tiles) {
       setText(value, tile.value(read, hello));
       setText(beside, tile.beside(read, hello));
+      if (tile.worst !== undefined) {
+        const { series, format: written } = tile.worst;
+        setText(worst, `last minute up to ${format.orNone(worstOf(series), written)}`);
+      }
       box.classList.toggle('bad', tile.isBad?.(read, hello) ?? false);
     }
     setText(this.#sentence, sentence(read));
   }
-
-  lists({ members, rooms }: Second): void {
-    setText(this.#membersTotal, ofTotal(members.list.length, members.total));
-    fill(this.#members, members.list.map(memberRow), 'Nobody is connected.');
-    setText(this.#roomsTotal, ofTotal(rooms.list.length, rooms.total));
-    fill(this.#rooms, rooms.list.map(roomRow), 'There are no rooms.');
-  }
-}
-
-const ofTotal = (shown: number, total: number): string =>
-  shown < total ? `${shown} of ${format.count(total)}` : format.count(total);
-
-function fill(body: HTMLTableSectionElement, rows: HTMLTableRowElement[], nothing: string): void {
-  if (rows.length === 0) {
-    const columns = body.parentElement?.querySelectorAll('th').length ?? 1;
-    rows = [
-      element('tr', {}, element('td', { colspan: String(columns), class: 'nothing' }, nothing)),
-    ];
-  }
-  body.replaceChildren(...rows);
-}
-
-function memberRow({ id, health, lagMs, queued, transport, address, rooms }: MemberLine) {
-  return element(
-    'tr',
-    {},
-    element('td', {}, element('code', {}, id)),
-    element('td', {}, element('span', { class: `health ${health}` }, health)),
-    element('td', { class: 'number' }, format.duration(lagMs / 1000)),
-    element('td', { class: 'number' }, format.count(queued.messages)),
-    element('td', { class: 'number less' }, format.bytes(queued.bytes)),
-    element('td', { class: 'number less' }, format.count(rooms)),
-    element('td', { class: 'less' }, transport),
-    element('td', { class: 'less' }, address),
-  );
-}
-
-function roomRow({ room, members, seq }: RoomLine) {
-  return element(
-    'tr',
-    {},
-    element('td', {}, element('code', {}, room)),
-    element('td', { class: 'number' }, format.count(members)),
-    element('td', { class: 'number' }, seq.toLocaleString('en-US')),
-  );
 }

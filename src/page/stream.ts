@@ -5,6 +5,7 @@
  * Not here: what becomes of the events (`main.ts`).
  */
 import type { Hello, Second } from './frame.js';
+import { authorization, keepKey, storedKey } from './key.js';
 
 export type State =
   | { readonly is: 'connecting' }
@@ -26,7 +27,6 @@ export interface Listener {
 const RETRY_MS = [500, 1000, 2000, 3000] as const;
 /** A server that says nothing for this long is as good as stopped. */
 const SILENT_MS = 5000;
-const KEY = 'roomcast.key';
 
 export class Stream {
   readonly #listener: Listener;
@@ -45,14 +45,13 @@ export class Stream {
     const silent = () => abort.abort(new Error('silent'));
     let watch = setTimeout(silent, SILENT_MS);
     try {
-      const key = sessionStorage.getItem(KEY);
       const response = await fetch('v1/live', {
-        headers: key === null ? {} : { authorization: `Bearer ${key}` },
+        headers: authorization(),
         cache: 'no-store',
         signal: abort.signal,
       });
       if (response.status === 401) {
-        this.#listener.state({ is: 'locked', wrong: key !== null });
+        this.#listener.state({ is: 'locked', wrong: storedKey() !== null });
         return;
       }
       if (!response.ok || response.body === null) {
@@ -81,7 +80,7 @@ export class Stream {
 
   /** Tries this key; it is kept until the tab is closed. */
   unlock(key: string): void {
-    sessionStorage.setItem(KEY, key);
+    keepKey(key);
     this.#listener.state({ is: 'connecting' });
     void this.connect();
   }

@@ -153,13 +153,24 @@ describe('served', () => {
 
   const ROUTES = [
     ['POST', '/v1/rooms/a/messages'],
+    ['GET', '/v1/rooms/a/messages'],
+    ['DELETE', '/v1/rooms/a/messages'],
     ['POST', '/v1/messages'],
     ['GET', '/v1/rooms'],
     ['GET', '/v1/rooms/a'],
     ['GET', '/v1/members'],
     ['GET', '/v1/members/x'],
     ['DELETE', '/v1/members/x'],
+    ['GET', '/v1/rooms/a/presence'],
+    ['GET', '/v1/rooms/a/presence/x'],
+    ['GET', '/v1/users/x'],
+    ['DELETE', '/v1/users/x'],
+    ['POST', '/v1/revocations'],
+    ['GET', '/v1/revocations'],
+    ['DELETE', '/v1/revocations/x'],
     ['GET', '/v1/locks'],
+    ['GET', '/v1/profiles/cpu'],
+    ['GET', '/v1/profiles/heap'],
     ['GET', '/metrics'],
   ] as const;
   const OPEN = ['/healthz', '/readyz', '/docs', '/v1/openapi.json'];

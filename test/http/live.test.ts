@@ -162,7 +162,7 @@ describe('GET /v1/live', () => {
     // Seconds of some 200 kB fill the buffers of the kernel soon.
     for (let i = 0; i < 20; i += 1) {
       const id = `${i}${'x'.repeat(10_000)}`;
-      server.hub.add(new Member(id, new FakeTransport(), server.hub.memberContext));
+      server.hub.memberships.add(new Member(id, new FakeTransport(), server.hub.memberContext));
     }
     // It is let go of by a reset, which it may meet while it reads.
     const stalled = connect(server.port, '127.0.0.1')

@@ -30,6 +30,7 @@ it('gives a member', async () => {
   expect(answer.status).toBe(200);
   expect(answer.body).toEqual({
     id: 'member-1',
+    user: null,
     transport: 'websocket',
     address: '203.0.113.7',
     connectedAt: expect.toSatisfy((at: number) => at >= before && at <= Date.now()),

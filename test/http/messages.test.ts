@@ -2,8 +2,10 @@ import { setImmediate as turn } from 'node:timers/promises';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { REFUSAL, Refusal, type RefusalCode } from '../../src/errors.js';
+import type { HttpDeps } from '../../src/http/deps.js';
 import { MAX_BATCH } from '../../src/http/messages.js';
 import { REFUSAL_CODES } from '../../src/metrics/catalogue/connections.js';
+import type { Hub } from '../../src/room/hub.js';
 import { type Ask, type Served, serve } from './support.js';
 
 let server: Served;
@@ -14,6 +16,16 @@ afterEach(() => server.stop());
 
 const refused = (code: RefusalCode) =>
   server.recorder.refusedBy[REFUSAL_CODES.indexOf(code)] as number;
+
+/** A hub of which only `publish` is another. */
+const publishing = (publish: Hub['publish']): HttpDeps['hub'] => ({
+  archive: server.hub.archive,
+  presence: server.hub.presence,
+  brokerState: 'up',
+  rooms: new Map(),
+  members: new Map(),
+  publish,
+});
 
 const nested = (levels: number) => '['.repeat(levels) + ']'.repeat(levels);
 
@@ -114,7 +126,7 @@ describe('POST /v1/rooms/{room}/messages', () => {
       async () => ({ seq: 7, epoch: 'e' }),
       () => Promise.reject(new Refusal('broker_unavailable', 'Gone.')),
     ];
-    const hub = { rooms: new Map(), members: new Map(), publish: () => answers.shift()!() };
+    const hub = publishing(() => answers.shift()!());
     server = await serve({}, { hub });
     expect((await post('a', { json: { data: 1 } })).body).toEqual({
       room: 'a',
@@ -219,7 +231,7 @@ describe('POST /v1/messages', () => {
     const publish = () => {
       throw new Error('broken');
     };
-    server = await serve({}, { hub: { rooms: new Map(), members: new Map(), publish } });
+    server = await serve({}, { hub: publishing(publish) });
     const answer = await post({ messages: [{ room: 'a', data: 1 }] });
     expect([answer.status, answer.body]).toMatchObject([500, { code: 'internal_error' }]);
     expect(answer.text).not.toContain('broken');

@@ -10,9 +10,16 @@ it('says whether it is alive and ready, and at once when it closes', async () =>
   server = await serve();
   expect((await server.ask('GET', '/healthz')).body).toEqual({ status: 'alive' });
   expect((await server.ask('GET', '/readyz')).body).toEqual({ status: 'ready' });
-  server.state.isClosing = true;
+  server.closing.abort();
   const answer = await server.ask('GET', '/readyz');
   expect([answer.status, answer.body]).toMatchObject([503, { code: 'shutting_down' }]);
+  expect((await server.ask('GET', '/healthz')).status).toBe(200);
+});
+
+it('is not ready while no token can be checked', async () => {
+  server = await serve({}, { auth: { isReady: false, mode: 'required' } });
+  const answer = await server.ask('GET', '/readyz');
+  expect([answer.status, answer.body]).toMatchObject([503, { code: 'keys_unavailable' }]);
   expect((await server.ask('GET', '/healthz')).status).toBe(200);
 });
 
@@ -29,7 +36,7 @@ describe('/metrics', () => {
       await turn();
       expect(unaccounted(parse((await server.ask('GET', '/metrics')).text))).toBe(0);
     }
-    server.hub.remove(leaving!.member);
+    server.hub.memberships.remove(leaving!.member);
     const answer = await server.ask('GET', '/metrics');
     expect(answer.headers['content-type']).toBe('text/plain; version=0.0.4; charset=utf-8');
     const series = parse(answer.text);

@@ -3,12 +3,15 @@
 import { once } from 'node:events';
 import { createServer, type IncomingHttpHeaders, request } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { Authenticator } from '../../src/auth/authenticator.js';
+import type { Broker } from '../../src/broker/broker.js';
 import { MemoryBroker } from '../../src/broker/memory.js';
 import type { CloseReason } from '../../src/errors.js';
 import { buildHttp } from '../../src/http/app.js';
 import type { HttpDeps } from '../../src/http/deps.js';
 import { Sampler } from '../../src/http/sampler.js';
 import { Detector } from '../../src/lock/index.js';
+import { silent } from '../../src/log.js';
 import { LoopClock } from '../../src/loop-clock.js';
 import { Recorder } from '../../src/metrics/recorder.js';
 import { createMetrics } from '../../src/metrics/registry.js';
@@ -16,6 +19,7 @@ import { type Config, commandLimits, defaults } from '../../src/options/config.j
 import { JsonCodec } from '../../src/protocol/json.js';
 import { Hub } from '../../src/room/hub.js';
 import { Member } from '../../src/room/member.js';
+import { People } from '../../src/session/people.js';
 import { Bodies } from '../../src/transport/bodies.js';
 import type { Transport } from '../../src/transport/transport.js';
 
@@ -67,8 +71,13 @@ export interface Ask {
 export type Served = Awaited<ReturnType<typeof serve>>;
 
 /** A hub behind an HTTP API that listens on a port of its own. */
-export async function serve(options: Partial<Config> = {}, overrides: Partial<HttpDeps> = {}) {
+export async function serve(
+  options: Partial<Config> = {},
+  overrides: Partial<HttpDeps> = {},
+  given?: Broker,
+) {
   const config = { ...defaults, ...options };
+  const broker = given ?? new MemoryBroker(config);
   const limits = commandLimits(config);
   const detector = new Detector({ mode: 'strict' });
   const recorder = new Recorder();
@@ -76,21 +85,27 @@ export async function serve(options: Partial<Config> = {}, overrides: Partial<Ht
   const closed: [member: string, reason: CloseReason][] = [];
   const close = (member: Member, reason: CloseReason) => {
     closed.push([member.id, reason]);
-    hub.remove(member);
+    hub.memberships.remove(member);
   };
-  const hub = new Hub(
-    config,
-    new MemoryBroker(),
-    new JsonCodec(),
+  const hub = new Hub(config, broker, new JsonCodec(), recorder, clock, close, detector);
+  const auth = new Authenticator(config, silent, recorder);
+  const people = new People(null);
+  const brokers = { memory: broker instanceof MemoryBroker ? broker : null, redis: null };
+  const metrics = createMetrics({
     recorder,
-    clock,
-    close,
+    gauges: hub,
+    config,
+    hub,
+    brokers,
+    auth,
+    people,
     detector,
-  );
-  const metrics = createMetrics({ recorder, gauges: hub, detector, version: '1.2.3' });
-  const sampler = new Sampler({ recorder, gauges: hub, detector });
+    log: silent,
+    version: '1.2.3',
+  });
+  const sampler = new Sampler({ recorder, gauges: hub, detector, hub, brokers, people });
   const logged: unknown[] = [];
-  const state = { isClosing: false };
+  const closing = new AbortController();
   const deps: HttpDeps = {
     config,
     limits,
@@ -107,8 +122,12 @@ export async function serve(options: Partial<Config> = {}, overrides: Partial<Ht
     bodies: new Bodies({ stallMs: 30_000, networkOf: () => 'test' }),
     streaming: () => {},
     close,
+    peers: null,
     isInternal: () => false,
-    isClosing: () => state.isClosing,
+    auth: { isReady: true, mode: 'off' },
+    historyLimitBytes: config.historyBytesTotal,
+    people,
+    closing: closing.signal,
     ...overrides,
   };
   const app = await buildHttp(deps);
@@ -119,20 +138,20 @@ export async function serve(options: Partial<Config> = {}, overrides: Partial<Ht
 
   return {
     closed,
+    closing,
     detector,
     hub,
     logged,
     port,
     recorder,
-    state,
 
     /** A new member in these rooms. */
     async connect(...rooms: string[]) {
       const transport = new FakeTransport();
       members += 1;
       const member = new Member(`member-${members}`, transport, hub.memberContext);
-      hub.add(member);
-      for (const room of rooms) await hub.join(member, room);
+      hub.memberships.add(member);
+      for (const room of rooms) await hub.memberships.join(member, room);
       return { member, transport };
     },
 

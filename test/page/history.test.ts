@@ -16,6 +16,20 @@ it('keeps numbers in columns, oldest first', () => {
   expect(history.column('rooms')).toEqual([null, null]);
 });
 
+it('knows the worst of the last minute, and of nothing else', () => {
+  const history = new History();
+  expect(history.worst('members')).toBeNull();
+  for (let second = 1; second <= 100; second += 1) {
+    const value = { 40: 99, 41: 7, 70: 5 }[second] ?? 1;
+    history.add(second * 1000, SERIES, [value, null]);
+  }
+  expect(history.worst('members')).toBe(7);
+  expect(history.worst('healthyP99')).toBeNull();
+  history.add(101_000, SERIES, [0, 0.2]);
+  expect(history.worst('members')).toBe(5);
+  expect(history.worst('healthyP99')).toBe(0.2);
+});
+
 it('ignores what it knows: a server that is asked again tells its past again', () => {
   const history = new History();
   for (const at of [1000, 2000, 1000, 2000, 3000]) history.add(at, SERIES, [at, 0]);

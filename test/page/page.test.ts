@@ -1,10 +1,17 @@
 /** The live page in a real browser. */
+import { once } from 'node:events';
+import axe from 'axe-core';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';
+import { WebSocket } from 'ws';
 import { ALERTS } from '../../grafana/src/alerts.js';
-import { Crowd } from '../../src/cli/crowd.js';
+import { Crowd } from '../../src/load/crowd.js';
+import type { Scenario } from '../../src/load/plan.js';
+import { startTestServer } from '../../src/testing.js';
 import { hasChromium, launchChromium } from '../support/chromium.js';
+import { ScriptedBroker } from '../support/scripted-broker.js';
 import { serve } from '../support/server.js';
+import { SECRET } from '../support/tokens.js';
 
 const WAIT = { timeout: 50_000, interval: 100 };
 
@@ -17,6 +24,13 @@ interface Tab {
   text(selector: string): Promise<string>;
   /** The number and the small print of a tile, by its label. */
   tile(label: string): Promise<{ value: string; beside: string }>;
+}
+
+async function axeFindings(page: Page): Promise<unknown> {
+  await page.evaluate(axe.source);
+  return page.evaluate(
+    'axe.run().then(({ violations }) => violations.map((each) => each.id + ": " + each.nodes[0].html))',
+  );
 }
 
 interface Look {
@@ -69,10 +83,10 @@ describe.runIf(hasChromium)('the live page', () => {
   const isLive = (tab: Tab) =>
     vi.waitFor(async () => expect(await tab.text('#state')).toBe('live'), WAIT);
 
-  async function crowdOf(url: string, members: number): Promise<Crowd> {
-    const crowd = new Crowd(url, 'page:room');
+  /** In the room page:abcd-0000. */
+  async function crowdOf(url: string, scenario: Scenario): Promise<Crowd> {
+    const crowd = await Crowd.join(url, { size: '100', roomPrefix: 'page:', ...scenario }, 'abcd');
     onTestFinished(() => crowd.close());
-    await crowd.join(members);
     return crowd;
   }
 
@@ -90,8 +104,8 @@ describe.runIf(hasChromium)('the live page', () => {
     const tab = await open(url);
     await isLive(tab);
     expect(await tab.text('#sentence')).toBe('Nobody is connected.');
-    const crowd = await crowdOf(url, 20);
-    crowd.publish(20, 100);
+    const crowd = await crowdOf(url, { members: '20', rate: '20/s' });
+    crowd.publish();
     await vi.waitFor(async () => {
       expect(await tab.tile('Members')).toEqual({ value: '20', beside: 'in 1 room' });
       expect((await tab.tile('Deliveries')).value).toMatch(/^[34]\d\d\/s$/);
@@ -99,7 +113,7 @@ describe.runIf(hasChromium)('the live page', () => {
     }, WAIT);
     expect(await tab.text('#sentence')).toMatch(/^20 members/);
     expect(await tab.page.locator('#members tr').count()).toBe(20);
-    expect(await tab.text('#rooms tr')).toMatch(/^page:room\s+20\s+\d+$/);
+    expect(await tab.text('#rooms tr')).toMatch(/^page:abcd-0000\s+20\s+\d+$/);
     crowd.hush();
     await vi.waitFor(async () => {
       expect((await tab.tile('Deliveries')).value).toBe('0/s');
@@ -116,17 +130,72 @@ describe.runIf(hasChromium)('the live page', () => {
 
   it('shows who is slow, and that the others are not', async () => {
     const { url } = await serve({ publishRate: 0, queueMessages: 64 });
-    const crowd = await crowdOf(url, 10);
+    const crowd = await crowdOf(url, {
+      members: '10',
+      rate: '100/s',
+      size: '16000',
+      cohorts: ['stalled=1'],
+    });
     const tab = await open(url);
-    crowd.stall(1);
-    crowd.publish(100, 16_000);
+    crowd.disturb();
+    crowd.publish();
     await vi.waitFor(async () => {
       expect(await tab.text('#sentence')).toMatch(/^1 of 10 members is slow\./);
       expect(await tab.text('#members tr')).toMatch(/^\S+\s+(lagging|shedding)\s+[\d.]+ (ms|s)\s/);
       expect((await tab.tile('Queue memory')).value).toMatch(/[KM]iB$/);
       expect((await tab.tile('Drops')).value).not.toBe('0/s');
+      const legend = await tab.text('figure:nth-child(3) .legend');
+      expect(legend).toMatch(/drop-oldest\s+[1-9][\d.k]*\/s/);
+      expect(legend).toMatch(/conflated\s+0\/s/);
     }, WAIT);
     expect(await tab.tile('Slow members')).toEqual({ value: '1', beside: '10 % of all' });
+    expect(await tab.text('#tiles > div:nth-child(2) dd:last-child')).toBe('last minute up to 1');
+  });
+
+  it('says how to connect while nobody is; then finds, sorts and opens members and rooms', async () => {
+    const { url } = await serve({ publishRate: 0 });
+    const tab = await open(url, { width: 390 });
+    await isLive(tab);
+    const { host } = new URL(url);
+    await vi.waitFor(async () => {
+      expect(await tab.text('#idle-terminal')).toContain(`npx wscat -c ws://${host}/ws`);
+    }, WAIT);
+    const crowd = await crowdOf(url, { members: '5', rate: '5/s' });
+    crowd.publish();
+    await vi.waitFor(async () => {
+      expect(await tab.page.locator('#idle').isVisible()).toBe(false);
+      expect(await tab.page.locator('#members tr').count()).toBe(5);
+    }, WAIT);
+    const id = await tab.text('#members tr:nth-child(2) .open');
+    await tab.page.getByLabel('Find').fill(id.toLowerCase());
+    await tab.page.getByLabel('Members by').selectOption('queue');
+    await vi.waitFor(async () => {
+      expect(await tab.text('#members')).toMatch(new RegExp(`^${id}\\s+healthy`));
+      expect(await tab.page.locator('#members tr').count()).toBe(1);
+      expect(await tab.text('#rooms')).toBe('No room is like this.');
+    }, WAIT);
+    await tab.page.getByRole('button', { name: id }).click();
+    await vi.waitFor(async () => {
+      expect(await tab.text('#detail')).toMatch(
+        new RegExp(`^Member ${id}\\s.*Rooms\\s+page:abcd-0000`, 's'),
+      );
+    }, WAIT);
+    await tab.page.getByLabel('Find').fill('PAGE:');
+    await tab.page.getByRole('button', { name: 'page:abcd-0000' }).click();
+    await vi.waitFor(async () => {
+      expect(await tab.text('#detail')).toMatch(
+        /^Room page:abcd-0000\s.*Members\s+5\s.*Slow\s+nobody/s,
+      );
+    }, WAIT);
+    await tab.page.getByRole('button', { name: 'Close' }).click();
+    expect(await tab.page.locator('#detail').isVisible()).toBe(false);
+    // The chat is one tap away, wherever the page is.
+    await tab.page.evaluate('scrollTo(0, 0)');
+    await tab.page.getByRole('link', { name: 'Talk', exact: true }).click();
+    await vi.waitFor(async () => {
+      const { y = 900, height = 0 } = (await tab.page.locator('#say').boundingBox()) ?? {};
+      expect(y + height).toBeLessThanOrEqual(900);
+    }, WAIT);
   });
 
   it('says when the server has stopped, and comes back with it', async () => {
@@ -180,6 +249,77 @@ describe.runIf(hasChromium)('the live page', () => {
     expect(await two.text('#log')).not.toContain('alone');
   });
 
+  it('shows who is there, what is kept and read again, and ends a connection when that is meant', async () => {
+    const server = await startTestServer({
+      tokenSecret: [SECRET],
+      presence: 'users',
+      historyMessages: 50,
+    });
+    onTestFinished(() => server.close());
+    const join = async (user: string, since?: object) => {
+      const socket = new WebSocket(server.url);
+      onTestFinished(() => socket.terminate());
+      await once(socket, 'open');
+      const rooms = { '*': ['join', 'publish', 'history', 'presence'] } as const;
+      const token = await server.token({ user, rooms });
+      socket.send(JSON.stringify({ type: 'auth', token }));
+      socket.send(JSON.stringify({ type: 'join', id: 1, room: 'r', presence: true, since }));
+      return socket;
+    };
+    await join('ada');
+    const { epoch, seq } = await server.publish('r', 0);
+    for (let n = 0; n < 30; n += 1) await server.publish('r', n);
+    const tab = await open(server.httpUrl, { width: 390, scheme: 'dark' });
+    await isLive(tab);
+    const bob = await join('bob', { epoch, seq });
+    await vi.waitFor(async () => {
+      expect(await tab.tile('Users')).toEqual({ value: '2', beside: '2 see who is there' });
+      expect((await tab.tile('History')).value).toMatch(/ KiB$/);
+      expect(await tab.text('#tiles > div:nth-child(9) dd:last-child')).toMatch(/up to [1-9]/);
+      expect(await tab.text('#members')).toMatch(/\sada\s.*\sbob\s/s);
+    }, WAIT);
+    await tab.page.getByRole('button', { name: 'r', exact: true }).click();
+    await vi.waitFor(async () => {
+      expect(await tab.text('#detail')).toMatch(/Kept\s+from 1 on\s+Users\s+ada, bob\s/);
+    }, WAIT);
+    expect(await tab.page.locator('#end-member').isVisible()).toBe(false);
+    const row = tab.page.locator('#members tr', { hasText: 'bob' });
+    await row.getByRole('button').click();
+    await vi.waitFor(async () => expect(await tab.text('#detail')).toMatch(/User\s+bob/), WAIT);
+    // Not at the first click, nor when it is thought better of.
+    await tab.page.getByRole('button', { name: 'End this connection' }).click();
+    expect(await axeFindings(tab.page)).toEqual([]);
+    await tab.page.getByRole('button', { name: 'No, leave it' }).click();
+    await tab.page.getByRole('button', { name: 'End this connection' }).click();
+    expect(server.members()).toHaveLength(2);
+    const closed = once(bob, 'close');
+    await tab.page.getByRole('button', { name: 'Yes, end it' }).click();
+    expect((await closed)[0]).toBe(4003);
+    await vi.waitFor(async () => {
+      expect(await tab.text('#detail')).toContain('Gone');
+      expect(await tab.page.locator('#end-member').isVisible()).toBe(false);
+      expect((await tab.tile('Users')).value).toBe('1');
+    }, WAIT);
+  });
+
+  it('says when the broker cannot be reached, and when it can again', async () => {
+    const broker = new ScriptedBroker();
+    const server = await startTestServer({ broker });
+    onTestFinished(() => server.close());
+    const tab = await open(server.httpUrl);
+    await isLive(tab);
+    expect(await tab.page.locator('#broker').isVisible()).toBe(false);
+    broker.become('suspended');
+    await vi.waitFor(async () => {
+      expect(await tab.text('#broker')).toMatch(/^The broker cannot be reached\./);
+    }, WAIT);
+    expect(await axeFindings(tab.page)).toEqual([]);
+    broker.become('up');
+    await vi.waitFor(async () => {
+      expect(await tab.page.locator('#broker').isVisible()).toBe(false);
+    }, WAIT);
+  });
+
   it('asks for the key of a server that has one, and keeps it out of every URL', async () => {
     const { url } = await serve({ apiKey: ['the-secret-key'] });
     const tab = await open(url);
@@ -219,7 +359,7 @@ describe.runIf(hasChromium)('the live page', () => {
     await tab.page.keyboard.press('Enter');
     await vi.waitFor(async () => expect(await tab.text('#log')).toContain('by keyboard'), WAIT);
     // The cursor of the charts, all of them at once.
-    const times = tab.page.locator('figcaption .time');
+    const times = tab.page.locator('figcaption .at');
     expect((await times.allInnerTexts()).join('')).toBe('');
     await tab.page.locator('.canvas').first().focus();
     await vi.waitFor(async () => {
@@ -236,8 +376,8 @@ describe.runIf(hasChromium)('the live page', () => {
     [1440, 'dark'],
   ] as const)('fits into %d pixels, %s', async (width, scheme) => {
     const { url } = await serve();
-    const crowd = await crowdOf(url, 3);
-    crowd.publish(10, 100);
+    const crowd = await crowdOf(url, { members: '3', rate: '10/s' });
+    crowd.publish();
     const tab = await open(url, { width, scheme });
     await isLive(tab);
     await vi.waitFor(
@@ -255,8 +395,37 @@ describe.runIf(hasChromium)('the live page', () => {
     // Nothing is cut off, and every chart has its width.
     const cut =
       await tab.page.evaluate(`[...document.querySelectorAll('figure, #tiles div, header')]
-      .filter((each) => each.scrollWidth > each.clientWidth + 1).length`);
-    expect(cut).toBe(0);
+      .filter((each) => each.scrollWidth > each.clientWidth + 1).map((each) => each.outerHTML)`);
+    expect(cut).toEqual([]);
+    // Its script may run only where the page's own policy is set aside.
+    const context = await browser.newContext({
+      viewport: { width, height: 900 },
+      colorScheme: scheme,
+      bypassCSP: true,
+    });
+    onTestFinished(() => context.close());
+    const checked = await context.newPage();
+    await checked.goto(url);
+    await checked.waitForSelector('#members tr');
+    expect(await axeFindings(checked)).toEqual([]);
+  });
+
+  it('draws its charts in the colours of the scheme, also when that changes', async () => {
+    const { url } = await serve();
+    const tab = await open(url, { scheme: 'light' });
+    await isLive(tab);
+    /** The darkest pixel of the text beside an axis, or the lightest: 0 to 255. */
+    const ink = () =>
+      tab.page.evaluate<number>(`(() => {
+        const canvas = document.querySelector('canvas');
+        const { data } = canvas.getContext('2d').getImageData(0, 0, 40, canvas.height);
+        let solid = [];
+        for (let i = 0; i < data.length; i += 4) if (data[i + 3] > 250) solid.push(data[i]);
+        return solid.length === 0 ? -1 : solid[0];
+      })()`);
+    await vi.waitFor(async () => expect(await ink()).toBe(0x5f), WAIT);
+    await tab.page.emulateMedia({ colorScheme: 'dark' });
+    await vi.waitFor(async () => expect(await ink()).toBe(0x9a), WAIT);
   });
 
   it('has a policy under which nothing is loaded from elsewhere and nothing runs that is written in', async () => {

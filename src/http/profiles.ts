@@ -1,0 +1,106 @@
+/**
+ * Profiles of the process while it serves, for developers' tools: where its time goes, and what
+ * makes its garbage. Only on the internal port, and one at a time: a profile costs a few per cent.
+ *
+ * Not here: a snapshot of the heap, for which the process would stand still for seconds.
+ */
+import type { IncomingMessage } from 'node:http';
+import type { Session } from 'node:inspector/promises';
+import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox';
+import { Type } from 'typebox';
+import { REFUSAL, Refusal } from '../errors.js';
+import { sleep } from '../sleep.js';
+import type { HttpDeps } from './deps.js';
+import { failures } from './failures.js';
+
+/** How a profile is begun, and how it is ended and read. */
+interface Kind {
+  readonly summary: string;
+  readonly file: string;
+  begin(session: Session): Promise<unknown>;
+  end(session: Session): Promise<{ profile: unknown }>;
+}
+
+const KINDS = {
+  cpu: {
+    summary: 'Where the time of the next seconds goes, as a .cpuprofile',
+    file: 'roomcast.cpuprofile',
+    async begin(session) {
+      await session.post('Profiler.enable');
+      await session.post('Profiler.start');
+    },
+    end: (session) => session.post('Profiler.stop'),
+  },
+  heap: {
+    summary: 'What the next seconds allocate, as a .heapprofile',
+    file: 'roomcast.heapprofile',
+    begin: (session) => session.post('HeapProfiler.startSampling'),
+    end: (session) => session.post('HeapProfiler.stopSampling'),
+  },
+} as const satisfies Record<string, Kind>;
+
+export function profiles({ closing, isInternal }: HttpDeps): FastifyPluginCallbackTypebox {
+  let isUnderWay = false;
+
+  /** Ends early once nobody waits for it, or the server begins to close: a shutdown waits for answers. */
+  async function take(kind: Kind, seconds: number, request: IncomingMessage): Promise<unknown> {
+    const { Session } = await import('node:inspector/promises');
+    if (!isInternal(request)) {
+      throw new Refusal('not_found', 'Profiles are on the internal port: give --internal-port.');
+    }
+    if (isUnderWay) throw new Refusal('server_busy', 'Another profile is under way.');
+    if (closing.aborted) throw new Refusal('shutting_down', REFUSAL.shutting_down.text);
+    isUnderWay = true;
+    const gone = new AbortController();
+    const leave = () => gone.abort();
+    request.socket.once('close', leave);
+    const session = new Session();
+    try {
+      session.connect();
+      await kind.begin(session);
+      await sleep(seconds * 1000, AbortSignal.any([gone.signal, closing]));
+      const { profile } = await kind.end(session);
+      return profile;
+    } finally {
+      session.disconnect();
+      request.socket.off('close', leave);
+      isUnderWay = false;
+    }
+  }
+
+  return (app, _options, done) => {
+    for (const [name, kind] of Object.entries(KINDS)) {
+      app.get(
+        `/v1/profiles/${name}`,
+        {
+          schema: {
+            operationId: `take${name === 'cpu' ? 'Cpu' : 'Heap'}Profile`,
+            summary: kind.summary,
+            description:
+              "On the internal port only. Chrome's developer tools and VS Code read it. It is shorter where the server begins to close.",
+            tags: ['status'],
+            querystring: Type.Object(
+              {
+                seconds: Type.Optional(
+                  Type.Integer({ default: 10, minimum: 1, maximum: 60, description: 'How long.' }),
+                ),
+              },
+              { additionalProperties: false },
+            ),
+            response: {
+              200: Type.Unknown({ description: 'The profile.' }),
+              ...failures('bad_command', 'not_found', 'server_busy', 'shutting_down'),
+            },
+          },
+        },
+        async ({ query: { seconds = 10 }, raw }, reply) => {
+          const profile = await take(kind, seconds, raw);
+          reply.header('content-disposition', `attachment; filename="${kind.file}"`);
+          reply.type('application/json');
+          return JSON.stringify(profile);
+        },
+      );
+    }
+    done();
+  };
+}
