@@ -39,8 +39,12 @@ export interface Cohort {
   readonly back: number;
   /** churning: until it joins again. */
   readonly away: number;
+  /** vanishing, churning: joins again with the position it had, and is owed all that came after it. */
+  readonly since: boolean;
   /** vanishing, churning: all members depart at the same moment instead of each at its own. */
   readonly together: boolean;
+  /** Who does not read well: asks for what gaps have named, and is owed what the server keeps of it. */
+  readonly backfill: boolean;
   /** Any: distance to the server, through an in-process proxy; 0 without one. */
   readonly delay: number;
   readonly jitter: number;
@@ -57,7 +61,9 @@ const DEFAULTS = {
   how: 'reset',
   back: 500,
   away: 500,
+  since: false,
   together: false,
+  backfill: false,
   delay: 0,
   jitter: 0,
   bandwidth: 0,
@@ -66,12 +72,12 @@ const DEFAULTS = {
 /** Which parameters a kind has, besides those of all. */
 const PARAMETERS: Record<CohortKind, readonly string[]> = {
   healthy: [],
-  throttled: ['rate'],
-  sawtooth: ['read', 'pause'],
-  stalled: [],
-  late: ['after'],
-  vanishing: ['stay', 'how', 'back', 'together'],
-  churning: ['stay', 'away', 'together'],
+  throttled: ['rate', 'backfill'],
+  sawtooth: ['read', 'pause', 'backfill'],
+  stalled: ['backfill'],
+  late: ['after', 'backfill'],
+  vanishing: ['stay', 'how', 'back', 'since', 'together'],
+  churning: ['stay', 'away', 'since', 'together'],
 };
 const COMMON = ['name', 'delay', 'jitter', 'bandwidth'];
 
@@ -106,7 +112,9 @@ function parseParameter(name: string, key: string, value: string): string | numb
     case 'how':
       if (value !== 'reset' && value !== 'silent') throw badOption(name, value, 'reset or silent');
       return value;
+    case 'since':
     case 'together':
+    case 'backfill':
       if (value !== 'true' && value !== 'false') throw badOption(name, value, 'true or false');
       return value === 'true';
     case 'rate':

@@ -4,7 +4,7 @@
  * their own, one publishes and the other has to get it, so that a file which does not work is told
  * as that and not as a server that loses everything.
  */
-import { LoadError } from './error.js';
+import { badOption, LoadError } from './error.js';
 import { type Plan, roomName } from './plan.js';
 import { STAMP_LENGTH, Stamps } from './stamp.js';
 import { openTarget } from './targets/index.js';
@@ -28,9 +28,31 @@ const HINTS: readonly (readonly [reason: RegExp, hint: string])[] = [
   ],
   [/^end$/, 'it ended the connection; where it speaks TLS, use wss:// or https://'],
   [/no HTTP$/, 'it speaks no HTTP there; use the port of its WebSocket'],
+  [/refused the upgrade: 40[13]/, 'it asks who connects; say so with --header'],
+  [
+    /refused the upgrade: (2|404|405|426)/,
+    'no WebSocket is served at this path; give the URL the path that it has',
+  ],
+  [/^ECONNREFUSED$/, 'nothing listens there; start the server, or correct host and port'],
+  [/^(ENOTFOUND|EAI_AGAIN)$/, 'there is no such host; correct its name'],
+  [
+    /waited \d+ s for the connection$/,
+    'something listens there and does not answer as expected; check the port, and --target',
+  ],
 ];
 
-export class Contact {
+/** What is known of a target that was met. */
+export type Met = Pick<Target, 'numbered' | 'metricsUrl'>;
+
+/** @throws LoadError `bad_option`, `bad_protocol`, `unreachable` */
+export async function meet(plan: Plan): Promise<Met> {
+  const contact = await Contact.prepare(plan);
+  await contact.meet();
+  const { numbered, metricsUrl } = contact.target;
+  return { numbered, ...(metricsUrl === undefined ? {} : { metricsUrl }) };
+}
+
+class Contact {
   readonly target: Target;
   readonly #plan: Plan;
   readonly #stamps: Stamps;
@@ -40,6 +62,7 @@ export class Contact {
   #step = '';
   #onLate: () => void = () => {};
   #onClosed: (reason: Error) => void = () => {};
+  #onAnswered: (refused?: string) => void = () => {};
 
   /** Nothing is connected yet. @throws LoadError `bad_option`, `bad_protocol` */
   static async prepare(plan: Plan): Promise<Contact> {
@@ -54,6 +77,13 @@ export class Contact {
 
   private constructor(plan: Plan, target: Target, stamps: Stamps, faulted: Promise<never>) {
     this.#plan = plan;
+    for (const { name, since, backfill } of plan.cohorts) {
+      const refuse = (what: string, why: string): never => {
+        throw badOption(`cohort ${name}.${what}`, 'true', `false with ${target.name}, ${why}`);
+      };
+      if (since && !target.positions) refuse('since', 'whose joins take no position');
+      if (backfill && !target.backfills) refuse('backfill', 'which gives nothing again');
+    }
     this.target = target;
     this.#stamps = stamps;
     this.#faulted = faulted;
@@ -62,9 +92,12 @@ export class Contact {
   /** Once. @throws LoadError `unreachable`, `bad_protocol` */
   async meet(): Promise<void> {
     const timer = setTimeout(() => this.#onLate(), TIMEOUT_MS);
-    const attempt = this.#plan.target.protocol ? this.#whole() : this.#joins();
+    const attempt = async (): Promise<void> => {
+      const [link, room] = await (this.#plan.target.protocol ? this.#whole() : this.#joins());
+      await this.#asks(link, room);
+    };
     try {
-      await Promise.race([attempt, this.#faulted]);
+      await Promise.race([attempt(), this.#faulted]);
       for (const link of this.#links) link.close();
     } catch (error) {
       for (const link of this.#links) link.reset();
@@ -86,12 +119,32 @@ export class Contact {
   }
 
   /** A member can join. */
-  async #joins(): Promise<void> {
-    await this.#member(roomName(this.#plan, 0), () => {});
+  async #joins(): Promise<[Link, string]> {
+    const room = roomName(this.#plan, 0);
+    return [await this.#member(room, () => {}), room];
+  }
+
+  /** Where a cohort asks for messages again, the target gives some: a server may keep none. */
+  async #asks(link: Link, room: string): Promise<void> {
+    const asking = this.#plan.cohorts.find(({ backfill }) => backfill);
+    if (!asking) return;
+    this.#step = `the answer to a request for messages of ${room}`;
+    const refused = await new Promise<string | undefined>((resolve, reject) => {
+      this.#onAnswered = resolve;
+      this.#onLate = () => reject(this.#late());
+      this.#onClosed = reject;
+      link.backfill(room, 1, 1);
+    });
+    if (refused === undefined) return;
+    throw badOption(
+      `cohort ${asking.name}.backfill`,
+      'true',
+      `a server that keeps messages (it says ${refused}); a roomcast does with --history-messages`,
+    );
   }
 
   /** One member gets what another one publishes. */
-  async #whole(): Promise<void> {
+  async #whole(): Promise<[Link, string]> {
     const room = `${roomName(this.#plan, 0)}-first`;
     let onMessage = (): void => {};
     const received = new Promise<void>((resolve) => {
@@ -106,6 +159,7 @@ export class Contact {
     });
     publisher.publish(room, this.#stamps.payload(STAMP_LENGTH, 0, 0, 0, 0), false);
     await Promise.race([received, lost]);
+    return [publisher, room];
   }
 
   #late(): Error {
@@ -120,7 +174,9 @@ export class Contact {
         this.#onClosed(reason);
       };
       this.#onLate = () => reject(this.#late());
-      this.#step = 'the connection';
+      this.#step = this.#plan.target.protocol
+        ? 'the connection (does open say ready()?)'
+        : 'the connection';
       const sink: Sink = {
         chunk() {},
         open: () => {
@@ -134,6 +190,9 @@ export class Contact {
         left() {},
         message: onMessage,
         gap() {},
+        past() {},
+        answered: () => this.#onAnswered(),
+        refusedPast: (code) => this.#onAnswered(code),
         confirmed() {},
         refused: (code) => ended(new Error(`refused: ${code}`)),
         closed: (reason) => ended(new Error(reason)),

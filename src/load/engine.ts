@@ -158,12 +158,17 @@ export class Engine {
     const deadline = performance.now() + this.#plan.drainMs;
     const owing = (): Member[] =>
       this.#members.filter((member) => (member.session?.owed(finals) ?? 0) > 0);
-    while (owing().length > 0 && performance.now() < deadline) await delay(50);
+    const asking = (): Member[] => this.#members.filter(({ session }) => session?.awaitsPast);
+    while (owing().length + asking().length > 0 && performance.now() < deadline) {
+      await delay(50);
+      for (const { session } of asking()) session?.askForPast();
+    }
     for (const member of owing()) {
       const { counters } = this.#crew.tallies[this.#plan.cohorts.indexOf(member.cohort)]!;
       counters.owed += member.session!.owed(finals);
       counters.owedMembers++;
     }
+    for (const { session } of asking()) session?.endBackfill();
     this.#report(-1);
   }
 
@@ -237,6 +242,7 @@ export class Engine {
     const heard: number[] = [];
     for (const { session, cohort } of this.#members) {
       if (!session?.present) continue;
+      session.askForPast();
       if (session.stopped) session.link.probe();
       else if (cohort === this.#plan.cohorts[0]) heard.push(session.lastAt);
     }

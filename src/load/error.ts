@@ -9,12 +9,14 @@ export const EXIT = {
   ok: 0,
   /** A check, a `--fail-if` threshold or a comparison failed; the output names it. */
   failed: 1,
-  /** A bad option, or a target that could not be reached: nothing was measured. */
+  /** A bad option, or a target that could not be reached: nothing was measured. Or a report unwritten. */
   usage: 2,
   /** The generator or the machine was the limit, or nothing slow happened: nothing was tested. */
   void: 3,
   /** Something that should have been seen was not, or a worker was lost. */
   incomplete: 4,
+  /** A bug of the tool itself; its stack is shown. */
+  bug: 70,
   /** Stopped by a signal; what was measured until then is reported. */
   interrupted: 130,
 } as const;

@@ -4,9 +4,10 @@
  */
 import type { Agents } from './agent/agents.js';
 import { Engine, type Sent } from './engine.js';
+import { LoadError } from './error.js';
 import type { WorkerReport } from './measure/worker-report.js';
 import type { Plan } from './plan.js';
-import { PortWorker, ProcessPort } from './port.js';
+import { HUNG, PortWorker, ProcessPort } from './port.js';
 
 /** The steps of `Engine`, wherever it runs. */
 export interface Worker {
@@ -17,52 +18,80 @@ export interface Worker {
   stop(): void;
 }
 
-/** All workers of a run, led together. Reports name the worker they come from, from 0. */
+/**
+ * All workers of a run, led together. Reports name the worker they come from, from 0. One that is
+ * lost ends the run for all: the others are stopped, and go on being led without it.
+ */
 export class Fleet {
   readonly #workers: readonly Worker[];
+  readonly #gone = new Set<Worker>();
+  #lost: string | null = null;
   #closing: Promise<void> | undefined;
 
-  /** @param agents where they are, if not in this process and on this machine */
+  /**
+   * @param agents where they are, if not in this process and on this machine
+   * @throws LoadError `bad_protocol`
+   */
   static async open(
     plan: Plan,
     epoch: number,
     onReport: (worker: number, report: WorkerReport) => void,
     agents?: Agents,
   ): Promise<Fleet> {
-    if (plan.workers === 1 && !agents) {
+    const { protocol } = plan.target;
+    // A protocol file may loop without end: it gets a process that can be ended.
+    if (plan.workers === 1 && !agents && !protocol) {
       return new Fleet([await Engine.create(plan, 0, epoch, (report) => onReport(0, report))]);
     }
+    const hint = protocol ? `: perhaps a function of ${protocol.file} does not return` : '';
+    const lost = (name: string, reason: string): LoadError =>
+      new LoadError('worker_lost', `${name} was lost: ${reason}${reason === HUNG ? hint : ''}`);
     const workers = Array.from({ length: plan.workers }, (_, index) => {
       const report = (report: WorkerReport): void => onReport(index, report);
       if (!agents) {
         return new PortWorker(
-          'a worker process ended',
+          (reason) => lost('a worker process', reason),
           (events) => new ProcessPort(events),
           report,
         );
       }
-      return new PortWorker(agents.lostName(index), (events) => agents.port(index, events), report);
+      return new PortWorker(
+        (reason) => lost(`agent ${agents.nameOf(index)}`, reason),
+        (events) => agents.port(index, events),
+        report,
+      );
     });
-    await Promise.all(
-      workers.map((worker, index) =>
-        worker.create(plan, index, agents ? agents.theirs(index, epoch) : epoch),
-      ),
-    );
-    return new Fleet(workers);
+    const fleet = new Fleet(workers);
+    try {
+      await fleet.#each((worker) => {
+        const index = workers.indexOf(worker as PortWorker);
+        return workers[index]!.create(plan, index, agents ? agents.theirs(index, epoch) : epoch);
+      });
+    } catch (error) {
+      for (const worker of workers) worker.release();
+      throw error;
+    }
+    return fleet;
   }
 
   private constructor(workers: readonly Worker[]) {
     this.#workers = workers;
   }
 
-  async connect(): Promise<void> {
-    await Promise.all(this.#workers.map((worker) => worker.connect()));
+  /** Why one of them is lost, in words; null while all are there. */
+  get lost(): string | null {
+    return this.#lost;
   }
 
+  async connect(): Promise<void> {
+    await this.#each((worker) => worker.connect());
+  }
+
+  /** @param start µs since the epoch */
   async run(start: number): Promise<Sent> {
-    const sent = await Promise.all(this.#workers.map((worker) => worker.run(start)));
+    const sent = await this.#each((worker) => worker.run(start));
     return {
-      stoppedAt: Math.max(...sent.map(({ stoppedAt }) => stoppedAt)),
+      stoppedAt: Math.max(0, ...sent.map(({ stoppedAt }) => stoppedAt)),
       byPublisher: sent.flatMap(({ byPublisher }) => byPublisher),
       finals: sent.flatMap(({ finals }) => finals),
       asked: sent.reduce((sum, { asked }) => sum + asked, 0),
@@ -71,7 +100,7 @@ export class Fleet {
   }
 
   async drain(finals: readonly number[]): Promise<void> {
-    await Promise.all(this.#workers.map((worker) => worker.drain(finals)));
+    await this.#each((worker) => worker.drain(finals));
   }
 
   stop(): void {
@@ -80,7 +109,26 @@ export class Fleet {
 
   /** May be called again. */
   close(): Promise<void> {
-    this.#closing ??= Promise.all(this.#workers.map((worker) => worker.close())).then(() => {});
+    this.#closing ??= this.#each((worker) => worker.close()).then(() => {});
     return this.#closing;
+  }
+
+  /** What each worker that is there answers. */
+  async #each<Result>(step: (worker: Worker) => Promise<Result>): Promise<Result[]> {
+    const led = this.#workers.filter((worker) => !this.#gone.has(worker));
+    const answers = await Promise.all(
+      led.map(async (worker) => {
+        try {
+          return [await step(worker)];
+        } catch (error) {
+          if (!(error instanceof LoadError) || error.code !== 'worker_lost') throw error;
+          this.#gone.add(worker);
+          this.#lost ??= error.message;
+          this.stop();
+          return [];
+        }
+      }),
+    );
+    return answers.flat();
   }
 }

@@ -10,7 +10,8 @@ import type { Address } from './wire/wire.js';
 export function parseAddress(option: string, text: string): Address {
   const match = /^(?:\[([\da-fA-F:.]+)\]|([\w.-]+)):(\d{1,5})$/.exec(text);
   const port = Number(match?.[3]);
-  if (!match || port > 65_535) throw badOption(option, text, 'host:port, such as 10.0.0.2:7700');
+  if (!match) throw badOption(option, text, 'host:port, such as 10.0.0.2:7700');
+  if (port > 65_535) throw badOption(option, text, 'a port of at most 65535');
   return { host: match[1] ?? match[2]!, port };
 }
 

@@ -21,7 +21,9 @@ export interface LoadTestOptions extends RunOptions {
 /** @throws LoadError when nothing could be measured; see `run` */
 export async function loadTest(plan: Plan, options: LoadTestOptions): Promise<LoadReport> {
   const runs: RunResult[] = [];
-  while (runs.length < options.repeat && !options.signal?.aborted) {
+  const ended = (): boolean =>
+    (options.signal?.aborted ?? false) || runs.some(({ lost }) => lost !== null);
+  while (runs.length < options.repeat && !ended()) {
     // Each run has rooms of its own, so that none sees what an earlier one left behind.
     runs.push(await run(runs.length === 0 ? plan : { ...plan, tag: newTag() }, options));
   }
@@ -31,8 +33,11 @@ export async function loadTest(plan: Plan, options: LoadTestOptions): Promise<Lo
     plan,
     runs,
     runs.map((result) => judge(result, plan)),
+    // Figures of a run that lost a worker are those of another load.
     (figures) =>
-      baseline ? compareFigures(figures, baseline.report.figures, baseline.tolerance, plan) : [],
+      baseline && runs.every(({ lost }) => lost === null)
+        ? compareFigures(figures, baseline.report.figures, baseline.tolerance, plan)
+        : [],
     options.agents?.info(),
   );
 }

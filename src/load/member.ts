@@ -54,6 +54,7 @@ export class Member {
       this.#crew,
       this.#number,
       this.#cohortIndex,
+      this.cohort.since ? this.session : undefined,
       { readSize, ...(via ? { via } : {}) },
       finish,
       closed,

@@ -24,6 +24,7 @@ export const CHECKS = [
   'order',
   'accounting',
   'losses',
+  'backfill',
   'confirmed',
   'offered',
   'flow',
@@ -107,6 +108,9 @@ export const DEFAULTS = {
   silence: '2s',
   seed: '1',
 } as const satisfies Scenario;
+
+/** Beyond that a generator is busy with copying, and few servers take as much. */
+const SIZE_MAX = 64 * 1024 * 1024;
 
 /** Who names slow members means them to be slow. */
 const WITH_COHORTS = {
@@ -207,7 +211,11 @@ function lasting(duration: string | undefined, phases: readonly Phase[]): readon
   const wanted = parseDuration('duration', duration);
   if (wanted === 0) throw badOption('duration', duration, 'a duration longer than 0');
   const planned = phases.reduce((sum, { ms }) => sum + ms, 0);
-  return phases.map((phase) => ({ ...phase, ms: (phase.ms / planned) * wanted }));
+  // Whole ms, for people who read them; none that was asked for is gone.
+  return phases.map((phase) => ({
+    ...phase,
+    ms: Math.max(1, Math.round((phase.ms / planned) * wanted)),
+  }));
 }
 
 /** With every default spelled out; one turn where an eviction needs all the time that is slow. */
@@ -249,6 +257,12 @@ function check(plan: Plan, scenario: Scenario): void {
   }
   if (plan.size < STAMP_LENGTH) {
     throw badOption('size', plan.size, `at least ${STAMP_LENGTH} bytes: the stamp of a message`);
+  }
+  if (plan.size > SIZE_MAX) {
+    throw badOption('size', scenario.size, `at most ${SIZE_MAX} bytes`);
+  }
+  if (!/^[\x21-\x7e]*$/.test(plan.roomPrefix)) {
+    throw badOption('roomPrefix', plan.roomPrefix, 'printable ASCII without blanks');
   }
   if (plan.rooms * plan.publishersPerRoom > 65_536) {
     throw badOption('publishers', plan.publishersPerRoom, 'at most 65536 publishers in all');

@@ -1,6 +1,7 @@
 /**
  * How a worker that is not in this process is reached: orders one way, answers and reports the other.
- * A worker process of this machine, or one behind an agent; `PortWorker` makes either a `Worker`.
+ * A worker process of this machine, or one behind an agent; `PortWorker` makes either a `Worker`, and
+ * loses one that ends or hangs, so that no order waits for ever (V8).
  */
 import { type ChildProcess, fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
@@ -10,19 +11,42 @@ import type { Worker } from './fleet.js';
 import type { WorkerReport } from './measure/worker-report.js';
 import type { Plan } from './plan.js';
 
-type Step = 'create' | 'connect' | 'run' | 'drain' | 'close' | 'stop';
+type Step = 'inspect' | 'meet' | 'create' | 'connect' | 'run' | 'drain' | 'close' | 'stop';
 /** What travels to a worker, and back. */
 export type Order = { id: number; step: Step; args: unknown[] };
 export type Answer =
   | { id: number; result: unknown }
-  | { id: number; error: { code: LoadErrorCode; message: string } }
-  | { report: WorkerReport };
+  | { id: number; error: ToldError }
+  | { report: WorkerReport }
+  /** Every second while its event loop turns. */
+  | { alive: true }
+  /** Something was thrown outside of any order; the process ends. */
+  | { crashed: ToldError };
+
+/** An error as it travels: a `LoadError` by its code, any other one is a bug and has its stack. */
+export type ToldError =
+  | { code: LoadErrorCode; message: string }
+  | { message: string; stack: string | undefined };
+
+export const ALIVE_EVERY_MS = 1000;
+/** A worker that says nothing for longer hangs; a process gets more time to start. */
+const HUNG_MS = 10_000;
+/** Why such a worker is lost. */
+export const HUNG = `it has not answered for ${HUNG_MS / 1000} s`;
+const START_MS = 30_000;
+/** What came while this process itself stood still is heard within this. */
+const HEARING_MS = 1000;
+/** A worker process that was let go has this long to end by itself. */
+const END_MS = 2000;
+
+/** Of the package, whether this file runs from `src/` or from `dist/`. */
+const WORKER = fileURLToPath(new URL('../../dist/load/worker.js', import.meta.url));
 
 export interface Port {
   /** Does nothing once the worker is lost. */
   send(order: Order): void;
-  /** Lets go of the worker, which ends. */
-  disconnect(): void;
+  /** Lets go of the worker, which ends, by force if it has to; at once where it does not listen. */
+  disconnect(isHung?: boolean): void;
 }
 
 export interface PortEvents {
@@ -31,17 +55,25 @@ export interface PortEvents {
   lost(reason: string): void;
 }
 
-/** A worker process of this machine; it ends when this one does. */
+/** None of them outlives this process, even if it hangs and cannot hear that. */
+const running = new Set<ChildProcess>();
+process.on('exit', () => {
+  for (const child of running) child.kill('SIGKILL');
+});
+
+/** A worker process of this machine. What it prints goes to standard error. */
 export class ProcessPort implements Port {
   readonly #process: ChildProcess;
 
   constructor(events: PortEvents) {
-    this.#process = fork(fileURLToPath(new URL('./worker.js', import.meta.url)), {
-      serialization: 'advanced',
-    });
+    this.#process = fork(WORKER, { serialization: 'advanced', stdio: ['ignore', 2, 2, 'ipc'] });
+    running.add(this.#process);
     this.#process
       .on('message', (answer: Answer) => events.answer(answer))
-      .on('exit', (code, signal) => events.lost(String(signal ?? code)))
+      .on('exit', (code, signal) => {
+        running.delete(this.#process);
+        events.lost(`its process ended: ${signal ?? `exit code ${code}`}`);
+      })
       // A message that could not be sent: the exit that follows says why.
       .on('error', () => {});
   }
@@ -50,8 +82,14 @@ export class ProcessPort implements Port {
     if (this.#process.connected) this.#process.send(order);
   }
 
-  disconnect(): void {
+  disconnect(isHung = false): void {
     if (this.#process.connected) this.#process.disconnect();
+    if (isHung) {
+      this.#process.kill('SIGKILL');
+      return;
+    }
+    const force = setTimeout(() => this.#process.kill('SIGKILL'), END_MS);
+    this.#process.once('exit', () => clearTimeout(force));
   }
 }
 
@@ -62,68 +100,118 @@ interface Waiting {
 
 export class PortWorker implements Worker {
   readonly #port: Port;
+  readonly #lostError: (reason: string) => LoadError;
   readonly #waiting = new Map<number, Waiting>();
   #orders = 0;
-  #lost: LoadError | undefined;
+  /** Why it is no more. */
+  #gone: Error | undefined;
+  #silence: NodeJS.Timeout;
+  #heard = 0;
 
   /**
-   * @param name completes "… was lost"
+   * @param lostError what its loss is told as
    * @param open opens its port
    */
   constructor(
-    name: string,
+    lostError: (reason: string) => LoadError,
     open: (events: PortEvents) => Port,
     onReport: (report: WorkerReport) => void,
   ) {
+    this.#lostError = lostError;
+    this.#silence = setTimeout(() => this.#silent(), START_MS);
     this.#port = open({
       answer: (answer) => {
+        this.#hear();
+        if ('alive' in answer) return;
         if ('report' in answer) return onReport(answer.report);
+        if ('crashed' in answer) return this.#end(asError(answer.crashed));
         const waiting = this.#waiting.get(answer.id);
         this.#waiting.delete(answer.id);
-        if ('error' in answer) {
-          waiting?.reject(new LoadError(answer.error.code, answer.error.message));
-        } else waiting?.resolve(answer.result);
+        if ('error' in answer) waiting?.reject(asError(answer.error));
+        else waiting?.resolve(answer.result);
       },
-      lost: (reason) => {
-        this.#lost = new LoadError('worker_lost', `${name}: ${reason}`);
-        for (const waiting of this.#waiting.values()) waiting.reject(this.#lost);
-        this.#waiting.clear();
-      },
+      lost: (reason) => this.#end(lostError(reason)),
     });
   }
 
   create(plan: Plan, index: number, epoch: number): Promise<void> {
-    return this.#order('create', plan, index, epoch);
+    return this.order('create', plan, index, epoch);
   }
 
   connect(): Promise<void> {
-    return this.#order('connect');
+    return this.order('connect');
   }
 
   run(start: number): Promise<Sent> {
-    return this.#order('run', start);
+    return this.order('run', start);
   }
 
   drain(finals: readonly number[]): Promise<void> {
-    return this.#order('drain', finals);
+    return this.order('drain', finals);
   }
 
   async close(): Promise<void> {
-    if (this.#lost) return;
-    await this.#order('close');
-    this.#port.disconnect();
+    try {
+      if (!this.#gone) await this.order('close');
+    } finally {
+      this.release();
+    }
   }
 
   stop(): void {
-    if (!this.#lost) void this.#order('stop').catch(() => {});
+    // An order that fails is told by the next one that somebody waits for.
+    if (!this.#gone) void this.order('stop').catch(() => {});
   }
 
-  #order<Result>(step: Step, ...args: unknown[]): Promise<Result> {
-    if (this.#lost) return Promise.reject(this.#lost);
+  /** Lets go of it without a word. */
+  release(): void {
+    clearTimeout(this.#silence);
+    this.#port.disconnect();
+  }
+
+  order<Result>(step: Step, ...args: unknown[]): Promise<Result> {
+    if (this.#gone) return Promise.reject(this.#gone);
     const id = this.#orders++;
     return new Promise<unknown>((resolve, reject) => {
       this.#waiting.set(id, { resolve, reject });
       this.#port.send({ id, step, args });
     }) as Promise<Result>;
   }
+
+  #hear(): void {
+    this.#heard++;
+    if (this.#gone) return;
+    clearTimeout(this.#silence);
+    this.#silence = setTimeout(() => this.#silent(), HUNG_MS);
+  }
+
+  #silent(): void {
+    const heard = this.#heard;
+    this.#silence = setTimeout(() => {
+      if (this.#heard !== heard) return;
+      this.#end(this.#lostError(HUNG));
+      this.#port.disconnect(true);
+    }, HEARING_MS);
+  }
+
+  #end(why: Error): void {
+    if (this.#gone) return;
+    clearTimeout(this.#silence);
+    this.#gone = why;
+    for (const waiting of this.#waiting.values()) waiting.reject(why);
+    this.#waiting.clear();
+  }
+}
+
+export function toldError(error: unknown): ToldError {
+  if (error instanceof LoadError) return { code: error.code, message: error.message };
+  const { message, stack } = error instanceof Error ? error : new Error(String(error));
+  return { message, stack };
+}
+
+function asError(told: ToldError): Error {
+  if ('code' in told) return new LoadError(told.code, told.message);
+  const error = new Error(told.message);
+  if (told.stack !== undefined) error.stack = told.stack;
+  return error;
 }

@@ -19,6 +19,13 @@ export interface Frame {
   json(text?: string): unknown;
 }
 
+/** The last message of a room that a member has had, or has been told it would not get. */
+export interface Position {
+  /** What the room's numbers are counted in; another one starts anew. */
+  readonly epoch: string;
+  readonly seq: number;
+}
+
 /**
  * One connection, as a protocol sees it: what it sends, and what it reports of what came back.
  * @typeParam State what the protocol remembers of a connection
@@ -33,8 +40,11 @@ export interface Connection<State = undefined> {
   /**
    * The room is joined: what is published from now on is owed.
    * @param seq the room's last number before joining, with a `numbered` protocol
+   * @param epoch with `positions`: what the numbers are counted in
+   * @param continues the join came with a position, and all that came after it follows, in messages or
+   *   in gaps
    */
-  joined(room: string, seq?: number): void;
+  joined(room: string, seq?: number, epoch?: string, continues?: boolean): void;
   left(room: string): void;
   /**
    * A message came.
@@ -49,6 +59,22 @@ export interface Connection<State = undefined> {
   messageIn(buf: Buffer, start: number, end: number, seq?: number): void;
   /** The server says that this connection will not get the messages `from`–`to` of the room. */
   gap(room: string, from: number, to: number): void;
+  /**
+   * A message came that `backfill` asked for.
+   * @param data the payload, as for `message`
+   */
+  past(room: string, seq: number, data: string): void;
+  /**
+   * All that `backfill` asked for, up to `to`, has come. Where `to` is less than what was asked for, the rest is asked for then.
+   * @param missing ranges that the server no longer keeps
+   */
+  answered(
+    room: string,
+    to: number,
+    missing: readonly (readonly [from: number, to: number])[],
+  ): void;
+  /** The server would not give what `backfill` asked for; it is asked again. */
+  refusedPast(code: string): void;
   /** The answer to a `publish` with `confirm`: the room's number for the message. */
   confirmed(room: string, seq: number): void;
   /** The server refused a join or a publish. @param code a word, which the report counts */
@@ -78,6 +104,8 @@ export interface Protocol<State = undefined> {
    * `joined`, `message` and `confirmed` then tell the numbers. Default: false.
    */
   readonly numbered?: boolean;
+  /** A join may name the position to go on from; only with `numbered`. Default: false. */
+  readonly positions?: boolean;
   /** How often `heartbeat` is called on each connection, in ms. */
   readonly heartbeatMs?: number;
 
@@ -85,8 +113,11 @@ export interface Protocol<State = undefined> {
   state?(): State;
   /** The WebSocket is open: greet, or say `ready()` where no greeting is needed. */
   open(connection: Connection<State>): void;
-  /** Joins a room; `joined(room)` follows, here or when the answer has been decoded. */
-  join(connection: Connection<State>, room: string): void;
+  /**
+   * Joins a room; `joined(room)` follows, here or when the answer has been decoded.
+   * @param since with `positions`: go on from there
+   */
+  join(connection: Connection<State>, room: string, since?: Position): void;
   /** Leaves a room; `left(room)` follows. Without it members disconnect instead. */
   leave?(connection: Connection<State>, room: string): void;
   /**
@@ -95,6 +126,11 @@ export interface Protocol<State = undefined> {
    * @param confirm the room's number is wanted, by `confirmed`; only with a `numbered` protocol
    */
   publish(connection: Connection<State>, room: string, data: string, confirm: boolean): void;
+  /**
+   * Asks for messages that a gap has named; `past` and `answered` follow. Of a connection one such is
+   * under way at a time. Only with a `numbered` protocol; without it cohorts cannot have `backfill=true`.
+   */
+  backfill?(connection: Connection<State>, room: string, from: number, to: number): void;
   /** A frame came. */
   decode(connection: Connection<State>, frame: Frame): void;
   /** Keeps the connection alive, every `heartbeatMs`. */

@@ -118,4 +118,7 @@ export class Publisher implements Sink {
   left(): void {}
   message(): void {}
   gap(): void {}
+  past(): void {}
+  answered(): void {}
+  refusedPast(): void {}
 }

@@ -4,10 +4,11 @@
  * Not here: judging what came of it (verdict/), showing it (report/).
  */
 import type { Agents } from './agent/agents.js';
+import { meetApart } from './apart.js';
 import { machineMicros } from './clock.js';
-import { Contact } from './contact.js';
+import { meet } from './contact.js';
 import type { Sent } from './engine.js';
-import { LoadError } from './error.js';
+import { badOption, LoadError } from './error.js';
 import { Fleet } from './fleet.js';
 import { Merge } from './measure/merge.js';
 import { outcome, type Ran } from './measure/outcome.js';
@@ -26,6 +27,8 @@ export interface RunOptions {
   readonly serverPid?: number | undefined;
   /** Where to scrape, instead of where the target usually has its metrics. */
   readonly metricsUrl?: string | undefined;
+  /** Sent with it. */
+  readonly metricsHeaders?: Readonly<Record<string, string>> | undefined;
   /** Stops the run early; what was measured until then is returned. */
   readonly signal?: AbortSignal | undefined;
   readonly onConnecting?: ((present: number) => void) | undefined;
@@ -34,20 +37,22 @@ export interface RunOptions {
 }
 
 /**
- * @throws LoadError `unreachable` when the target does not answer, `bad_option`, `bad_protocol`,
- * `worker_lost`
+ * @throws LoadError `unreachable` when the target does not answer, `bad_option`, `bad_protocol`
  */
 export async function run(plan: Plan, options: RunOptions = {}): Promise<RunResult> {
   const startedAt = new Date().toISOString();
-  const first = await Contact.prepare(plan);
-  const { target } = first;
-  const probe = new ServerProbe(
-    options.metricsUrl ?? target.metricsUrl,
-    plan.target.headers,
-    options.serverPid,
-  );
-  await first.meet();
+  const { protocol } = plan.target;
+  const probe = new ServerProbe(options.metricsHeaders ?? {}, options.serverPid);
+  const target = protocol ? await meetApart(plan, protocol.file) : await meet(plan);
+  probe.metricsUrl = options.metricsUrl ?? target.metricsUrl;
   const before = await probe.sample(0);
+  if (options.metricsUrl !== undefined && probe.missing !== undefined) {
+    throw badOption(
+      '--metrics-url',
+      options.metricsUrl,
+      `a page of metrics for Prometheus (${probe.missing})`,
+    );
+  }
 
   const { agents } = options;
   await agents?.measure('before');
@@ -72,33 +77,43 @@ export async function run(plan: Plan, options: RunOptions = {}): Promise<RunResu
   try {
     await fleet.connect();
     connecting = false;
-    if (present() === 0 && !signal?.aborted) {
+    if (present() === 0 && !signal?.aborted && fleet.lost === null) {
       throw new LoadError('unreachable', `no member could join: ${whyNot(merge.counters(0))}`);
     }
     const start = machineMicros() - epoch + plan.settleMs * 1000;
     const watch = watchServer(probe, epoch + start, samples);
     const sent = await fleet.run(start).finally(() => watch.stop());
-    options.onDraining?.();
-    await fleet.drain(
-      target.numbered
-        ? byIndex(plan.rooms, sent.finals)
-        : byIndex(plan.rooms * plan.publishersPerRoom, sent.byPublisher),
-    );
+    const stoppedAt = fleet.lost === null ? sent.stoppedAt : machineMicros() - epoch;
+    // Whoever is lost has sent what nobody knows, so nobody knows what is owed.
+    if (fleet.lost === null) {
+      options.onDraining?.();
+      await fleet.drain(
+        target.numbered
+          ? byIndex(plan.rooms, sent.finals)
+          : byIndex(plan.rooms * plan.publishersPerRoom, sent.byPublisher),
+      );
+    }
     await fleet.close();
-    await agents?.measure('after');
-    const after = await released(probe, before, releaseMs(plan), signal);
+    const lostAgent = (await agents?.measure('after')) ?? null;
+    const lost = fleet.lost ?? lostAgent;
+    const after = await released(probe, before, lost === null ? releaseMs(plan) : 0, signal);
     return outcome({
       plan,
       merge,
       startedAt,
-      ran: Math.max(0, (sent.stoppedAt - start) / 1e6),
+      ran: Math.max(0, (stoppedAt - start) / 1e6),
       interrupted: signal?.aborted ?? false,
+      lost,
       ...(target.numbered ? confirmedEnd(sent) : { accepted: null, confirmations: null }),
       server: { before, after, samples, missing: probe.missing ?? null },
     });
+  } catch (error) {
+    await fleet.close().catch((later: unknown) => {
+      throw new AggregateError([error, later], `${error}; and then, while closing: ${later}`);
+    });
+    throw error;
   } finally {
     signal?.removeEventListener('abort', stop);
-    await fleet.close();
   }
 }
 

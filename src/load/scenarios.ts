@@ -1,5 +1,5 @@
 /**
- * The scenarios that come with the tool, S0 to S13: data only. They fit a server with default
+ * The scenarios that come with the tool, S0 to S15: data only. They fit a server with default
  * limits on two cores (at most 100,000 deliveries a second, 50 publishes a second and publisher).
  * Each has a name that says what it does; `stalled-10`, `throttled-25` and so on are S2 with that
  * share of that kind.
@@ -17,6 +17,9 @@ const CROWD = { members: '200', publishers: '5', rate: '250/s', size: '4KiB' } a
  * enough that the server is compiled: a calm phase that is not makes the isolation ratio too good.
  */
 const TWO_PHASES = { warmup: '10s', calm: '10s', fill: '8s', slow: '12s' } as const;
+/** For those whom no kernel buffer hides. */
+const SHORT_PHASES = { warmup: '5s', calm: '8s', slow: '12s' } as const;
+const ROOM_OF_1000 = { members: '1000', publishers: '2', rate: '50/s', size: '512' } as const;
 const ISOLATED = ['healthy.p99>250ms'];
 
 export const SCENARIOS: Readonly<Record<string, NamedScenario>> = {
@@ -83,26 +86,16 @@ export const SCENARIOS: Readonly<Record<string, NamedScenario>> = {
   S7: {
     name: 'reconnect-storm',
     title: 'Half of 1,000 members vanish and connect again all at once, every 3 s',
-    members: '1000',
-    publishers: '2',
-    rate: '50/s',
-    size: '512',
-    warmup: '5s',
-    calm: '8s',
-    slow: '12s',
+    ...ROOM_OF_1000,
+    ...SHORT_PHASES,
     cohorts: ['vanishing=50%,together=true,stay=3s,back=0'],
     failIf: ['healthy.p99>500ms'],
   },
   S8: {
     name: 'churn',
     title: '20 % of 1,000 members leave and join the room every second or so',
-    members: '1000',
-    publishers: '2',
-    rate: '50/s',
-    size: '512',
-    warmup: '5s',
-    calm: '8s',
-    slow: '12s',
+    ...ROOM_OF_1000,
+    ...SHORT_PHASES,
     cohorts: ['churning=20%,stay=1s,away=200ms'],
     failIf: ISOLATED,
   },
@@ -114,9 +107,7 @@ export const SCENARIOS: Readonly<Record<string, NamedScenario>> = {
     roomsPerMember: '4',
     rate: '2000/s',
     size: '256',
-    warmup: '5s',
-    calm: '8s',
-    slow: '12s',
+    ...SHORT_PHASES,
     cohorts: ['churning=10%,stay=1s,away=200ms'],
     failIf: ISOLATED,
   },
@@ -126,9 +117,7 @@ export const SCENARIOS: Readonly<Record<string, NamedScenario>> = {
     members: '5000',
     rate: '10/s',
     size: '256',
-    warmup: '5s',
-    calm: '8s',
-    slow: '12s',
+    ...SHORT_PHASES,
     cohorts: ['churning=5%,stay=2s,away=500ms'],
     failIf: ISOLATED,
   },
@@ -172,6 +161,25 @@ export const SCENARIOS: Readonly<Record<string, NamedScenario>> = {
       'churning=5%',
     ],
     failIf: [...ISOLATED, 'server.rssGrowth>128MB'],
+  },
+  S14: {
+    name: 'resume-storm',
+    title:
+      'As S7, but all come back with their position: what they missed is sent or announced, to the last message',
+    ...ROOM_OF_1000,
+    ...SHORT_PHASES,
+    cohorts: ['vanishing=50%,together=true,stay=3s,back=500ms,since=true'],
+    failIf: ['healthy.p99>500ms'],
+  },
+  S15: {
+    name: 'backfill',
+    title:
+      'As S6, but who has paused asks for what gaps name, while all goes on (the server keeps 10 s: --history-messages 5000 --history-bytes 33554432)',
+    ...CROWD,
+    ...TWO_PHASES,
+    slow: '20s',
+    cohorts: ['sawtooth=20%,read=3s,pause=7s,backfill=true'],
+    failIf: ISOLATED,
   },
 };
 

@@ -22,8 +22,12 @@ const MICROS = 1e6;
 /** Reasons for which a server lets go of a member that does not read. */
 const EVICTED = /reason="(slow_consumer|heartbeat_missed|control_overflow|memory_pressure)"/;
 
+/** What a page of metrics has of which anything here makes use. */
+const KNOWN = /^(roomcast|process|nodejs)_/m;
+
 export class ServerProbe {
-  readonly #metricsUrl: string | undefined;
+  /** Where to scrape, if anywhere. */
+  metricsUrl: string | undefined;
   readonly #headers: Readonly<Record<string, string>>;
   readonly #pid: number | undefined;
   readonly #ticksPerSecond: number = 100;
@@ -32,16 +36,10 @@ export class ServerProbe {
   #missing: string | undefined;
 
   /**
-   * @param metricsUrl where to scrape, if anywhere
    * @param pid a process of this (Linux) machine
    * @throws LoadError `bad_option` when there is no such process
    */
-  constructor(
-    metricsUrl: string | undefined,
-    headers: Readonly<Record<string, string>>,
-    pid: number | undefined,
-  ) {
-    this.#metricsUrl = metricsUrl;
+  constructor(headers: Readonly<Record<string, string>>, pid: number | undefined) {
     this.#headers = headers;
     this.#pid = pid;
     if (pid === undefined) return;
@@ -89,16 +87,19 @@ export class ServerProbe {
   }
 
   async #scrape(): Promise<Scrape | undefined> {
-    if (this.#metricsUrl === undefined) return;
+    if (this.metricsUrl === undefined) return;
     try {
-      const response = await fetch(this.#metricsUrl, {
+      const response = await fetch(this.metricsUrl, {
         headers: this.#headers,
         signal: AbortSignal.timeout(SCRAPE_TIMEOUT_MS),
       });
-      if (response.ok) return new Scrape(await response.text());
-      this.#missing = `${this.#metricsUrl} answers ${response.status}`;
+      const text = await response.text();
+      if (response.ok && KNOWN.test(text)) return new Scrape(text);
+      this.#missing = response.ok
+        ? `${this.metricsUrl} has none that are known here`
+        : `${this.metricsUrl} answers ${response.status}`;
     } catch (error) {
-      this.#missing = `${this.#metricsUrl}: ${(error as Error).message}`;
+      this.#missing = `${this.metricsUrl}: ${(error as Error).message}`;
     }
     return;
   }

@@ -5,6 +5,7 @@
  */
 import { roomOfPublisher, roomSlotOf } from './assign.js';
 import type { Crew } from './crew.js';
+import { Backfill, type Range } from './measure/backfill.js';
 import { Ledger } from './measure/ledger.js';
 import { count, type Tally } from './measure/tally.js';
 import { roomName } from './plan.js';
@@ -22,11 +23,19 @@ export class Session implements Sink {
   readonly #tally: Tally;
   readonly #member: number;
   readonly #healthy: boolean;
+  readonly #keepsPositions: boolean;
   readonly #rooms: number[];
   readonly #ledger: Ledger;
   readonly #onPresent: () => void;
   readonly #onClosed: (reason: string) => void;
+  /** What it asks for again, where it does. */
+  readonly #backfill: Backfill | undefined;
+  /** What the numbers of its rooms are counted in, of those it joins again with its position. */
+  readonly #epochs: Map<number, string>;
   #absent: Set<number>;
+  /** Rooms that it has asked to leave, and is still in as far as it knows. */
+  readonly #leaving = new Set<number>();
+  #joinsOnceLeft = false;
   #joining = 0;
   #now = 0;
   #budget = Number.POSITIVE_INFINITY;
@@ -39,6 +48,7 @@ export class Session implements Sink {
 
   /**
    * @param cohort index into the plan's cohorts
+   * @param before the connection whose positions it goes on from, if it does
    * @param onPresent in all rooms now, for the first time or again
    * @param onClosed the server ended it, or it could not be opened
    */
@@ -46,6 +56,7 @@ export class Session implements Sink {
     crew: Crew,
     member: number,
     cohort: number,
+    before: Session | undefined,
     options: DialOptions,
     onPresent: () => void,
     onClosed: (reason: string) => void,
@@ -57,12 +68,20 @@ export class Session implements Sink {
     this.#healthy = cohort === 0;
     this.#rooms = crew.roomsOf(member);
     this.#absent = new Set(this.#rooms);
-    this.#ledger = new Ledger(
-      target.numbered,
-      plan.roomsPerMember,
-      plan.publishersPerRoom,
-      this.#tally.counters.faults,
-    );
+    this.#epochs = before ? before.#epochs : new Map();
+    this.#ledger = before
+      ? before.#ledger
+      : new Ledger(
+          target.numbered,
+          plan.roomsPerMember,
+          plan.publishersPerRoom,
+          this.#tally.counters.faults,
+        );
+    const { since, backfill } = plan.cohorts[cohort]!;
+    this.#keepsPositions = since;
+    if (backfill) {
+      this.#backfill = new Backfill(this.#tally.counters.backfill, this.#tally.backfills);
+    }
     this.#onPresent = onPresent;
     this.#onClosed = onClosed;
     this.#joining = crew.now();
@@ -115,13 +134,22 @@ export class Session implements Sink {
   /** Leaves every room, or returns false when the target knows no leaving. */
   leaveRooms(): boolean {
     if (!this.present) return true;
+    for (const room of this.#rooms) this.#leaving.add(room);
     return this.#rooms.every((room) => this.link.leave(roomName(this.#crew.plan, room)));
   }
 
   joinRooms(): void {
     if (this.#ended) return;
+    // What is on its way until it has left is before the position that it then joins with.
+    this.#joinsOnceLeft = this.#leaving.size > 0;
+    if (this.#joinsOnceLeft) return;
     this.#joining = this.#crew.now();
-    for (const room of this.#rooms) this.link.join(roomName(this.#crew.plan, room));
+    for (const room of this.#rooms) {
+      const epoch = this.#epochs.get(room);
+      const since =
+        epoch === undefined ? undefined : { epoch, seq: this.#ledger.last(this.#slotOf(room)) };
+      this.link.join(roomName(this.#crew.plan, room), since);
+    }
   }
 
   /** Ends the connection from this side; `onClosed` does not follow. */
@@ -149,6 +177,24 @@ export class Session implements Sink {
     return this.present ? this.#ledger.owed(mine) : 0;
   }
 
+  /** Whether an answer to what it has asked for, or will ask for, is to come. */
+  get awaitsPast(): boolean {
+    return this.#backfill?.isOwed ?? false;
+  }
+
+  /** Asks for what gaps have named, where nothing is under way: also again, if that was refused. */
+  askForPast(): void {
+    const wanted = this.present ? this.#backfill?.ask(this.#crew.now()) : undefined;
+    if (!wanted) return;
+    const room = this.#rooms[wanted.slot]!;
+    this.link.backfill(roomName(this.#crew.plan, room), wanted.from, wanted.to);
+  }
+
+  /** The drain has ended: what is not answered by now is not. */
+  endBackfill(): void {
+    this.#backfill?.end();
+  }
+
   // ── What it hears ──
 
   chunk(bytes: number, now: number): void {
@@ -163,11 +209,13 @@ export class Session implements Sink {
     this.joinRooms();
   }
 
-  joined(name: string, seq: number): void {
+  joined(name: string, seq: number, epoch: string, continues: boolean): void {
     const room = this.#crew.roomNamed(name);
     if (this.#ended || !this.#absent.delete(room)) return;
-    const slot = roomSlotOf(this.#crew.plan, this.#member, room);
-    this.#ledger.joined(slot, seq, this.#crew.stage === 'before');
+    const asked = this.#epochs.has(room);
+    if (asked) this.#tally.counters[continues ? 'resumed' : 'restarted']++;
+    if (!continues) this.#ledger.joined(this.#slotOf(room), seq, this.#crew.stage === 'before');
+    if (this.#keepsPositions) this.#epochs.set(room, epoch);
     if (this.#absent.size > 0) return;
     const now = this.#crew.now();
     this.lastAt = now;
@@ -179,8 +227,11 @@ export class Session implements Sink {
 
   left(name: string): void {
     if (this.#ended) return;
+    const room = this.#crew.roomNamed(name);
     this.#leave();
-    this.#absent.add(this.#crew.roomNamed(name));
+    this.#absent.add(room);
+    this.#leaving.delete(room);
+    if (this.#joinsOnceLeft) this.joinRooms();
   }
 
   message(buf: Uint8Array, at: number, seq: number): void {
@@ -196,7 +247,9 @@ export class Session implements Sink {
     const due = dueOf(buf, at);
     const now = this.#now;
     const place = publisher - room * plan.publishersPerRoom;
-    this.#ledger.message(slot, place, numberOf(buf, at), seq);
+    const number = numberOf(buf, at);
+    this.#ledger.message(slot, place, number, seq);
+    this.#backfill?.live(slot, place, number);
     this.#tally.delivery(due, lateOf(buf, at), now);
     this.lastAt = now;
     if (this.#healthy) progress[room]!++;
@@ -205,11 +258,37 @@ export class Session implements Sink {
 
   gap(name: string, from: number, to: number): void {
     const room = this.#crew.roomNamed(name);
-    const slot = roomSlotOf(this.#crew.plan, this.#member, room);
+    const slot = this.#slotOf(room);
     if (this.#ended || !(slot >= 0)) return;
     const missed = this.#ledger.gap(slot, from, to);
     this.#tally.counters.announced += missed;
     if (this.#healthy) this.#crew.progress[room]! += missed;
+    this.#backfill?.gap(slot, from, to, this.#ledger.nextOf(slot));
+    this.askForPast();
+  }
+
+  past(name: string, seq: number, buf: Uint8Array, at: number): void {
+    if (this.#ended) return;
+    const { plan, stamps } = this.#crew;
+    const publisher = publisherOf(buf, at);
+    const room = roomOfPublisher(plan, publisher);
+    const isOfRoom = room === this.#crew.roomNamed(name);
+    if (!stamps.isIntact(buf, at, plan.size)) this.#tally.counters.faults.changed++;
+    const place = publisher - room * plan.publishersPerRoom;
+    const slot = isOfRoom ? this.#slotOf(room) : -1;
+    this.#backfill?.message(slot, seq, place, numberOf(buf, at));
+  }
+
+  answered(name: string, to: number, missing: readonly Range[]): void {
+    if (this.#ended) return;
+    const slot = this.#slotOf(this.#crew.roomNamed(name));
+    this.#backfill?.answered(slot, to, missing, this.#crew.now());
+    this.askForPast();
+  }
+
+  refusedPast(code: string): void {
+    count(this.#tally.counters.backfill.refused, code);
+    this.#backfill?.refused();
   }
 
   confirmed(name: string, seq: number): void {
@@ -241,8 +320,13 @@ export class Session implements Sink {
     this.#catchingUp = false;
   }
 
+  #slotOf(room: number): number {
+    return roomSlotOf(this.#crew.plan, this.#member, room);
+  }
+
   /** No longer in all rooms. */
   #leave(): void {
+    this.#backfill?.cut();
     if (!this.present) return;
     this.#absent.add(this.#rooms[0]!);
     this.lastAt = 0;

@@ -1,24 +1,44 @@
 /**
- * The entry of a worker process: an `Engine` that takes its steps from messages. It leaves signals
- * to the coordinator, which gets them too, and ends when the coordinator goes.
+ * The entry of a worker process: an `Engine` that takes its steps from messages, and whatever runs a
+ * protocol file before there is one. It leaves signals to the coordinator, which gets them too, and
+ * ends when the coordinator goes. It says every second that its event loop turns.
  */
+import { pathToFileURL } from 'node:url';
+import { meet } from './contact.js';
 import { Engine } from './engine.js';
 import { LoadError } from './error.js';
 import type { WorkerReport } from './measure/worker-report.js';
 import type { Plan } from './plan.js';
-import type { Answer, Order } from './port.js';
+import { ALIVE_EVERY_MS, type Answer, type Order, toldError } from './port.js';
+import { loadProtocol, type ProtocolFile } from './targets/protocol-file.js';
 
 let engine: Engine | undefined;
+/** The protocol file that runs here. */
+let file: string | undefined;
 
 const answer = (message: Answer): void => {
   process.send?.(message);
 };
 
 async function carryOut({ step, args }: Order): Promise<unknown> {
-  if (step === 'create') {
-    const [plan, index, epoch] = args as [Plan, number, number];
-    engine = await Engine.create(plan, index, epoch, (report: WorkerReport) => answer({ report }));
-    return;
+  switch (step) {
+    case 'inspect': {
+      const protocol = args[0] as ProtocolFile;
+      file = protocol.file;
+      return (await loadProtocol(protocol)).name;
+    }
+    case 'meet': {
+      const plan = args[0] as Plan;
+      file = plan.target.protocol?.file;
+      return meet(plan);
+    }
+    case 'create': {
+      const [plan, index, epoch] = args as [Plan, number, number];
+      file = plan.target.protocol?.file;
+      const report = (report: WorkerReport): void => answer({ report });
+      engine = await Engine.create(plan, index, epoch, report);
+      return;
+    }
   }
   if (!engine) throw new Error(`${step} before create`);
   switch (step) {
@@ -35,15 +55,25 @@ async function carryOut({ step, args }: Order): Promise<unknown> {
   }
 }
 
+/** What a protocol file throws outside of its functions is its fault, and not a bug of ours. */
+function blamed(error: unknown): unknown {
+  const inFile =
+    file !== undefined && String((error as Error)?.stack).includes(pathToFileURL(file).href);
+  return inFile ? new LoadError('bad_protocol', `${file}: ${error}`) : error;
+}
+
+setInterval(() => answer({ alive: true }), ALIVE_EVERY_MS);
 process.on('SIGINT', () => {});
 process.on('SIGTERM', () => {});
 process.on('disconnect', () => process.exit());
+process.on('uncaughtException', (error) => {
+  const message: Answer = { crashed: toldError(blamed(error)) };
+  process.send?.(message, () => process.exit(1));
+});
 process.on('message', (order: Order) => {
   carryOut(order).then(
     (result) => answer({ id: order.id, result }),
-    (error: unknown) => {
-      const code = error instanceof LoadError ? error.code : 'worker_lost';
-      answer({ id: order.id, error: { code, message: (error as Error).message } });
-    },
+    (error: unknown) => answer({ id: order.id, error: toldError(error) }),
   );
 });
+answer({ alive: true });

@@ -1,64 +1,25 @@
 /** `roomcast load` as its users run it: a process, its output, its exit code. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { expect, onTestFinished, test, vi } from 'vitest';
 import { loadCommand } from '../../src/cli/load.js';
+import { LiveMetrics } from '../../src/load/live-metrics.js';
 import type { LoadReport } from '../../src/load/report/report.js';
 import { startBroadcastServer } from '../support/broadcast-server.js';
+import { type Ended, MAIN, NOT_FAILED, QUICK, start, temporary } from '../support/load-process.js';
 import { serve } from '../support/server.js';
 import { Signal } from '../support/signal.js';
 
-const MAIN = new URL('../../dist/cli/main.js', import.meta.url).pathname;
-const QUICK = ['--target', 'ws', '--members', '12', '--rate', '100/s', '--ramp-up', '0'].concat([
-  '--settle',
-  '200ms',
-  '--warmup',
-  '0',
-  '--calm',
-  '1s',
-  '--drain',
-  '5s',
-]);
-/** Passed, or void where the machine was too busy for a verdict on times. */
-const NOT_FAILED = [0, 3];
-
-interface Ended {
-  code: number | null;
-  stdout: string;
-  stderr: string;
-}
-
-function start(args: string[]): { pid: number; interrupt(): void; ended: Promise<Ended> } {
-  const child = spawn(process.execPath, [MAIN, 'load', ...args]);
-  onTestFinished(() => {
-    child.kill('SIGKILL');
-  });
-  let [stdout, stderr] = ['', ''];
-  child.stdout.setEncoding('utf8').on('data', (text: string) => {
-    stdout += text;
-  });
-  child.stderr.setEncoding('utf8').on('data', (text: string) => {
-    stderr += text;
-  });
-  const ended = once(child, 'close').then(([code]) => ({ code, stdout, stderr }));
-  return { pid: child.pid ?? 0, interrupt: () => child.kill('SIGINT'), ended };
-}
-
 const load = (...args: string[]): Promise<Ended> => start(args).ended;
-
-function folder(): string {
-  const path = mkdtempSync(join(tmpdir(), 'load-'));
-  onTestFinished(() => rmSync(path, { recursive: true }));
-  return path;
-}
 
 test('a run in a pipe says nothing but its summary, and writes its files', async () => {
   const server = await startBroadcastServer('loop');
   onTestFinished(() => server.close());
-  const [json, html] = [join(folder(), 'r.json'), join(folder(), 'r.html')];
+  const [json, html] = [join(temporary(), 'r.json'), join(temporary(), 'r.html')];
   const { code, stdout, stderr } = await load(server.url, ...QUICK, '--json', json, '--html', html);
   expect(stderr).toBe('');
   expect(NOT_FAILED).toContain(code);
@@ -79,7 +40,7 @@ test('a run in a pipe says nothing but its summary, and writes its files', async
 test('with --json - standard output is the report and nothing else', async () => {
   const server = await startBroadcastServer('loop');
   onTestFinished(() => server.close());
-  const files = ['--junit', join(folder(), 'r.xml'), '--markdown', join(folder(), 'r.md')];
+  const files = ['--junit', join(temporary(), 'r.xml'), '--markdown', join(temporary(), 'r.md')];
   const { code, stdout, stderr } = await load(
     server.url,
     ...QUICK,
@@ -96,9 +57,22 @@ test('with --json - standard output is the report and nothing else', async () =>
   expect(readFileSync(files[3]!, 'utf8')).toMatch(/^## /);
 });
 
+test('a report that can no longer be written is told, and the others are written', async () => {
+  const server = await startBroadcastServer('loop');
+  onTestFinished(() => server.close());
+  const junit = join(temporary(), 'r.xml');
+  const files = ['--json', '/dev/full', '--junit', junit];
+  const { code, stdout, stderr } = await load(server.url, ...QUICK, ...files);
+  expect(stderr).toBe('roomcast: --json /dev/full: ENOSPC: no space left on device, write\n');
+  expect(stdout).toMatch(/ok\s+accounting/);
+  expect(readFileSync(junit, 'utf8')).toMatch(/^<\?xml /);
+  // Void where the machine was too busy for a verdict on times.
+  expect([2, 3]).toContain(code);
+});
+
 test('several workers count exactly what one would', async () => {
   const server = await serve();
-  const json = join(folder(), 'r.json');
+  const json = join(temporary(), 'r.json');
   const load3 = ['--target', 'roomcast', '--rooms', '2', '--publishers', '2', '--workers', '3'];
   const { code } = await load(server.url, ...QUICK, ...load3, '--json', json);
   expect(NOT_FAILED).toContain(code);
@@ -118,17 +92,115 @@ test('several workers count exactly what one would', async () => {
   expect(timeline.length).toBeLessThan(3);
 });
 
-test('a worker that is lost leaves the run incomplete', async () => {
+test('of a server that asks who they are: with its secret, and no token in what is written', async () => {
+  const secret = 'the-secret-of-a-load-of-32-characters';
+  const server = await serve({ tokenSecret: [secret] });
+  const [json, file] = [join(temporary(), 'r.json'), join(temporary(), 'secret')];
+  writeFileSync(file, `${secret}\n`);
+  const scrapedWith = new Set<string | undefined>();
+  const metrics = createServer(({ headers }, response) => {
+    scrapedWith.add(headers.authorization);
+    response.end('roomcast_members 1\n');
+  }).listen(0, '127.0.0.1');
+  await once(metrics, 'listening');
+  onTestFinished(() => void metrics.close());
+  const { port } = metrics.address() as AddressInfo;
+  for (const transport of ['websocket', 'xhr-streaming']) {
+    const run = [...QUICK, '--target', 'roomcast', '--transport', transport, '--json', json];
+    const { code, stderr, stdout } = await load(
+      transport === 'websocket' ? server.url.replace('http', 'ws') : server.url,
+      ...run,
+      ...['--token-secret-file', file],
+      ...['--header', 'Authorization: Bearer key', '--metrics-url', `http://127.0.0.1:${port}/`],
+    );
+    expect([stderr, NOT_FAILED.includes(code ?? -1)], stdout).toEqual(['', true]);
+    const text = readFileSync(json, 'utf8');
+    expect((JSON.parse(text) as LoadReport).runs[0]!.cohorts[0]!.counters).toMatchObject({
+      present: 12,
+      owed: 0,
+    });
+    expect(text).not.toContain('Bearer');
+  }
+  expect([...scrapedWith]).toEqual(['Bearer key']);
+});
+
+/** Two workers under way, and the process of one of them. */
+async function underWay(...args: string[]) {
   const server = await startBroadcastServer('loop');
   onTestFinished(() => server.close());
-  const { pid, ended } = start([server.url, ...QUICK, '--calm', '60s', '--workers', '2']);
-  const joined = (): boolean => server.connections.size >= 12;
-  await vi.waitFor(() => expect(joined()).toBe(true), { timeout: 10_000 });
-  const [worker] = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ');
-  process.kill(Number(worker), 'SIGKILL');
-  const { code, stderr } = await ended;
-  expect(stderr).toBe('roomcast: a worker process ended: SIGKILL\n');
+  const files = Object.fromEntries(
+    ['json', 'html', 'junit', 'markdown'].map((form) => [form, join(temporary(), form)]),
+  );
+  const outputs = Object.entries(files).flatMap(([form, file]) => [`--${form}`, file]);
+  const running = start(
+    [server.url, ...QUICK, '--calm', '60s', '--workers', '2'].concat(outputs, args),
+  );
+  await vi.waitFor(() => expect(server.connections.size).toBeGreaterThanOrEqual(13), {
+    timeout: 30_000,
+  });
+  const [worker] = readFileSync(
+    `/proc/${running.child.pid}/task/${running.child.pid}/children`,
+    'utf8',
+  ).split(' ');
+  const read = () =>
+    Object.fromEntries(
+      Object.entries(files).map(([form, file]) => [form, readFileSync(file, 'utf8')]),
+    );
+  return { ended: running.ended, worker: Number(worker), read };
+}
+
+test('a worker that dies leaves the run incomplete, with its reports', async () => {
+  const { ended, worker, read } = await underWay();
+  process.kill(worker, 'SIGKILL');
+  const { code, stdout, stderr } = await ended;
+  expect({ code, stderr }).toEqual({ code: 4, stderr: '' });
+  const lost = 'a worker process was lost: its process ended: SIGKILL';
+  expect(stdout).toContain(`\nINCOMPLETE: ${lost}\n`);
+  const { json = '', html, junit, markdown } = read();
+  const { verdict, runs } = JSON.parse(json) as LoadReport;
+  expect(verdict).toMatchObject({ outcome: 'incomplete', exit: 4 });
+  expect(runs[0]).toMatchObject({ lost, interrupted: false });
+  // What was counted is there, of the dead worker up to its last word; nothing is called passed.
+  expect(runs[0]!.cohorts[0]!.counters.connects).toBeGreaterThanOrEqual(6);
+  expect(verdict.checks.filter(({ status }) => status === 'passed')).toEqual([]);
+  expect(html).toContain(`>Incomplete: ${lost}<`);
+  expect(junit).toContain(
+    `<testcase classname="roomcast load" name="workers"><error message="${lost}`,
+  );
+  expect(markdown).toContain(`## INCOMPLETE: ${lost}`);
+});
+
+test('a worker that hangs is given up, and its process is ended', async () => {
+  const { ended, worker, read } = await underWay();
+  process.kill(worker, 'SIGSTOP');
+  const { code, stdout } = await ended;
   expect(code).toBe(4);
+  expect(stdout).toContain('INCOMPLETE: a worker process was lost: it has not answered for 10 s\n');
+  expect(JSON.parse(read()['json']!)).toMatchObject({ verdict: { outcome: 'incomplete' } });
+  await vi.waitFor(() => expect(() => process.kill(worker, 0)).toThrow('ESRCH'));
+});
+
+test('a reader that has had enough does not change the exit code', async () => {
+  // Every tenth message is lost without a word.
+  let count = 0;
+  const server = await startBroadcastServer('loop', 0, (text) =>
+    ++count % 10 === 0 ? undefined : text,
+  );
+  onTestFinished(() => server.close());
+  const file = join(temporary(), 'r.xml');
+  const child = spawn(process.execPath, [
+    ...[MAIN, 'load', server.url, ...QUICK, '--drain', '500ms'],
+    ...['--json', '-', '--junit', file],
+  ]);
+  let stderr = '';
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    stderr += text;
+  });
+  child.stdout.destroy();
+  expect(await once(child, 'close')).toEqual([1, null]);
+  expect(stderr).toMatch(/\nFAILED: .*accounting/);
+  expect(stderr).not.toMatch(/EPIPE|\n {4}at /);
+  expect(readFileSync(file, 'utf8')).toContain('<failure');
 });
 
 test('a server that waits for each send fails by name', async () => {
@@ -158,10 +230,10 @@ test('interrupted, it reports what it has', async () => {
     return text;
   });
   onTestFinished(() => server.close());
-  const json = join(folder(), 'r.json');
-  const { interrupt, ended } = start([server.url, ...QUICK, '--calm', '60s', '--json', json]);
+  const json = join(temporary(), 'r.json');
+  const { child, ended } = start([server.url, ...QUICK, '--calm', '60s', '--json', json]);
   await published.until(() => messages >= 50);
-  interrupt();
+  child.kill('SIGINT');
   const { code, stdout } = await ended;
   expect([130, 3]).toContain(code);
   expect(stdout).toContain('interrupted: phases may be missing or short');
@@ -174,7 +246,7 @@ test('a target that does not answer is exit code 2, in one line', async () => {
   const { code, stdout, stderr } = await load('ws://127.0.0.1:1', ...QUICK);
   expect(code).toBe(2);
   expect(stdout).toBe('');
-  expect(stderr).toBe('roomcast: cannot reach ws at 127.0.0.1:1: ECONNREFUSED\n');
+  expect(stderr).toMatch(/^roomcast: cannot reach ws at 127.0.0.1:1: ECONNREFUSED: nothing .*\n$/);
 });
 
 test('a bad option is exit code 2, in one line', async () => {
@@ -216,6 +288,15 @@ test.each([
   ],
   [['ws://h', '--workers', '0'], '--workers is "0": expected a whole number from 1 to 64'],
   [['ws://h', '--header', 'nonsense'], '--header is "nonsense": expected Name: value'],
+  [
+    ['ws://h', '--token-secret', 'x'],
+    '--token-secret is "(not shown)": expected at most 4 secrets',
+  ],
+  [['ws://h', '--token-secret-file', '/no'], '--token-secret-file is "(not shown)": expected'],
+  [
+    ['ws://h', '--target', 'ws', '--token-secret', 'x'],
+    '--token-secret is "(not shown)": expected it with roomcast as the target',
+  ],
   [['ws://h', '--compare', 'none.json'], 'none.json: ENOENT'],
   [['ws://h', '--server-pid', '4194999'], '--server-pid is 4194999: expected a process'],
   [['ws://h', '--agents', 'h'], '--agents is "h": expected host:port, such as 10.0.0.2:7700'],
@@ -233,13 +314,18 @@ test.each([
   [['agent', '--listen', '1', '--secret-file', '/no'], '--secret-file /no: ENOENT'],
   [['agent', '--listen', '1'], '--secret-file is "": expected a file with a secret'],
   [['ws://h', '--metrics-port', 'x'], '--metrics-port is "x": expected host:port'],
+  [['ws://h', '--metrics-port', '99999'], 'expected a port of at most 65535'],
   [['ws://h', '--duration', '0'], 'duration is "0": expected a duration longer than 0'],
   [['ws://h', '--json', '-', '--html', '-'], '--html is "-": expected a file: --json has standard'],
   [['ws://h', '--protocol', '/no.mjs'], '/no.mjs: ENOENT'],
-  [['ws://h', '--protocol', '/dev/null'], '/dev/null: its default export is undefined'],
+  [['ws://h', '--protocol', '/dev/null'], '/dev/null: open is undefined: expected a function'],
   [
     ['ws://h', '--protocol', 'x.mjs', '--target', 'ws'],
     '--target is "ws": expected either --target or --protocol',
+  ],
+  [
+    ['ws://me:secret@h'],
+    '<url> is "(not shown)": expected no user or password in it, but --header',
   ],
   [['gopher://h'], 'expected a ws:, wss:, http: or https: URL'],
   [[], '<url> is "": expected where the server is'],
@@ -255,7 +341,7 @@ test('a printed scenario is a file that means the same', async () => {
   const flags = ['--scenario', 'S4', '--window', '16', '--cohort', 'late=3,after=1s'];
   const printed = await inProcess('--print-scenario', ...flags);
   expect(printed.code).toBe(0);
-  const file = join(folder(), 'own.json');
+  const file = join(temporary(), 'own.json');
   writeFileSync(file, printed.stdout);
   expect(JSON.parse(printed.stdout)).toMatchObject({
     name: 'stalled-50',
@@ -264,5 +350,12 @@ test('a printed scenario is a file that means the same', async () => {
   });
   expect(JSON.parse(printed.stdout)).not.toHaveProperty('rate');
   expect((await inProcess('--print-scenario', '--scenario', file)).stdout).toBe(printed.stdout);
-  expect((await inProcess('--list-scenarios')).stdout).toMatch(/^S0 .*\n(.*\n)*S13 .*\n$/);
+  expect((await inProcess('--list-scenarios')).stdout).toMatch(/^S0 .*\n(.*\n)*S15 .*\n$/);
+});
+
+test('a bug of the tool is no verdict: exit code 70, and the stack', async () => {
+  vi.spyOn(LiveMetrics, 'open').mockRejectedValue(new TypeError('no such thing'));
+  const { code, stderr } = await inProcess('ws://127.0.0.1:1', '--metrics-port', '0');
+  expect(code).toBe(70);
+  expect(stderr).toMatch(/^roomcast: bug in roomcast load: TypeError: no such thing\n {4}at /);
 });

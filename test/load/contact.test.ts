@@ -1,16 +1,14 @@
-/** What is no server of the kind asked for is told in one line, before anything is measured. */
-import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { createServer as createHttps } from 'node:https';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
-import { Contact } from '../../src/load/contact.js';
+import { meet } from '../../src/load/contact.js';
 import { resolvePlan } from '../../src/load/plan.js';
 import type { TargetSpec } from '../../src/load/targets/index.js';
 import { startBroadcastServer } from '../support/broadcast-server.js';
+import { certificate } from '../support/certificate.js';
+import { targetSpec } from '../support/load-fakes.js';
 import { startPeer } from '../support/peers/rooms.js';
 
 async function listening(server: Server): Promise<string> {
@@ -27,13 +25,7 @@ async function listening(server: Server): Promise<string> {
 
 /** A TLS server whose certificate nobody has signed but itself. */
 function selfSigned(): Promise<string> {
-  const folder = mkdtempSync(join(tmpdir(), 'contact-'));
-  onTestFinished(() => rmSync(folder, { recursive: true }));
-  const [key, cert] = [join(folder, 'key.pem'), join(folder, 'cert.pem')];
-  const made = ['-newkey', 'rsa:2048', '-nodes', '-days', '2', '-subj', '/CN=127.0.0.1'];
-  execFileSync('openssl', ['req', '-x509', ...made, '-keyout', key, '-out', cert], {
-    stdio: 'pipe',
-  });
+  const { tlsCert: cert, tlsKey: key } = certificate('127.0.0.1');
   return listening(createHttps({ key: readFileSync(key), cert: readFileSync(cert) }));
 }
 
@@ -62,8 +54,35 @@ type Case = readonly [
 ];
 
 const CASES: readonly Case[] = [
-  ['nobody', 'ws', async () => '127.0.0.1:1', {}, 'ECONNREFUSED'],
-  ['a server that says nothing', 'ws', () => says(''), {}, 'waited 5 s for the connection'],
+  [
+    'nobody',
+    'ws',
+    async () => '127.0.0.1:1',
+    {},
+    'ECONNREFUSED: nothing listens there; start the server, or correct host and port',
+  ],
+  [
+    'a server that says nothing',
+    'ws',
+    () => says(''),
+    {},
+    'waited 5 s for the connection: something listens there and does not answer',
+  ],
+  ['a server of SSH', 'ws', () => says('SSH-2.0\r\n'), {}, 'no HTTP: it speaks no HTTP there'],
+  [
+    'a website',
+    'ws',
+    () => says('HTTP/1.1 404 Not Found\r\n\r\n'),
+    {},
+    'refused the upgrade: 404 Not Found: no WebSocket is served at this path',
+  ],
+  [
+    'a server that wants to know who connects',
+    'ws',
+    () => says('HTTP/1.1 401 Unauthorized\r\n\r\n'),
+    {},
+    'refused the upgrade: 401 Unauthorized: it asks who connects; say so with --header',
+  ],
   ['a mail server', 'ws', () => says('220 mail\r\n\r\n'), {}, 'refused the upgrade: no HTTP'],
   [
     'a certificate that nobody trusts',
@@ -108,16 +127,8 @@ test.each(CASES)(
   '%s is unreachable, over %s, in one line',
   async (_, scheme, start, more, message) => {
     const url = `${scheme}://${await start()}`;
-    const target: TargetSpec = {
-      name: 'ws',
-      url,
-      transport: 'websocket',
-      headers: {},
-      templates: {},
-      ...more,
-    };
-    const contact = await Contact.prepare(resolvePlan({ members: '1' }, target, 1, 'abcd'));
-    const error: Error = await contact.meet().then(
+    const target = targetSpec('ws', url, more);
+    const error: Error = await meet(resolvePlan({ members: '1' }, target, 1, 'abcd')).then(
       () => new Error('reached'),
       (reason) => reason,
     );

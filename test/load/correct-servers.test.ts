@@ -4,10 +4,9 @@
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { type AddressInfo, connect } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Server as SocketioServer } from 'socket.io';
 import { expect, onTestFinished, test, vi } from 'vitest';
@@ -17,6 +16,8 @@ import { resolvePlan, type Scenario } from '../../src/load/plan.js';
 import type { LoadReport } from '../../src/load/report/report.js';
 import type { TargetSpec } from '../../src/load/targets/index.js';
 import { freePort } from '../support/free-port.js';
+import { targetSpec } from '../support/load-fakes.js';
+import { temporary } from '../support/load-process.js';
 import { serve } from '../support/server.js';
 import { startSmallRoomServer } from '../support/small-room-server.js';
 
@@ -36,19 +37,6 @@ const CHURN: Scenario = {
   drain: '3s',
   cohorts: ['vanishing=2,stay=200ms,back=50ms'],
 };
-
-const spec = (
-  name: TargetSpec['name'],
-  url: string,
-  more: Partial<TargetSpec> = {},
-): TargetSpec => ({
-  name,
-  url,
-  transport: 'websocket',
-  headers: {},
-  templates: {},
-  ...more,
-});
 
 async function load(target: TargetSpec, scenario: Scenario = CHURN): Promise<LoadReport> {
   const plan = resolvePlan(scenario, target, 1, newTag());
@@ -71,7 +59,7 @@ function expectRight(report: LoadReport): void {
 
 test('roomcast', async () => {
   const server = await serve();
-  const report = await load(spec('roomcast', server.url));
+  const report = await load(targetSpec('roomcast', server.url));
   expectRight(report);
   expect(status(report, 'confirmed')).toBe('passed');
   expect(status(report, 'released')).toBe('passed');
@@ -79,7 +67,7 @@ test('roomcast', async () => {
 
 test('roomcast over SockJS polling, which is given the time that SockJS takes', async () => {
   const server = await serve();
-  const report = await load(spec('roomcast', server.url, { transport: 'xhr-polling' }), {
+  const report = await load(targetSpec('roomcast', server.url, { transport: 'xhr-polling' }), {
     members: '4',
     rate: '20/s',
     calm: '500ms',
@@ -90,7 +78,8 @@ test('roomcast over SockJS polling, which is given the time that SockJS takes', 
   expect(status(report, 'released')).toBe('passed');
 }, 40_000);
 
-test('a ws loop with a bound', async () => {
+/** Sends to everybody what anybody sends, and lets go of who has a megabyte to read. */
+async function broadcasting(): Promise<string> {
   const wss = new WebSocketServer({ port: 0, host: '127.0.0.1', perMessageDeflate: false });
   await once(wss, 'listening');
   onTestFinished(() => {
@@ -107,9 +96,14 @@ test('a ws loop with a bound', async () => {
     });
   });
   const { port } = wss.address() as AddressInfo;
-  expectRight(await load(spec('ws', `ws://127.0.0.1:${port}`)));
+  return `ws://127.0.0.1:${port}`;
+}
+
+test('a ws loop with a bound', async () => {
+  const url = await broadcasting();
+  expectRight(await load(targetSpec('ws', url)));
   // And with somebody who does not read: it is let go of, and comes back for the next turn.
-  const stalled = await load(spec('ws', `ws://127.0.0.1:${port}`), {
+  const stalled = await load(targetSpec('ws', url), {
     ...CHURN,
     members: '4',
     size: '64KiB',
@@ -136,20 +130,61 @@ test('Socket.IO within its means', async () => {
   await once(http, 'listening');
   onTestFinished(() => io.close());
   const { port } = http.address() as AddressInfo;
-  expectRight(await load(spec('socketio', `ws://127.0.0.1:${port}`)));
+  expectRight(await load(targetSpec('socketio', `ws://127.0.0.1:${port}`)));
 });
 
 test('a small server of its own that acknowledges', async () => {
   const server = await startSmallRoomServer();
   onTestFinished(() => server.close());
-  expectRight(await load(spec('roomcast', server.url)));
-  const stalled = await load(spec('roomcast', server.url), {
+  expectRight(await load(targetSpec('roomcast', server.url)));
+  const stalled = await load(targetSpec('roomcast', server.url), {
     ...CHURN,
     size: '4KiB',
     cohorts: ['stalled=1'],
   });
   expectRight(stalled);
   expect(stalled.runs[0]!.cohorts[1]!.counters.announced).toBeGreaterThan(0);
+});
+
+test('a stall of which no server can have noticed anything is no test of it', async () => {
+  const report = await load(targetSpec('ws', await broadcasting()), {
+    ...CHURN,
+    calm: '300ms',
+    slow: '300ms',
+    turns: '1',
+    cohorts: ['stalled=2'],
+  });
+  expect(status(report, 'slowness')).toBe('void');
+  expect(report.verdict).toMatchObject({ outcome: 'void', exit: 3 });
+});
+
+test('the last messages of many publishers, sent at one instant, are in no figure', async () => {
+  const publishers = 60;
+  let published = 0;
+  const server = await startSmallRoomServer(() => ({
+    publish(_client, _room, _data, next) {
+      // As if all at one instant were more than it can do at once.
+      if (++published <= publishers) next();
+      else setTimeout(next, 1000);
+    },
+  }));
+  onTestFinished(() => server.close());
+  const { cohorts: _, ...healthy } = CHURN;
+  const report = await load(targetSpec('roomcast', server.url), {
+    ...healthy,
+    publishers: `${publishers}`,
+    rate: `${publishers}/s`,
+    turns: '1',
+    warmup: '0',
+    slow: '0',
+  });
+  const [run] = report.runs;
+  expect(run!.publishing).toMatchObject({ offered: 60, sent: 120, last: 60, accepted: 120 });
+  const { phases, counters, members } = run!.cohorts[0]!;
+  expect(counters.received).toBe(120 * members);
+  expect(phases.calm!.perSecond).toBe(60 * members);
+  expect(phases.calm!.latency.max).toBeLessThan(1_000_000);
+  expect(report.verdict.checks.filter((check) => check.status === 'failed')).toEqual([]);
 });
 
 const NATS = '/usr/sbin/nats-server';
@@ -161,7 +196,7 @@ test.skipIf(!existsSync(NATS) && !process.env['CI'])('NATS', async () => {
   writeFileSync(join(folder, 'nats.conf'), config);
   await running(NATS, ['-c', join(folder, 'nats.conf')], port);
   expectRight(
-    await load(spec('nats', `ws://127.0.0.1:${port}`), { ...CHURN, roomPrefix: 'load.' }),
+    await load(targetSpec('nats', `ws://127.0.0.1:${port}`), { ...CHURN, roomPrefix: 'load.' }),
   );
 });
 
@@ -189,7 +224,7 @@ http {
 }`;
     writeFileSync(join(folder, 'nginx.conf'), config);
     await running(NGINX, ['-p', folder, '-c', join(folder, 'nginx.conf')], port);
-    const report = await load(spec('roomcast', `ws://127.0.0.1:${port}/ws`), {
+    const report = await load(targetSpec('roomcast', `ws://127.0.0.1:${port}/ws`), {
       // More than the buffers of two connections, the server's and the proxy's, can be.
       members: '3',
       rate: '100/s',
@@ -210,12 +245,6 @@ http {
   },
   40_000,
 );
-
-function temporary(): string {
-  const folder = mkdtempSync(join(tmpdir(), 'roomcast-load-'));
-  onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
-  return folder;
-}
 
 /** Starts a program and waits until it listens; ends it with the test. */
 async function running(program: string, args: string[], port: number): Promise<void> {

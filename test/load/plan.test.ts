@@ -8,17 +8,10 @@ import {
   workerOfRoom,
 } from '../../src/load/assign.js';
 import { type Plan, resolvePlan, type Scenario } from '../../src/load/plan.js';
-import type { TargetSpec } from '../../src/load/targets/index.js';
+import { FAKE_SPEC, targetSpec } from '../support/load-fakes.js';
 
-const target: TargetSpec = {
-  name: 'roomcast',
-  url: 'ws://127.0.0.1:1',
-  transport: 'websocket',
-  headers: {},
-  templates: {},
-};
 const plan = (scenario: Scenario, workers = 1): Plan =>
-  resolvePlan(scenario, target, workers, 'abcd');
+  resolvePlan(scenario, FAKE_SPEC, workers, 'abcd');
 
 test('without a word, a plan has a calm phase of healthy members', () => {
   const { phases, cohorts, rate } = plan({});
@@ -48,11 +41,12 @@ test('naming slow members makes room for them to be slow', () => {
 });
 
 test('an echo server has a room a member, who publishes to itself', () => {
-  const echo = resolvePlan({ members: '7' }, { ...target, name: 'echo' }, 1, 'abcd');
+  const echo = resolvePlan({ members: '7' }, targetSpec('echo', 'ws://127.0.0.1:9'), 1, 'abcd');
   expect(echo).toMatchObject({ rooms: 7, publishFrom: 'members' });
 });
 
 test.each<[Scenario, string]>([
+  [{ size: '1GiB' }, 'size is "1GiB": expected at most 67108864 bytes'],
   [{ size: '33' }, 'size is 33: expected at least 34 bytes'],
   [{ rate: '5/s', window: '3' }, 'either a rate (open loop) or a window'],
   [{ rooms: '20', members: '10' }, 'rooms is 20: expected at most as many as members (10)'],
@@ -60,8 +54,12 @@ test.each<[Scenario, string]>([
   [{ cohorts: ['stalled=100%'] }, 'so that some stay healthy'],
   [{ cohorts: ['stalled=1', 'stalled=2'] }, 'add name=… to the second stalled'],
   [{ cohorts: ['frozen=1'] }, 'expected <kind>=<count or share>'],
-  [{ cohorts: ['stalled=1,rate=5'] }, 'cohort stalled is "rate=5": expected one of name,delay'],
+  [
+    { cohorts: ['stalled=1,rate=5'] },
+    'cohort stalled is "rate=5": expected one of backfill,name,delay',
+  ],
   [{ cohorts: ['vanishing=1,how=sadly'] }, 'vanishing.how is "sadly": expected reset or silent'],
+  [{ roomPrefix: 'a b' }, 'roomPrefix is "a b": expected printable ASCII without blanks'],
   [{ publishFrom: 'nobody' }, 'expected own or members'],
 ])('what makes no sense is refused: %j', (scenario, message) => {
   expect(() => plan(scenario)).toThrow(message);
@@ -69,7 +67,7 @@ test.each<[Scenario, string]>([
 
 test('rooms of a plain server need a way to be joined', () => {
   const rooms = { rooms: '2' };
-  const ws = { ...target, name: 'ws' } as const;
+  const ws = targetSpec('ws', 'ws://127.0.0.1:9');
   expect(() => resolvePlan(rooms, ws, 1, 'abcd')).toThrow('rooms is 2: expected 1 room, or --join');
   expect(resolvePlan(rooms, { ...ws, templates: { join: '{room}' } }, 1, 'abcd').rooms).toBe(2);
 });
@@ -117,7 +115,7 @@ test('a member is in as many rooms as planned, each in its own slot', () => {
 
 test('a duration is shared out over the phases', () => {
   const phases = (scenario: object) =>
-    resolvePlan(scenario, target, 1, 'abcd').phases.map(({ name, ms }) => [name, ms]);
+    resolvePlan(scenario, FAKE_SPEC, 1, 'abcd').phases.map(({ name, ms }) => [name, ms]);
   expect(phases({ duration: '60s' })).toEqual([
     ['warmup', 10_000],
     ['calm', 50_000],

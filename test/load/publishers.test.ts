@@ -13,7 +13,8 @@ import {
   STAMP_LENGTH,
   Stamps,
 } from '../../src/load/stamp.js';
-import type { Link, Sink, Target } from '../../src/load/targets/target.js';
+import type { Link, Sink } from '../../src/load/targets/target.js';
+import { FAKE_SPEC, fakeTarget, inertLink } from '../support/load-fakes.js';
 
 interface Sent {
   readonly publisher: number;
@@ -27,39 +28,24 @@ interface Sent {
 async function setUp(scenario: Scenario, onPublish: (sent: Sent[]) => void = () => {}) {
   const sent: Sent[] = [];
   const link = (sink: Sink): Link => ({
-    join: (room) => sink.joined(room, 0),
-    leave: () => true,
+    ...inertLink,
+    join: (room) => sink.joined(room, 0, '', false),
     publish(_room, data, confirm) {
       const at = data.length - STAMP_LENGTH;
       const [publisher, number] = [publisherOf(data, at), numberOf(data, at)];
       sent.push({ publisher, number, due: dueOf(data, at), late: lateOf(data, at), confirm });
       onPublish(sent);
     },
-    backlog: 0,
-    pause() {},
-    resume() {},
-    probe() {},
-    close() {},
-    reset() {},
   });
-  const target: Target = {
-    name: 'fake',
-    numbered: true,
-    address: { host: '127.0.0.1', port: 9 },
+  const target = fakeTarget({
     dial(sink) {
       queueMicrotask(() => sink.open());
       return link(sink);
     },
-  };
+  });
   const plan = resolvePlan(
     { members: '2', size: '64', warmup: '0', ...scenario },
-    {
-      name: 'roomcast',
-      url: 'ws://127.0.0.1:9',
-      transport: 'websocket',
-      headers: {},
-      templates: {},
-    },
+    FAKE_SPEC,
     1,
     'abcd',
   );
@@ -91,9 +77,14 @@ test('an open loop stamps what was due when it was due, however long it was held
     expect(confirm).toBe(false);
   });
   // What fell due while it was held up went out that much late, and says so.
-  const after = sent[20]!;
-  expect(after.late).toBeGreaterThan((HELD_MS - 5) * 1000);
-  expect(sent[25]!.late).toBeGreaterThan((HELD_MS - 15) * 1000);
+  const writtenAt = ({ due, late }: Sent): number => due + late;
+  const heldAt = writtenAt(sent[19]!);
+  // A machine that is busy holds it up, too, and then several go out at the same moment.
+  const later = sent.slice(20).filter((each) => writtenAt(each) > heldAt + 1);
+  expect(later.length).toBeGreaterThan(0);
+  for (const each of later) {
+    expect(writtenAt(each) - heldAt).toBeGreaterThan((HELD_MS - 1) * 1000);
+  }
   expect(publishers.counters).toMatchObject({ sent: 100, last: 0, blocked: 0 });
   publishers.close();
 });

@@ -7,8 +7,12 @@ import { type Plan, resolvePlan, type Scenario } from '../../src/load/plan.js';
 import type { LoadReport } from '../../src/load/report/report.js';
 import type { TargetSpec } from '../../src/load/targets/index.js';
 import type { Check } from '../../src/load/verdict/check.js';
+import type { Config } from '../../src/options/config.js';
+import { startTestServer } from '../../src/testing.js';
 import { type Fanout, startBroadcastServer } from '../support/broadcast-server.js';
+import { targetSpec } from '../support/load-fakes.js';
 import { serve } from '../support/server.js';
+import { startSmallRoomServer } from '../support/small-room-server.js';
 
 const SMALL: Scenario = {
   members: '10',
@@ -26,16 +30,8 @@ async function broadcast(
 ): Promise<TargetSpec> {
   const server = await startBroadcastServer(fanout, 0, transform);
   onTestFinished(() => server.close());
-  return spec('ws', server.url);
+  return targetSpec('ws', server.url);
 }
-
-const spec = (name: TargetSpec['name'], url: string): TargetSpec => ({
-  name,
-  url,
-  transport: 'websocket',
-  headers: {},
-  templates: {},
-});
 
 const plan = (target: TargetSpec, scenario: Scenario): Plan =>
   resolvePlan({ ...SMALL, ...scenario }, target, 1, 'abcd');
@@ -71,7 +67,7 @@ const atMessage = (n: number, change: (text: string) => string | undefined) => {
 
 test('a roomcast passes every check, with slow members of all kinds', async () => {
   const server = await serve();
-  const report = await load(spec('roomcast', server.url), {
+  const report = await load(targetSpec('roomcast', server.url), {
     members: '30',
     rooms: '2',
     publishers: '2',
@@ -112,6 +108,119 @@ test('a roomcast passes every check, with slow members of all kinds', async () =
   for (const { cpuCores } of run.server.samples) {
     expect(cpuCores).toBeLessThan(2 * availableParallelism());
   }
+});
+
+test.each([
+  ['keeps them', 1000, 0],
+  ['keeps too few', 3, 1],
+  ['keeps none', 0, 1],
+])(
+  'members come back with their position, and have or are told of all they missed: a roomcast that %s',
+  async (_, historyMessages, least) => {
+    const server = await serve({ historyMessages });
+    const report = await load(targetSpec('roomcast', server.url), {
+      members: '10',
+      rooms: '2',
+      cohorts: [
+        'vanishing=3,stay=200ms,back=100ms,since=true',
+        'churning=2,stay=150ms,away=100ms,since=true',
+      ],
+      slow: '1s',
+      fill: '0',
+      turns: '1',
+    });
+    for (const name of ['kept', 'order', 'accounting', 'losses']) {
+      expect(check(report, name), JSON.stringify(report.verdict)).toMatchObject({
+        status: 'passed',
+      });
+    }
+    const [, vanishing, churning] = report.runs[0]!.cohorts;
+    for (const { counters } of [vanishing!, churning!]) {
+      expect(counters.resumed).toBeGreaterThan(2);
+      expect(counters.restarted).toBe(0);
+    }
+    // Who leaves is told what was still queued for it, whatever is kept.
+    if (least === 0) expect(vanishing!.counters.announced).toBe(0);
+    else expect(vanishing!.counters.announced).toBeGreaterThanOrEqual(least);
+  },
+);
+
+/**
+ * One member asks for what gaps name. The server holds it back for a second, as if it did not read, which
+ * no buffer of a kernel hides.
+ */
+async function asking(options: Partial<Config>) {
+  const server = await startTestServer({ queueMessages: 16, ...options });
+  onTestFinished(() => server.close());
+  const made = plan(targetSpec('roomcast', server.url), {
+    members: '4',
+    calm: '0',
+    slow: '3s',
+    fill: '0',
+    turns: '1',
+    cohorts: ['late=1,after=10ms,backfill=true'],
+  });
+  // Members connect in their order.
+  const asker = cohortOfMembers(made).indexOf(1);
+  let letRead: (() => void) | undefined;
+  const report = await loadTest(made, {
+    roomcast: 'test',
+    repeat: 1,
+    onSecond({ at }) {
+      letRead?.();
+      letRead = at === 1 ? server.stall(server.members()[asker]!.id) : undefined;
+    },
+  });
+  const { counters, backfills } = report.runs[0]!.cohorts[1]!;
+  expect(counters.announced).toBeGreaterThan(0);
+  return { report, counters, backfills };
+}
+
+test('who was held back asks for what the gap names, while all goes on, and a roomcast gives what it keeps', async () => {
+  const { report, counters, backfills } = await asking({ historyMessages: 1000 });
+  for (const name of ['kept', 'order', 'accounting', 'losses', 'backfill']) {
+    expect(check(report, name), JSON.stringify(report.verdict)).toMatchObject({ status: 'passed' });
+  }
+  expect(counters.backfill.came).toBe(counters.announced);
+  expect(backfills.count).toBeGreaterThan(0);
+});
+
+test('of a server that keeps nothing, nothing is asked again', async () => {
+  const server = await serve();
+  const cohorts = ['late=1,backfill=true'];
+  await expect(load(targetSpec('roomcast', server.url), { cohorts })).rejects.toMatchObject({
+    code: 'bad_option',
+    message:
+      'cohort late.backfill is "true": expected a server that keeps messages (it says not_enabled); a roomcast does with --history-messages',
+  });
+});
+
+test('what a target does not know is not asked of it', async () => {
+  for (const [cohort, why] of [
+    ['stalled=1,backfill=true', 'cohort stalled.backfill is "true": expected false with ws, which'],
+    ['vanishing=1,since=true', 'cohort vanishing.since is "true": expected false with ws, whose'],
+  ] as const) {
+    await expect(load(await broadcast('loop'), { cohorts: [cohort] })).rejects.toMatchObject({
+      code: 'bad_option',
+      message: expect.stringContaining(why),
+    });
+  }
+});
+
+test('a position that the server cannot go on from leaves open what was missed', async () => {
+  const server = await startSmallRoomServer(() => ({ resume: () => null }));
+  onTestFinished(() => server.close());
+  const report = await load(targetSpec('roomcast', server.url), {
+    members: '5',
+    slow: '1s',
+    fill: '0',
+    turns: '1',
+    cohorts: ['vanishing=1,stay=200ms,back=100ms,since=true'],
+  });
+  expect(check(report, 'accounting')).toMatchObject({
+    status: 'unknown',
+    text: expect.stringMatching(/^\d+ joins? came with a position that the server could not go on/),
+  });
 });
 
 test('a server that waits for each send is caught: the slow hold up the rest', async () => {
@@ -205,7 +314,7 @@ test('a healthy member that the server ends is caught', async () => {
   const server = await startBroadcastServer('loop');
   onTestFinished(() => server.close());
   let seconds = 0;
-  const report = await loadTest(plan(spec('ws', server.url), { calm: '2s' }), {
+  const report = await loadTest(plan(targetSpec('ws', server.url), { calm: '2s' }), {
     roomcast: 'test',
     repeat: 1,
     onSecond: () => {
@@ -221,7 +330,7 @@ test('a healthy member that the server ends is caught', async () => {
 test('stalled members that the server resets in time pass, others do not', async () => {
   const server = await startBroadcastServer('loop');
   onTestFinished(() => server.close());
-  const made = plan(spec('ws', server.url), {
+  const made = plan(targetSpec('ws', server.url), {
     cohorts: ['stalled=2'],
     calm: '1s',
     fill: '0',
@@ -314,15 +423,37 @@ test('interrupted while connecting, there is nothing to report but that', async 
 });
 
 test('a target that is not there, or is something else, is unreachable', async () => {
-  await expect(load(spec('ws', 'ws://127.0.0.1:1'))).rejects.toMatchObject({
+  await expect(load(targetSpec('ws', 'ws://127.0.0.1:1'))).rejects.toMatchObject({
     code: 'unreachable',
-    message: 'cannot reach ws at 127.0.0.1:1: ECONNREFUSED',
+    message: expect.stringContaining('cannot reach ws at 127.0.0.1:1: ECONNREFUSED: nothing'),
   });
   const server = await serve();
-  await expect(load(spec('roomcast', `${server.url}/nowhere`))).rejects.toMatchObject({
+  await expect(load(targetSpec('roomcast', `${server.url}/nowhere`))).rejects.toMatchObject({
     code: 'unreachable',
     message: expect.stringContaining('refused the upgrade: 404'),
   });
+});
+
+test('metrics that were asked for and are not there are no reason to begin', async () => {
+  const server = await serve();
+  const started = (metricsUrl: string) =>
+    loadTest(plan(targetSpec('roomcast', server.url), {}), {
+      roomcast: 'test',
+      repeat: 1,
+      metricsUrl,
+    });
+  for (const [wrong, why] of [
+    ['nope', 'nope: '],
+    [`${server.url}/nope`, 'answers 404'],
+    [`${server.url}/readyz`, 'has none that are known here'],
+  ] as const) {
+    await expect(started(wrong)).rejects.toMatchObject({
+      code: 'bad_option',
+      message: expect.stringMatching(
+        new RegExp(`^--metrics-url is "${wrong}": expected a page of metrics .*${why}`),
+      ),
+    });
+  }
 });
 
 test('repeated runs have a spread, and a baseline to be compared with', async () => {
@@ -347,5 +478,5 @@ test('repeated runs have a spread, and a baseline to be compared with', async ()
 async function echo(): Promise<TargetSpec> {
   const server = await startBroadcastServer('echo');
   onTestFinished(() => server.close());
-  return spec('echo', server.url);
+  return targetSpec('echo', server.url);
 }

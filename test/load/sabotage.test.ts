@@ -4,11 +4,11 @@
  * none of them fails. What goes by the clock is void on a machine that is too busy to tell, and is tried
  * again then; what is counted never is.
  */
-import { afterEach, expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { loadTest } from '../../src/load/load-test.js';
 import { resolvePlan, type Scenario } from '../../src/load/plan.js';
 import type { LoadReport } from '../../src/load/report/report.js';
-import type { TargetSpec } from '../../src/load/targets/index.js';
+import { targetSpec } from '../support/load-fakes.js';
 import {
   type Client,
   type Message,
@@ -36,24 +36,39 @@ const HEALTHY: Scenario = {
 const SLOW: Scenario = {
   ...HEALTHY,
   rooms: '1',
-  calm: '1800ms',
+  calm: '1200ms',
   fill: '500ms',
-  slow: '1800ms',
+  slow: '1500ms',
   rest: '400ms',
   cohorts: ['stalled=1'],
 };
 
-const spec = (url: string, more: Partial<TargetSpec> = {}): TargetSpec => ({
-  name: 'roomcast',
-  url,
-  transport: 'websocket',
-  headers: {},
-  templates: {},
-  ...more,
-});
+/** Two members are cut off again and again, and come back with the position they had. */
+const BACK: Scenario = {
+  ...HEALTHY,
+  calm: '300ms',
+  slow: '900ms',
+  fill: '0',
+  turns: '1',
+  cohorts: ['vanishing=2,stay=150ms,back=100ms,since=true'],
+};
 
-const load = (target: TargetSpec, scenario: Scenario): Promise<LoadReport> =>
-  loadTest(resolvePlan(scenario, target, 1, 'abcd'), { roomcast: 'test', repeat: 1 });
+/** One member pauses again and again, and asks for what it has not been sent meanwhile. */
+const ASKS: Scenario = {
+  ...HEALTHY,
+  rooms: '1',
+  size: '8KiB',
+  calm: '300ms',
+  slow: '1s',
+  fill: '0',
+  turns: '1',
+  cohorts: ['sawtooth=1,read=100ms,pause=500ms,backfill=true'],
+};
+
+const load = (url: string, scenario: Scenario): Promise<LoadReport> => {
+  const plan = resolvePlan(scenario, targetSpec('roomcast', url), 1, 'abcd');
+  return loadTest(plan, { roomcast: 'test', repeat: 1 });
+};
 
 const named = ({ verdict }: LoadReport, ...statuses: string[]): string[] =>
   verdict.checks.filter(({ status }) => statuses.includes(status)).map(({ name }) => name);
@@ -61,11 +76,15 @@ const named = ({ verdict }: LoadReport, ...statuses: string[]): string[] =>
 const text = ({ verdict }: LoadReport, name: string): string | undefined =>
   verdict.checks.find((check) => check.name === name)?.text;
 
-/** Runs against a machine that others use: three times at most, until the generator was fit. */
+/** Whether the machine, which others use, left something to be judged by the clock. */
+const isFit = ({ verdict }: LoadReport): boolean =>
+  verdict.unfit === null && verdict.outcome !== 'void';
+
+/** Runs until it is, three times at most. */
 async function whenFit(run: () => Promise<LoadReport>): Promise<LoadReport> {
   for (let tries = 1; ; tries++) {
     const report = await run();
-    if (report.verdict.unfit === null || tries === 3) return report;
+    if (isFit(report) || tries === 3) return report;
   }
 }
 
@@ -81,17 +100,21 @@ interface Sabotage {
 }
 
 /** Holds every message back while `held()`, and sends them all, in order, once it no longer is. */
-function holding(held: (client: Client, room: Room) => boolean): Partial<Steps> {
+function holding(
+  server: SmallRoomServer,
+  held: (client: Client, room: Room) => boolean,
+): Partial<Steps> {
   const waiting: [Client, Room, () => void][] = [];
-  const timer = setInterval(() => {
+  server.every(5, () => {
+    const behind = new Map<Client, Set<Room>>();
     const still = waiting.splice(0).filter(([client, room, send]) => {
-      const wait = held(client, room);
-      if (!wait) send();
+      const wait = behind.get(client)?.has(room) || held(client, room);
+      if (wait) behind.set(client, (behind.get(client) ?? new Set()).add(room));
+      else send();
       return wait;
     });
     waiting.unshift(...still);
-  }, 5);
-  timers.push(timer);
+  });
   return {
     deliver(client, room, message, send) {
       const behind = waiting.some(([other, where]) => other === client && where === room);
@@ -100,11 +123,6 @@ function holding(held: (client: Client, room: Room) => boolean): Partial<Steps> 
     },
   };
 }
-
-const timers: NodeJS.Timeout[] = [];
-afterEach(() => {
-  for (const timer of timers.splice(0)) clearInterval(timer);
-});
 
 /** How often it was called with the same key, from 1. */
 function counting<Key extends object>(): (key: Key) => number {
@@ -132,14 +150,14 @@ const SABOTAGES: Record<string, Sabotage> = {
   // ── What a slow member does to the others ──
   'everybody waits for the slow': {
     scenario: SLOW,
-    fault: (server) => holding(() => server.anySlow()),
+    fault: (server) => holding(server, () => server.anySlow()),
     fails: ['flow'],
     also: ['isolation'],
     says: /in each of 3 turns while others were slow, and never else: slow members hold up the rest/,
   },
   'everybody’s messages are batched for 350 ms while anybody is slow': {
     scenario: { ...SLOW, silence: '2s' },
-    fault: (server) => holding(() => server.anySlow() && performance.now() % 350 < 330),
+    fault: (server) => holding(server, () => server.anySlow() && performance.now() % 350 < 330),
     fails: ['isolation'],
     says: /healthy p99 with slow members over without is \d+\.\d+ \(\d+\.\d+–\d+\.\d+ in 3 turns\)/,
   },
@@ -159,7 +177,7 @@ const SABOTAGES: Record<string, Sabotage> = {
   },
   'one room stands still while anybody in it is slow': {
     scenario: { ...SLOW, rooms: '2' },
-    fault: (server) => holding((_, room) => [...room.members].some(server.isSlow)),
+    fault: (server) => holding(server, (_, room) => [...room.members].some(server.isSlow)),
     fails: ['flow'],
     also: ['isolation'],
   },
@@ -171,9 +189,9 @@ const SABOTAGES: Record<string, Sabotage> = {
       silence: '2s',
       cohorts: ['churning=2,stay=300ms,away=50ms'],
     },
-    fault() {
+    fault(server) {
       let until = 0;
-      const hold = holding(() => performance.now() < until);
+      const hold = holding(server, () => performance.now() < until);
       return {
         ...hold,
         join(client, _room, next) {
@@ -183,20 +201,22 @@ const SABOTAGES: Record<string, Sabotage> = {
       };
     },
     fails: ['isolation'],
+    // What it holds back it keeps in queues that have an end.
+    also: ['losses'],
   },
   'stalled members are ended too late': {
-    scenario: { ...SLOW, slow: '900ms', calm: '300ms', evictWithin: '700ms' },
+    // Long enough that the reset is seen while they are stalled: the generator looks every 250 ms, and
+    // an end that it only finds once they read again is of nobody knows when.
+    scenario: { ...SLOW, slow: '1700ms', calm: '300ms', evictWithin: '700ms' },
     fault(server) {
       const since = new Map<Client, number>();
-      timers.push(
-        setInterval(() => {
-          for (const client of server.clients) {
-            if (!server.isSlow(client)) since.delete(client);
-            else if (!since.has(client)) since.set(client, performance.now());
-            else if (performance.now() - since.get(client)! > 850) client.socket.resetAndDestroy();
-          }
-        }, 10),
-      );
+      server.every(10, () => {
+        for (const client of server.clients) {
+          if (!server.isSlow(client)) since.delete(client);
+          else if (!since.has(client)) since.set(client, performance.now());
+          else if (performance.now() - since.get(client)! > 850) client.socket.resetAndDestroy();
+        }
+      });
       return {};
     },
     fails: ['evictions'],
@@ -352,6 +372,99 @@ const SABOTAGES: Record<string, Sabotage> = {
     says: /8 gaps did not match what was missing/,
   },
 
+  // ── Who comes back with a position ──
+  'what was missed is not sent to who comes back, who is told that it is': {
+    scenario: BACK,
+    fault: () => ({ resume: (_client, _room, missed) => missed.slice(1) }),
+    fails: ['accounting'],
+    says: /vanishing: \d+ lost without a word/,
+  },
+  'who comes back is sent again what it has had': {
+    scenario: BACK,
+    fault: () => ({
+      resume: (_client, _room, missed) => missed.flatMap((message) => [message, message]),
+    }),
+    fails: ['order'],
+    says: /\d+ twice/,
+  },
+  'who comes back is told of a loss that is none': {
+    scenario: BACK,
+    fault: (server) => ({
+      resume(client, room, missed) {
+        const last = missed.at(-1);
+        if (last) setTimeout(() => server.gap(client, room, last.seq, last.seq), 20);
+        return missed;
+      },
+    }),
+    fails: ['accounting'],
+    says: /vanishing: \d+ gaps? did not match/,
+  },
+
+  // ── Who asks for what a gap has named ──
+  'a message that was asked for is left out': {
+    scenario: ASKS,
+    fault: () => ({ history: (_client, _room, asked, answer) => answer(asked.slice(1)) }),
+    fails: ['backfill'],
+    says: /; \d+ neither came nor were named as not kept/,
+  },
+  'messages that were asked for come twice': {
+    scenario: ASKS,
+    fault: () => ({ history: (_client, _room, asked, answer) => answer([...asked, ...asked]) }),
+    fails: ['backfill'],
+    says: /; \d+ were not asked for, not in order, or other messages/,
+  },
+  'other messages come with the numbers that were asked for': {
+    scenario: ASKS,
+    fault: () => ({
+      history: (_client, room, asked, answer) =>
+        answer(asked.map((message) => ({ ...message, data: room.kept[0]!.data }))),
+    }),
+    fails: ['backfill'],
+    says: /; \d+ were not asked for, not in order, or other messages/,
+  },
+  'a byte of a message that was asked for is changed': {
+    scenario: ASKS,
+    fault: () => ({
+      history: (_client, _room, asked, answer) =>
+        answer(asked.map((message) => ({ ...message, data: `x${message.data.slice(1)}` }))),
+    }),
+    fails: ['order'],
+    says: /[1-9]\d* changed on the way/,
+  },
+  'what is asked for is never answered': {
+    scenario: ASKS,
+    fault: () => ({
+      // The generator's first contact is: with nothing at all, nothing is measured.
+      history(client, _room, asked, answer) {
+        if (client.index === 0) answer(asked);
+      },
+    }),
+    fails: ['backfill'],
+    says: /; \d+ had no answer when the drain ended/,
+  },
+  'what the others are owed is dropped, and announced, while somebody is given what it asks for': {
+    scenario: ASKS,
+    fault(server) {
+      let asker: Client | undefined;
+      let dropped = 0;
+      return {
+        history(client, _room, asked, answer) {
+          if (client.index > 0) asker = client;
+          answer(asked);
+        },
+        deliver(client, room, message, send) {
+          if (asker === undefined || client === asker || dropped >= 7) send(message);
+          else {
+            dropped++;
+            server.gap(client, room, message.seq, message.seq);
+          }
+        },
+      };
+    },
+    fails: ['losses'],
+    says: /healthy members lost 7 of [\d,]+ messages .*: 7 announced, 0 not/,
+  },
+
   // ── What the publisher is told ──
   'a publish is confirmed with a number too low': {
     fault: () => ({ confirm: (_room, seq) => Math.floor(seq / 2) }),
@@ -404,9 +517,9 @@ const SABOTAGES: Record<string, Sabotage> = {
   },
   'it freezes for a while in the middle': {
     scenario: { ...SLOW, size: '1KiB' },
-    fault() {
+    fault(server) {
       const start = sinceStart();
-      const hold = holding(() => start.ms() > 3500 && start.ms() < 4300);
+      const hold = holding(server, () => start.ms() > 2750 && start.ms() < 3350);
       return { ...hold, publish: start.publish };
     },
     fails: ['flow'],
@@ -501,29 +614,34 @@ const SABOTAGES: Record<string, Sabotage> = {
   },
 };
 
-test.each(Object.entries(SABOTAGES))(
+// Many at a time: most of a run is waiting.
+vi.setConfig({ maxConcurrency: 10 });
+test.concurrent.each(Object.entries(SABOTAGES))(
   'found: %s',
   async (_, sabotage) => {
     const { fault, scenario = HEALTHY, fails, also = [], says } = sabotage;
-    const report = await whenFit(async () => {
-      const server = await startSmallRoomServer(fault);
-      try {
-        return await load(spec(server.url), scenario);
-      } finally {
-        await server.close();
-      }
-    });
+    const once = () =>
+      whenFit(async () => {
+        const server = await startSmallRoomServer(fault);
+        try {
+          return await load(server.url, scenario);
+        } finally {
+          await server.close();
+        }
+      });
+    const isForThat = (name: string) => fails.includes(name) || also.includes(name);
+    let report = await once();
+    // Another process may hold up the healthy for a moment: then it is tried again, and has to be found.
+    for (let n = 0; n < 2 && !named(report, 'failed').every(isForThat); n += 1)
+      report = await once();
     const all = JSON.stringify(report.verdict, null, 1);
+    // Three times too busy to tell: then all that can be said is that it has not passed.
+    if (!isFit(report)) return expect(['failed', 'void'], all).toContain(report.verdict.outcome);
     const failed = named(report, 'failed');
-    if (report.verdict.unfit === null) {
-      expect(failed, all).toEqual(expect.arrayContaining(fails));
-      expect(report.verdict).toMatchObject({ outcome: 'failed', exit: 1 });
-    } else {
-      // Too busy to tell, three times: what goes by the clock is void, and nothing has passed.
-      expect(named(report, 'failed', 'void'), all).toEqual(expect.arrayContaining(fails));
-    }
+    expect(failed, all).toEqual(expect.arrayContaining(fails));
     expect([...fails, ...also], all).toEqual(expect.arrayContaining(failed));
+    expect(report.verdict).toMatchObject({ outcome: 'failed', exit: 1 });
     if (says) expect(text(report, fails[0]!)).toMatch(says);
   },
-  60_000,
+  120_000,
 );

@@ -2,19 +2,13 @@ import { expect, test } from 'vitest';
 import { resolvePlan } from '../../src/load/plan.js';
 import { asScenario, findScenario, SCENARIOS } from '../../src/load/scenarios.js';
 import { parseThreshold } from '../../src/load/verdict/threshold.js';
+import { FAKE_SPEC } from '../support/load-fakes.js';
 
-const target = {
-  name: 'roomcast',
-  url: 'ws://127.0.0.1:1',
-  transport: 'websocket',
-  headers: {},
-  templates: {},
-} as const;
 /** What a roomcast allows a publisher unless told otherwise. */
 const PUBLISH_RATE = 100;
 
-test('there are S0 to S13, each found by number and by name', () => {
-  expect(Object.keys(SCENARIOS)).toEqual(Array.from({ length: 14 }, (_, i) => `S${i}`));
+test('there are S0 to S15, each found by number and by name', () => {
+  expect(Object.keys(SCENARIOS)).toEqual(Array.from({ length: 16 }, (_, i) => `S${i}`));
   for (const [number, scenario] of Object.entries(SCENARIOS)) {
     expect(findScenario(number)).toBe(scenario);
     expect(findScenario(scenario.name)).toBe(scenario);
@@ -24,7 +18,7 @@ test('there are S0 to S13, each found by number and by name', () => {
 test.each(Object.values(SCENARIOS))(
   '$name makes a plan that a server with defaults can carry',
   (scenario) => {
-    const plan = resolvePlan(scenario, target, 1, 'abcd');
+    const plan = resolvePlan(scenario, FAKE_SPEC, 1, 'abcd');
     for (const text of plan.failIf) parseThreshold(text, plan);
     const publishers = plan.rooms * plan.publishersPerRoom;
     expect((plan.rate ?? 0) / publishers).toBeLessThan(PUBLISH_RATE);
@@ -37,7 +31,7 @@ test('a kind and a percentage make a scenario', () => {
     cohorts: ['stalled=10%'],
   });
   expect(findScenario('late-5').cohorts).toEqual(['late=5%']);
-  for (const wrong of ['healthy-10', 'stalled-0', 'stalled-100', 'S14', 'stalled']) {
+  for (const wrong of ['healthy-10', 'stalled-0', 'stalled-100', 'S16', 'stalled']) {
     expect(() => findScenario(wrong)).toThrow('expected one of S0 baseline');
   }
 });

@@ -47,3 +47,24 @@ test('another run’s stamps are not taken for ours', () => {
   const other = new Stamps('0a1e').payload(60, 1, 2, 3, 4);
   expect(stamps.find(other, 0, other.length)).toBe(-1);
 });
+
+test('a payload is intact until any byte before its stamp is another', () => {
+  fc.assert(
+    fc.property(
+      fc.integer({ min: STAMP_LENGTH, max: 1200 }),
+      fc.uint8Array({ maxLength: 40 }),
+      fc.nat(),
+      fc.integer({ min: 1, max: 255 }),
+      (size, before, where, change) => {
+        const buf = Buffer.concat([before, stamps.payload(size, 1, 2, 3, 4)]);
+        const at = buf.length - STAMP_LENGTH;
+        expect(stamps.isIntact(buf, at, size)).toBe(true);
+        expect(stamps.isIntact(buf, at, size + before.length + 1)).toBe(false);
+        if (size === STAMP_LENGTH) return;
+        const changed = before.length + (where % (size - STAMP_LENGTH));
+        buf[changed] = buf[changed]! ^ change;
+        expect(stamps.isIntact(buf, at, size)).toBe(false);
+      },
+    ),
+  );
+});

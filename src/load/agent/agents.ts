@@ -57,9 +57,10 @@ export class Agents {
     this.#agents = agents;
   }
 
-  /** Measures the clocks: before each run, and after it. @throws LoadError `worker_lost` */
-  async measure(when: 'before' | 'after'): Promise<void> {
-    await Promise.all(this.#agents.map((agent) => agent.measure(when)));
+  /** Measures the clocks: before each run, and after it. Returns why an agent is lost, or null. */
+  async measure(when: 'before' | 'after'): Promise<string | null> {
+    const lost = await Promise.all(this.#agents.map((agent) => agent.measure(when)));
+    return lost.find((each) => each !== null) ?? null;
   }
 
   /** A time of our clock on that of a worker's machine. */
@@ -71,9 +72,9 @@ export class Agents {
     return this.#of(worker).port(worker, events);
   }
 
-  /** Completes what is said of a worker that is no more. */
-  lostName(worker: number): string {
-    return `agent ${this.#of(worker).name} was lost`;
+  /** The agent of a worker. */
+  nameOf(worker: number): string {
+    return this.#of(worker).name;
   }
 
   info(): AgentInfo[] {
@@ -155,21 +156,21 @@ class RemoteAgent {
     return this.#offset.offset;
   }
 
-  async measure(when: 'before' | 'after'): Promise<void> {
-    const exchanges: Exchange[] = [];
-    const lost = new Promise<never>((_, reject) => {
-      const fail = (reason: string): void =>
-        reject(new LoadError('worker_lost', `agent ${this.name} was lost: ${reason}`));
-      if (this.#lost !== undefined) fail(this.#lost);
-      this.#onLost = fail;
+  async measure(when: 'before' | 'after'): Promise<string | null> {
+    const lost = new Promise<string>((resolve) => {
+      if (this.#lost !== undefined) resolve(this.#lost);
+      this.#onLost = resolve;
     });
+    const exchanges: Exchange[] = [];
     while (exchanges.length < EXCHANGES) {
-      exchanges.push(await Promise.race([this.#exchange(), lost]));
+      const exchange = await Promise.race([this.#exchange(), lost]);
+      if (typeof exchange === 'string') return `agent ${this.name} was lost: ${exchange}`;
+      exchanges.push(exchange);
     }
-    lost.catch(() => {});
     const measured = offsetOf(exchanges);
     if (when === 'before') this.#offset = measured;
     else this.#worstError = Math.max(this.#worstError, errorBetween(this.#offset, measured));
+    return null;
   }
 
   port(worker: number, events: PortEvents): Port {

@@ -59,6 +59,17 @@ export class Ledger {
     this.#next.fill(fromStart ? 0 : UNKNOWN, first, first + this.#publishers);
   }
 
+  /** The last number of a room that came or was announced as missing. */
+  last(room: number): number {
+    return this.#last[room]!;
+  }
+
+  /** By place of the publisher within the room: the number expected of it next, -1 where none has come. */
+  nextOf(room: number): Float64Array {
+    const first = room * this.#publishers;
+    return this.#next.slice(first, first + this.#publishers);
+  }
+
   /** @param place of the publisher within the room; @param number its own count */
   message(room: number, place: number, number: number, seq: number): void {
     const slot = room * this.#publishers + place;

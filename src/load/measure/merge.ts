@@ -17,6 +17,7 @@ class CohortTotals {
   readonly joins = new Latency();
   readonly recoveries = new Latency();
   readonly evictions = new Latency();
+  readonly backfills = new Latency();
 
   constructor(phases: number) {
     this.latency = Array.from({ length: phases }, () => new Latency());
@@ -33,6 +34,7 @@ class CohortTotals {
     this.joins.add(report.joins);
     this.recoveries.add(report.recoveries);
     this.evictions.add(report.evictions);
+    this.backfills.add(report.backfills);
   }
 }
 
@@ -115,6 +117,7 @@ export class Merge {
         joins: distribution([totals.joins]),
         recoveries: distribution([totals.recoveries]),
         evictions: distribution([totals.evictions]),
+        backfills: distribution([totals.backfills]),
         counters: this.counters(i),
       };
     });

@@ -21,6 +21,8 @@ export interface Ran {
   /** Seconds that the phases ran. */
   readonly ran: number;
   readonly interrupted: boolean;
+  /** Why a worker was lost, or null. */
+  readonly lost: string | null;
   /** Messages that got a room's number; null when the target does not tell of every room. */
   readonly accepted: number | null;
   readonly confirmations: RunResult['publishing']['confirmations'];
@@ -40,6 +42,7 @@ export function outcome({ plan, merge, ran, ...rest }: Ran): RunResult {
   return {
     startedAt: rest.startedAt,
     interrupted: rest.interrupted,
+    lost: rest.lost,
     phases: spans.flatMap((span, phase) =>
       span.to > span.from
         ? [phaseResult(span, merge.seconds, rest.server.samples, merge.delivered(phase))]

@@ -42,6 +42,8 @@ export interface CohortResult {
   recoveries: Distribution;
   /** From no longer reading to being disconnected by the server. */
   evictions: Distribution;
+  /** From asking for what a gap had named to the answer behind it. */
+  backfills: Distribution;
   counters: Counters;
 }
 
@@ -110,6 +112,8 @@ export interface RunResult {
   startedAt: string;
   /** Stopped by a signal: phases may be missing or short. */
   interrupted: boolean;
+  /** Why a worker or an agent was lost, which ended the run; null when all were there to the end. */
+  lost: string | null;
   phases: PhaseResult[];
   cohorts: CohortResult[];
   publishing: PublishCounters & {

@@ -4,6 +4,7 @@
  * phase is in no distribution. Histograms travel as what was added since the last report, counters as
  * they stand. Not here: whether it is acceptable (verdict/).
  */
+import { type BackfillCounters, noBackfill } from './backfill.js';
 import { Latency, type SparseCounts } from './latency.js';
 import { type Faults, noFaults } from './ledger.js';
 
@@ -19,16 +20,21 @@ export interface Counters {
   /** Commands that the server refused, by code. */
   refused: Record<string, number>;
   bytes: number;
-  /** Messages that arrived, of whatever phase. */
+  /** Messages that arrived, of whatever phase; one that came twice counts twice. */
   received: number;
   /** Messages that gaps announced as not coming. */
   announced: number;
   /** Messages neither received nor announced when the drain ended, and members owed any. */
   owed: number;
   owedMembers: number;
+  /** Joins with a position that the server went on from, and those that it could not. */
+  resumed: number;
+  restarted: number;
   /** Connections that turned out to have been ended while they were not read, nobody knows when. */
   endedUnread: number;
   faults: Faults;
+  /** What came of asking for what gaps had named. */
+  backfill: BackfillCounters;
   /** By phase: the longest silence of a member, in µs, and members silent beyond the limit. */
   silence: number[];
   silentMembers: number[];
@@ -46,8 +52,11 @@ export function emptyCounters(phases: number): Counters {
     announced: 0,
     owed: 0,
     owedMembers: 0,
+    resumed: 0,
+    restarted: 0,
     endedUnread: 0,
     faults: noFaults(),
+    backfill: noBackfill(),
     silence: new Array<number>(phases).fill(0),
     silentMembers: new Array<number>(phases).fill(0),
   };
@@ -65,6 +74,8 @@ export interface CohortReport {
   recoveries: SparseCounts;
   /** From no longer reading to being disconnected by the server. */
   evictions: SparseCounts;
+  /** From asking for what a gap had named to the answer behind it. */
+  backfills: SparseCounts;
   counters: Counters;
 }
 
@@ -73,6 +84,7 @@ export class Tally {
   readonly joins = new Latency();
   readonly recoveries = new Latency();
   readonly evictions = new Latency();
+  readonly backfills = new Latency();
   /** By phase, from its first message on. */
   readonly #latency: (Latency | undefined)[];
   readonly #service: (Latency | undefined)[];
@@ -105,22 +117,26 @@ export class Tally {
   }
 
   /**
-   * How long members have been silent at `now`, in the phase that it falls in.
+   * How long members have been silent at `now`. A silence is of the phase that its middle falls in: one
+   * that reaches a little into the next phase is not of that.
    * @param heard when each member that is to be heard of last received anything
    * @param limit a longer silence counts the member; all in µs
    */
   silences(now: number, heard: Iterable<number>, limit: number): void {
     const { silence, silentMembers } = this.counters;
     const bounds = this.#bounds;
-    const phase = Math.min(phaseAt(bounds, now), silence.length - 1);
-    if (phase < 0) return;
-    let members = 0;
+    if (!(now >= bounds[0]!)) return;
+    const members = new Array<number>(silence.length).fill(0);
     for (const at of heard) {
-      const silent = now - Math.max(at, bounds[0]!);
+      const since = Math.max(at, bounds[0]!);
+      const silent = now - since;
+      const phase = Math.min(phaseAt(bounds, since + silent / 2), silence.length - 1);
       silence[phase] = Math.max(silence[phase]!, silent);
-      if (silent > limit) members++;
+      if (silent > limit) members[phase]!++;
     }
-    silentMembers[phase] = Math.max(silentMembers[phase]!, members);
+    for (const [phase, count] of members.entries()) {
+      silentMembers[phase] = Math.max(silentMembers[phase]!, count);
+    }
   }
 
   report(): CohortReport {
@@ -130,6 +146,7 @@ export class Tally {
       joins: this.joins.take(),
       recoveries: this.recoveries.take(),
       evictions: this.evictions.take(),
+      backfills: this.backfills.take(),
       counters: structuredClone(this.counters),
     };
   }

@@ -1,19 +1,24 @@
 /**
- * The charts of a run: which figures go into which, over what axis. Not here: drawing (chart.ts).
+ * The charts of a run: which figures go into which, over what axis. Not here: drawing (browser.ts).
  */
 import { CURVE, type RunResult, type Second } from '../measure/result.js';
-import { formatBytes, formatCount, formatMicros } from '../units.js';
-import { type Chart, niceStep, type Series } from './chart.js';
+import type { ChartData, Series } from './chart.js';
 
 /** More points than this are thinned out, each standing for the worst of those it replaces. */
 const POINTS_MAX = 150;
 
 /** What members experienced. */
-export function latencyCharts(run: RunResult): Chart[] {
-  return [percentiles(run), latencyTimeline(run), deliveries(run)];
+export function latencyCharts(run: RunResult): ChartData[] {
+  return [percentiles(run), latencyTimeline(run), deliveries(run)].flatMap(withValues);
 }
 
-function percentiles(run: RunResult): Chart {
+/** Without the lines that have no value, and no chart where none has. */
+function withValues(chart: ChartData): ChartData[] {
+  const series = chart.series.filter(({ values }) => values.some((value) => value !== null));
+  return series.length === 0 ? [] : [{ ...chart, series }];
+}
+
+function percentiles(run: RunResult): ChartData {
   const decades = (percentile: number): number => -Math.log10(1 - percentile / 100);
   const series = run.cohorts.flatMap((cohort, i) =>
     (['calm', 'slow'] as const).flatMap((phase): Series[] => {
@@ -31,13 +36,14 @@ function percentiles(run: RunResult): Chart {
     title: 'Latency by percentile',
     caption:
       'From the moment a message was due. Lines that coincide: slow members cost others nothing.',
-    x: { values: CURVE.map(decades), ticks, label: (i) => `${round(CURVE[i]!)} %` },
-    y: { scale: 'log', format: formatMicros },
+    over: 'percentiles',
+    x: { values: CURVE.map(decades), ticks, labels: CURVE.map((each) => `${round(each)} %`) },
+    y: { scale: 'log', unit: 'micros' },
     series,
   };
 }
 
-function latencyTimeline(run: RunResult): Chart {
+function latencyTimeline(run: RunResult): ChartData {
   const points = thin(run.timeline.length);
   const at = (i: number, key: 'p50' | 'p99') => (from: number, to: number) =>
     most(run.timeline.slice(from, to).map(({ cohorts }) => cohorts[i]![key]));
@@ -45,7 +51,7 @@ function latencyTimeline(run: RunResult): Chart {
     title: 'Latency over time',
     caption: 'p99 of each cohort by the second of arrival, and the median of the healthy.',
     ...timeAxis(run, points),
-    y: { scale: 'log', format: formatMicros },
+    y: { scale: 'log', unit: 'micros' },
     series: [
       {
         name: 'healthy p50',
@@ -73,13 +79,13 @@ export function receivedByMember(
   return sum / seconds.length / run.cohorts[cohort]!.members;
 }
 
-function deliveries(run: RunResult): Chart {
+function deliveries(run: RunResult): ChartData {
   const points = thin(run.timeline.length);
   return {
     title: 'Messages received by a member',
     caption: 'A second and member, by cohort. The healthy line should not move.',
     ...timeAxis(run, points),
-    y: { scale: 'linear', format: formatCount },
+    y: { scale: 'linear', unit: 'count' },
     series: run.cohorts.map(({ name }, i) => ({
       name,
       colour: colour(i),
@@ -89,7 +95,7 @@ function deliveries(run: RunResult): Chart {
 }
 
 /** What the server did; none when nothing is known of it. */
-export function serverCharts(run: RunResult): Chart[] {
+export function serverCharts(run: RunResult): ChartData[] {
   const within = run.server.samples.filter(({ at }) => at > 0);
   if (within.length < 2) return [];
   const points = thin(within.length);
@@ -104,19 +110,19 @@ export function serverCharts(run: RunResult): Chart[] {
     points,
     within.map(({ at }) => at),
   );
-  return [
+  const all: ChartData[] = [
     {
       title: 'CPU',
       caption: 'Cores the server used.',
       ...x,
-      y: { scale: 'linear', format: (value) => String(round(value)) },
+      y: { scale: 'linear', unit: 'cores' },
       series: [line('cores', 'cpuCores', 0)],
     },
     {
       title: 'Memory',
       caption: 'Resident memory, and what the queues of all members hold of it.',
       ...x,
-      y: { scale: 'linear', format: formatBytes },
+      y: { scale: 'linear', unit: 'bytes' },
       series: [line('resident', 'rssBytes', 0), line('queues', 'queueBytes', 1)],
     },
     {
@@ -124,7 +130,7 @@ export function serverCharts(run: RunResult): Chart[] {
       caption:
         'p99 a second: locks held, event loop late, delivery to healthy members as the server sees it.',
       ...x,
-      y: { scale: 'log', format: formatMicros },
+      y: { scale: 'log', unit: 'micros' },
       series: [
         line('lock hold', 'lockHoldP99', 0),
         line('event loop', 'loopDelayP99', 1),
@@ -132,6 +138,7 @@ export function serverCharts(run: RunResult): Chart[] {
       ],
     },
   ];
+  return all.flatMap(withValues);
 }
 
 /** Ranges of rows that become one point each. */
@@ -144,7 +151,7 @@ function timeAxis(
   run: RunResult,
   points: readonly [number, number][],
   times: readonly number[] = run.timeline.map(({ at }) => at),
-): Pick<Chart, 'x' | 'bands'> {
+): Pick<ChartData, 'over' | 'x' | 'bands'> {
   const values = points.map(([, to]) => times[Math.min(to, times.length) - 1]!);
   const last = values.at(-1) ?? 1;
   const step = niceStep(last / 6);
@@ -158,7 +165,8 @@ function timeAxis(
     ({ name }) => (name === 'fill' || name === 'slow') && run.cohorts.length > 1,
   );
   return {
-    x: { values, ticks, label: (i) => `${round(values[i]!)} s, ${phaseAt(values[i]!)}` },
+    over: 'time',
+    x: { values, ticks, labels: values.map((at) => `${round(at)} s, ${phaseAt(at)}`) },
     bands: slow.map(({ from, to, name }) => ({ from, to, label: name })),
   };
 }
@@ -175,4 +183,12 @@ export function colour(cohort: number): string {
 
 function round(value: number): number {
   return Math.round(value * 1000) / 1000;
+}
+
+/** The next of 1, 2, 2.5 and 5 times a power of ten. */
+export function niceStep(rough: number): number {
+  if (rough <= 0) return 1;
+  const power = 10 ** Math.floor(Math.log10(rough));
+  const factor = [1, 2, 2.5, 5, 10].find((f) => f * power >= rough) ?? 10;
+  return factor * power;
 }

@@ -1,36 +1,46 @@
 /**
- * The report as one HTML file: no script, no request to anywhere, readable offline and when mailed.
- * Not here: what the charts show (charts.ts), how they are drawn (chart.ts), the looks (style.ts).
+ * The report as one HTML file, which asks nobody for anything: its style, its script and what the
+ * script draws are in it, and no other script may run. Without one all but the charts is there.
+ * Not here: what the charts show (charts.ts), how they are drawn (browser.ts), the looks (report.css).
  */
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 
 import type { RunResult } from '../measure/result.js';
 import { JUDGED } from '../plan.js';
 import { formatBytes, formatCount, formatDuration, formatMicros } from '../units.js';
 import type { Check } from '../verdict/check.js';
 import { headline } from '../verdict/verdict.js';
-import { drawChart, escapeHtml } from './chart.js';
+import type { Charts } from './chart.js';
 import { colour, latencyCharts, receivedByMember, serverCharts } from './charts.js';
 import { formatFigure } from './figures.js';
 import type { LoadReport } from './report.js';
-import { STYLE } from './style.js';
+
+/** What the build made of browser.ts and report.css, whether this file runs from `src/` or from `dist/`. */
+const built = (name: string): string =>
+  readFileSync(new URL(`../../../dist/load/report/${name}`, import.meta.url), 'utf8');
 
 export function htmlReport(report: LoadReport): string {
   const { plan, runs, shown, verdict } = report;
   const run = runs[shown]!;
   const title = `${plan.scenario} on ${plan.target.name}`;
+  const charts: Charts = { latency: latencyCharts(run), server: serverCharts(run) };
+  const script = built('browser.js');
+  const hash = createHash('sha256').update(script).digest('base64');
   return `<!doctype html>
 <html lang="en"><head><meta charset="utf-8">
 <meta name="viewport" content="width=device-width,initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-${hash}'">
 <title>${escapeHtml(title)}: roomcast load</title>
-<style>${STYLE}</style></head><body><main>
+<style>${built('report.css')}</style></head><body><main>
 ${header(report, run)}
 ${tiles(run)}
 <h2>Latency</h2>
-<div class="charts">${latencyCharts(run).map(drawChart).join('\n')}</div>
+<noscript><p class="caption">The charts need JavaScript; the tables do not.</p></noscript>
+<div class="charts" id="charts-latency"></div>
 <h2>Cohorts</h2>
 ${cohortTable(run)}
-${serverSection(run)}
+${serverSection(run, charts)}
 ${runs.length > 1 ? repeated(report) : ''}
 <h2>Checks</h2>
 ${table(
@@ -46,7 +56,9 @@ ${table(
 ${[...verdict.notes, ...(verdict.unfit ? [`VOID: ${verdict.unfit}`] : [])].map((note) => `<p class="warn">${escapeHtml(note)}</p>`).join('\n')}
 <h2>How it was measured</h2>
 ${facts(report, run)}
-</main></body></html>
+</main>
+<script type="application/json" id="charts">${JSON.stringify(charts).replaceAll('<', '\\u003c')}</script>
+<script>${script}</script></body></html>
 `;
 }
 
@@ -85,9 +97,8 @@ function tiles(run: RunResult): string {
   return `<div class="tiles">${all.map(([value, label]) => `<div class="tile"><b>${escapeHtml(value)}</b><span>${escapeHtml(label)}</span></div>`).join('')}</div>`;
 }
 
-function serverSection(run: RunResult): string {
-  const charts = serverCharts(run).map(drawChart).join('\n');
-  if (charts !== '') return `<h2>Server</h2><div class="charts">${charts}</div>`;
+function serverSection(run: RunResult, { server = [] }: Charts): string {
+  if (server.length > 0) return '<h2>Server</h2><div class="charts" id="charts-server"></div>';
   const why = run.server.missing ?? 'no --server-pid, and no metrics at the target';
   return `<h2>Server</h2><p class="muted">Nothing is known of the server itself: ${escapeHtml(why)}.</p>`;
 }
@@ -101,17 +112,18 @@ function cohortTable(run: RunResult): string {
       const { p50, p90, p99, p999, p9999, max } = latency;
       const ofRun = (count: number): string => (row === 0 ? formatCount(count) : '');
       return [
-        `<i class="${colour(i)}"></i>${escapeHtml(cohort.name)}, ${phase}`,
+        `<i class="swatch ${colour(i)}"></i>${escapeHtml(cohort.name)}, ${phase}`,
         ofRun(cohort.members),
         ...[p50, p90, p99, p999, p9999, max, service.p99].map(formatMicros),
         received === null ? '–' : `${formatCount(received)}/s`,
         ofRun(cohort.counters.announced),
+        ofRun(cohort.counters.faults.duplicated),
         ofRun(Object.values(cohort.counters.closes).reduce((sum, n) => sum + n, 0)),
       ];
     }),
   );
   const caption =
-    'Latencies are those of messages that were due in the phase, whenever they came. Received is what came during the phase, a second and member, as in the chart.';
+    'Latencies are those of messages that were due in the phase, whenever they came. Received a member is what came during the phase, a second, as in the chart; a message that came twice counts twice in it and in latencies, and is counted as repeated.';
   return `<p class="caption">${caption}</p>${table(
     'Cohorts',
     [
@@ -124,8 +136,9 @@ function cohortTable(run: RunResult): string {
       'p99.99',
       'max',
       'p99 once sent',
-      'received',
+      'received a member',
       'dropped in all',
+      'repeated in all',
       'closed in all',
     ],
     rows,
@@ -197,4 +210,9 @@ function badge(status: Check['status']): string {
     status
   ];
   return `<span class="${mood}">${status}</span>`;
+}
+
+/** Text made safe for HTML. */
+function escapeHtml(text: string): string {
+  return text.replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`);
 }

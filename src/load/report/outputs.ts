@@ -3,9 +3,8 @@
  * then gets nothing else. Not here: what each form says (json is the report itself; html.ts,
  * junit.ts, markdown.ts, summary.ts).
  */
-import { accessSync, constants, statSync, writeFileSync } from 'node:fs';
-import { dirname, resolve } from 'node:path';
-import { badOption, LoadError } from '../error.js';
+import { closeSync, existsSync, openSync, unlinkSync, writeFileSync } from 'node:fs';
+import { badOption } from '../error.js';
 import { htmlReport } from './html.js';
 import { junitReport } from './junit.js';
 import { markdownReport } from './markdown.js';
@@ -37,23 +36,28 @@ export function checkOutputs(outputs: Outputs): void {
 }
 
 function checkWritable(option: string, to: string): void {
-  const file = resolve(to);
-  const found = statSync(file, { throwIfNoEntry: false });
+  const isNew = !existsSync(to);
   try {
-    accessSync(found ? file : dirname(file), constants.W_OK);
-  } catch {
-    throw badOption(option, to, 'a file in a folder that can be written to');
+    closeSync(openSync(to, 'a'));
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    const expected =
+      code === 'EISDIR'
+        ? 'a file, which a folder is not'
+        : `a file in a folder that can be written to (${code})`;
+    throw badOption(option, to, expected);
   }
-  if (found?.isDirectory()) throw badOption(option, to, 'a file, which a folder is not');
+  if (isNew) unlinkSync(to);
 }
 
 /**
  * Writes the report in every form asked for, and the summary to standard output, or to standard
  * error where a form has that.
- * @throws LoadError `bad_option` when a file can no longer be written
+ * @returns what could not be written, as the disk is full by now, say, and why: a line each
  */
-export function writeOutputs(report: LoadReport, outputs: Outputs): void {
+export function writeOutputs(report: LoadReport, outputs: Outputs): string[] {
   let terminal: NodeJS.WriteStream = process.stdout;
+  const unwritten: string[] = [];
   for (const [form, to] of Object.entries(outputs) as [Form, string][]) {
     const text = FORMS[form](report);
     if (to === '-') {
@@ -63,9 +67,10 @@ export function writeOutputs(report: LoadReport, outputs: Outputs): void {
       try {
         writeFileSync(to, text);
       } catch (error) {
-        throw new LoadError('bad_option', `--${form} ${to}: ${(error as Error).message}`);
+        unwritten.push(`--${form} ${to}: ${(error as Error).message}`);
       }
     }
   }
   terminal.write(summary(report));
+  return unwritten;
 }

@@ -51,6 +51,8 @@ const counters = Type.Object({
   announced: number,
   owed: number,
   owedMembers: number,
+  resumed: number,
+  restarted: number,
   endedUnread: number,
   faults: Type.Object({
     duplicated: number,
@@ -59,6 +61,15 @@ const counters = Type.Object({
     wrongGaps: number,
     foreign: number,
     changed: number,
+  }),
+  backfill: Type.Object({
+    came: number,
+    expired: number,
+    lost: number,
+    wrong: number,
+    unanswered: number,
+    cutOff: number,
+    refused: counts,
   }),
   silence: Type.Array(number),
   silentMembers: Type.Array(number),
@@ -83,6 +94,7 @@ const sample = Type.Object({
 const run = Type.Object({
   startedAt: text,
   interrupted: Type.Boolean(),
+  lost: known(text),
   phases: Type.Array(
     Type.Object({
       name: phaseName,
@@ -109,6 +121,7 @@ const run = Type.Object({
       joins: distribution,
       recoveries: distribution,
       evictions: distribution,
+      backfills: distribution,
       counters,
     }),
   ),
@@ -178,7 +191,9 @@ const cohort = Type.Object({
   how: Type.Enum(['reset', 'silent']),
   back: number,
   away: number,
+  since: Type.Boolean(),
   together: Type.Boolean(),
+  backfill: Type.Boolean(),
   delay: number,
   jitter: number,
   bandwidth: number,

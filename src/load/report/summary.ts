@@ -92,15 +92,29 @@ function cohorts(run: RunResult): string {
 }
 
 /** What happened to a cohort besides deliveries. */
-function events({ name, counters, recoveries, evictions, joins }: CohortResult): string[] {
+function events({
+  name,
+  counters,
+  recoveries,
+  evictions,
+  backfills,
+  joins,
+}: CohortResult): string[] {
   const said: string[] = [];
   if (counters.announced > 0) said.push(`${formatCount(counters.announced)} announced as dropped`);
+  const { duplicated } = counters.faults;
+  if (duplicated > 0) said.push(`${formatCount(duplicated)} came a second time`);
   const closes = Object.entries(counters.closes).map(([why, n]) => `${formatCount(n)} × ${why}`);
   if (closes.length > 0) said.push(`ended by the server: ${closes.join(', ')}`);
   if (evictions.count > 0) said.push(`evicted after ${formatMicros(evictions.max)} at most`);
   if (recoveries.count > 0) {
     said.push(
       `up to date ${formatMicros(recoveries.p50)} after reading again (at most ${formatMicros(recoveries.max)})`,
+    );
+  }
+  if (backfills.count > 0) {
+    said.push(
+      `${formatCount(counters.backfill.came)} of what gaps named came when asked for, ${formatMicros(backfills.p50)} after that (at most ${formatMicros(backfills.max)})`,
     );
   }
   if (joins.count > counters.present) said.push(`joined within ${formatMicros(joins.p99)} (p99)`);

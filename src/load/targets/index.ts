@@ -61,6 +61,8 @@ export async function openTarget(
   return {
     name: spec.name,
     numbered: protocol.numbered ?? false,
+    positions: protocol.positions ?? false,
+    backfills: protocol.numbered === true && protocol.backfill !== undefined,
     address: { host, port },
     ...(protocol === ROOMCAST
       ? { metricsUrl: `${tls ? 'https' : 'http'}://${authority}/metrics` }
@@ -97,6 +99,11 @@ function addressOf(spec: TargetSpec, protocol: Protocol<unknown>): Where {
   const url = URL.canParse(spec.url) ? new URL(spec.url) : undefined;
   if (!url || !/^(ws|http)s?:$/.test(url.protocol)) {
     throw badOption('<url>', spec.url, 'a ws:, wss:, http: or https: URL');
+  }
+  // Reports have the URL in them, and headers by name alone.
+  if (url.username !== '' || url.password !== '') {
+    const expected = 'no user or password in it, but --header "Authorization: …"';
+    throw badOption('<url>', '(not shown)', expected);
   }
   if (spec.transport !== 'websocket' && protocol !== ROOMCAST) {
     throw badOption('--transport', spec.transport, `websocket with ${spec.name}`);

@@ -4,7 +4,8 @@
  * what a protocol or a server does wrong to this connection (V11). Not here: any protocol.
  */
 import { LoadError } from '../error.js';
-import type { Connection, Frame, Protocol } from '../protocol.js';
+import type { Range } from '../measure/backfill.js';
+import type { Connection, Frame, Position, Protocol } from '../protocol.js';
 import { STAMP_LENGTH, type Stamps } from '../stamp.js';
 import type { Wire, WireEvents } from '../wire/wire.js';
 import type { Link, Sink } from './target.js';
@@ -64,8 +65,8 @@ export class ProtocolLink implements Link, WireEvents, Connection<unknown> {
 
   // ── Link ──
 
-  join(room: string): void {
-    this.#carryOut(() => this.#protocol.join(this, room));
+  join(room: string, since?: Position): void {
+    this.#carryOut(() => this.#protocol.join(this, room, since));
   }
 
   leave(room: string): boolean {
@@ -76,6 +77,10 @@ export class ProtocolLink implements Link, WireEvents, Connection<unknown> {
 
   publish(room: string, data: Buffer, confirm: boolean): void {
     this.#carryOut(() => this.#protocol.publish(this, room, data.toString('latin1'), confirm));
+  }
+
+  backfill(room: string, from: number, to: number): void {
+    this.#carryOut(() => this.#protocol.backfill?.(this, room, from, to));
   }
 
   get backlog(): number {
@@ -148,8 +153,9 @@ export class ProtocolLink implements Link, WireEvents, Connection<unknown> {
     this.#sink.open();
   }
 
-  joined(room: string, seq = -1): void {
-    this.#sink.joined(asText('joined', room), asNumber('joined', seq));
+  joined(room: string, seq = -1, epoch = '', continues = false): void {
+    const name = asText('joined', room);
+    this.#sink.joined(name, asNumber('joined', seq), asText('joined', epoch), continues);
   }
 
   left(room: string): void {
@@ -168,6 +174,21 @@ export class ProtocolLink implements Link, WireEvents, Connection<unknown> {
 
   gap(room: string, from: number, to: number): void {
     this.#sink.gap(asText('gap', room), asNumber('gap', from), asNumber('gap', to));
+  }
+
+  past(room: string, seq: number, data: string): void {
+    const text = Buffer.from(asText('past', data), 'latin1');
+    const at = this.#stamps.find(text, 0, text.length);
+    if (at >= 0) this.#sink.past(asText('past', room), asNumber('past', seq), text, at);
+  }
+
+  answered(room: string, to: number, missing: readonly Range[]): void {
+    for (const range of missing) for (const end of range) asNumber('answered', end);
+    this.#sink.answered(asText('answered', room), asNumber('answered', to), missing);
+  }
+
+  refusedPast(code: string): void {
+    this.#sink.refusedPast(asText('refusedPast', code));
   }
 
   confirmed(room: string, seq: number): void {

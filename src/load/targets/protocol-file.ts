@@ -20,7 +20,9 @@ export interface ProtocolFile {
 }
 
 const REQUIRED = ['open', 'join', 'publish', 'decode'] as const;
-const OPTIONAL = ['state', 'leave', 'heartbeat'] as const;
+const OPTIONAL = ['state', 'leave', 'backfill', 'heartbeat'] as const;
+/** A module may wait at its top level, which nothing else would end. */
+const LOAD_MS = 5000;
 /** Node takes a longer interval for 1 ms. */
 const HEARTBEAT_MAX = 2 ** 31 - 1;
 
@@ -42,6 +44,7 @@ const FIELDS: Record<string, { expected: string; holds: (value: unknown) => bool
     holds: (value) => value === 'text' || value === 'binary',
   },
   numbered: { expected: 'true or false', holds: (value) => typeof value === 'boolean' },
+  positions: { expected: 'true or false', holds: (value) => typeof value === 'boolean' },
   heartbeatMs: {
     expected: `a number of milliseconds from 1 to ${HEARTBEAT_MAX}`,
     holds: (value) => typeof value === 'number' && value >= 1 && value <= HEARTBEAT_MAX,
@@ -75,13 +78,22 @@ export async function loadProtocol({ file, sha256 }: ProtocolFile): Promise<Prot
       'differs from the file the test was started with: expected the same everywhere',
     );
   }
-  let module: { default?: unknown };
+  let late: NodeJS.Timeout | undefined;
+  const waited = new Promise<never>((_, reject) => {
+    const text = `it has not loaded within ${LOAD_MS / 1000} s: expected a module that waits for nothing`;
+    late = setTimeout(() => reject(bad(file, text)), LOAD_MS);
+  });
   try {
-    module = await import(pathToFileURL(file).href);
+    const module: { default?: unknown } = await Promise.race([
+      import(pathToFileURL(file).href),
+      waited,
+    ]);
+    return guarded(file, checked(file, module.default));
   } catch (error) {
-    throw bad(file, String(error));
+    throw error instanceof LoadError ? error : bad(file, String(error));
+  } finally {
+    clearTimeout(late);
   }
-  return guarded(file, checked(file, module.default));
 }
 
 function checked(file: string, value: unknown): Protocol<unknown> {
@@ -137,7 +149,7 @@ function guarded(file: string, protocol: Protocol<unknown>): Protocol<unknown> {
         `${name} returned ${describe(returned)}: expected nothing; connection.send() sends a frame`,
       );
     };
-  const { state, open, join, leave, publish, decode, heartbeat } = protocol;
+  const { state, open, join, leave, publish, backfill, decode, heartbeat } = protocol;
   return {
     ...protocol,
     ...(state ? { state: () => call('state', state, []) } : {}),
@@ -145,6 +157,7 @@ function guarded(file: string, protocol: Protocol<unknown>): Protocol<unknown> {
     join: guard('join', join),
     ...(leave ? { leave: guard('leave', leave) } : {}),
     publish: guard('publish', publish),
+    ...(backfill ? { backfill: guard('backfill', backfill) } : {}),
     decode: guard('decode', decode),
     ...(heartbeat ? { heartbeat: guard('heartbeat', heartbeat) } : {}),
   };

@@ -16,11 +16,23 @@ interface ServerFrame {
   type?: string;
   room?: string;
   seq?: number;
+  epoch?: string;
+  recover?: { result?: string };
   from?: number;
   to?: number;
+  next?: number;
+  missing?: [number, number][];
+  messages?: { seq: number; data: unknown }[];
+  id?: number;
   code?: number | string;
   reason?: string;
 }
+
+/** The `id` of a request for messages again: its refusal is none of a publish or a join. */
+const HISTORY = 4;
+
+/** What a join with a position is answered where all that came after it follows. */
+const CONTINUES: ReadonlySet<string | undefined> = new Set(['complete', 'partial']);
 
 /** Where the number of a message was found last time, from the start of its frame. */
 interface State {
@@ -31,14 +43,15 @@ export const ROOMCAST: Protocol<State> = {
   name: 'roomcast',
   path: '/ws',
   numbered: true,
+  positions: true,
 
   state: () => ({ seqFromStart: 0 }),
 
   /** The server's `welcome` follows. */
   open() {},
 
-  join(connection, room) {
-    connection.send(JSON.stringify({ type: 'join', id: 1, room }));
+  join(connection, room, since) {
+    connection.send(JSON.stringify({ type: 'join', id: 1, room, since }));
   },
 
   leave(connection, room) {
@@ -48,6 +61,10 @@ export const ROOMCAST: Protocol<State> = {
   publish(connection, room, data, confirm) {
     const id = confirm ? '"id":3,' : '';
     connection.send(`{"type":"publish",${id}"room":${JSON.stringify(room)},"data":"${data}"}`);
+  },
+
+  backfill(connection, room, from, to) {
+    connection.send(JSON.stringify({ type: 'history', id: HISTORY, room, from, to }));
   },
 
   decode(connection, frame) {
@@ -80,17 +97,23 @@ function parsed(connection: Connection<State>, frame: Frame): void {
     type,
     room = '',
     seq = -1,
+    epoch,
+    recover,
     from = -1,
     to = -1,
     code,
     reason,
+    id,
+    next,
+    missing = [],
+    messages = [],
   } = frame.json() as ServerFrame;
   switch (type) {
     case 'welcome':
       connection.ready();
       break;
     case 'joined':
-      connection.joined(room, seq);
+      connection.joined(room, seq, epoch, CONTINUES.has(recover?.result));
       break;
     case 'left':
       connection.left(room);
@@ -102,7 +125,16 @@ function parsed(connection: Connection<State>, frame: Frame): void {
       connection.confirmed(room, seq);
       break;
     case 'error':
-      connection.refused(String(code));
+      if (id === HISTORY) connection.refusedPast(String(code));
+      else connection.refused(String(code));
+      break;
+    case 'past':
+      for (const { seq, data } of messages) {
+        if (typeof data === 'string') connection.past(room, seq, data);
+      }
+      break;
+    case 'history':
+      connection.answered(room, next === undefined ? to : next - 1, missing);
       break;
     case 'closing':
       connection.closing(`${code} ${reason ?? ''}`.trim());

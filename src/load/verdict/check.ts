@@ -21,7 +21,8 @@ export interface Check {
 }
 
 export type Judgement = Omit<Check, 'name'>;
-export type Judge = (result: RunResult, plan: Plan) => Judgement;
+/** Null where the run has nothing to do with it, so that nobody needs to hear of it. */
+export type Judge = (result: RunResult, plan: Plan) => Judgement | null;
 
 export const passed = (text: string): Judgement => ({ status: 'passed', text });
 export const failed = (text: string): Judgement => ({ status: 'failed', text });
@@ -46,6 +47,17 @@ export function refusals({ publishing, cohorts }: RunResult): Record<string, num
     for (const [code, n] of Object.entries(counters.refused)) sum[code] = (sum[code] ?? 0) + n;
   }
   return sum;
+}
+
+/** Different messages that members received: one that came twice is one. */
+export function distinct(cohorts: readonly CohortResult[]): number {
+  return sumBy(cohorts, ({ counters }) => counters.received - counters.faults.duplicated);
+}
+
+/** How many came once more, in words; nothing where none did. */
+export function repeats(cohorts: readonly CohortResult[]): string {
+  const duplicated = sumBy(cohorts, ({ counters }) => counters.faults.duplicated);
+  return duplicated === 0 ? '' : ` (and ${formatCount(duplicated)} of them a second time)`;
 }
 
 export function sumBy<T>(items: readonly T[], value: (item: T) => number): number {

@@ -4,6 +4,7 @@
  */
 import { formatCount, formatDuration } from '../units.js';
 import {
+  distinct,
   failed,
   healthyOf,
   type Judge,
@@ -11,10 +12,13 @@ import {
   percent,
   reasons,
   refusals,
+  repeats,
   skipped,
   sumBy,
   times,
   total,
+  unknown,
+  untested,
 } from './check.js';
 
 /** Share of the offered messages that may be refused or not taken. */
@@ -85,21 +89,27 @@ export const accounting: Judge = (result, plan) => {
     }
   }
   if (lost.length > 0) return failed(lost.join('; '));
-  const received = formatCount(sumBy(cohorts, ({ counters }) => counters.received));
+  const restarted = sumBy(cohorts, ({ counters }) => counters.restarted);
+  if (restarted > 0) {
+    return unknown(
+      `${times(restarted, 'join')} came with a position that the server could not go on from: what was missed there nobody can say`,
+    );
+  }
+  const received = `${formatCount(distinct(cohorts))}${repeats(cohorts)}`;
   const announced = formatCount(sumBy(cohorts, ({ counters }) => counters.announced));
   const { confirmations } = publishing;
   const all = confirmations === null || confirmations.got === confirmations.asked;
-  return passed(
-    all
-      ? `received ${received} + announced as dropped ${announced} = everything sent to who was there`
-      : `received ${received} + announced as dropped ${announced}, without a hole as far as they go`,
-  );
+  const extent = all ? ' = everything sent to who was there' : ', without a hole as far as they go';
+  const resumed = sumBy(cohorts, ({ counters }) => counters.resumed);
+  const others = resumed > 0 ? `, or who went on from a position (${times(resumed, 'join')})` : '';
+  return passed(`received ${received} + announced as dropped ${announced}${extent}${others}`);
 };
 
 /** Members that read everything are to lose nothing, announced or not. */
 export const losses: Judge = (result, plan) => {
-  const healthy = healthyOf(result, plan).map(({ counters }) => counters);
-  const received = sumBy(healthy, (c) => c.received);
+  const cohorts = healthyOf(result, plan);
+  const healthy = cohorts.map(({ counters }) => counters);
+  const received = distinct(cohorts);
   const announced = sumBy(healthy, (c) => c.announced);
   const silent = sumBy(healthy, ({ owed, faults }) => owed + faults.unannounced);
   const lost = announced + silent;
@@ -107,6 +117,43 @@ export const losses: Judge = (result, plan) => {
   return failed(
     `healthy members lost ${formatCount(lost)} of ${formatCount(received + lost)} messages (${percent(lost, received + lost)}): ${formatCount(announced)} announced, ${formatCount(silent)} not`,
   );
+};
+
+/** Who asks for what gaps have named is given all that is kept of it, once and in order. */
+export const backfill: Judge = ({ cohorts }, plan) => {
+  const asking = cohorts.filter((_, i) => plan.cohorts[i]!.backfill);
+  if (asking.length === 0) return null;
+  const sum = (key: 'came' | 'expired' | 'lost' | 'wrong' | 'unanswered' | 'cutOff'): number =>
+    sumBy(asking, ({ counters }) => counters.backfill[key]);
+  const [came, expired, lost, wrong, unanswered] = [
+    sum('came'),
+    sum('expired'),
+    sum('lost'),
+    sum('wrong'),
+    sum('unanswered'),
+  ];
+  const asked = came + expired + lost + unanswered;
+  const said = asking.map(({ counters }) => reasons(counters.backfill.refused)).filter(Boolean);
+  const refused = said.length > 0 ? `; refused at first: ${said.join(', ')}` : '';
+  const text = `of ${times(asked, 'message')} that gaps had named, ${formatCount(came)} came when asked for and ${formatCount(expired)} were no longer kept`;
+  const faults = [
+    lost > 0 ? `${formatCount(lost)} neither came nor were named as not kept` : '',
+    wrong > 0 ? `${formatCount(wrong)} were not asked for, not in order, or other messages` : '',
+    unanswered > 0 ? `${formatCount(unanswered)} had no answer when the drain ended` : '',
+  ].filter(Boolean);
+  if (faults.length > 0) return failed(`${text}; ${faults.join('; ')}${refused}`);
+  if (sum('cutOff') > 0) {
+    return unknown(
+      `${text}; ${times(sum('cutOff'), 'request')} ended with their connection, and what would have come nobody can say`,
+    );
+  }
+  if (asked === 0) {
+    return untested(
+      'no gap was announced to who would have asked for it: lengthen fill and slow, or raise size or rate',
+    );
+  }
+  if (came === 0) return untested(`${text}: have the server keep more`);
+  return passed(`${text}${refused}`);
 };
 
 /** The server says itself where its numbering ended: without that, nobody knows what is owed. */
@@ -118,10 +165,11 @@ export const confirmed: Judge = ({ publishing, cohorts }, plan) => {
   const { asked, got } = confirmations;
   if (got === asked)
     return passed(`the last message of ${times(asked, 'publisher')} was confirmed`);
-  const { members, counters } = cohorts[0]!;
+  const [healthy] = cohorts;
+  const { members } = healthy!;
   const owed = (sent / plan.rooms) * plan.roomsPerMember * members;
   return failed(
-    `within ${formatDuration(plan.drainMs)} of its end, the last message of ${formatCount(asked - got)} of ${times(asked, 'publisher')} was not confirmed; healthy members have received ${formatCount(counters.received)} of about ${formatCount(owed)} messages, and what became of the rest nobody can say`,
+    `within ${formatDuration(plan.drainMs)} of its end, the last message of ${formatCount(asked - got)} of ${times(asked, 'publisher')} was not confirmed; healthy members have received ${formatCount(distinct([healthy!]))}${repeats([healthy!])} of about ${formatCount(owed)} messages, and what became of the rest nobody can say`,
   );
 };
 

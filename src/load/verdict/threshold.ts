@@ -79,11 +79,16 @@ const FIGURES: Record<string, Figure> = {
   },
 };
 
+/** Times of a cohort that no phase has. */
+const OF_RUN = ['joins', 'recoveries', 'evictions', 'backfills'] as const;
+
 /** Figures of a cohort, after `<cohort>.`. */
 function cohortFigure(cohort: string, rest: string): Figure | undefined {
   const find = (result: RunResult) => result.cohorts.find(({ name }) => name === cohort);
   const [head = '', ...tail] = rest.split('.');
-  if (head === 'joins' || head === 'recoveries' || head === 'evictions') {
+  const isOfRun = (name: string): name is (typeof OF_RUN)[number] =>
+    OF_RUN.some((each) => each === name);
+  if (isOfRun(head)) {
     const key = QUANTILES[tail.join('.')];
     return key && { kind: 'duration', phased: false, of: (result) => find(result)?.[head][key] };
   }
@@ -164,5 +169,5 @@ function isPhase(name: string): name is PhaseName {
 
 function figuresOf(cohorts: readonly Cohort[]): string {
   const names = cohorts.map(({ name }) => name).join('|');
-  return `a figure: (${names}).(p50…p99.99|max|mean|rate|gaps|service.…|joins.…|recoveries.…|evictions.…), ${Object.keys(FIGURES).join(', ')}`;
+  return `a figure: (${names}).(p50…p99.99|max|mean|rate|gaps|service.…|${OF_RUN.map((name) => `${name}.…`).join('|')}), ${Object.keys(FIGURES).join(', ')}`;
 }

@@ -15,9 +15,19 @@ import {
   type Judgement,
   passed,
   skipped,
+  times,
   unknown,
 } from './check.js';
-import { accounting, confirmed, joined, kept, losses, offered, order } from './deliveries.js';
+import {
+  accounting,
+  backfill,
+  confirmed,
+  joined,
+  kept,
+  losses,
+  offered,
+  order,
+} from './deliveries.js';
 import { flow, isolation, slowness } from './healthy.js';
 import { evictions, memory, released } from './server.js';
 import { parseThreshold } from './threshold.js';
@@ -43,6 +53,7 @@ const JUDGES: Record<CheckName, Judge> = {
   order,
   accounting,
   losses,
+  backfill,
   confirmed,
   offered,
   flow,
@@ -59,6 +70,7 @@ const COUNTED: ReadonlySet<string> = new Set([
   'kept',
   'order',
   'accounting',
+  'backfill',
   'confirmed',
   'offered',
   'memory',
@@ -75,16 +87,19 @@ const STARVED = 0.1;
 
 /** @throws LoadError `bad_option` for a threshold that makes no sense */
 export function judge(result: RunResult, plan: Plan): Verdict {
-  const unfit = whyUnfit(result, plan);
+  const { lost } = result;
+  const unfit = lost === null ? whyUnfit(result, plan) : null;
   const checks = [
-    ...CHECKS.map((name) => ({
-      name: name as string,
-      ...(plan.skip.includes(name)
+    { name: 'workers', ...workers(result, plan) },
+    ...CHECKS.flatMap((name) => {
+      const judged = plan.skip.includes(name)
         ? skipped('switched off by --skip')
-        : JUDGES[name](result, plan)),
-    })),
+        : JUDGES[name](result, plan);
+      return judged === null ? [] : [{ name: name as string, ...judged }];
+    }),
     ...plan.failIf.map((text) => ({ name: `fail-if ${text}`, ...threshold(text, result, plan) })),
   ].map((check): Check => {
+    if (lost !== null) return asFarAsKnown(check);
     const spoilt = check.status === 'failed' && isSpoilt(check.name, unfit, result, plan);
     return spoilt ? { ...check, status: 'void' } : check;
   });
@@ -96,6 +111,25 @@ export function judge(result: RunResult, plan: Plan): Verdict {
     notes: notes(result),
     exit: exitOf(outcome, result.interrupted),
   };
+}
+
+function workers({ lost }: RunResult, plan: Plan): Judgement {
+  if (lost !== null) return unknown(`${lost}: what it saw last is not known`);
+  return passed(`${times(plan.workers, 'worker')} counted to the end`);
+}
+
+/**
+ * A check of a run that has lost a worker, and with it connections, counts and messages: what it says
+ * may be due to that. A message that came twice, changed or out of order is not.
+ */
+function asFarAsKnown(check: Check): Check {
+  const stands =
+    check.status === 'skipped' ||
+    check.status === 'unknown' ||
+    (check.name === 'order' && check.status === 'failed');
+  return stands
+    ? check
+    : { ...check, status: 'unknown', text: `as far as is known, ${check.text}` };
 }
 
 /** @param unfit whether the figures say nothing about the server */
@@ -143,10 +177,18 @@ export function headline({ outcome, checks, unfit, exit }: Verdict): string {
     case 'incomplete':
       return exit === EXIT.interrupted
         ? 'Interrupted: nothing failed until then'
-        : `Incomplete: not known: ${names('unknown')}`;
+        : `Incomplete: ${lostText(checks) ?? `not known: ${names('unknown')}`}`;
     case 'passed':
       return skippedNames === '' ? 'Passed' : `Passed (not judged: ${skippedNames})`;
   }
+}
+
+/** What is said of a worker that was lost, in any of the runs. */
+function lostText(checks: readonly Check[]): string | undefined {
+  const check = checks.find(
+    ({ name, status }) => name.startsWith('workers') && status !== 'passed',
+  );
+  return check?.text.split(': what it saw')[0];
 }
 
 function threshold(text: string, result: RunResult, plan: Plan): Judgement {

@@ -16,6 +16,8 @@ const MASKED = 0x80;
 /** A frame beyond this is taken for nonsense, and the connection ends. */
 const FRAME_MAX = 64 * 1024 * 1024;
 const HEAD_MAX = 16 * 1024;
+/** What an answer to the upgrade begins with. */
+const HTTP = 'HTTP/1.';
 
 export class WebSocketWire implements Wire {
   readonly #events: WireEvents;
@@ -104,6 +106,10 @@ export class WebSocketWire implements Wire {
     this.#hold(buf, 0, length);
     const held = this.#held.subarray(0, this.#heldLength);
     const end = held.indexOf('\r\n\r\n');
+    if (!HTTP.startsWith(held.toString('latin1', 0, HTTP.length))) {
+      this.#fail('refused the upgrade: no HTTP');
+      return -1;
+    }
     if (end < 0) {
       if (held.length > HEAD_MAX) this.#fail('response head beyond 16 KiB');
       return -1;

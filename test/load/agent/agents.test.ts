@@ -1,75 +1,31 @@
 /** Load from several machines: agents as processes, on loopback, behind a network, on another clock. */
-import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import { createServer, type Server } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, onTestFinished, test, vi } from 'vitest';
 import { Agent } from '../../../src/load/agent/agent.js';
 import { Agents } from '../../../src/load/agent/agents.js';
 import type { LoadReport } from '../../../src/load/report/report.js';
 import { startBroadcastServer } from '../../support/broadcast-server.js';
+import { type Ended, NOT_FAILED, QUICK, start, temporary } from '../../support/load-process.js';
 
-const MAIN = new URL('../../../dist/cli/main.js', import.meta.url).pathname;
 const SECRET = 'a secret of these tests';
-const QUICK = ['--target', 'ws', '--members', '12', '--rate', '100/s', '--ramp-up', '0'].concat([
-  '--settle',
-  '200ms',
-  '--warmup',
-  '0',
-  '--calm',
-  '1s',
-  '--drain',
-  '5s',
-]);
-/** Passed, or void where the machine was too busy for a verdict on times. */
-const NOT_FAILED = [0, 3];
 /** More than any delay of a busy machine, less than the clocks differ by: an hour. */
 const HOUR = 3600e6;
 
-interface Ended {
-  code: number | null;
-  stdout: string;
-  stderr: string;
-}
-
-function folder(): string {
-  const path = mkdtempSync(join(tmpdir(), 'agents-'));
-  onTestFinished(() => rmSync(path, { recursive: true }));
-  return path;
-}
-
 function secretFile(secret = SECRET): string {
-  const file = join(folder(), 'secret');
+  const file = join(temporary(), 'secret');
   writeFileSync(file, `${secret}\n`);
   return file;
-}
-
-function command(
-  args: string[],
-  within: string[] = [],
-): { child: ChildProcess; ended: Promise<Ended> } {
-  const [program = '', ...rest] = [...within, process.execPath, MAIN, 'load', ...args];
-  const child = spawn(program, rest);
-  onTestFinished(() => {
-    child.kill('SIGKILL');
-  });
-  let [stdout, stderr] = ['', ''];
-  child.stdout.setEncoding('utf8').on('data', (text: string) => {
-    stdout += text;
-  });
-  child.stderr.setEncoding('utf8').on('data', (text: string) => {
-    stderr += text;
-  });
-  return { child, ended: once(child, 'close').then(([code]) => ({ code, stdout, stderr })) };
 }
 
 /** An agent as a process; resolves with its address once it listens. */
 async function startAgent(host = '127.0.0.1', within: string[] = []) {
   const args = ['agent', '--listen', `${host}:0`, '--secret-file', secretFile()];
-  const { child, ended } = command(args, within);
+  const { child, ended } = start(args, within);
   let said = '';
   const address = await new Promise<string>((resolve, reject) => {
     child.stdout!.on('data', (text: string) => {
@@ -87,9 +43,9 @@ async function load(
   agents: string[],
   ...more: string[]
 ): Promise<Ended & { report?: LoadReport }> {
-  const json = join(folder(), 'r.json');
+  const json = join(temporary(), 'r.json');
   const args = ['--agents', agents.join(','), '--secret-file', secretFile(), '--json', json];
-  const ended = await command([url, ...QUICK, ...args, ...more]).ended;
+  const ended = await start([url, ...QUICK, ...args, ...more]).ended;
   const written = spawnSync('test', ['-s', json]).status === 0;
   return written ? { ...ended, report: JSON.parse(readFileSync(json, 'utf8')) } : ended;
 }
@@ -137,9 +93,10 @@ test('an agent that is lost ends the test, which is no pass', async () => {
   });
   a.child.kill('SIGKILL');
   const { code, stdout, stderr, report } = await running;
-  expect(stderr).toMatch(new RegExp(`^roomcast: agent ${a.address} was lost: .+\\n$`));
-  expect([0, 1, 2]).not.toContain(code);
-  expect({ stdout, report }).toEqual({ stdout: '', report: undefined });
+  expect({ code, stderr }).toEqual({ code: 4, stderr: '' });
+  expect(stdout).toMatch(new RegExp(`^INCOMPLETE: agent ${a.address} was lost: .+$`, 'm'));
+  expect(report).toMatchObject({ verdict: { outcome: 'incomplete' } });
+  expect(report!.runs[0]!.lost).toContain(a.address);
   await vi.waitFor(() => expect(server.connections.size).toBe(0), { timeout: 10_000 });
   expect(b.child.exitCode).toBeNull();
 });
@@ -147,7 +104,7 @@ test('an agent that is lost ends the test, which is no pass', async () => {
 test('a coordinator that is lost takes its connections with it', async () => {
   const [server, a] = [await broadcast(), await startAgent()];
   const secret = ['--agents', a.address, '--secret-file', secretFile()];
-  const { child } = command([server.url, ...QUICK, ...secret, '--calm', '60s']);
+  const { child } = start([server.url, ...QUICK, ...secret, '--calm', '60s']);
   await vi.waitFor(() => expect(server.connections.size).toBeGreaterThanOrEqual(12), {
     timeout: 20_000,
   });

@@ -13,23 +13,12 @@ import type { RunResult, ServerSample } from '../../../src/load/measure/result.j
 import { type Plan, resolvePlan, roomName, type Scenario } from '../../../src/load/plan.js';
 import { Session } from '../../../src/load/session.js';
 import { Stamps } from '../../../src/load/stamp.js';
-import type { Link, Target } from '../../../src/load/targets/target.js';
+import type { Target } from '../../../src/load/targets/target.js';
 import { judge } from '../../../src/load/verdict/verdict.js';
+import { FAKE_SPEC, fakeTarget } from '../../support/load-fakes.js';
 
 const MS = 1000;
 const SECOND = 1_000_000;
-
-const inert: Link = {
-  join() {},
-  leave: () => true,
-  publish() {},
-  backlog: 0,
-  pause() {},
-  resume() {},
-  probe() {},
-  close() {},
-  reset() {},
-};
 
 /** A message on its way: due, written and read at known moments, in µs since the run's epoch. */
 interface Message {
@@ -55,24 +44,12 @@ class World {
   constructor(scenario: Scenario, workers = 1, target: Partial<Target> = {}) {
     this.plan = resolvePlan(
       { warmup: '0', size: '64', rate: '10/s', ...scenario },
-      {
-        name: 'roomcast',
-        url: 'ws://127.0.0.1:9',
-        transport: 'websocket',
-        headers: {},
-        templates: {},
-      },
+      FAKE_SPEC,
       workers,
       'abcd',
     );
     const stamps = new Stamps(this.plan.tag);
-    const fake: Target = {
-      name: 'fake',
-      numbered: true,
-      address: { host: '127.0.0.1', port: 9 },
-      dial: () => inert,
-      ...target,
-    };
+    const fake = fakeTarget(target);
     this.#crews = Array.from(
       { length: workers },
       (_, worker) => new Crew(this.plan, worker, 0, stamps, fake, []),
@@ -84,11 +61,14 @@ class World {
         crew,
         member,
         0,
+        undefined,
         { readSize: 1 },
         () => {},
         () => {},
       );
-      for (const room of crew.roomsOf(member)) session.joined(roomName(this.plan, room), 0);
+      for (const room of crew.roomsOf(member)) {
+        session.joined(roomName(this.plan, room), 0, '', false);
+      }
       return session;
     });
     for (const { ms } of this.plan.phases) this.#bounds.push(this.#bounds.at(-1)! + ms * MS);
@@ -151,6 +131,7 @@ class World {
       startedAt: '2026-01-01T00:00:00.000Z',
       ran: of.ran ?? this.#bounds.at(-1)! / SECOND,
       interrupted: false,
+      lost: null,
       accepted: of.accepted ?? this.#sent,
       confirmations: { asked: 1, got: 1 },
       server: { before: null, after: null, samples: of.samples ?? [], missing: null },
@@ -268,6 +249,20 @@ test('several workers give the figures of one', () => {
   expect(three.phases[0]!.utilization).toBeCloseTo(0.3);
 });
 
+test('joins, recoveries, evictions and answers of several workers are all of them', () => {
+  const world = new World({ members: '4', calm: '1s' }, 2);
+  for (const worker of [0, 1]) {
+    const { joins, recoveries, evictions, backfills } = world.crew(worker).tallies[0]!;
+    for (const times of [joins, recoveries, evictions, backfills]) times.record(10 ** (worker + 9));
+  }
+  world.report(0);
+  const { joins, recoveries, evictions, backfills } = world.result().cohorts[0]!;
+  expect(joins.count).toBe(4 + 2);
+  for (const times of [recoveries, evictions, backfills]) {
+    expect(times).toMatchObject({ count: 2, p50: hdr(10 ** 9), max: hdr(10 ** 10) });
+  }
+});
+
 test('the longest silence of several workers is the longest, and the silent members are all of them', () => {
   const world = new World({ members: '6', calm: '10s', rate: '10/s', silence: '1s' }, 3);
   const silences = [700 * MS, 1400 * MS, 3000 * MS];
@@ -281,16 +276,18 @@ test('the longest silence of several workers is the longest, and the silent memb
   expect(silentMembers).toEqual([2]);
 });
 
-test('a silence before the phases began is none, and after a phase it is the next one’s', () => {
+test('a silence before the phases is none, and one over two of them is of that with most of it', () => {
   const world = new World({ members: '1', calm: '1s', recover: '1s' });
   const { tallies } = world.crew(0);
   tallies[0]!.silences(100 * MS, [-9 * SECOND], SECOND);
-  tallies[0]!.silences(1500 * MS, [200 * MS], SECOND);
+  // In the second, but most of it lies before; then in the second, and most of it there.
+  tallies[0]!.silences(1100 * MS, [50 * MS], SECOND);
+  tallies[0]!.silences(1900 * MS, [600 * MS], SECOND);
   tallies[0]!.silences(2001 * MS, [1900 * MS], SECOND);
   world.report(0);
   const { silence, silentMembers } = world.result().cohorts[0]!.counters;
-  expect(silence).toEqual([100 * MS, 1300 * MS]);
-  expect(silentMembers).toEqual([0, 1]);
+  expect(silence).toEqual([1050 * MS, 1300 * MS]);
+  expect(silentMembers).toEqual([1, 1]);
 });
 
 test('losses, duplicates, late ones and gaps are counted for what they are', () => {
@@ -356,7 +353,9 @@ test('the isolation ratio is slow over calm, by turns, with its interval', () =>
     [7, 6],
   ];
   at.forEach(([second, ms], i) => {
-    stream(world, 10, second * SECOND, 100 * MS, () => ms * MS, i * 10);
+    // Only the last of ten takes that long: it is the p99 that counts, not the median.
+    const after = (n: number) => (n === 9 ? ms : 1) * MS;
+    stream(world, 10, second * SECOND, 100 * MS, after, i * 10);
     world.report(second);
   });
   const { isolation, cohorts, phases } = world.result();

@@ -14,12 +14,15 @@ test('quantiles are those of an HDR histogram of three digits', () => {
         latency.record(value);
         hdr.recordValue(value);
       }
-      const { count, p50, p99 } = latency.quantiles();
+      const { count, mean, p50, p99 } = latency.quantiles();
       expect(count).toBe(recorded.length);
-      if (recorded.length === 0) expect(p50).toBeNull();
+      if (recorded.length === 0) expect([mean, p50]).toEqual([null, null]);
       else {
         expect(p50).toBe(hdr.getValueAtPercentile(50));
         expect(p99).toBe(hdr.getValueAtPercentile(99));
+        expect(mean).toBe(Math.round(hdr.mean));
+        const all = Array.from({ length: 1000 }, (_, i) => (i + 1) / 10);
+        expect(latency.at(all)).toEqual(all.map((p) => hdr.getValueAtPercentile(p)));
       }
     }),
   );

@@ -132,3 +132,12 @@ test('rooms are accounted for one by one', () => {
   expect(ledger.owed([2, 13])).toBe(3);
   expect(total(faults)).toBe(0);
 });
+
+test('what is expected next is told of the publishers of that room', () => {
+  const ledger = new Ledger(true, 2, 2, noFaults());
+  ledger.joined(0, 0, true);
+  ledger.joined(1, 0, true);
+  ledger.message(1, 1, 0, 1);
+  expect([...ledger.nextOf(0)]).toEqual([0, 0]);
+  expect([...ledger.nextOf(1)]).toEqual([0, 1]);
+});

@@ -1,5 +1,5 @@
 /** The forms of a report besides JSON and HTML, and where they may go. */
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { marked } from 'marked';
@@ -117,4 +117,5 @@ test('a folder is no file to write to', () => {
   mkdirSync(join(folder, 'r.json'));
   expect(() => checkOutputs({ json: join(folder, 'r.json') })).toThrow('which a folder is not');
   expect(() => checkOutputs({ json: join(folder, 'new.json') })).not.toThrow();
+  expect(readdirSync(folder)).toEqual(['r.json']);
 });

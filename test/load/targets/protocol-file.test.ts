@@ -1,14 +1,25 @@
 /** A protocol from a file: what it must be, and that one which is wrong ends the test in one line. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { expect, onTestFinished, test } from 'vitest';
+import { afterAll, expect, test as inOrder, vi } from 'vitest';
 import { loadTest } from '../../../src/load/load-test.js';
 import { resolvePlan, type Scenario } from '../../../src/load/plan.js';
 import type { LoadReport } from '../../../src/load/report/report.js';
 import { loadProtocol, protocolFile } from '../../../src/load/targets/protocol-file.js';
 import { startBroadcastServer } from '../../support/broadcast-server.js';
+import { targetSpec } from '../../support/load-fakes.js';
 
+// Most of it waits for a time-out of 5 or 10 s, which all run at once, or for a process to start.
+vi.setConfig({ maxConcurrency: 12 });
+const test = inOrder.concurrent;
+
+const cleanups: (() => unknown)[] = [];
+afterAll(() => Promise.all(cleanups.map((clean) => clean())));
+
+const MAIN = new URL('../../../dist/cli/main.js', import.meta.url).pathname;
 const SMALL: Scenario = {
   members: '4',
   rate: '50/s',
@@ -28,9 +39,12 @@ const PARTS: Record<string, string> = {
   decode: '(connection, frame) => { connection.message(frame.text()); }',
 };
 
+/** Does not return, and leaves the processor to others. */
+const HANGS = 'Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0)';
+
 function file(text: string): string {
   const folder = mkdtempSync(join(tmpdir(), 'protocol-'));
-  onTestFinished(() => rmSync(folder, { recursive: true }));
+  cleanups.push(() => rmSync(folder, { recursive: true }));
   const path = join(folder, 'own.mjs');
   writeFileSync(path, text);
   return path;
@@ -43,15 +57,8 @@ function protocol(parts: Record<string, string>, before = ''): string {
 
 async function load(path: string, scenario: Scenario = {}): Promise<LoadReport> {
   const server = await startBroadcastServer('loop');
-  onTestFinished(() => server.close());
-  const target = {
-    name: 'own',
-    protocol: await protocolFile(path),
-    url: server.url,
-    transport: 'websocket' as const,
-    headers: {},
-    templates: {},
-  };
+  cleanups.push(() => server.close());
+  const target = targetSpec('own', server.url, { protocol: await protocolFile(path) });
   const plan = resolvePlan({ ...SMALL, ...scenario }, target, 1, 'abcd');
   return loadTest(plan, { roomcast: 'test', repeat: 1 });
 }
@@ -92,6 +99,7 @@ test.each([
   [{ decode: 'undefined' }, 'decode is undefined: expected a function'],
   [{ join: '{}' }, 'join is a Object: expected a function'],
   [{ leave: '5' }, 'leave is 5: expected a function or nothing'],
+  [{ backfill: '5' }, 'backfill is 5: expected a function or nothing'],
   [{ name: '""' }, 'name is "": expected a name of lower-case letters'],
   [{ path: `'ws'` }, 'path is "ws": expected a path that starts with /'],
   [{ path: `'/a\\r\\nX: y'` }, 'expected a path that starts with /'],
@@ -173,6 +181,49 @@ test('a fault in the midst of a run ends it', async () => {
   await expect(load(path, { calm: '60s' })).rejects.toMatchObject({
     code: 'bad_protocol',
     message: expect.stringContaining('decode threw Error: late'),
+  });
+});
+
+test('a function that does not return leaves the run incomplete, with what was counted', async () => {
+  const path = protocol(
+    { decode: `(c, f) => { if (++frames > 60) ${HANGS}; c.message(f.text()); }` },
+    'let frames = 0;',
+  );
+  const { verdict, runs } = await load(path, { calm: '60s' });
+  expect(verdict).toMatchObject({ outcome: 'incomplete', exit: 4 });
+  expect(runs[0]!.lost).toBe(
+    `a worker process was lost: it has not answered for 10 s: perhaps a function of ${path} does not return`,
+  );
+  expect(runs[0]!.cohorts[0]!.counters.connects).toBe(4);
+});
+
+test.each([
+  ['for (;;);', 'it has not answered for 10 s: expected functions that return'],
+  [
+    'await new Promise(() => {});',
+    'it has not loaded within 5 s: expected a module that waits for',
+  ],
+  ['process.exit(0);', 'its process ended: exit code 0: expected functions that return and leave'],
+  [`throw new Error('at load');`, 'Error: at load'],
+])('a file that does %s is told of in one line, and ends the command', async (text, message) => {
+  const path = file(text);
+  const child = spawn(process.execPath, [MAIN, 'load', 'ws://127.0.0.1:1', '--protocol', path]);
+  const said: string[] = [];
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.setEncoding('utf8').on('data', (each: string) => said.push(each));
+  }
+  expect(await once(child, 'close')).toEqual([2, null]);
+  expect(said.join('')).toMatch(/^roomcast: [^\n]+\n$/);
+  expect(said.join('')).toContain(`${path}: ${message}`);
+});
+
+test.each([
+  [{ open: `() => { ${HANGS}; }` }, 'it has not answered for 10 s'],
+  [{ open: `() => { setTimeout(() => { throw new Error('later'); }); }` }, 'Error: later'],
+])('at first contact, %j is told as a fault of the file', async (parts, message) => {
+  await expect(load(protocol(parts))).rejects.toMatchObject({
+    code: 'bad_protocol',
+    message: expect.stringContaining(message),
   });
 });
 

@@ -3,30 +3,18 @@ import type { AddressInfo } from 'node:net';
 import { Server as SocketioServer } from 'socket.io';
 import { expect, onTestFinished, test } from 'vitest';
 import { Stamps } from '../../../src/load/stamp.js';
-import { openTarget, type TargetSpec, TRANSPORTS } from '../../../src/load/targets/index.js';
+import { openTarget, TRANSPORTS } from '../../../src/load/targets/index.js';
 import { noFault, type TargetServer, targetContract } from '../../contract/target.js';
 import { startBroadcastServer } from '../../support/broadcast-server.js';
+import { deafSink, targetSpec } from '../../support/load-fakes.js';
 import { startNatsServer } from '../../support/nats-server.js';
 import { serve } from '../../support/server.js';
-
-const spec = (
-  name: TargetSpec['name'],
-  url: string,
-  more: Partial<TargetSpec> = {},
-): TargetSpec => ({
-  name,
-  url,
-  transport: 'websocket',
-  headers: {},
-  templates: {},
-  ...more,
-});
 
 for (const transport of TRANSPORTS) {
   targetContract(`roomcast over ${transport}`, async (): Promise<TargetServer> => {
     const server = await serve();
     return {
-      spec: spec('roomcast', server.url, { transport }),
+      spec: targetSpec('roomcast', server.url, { transport }),
       async kick() {
         await server.close();
       },
@@ -38,7 +26,7 @@ targetContract('a ws loop', async () => {
   const server = await startBroadcastServer('loop');
   onTestFinished(() => server.close());
   return {
-    spec: spec('ws', server.url),
+    spec: targetSpec('ws', server.url),
     kick() {
       for (const client of server.connections) client.close(1001);
     },
@@ -58,7 +46,7 @@ targetContract('Socket.IO', async () => {
   await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve));
   onTestFinished(() => io.close());
   return {
-    spec: spec('socketio', `http://127.0.0.1:${(http.address() as AddressInfo).port}`),
+    spec: targetSpec('socketio', `http://127.0.0.1:${(http.address() as AddressInfo).port}`),
     kick: () => io.disconnectSockets(true),
   };
 });
@@ -67,7 +55,7 @@ for (const frameSize of [7, 1 << 20]) {
   targetContract(`NATS in frames of ${frameSize} bytes`, async () => {
     const server = await startNatsServer(frameSize);
     onTestFinished(() => server.close());
-    return { spec: spec('nats', server.url), kick: () => server.kick() };
+    return { spec: targetSpec('nats', server.url), kick: () => server.kick() };
   });
 }
 
@@ -80,24 +68,18 @@ test('templates say what is sent', async () => {
   onTestFinished(() => server.close());
   const stamps = new Stamps('abcd');
   const templates = { join: 'SUB {room}', leave: 'UNSUB {room}', publish: '{room}|{data}|{room}' };
-  const target = await openTarget(spec('ws', server.url, { templates }), stamps, noFault);
+  const target = await openTarget(targetSpec('ws', server.url, { templates }), stamps, noFault);
   const payload = stamps.payload(40, 1, 2, 3, 4);
   await new Promise<void>((heard) => {
     const link = target.dial(
       {
-        chunk() {},
+        ...deafSink,
         open() {
           link.join('a');
           expect(link.leave('a')).toBe(true);
           link.publish('a', payload, false);
         },
-        joined() {},
-        left() {},
         message: () => heard(),
-        gap() {},
-        confirmed() {},
-        refused() {},
-        closed() {},
       },
       { readSize: 65_536 },
     );
@@ -107,9 +89,9 @@ test('templates say what is sent', async () => {
 });
 
 test.each([
-  [spec('ws', 'localhost:80'), '<url> is "localhost:80"'],
-  [spec('ws', 'ftp://localhost'), 'expected a ws:, wss:, http: or https: URL'],
-  [spec('nats', 'ws://h', { transport: 'eventsource' }), 'expected websocket with nats'],
+  [targetSpec('ws', 'localhost:80'), '<url> is "localhost:80"'],
+  [targetSpec('ws', 'ftp://localhost'), 'expected a ws:, wss:, http: or https: URL'],
+  [targetSpec('nats', 'ws://h', { transport: 'eventsource' }), 'expected websocket with nats'],
 ])('what cannot be a target is refused: %j', async (wrong, message) => {
   await expect(openTarget(wrong, new Stamps('abcd'), noFault)).rejects.toThrow(message);
 });

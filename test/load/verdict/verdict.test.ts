@@ -171,6 +171,32 @@ test.each<[string, (run: Run) => void, RegExp, string[]?]>([
   expect(exit).toBe(1);
 });
 
+test('what was received is different messages; those that came again are named', () => {
+  const run = fixtureRun();
+  run.cohorts[0]!.counters.received += 7;
+  run.cohorts[0]!.counters.faults.duplicated = 7;
+  const { checks } = judge(run, FIXTURE_PLAN);
+  const text = (wanted: string) => checks.find(({ name }) => name === wanted)?.text;
+  expect(text('order')).toContain('7 twice');
+  expect(text('accounting')).toBe(
+    'received 237,755 (and 7 of them a second time) + announced as dropped 12,345 = everything sent to who was there',
+  );
+  expect(text('losses')).toBe('healthy members lost none of 225,090 messages');
+});
+
+test('of a run that lost a worker only what cannot be due to that still fails', () => {
+  const run = fixtureRun();
+  run.lost = 'a worker process was lost: SIGKILL';
+  run.cohorts[0]!.counters.owed = 5;
+  run.cohorts[0]!.counters.owedMembers = 1;
+  const lost = judge(run, FIXTURE_PLAN);
+  expect(lost).toMatchObject({ outcome: 'incomplete', exit: 4, unfit: null });
+  expect(headline(lost)).toBe('Incomplete: a worker process was lost: SIGKILL');
+  expect(new Set(lost.checks.map(({ status }) => status))).toEqual(new Set(['unknown', 'skipped']));
+  run.cohorts[0]!.counters.faults.duplicated = 1;
+  expect(judge(run, FIXTURE_PLAN)).toMatchObject({ outcome: 'failed', exit: 1 });
+});
+
 test('refused publishes are no missing ones, and few of them no failure', () => {
   const { failed } = judged((run) => {
     run.publishing.accepted = 2498;
@@ -226,6 +252,50 @@ test('silence in every turn while others were slow, and never else, is what slow
   );
   expect(flow(5)).toContain('while others were slow, but in 1 of 3 turns only');
   expect(flow(2, 4)).toContain('not only while others were slow');
+});
+
+test('what came of asking for what gaps named: all of it, not all, nothing to ask for, nothing kept', () => {
+  const plan = {
+    ...FIXTURE_PLAN,
+    cohorts: FIXTURE_PLAN.cohorts.map((cohort) => ({
+      ...cohort,
+      backfill: cohort.name === 'stalled',
+    })),
+  };
+  const backfill = (seen: Partial<Run['cohorts'][0]['counters']['backfill']>) => {
+    const { outcome, checks } = judged((run) => {
+      Object.assign(run.cohorts[1]!.counters.backfill, seen);
+    }, plan);
+    return { outcome, ...checks.find(({ name }) => name === 'backfill')! };
+  };
+  expect(backfill({ came: 1000, expired: 345, refused: { rate_limited: 2 } })).toMatchObject({
+    outcome: 'passed',
+    text: 'of 1,345 messages that gaps had named, 1,000 came when asked for and 345 were no longer kept; refused at first: rate_limited (2)',
+  });
+  for (const [seen, text] of [
+    [{ lost: 1 }, /; 1 neither came nor were named as not kept$/],
+    [{ wrong: 2 }, /; 2 were not asked for, not in order, or other messages$/],
+    [{ unanswered: 3 }, /; 3 had no answer when the drain ended$/],
+  ] as const) {
+    expect(backfill({ came: 1000, ...seen })).toMatchObject({
+      outcome: 'failed',
+      status: 'failed',
+      text: expect.stringMatching(text),
+    });
+  }
+  expect(backfill({ came: 1000, cutOff: 1 })).toMatchObject({
+    outcome: 'incomplete',
+    status: 'unknown',
+    text: expect.stringContaining('1 request ended with their connection'),
+  });
+  expect(backfill({})).toMatchObject({
+    outcome: 'void',
+    text: expect.stringMatching(/^no gap was announced/),
+  });
+  expect(backfill({ expired: 5 })).toMatchObject({
+    outcome: 'void',
+    text: expect.stringContaining('have the server keep'),
+  });
 });
 
 test('what is switched off by name does not count, and is named', () => {

@@ -1,0 +1,135 @@
+/** What a connection says to the server, with a link that keeps it. */
+import { expect, test } from 'vitest';
+import { Crew } from '../../src/load/crew.js';
+import { resolvePlan, roomName } from '../../src/load/plan.js';
+import type { Position } from '../../src/load/protocol.js';
+import { Session } from '../../src/load/session.js';
+import { Stamps } from '../../src/load/stamp.js';
+import type { Link } from '../../src/load/targets/target.js';
+import { FAKE_SPEC, fakeTarget, inertLink } from '../support/load-fakes.js';
+
+/** A member that comes back with its position, or another cohort; the positions that it has joined with,
+ * and what it has asked for again. */
+function setUp(cohort = 'churning=1,since=true') {
+  const joins: (Position | undefined)[] = [];
+  const asked: [from: number, to: number][] = [];
+  const link: Link = {
+    ...inertLink,
+    join: (_, since) => void joins.push(since),
+    backfill: (_, from, to) => void asked.push([from, to]),
+  };
+  const target = fakeTarget({ positions: true, dial: () => link });
+  const plan = resolvePlan(
+    { members: '2', cohorts: [cohort], calm: '1s', slow: '1s' },
+    FAKE_SPEC,
+    1,
+    'abcd',
+  );
+  const crew = new Crew(plan, 0, 0, new Stamps(plan.tag), target, []);
+  const connect = (before?: Session): Session => {
+    const options = { readSize: 1 };
+    const session = new Session(
+      crew,
+      1,
+      1,
+      before,
+      options,
+      () => {},
+      () => {},
+    );
+    session.open();
+    return session;
+  };
+  return { connect, joins, asked, room: roomName(plan, 0), counters: crew.tallies[1]!.counters };
+}
+
+test('who has left and joins again goes on from what came until it had left', () => {
+  const { connect, joins, room } = setUp();
+  const session = connect();
+  session.joined(room, 10, 'e', false);
+  session.gap(room, 11, 12);
+  session.leaveRooms();
+  session.joinRooms();
+  expect(joins).toEqual([undefined]);
+  session.gap(room, 13, 13);
+  session.left(room);
+  expect(joins).toEqual([undefined, { epoch: 'e', seq: 13 }]);
+});
+
+test('who connects again goes on from what came to the connection before', () => {
+  const { connect, joins, room, counters } = setUp();
+  const before = connect();
+  before.joined(room, 10, 'e', false);
+  before.gap(room, 11, 12);
+  before.end('reset');
+  // On its way still, and no longer heard.
+  before.gap(room, 13, 13);
+  const session = connect(before);
+  expect(joins).toEqual([undefined, { epoch: 'e', seq: 12 }]);
+  session.joined(room, 20, 'e', true);
+  session.gap(room, 13, 20);
+  expect(session.owed([21])).toBe(1);
+  expect(counters).toMatchObject({ resumed: 1, restarted: 0, announced: 10 });
+  expect(counters.faults.wrongGaps).toBe(0);
+});
+
+test('what the server cannot go on from begins anew, and is counted', () => {
+  const { connect, joins, room, counters } = setUp();
+  const before = connect();
+  before.joined(room, 10, 'e', false);
+  before.end('reset');
+  const session = connect(before);
+  session.joined(room, 3, 'f', false);
+  expect(session.owed([5])).toBe(2);
+  expect(counters).toMatchObject({ resumed: 0, restarted: 1 });
+  session.end('reset');
+  connect(session);
+  expect(joins.at(-1)).toEqual({ epoch: 'f', seq: 3 });
+});
+
+test('who asks for what gaps have named asks for one after the other, and again for what was refused', () => {
+  const { connect, asked, room, counters } = setUp('late=1,backfill=true');
+  const session = connect();
+  session.joined(room, 10, 'e', false);
+  session.gap(room, 11, 12);
+  session.gap(room, 13, 20);
+  expect(asked).toEqual([[11, 12]]);
+  session.answered(room, 12, [[11, 12]]);
+  session.refusedPast('rate_limited');
+  expect(asked).toEqual([
+    [11, 12],
+    [13, 20],
+  ]);
+  session.askForPast();
+  session.askForPast();
+  expect(asked).toHaveLength(3);
+  session.answered(room, 15, [[13, 15]]);
+  expect(asked.at(-1)).toEqual([16, 20]);
+  expect(session.awaitsPast).toBe(true);
+  session.answered(room, 20, [[16, 20]]);
+  expect(session.awaitsPast).toBe(false);
+  expect(counters).toMatchObject({ announced: 10, refused: {} });
+  expect(counters.backfill).toMatchObject({ expired: 10, refused: { rate_limited: 1 } });
+});
+
+test('who does not ask is given nothing again', () => {
+  const { connect, asked, room, counters } = setUp('late=1');
+  const session = connect();
+  session.joined(room, 10, 'e', false);
+  session.gap(room, 11, 12);
+  expect(asked).toEqual([]);
+  expect(counters.announced).toBe(2);
+});
+
+test('what was asked for on a connection that is gone is not asked for on the next', () => {
+  const { connect, asked, room, counters } = setUp('late=1,backfill=true');
+  const before = connect();
+  before.joined(room, 10, 'e', false);
+  before.gap(room, 11, 12);
+  before.closed('ECONNRESET');
+  expect(counters.backfill.cutOff).toBe(1);
+  const session = connect();
+  session.joined(room, 15, 'e', false);
+  session.askForPast();
+  expect(asked).toEqual([[11, 12]]);
+});
