@@ -26,18 +26,13 @@ const HELP = `npm run compare -- [options] <other> [<other> ...]
 /** @param {string} file */
 const here = (file) => fileURLToPath(new URL(file, import.meta.url));
 
-const { values: options, positionals: others } = parse({
+const { values: options, positionals: others } = parse(HELP, {
   allowPositionals: true,
   options: {
     only: { type: 'string', default: 'P2,P3 open' },
     rounds: { type: 'string', default: '8' },
-    help: { type: 'boolean', default: false },
   },
 });
-if (options.help) {
-  process.stdout.write(HELP);
-  process.exit();
-}
 const rounds = wholeNumber('--rounds', options.rounds, MOST_ROUNDS);
 const ids = someOf('--only', options.only, Object.keys(fanOuts)) ?? [];
 if (others.length === 0) refuse('nothing to compare with: expected a folder or a peer');

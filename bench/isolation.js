@@ -68,20 +68,15 @@ const all = {
 /** The run whose report is worth looking at. */
 const SHOWN = { scenario: 'S4', name: 'roomcast' };
 
-const { values: options, positionals: extra } = parse({
+const { values: options, positionals: extra } = parse(HELP, {
   allowPositionals: true,
   options: {
     only: { type: 'string' },
     series: { type: 'string' },
     repeat: { type: 'string', default: '3' },
     record: { type: 'boolean', default: false },
-    help: { type: 'boolean', default: false },
   },
 });
-if (options.help) {
-  process.stdout.write(HELP);
-  process.exit();
-}
 const repeat = wholeNumber('--repeat', options.repeat, MOST_REPEATS);
 const scenarios = [...new Set(Object.values(all).flatMap((series) => series.scenarios))];
 const only = someOf('--only', options.only, scenarios) ?? scenarios;

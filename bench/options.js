@@ -6,16 +6,24 @@ import { parseArgs } from 'node:util';
  */
 
 /**
+ * With `--help` it prints that and ends.
+ *
  * @template {import('node:util').ParseArgsConfig} T
- * @param {T} config
+ * @param {string} help
+ * @param {T} config of the options but `--help`
  * @returns {ReturnType<typeof parseArgs<T>>}
  */
-export function parse(config) {
+export function parse(help, config) {
+  const options = { ...config.options, help: { type: /** @type {const} */ ('boolean') } };
   try {
-    return parseArgs(config);
+    const parsed = parseArgs({ ...config, options });
+    const { help: isAsked } = /** @type {{ help?: boolean }} */ (parsed.values);
+    if (!isAsked) return /** @type {ReturnType<typeof parseArgs<T>>} */ (parsed);
   } catch (error) {
     return refuse(/** @type {Error} */ (error).message);
   }
+  process.stdout.write(help);
+  process.exit();
 }
 
 /** @param {string} message @returns {never} */

@@ -111,7 +111,7 @@ export function freePort() {
  *
  * @param {string} script path of the module
  * @param {object} plan what the module's header says
- * @returns {{ measuring: () => Promise<unknown>, result: Promise<any> }} `measuring()` resolves
+ * @returns {{ measuring: () => Promise<unknown>, result: Promise<any>, say: (message: object) => void }} `measuring()` resolves
  *   when the module says that it counts from now on
  */
 export function startLoad(script, plan) {
@@ -131,7 +131,12 @@ export function startLoad(script, plan) {
     );
   });
   child.send(plan);
-  return { measuring: () => Promise.race([measuring, result]), result };
+  return {
+    measuring: () => Promise.race([measuring, result]),
+    result,
+    /** @param {object} message */
+    say: (message) => void child.send(message),
+  };
 }
 
 /**
@@ -151,23 +156,56 @@ export function runLoadTool(argv) {
   });
 }
 
-/** @param {number} pid @returns {number[]} the process and all it has started */
-function tree(pid) {
-  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim();
-  return [pid, ...(children === '' ? [] : children.split(' ').flatMap((id) => tree(Number(id))))];
+/**
+ * Runs a program on the load's core to its end.
+ *
+ * @param {string[]} argv
+ * @param {Record<string, string>} [env] beside ours
+ * @returns {Promise<{ output: string, cores: number }>} what it printed on stdout; cores it used
+ * @throws {Error} when it could not be started
+ */
+export function runMeter(argv, env = {}) {
+  const began = performance.now();
+  const child = start(LOAD_CORE, argv, {
+    stdio: ['ignore', 'pipe', 'inherit'],
+    env: { ...process.env, ...env },
+  });
+  let output = '';
+  child.stdout?.setEncoding('utf8').on('data', (text) => {
+    output += text;
+  });
+  let used = 0;
+  const watch = setInterval(() => {
+    used = child.exitCode === null ? cpuSeconds(/** @type {number} */ (child.pid)) : used;
+  }, 50);
+  return new Promise((resolve, reject) => {
+    child.once('error', reject);
+    child.once('close', () => {
+      clearInterval(watch);
+      resolve({ output, cores: (used * 1000) / (performance.now() - began) });
+    });
+  });
 }
+
+/** @param {number} pid @returns {number[]} */
+export function childrenOf(pid) {
+  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim();
+  return children === '' ? [] : children.split(' ').map(Number);
+}
+
+/** @param {number} pid @returns {number[]} the process and all it has started */
+const tree = (pid) => [pid, ...childrenOf(pid).flatMap(tree)];
 
 const TICKS_PER_SECOND = 100; // USER_HZ, 100 on every Linux Node runs on
 
 /** @param {number} pid @returns {number} seconds of CPU used so far, user and system, all threads */
-export function cpuSeconds(pid) {
-  let ticks = 0;
-  for (const id of tree(pid)) {
-    const stat = readFileSync(`/proc/${id}/stat`, 'utf8');
-    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    ticks += Number(fields[11]) + Number(fields[12]);
-  }
-  return ticks / TICKS_PER_SECOND;
+export const cpuSeconds = (pid) => tree(pid).reduce((sum, id) => sum + ownCpuSeconds(id), 0);
+
+/** @param {number} pid @returns {number} the same without what it has started */
+export function ownCpuSeconds(pid) {
+  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
 }
 
 /** @returns {number} seconds of CPU the whole machine has used so far */

@@ -30,6 +30,7 @@ const headings = {
   messagesPerSecond: 'messages/s',
   p50Us: 'p50, µs',
   p99Us: 'p99, µs',
+  p999Us: 'p99.9, µs',
   serverCores: 'server, cores',
   loadCores: 'load, cores',
   lateSendP99Us: 'sent late, p99, µs',
@@ -41,6 +42,11 @@ const headings = {
   joinP50Ms: 'join p50, ms',
   joinP99Ms: 'join p99, ms',
   joinMaxMs: 'join max, ms',
+  recovered: 'have all they missed',
+  recoverSeconds: 'all back in, s',
+  recoverP99Ms: 'one back in, p99, ms',
+  leftMiB: 'memory left, MiB',
+  acceptMs: 'accepted again, ms',
   requestsPerSecond: 'requests/s',
   httpP99Ms: 'p99, ms',
 };
@@ -75,25 +81,31 @@ function limitRow(line, scenario) {
   const cells = [
     line.scenario,
     `${line.what}${line.series === 'roomcast' ? '' : `, ${line.series}`}`,
-    line.over ?? '',
+    line.over ?? line.beyond ?? '',
     bound(line.must),
     bound(line.aim),
   ];
   if (values.length === 0) return row([...cells, '–', 'not measured']);
-  const value = line.worst ? Math.max(...values) : median(values);
+  const value = line.worst ? worst(line, values) : median(values);
   const unit = line.over === undefined ? (line.unit ?? '') : '×';
   return row([...cells, `${withSpread(value, values)} ${unit}`, verdict(line, value)]);
 }
 
 /** @param {import('./limits.js').Line} line @param {ScenarioRun} scenario @returns {number[]} */
-function measured({ series, figure, over }, scenario) {
-  const own = scenario.series[series] ?? [];
-  if (over === undefined) return own.map((figures) => Number(figures[figure]));
-  const others = scenario.series[over] ?? [];
-  return own
-    .slice(0, others.length)
-    .map((figures, round) => Number(figures[figure]) / Number(others[round]?.[figure]));
+function measured({ series, figure, over, beyond }, scenario) {
+  const own = (scenario.series[series] ?? []).map((figures) => Number(figures[figure]));
+  const other = over ?? beyond;
+  if (other === undefined) return own;
+  const others = (scenario.series[other] ?? []).map((figures) => Number(figures[figure]));
+  return others.slice(0, own.length).map((other, round) => {
+    const value = Number(own[round]);
+    return over === undefined ? value - other : value / other;
+  });
 }
+
+/** @param {import('./limits.js').Line} line @param {number[]} values */
+const worst = ({ must }, values) =>
+  must !== undefined && 'min' in must ? Math.min(...values) : Math.max(...values);
 
 /** @param {import('./limits.js').Line} line @param {number} value */
 function verdict({ must, aim }, value) {

@@ -15,13 +15,14 @@ const NOT_YET = {
   bench: '## Fan-out beside others\n\n`npm run bench -- --record` has not been run yet.\n',
   again: '',
   isolation: '## Isolation\n\n`npm run isolation -- --record` has not been run yet.\n',
+  agreement: '## Two meters\n\n`npm run agreement -- --record` has not been run yet.\n',
 };
 
 const results = new URL('results/', import.meta.url);
 const page = new URL('RESULTS.md', import.meta.url);
 
 /**
- * @param {'bench' | 'again' | 'isolation'} command `again`: scenarios of `bench` since its last whole run
+ * @param {'bench' | 'again' | 'isolation' | 'agreement'} command `again`: scenarios of `bench` since its last whole run
  * @param {object} run
  * @param {string} markdown of the run
  * @param {boolean} isRecord

@@ -27,20 +27,15 @@ const MOST_SECONDS = 15;
 const WHY_NOT_LONGER =
   'members of the load answer no pings, and servers close whom they have not heard for long';
 
-const { values: options } = parse({
+const { values: options } = parse(HELP, {
   options: {
     only: { type: 'string' },
     series: { type: 'string' },
     rounds: { type: 'string', default: '5' },
     seconds: { type: 'string', default: '4' },
     record: { type: 'boolean', default: false },
-    help: { type: 'boolean', default: false },
   },
 });
-if (options.help) {
-  process.stdout.write(HELP);
-  process.exit();
-}
 const rounds = wholeNumber('--rounds', options.rounds, MOST_ROUNDS);
 const seconds = wholeNumber('--seconds', options.seconds, MOST_SECONDS, WHY_NOT_LONGER);
 /** @param {string} name */

@@ -1,12 +1,19 @@
 import { fileURLToPath } from 'node:url';
-import { freePort, startLoad, startServer } from './process.js';
+import { hs256, KNOWN_USER, rs256 } from './load/tokens.js';
+import { childrenOf, freePort, startLoad, startServer } from './process.js';
 import {
   bareRoute,
   peers,
   roomcast,
+  roomcastKeeping,
   roomcastSockjs,
   roomcastStreaming,
   roomcastUncounted,
+  roomcastWithAll,
+  roomcastWithKey,
+  roomcastWithSecret,
+  roomcastWithTokens,
+  roomcastWorkers,
   sockjsLoop,
   sockjsLoopStreaming,
 } from './targets.js';
@@ -31,6 +38,8 @@ import {
 /** @param {string} file */
 const here = (file) => fileURLToPath(new URL(file, import.meta.url));
 const FAN_OUT = here('load/fanout.js');
+const COMERS = 'load/comers.js';
+const RECOVER = 'load/recover.js';
 
 /** Bytes a delivery may differ from those of roomcast's: digits of `seq`, several frames in one. */
 const BYTES_TOLERANCE = 0.05;
@@ -45,7 +54,7 @@ const SETTLE = 2;
  * @param {(server: { port: number, pid: number }) => Promise<T>} use
  * @returns {Promise<T>}
  */
-async function withServer(target, use) {
+export async function withServer(target, use) {
   const port = await freePort();
   const { pid, stop } = await startServer(target.start(port), port);
   try {
@@ -57,14 +66,14 @@ async function withServer(target, use) {
 
 /**
  * @param {Target} target
- * @param {Omit<Plan, 'port' | 'pid' | 'wire' | 'warm'>} load
+ * @param {Omit<Plan, 'port' | 'pid' | 'wire' | 'warm'> & { warm?: number }} load
  * @param {(port: number) => Promise<void>} [check] made of the server afterwards
  * @returns {Promise<Figures>}
  * @throws {Error} when a delivery had other bytes than roomcast's has
  */
-function fanOut(target, load, check = async () => {}) {
+export function fanOut(target, load, check = async () => {}) {
   return withServer(target, async ({ port, pid }) => {
-    const plan = { ...load, port, pid, wire: target.wire, warm: SETTLE };
+    const plan = { warm: SETTLE, ...load, port, pid, wire: target.wire };
     /** @type {Figures} */
     const result = await startLoad(FAN_OUT, plan).result;
     const { deliveries = 0, bytes = 0, expectedBytes = 1 } = result;
@@ -89,8 +98,21 @@ const eachUnder = (targets, load) =>
   }));
 
 const everyone = { roomcast, ...peers };
+/** Those whose limits are held against each other. */
+const compared = { roomcast, Bun: peers.Bun, 'ws loop': peers['ws loop'] };
 const one = { members: 1000, rooms: 1, size: 128 };
 const many = { members: 2000, rooms: 200, size: 128 };
+
+/** As long as a server that has just been started is cold. */
+const COLD_SECONDS = 2;
+
+/** @param {Record<string, Target>} targets @param {Omit<Plan, 'port' | 'pid' | 'wire' | 'warm' | 'seconds'>} load */
+const eachColdUnder = (targets, load) =>
+  Object.entries(targets).map(([name, target]) => ({
+    name,
+    missing: target.missing,
+    measure: () => fanOut(target, { ...load, warm: 0, seconds: COLD_SECONDS }),
+  }));
 
 /**
  * What fan-out costs, by the scenario's id.
@@ -104,6 +126,18 @@ export const fanOuts = {
   'P3 closed': { ...many, window: 2000 },
   'P3 open': { ...many, rate: 8000 },
 };
+
+/**
+ * P1, P2 and P3 with something on and with it off.
+ *
+ * @param {Record<string, Target>} targets
+ * @returns {Series[]}
+ */
+const onAndOff = (targets) =>
+  Object.entries({ P1: fanOuts.P1, P2: fanOuts.P2, P3: fanOuts['P3 closed'] }).flatMap(
+    ([load, plan]) =>
+      eachUnder(targets, plan).map((series) => ({ ...series, name: `${load}, ${series.name}` })),
+  );
 
 const PER_DELIVERY = ['cpuUs', 'deliveriesPerSecond', 'p50Us', 'p99Us', 'serverCores', 'loadCores'];
 const MEMORY = ['rssGrowthMiB', 'rssMiB'];
@@ -134,8 +168,20 @@ export const scenarios = [
   {
     id: 'P3 open',
     title: '200 rooms of 10, 128 B, 8,000 messages a second in all',
-    figures: [...PER_DELIVERY, 'lateSendP99Us'],
+    figures: [...PER_DELIVERY, 'p999Us', 'lateSendP99Us'],
     series: eachUnder(everyone, fanOuts['P3 open']),
+  },
+  {
+    id: 'P3 closed cold',
+    title: 'P3 closed in the first 2 s of a server that has just been started',
+    figures: ['deliveriesPerCpuSecond', ...PER_DELIVERY],
+    series: eachColdUnder(compared, fanOuts['P3 closed']),
+  },
+  {
+    id: 'P3 open cold',
+    title: 'P3 open in the first 2 s of a server that has just been started',
+    figures: [...PER_DELIVERY, 'p999Us', 'lateSendP99Us'],
+    series: eachColdUnder(compared, fanOuts['P3 open']),
   },
   {
     id: 'P4',
@@ -198,7 +244,173 @@ export const scenarios = [
       })),
     ),
   },
+  {
+    id: 'P11',
+    title: '1,000 tokens a second, beside 1,000 members that get 50 messages a second',
+    figures: ['p99Us', 'p50Us', 'missedOrLate', 'came', 'comeP99Ms', 'serverCores', 'loadCores'],
+    series: tokens(),
+  },
+  {
+    id: 'P12',
+    title: '10,000 members read 100 messages of 200 B again, beside 1,000 that get 50 a second',
+    figures: [
+      ...['p99Us', 'p50Us', 'missedOrLate', 'recovered', 'recoverSeconds', 'recoverP99Ms'],
+      ...['leftMiB', 'serverCores', 'loadCores'],
+    ],
+    series: recoveries(),
+  },
+  {
+    id: 'P13',
+    title: 'a room that fills to 10,000, each told who is in it, beside 1,000 that get 50 a second',
+    figures: [
+      ...['p99Us', 'p50Us', 'missedOrLate', 'came', 'comeP99Ms', 'comeCpuSeconds'],
+      ...['serverCores', 'loadCores'],
+    ],
+    series: filling(),
+  },
+  {
+    id: 'P14',
+    title: 'P1, P2 and P3 with 1,000 messages kept a room, and with none (as by default)',
+    figures: PER_DELIVERY,
+    series: onAndOff({ kept: roomcastKeeping, none: roomcast }),
+  },
+  {
+    id: 'P15',
+    title: 'P1 and P3 with one process, and with two and four workers on the one core',
+    figures: PER_DELIVERY,
+    series: Object.entries({ P1: fanOuts.P1, P3: fanOuts['P3 closed'] }).flatMap(([name, load]) =>
+      [roomcast, roomcastWorkers(1), roomcastWorkers(2), roomcastWorkers(4)].map((target, i) => ({
+        name: `${name}, ${['as by default', 'workers 1', 'workers 2', 'workers 4'][i]}`,
+        missing: target.missing,
+        measure: (seconds) => fanOut(target, { ...load, seconds }),
+      })),
+    ),
+  },
+  {
+    id: 'P16',
+    title: 'P1, P2 and P3 with members that say who they are, and without (as by default)',
+    figures: PER_DELIVERY,
+    series: onAndOff({ known: roomcastWithTokens, off: roomcast }),
+  },
+  {
+    id: 'P17',
+    title: 'one of two workers is killed: until each of 16 rooms is published to again',
+    figures: ['acceptMs'],
+    series: [{ name: 'roomcast', missing: roomcast.missing, measure: takeover }],
+  },
+  {
+    id: 'P18',
+    title: '1,000 publishers in 1,000 rooms of 3, 8,000 messages a second in all: all on, and off',
+    figures: [...PER_DELIVERY, 'rssMiB'],
+    series: Object.entries({ 'all on': roomcastWithAll, off: roomcast }).map(([name, target]) => ({
+      name,
+      missing: target.missing,
+      measure: (seconds) =>
+        fanOut(target, { members: 3000, rooms: 1000, size: 128, rate: 8000, seconds }),
+    })),
+  },
 ];
+
+/**
+ * Of the two workers of a server one is killed, whichever; half of the rooms were its own.
+ *
+ * @returns {Promise<Figures>}
+ */
+export function takeover() {
+  return withServer(roomcastWorkers(2), async ({ port, pid }) => {
+    const publish = async (/** @type {number} */ room) => {
+      const url = `http://127.0.0.1:${port}/v1/rooms/bench:${room}/messages`;
+      const headers = { 'content-type': 'application/json', connection: 'close' };
+      const signal = AbortSignal.timeout(1000);
+      const init = { method: 'POST', headers, body: '{"data":1}', signal };
+      // Also the connection may be to the worker that is killed.
+      return fetch(url, init).then(
+        ({ ok }) => ok,
+        () => false,
+      );
+    };
+    const rooms = Array.from({ length: 16 }, (_, n) => n);
+    await Promise.all(rooms.map(publish));
+    process.kill(/** @type {number} */ (childrenOf(pid)[0]), 'SIGKILL');
+    const killed = performance.now();
+    const untilAccepted = async (/** @type {number} */ room) => {
+      while (!(await publish(room)));
+    };
+    await Promise.all(rooms.map(untilAccepted));
+    return { acceptMs: performance.now() - killed };
+  });
+}
+
+/**
+ * The members of one room while others come, or stay away.
+ *
+ * @param {string} script of `load/`: how they come
+ * @param {string} name
+ * @param {Target} target
+ * @param {(seconds: number) => object} coming the rest of its plan
+ * @param {boolean} [areComing]
+ * @returns {Series}
+ */
+function beside(script, name, target, coming, areComing = true) {
+  /** @type {Series['measure']} */
+  const measure = (seconds) =>
+    withServer(target, async ({ port, pid }) => {
+      const others = startLoad(here(script), { port, pid, over: seconds, ...coming(seconds) });
+      await others.measuring();
+      const load = { ...one, rate: 50, warm: SETTLE, seconds, port, pid, wire: target.wire };
+      const staying = startLoad(FAN_OUT, load);
+      await staying.measuring();
+      others.say({ areComing });
+      const [fanned, { cores = 0, ...came }] = await Promise.all([staying.result, others.result]);
+      const { loadCores = 0, foreignCores = 0 } = fanned;
+      const used = { loadCores: loadCores + cores, foreignCores: foreignCores - cores };
+      return { ...fanned, ...came, ...used };
+    });
+  return { name, missing: target.missing, measure };
+}
+
+/** @returns {Series[]} */
+function tokens() {
+  const { pem, token } = rs256();
+  const withKey = roomcastWithKey(pem);
+  /** @param {string} each */
+  const plan = (each) => (/** @type {number} */ seconds) => ({
+    members: 1000 * seconds,
+    token: each,
+  });
+  const secret = plan(hs256(KNOWN_USER));
+  return [
+    beside(COMERS, 'alone', roomcastWithSecret, secret, false),
+    beside(COMERS, 'beside HS256', roomcastWithSecret, secret),
+    beside(COMERS, 'beside RS256', withKey, plan(token(KNOWN_USER))),
+  ];
+}
+
+/** @returns {Series[]} */
+function filling() {
+  const plan = (/** @type {boolean} */ presence) => () => ({ members: 10_000, presence });
+  return [
+    beside(COMERS, 'alone', roomcastWithSecret, plan(false), false),
+    beside(COMERS, 'beside joins', roomcastWithSecret, plan(false)),
+    beside(COMERS, 'beside joins that watch', roomcastWithSecret, plan(true)),
+  ];
+}
+
+/** @returns {Series[]} */
+function recoveries() {
+  const plan = (/** @type {boolean} */ reading) => (/** @type {number} */ seconds) => ({
+    members: 10_000,
+    messages: 100,
+    size: 200,
+    over: seconds / 2,
+    reading,
+  });
+  return [
+    beside(RECOVER, 'alone', roomcastKeeping, plan(false), false),
+    beside(RECOVER, 'beside joins', roomcastKeeping, plan(false)),
+    beside(RECOVER, 'beside recoveries', roomcastKeeping, plan(true)),
+  ];
+}
 
 /**
  * @param {number} port

@@ -3,6 +3,7 @@ import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { delimiter, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { SECRET } from './load/tokens.js';
 
 /**
  * The servers that are measured: how each is started, its version, and what to install where it is
@@ -117,6 +118,41 @@ export const roomcastUncounted = roomcastWith('roomcast', {
   node: ['--import', here('peers/uncounted.js')],
   serve: ['--lock-detector', 'off'],
 });
+/** Keeps messages, for more members than by default, of which some say nothing for long. */
+export const roomcastKeeping = roomcastWith('roomcast', {
+  serve: [
+    ...['--history-messages', '1000', '--max-connections', '0'],
+    ...['--heartbeat-ms', '86400000', '--first-frame-ms', '86400000'],
+  ],
+});
+/** As several processes, which all have the server's core: what it costs that they are several. */
+export const roomcastWorkers = (/** @type {number} */ workers) =>
+  roomcastWith('roomcast', { serve: ['--workers', `${workers}`] });
+/** Where members say who they are, by a secret or by `pem`; who says nothing may do what anyone may. */
+const roomcastKnowing = (
+  /** @type {Target['wire']} */ wire,
+  /** @type {string[]} */ keys,
+  /** @type {string[]} */ serve = [],
+) => roomcastWith(wire, { serve: [...keys, ...serve] });
+const MANY_IDLE = [
+  ...['--anonymous', 'true', '--join-by', 'anyone', '--publish-by', 'anyone'],
+  ...['--max-connections', '0', '--heartbeat-ms', '86400000', '--first-frame-ms', '86400000'],
+];
+export const roomcastWithTokens = roomcastKnowing('roomcast-known', ['--token-secret', SECRET]);
+/** The same with all that a chat would switch on: messages kept, and who is there. */
+export const roomcastWithAll = roomcastKnowing(
+  'roomcast-present',
+  ['--token-secret', SECRET],
+  ['--history-messages', '100', '--presence', 'users'],
+);
+export const roomcastWithSecret = roomcastKnowing(
+  'roomcast',
+  ['--token-secret', SECRET],
+  [...MANY_IDLE, '--presence', 'users'],
+);
+/** @param {string} pem */
+export const roomcastWithKey = (pem) =>
+  roomcastKnowing('roomcast', ['--token-key-file', temporary(pem)], MANY_IDLE);
 export const roomcastSockjs = roomcastWith('sockjs');
 export const roomcastStreaming = roomcastWith('sockjs-streaming');
 export const sockjsLoop = scriptOn('sockjs', 'sockjs', 'peers/sockjs-loop.js');

@@ -10,13 +10,13 @@
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { WebSocket } from 'ws';
-import { Histogram } from './histogram.js';
+import { Latency } from '../../dist/load/measure/latency.js';
 
 const STAY_MS = 1000;
 
 /** @param {Plan} plan @returns {Promise<Result>} */
 async function run({ port, room, perSecond, warm, seconds }) {
-  const latency = new Histogram();
+  const latency = new Latency();
   const askedAt = new Map();
 
   /** @param {import('ws').RawData} data */
@@ -59,11 +59,12 @@ async function run({ port, room, perSecond, warm, seconds }) {
   const cores = (user + system) / 1000 / (performance.now() - began);
   await sleep(2 * STAY_MS);
   if (askedAt.size > 0) throw new Error(`${askedAt.size} of ${joins} joins had no answer`);
+  const { p50, p99, max } = latency.quantiles();
   return {
-    joins: latency.total,
-    joinP50Ms: latency.quantile(0.5) / 1000,
-    joinP99Ms: latency.quantile(0.99) / 1000,
-    joinMaxMs: latency.max / 1000,
+    joins: latency.count,
+    joinP50Ms: (p50 ?? 0) / 1000,
+    joinP99Ms: (p99 ?? 0) / 1000,
+    joinMaxMs: (max ?? 0) / 1000,
     cores,
   };
 }

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Latency } from '../../dist/load/measure/latency.js';
 import { markedData, numberedFrames } from './frames.js';
-import { Histogram } from './histogram.js';
-import { openStreaming, openWebSocket, say } from './member.js';
+import { dialAll, openStreaming, openWebSocket, say } from './member.js';
 import { dataSize, wires } from './wires.js';
 
 /**
@@ -21,7 +21,6 @@ import { dataSize, wires } from './wires.js';
 const RING = 1 << 22; // send times kept; more messages are never in flight
 const STUCK_MS = 5000;
 const OPEN = Number.NEGATIVE_INFINITY; // no closed loop: nothing is sent for something received
-const DIALS_AT_ONCE = 64;
 const ALIVE_MS = 5000; // between signs of life: a server may end who answers no ping for long
 
 export class Crowd {
@@ -40,9 +39,9 @@ export class Crowd {
   /** Deliveries that took longer, while measuring. */
   overOneSecond = 0;
   /** Of deliveries while measuring, in microseconds: from the write of the message to its read. */
-  latency = new Histogram();
+  latency = new Latency();
   /** How far behind its schedule a message was sent while measuring, in microseconds. */
-  lateness = new Histogram();
+  lateness = new Latency();
   measuring = false;
   /** Bytes of a delivery. */
   expectedBytes;
@@ -207,33 +206,23 @@ export class Crowd {
   };
 
   /** @returns {Promise<import('./member.js').Member[]>} */
-  async #openAll() {
-    const { port, members: count, rooms } = this.#gathering;
+  #openAll() {
+    const { port, members, rooms } = this.#gathering;
     const wire = this.#wire;
     const onMessages = this.#onMessages;
-    /** @type {import('./member.js').Member[]} */
-    const members = new Array(count);
-    let next = 0;
-    const dialer = async () => {
-      while (next < count) {
-        const index = next++;
-        const room = index % rooms;
-        const name = roomName(room);
-        const opening = wire.opening(name);
-        // Publishers always speak WebSocket: what is measured is the way out.
-        const streaming = wire.streaming === true && index >= rooms;
-        const path = streaming
-          ? wire.path(name)
-          : wire.path(name).replace('xhr_streaming', 'websocket');
-        const member = streaming
-          ? await openStreaming({ port, path, room, opening, onMessages })
-          : await openWebSocket({ port, path, room, onMessages });
-        if (!streaming) say(member, opening, wire.opcode ?? 1);
-        members[index] = member;
+    return dialAll(members, async (index) => {
+      const room = index % rooms;
+      const name = roomName(room);
+      const opening = wire.opening(name);
+      // Publishers always speak WebSocket: what is measured is the way out.
+      if (wire.streaming === true && index >= rooms) {
+        return openStreaming({ port, path: wire.path(name), room, opening, onMessages });
       }
-    };
-    await Promise.all(Array.from({ length: DIALS_AT_ONCE }, dialer));
-    return members;
+      const path = wire.path(name).replace('xhr_streaming', 'websocket');
+      const member = await openWebSocket({ port, path, room, onMessages });
+      say(member, opening, wire.opcode ?? 1);
+      return member;
+    });
   }
 }
 

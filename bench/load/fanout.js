@@ -27,6 +27,7 @@ import { usageOf } from './usage.js';
  * @property {number} expectedBytes
  * @property {number} p50Us latency of a delivery, from the write of the message to its read
  * @property {number} p99Us
+ * @property {number} p999Us
  * @property {number} maxUs
  * @property {number} lateSendP99Us open loop: how far behind its schedule a message was sent
  * @property {number} missedOrLate deliveries to reading members that never came, or later than 1 s
@@ -63,6 +64,7 @@ async function run(plan) {
   const rssMiB = residentMiB(pid);
   await crowd.end();
 
+  const { p50, p99, p999, max } = crowd.latency.quantiles();
   return {
     deliveries,
     deliveriesPerSecond: deliveries / elapsed,
@@ -72,10 +74,11 @@ async function run(plan) {
     ...usage,
     bytes: bytes / deliveries,
     expectedBytes: crowd.expectedBytes,
-    p50Us: crowd.latency.quantile(0.5),
-    p99Us: crowd.latency.quantile(0.99),
-    maxUs: crowd.latency.max,
-    lateSendP99Us: crowd.lateness.quantile(0.99),
+    p50Us: p50 ?? 0,
+    p99Us: p99 ?? 0,
+    p999Us: p999 ?? 0,
+    maxUs: max ?? 0,
+    lateSendP99Us: crowd.lateness.quantiles().p99 ?? 0,
     missedOrLate: crowd.holes + crowd.outstanding + crowd.overOneSecond,
     disordered: crowd.disordered,
     rssMiB,

@@ -8,6 +8,7 @@ import { clientFrame, controlFrame, DIGITS, MARKER_BYTES } from './frames.js';
  */
 
 const AT = 0x40; // '@'
+const DIALS_AT_ONCE = 64;
 const ROOM_FOR_TAIL = 16;
 const pool = Buffer.alloc(ROOM_FOR_TAIL + 256 * 1024);
 const readInto = pool.subarray(ROOM_FOR_TAIL);
@@ -229,6 +230,26 @@ function dial(port, room, onMessages, expected, request) {
     socket.once('connect', () => socket.write(head));
     socket.once('close', () => reject(new Error('the connection ended before it was open')));
   });
+}
+
+/**
+ * Opens so many, some at a time.
+ *
+ * @param {number} count
+ * @param {(index: number) => Promise<Member>} open
+ */
+export async function dialAll(count, open) {
+  /** @type {Member[]} */
+  const members = new Array(count);
+  let next = 0;
+  const dialer = async () => {
+    while (next < count) {
+      const index = next++;
+      members[index] = await open(index);
+    }
+  };
+  await Promise.all(Array.from({ length: DIALS_AT_ONCE }, dialer));
+  return members;
 }
 
 /** @param {Member} member @param {string[]} opening @param {1 | 2} opcode */

@@ -17,11 +17,12 @@ import { usageOf } from './usage.js';
 
 /** @param {Plan} plan @returns {Promise<number[][]>} server CPU per delivery, µs, by server and turn */
 async function run({ servers, load, warm, settle, seconds, turns }) {
+  /** @type {{ crowd: Crowd, pid: number, figures: number[] }[]} */
   const all = [];
   for (const { port, pid, wire } of servers) {
     const crowd = new Crowd({ ...load, port, wire });
     await crowd.gather();
-    all.push({ crowd, pid, figures: /** @type {number[]} */ ([]) });
+    all.push({ crowd, pid, figures: [] });
   }
   /** @param {typeof all[number]} server @param {number} unmeasured @param {number} measured */
   const turn = async ({ crowd, pid, figures }, unmeasured, measured) => {

@@ -12,8 +12,10 @@
  * @property {(room: string, size: number) => number} delivered bytes on the wire of one message of
  *   `size` bytes of data, a frame header of 4 included
  */
+import { hs256 } from './tokens.js';
 
 const HEADER = 4;
+const USER = 'bench';
 
 /** @param {string} room @param {number} size */
 const roomcastEvent = (room, size) =>
@@ -48,6 +50,18 @@ const sockjs = {
   delivered: (room, size) => HEADER + 1 + sockjsQuoted(roomcastEvent(room, size)).length,
 };
 
+/** Where members say who they are. @type {Wire} */
+const known = {
+  path: () => '/ws',
+  opening: (room) => [JSON.stringify({ type: 'auth', token: hs256(USER) }), roomcastJoin(room)],
+  publish: roomcastPublish,
+  delivered: (room, size) => HEADER + roomcastEvent(room, size).length + `"user":"${USER}",`.length,
+};
+
+/** A user no other member of this process is, whose name is as long. */
+const someUser = () => `${users++}`.padStart(USER.length, '0');
+let users = 0;
+
 /** @satisfies {Record<string, Wire>} */
 export const wires = {
   roomcast: {
@@ -55,6 +69,15 @@ export const wires = {
     opening: (room) => [roomcastJoin(room)],
     publish: roomcastPublish,
     delivered: (room, size) => HEADER + roomcastEvent(room, size).length,
+  },
+  'roomcast-known': known,
+  /** The same where each is somebody else, and is told who is in the room. */
+  'roomcast-present': {
+    ...known,
+    opening: (room) => [
+      JSON.stringify({ type: 'auth', token: hs256(someUser()) }),
+      JSON.stringify({ type: 'join', room, presence: true }),
+    ],
   },
   sockjs,
   'sockjs-streaming': {

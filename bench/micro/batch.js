@@ -4,25 +4,30 @@
  */
 import { JsonCodec } from '../../dist/protocol/json.js';
 import { Flush } from '../../dist/room/flush.js';
+import { Format } from '../../dist/room/format.js';
 import { plainFraming, textFrame } from '../../dist/transport/websocket-frame.js';
 import { sink } from './harness.js';
 
 const ROOM = 'chat:lobby';
 const data = JSON.stringify('x'.repeat(128));
-const { encodeMessage } = JsonCodec.prototype;
+const format = new Format(0, new JsonCodec(), plainFraming.encoding);
 
-/** @param {number} count @returns {string[]} */
-const texts = (count) =>
-  Array.from({ length: count }, (_, seq) =>
-    encodeMessage({ room: ROOM, seq, from: 'kQx0T2h4Zb1m', at: 1795298462604, data }),
-  );
+/** @param {number} count */
+const messages = (count) =>
+  Array.from({ length: count }, (_, i) => {
+    const from = 'kQx0T2h4Zb1m';
+    return { room: ROOM, seq: i + 1, epoch: 'k3', from, at: 1795298462604, data };
+  });
+
+/** @param {number} count */
+const texts = (count) => messages(count).map((message) => format.codec.encodeMessage(message));
 
 /** @param {number} count */
 function framing(count) {
-  const messages = texts(count);
+  const made = texts(count);
   return (/** @type {number} */ n) => {
     for (let i = 0; i < n; i += 1) {
-      for (const text of messages) sink.sum += textFrame(text).length;
+      for (const text of made) sink.sum += textFrame(text).length;
     }
   };
 }
@@ -38,17 +43,22 @@ function joining(count) {
 
 /** @param {number} count */
 function flushing(count) {
-  const pending = texts(count).map((text, i) => ({
-    seq: i + 1,
-    last: i + 1,
-    counted: true,
+  const pending = messages(count).map((content) => ({
+    first: content.seq,
+    last: content.seq,
     key: undefined,
     acceptedAt: 0,
-    text,
+    content,
+    bytes: data.length,
   }));
   // All that a flush asks of a member before it offers it something.
+  const outbox = {
+    transport: { framing: plainFraming },
+    format,
+    kind: format.kindOf(plainFraming),
+  };
   const subscription = /** @type {import('../../dist/room/subscription.js').Subscription} */ (
-    /** @type {unknown} */ ({ member: { transport: { framing: plainFraming } }, offered: 0 })
+    /** @type {unknown} */ ({ member: { id: 'own' }, outbox, offered: 0 })
   );
   return (/** @type {number} */ n) => {
     for (let i = 0; i < n; i += 1) {

@@ -3,18 +3,14 @@
  * the JSON functions of the language on the same text, and a command that is refused. A text that was
  * just put together is a list of its parts until it is written: "encode and frame" has that as well.
  */
-import { defaults } from '../../dist/options/config.js';
+import { commandLimits, defaults } from '../../dist/options/config.js';
 import { JsonCodec } from '../../dist/protocol/json.js';
+import { commandOf } from '../../dist/session/commands/index.js';
 import { textFrame } from '../../dist/transport/websocket-frame.js';
 import { sink } from './harness.js';
 
-const codec = new JsonCodec({
-  maxCommandBytes: defaults.maxCommandBytes,
-  maxRoomNameLength: defaults.maxRoomNameLength,
-  roomNamePattern: new RegExp(defaults.roomNamePattern),
-  maxJsonDepth: defaults.maxJsonDepth,
-  maxMessageBytes: defaults.maxMessageBytes,
-});
+const codec = new JsonCodec();
+const limits = commandLimits(defaults);
 
 /** @param {unknown} data */
 const publish = (data) => JSON.stringify({ type: 'publish', id: 1, room: 'chat:lobby', data });
@@ -23,12 +19,21 @@ const text128 = 'x'.repeat(128);
 const text4096 = 'x'.repeat(4096);
 const object = { text: 'hello', user: { id: 12345, name: 'someone' }, tags: ['a', 'b'], at: 1.5 };
 
-/** @param {string} text */
+/** As a session does it, its check of the fields included. @param {string} text */
 function decoding(text) {
   const bytes = Buffer.byteLength(text);
   return (/** @type {number} */ n) => {
-    for (let i = 0; i < n; i += 1) sink.sum += codec.decode(text, bytes).type.length;
+    for (let i = 0; i < n; i += 1) sink.sum += commandIn(text, bytes);
   };
+}
+
+/** @param {string} text @param {number} bytes @returns {number} something of what it came to */
+function commandIn(text, bytes) {
+  const asked = codec.decode(text);
+  if ('refusal' in asked) return asked.refusal.code.length;
+  const command = commandOf(asked.fields, bytes, limits);
+  command.check(asked.fields, limits);
+  return command.type.length;
 }
 
 /** @param {string} text */

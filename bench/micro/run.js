@@ -5,23 +5,18 @@ import { measure } from './harness.js';
 /** Runs the benches of this folder; what each measures stands in its header. */
 
 const HELP = `npm run micro -- [options] [name…]
-  name               send-queue, codec, batch, lock (default: all)
+  name               send-queue, codec, batch, join, lock (default: all)
   --rounds 301       how often each thing is measured
 `;
-const NAMES = ['send-queue', 'codec', 'batch', 'lock'];
+const NAMES = ['send-queue', 'codec', 'batch', 'join', 'lock'];
 const MOST_ROUNDS = 100_000;
 
-const { values, positionals } = parse({
+const { values, positionals } = parse(HELP, {
   allowPositionals: true,
   options: {
     rounds: { type: 'string', default: '301' },
-    help: { type: 'boolean', default: false },
   },
 });
-if (values.help) {
-  process.stdout.write(HELP);
-  process.exit();
-}
 const rounds = wholeNumber('--rounds', values.rounds, MOST_ROUNDS);
 const names = positionals.length === 0 ? NAMES : someOf('name', positionals.join(), NAMES);
 if (!existsSync(new URL('../../dist', import.meta.url))) {

@@ -10,7 +10,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { get, Server } from 'node:http';
 import { loadavg } from 'node:os';
-import { Crowd } from '../../dist/cli/crowd.js';
+import { Crowd } from '../../dist/load/crowd.js';
 
 const SCRAPES = 100;
 const TICKS = 20;
@@ -123,9 +123,9 @@ async function measure(/** @type {string} */ url, /** @type {string} */ state) {
 }
 
 if (crowdOf !== undefined) {
-  const crowd = new Crowd(crowdOf, 'bench:room');
-  await crowd.join(members);
-  crowd.publish(1, 128);
+  const scenario = { members: `${members}`, rate: '1/s', size: '128', roomPrefix: 'bench:' };
+  const crowd = await Crowd.join(crowdOf, scenario, 'abcd');
+  crowd.publish();
   process.send?.('joined');
 } else {
   timeScrapes();

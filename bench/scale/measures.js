@@ -1,0 +1,94 @@
+import { spawnSync } from 'node:child_process';
+import { fanOut, fanOuts, takeover } from '../scenarios.js';
+import { roomcast, roomcastWorkers } from '../targets.js';
+import { accepts } from './accepts.js';
+import { costOfMessages, latency, resume, slowNode } from './brokers.js';
+
+/**
+ * What is measured, and what it may come to.
+ *
+ * @typedef {object} Measure
+ * @property {string} title
+ * @property {Record<string, number>} must the most that a figure may be
+ * @property {() => string | null} missing what to install, null when it can run
+ * @property {(seconds: number) => Promise<Record<string, number>>} measure
+ */
+
+const withoutRedis = () =>
+  spawnSync('redis-server', ['--version']).status === 0
+    ? roomcast.missing()
+    : 'apt install redis-server';
+
+/**
+ * CPU a delivery of all processes of a server with two workers, over that of one process.
+ *
+ * @param {import('../scenarios.js').Load} load
+ * @returns {(seconds: number) => Promise<Record<string, number>>}
+ */
+const ofOne = (load) => async (seconds) => {
+  const one = await fanOut(roomcast, { ...load, seconds });
+  const two = await fanOut(roomcastWorkers(2), { ...load, seconds });
+  const [oneUs, twoUs] = [Number(one['cpuUs']), Number(two['cpuUs'])];
+  return { ratio: twoUs / oneUs, oneUs, twoUs, foreignCores: Number(two['foreignCores']) };
+};
+
+/** @type {Record<string, Measure>} */
+export const measures = {
+  S1: {
+    title: 'two workers, a room of 1,000, 64 in flight: CPU a delivery over one process',
+    must: { ratio: 1.15 },
+    missing: roomcast.missing,
+    measure: ofOne(fanOuts.P1),
+  },
+  S2: {
+    title: 'two workers, 200 rooms of 10: the same',
+    must: { ratio: 1.45 },
+    missing: roomcast.missing,
+    measure: ofOne(fanOuts['P3 closed']),
+  },
+  S4: {
+    title:
+      'CPU of a node for a message over Redis, published and received (S5: of Redis, log of 100)',
+    must: { nodeUs: 9, redisUs: 12 },
+    missing: withoutRedis,
+    measure: () => costOfMessages(64, 1, 40_000),
+  },
+  S5: {
+    title: 'the same with 16 messages a commit',
+    must: { nodeUs: 3, redisUs: 2 },
+    missing: withoutRedis,
+    measure: () => costOfMessages(4, 16, 160_000),
+  },
+  S6: {
+    title:
+      'CLIENT KILL with 100,000 rooms: until all are up, CPU of Redis, longest hold of the loop',
+    must: { upMs: 3000, redisCpuMs: 500, holdMs: 20 },
+    missing: withoutRedis,
+    measure: () => resume(100_000),
+  },
+  S7: {
+    title:
+      'one of four nodes stands still: p99 of the others over before; what Redis holds over its limit',
+    must: { p99Ratio: 1.25, overLimit: 1.1 },
+    missing: withoutRedis,
+    measure: slowNode,
+  },
+  S8: {
+    title: 'from one node to another, 5,000 messages a second',
+    must: { p99Ms: 5 },
+    missing: withoutRedis,
+    measure: (seconds) => latency(5000, seconds),
+  },
+  S10: {
+    title: 'a worker is killed: until each of 16 rooms is published to again',
+    must: { acceptMs: 1000 },
+    missing: roomcast.missing,
+    measure: takeover,
+  },
+  S13: {
+    title: 'CPU of the primary for a connection (5,000 a second and core are 200)',
+    must: { usEach: 200 },
+    missing: roomcast.missing,
+    measure: accepts,
+  },
+};

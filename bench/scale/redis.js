@@ -1,0 +1,78 @@
+import { createClient } from '@redis/client';
+import { RedisBroker } from '../../dist/broker/redis/redis.js';
+import { freePort, startServer } from '../process.js';
+
+/** Nodes over a Redis of their own, in this process, and what it costs both. */
+
+/**
+ * @template T
+ * @param {(redis: Redis) => Promise<T>} use
+ * @returns {Promise<T>}
+ */
+export async function withRedis(use) {
+  const port = await freePort();
+  const argv = ['redis-server', '--port', `${port}`, '--save', '', '--bind', '127.0.0.1'];
+  const { stop } = await startServer(argv, port);
+  const redis = new Redis(port);
+  try {
+    return await use(redis);
+  } finally {
+    await redis.close();
+    await stop();
+  }
+}
+
+export class Redis {
+  /** @type {RedisBroker[]} */
+  #brokers = [];
+  /** @param {number} port */
+  constructor(port) {
+    this.url = `redis://127.0.0.1:${port}`;
+  }
+
+  /** A node of one cluster. `messages`: kept a room. @param {number} [messages] */
+  async node(messages = 100) {
+    const broker = new RedisBroker(
+      {
+        url: this.url,
+        clusterName: 'bench',
+        kept: { messages, ms: 60_000 },
+        idleRoomMs: 3_600_000,
+        tickMs: 2000,
+        positionCheckMs: 60_000,
+        timeoutMs: 5000,
+      },
+      { linked() {}, unlinked() {}, advice() {} },
+    );
+    this.#brokers.push(broker);
+    while (broker.state() !== 'up') await new Promise((resolve) => setTimeout(resolve, 5));
+    return broker;
+  }
+
+  /** @param {...string} command @returns {Promise<any>} */
+  async ask(...command) {
+    const client = createClient({ url: this.url, RESP: 2 });
+    client.on('error', () => {});
+    await client.connect();
+    try {
+      return await client.sendCommand(command);
+    } finally {
+      client.destroy();
+    }
+  }
+
+  /** A number of INFO. @param {string} name */
+  async info(name) {
+    const text = String(await this.ask('INFO'));
+    return Number(new RegExp(`^${name}:([\\d.]+)`, 'm').exec(text)?.[1]);
+  }
+
+  /** Seconds of CPU it has used. */
+  async cpu() {
+    return (await this.info('used_cpu_sys')) + (await this.info('used_cpu_user'));
+  }
+
+  async close() {
+    await Promise.all(this.#brokers.map((broker) => broker.close()));
+  }
+}
