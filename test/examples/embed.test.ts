@@ -1,16 +1,23 @@
-/** Each example of `examples/embed/` is run as it stands. Express is not here: `package.test.ts` runs it. */
-import { spawn } from 'node:child_process';
+/**
+ * Examples of `examples/embed/` and `examples/testing/` are run as they stand. Those with Express, Nest, vitest and
+ * jest are not here: `package.test.ts` runs them, from the package.
+ */
+import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
+import { get } from 'node:https';
 import { createInterface } from 'node:readline';
+import { promisify } from 'node:util';
 import { expect, onTestFinished, test } from 'vitest';
+import { WebSocket } from 'ws';
+import { certificate } from '../support/certificate.js';
 import { connectReading } from '../support/reading-peer.js';
 
 const folder = new URL('../../examples/embed/', import.meta.url).pathname;
 
 /** Where it serves. */
-async function run(name: string): Promise<string> {
-  const child = spawn(process.execPath, [folder + name], {
+async function run(name: string, ...args: string[]): Promise<string> {
+  const child = spawn(process.execPath, [folder + name, ...args], {
     env: { ...process.env, PORT: '0' },
     stdio: ['ignore', 'pipe', 'inherit'],
   });
@@ -31,7 +38,7 @@ test.each(['fastify.mjs', 'plain.mjs'])(
   },
 );
 
-test('moderation.mjs: who says a bad word is out', async () => {
+test('moderation.mjs: a bad word is masked, and who says more of them is out', async () => {
   const url = await run('moderation.mjs');
   const [good, bad] = [
     await connectReading('websocket', url),
@@ -41,13 +48,42 @@ test('moderation.mjs: who says a bad word is out', async () => {
     peer.say({ type: 'join', id: 1, room: 'a' });
     await peer.until(() => peer.events.some(({ type }) => type === 'joined'));
   }
-  bad.say({ type: 'publish', id: 2, room: 'a', data: 'spam' });
+  const texts = ['hello', 'Spam', 'spam and spam', 'spam'];
+  for (const text of texts) bad.say({ type: 'publish', room: 'a', data: { text } });
   expect(await bad.closed).toBe(4003);
-  await good.until(() => JSON.stringify(good.events).includes('was removed'));
+  const heard = () => good.events.flatMap((event) => ('data' in event ? event.data : []));
+  await good.until(() => heard().length >= 3);
+  expect(heard()).toEqual([{ text: 'hello' }, { text: '****' }, { text: '**** and ****' }]);
 });
 
-test('each is under fifty lines', () => {
-  for (const name of readdirSync(folder)) {
-    expect(readFileSync(folder + name, 'utf8').split('\n').length, name).toBeLessThan(50);
-  }
+test('https.mjs: the app and its rooms speak TLS', async () => {
+  const { tlsCert, tlsKey } = certificate();
+  const url = await run('https.mjs', tlsCert, tlsKey);
+  const insecure = { rejectUnauthorized: false };
+  expect(url).toMatch(/^https:/);
+  const [answer] = await once(get(url, insecure), 'response');
+  expect(answer.statusCode).toBe(200);
+  answer.resume();
+  const socket = new WebSocket(`${url.replace('https', 'wss')}/ws`, insecure);
+  const [welcome] = await once(socket, 'message');
+  expect(String(welcome)).toContain('"welcome"');
+  socket.terminate();
 });
+
+test('score.node.mjs passes under node:test', async () => {
+  const file = new URL('../../examples/testing/score.node.mjs', import.meta.url).pathname;
+  const { stdout } = await promisify(execFile)(process.execPath, ['--test', file]);
+  expect(stdout).toMatch(/pass 1$/m);
+});
+
+test.each(['embed', 'testing', 'client'])(
+  'each of %s is under fifty lines, and the README names it',
+  (of) => {
+    const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8');
+    const all = new URL(`../../examples/${of}/`, import.meta.url).pathname;
+    for (const name of readdirSync(all)) {
+      expect(readFileSync(all + name, 'utf8').split('\n').length, name).toBeLessThan(50);
+      expect(readme).toContain(`\`${name}\``);
+    }
+  },
+);

@@ -13,6 +13,7 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { WebSocket } from 'ws';
 import { protocolFile } from '../../src/load/targets/protocol-file.js';
 import { targetContract } from '../contract/target.js';
+import { targetSpec } from '../support/load-fakes.js';
 import { startCentrifugo } from '../support/peers/centrifugo.js';
 import { startGraphql } from '../support/peers/graphql.js';
 import { startPhoenix } from '../support/peers/phoenix.js';
@@ -49,14 +50,7 @@ for (const [name, { start, prefix, ownCopies }] of Object.entries(EXAMPLES)) {
   targetContract(name, async () => {
     const { url, kick } = await start();
     const protocol = await protocolFile(file);
-    const spec = {
-      name,
-      protocol,
-      url,
-      transport: 'websocket' as const,
-      headers: {},
-      templates: {},
-    };
+    const spec = targetSpec(name, url, { protocol });
     return { spec, kick, prefix, ownCopies, answersJoins: true };
   });
 

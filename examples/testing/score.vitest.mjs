@@ -1,0 +1,7 @@
+// With vitest: npx vitest run, and '**/*.vitest.mjs' among what it includes.
+import { expect, test } from 'vitest';
+import { shownToSlowReader } from './slow-reader.mjs';
+
+test('who reads too slowly is shown that something is missing', async () => {
+  expect(await shownToSlowReader()).toEqual(['no score yet', '1:0', 'missed 2', '2:2', '3:2']);
+});
