@@ -1,17 +1,19 @@
 /**
  * `roomcast demo`: a server, a crowd of which a part stops reading every minute, and the page to watch.
  *
- * Not here: the crowd (`crowd.ts`), measuring (`roomcast load`).
+ * Not here: the crowd (`load/crowd.ts`), measuring (`roomcast load`).
  */
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { Command } from 'commander';
 import { ConfigError } from '../errors.js';
-import { Crowd } from './crowd.js';
+import { Crowd } from '../load/crowd.js';
+import { LoadError } from '../load/error.js';
 import { CommandError } from './failure.js';
 
-const ROOM = 'demo:ticker';
+/** Four hex digits: the room is demo:feed-0000. */
+const TAG = 'feed';
 const MEMBERS = 100;
 const SLOW = 10;
 const PER_SECOND = 25;
@@ -79,22 +81,28 @@ async function toldAll(crowd: Crowd): Promise<void> {
 }
 
 async function demo(url: string): Promise<never> {
-  const crowd = new Crowd(url, ROOM);
-  await crowd.join(MEMBERS).catch((error: Error) => {
-    throw new CommandError(error.message);
+  const scenario = {
+    members: `${MEMBERS}`,
+    cohorts: [`stalled=${SLOW}`],
+    rate: `${PER_SECOND}/s`,
+    size: `${BYTES}`,
+    roomPrefix: 'demo:',
+  };
+  const crowd = await Crowd.join(url, scenario, TAG).catch((error: unknown) => {
+    throw error instanceof LoadError ? new CommandError(error.message) : error;
   });
-  crowd.publish(PER_SECOND, BYTES);
+  crowd.publish();
   say(`
   Open  ${url}/  and keep it in view.
 
-${MEMBERS} members are in the room ${ROOM}. Each gets ${PER_SECOND} messages of ${BYTES / 1000} kB a second.
+${MEMBERS} members are in the room ${crowd.room}. Each gets ${PER_SECOND} messages of ${BYTES / 1000} kB a second.
 Every minute ${SLOW} of them stop reading for ${STALLED} seconds. Look at
 
   the amber area     some 10 s later the buffers of the kernel are full, and ${SLOW} members are slow
   the blue line      stays where it is: the other ${MEMBERS - SLOW} get every message, as fast as before
   Queue memory       what is kept for the ${SLOW} is bounded ...
   Deliveries, drops  ... and the rest is dropped. They will be told exactly what
-  Members            who is how far behind; in Talk you can join ${ROOM} or any other room
+  Members            who is how far behind; in Talk you can join ${crowd.room} or any other room
 
 Ctrl-C ends it.
 `);
@@ -102,15 +110,15 @@ Ctrl-C ends it.
     await seconds(CALM);
     const before = crowd.missed;
     say(`${now()}  ${SLOW} members stop reading`);
-    crowd.stall(SLOW);
+    crowd.disturb();
     await seconds(STALLED);
-    crowd.resume();
+    crowd.behave();
     await toldAll(crowd);
     const missed = crowd.missed - before;
     say(
       `${now()}  they read on, and are told of ${missed.toLocaleString('en-US')} messages that they missed`,
     );
-    const gone = crowd.members.filter(({ ended }) => ended !== undefined);
-    if (gone.length > 0) say(`${now()}  ${gone.length} members were ended: ${gone[0]?.ended}`);
+    const ended = Object.entries(crowd.ended).map(([why, times]) => `${times} × ${why}`);
+    if (ended.length > 0) say(`${now()}  the server has ended ${ended.join(', ')}`);
   }
 }

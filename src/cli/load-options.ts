@@ -42,6 +42,8 @@ export interface LoadFlags {
   protocol?: string;
   transport: TransportName;
   header?: string[];
+  tokenSecret?: string;
+  tokenSecretFile?: string;
   join?: string;
   leave?: string;
   publish?: string;
@@ -100,6 +102,12 @@ export function addLoadOptions(command: Command): Command {
   add('Target', '--header <line>', 'Request header "Name: value"; may be repeated.', {
     many: true,
   });
+  add(
+    'Target',
+    '--token-secret <secret>',
+    'With roomcast: of the server; members are one user then.',
+  );
+  add('Target', '--token-secret-file <file>', 'A file with it: others can read flags.');
   add('Target', '--join <text>', 'With ws, socketio: sent to join {room}.');
   add('Target', '--leave <text>', 'With ws, socketio: sent to leave {room}.');
   add('Target', '--publish <text>', 'With ws, socketio: sent to publish {data} to {room}.');
@@ -148,13 +156,15 @@ ${Object.entries(COHORT_KINDS)
   .map(([kind, text]) => `  ${kind.padEnd(10)} ${text}`)
   .join('\n')}
   All: delay, jitter, bandwidth (a distance to the server), name.
+  since=true: who vanishes or churns is back with its position, and owed all it missed.
+  backfill=true: who reads slowly or not at all asks for what gaps have named.
   Example: --cohort stalled=10% --cohort throttled=20,rate=8KiB/s,delay=80ms
 
 Figures for --fail-if, as <figure>[@phase] > or < <limit>:
   <cohort>.p50 … p99.99, max, mean    from the moment a message was due
   <cohort>.service.p99 …              from the moment it was written
   <cohort>.rate                       deliveries a second
-  <cohort>.joins.p99, .recoveries.p99, .evictions.p99, .gaps
+  <cohort>.joins.p99, .recoveries.p99, .evictions.p99, .backfills.p99, .gaps
   isolation                           healthy p99 in slow over healthy p99 in calm
   server.cpu, .cpuPerDelivery, .lockHold, .loopDelay, .rss, .rssGrowth
   refused, blocked
@@ -168,5 +178,6 @@ Exit codes:
   2    a bad option, or a target that could not be reached
   3    void: the generator or the machine was the limit, or nothing slow happened
   4    incomplete: something that should have been seen was not, or a worker was lost
+  70   a bug of roomcast load itself
   130  interrupted; what was measured until then is reported
 `;

@@ -7,7 +7,10 @@
  */
 import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
+import { signToken } from '../auth/sign.js';
+import { ConfigError } from '../errors.js';
 import { type AgentInfo, Agents } from '../load/agent/agents.js';
+import { inspectApart } from '../load/apart.js';
 import { badOption, EXIT, LoadError } from '../load/error.js';
 import { parseAddress, parseListen } from '../load/listen.js';
 import { LiveMetrics } from '../load/live-metrics.js';
@@ -20,26 +23,46 @@ import type { LoadReport } from '../load/report/report.js';
 import { asScenario, findScenario, SCENARIOS } from '../load/scenarios.js';
 import { Stamps } from '../load/stamp.js';
 import { openTarget, type TargetSpec } from '../load/targets/index.js';
-import { loadProtocol, protocolFile } from '../load/targets/protocol-file.js';
+import { protocolFile } from '../load/targets/protocol-file.js';
 import { parseCount } from '../load/units.js';
 import { parseThreshold } from '../load/verdict/threshold.js';
 import type { Address } from '../load/wire/wire.js';
+import { ACTIONS } from '../room/identity.js';
 import { version } from '../version.js';
+import { leaveWithReader } from './failure.js';
 import { loadAgentCommand, readSecret } from './load-agent.js';
 import { addLoadOptions, type LoadFlags, scenarioFlags } from './load-options.js';
+import { secretOf } from './token.js';
 
 /** The command `load`. Its action sets the exit code of the process. */
 export function loadCommand(): Command {
   const command = addLoadOptions(new Command('load')).addCommand(loadAgentCommand());
   return command.action(async (url: string | undefined, flags: LoadFlags) => {
+    // The exit code is the verdict, whoever has read it.
+    process.stdout.off('error', leaveWithReader);
+    for (const stream of [process.stdout, process.stderr]) {
+      stream.off('error', goOnWithoutReader).on('error', goOnWithoutReader);
+    }
     try {
       process.exitCode = await load(url, flags);
     } catch (error) {
-      if (!(error instanceof LoadError)) throw error;
-      process.stderr.write(`roomcast: ${error.message}\n`);
-      process.exitCode = error.code === 'worker_lost' ? EXIT.incomplete : EXIT.usage;
+      const isOurs = !(error instanceof LoadError);
+      const text = isOurs ? `bug in roomcast load: ${inFull(error)}` : error.message;
+      process.stderr.write(`roomcast: ${text}\n`);
+      process.exitCode = isOurs ? EXIT.bug : EXIT.usage;
     }
   });
+}
+
+const goOnWithoutReader = (error: NodeJS.ErrnoException): void => {
+  if (error.code !== 'EPIPE') throw error;
+};
+
+/** An error with its stack, and those that it is made of. */
+function inFull(error: unknown): string {
+  if (error instanceof AggregateError)
+    return [error.message, ...error.errors.map(inFull)].join('\n');
+  return error instanceof Error ? (error.stack ?? error.message) : String(error);
 }
 
 async function load(url: string | undefined, flags: LoadFlags): Promise<number> {
@@ -60,8 +83,10 @@ async function load(url: string | undefined, flags: LoadFlags): Promise<number> 
   const outputs = outputsOf(flags);
   checkOutputs(outputs);
   const report = await measured(plan, flags, { repeat, serverPid: pid ? pid : undefined });
-  writeOutputs(report, outputs);
-  return report.verdict.exit;
+  const unwritten = writeOutputs(report, outputs);
+  for (const line of unwritten) process.stderr.write(`roomcast: ${line}\n`);
+  const { exit } = report.verdict;
+  return exit === EXIT.ok && unwritten.length > 0 ? EXIT.usage : exit;
 }
 
 /** Opens what the test needs besides the server, runs it, and closes that again. */
@@ -94,6 +119,7 @@ async function measured(
       agents,
       baseline,
       metricsUrl: flags.metricsUrl,
+      metricsHeaders: headersOf(flags),
       signal: interrupt.signal,
       onConnecting: (present) => progress?.connecting(present),
       onSecond: (second, server) => {
@@ -140,7 +166,7 @@ async function planOf(url: string, flags: LoadFlags, scenario: Scenario): Promis
     ...(await spoken(flags)),
     url,
     transport: flags.transport,
-    headers: Object.fromEntries((flags.header ?? []).map(parseHeader)),
+    headers: await headersOfMembers(flags),
     templates: JSON.parse(
       JSON.stringify({ join: flags.join, leave: flags.leave, publish: flags.publish }),
     ),
@@ -148,9 +174,45 @@ async function planOf(url: string, flags: LoadFlags, scenario: Scenario): Promis
   const workers =
     parseCount('--workers', flags.workers, 1, 64) * (agentsOf(flags)?.addresses.length ?? 1);
   const plan = resolvePlan(scenario, target, workers, newTag());
-  await openTarget(target, new Stamps(plan.tag), () => {});
+  // Of a protocol file nothing runs in this process; the first contact finds what is wrong with it.
+  if (!target.protocol) await openTarget(target, new Stamps(plan.tag), () => {});
   for (const text of plan.failIf) parseThreshold(text, plan);
   return plan;
+}
+
+/** The longest that a run takes, in seconds. */
+const TOKEN_SECONDS = 86_400;
+
+/** Of the server's metrics: the token of members is for nobody else, and no key to them. */
+const headersOf = ({ header = [] }: LoadFlags) => Object.fromEntries(header.map(parseHeader));
+
+/** Of a roomcast that asks who they are: all are one user, who may do everything. */
+async function headersOfMembers(flags: LoadFlags): Promise<Record<string, string>> {
+  const { tokenSecret, tokenSecretFile } = flags;
+  const given = headersOf(flags);
+  if (tokenSecret === undefined && tokenSecretFile === undefined) return given;
+  const name = tokenSecret === undefined ? '--token-secret-file' : '--token-secret';
+  if (flags.protocol !== undefined || (flags.target ?? 'roomcast') !== 'roomcast') {
+    throw badOption(name, '(not shown)', 'it with roomcast as the target; others have --header');
+  }
+  let secret: string;
+  try {
+    secret = secretOf(
+      {
+        ...(tokenSecret !== undefined && { tokenSecret }),
+        ...(tokenSecretFile !== undefined && { tokenSecretFile }),
+      },
+      {},
+    );
+  } catch (error) {
+    if (error instanceof ConfigError)
+      throw badOption(name, '(not shown)', error.allowed ?? error.message);
+    throw error;
+  }
+  const rooms = { '*': ACTIONS };
+  const token = await signToken(secret, { user: 'load', rooms, seconds: TOKEN_SECONDS });
+  const others = Object.entries(given).filter(([name]) => !/^authorization$/i.test(name));
+  return { ...Object.fromEntries(others), authorization: `Bearer ${token}` };
 }
 
 /** The target's name, and the file that says how it is spoken to, if any. */
@@ -160,7 +222,7 @@ async function spoken(flags: LoadFlags): Promise<Pick<TargetSpec, 'name' | 'prot
     throw badOption('--target', flags.target, 'either --target or --protocol');
   }
   const protocol = await protocolFile(flags.protocol);
-  return { name: (await loadProtocol(protocol)).name, protocol };
+  return { name: await inspectApart(protocol), protocol };
 }
 
 function parseHeader(line: string): [string, string] {
@@ -181,7 +243,10 @@ function readBaseline(
   try {
     text = readFileSync(file, 'utf8');
   } catch (error) {
-    throw new LoadError('bad_report', `${file}: ${(error as Error).message}`);
+    throw new LoadError(
+      'bad_report',
+      `${file}: ${(error as Error).message}: expected a report of --json`,
+    );
   }
   return { report: asBaseline(text, file, plan, agents), tolerance: Number(percent[1]) / 100 };
 }

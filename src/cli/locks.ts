@@ -4,7 +4,7 @@
  */
 import { Command } from 'commander';
 import { ConfigError } from '../errors.js';
-import type { LockSnapshot } from '../lock/index.js';
+import type { LocksOfAll } from '../http/locks.js';
 import { CommandError } from './failure.js';
 
 const DEFAULT_URL = 'http://127.0.0.1:8080';
@@ -23,7 +23,7 @@ export function locksCommand(): Command {
 
 const firstKey = (): string | undefined => process.env['ROOMCAST_API_KEY']?.split(',')[0];
 
-async function fetchLocks(url: string, apiKey: string | undefined): Promise<LockSnapshot> {
+async function fetchLocks(url: string, apiKey: string | undefined): Promise<LocksOfAll> {
   if (!URL.canParse('/v1/locks', url)) {
     throw new ConfigError(
       `url ${JSON.stringify(url)} is not allowed: give one like ${DEFAULT_URL}`,
@@ -38,28 +38,36 @@ async function fetchLocks(url: string, apiKey: string | undefined): Promise<Lock
     },
   );
   const body: unknown = await response.json();
-  if (response.ok) return body as LockSnapshot;
+  if (response.ok) return body as LocksOfAll;
   const { message } = body as { message?: string };
   throw new CommandError(`${url} answered ${response.status}: ${message ?? 'no reason given'}`);
 }
 
 const seconds = (ms: number): string => `${(ms / 1000).toFixed(3)} s`;
 
-export function describeLocks({ mode, held, pending, edges, reports }: LockSnapshot): string {
+const at = (worker: number | undefined): string =>
+  worker === undefined ? '' : ` in worker ${worker}`;
+
+export function describeLocks({ mode, held, pending, edges, reports }: LocksOfAll): string {
   const lines = [`detector: ${mode}`, ''];
   lines.push(`held: ${held.length}`);
-  for (const { lock, mode, site, task, ageMs } of held) {
-    lines.push(`  ${lock} (${mode}) by ${task ?? site} for ${seconds(ageMs)}, taken at ${site}`);
+  for (const { lock, mode, site, task, ageMs, worker } of held) {
+    const by = `${task ?? site}${at(worker)}`;
+    lines.push(`  ${lock} (${mode}) by ${by} for ${seconds(ageMs)}, taken at ${site}`);
   }
   lines.push(`waits: ${pending.length}`);
-  for (const { on, mode, site, task, ageMs, timeoutMs } of pending) {
+  for (const { on, mode, site, task, ageMs, timeoutMs, worker } of pending) {
     const until = timeoutMs === null ? '' : `, at most ${seconds(timeoutMs)}`;
     const how = mode === null ? '' : ` (${mode})`;
-    lines.push(`  ${task ?? site} waits for ${on}${how} for ${seconds(ageMs)}${until}`);
+    lines.push(
+      `  ${task ?? site}${at(worker)} waits for ${on}${how} for ${seconds(ageMs)}${until}`,
+    );
   }
   lines.push(`edges: ${edges.length}`);
-  for (const { from, to } of edges) lines.push(`  ${from} -> ${to}`);
+  for (const { from, to, worker } of edges) lines.push(`  ${from} -> ${to}${at(worker)}`);
   lines.push(`reports: ${reports.length}`, '');
-  for (const { text } of reports) lines.push(text, '');
+  for (const { text, worker } of reports) {
+    lines.push(worker === undefined ? text : `in worker ${worker}: ${text}`, '');
+  }
   return `${lines.join('\n')}\n`;
 }

@@ -76,6 +76,9 @@ interface Line {
   readonly err?: { readonly stack?: string };
 }
 
+/** What JSON would change, and has one line: below, it can be copied as it is. */
+const isQuoted = (value: unknown) => typeof value === 'string' && /^[^\n"]*"[^\n]*$/.test(value);
+
 /** A line of JSON as people read it: when, how bad, what, and the rest; the stack of an error below. */
 function readable(line: string): string {
   const {
@@ -88,10 +91,13 @@ function readable(line: string): string {
     ...rest
   } = JSON.parse(line) as Line & Record<string, unknown>;
   const clock = new Date(time).toTimeString().slice(0, 8);
+  const quoted = Object.entries(rest).filter(([, value]) => isQuoted(value));
+  for (const [name] of quoted) delete rest[name];
   const more = Object.keys(rest).length === 0 ? '' : ` ${JSON.stringify(rest)}`;
+  const below = quoted.map(([name, value]) => `\n  ${name}: ${value}`).join('');
   const stack = err?.stack === undefined ? '' : `\n${err.stack}`;
   // What a peer had a part in must not be obeyed by the terminal.
-  return `[${clock}] ${level.toUpperCase()} ${msg}${more}${stack}`
+  return `[${clock}] ${level.toUpperCase()} ${msg}${more}${below}${stack}`
     .replace(/[^\P{Cc}\n]/gu, '?')
     .concat('\n');
 }

@@ -3,7 +3,7 @@
  * The command `roomcast`: which command runs, and how a failure is told: one line on stderr, and an
  * exit code (2 for what the user wrote, 1 for the rest).
  *
- * Not here: what the commands do (`serve.ts`, `load.ts`, `locks.ts`, `demo.ts`).
+ * Not here: what the commands do (`serve.ts`, `load.ts`, `locks.ts`, `token.ts`, `demo.ts`).
  */
 import { Command, CommanderError } from 'commander';
 import { ConfigError } from '../errors.js';
@@ -16,6 +16,7 @@ import { CommandError, leaveWithReader } from './failure.js';
 import { loadCommand } from './load.js';
 import { locksCommand } from './locks.js';
 import { serveCommand } from './serve.js';
+import { tokenCommand } from './token.js';
 
 const program = new Command('roomcast')
   .description('Real-time rooms over WebSocket and SockJS.')
@@ -23,6 +24,7 @@ const program = new Command('roomcast')
 program.addCommand(serveCommand());
 program.addCommand(checkConfigCommand());
 program.addCommand(locksCommand());
+program.addCommand(tokenCommand());
 program.addCommand(loadCommand());
 program.addCommand(demoCommand());
 program.addCommand(completionCommand(program));

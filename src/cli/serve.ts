@@ -1,31 +1,40 @@
 /**
  * `roomcast serve`: from options to a running server, and from a signal to an exit code.
  *
- * Not here: what a shutdown does (`src/roomcast.ts`), what options there are (`src/options/`).
+ * Not here: what a shutdown does (`src/shutdown.ts`), what options there are (`src/options/`).
  */
 import { once } from 'node:events';
-import { setFlagsFromString } from 'node:v8';
+import { isatty } from 'node:tty';
+import { getHeapStatistics } from 'node:v8';
 import { Command } from 'commander';
 import type { Logger } from 'pino';
+import { ConfigError } from '../errors.js';
 import type { ListenError } from '../listeners.js';
 import type { Config } from '../options/config.js';
 import { loadConfig } from '../options/sources.js';
+import { workersOf } from '../options/workers.js';
 import type { CloseReport } from '../roomcast.js';
-import { type Served, serve } from '../serve.js';
 import { type Flags, printConfigOption, printed } from './check-config.js';
 import { CommandError, leaveWithReader } from './failure.js';
+import { collectStart, makeObjectsYoung } from './heap.js';
 import { createLog } from './log.js';
 import { notify } from './notify.js';
 import { addServerOptions, noArguments, SOURCES_HELP, sourcesOf } from './options.js';
+import { endSoon, leave } from './process.js';
 
 /** Exit codes of signals are 128 and their number, as a shell has them. */
 const SIGNALS = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const;
 
 const EXIT_HELP = `
 SIGUSR2 writes to the log what locks are held and waited for.
-SIGTERM, SIGINT and SIGHUP close in an orderly way: /readyz says no for
---lame-duck-ms, members are told to go, queues drain, requests are answered,
-what is left after --shutdown-grace-ms is reset and logged. There is no reload.
+SIGHUP reads the file, the environment's files and the certificates again:
+limits, policies, rules, keys, --log-level and the times of a shutdown change,
+all or none; what takes a restart is logged by name, and nothing changes then.
+With --workers it also replaces the workers one after the other, so that all
+options change but where it listens and how many workers there are.
+SIGTERM and SIGINT, and on a terminal SIGHUP, close in an orderly way: /readyz
+says no for --lame-duck-ms, members are told to go, queues drain, requests are
+answered, what is left after --shutdown-grace-ms is reset and logged.
 
 Exit codes:
   0         closed after a signal
@@ -44,22 +53,23 @@ export function serveCommand(): Command {
     .action(async ({ printConfig, ...flags }: Flags) => {
       noArguments(command);
       const strays: string[] = [];
-      const config = loadConfig({ ...sourcesOf(flags), warn: (text) => strays.push(text) });
+      const load = (warn: (text: string) => void) => loadConfig({ ...sourcesOf(flags), warn });
+      const config = load((text) => strays.push(text));
       if (printConfig) {
         process.stdout.write(printed(config));
         return;
       }
-      await run(config, strays);
+      await run(config, strays, load);
     });
 }
 
-/** `warnings`: what to log first. */
-async function run(config: Config, warnings: readonly string[]): Promise<void> {
-  // V8 makes objects of a kind that has lived long so far old from birth. Here the same lines make
-  // what lives as long as a connection and what lives as long as a message, and the garbage of
-  // messages, old from birth, keeps all it refers to until a full collection: pauses of 2.8 ms
-  // instead of 1.4 at 8,000 messages a second, and a sixth of the CPU in many busy small rooms.
-  setFlagsFromString('--no-allocation-site-pretenuring');
+/** `warnings`: what to log first; `load` reads the options again. */
+async function run(
+  config: Config,
+  warnings: readonly string[],
+  load: (warn: (text: string) => void) => Config,
+): Promise<void> {
+  makeObjectsYoung();
   // A server is for its members, and goes on without a reader of its log (V12).
   process.stdout.off('error', leaveWithReader);
   const log = createLog(config, process.stdout, process.stderr);
@@ -72,30 +82,110 @@ async function run(config: Config, warnings: readonly string[]): Promise<void> {
 
   const stop = new AbortController();
   const stopped = once(stop.signal, 'abort');
-  for (const [signal, exitCode] of Object.entries(SIGNALS)) {
-    process.on(signal, () => {
-      if (stop.signal.aborted) process.exit(exitCode);
-      log.info({ signal, graceMs: config.shutdownGraceMs }, 'closing; a second signal ends it now');
-      stop.abort();
-    });
-  }
-  let served: Served | undefined;
-  process.on('SIGUSR2', () => log.info({ locks: served?.roomcast.locks() }, 'locks'));
+  const end = (signal: keyof typeof SIGNALS) => {
+    if (stop.signal.aborted) process.exit(SIGNALS[signal]);
+    log.info({ signal, graceMs: config.shutdownGraceMs }, 'closing; a second signal ends it now');
+    stop.abort();
+  };
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => end(signal));
+  let serving: Serving | undefined;
+  process.on('SIGHUP', () => {
+    // Its terminal has gone.
+    if (isatty(0)) end('SIGHUP');
+    // Before it serves there is nothing to reload.
+    else if (serving !== undefined) reload(serving, load, log);
+  });
+  process.on('SIGUSR2', () => serving?.locks());
   try {
-    served = await serve({ ...config, log, signal: stop.signal });
+    serving = await (workersOf(config) === 1 ? alone : severalWorkers)(config, log, stop.signal);
   } catch (error) {
     if (stop.signal.aborted) return endSoon(log);
     throw startError(error, config);
   }
-  const { url, internalUrl } = served;
+  collectStart();
+  const { url, internalUrl, facts } = serving;
   if (process.stdout.isTTY) process.stdout.write(greeting(url, config, internalUrl));
-  else log.info(nextSteps(url, config, internalUrl), 'serving');
+  else log.info({ ...nextSteps(url, config, internalUrl), ...facts }, 'serving');
   notify('ready', log);
 
   await stopped;
   notify('stopping', log);
-  logClosed(await served.close(), log);
+  logClosed(await serving.close(), log);
   endSoon(log);
+}
+
+/** A server that runs, whether in this process or in several. */
+interface Serving {
+  readonly url: string;
+  readonly internalUrl: string;
+  /** For the log. */
+  readonly facts: object;
+  /** @throws ConfigError where the options cannot be taken */
+  reload(config: Config): void;
+  /** Writes to the log what is held and waited for. */
+  locks(): void;
+  close(): Promise<CloseReport & { readonly killed?: readonly number[] }>;
+}
+
+async function alone(config: Config, log: Logger, signal: AbortSignal): Promise<Serving> {
+  const { serve } = await import('../serve.js');
+  const { url, internalUrl, roomcast, reload, close } = await serve({
+    ...config,
+    // As many as that are one.
+    workers: 1,
+    log,
+    signal,
+  });
+  return {
+    url,
+    internalUrl,
+    facts: {},
+    reload(next) {
+      reload({ ...next, workers: next.workers === config.workers ? 1 : next.workers });
+      log.level = next.logLevel;
+      log.info('the options were read again');
+    },
+    locks: () => log.info({ locks: roomcast.locks() }, 'locks'),
+    close,
+  };
+}
+
+async function severalWorkers(config: Config, log: Logger, signal: AbortSignal): Promise<Serving> {
+  const { Primary } = await import('../cluster/primary.js');
+  const primary = new Primary({ config, log, entry: new URL('worker.js', import.meta.url) });
+  const close = () => void primary.close();
+  signal.addEventListener('abort', close);
+  const { url, internalUrl } = await primary.start();
+  signal.removeEventListener('abort', close);
+  // What each may come to before it is out of memory.
+  const heapMb = Math.round(getHeapStatistics().heap_size_limit / 2 ** 20);
+  return {
+    url,
+    internalUrl,
+    facts: { workers: primary.slots, heapMb, heapMbOfAll: primary.slots * heapMb },
+    reload(next) {
+      primary.restart(next);
+      log.level = next.logLevel;
+      log.info('the options were read again');
+    },
+    locks: () => primary.locks(),
+    close: () => primary.close(),
+  };
+}
+
+/** What cannot be taken is logged, and the options before stay. */
+function reload(
+  serving: Serving,
+  load: (warn: (text: string) => void) => Config,
+  log: Logger,
+): void {
+  try {
+    serving.reload(load((text) => log.warn(text)));
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    const faults = error.errors.map(({ code, message }) => ({ code, message }));
+    log.error({ faults }, 'the options cannot be changed; those before stay');
+  }
 }
 
 /** @returns the error itself where it is not about what was asked for. */
@@ -137,8 +227,8 @@ function startError(error: unknown, config: Config): unknown {
 /** At most this many members are named in the log line of a shutdown; the rest are counted. */
 const NAMED = 20;
 
-function logClosed(closed: CloseReport, log: Logger): void {
-  const { drained, abandoned, unconfirmed, waiting } = closed;
+function logClosed(closed: Awaited<ReturnType<Serving['close']>>, log: Logger): void {
+  const { drained, abandoned, unconfirmed, waiting, killed } = closed;
   const report = {
     drained,
     abandoned: abandoned.length,
@@ -146,10 +236,11 @@ function logClosed(closed: CloseReport, log: Logger): void {
     unconfirmed: unconfirmed.length,
     unconfirmedMessages: messagesOf(unconfirmed),
     waiting,
+    killed,
   };
   const members = abandoned.slice(0, NAMED);
   const unsure = unconfirmed.slice(0, NAMED);
-  if (abandoned.length > 0 || waiting.length > 0) {
+  if (abandoned.length > 0 || waiting.length > 0 || (killed?.length ?? 0) > 0) {
     log.warn({ ...report, members, unsure }, 'closed; not all was delivered');
   } else if (unconfirmed.length > 0) {
     log.warn({ ...report, unsure }, 'closed; not all was confirmed');
@@ -160,23 +251,6 @@ function logClosed(closed: CloseReport, log: Logger): void {
 
 const messagesOf = (owed: CloseReport['abandoned']) =>
   owed.reduce((sum, { messages }) => sum + messages, 0);
-
-/** How long the process may take to end by itself once the server is closed. */
-const END_MS = 1000;
-
-/** A closed server leaves nothing open, so that the process ends; if it does not, this says why (V8). */
-function endSoon(log: Logger): void {
-  setTimeout(() => {
-    log.warn({ open: process.getActiveResourcesInfo() }, 'ended with something left open');
-    leave(0);
-  }, END_MS).unref();
-}
-
-/** Exits once the log is written, and soon in any case. */
-function leave(exitCode: number): void {
-  setTimeout(() => process.exit(exitCode), END_MS);
-  process.stdout.write('', () => process.exit(exitCode));
-}
 
 /** What to try first, for a terminal. */
 export function greeting(url: string, config: Config, internalUrl = url): string {

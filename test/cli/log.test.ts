@@ -82,13 +82,19 @@ test('for people on a terminal, the stack of an error too', () => {
   const out = Object.assign(new PassThrough(), { isTTY: true });
   const log = createLog({ logLevel: 'info', logFormat: 'auto' }, out, new PassThrough());
   log.info({ port: 1 }, 'serving');
+  log.info(
+    { port: 1, publish: `curl -d '{"data":"\u001b"}'`, forged: '"\n[00:00:00] INFO' },
+    'try',
+  );
   log.warn('quietly');
   log.error({ err: new Error('broken\u001b[2J'), member: 'm1' }, 'failed');
   // Newer Nodes read a write at a time.
   let text = '';
   for (let chunk = out.read(); chunk !== null; chunk = out.read()) text += String(chunk);
-  const [serving, warned, failed, ...stack] = text.split('\n');
+  const [serving, tried, publish, warned, failed, ...stack] = text.split('\n');
   expect(serving).toMatch(/^\[\d\d:\d\d:\d\d\] INFO serving \{"port":1\}$/);
+  expect(tried).toMatch(/INFO try \{"port":1,"forged":"\\"\\n\[00:00:00\] INFO"\}$/);
+  expect(publish).toBe(`  publish: curl -d '{"data":"?"}'`);
   expect(warned).toMatch(/\] WARN quietly$/);
   expect(failed).toMatch(/\] ERROR failed \{"member":"m1"\}$/);
   expect(stack[0]).toBe('Error: broken?[2J');

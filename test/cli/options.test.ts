@@ -61,7 +61,10 @@ test('every option can be given as a flag, lists several times', () => {
     return type === 'array' ? [] : [`--${flag}`, text];
   });
   const lists = ['--origin', 'http://a.example', '--origin', 'http://b.example'];
-  command.parse([...argv, ...lists, '--api-key', 'a,b', '--trust-proxy', '::1'], { from: 'user' });
+  const secret = 's'.repeat(32);
+  const tokens = ['--token-secret', secret, '--token-key-file', 'a.pem', '--token-issuer', 'i'];
+  const others = ['--token-audience', 'a', '--api-key', 'a,b', '--trust-proxy', '::1'];
+  command.parse([...argv, ...lists, ...tokens, ...others], { from: 'user' });
   const { flags = {}, file } = sourcesOf(command.opts());
   expect(Object.keys(flags).toSorted()).toEqual(options.map(({ name }) => name).toSorted());
   expect(file).toBeUndefined();
@@ -69,5 +72,6 @@ test('every option can be given as a flag, lists several times', () => {
     origin: ['http://a.example', 'http://b.example'],
     apiKey: ['a', 'b'],
     trustProxy: ['::1'],
+    tokenSecret: [secret],
   });
 });

@@ -278,7 +278,7 @@ describe('a log that cannot be written does not end the server (V12)', () => {
     const pong = once(socket, 'message');
     socket.send('{"type":"ping","id":1}');
     await pong;
-    server.child.kill('SIGHUP');
+    server.child.kill('SIGTERM');
     expect((await once(socket, 'close'))[0]).toBe(4200);
     expect(await server.exited).toBe(0);
     expect(server.stderr).toBe('roomcast: goes on without a log: write EPIPE\n');
