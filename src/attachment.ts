@@ -10,8 +10,10 @@
  *
  * Not here: what is answered (`entrance.ts`), a server of our own (`serve.ts`).
  */
+
 import type { Server as HttpServer, IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
+import { Refusal } from './errors.js';
 import { isFull } from './requests.js';
 import { isWebSocketUpgrade, type RequestClass, upgradable } from './transport/target.js';
 
@@ -29,7 +31,7 @@ type Server = HttpServer & { [key: symbol]: RequestClass };
 
 const attachments = new WeakMap<HttpServer, Attachment>();
 
-/** Returns what detaches it. @throws TypeError for what is no server of `node:http` or `node:https` */
+/** Returns what detaches it. @throws Refusal `bad_command` for what is no server of `node:http` or `node:https` */
 export function attach(server: HttpServer, taker: Taker): () => void {
   const attachment = attachments.get(server) ?? new Attachment(server);
   attachments.set(server, attachment);
@@ -110,7 +112,8 @@ function requestKeyOf(server: HttpServer): symbol {
     ({ description }) => description === 'IncomingMessage',
   );
   if (key !== undefined && typeof server.emit === 'function') return key;
-  throw new TypeError(
+  throw new Refusal(
+    'bad_command',
     'attach takes a server of node:http or node:https; give the requests and upgrades of any other to handle and handleUpgrade',
   );
 }

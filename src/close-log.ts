@@ -45,7 +45,7 @@ export class CloseLog {
       roomCount: member.subscriptions.size,
       queuedMessages: member.queuedMessages,
       queuedBytes: member.queuedBytes,
-      unconfirmedMessages: member.unconfirmedMessages,
+      unconfirmedMessages: member.outbox.unconfirmedMessages,
     }));
   }
 

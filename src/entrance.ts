@@ -7,10 +7,10 @@
  * Not here: listening and sockets (`serve.ts`), the paths below `/sockjs` (`transport/sockjs.ts`)
  * and of the API (`http/`).
  */
-import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { REFUSAL, Refusal, type RefusalCode } from './errors.js';
-import { answerRefusal } from './transport/answer.js';
+import { answerRefusal, endWithRefusal } from './transport/answer.js';
 import { normalise } from './transport/target.js';
 
 /** Where SockJS is. */
@@ -111,17 +111,8 @@ export class Entrance {
 
   #refuseUpgrade(socket: Duplex, code: RefusalCode): void {
     this.#options.refused(code);
-    const { status, text } = REFUSAL[code];
-    const body = JSON.stringify({ code, message: text });
     socket.on('error', () => {});
-    const head = [
-      `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
-      'Connection: close',
-      'Content-Type: application/json; charset=UTF-8',
-      `Content-Length: ${Buffer.byteLength(body)}`,
-    ];
-    // A peer that does not close its side must not keep ours.
-    socket.end(`${head.join('\r\n')}\r\n\r\n${body}`, () => socket.destroy());
+    endWithRefusal(socket, { code, message: REFUSAL[code].text });
   }
 }
 

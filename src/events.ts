@@ -9,9 +9,10 @@
  */
 import type { IncomingHttpHeaders } from 'node:http';
 import type { EndReason } from './errors.js';
-import { type Log, silent } from './log.js';
+import { FailureLog, type Log, silent } from './log.js';
 import type { Event, GapReason, HealthState } from './protocol/events.js';
-import { nowMs, queueMicrotask } from './time.js';
+import { isThenable } from './thenable.js';
+import { queueMicrotask } from './time.js';
 import type { TransportName } from './transport/transport.js';
 
 /** A connection has become a member. */
@@ -106,9 +107,6 @@ interface EventsOptions {
   readonly count: (name: EventName) => void;
 }
 
-/** Between two lines about failures, in milliseconds: peers decide how often there is an event. */
-const LOG_EVERY_MS = 1000;
-
 type AnyListener = (event: object) => unknown;
 
 export class Events {
@@ -125,14 +123,12 @@ export class Events {
   /** A new array for each change: those who are being told are not changed meanwhile. */
   readonly #listeners = new Map<EventName, readonly AnyListener[]>();
   readonly #options: EventsOptions;
-  /** When the next failure has a line again; by `nowMs()`. */
-  #silentUntil = 0;
-  /** Failures without a line of their own. */
-  #unlogged = 0;
+  readonly #failures: FailureLog;
   #untold: { readonly name: EventName; readonly event: object }[] = [];
 
   constructor(options: EventsOptions = { log: silent, count: () => {} }) {
     this.#options = options;
+    this.#failures = new FailureLog(options.log);
   }
 
   /** Returns what ends it. Each call adds a listener, also of the same function. */
@@ -184,8 +180,7 @@ export class Events {
   #call(name: EventName, listener: AnyListener, event: object): void {
     try {
       const answer = listener(event);
-      if (typeof answer !== 'object' || answer === null || !('then' in answer)) return;
-      Promise.resolve(answer).catch((error: unknown) => this.#failed(name, error));
+      if (isThenable(answer)) answer.then(undefined, (error) => this.#failed(name, error));
     } catch (error) {
       this.#failed(name, error);
     }
@@ -193,16 +188,6 @@ export class Events {
 
   #failed(name: EventName, error: unknown): void {
     this.#options.count(name);
-    const now = nowMs();
-    if (now < this.#silentUntil) {
-      this.#unlogged += 1;
-      return;
-    }
-    this.#silentUntil = now + LOG_EVERY_MS;
-    this.#options.log.error(
-      { err: error, event: name, unlogged: this.#unlogged },
-      'a listener failed',
-    );
-    this.#unlogged = 0;
+    this.#failures.add({ err: error, event: name }, 'a listener failed');
   }
 }

@@ -2,20 +2,28 @@
  * The public API: rooms in a process of one's own, on its own HTTP server or on one of ours, and what
  * they are configured and extended with.
  */
+export type { Auth, Principal, Who } from './auth/auth.js';
+export type { RevocationRequest } from './auth/revocations.js';
 export type {
   Broker,
+  BrokerState,
+  LossReason,
   MaybePromise,
+  Past,
   Payload,
   Position,
   Publication,
   PublishOptions,
+  Range,
 } from './broker/broker.js';
 export { MemoryBroker } from './broker/memory.js';
+export { createRoomcast } from './compose.js';
 export {
   CLOSE,
   type CloseReason,
   ConfigError,
   type ConfigErrorCode,
+  type ConfigFault,
   REFUSAL,
   Refusal,
   type RefusalCode,
@@ -35,9 +43,13 @@ export type {
 export type { MemberInfo, RoomInfo } from './info.js';
 export type { LockSnapshot } from './lock/index.js';
 export type { Log } from './log.js';
+export type { AppRegistry } from './metrics/app-registry.js';
 export { type Config, defaults, type QueuePolicy } from './options/config.js';
 export { loadConfig, type Sources } from './options/sources.js';
 export type { RoomcastOptions } from './parts.js';
 export type { Event, GapReason, HealthState } from './protocol/events.js';
-export { type CloseReport, createRoomcast, type Roomcast } from './roomcast.js';
+export type { Action } from './room/identity.js';
+export type { CloseReport, Roomcast } from './roomcast.js';
 export { type Served, type ServeOptions, serve } from './serve.js';
+export type { Cut } from './session/people.js';
+export type { Handshake } from './transport/transport.js';

@@ -11,6 +11,8 @@ import type { TransportName } from './transport/transport.js';
 export interface MemberInfo {
   /** As its `welcome` has it. */
   readonly id: string;
+  /** Who its token says it is; null without one. */
+  readonly user: string | null;
   readonly transport: TransportName;
   /** Of the peer, as `trustProxy` has it. */
   readonly address: string;
@@ -38,9 +40,10 @@ export interface RoomInfo {
 
 /** `now` is of `nowMs()`. */
 export function memberInfo(member: Member, now: number): MemberInfo {
-  const { id, transport, connectedAt, health, roundTripSeconds } = member;
+  const { id, identity, transport, connectedAt, health, roundTripSeconds } = member;
   return {
     id,
+    user: identity.user,
     transport: transport.name,
     address: transport.remoteAddress,
     connectedAt,

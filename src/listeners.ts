@@ -3,12 +3,13 @@
  * service manager hands over), with TLS or without, and the internal one. V12: certificates that cannot
  * be read when they change are told to the log, and the ones before stay.
  *
- * Not here: what is served (`roomcast.ts`), how sockets are counted (`sockets.ts`).
+ * Not here: what is served (`compose.ts`), how sockets are counted (`sockets.ts`).
  */
 import { lstatSync, readFileSync, unlinkSync, unwatchFile, watchFile } from 'node:fs';
 import { createServer, type Server, type ServerOptions } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
-import { type AddressInfo, connect, type ListenOptions } from 'node:net';
+import { type AddressInfo, connect, type ListenOptions, Server as NetServer } from 'node:net';
+import { createSecureContext } from 'node:tls';
 import { ConfigError } from './errors.js';
 import type { Log } from './log.js';
 import { show } from './options/check.js';
@@ -34,12 +35,21 @@ export interface Listener {
   readonly http: Server;
   /** Resolves once it listens, with where: `https://127.0.0.1:8080`, or `unix:/run/roomcast.sock`. */
   open(): Promise<string>;
-  /** Resolves when no connection is left. */
+  /** Reads the files of its options again; what it returns uses them. @throws ConfigError */
+  prepareReload(): () => void;
+  /** Accepts nothing more; resolves when no connection is left. May be called again. */
   close(): Promise<void>;
+  /** Ends what is still connected and has not become a WebSocket. */
+  hangUp(): void;
+}
+
+/** The public one first. @throws ConfigError where the files of TLS are none */
+export function listenersOf(config: Config, log: Log): readonly [Listener, Listener | null] {
+  return [publicListener(config, log), internalListener(config)];
 }
 
 /** @throws ConfigError where the files of TLS are none */
-export function publicListener(config: Config, log: Log, env = process.env): Listener {
+function publicListener(config: Config, log: Log, env = process.env): Listener {
   const { unixSocket, host, port } = config;
   const isTls = config.tlsCert !== '';
   const tls = isTls ? tlsServer(config) : null;
@@ -51,14 +61,21 @@ export function publicListener(config: Config, log: Log, env = process.env): Lis
         ? { host, port }
         : { path: unixSocket };
   const files = isTls ? [config.tlsCert, config.tlsKey] : [];
+  const prepareReload = () => {
+    if (tls === null) return () => {};
+    const secrets = secretsOf(config);
+    checkSecrets(config, () => createSecureContext(secrets));
+    return () => tls.setSecureContext(secrets);
+  };
   const reload = () => {
     try {
-      tls?.setSecureContext(secretsOf(config));
+      prepareReload()();
       log.info({ files }, 'the certificate was read again');
     } catch (error) {
       log.error({ err: error, files }, 'the certificate cannot be read; the one before stays');
     }
   };
+  const close = closer(http);
   return {
     http,
     async open() {
@@ -68,15 +85,17 @@ export function publicListener(config: Config, log: Log, env = process.env): Lis
       }
       return urlOf(http, isTls ? 'https' : 'http');
     },
+    prepareReload,
     close() {
       for (const file of files) unwatchFile(file, reload);
-      return closed(http);
+      return close();
     },
+    hangUp: () => http.closeAllConnections(),
   };
 }
 
 /** Always in clear text: it is not for the public. Null where it has no port of its own. */
-export function internalListener(config: Config): Listener | null {
+function internalListener(config: Config): Listener | null {
   const { internalPort: port, internalHost: host } = config;
   if (port === 0) return null;
   const http = createServer(httpOptions(config));
@@ -86,7 +105,9 @@ export function internalListener(config: Config): Listener | null {
       await listen(http, { host, port }, 'internalPort');
       return urlOf(http, 'http');
     },
-    close: () => closed(http),
+    prepareReload: () => () => {},
+    close: closer(http),
+    hangUp: () => http.closeAllConnections(),
   };
 }
 
@@ -107,8 +128,15 @@ function httpOptions({ keepAliveMs, requestMs, firstFrameMs }: Config): ServerOp
 function tlsServer(config: Config) {
   const handshakeTimeout = config.firstFrameMs;
   const secrets = secretsOf(config);
+  return checkSecrets(config, () =>
+    createTlsServer({ ...httpOptions(config), ...secrets, handshakeTimeout }),
+  );
+}
+
+/** @throws ConfigError where `use` throws */
+function checkSecrets<Result>(config: Config, use: () => Result): Result {
   try {
-    return createTlsServer({ ...httpOptions(config), ...secrets, handshakeTimeout });
+    return use();
   } catch (error) {
     const allowed = 'PEM files of a certificate and the key that belongs to it';
     const { message } = error as Error;
@@ -163,7 +191,22 @@ async function listen(
   }
 }
 
-const closed = (http: Server) => new Promise<void>((resolve) => http.close(() => resolve()));
+/**
+ * What closes it: the same promise each time. `http.close` would also end connections whose first request
+ * is on its way (Node 26), so it only ends what it has of timers, once no connection is left.
+ */
+function closer(http: Server): () => Promise<void> {
+  let closed: Promise<void> | undefined;
+  return () => {
+    closed ??= new Promise<void>((resolve) => {
+      NetServer.prototype.close.call(http, () => {
+        http.close();
+        resolve();
+      });
+    });
+    return closed;
+  };
+}
 
 /**
  * Removes the file of a unix socket that nobody listens on any more. Anything else stays, since a file

@@ -6,11 +6,17 @@
  * refused (`rate_limited`) and ends when the others have their answers. What comes behind is not even
  * parsed: a read of 64 KiB has room for 1,800 requests, which would cost Node some 40 ms.
  *
- * Not here: answers (`http/`, `transport/sockjs.ts`), upgrades, how long a request may take to arrive.
+ * V11: what the parser of Node refuses, or has waited for too long, is answered with a code like
+ * everything else, behind the answers that are under way.
+ *
+ * Not here: answers (`http/`, `transport/sockjs.ts`), how long a request may take (`listeners.ts`).
  */
-import { IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http';
+import { IncomingMessage, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import { REFUSAL, type RefusalCode } from './errors.js';
+import type { Duplex } from 'node:stream';
+import { REFUSAL, Refusal, type RefusalCode } from './errors.js';
+import { endWithRefusal } from './transport/answer.js';
+import { breakOff } from './transport/bodies.js';
 import { resetSocket } from './transport/reset-socket.js';
 import { onlyWebSockets, upgradable } from './transport/target.js';
 import type { Share, Turns, Work } from './turns.js';
@@ -18,7 +24,13 @@ import type { Share, Turns, Work } from './turns.js';
 /** Requests of one connection that may be unanswered at a time: no client of ours pipelines. */
 export const MAX_IN_FLIGHT = 32;
 
-const CODE = 'rate_limited';
+const TOO_MANY = new Refusal(
+  'rate_limited',
+  `${MAX_IN_FLIGHT} requests of this connection wait for their answers.`,
+);
+
+/** Of `clientError`: `code` is of llhttp or of Node, `reason` in words where it is of the former. */
+type ParserError = NodeJS.ErrnoException & { readonly reason?: string };
 
 /** Does one item for a request; true when there are more. */
 type Step = () => boolean;
@@ -56,12 +68,24 @@ export class Requests {
     this.#of(socket).handle(response, answer);
   }
 
+  /** Has `answer` called when it is the turn of the upgrade; nothing of the connection is ours after it. */
+  upgrade({ socket }: IncomingMessage, answer: () => void): void {
+    this.#of(socket).upgrade(answer);
+  }
+
   /** To be asked for every upgrade: true when it is none, but a request that is too many. */
   refuse({ socket }: IncomingMessage): boolean {
     const connection = connections.get(socket);
     if (!connection?.isFull) return false;
-    connection.refuse(`${MAX_IN_FLIGHT} requests of this connection wait for their answers.`);
+    connection.refuse(TOO_MANY);
     return true;
+  }
+
+  /** To be called for each `clientError`: the connection ends, with an answer of ours if it is the parser's. */
+  failed(error: ParserError, socket: Duplex): void {
+    // Nobody is left to be answered, or nobody is there yet: a TLS handshake that failed.
+    if (!OF_PARSER.test(error.code ?? '') || !socket.writable) socket.destroy();
+    else this.#of(socket as Socket).fail(refusalOf(error));
   }
 
   #of(socket: Socket): Connection {
@@ -80,31 +104,49 @@ class Connection implements Work {
   readonly #share: Share;
   /** Each stays the first until it has no more items. */
   #steps: Step[] = [];
-  /** Requests that are not answered yet. */
-  #inFlight = 0;
+  /** Of requests that are not answered yet. */
+  readonly #unanswered = new Set<ServerResponse>();
+  #last: ServerResponse | null = null;
   /** What is answered last, when there is nothing else to answer; null before that is decided. */
-  #refusal: string | null = null;
-  readonly #answered = () => {
-    this.#inFlight -= 1;
-    this.#endIfRefused();
-  };
+  #refusal: Refusal | null = null;
+
+  /** A request is a piece of work, whatever its length. */
+  readonly waitingBytes = 0;
+  readonly #closed = () => this.#drop();
 
   constructor(socket: Socket, options: RequestsOptions) {
     this.#socket = socket;
     this.#options = options;
     this.#share = options.turns.share(this);
-    socket.once('close', () => this.#drop());
+    socket.once('close', this.#closed);
   }
 
   get isFull(): boolean {
-    return this.#inFlight >= MAX_IN_FLIGHT;
+    return this.#unanswered.size >= MAX_IN_FLIGHT;
   }
 
   handle(response: ServerResponse, answer: () => void): void {
-    this.#inFlight += 1;
-    response.once('close', this.#answered);
+    this.#last = response;
+    this.#unanswered.add(response);
+    response.once('close', () => {
+      this.#unanswered.delete(response);
+      this.#endIfRefused();
+    });
     this.do(() => {
       answer();
+      return false;
+    });
+  }
+
+  upgrade(answer: () => void): void {
+    // Node has let go of the socket, and nobody else has it yet.
+    this.#socket.on('error', ignore);
+    this.do(() => {
+      this.#drop();
+      connections.delete(this.#socket);
+      this.#socket.off('close', this.#closed);
+      answer();
+      this.#socket.off('error', ignore);
       return false;
     });
   }
@@ -115,12 +157,30 @@ class Connection implements Work {
     this.#share.run();
   }
 
+  fail(refusal: Refusal): void {
+    if (this.#refusal !== null) return;
+    const request = this.#last?.req;
+    const isInBody = request?.complete === false;
+    // Whoever reads the body answers.
+    if (isInBody && breakOff(request, refusal)) return;
+    const isStreaming = [...this.#unanswered].some(
+      (each) => each.headersSent && !each.writableEnded,
+    );
+    if (!isInBody && !isStreaming) {
+      this.refuse(refusal);
+      return;
+    }
+    // The request has been answered, or an answer would be taken for a part of what is being sent.
+    this.#options.refused(refusal.code);
+    this.#socket.destroy();
+  }
+
   /** Nothing more is read; the connection ends with this answer. */
-  refuse(message: string): void {
-    this.#options.refused(CODE);
-    this.#refusal = message;
+  refuse(refusal: Refusal): void {
+    this.#options.refused(refusal.code);
+    this.#refusal = refusal;
     // Node has let go of the socket as of one that is upgraded.
-    this.#socket.on('error', () => {});
+    this.#socket.on('error', ignore);
     this.#endIfRefused();
   }
 
@@ -140,25 +200,38 @@ class Connection implements Work {
 
   starved(): void {
     this.#drop();
-    this.#options.refused(CODE);
+    this.#options.refused(TOO_MANY.code);
+    resetSocket(this.#socket);
+  }
+
+  failed(): void {
+    this.#drop();
+    this.#options.refused('internal_error');
     resetSocket(this.#socket);
   }
 
   #endIfRefused(): void {
-    if (this.#refusal === null || this.#inFlight > 0) return;
-    const body = JSON.stringify({ code: CODE, message: this.#refusal });
-    const { status } = REFUSAL[CODE];
-    const head = [
-      `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
-      'Connection: close',
-      'Content-Type: application/json; charset=UTF-8',
-      `Content-Length: ${Buffer.byteLength(body)}`,
-    ];
-    this.#socket.end(`${head.join('\r\n')}\r\n\r\n${body}`, () => this.#socket.destroy());
+    if (this.#refusal === null || this.#unanswered.size > 0) return;
+    endWithRefusal(this.#socket, this.#refusal);
   }
 
   #drop(): void {
     this.#steps = [];
     this.#share.end();
   }
+}
+
+const ignore = () => {};
+
+const OF_PARSER = /^(HPE|ERR_HTTP)_/;
+
+function refusalOf({ code, reason }: ParserError): Refusal {
+  if (code === 'ERR_HTTP_REQUEST_TIMEOUT') {
+    return new Refusal('too_slow', 'The request did not arrive in time.');
+  }
+  if (code === 'HPE_HEADER_OVERFLOW') return new Refusal('head_too_big', REFUSAL.head_too_big.text);
+  if (code === 'HPE_CHUNK_EXTENSIONS_OVERFLOW') {
+    return new Refusal('message_too_big', 'The extensions of a chunk are larger than 16 KiB.');
+  }
+  return new Refusal('bad_command', `What was sent is not HTTP: ${reason ?? code}.`);
 }

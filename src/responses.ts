@@ -3,7 +3,7 @@
  * waits for those that will be answered, and ends every other with its connection.
  */
 import type { ServerResponse } from 'node:http';
-import { setTimeout } from './time.js';
+import { sleep } from './sleep.js';
 import { resetSocket } from './transport/reset-socket.js';
 
 /** How often a shutdown looks whether all requests are answered, in milliseconds. */
@@ -31,7 +31,7 @@ export class Responses {
   /** Resolves once all are answered; `left`: milliseconds until nobody waits for that any more. */
   async answered(left: () => number): Promise<void> {
     while (this.#answering.size > 0 && left() > 0) {
-      await new Promise<void>((resolve) => setTimeout(resolve, CHECK_MS));
+      await sleep(CHECK_MS);
     }
   }
 

@@ -5,13 +5,17 @@
  * V3, V12: its sockets are counted from the moment they are accepted (`sockets.ts`). V7: `close` of the
  * roomcast also stops listening, after `lameDuckMs` in which only `/readyz` says so.
  *
- * Not here: what is served (`roomcast.ts`), signals and exit codes (`cli/`).
+ * Not here: what is served (`compose.ts`), signals and exit codes (`cli/`).
  */
+
+import { type Composed, compose } from './compose.js';
 import { ConfigError, shuttingDown } from './errors.js';
-import { internalListener, publicListener } from './listeners.js';
+import { listenersOf } from './listeners.js';
 import { show } from './options/check.js';
+import { type Config, checkConfig, trustedProxies } from './options/config.js';
 import type { RoomcastOptions } from './parts.js';
-import { type CloseReport, type Composed, compose, type Roomcast } from './roomcast.js';
+import { readProxyHeaders } from './proxied.js';
+import type { CloseReport, Roomcast } from './roomcast.js';
 
 export interface ServeOptions extends RoomcastOptions {
   /** Aborted: `close()`, also while it is about to listen. */
@@ -25,6 +29,14 @@ export interface Served {
   /** Where the HTTP API, metrics and pages are; the same without `internalPort`. */
   readonly internalUrl: string;
   readonly roomcast: Roomcast;
+  /**
+   * Takes other options in the place of those it has, all of them or none: limits, policies, rules, keys,
+   * the level of the log, times of a shutdown. Certificates are read again. Whoever is here keeps the
+   * queues and rights they have; what comes from now on is by the new ones.
+   *
+   * @throws ConfigError for what is wrong, or `needs_restart` for what would have to change and cannot
+   */
+  reload(options: Partial<Config>): void;
   /** As that of the roomcast; nothing listens afterwards. */
   close(): Promise<CloseReport>;
 }
@@ -48,20 +60,38 @@ export async function serve(options: ServeOptions = {}): Promise<Served> {
   return listen(compose(options === null ? options : rest), signal);
 }
 
-/** `signal`: see `ServeOptions`. */
-export async function listen(composed: Composed, signal?: AbortSignal): Promise<Served> {
-  const { config, roomcast, sockets, taker, log } = composed;
-  const outside = publicListener(config, log);
-  const inside = internalListener(config);
+/** A server of which parts can be ended before the whole. */
+export interface Listening extends Served {
+  /** Accepts no connection any more; those that there are go on. */
+  stopListening(): void;
+}
+
+/** `signal`: see `ServeOptions`; `listeners`: of the same options. */
+export async function listen(
+  composed: Composed,
+  signal?: AbortSignal,
+  listeners = listenersOf(composed.config, composed.log),
+): Promise<Listening> {
+  const { config, roomcast, sockets, taker } = composed;
+  const [outside, inside] = listeners;
   const all = inside === null ? [outside] : [outside, inside];
   for (const { http } of all) {
     sockets.watch(http);
     http.on('request', taker.request);
     http.on('upgrade', taker.upgrade);
+    http.on('clientError', composed.clientError);
+  }
+  if (config.proxyProtocol) {
+    readProxyHeaders(outside.http, {
+      trusted: trustedProxies(config),
+      timeoutMs: config.firstFrameMs,
+      refuse: (socket) => sockets.refuse(socket),
+    });
   }
   inside?.http.on('connection', (socket) => composed.internal.add(socket));
   const urls: string[] = [];
   const opening = composed.prepare().then(async () => {
+    await composed.ready;
     const { pathPrefix } = config;
     for (const listener of all) {
       if (composed.isClosing) throw shuttingDown();
@@ -79,6 +109,9 @@ export async function listen(composed: Composed, signal?: AbortSignal): Promise<
       signal?.removeEventListener('abort', close);
       await Promise.all(all.map((listener) => listener.close()));
     },
+    hangUp() {
+      for (const listener of all) listener.hangUp();
+    },
   });
   signal?.addEventListener('abort', close, { once: true });
   if (signal?.aborted) close();
@@ -90,5 +123,18 @@ export async function listen(composed: Composed, signal?: AbortSignal): Promise<
     throw error;
   }
   const [url = '', internalUrl = url] = urls;
-  return { url, internalUrl, roomcast, close: () => roomcast.close() };
+  return {
+    url,
+    internalUrl,
+    roomcast,
+    reload(options) {
+      const takeOptions = composed.prepareReload(checkConfig(options));
+      const takeFiles = all.map((listener) => listener.prepareReload());
+      for (const take of [takeOptions, ...takeFiles]) take();
+    },
+    stopListening() {
+      for (const listener of all) void listener.close();
+    },
+    close: () => roomcast.close(),
+  };
 }

@@ -4,19 +4,20 @@
  *
  * V3: a socket that is not a member's is counted for its address. When all places are taken, the
  * address with the most such sockets gives up the one that has been quiet for longest, so that one
- * address cannot keep the others out. V12: what the system refuses to accept is survived,
- * counted and logged.
+ * address cannot keep the others out. V12: what the system refuses to accept is survived, counted and
+ * logged, and makes room for the next in the same way.
  *
  * Not here: how long a socket may take to send a request (the HTTP server's own time limits), how
  * many members there may be (`session/sessions.ts`).
  */
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { BlockList, Socket } from 'node:net';
-import { Server as TlsServer } from 'node:tls';
 import type { CloseLog } from './close-log.js';
 import type { Observer, SocketRefusal } from './room/observer.js';
 import { directAddressOf, isTrusted, networkOf } from './transport/address.js';
 import { resetSocket } from './transport/reset-socket.js';
+import { takeTurnsAtEnd } from './transport/socket-ends.js';
+import { underTls } from './transport/under-tls.js';
 
 /**
  * Sockets that one address may have beside its members where `maxConnectionsPerAddress` is set: a
@@ -41,10 +42,6 @@ export class Sockets {
   /** Those that belong to no member, by network. */
   readonly #waiting = new Shares();
   readonly #networks = new WeakMap<Socket, string>();
-  /** Accepted, and not yet known by its socket of TLS; by the peer's address and port. */
-  readonly #securing = new Map<string, Socket>();
-  /** The accepted socket under one of TLS. */
-  readonly #under = new WeakMap<Socket, Socket>();
 
   constructor(options: SocketsOptions) {
     this.#options = options;
@@ -53,14 +50,15 @@ export class Sockets {
   /** Takes over the sockets of `http` from now on. */
   watch(http: Server): void {
     http.on('connection', (socket: Socket) => this.#accepted(socket));
-    if (http instanceof TlsServer) {
-      http.on('connection', (socket: Socket) => this.#secures(socket));
-    }
-    // Requests come on the socket of TLS, which has the accepted one under it.
-    http.on('secureConnection', (socket: Socket) => this.#secured(socket));
     http.on('request', ({ socket }) => this.#spoke(socket));
-    // Once it listens, an error is of one connection: the next may find descriptors again.
-    http.once('listening', () => http.on('error', () => this.#refused('machine', null)));
+    // Once it listens, an error is of one connection, for which there was no descriptor. The next one
+    // finds that of a socket that is nobody's.
+    http.once('listening', () =>
+      http.on('error', () => {
+        this.#refused('machine', null);
+        this.#end(this.#waiting.largest(), 'machine');
+      }),
+    );
   }
 
   /** All that are open. */
@@ -68,15 +66,21 @@ export class Sockets {
     return this.#all;
   }
 
+  /** Ends a socket that is not watched: a proxy has not said from whom it is. */
+  refuse(socket: Socket): void {
+    this.#refused('proxy', directAddressOf(socket));
+    resetSocket(socket);
+  }
+
   /** From now on the socket is a member's. */
   claim(socket: Socket): void {
-    const accepted = this.#under.get(socket) ?? socket;
+    const accepted = acceptedOf(socket);
     this.#waiting.remove(this.#networkOf(accepted), accepted);
   }
 
   /** Until this response is over its socket is that of a session or a viewer, who are counted. */
   claimFor(request: IncomingMessage, response: ServerResponse): void {
-    const socket = this.#under.get(request.socket) ?? request.socket;
+    const socket = acceptedOf(request.socket);
     this.claim(socket);
     response.once('close', () => {
       if (this.#all.has(socket)) this.#waiting.add(this.#networkOf(socket), socket);
@@ -86,6 +90,7 @@ export class Sockets {
   #accepted(socket: Socket): void {
     const { limit, maxConnectionsPerAddress, trustedProxies } = this.#options;
     this.#all.add(socket);
+    takeTurnsAtEnd(socket);
     socket.once('close', () => this.#forget(socket));
     const address = directAddressOf(socket);
     const network = networkOf(address);
@@ -102,25 +107,9 @@ export class Sockets {
     }
   }
 
-  #secures(socket: Socket): void {
-    const peer = peerOf(socket);
-    this.#securing.set(peer, socket);
-    socket.once('close', () => {
-      if (this.#securing.get(peer) === socket) this.#securing.delete(peer);
-    });
-  }
-
-  #secured(socket: Socket): void {
-    const peer = peerOf(socket);
-    const accepted = this.#securing.get(peer);
-    if (accepted === undefined) return;
-    this.#securing.delete(peer);
-    this.#under.set(socket, accepted);
-  }
-
   /** Of its address, a socket that has just sent a request is the last to go. */
   #spoke(requested: Socket): void {
-    const socket = this.#under.get(requested) ?? requested;
+    const socket = acceptedOf(requested);
     const network = this.#networkOf(socket);
     if (this.#waiting.remove(network, socket)) this.#waiting.add(network, socket);
   }
@@ -151,7 +140,8 @@ export class Sockets {
   }
 }
 
-const peerOf = ({ remoteAddress, remotePort }: Socket) => `${remoteAddress} ${remotePort}`;
+/** Requests come on the socket of TLS, where there is one. */
+const acceptedOf = (socket: Socket): Socket => underTls(socket) ?? socket;
 
 /** Sockets by who they are from; which has the most is known at any time. */
 class Shares {

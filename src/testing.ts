@@ -3,11 +3,14 @@
  * drain, and closed at once whatever is in flight. It is to rooms what miniredis is to Redis.
  */
 import type { Position } from './broker/broker.js';
-import type { CloseReason, EndReason } from './errors.js';
+import { compose } from './compose.js';
+import { type CloseReason, type EndReason, Refusal } from './errors.js';
 import type { MemberInfo } from './info.js';
+import { show } from './options/check.js';
 import { type Config, checkConfig, defaults } from './options/config.js';
 import { partsOf, type RoomcastOptions } from './parts.js';
-import { compose } from './roomcast.js';
+import type { Action } from './room/identity.js';
+import type { Roomcast } from './roomcast.js';
 import { listen } from './serve.js';
 import type {
   Accept,
@@ -16,6 +19,19 @@ import type {
   TransportName,
   TransportSink,
 } from './transport/transport.js';
+
+/** Whom a token of a test is for. */
+export interface TestToken {
+  readonly user: string;
+  /** What it allows: actions by patterns of rooms, like `{ 'chat:*': ['join', 'publish'] }`. Default: nothing. */
+  readonly rooms?: Readonly<Record<string, readonly Action[]>>;
+  /** How long it is good. Default: 600 seconds; may be less than none. */
+  readonly seconds?: number;
+  /** Its own name, by which it can be revoked. */
+  readonly tokenId?: string;
+  /** Shown to those who are told who is in a room. */
+  readonly info?: unknown;
+}
 
 export interface TestServer {
   /** For `new WebSocket(url)`. */
@@ -26,6 +42,13 @@ export interface TestServer {
   readonly httpUrl: string;
   /** Publishes any JSON value to a room. @throws Refusal as a rejection. */
   publish(room: string, data: unknown, key?: string): Promise<Position>;
+  /**
+   * A token that the server takes, signed with the first of its `tokenSecret`.
+   * @throws Refusal `not_enabled` as a rejection, for a server that was given none
+   */
+  token(token: TestToken): Promise<string>;
+  /** Cuts off a user or a token, as `Roomcast.revoke` does. @throws Refusal */
+  revoke: Roomcast['revoke'];
   /** Who is connected now. */
   members(): MemberInfo[];
   /**
@@ -35,6 +58,27 @@ export interface TestServer {
    * @throws Error when no member has this id
    */
   stall(memberId: string): () => void;
+  /**
+   * Ends the connection of a member as a lost network does: its client is not told why.
+   *
+   * @throws Refusal `not_found` when no member has this id
+   */
+  cut(memberId: string): void;
+  /** Ends the connection of a member for a reason of the server, as `Roomcast.kick` does. @throws Refusal */
+  kick: Roomcast['kick'];
+  /**
+   * Ends the server as a crash does, and starts it again on its port: every connection is cut, and nothing of
+   * before is known. Rooms begin a new epoch, which a join with `since` is told. Resolves once it listens.
+   *
+   * @throws Refusal `not_enabled` as a rejection, for a server with a broker of yours: that ends with it
+   */
+  restart(): Promise<void>;
+  /**
+   * Lets go of what a room keeps, as time does. Its numbers go on: who comes back to it is told a gap.
+   *
+   * @throws Refusal `not_enabled` as a rejection, where such a room keeps nothing
+   */
+  expireHistory(room: string): Promise<void>;
   /** Resolves when nothing of the server is left; every call returns the same promise. */
   close(): Promise<void>;
 }
@@ -67,22 +111,62 @@ export async function startTestServer(given: RoomcastOptions = {}): Promise<Test
         () => valves.delete(valve),
       );
     };
-  const composed = compose({ ...config, ...parts }, wrap);
-  const { url: httpUrl, roomcast } = await listen(composed);
+  let composed = compose({ ...config, ...parts }, wrap);
+  const { url: httpUrl } = await listen(composed);
+  const port = Number(new URL(httpUrl).port);
+  let closing: Promise<unknown> | null = null;
+
+  const memberOf = (id: string): Transport => {
+    const transport = composed.members.get(id)?.transport;
+    if (transport !== undefined) return transport;
+    throw new Refusal('not_found', `No member has the id ${show(id)}; members() lists them.`);
+  };
+
+  async function restart(): Promise<void> {
+    for (const { transport } of [...composed.members.values()]) transport.reset('lost');
+    await composed.roomcast.close();
+    if (closing !== null) throw new Refusal('shutting_down', 'The server was closed meanwhile.');
+    composed = compose({ ...config, ...parts, port }, wrap);
+    await listen(composed);
+  }
+
   return {
     url: `${httpUrl.replace('http', 'ws')}/ws`,
     sockjsUrl: `${httpUrl}/sockjs`,
     httpUrl,
-    publish: roomcast.publish,
-    members: () => roomcast.members(),
+    publish: (...message) => composed.roomcast.publish(...message),
+    async token({ user, seconds = 600, ...others }) {
+      const [secret] = config.tokenSecret;
+      if (secret === undefined) {
+        throw new Refusal(
+          'not_enabled',
+          'Give the server a tokenSecret, of 32 characters or more.',
+        );
+      }
+      const { signToken } = await import('./auth/sign.js');
+      const [audience] = config.tokenAudience;
+      const [issuer] = config.tokenIssuer;
+      return signToken(secret, { user, seconds, audience, issuer, ...others });
+    },
+    revoke: (revocation) => composed.roomcast.revoke(revocation),
+    members: () => composed.roomcast.members(),
     stall(memberId) {
-      const transport = composed.members.get(memberId)?.transport;
-      const valve = transport && valves.get(transport);
-      if (valve !== undefined) return valve.shut();
-      throw new Error(`no member has the id ${memberId}; members() lists them`);
+      return (valves.get(memberOf(memberId)) as Valve).shut();
+    },
+    kick: (...member) => composed.roomcast.kick(...member),
+    cut: (memberId) => memberOf(memberId).reset('lost'),
+    async restart() {
+      if (parts.broker !== undefined) {
+        throw new Refusal('not_enabled', 'A broker of yours ends with the server; start another.');
+      }
+      await restart();
+    },
+    async expireHistory(room) {
+      await composed.archive.purge(room, Number.MAX_SAFE_INTEGER);
     },
     async close() {
-      await roomcast.close();
+      closing ??= composed.roomcast.close();
+      await closing;
     },
   };
 }

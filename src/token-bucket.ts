@@ -1,21 +1,25 @@
-/** A rate limit: `rate` a second, with a burst of one second's worth. */
+/** A rate limit: `rate` a second, with a burst. */
 import { nowMs } from './time.js';
 export class TokenBucket {
   readonly #rate: number;
+  readonly #full: number;
   #tokens: number;
   #filledAt = nowMs();
 
-  /** `rate` 0 lets everything through. */
-  constructor(rate: number) {
+  /** `rate` 0 lets everything through; `burst` is how many may come at once, one second's worth unless it is said. */
+  constructor(rate: number, burst = Math.max(1, rate)) {
     this.#rate = rate;
-    this.#tokens = Math.max(1, rate);
+    this.#full = burst;
+    this.#tokens = burst;
   }
 
   take(): boolean {
     if (this.#rate === 0) return true;
     const now = nowMs();
-    const full = Math.max(1, this.#rate);
-    this.#tokens = Math.min(full, this.#tokens + ((now - this.#filledAt) / 1000) * this.#rate);
+    this.#tokens = Math.min(
+      this.#full,
+      this.#tokens + ((now - this.#filledAt) / 1000) * this.#rate,
+    );
     this.#filledAt = now;
     if (this.#tokens < 1) return false;
     this.#tokens -= 1;

@@ -11,13 +11,14 @@ import type { RefusalCode } from './errors.js';
 import type { Config } from './options/config.js';
 import type { InTurn } from './requests.js';
 import type { Bodies } from './transport/bodies.js';
-import { IntakeMemory } from './transport/intake.js';
+import { IntakeMemory } from './transport/intake-memory.js';
 import type { Watch } from './transport/progress.js';
 import { SockjsServer } from './transport/sockjs.js';
 import { MAX_ESCAPE } from './transport/sockjs-body.js';
 import { sockjsDialect } from './transport/sockjs-websocket.js';
 import type { Accept } from './transport/transport.js';
-import { plainDialect, WebSocketAcceptor } from './transport/websocket.js';
+import { plainDialect } from './transport/websocket.js';
+import { WebSocketAcceptor } from './transport/websocket-acceptor.js';
 import type { Turns } from './turns.js';
 
 export interface TransportsOptions {
@@ -34,6 +35,10 @@ export interface TransportsOptions {
   claim(request: IncomingMessage): void;
   /** Told of each response that stays open. */
   streaming(request: IncomingMessage, response: ServerResponse): void;
+  /** Passes on a request of SockJS that is another worker's, and says whether it is one. */
+  readonly forward?:
+    | ((request: IncomingMessage, response: ServerResponse, address: string) => boolean)
+    | undefined;
   /** Answers what is no transport's. */
   api(request: IncomingMessage, response: ServerResponse): void;
 }
@@ -56,6 +61,7 @@ export function openTransports(options: TransportsOptions): Transports {
   });
   const sockjs = new SockjsServer({
     prefix: SOCKJS,
+    baseUrl: config.sockjsBaseUrl,
     origins: config.origin,
     maxBodyBytes: config.maxBodyBytes,
     maxMessageBytes,
@@ -76,13 +82,19 @@ export function openTransports(options: TransportsOptions): Transports {
       const handshake = { headers, url, address: peer };
       acceptor.upgrade(request, socket, head, peer, (transport) => accept(transport, handshake));
     };
+  const isPassedOn = (request: IncomingMessage, response: ServerResponse) => {
+    if (!options.forward?.(request, response, address(request))) return false;
+    options.streaming(request, response);
+    return true;
+  };
   const entrance = new Entrance({
     origins: config.origin,
     prefix: config.pathPrefix,
     refused,
     plain: upgradeWith(plain),
     wrapped: upgradeWith(wrapped),
-    sockjs: (request, response) => sockjs.handle(request, response),
+    sockjs: (request, response) =>
+      isPassedOn(request, response) || sockjs.handle(request, response),
     api: options.api,
   });
   return {

@@ -1,0 +1,387 @@
+/**
+ * The composition root: builds the parts of a roomcast and joins them. It serves what a server hands it,
+ * its own (`serve.ts`) or an app's (`attachment.ts`), and never listens.
+ *
+ * V8: every timer and listener made here ends with `close`. Not here: the order of a shutdown
+ * (`shutdown.ts`), what a program is given (`roomcast.ts`).
+ */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import type { Taker } from './attachment.js';
+import { Authenticator } from './auth/authenticator.js';
+import { openBroker } from './broker/open.js';
+import { CloseLog } from './close-log.js';
+import { placesFor } from './descriptors.js';
+import { isBelow } from './entrance.js';
+import { type CloseReason, ConfigError, type RefusalCode } from './errors.js';
+import { EVENTS, type EventName, Events, type Listener } from './events.js';
+import type { HttpApp } from './http/app.js';
+import { Sampler } from './http/sampler.js';
+import { Detector } from './lock/index.js';
+import { atLevel, FailureLog, type Log } from './log.js';
+import { LoopClock } from './loop-clock.js';
+import { Recorder } from './metrics/recorder.js';
+import { createMetrics } from './metrics/registry.js';
+import type { AllValues } from './metrics/values.js';
+import { type Config, checkConfig, commandLimits, trustedProxies } from './options/config.js';
+import { checkReload } from './options/reload.js';
+import { warningsOf } from './options/together.js';
+import { partsOf, type RoomcastOptions } from './parts.js';
+import { JsonCodec } from './protocol/json.js';
+import { Requests } from './requests.js';
+import { Responses } from './responses.js';
+import type { Archive } from './room/archive.js';
+import { Hub } from './room/hub.js';
+import type { Member } from './room/member.js';
+import { type CloseReport, type Roomcast, roomcastOf } from './roomcast.js';
+import type { Seat } from './seat.js';
+import { People } from './session/people.js';
+import { Sessions } from './session/sessions.js';
+import { type Host, shutDownAll } from './shutdown.js';
+import { Sockets } from './sockets.js';
+import { onSurvived } from './survived.js';
+import { openTracing } from './tracing.js';
+import { addressOf, networkOf } from './transport/address.js';
+import { Bodies } from './transport/bodies.js';
+import { KernelQueues } from './transport/kernel-queue.js';
+import { takeTurnsAtEnd } from './transport/socket-ends.js';
+import type { Accept } from './transport/transport.js';
+import { openTransports } from './transports.js';
+import { Turns } from './turns.js';
+import { version } from './version.js';
+
+/** What `serve` and `startTestServer` need of a roomcast beside what everybody gets. */
+export interface Composed {
+  readonly roomcast: Roomcast;
+  readonly config: Config;
+  readonly log: Log;
+  readonly sockets: Sockets;
+  /** Those of the internal port. */
+  readonly internal: WeakSet<Socket>;
+  readonly members: ReadonlyMap<string, Member>;
+  /** What rooms keep. */
+  readonly archive: Archive;
+  readonly isClosing: boolean;
+  /** Resolves once the broker can be used, or will not be soon. Rejects with ConfigError where it cannot be. */
+  readonly ready: Promise<void>;
+  /** Resolves once the HTTP API can answer. From now on every request is for it. */
+  prepare(): Promise<unknown>;
+  /**
+   * Takes other options in the place of those it has; what it returns does so, for all that comes from
+   * then on. Those who are here keep the queues and rights they have.
+   *
+   * @throws ConfigError where one of them cannot be taken; then nothing has changed
+   */
+  prepareReload(next: Config): () => void;
+  /** The numbers of this process. */
+  read(): AllValues;
+  readonly recorder: Recorder;
+  readonly people: People;
+  /** To be called before `close` is. */
+  hostedBy(host: Host): void;
+  readonly taker: Taker;
+  /** What the parser of a server of ours refuses. */
+  clientError(error: Error, socket: Duplex): void;
+}
+
+/**
+ * A roomcast that nothing is served by yet. Options are those of `roomcast serve`, with the same checks
+ * and defaults; `logLevel` bounds what the log is told. Everything is read once, here.
+ *
+ * @throws ConfigError
+ */
+export function createRoomcast(options: RoomcastOptions = {}): Roomcast {
+  return compose(options).roomcast;
+}
+
+/** `wrap` stands between the transports and the sessions; `seat` is of one of several workers. */
+export function compose(
+  options: RoomcastOptions,
+  wrap: (accept: Accept) => Accept = (accept) => accept,
+  seat: Seat | null = null,
+): Composed {
+  const parts = partsOf(options);
+  const asked = checkConfig(parts.options);
+  if (seat === null && asked.workers !== 1) throw oneProcess(asked.workers);
+  const trace = asked.tracing ? openTracing() : null;
+  /** Only `prepareReload` changes it. */
+  const config: Config = { ...asked };
+  const observer = new Recorder();
+  const log: Log = atLevel(parts.log, config, () => observer.survived('log'));
+  const failures = new FailureLog(log);
+  const noLongerTold = onSurvived((error) => {
+    observer.survived('callback');
+    failures.add({ err: error }, 'a callback failed');
+  });
+  // Of all workers, one says it.
+  if (seat === null || seat.slot === 0) {
+    for (const warning of warningsOf(asked)) log.warn({}, warning);
+  }
+  const places = placesFor(asked, log);
+  const placed = { maxConnections: places.members };
+  Object.assign(config, placed);
+  const opened = openBroker(parts.broker, config, log);
+  const { ready } = opened;
+  const broker = seat === null ? opened.broker : seat.around(opened.broker);
+  const limits = commandLimits(config);
+  const detector =
+    parts.detector ??
+    new Detector({
+      mode: config.lockDetector,
+      onReport: ({ text, ...report }) => log.warn({ report }, text),
+    });
+  const codec = new JsonCodec();
+  const auth = new Authenticator(config, log, observer, parts.auth);
+  const people = new People(auth.revocations);
+  const events = new Events({ log, count: (name) => observer.listenerFailed(name) });
+  for (const name of EVENTS) {
+    const listener = parts.events[name] as Listener<EventName> | undefined;
+    if (listener !== undefined) events.on(name, listener);
+  }
+  const turns = new Turns();
+  const closeLog = new CloseLog(log);
+  const close = (member: Member, reason: CloseReason) => sessions.close(member, reason);
+  const watch = { clock: new LoopClock(), kernel: new KernelQueues() };
+  const hub: Hub = new Hub(
+    config,
+    broker,
+    codec,
+    observer,
+    watch.clock,
+    close,
+    detector,
+    events,
+    trace,
+  );
+  const sessions = new Sessions(
+    {
+      config,
+      hub,
+      codec,
+      limits,
+      observer,
+      turns,
+      closeLog,
+      auth,
+      people,
+      failed(session, error) {
+        observer.survived('session');
+        failures.add({ err: error, member: session.member.id }, 'a session failed');
+      },
+    },
+    detector,
+  );
+  const proxies = trustedProxies(config);
+  const address = (request: IncomingMessage) =>
+    seat?.addressOf(request) ?? addressOf(request, proxies);
+  const toClose = new AbortController();
+  let closing: Promise<CloseReport> | null = null;
+  let host: Host | null = null;
+
+  const gauges = seat === null ? hub : seat.gauges(hub);
+  const metrics = createMetrics({
+    recorder: observer,
+    gauges,
+    config,
+    hub,
+    brokers: opened,
+    auth,
+    people,
+    log,
+    workers: seat ?? undefined,
+    detector,
+    version,
+    registry: parts.registry,
+  });
+  const sampler = new Sampler({
+    recorder: observer,
+    gauges,
+    detector,
+    hub,
+    brokers: opened,
+    people,
+  });
+  const sockets = new Sockets({
+    limit: places.sockets,
+    maxConnectionsPerAddress: config.maxConnectionsPerAddress,
+    trustedProxies: proxies,
+    observer,
+    closeLog,
+  });
+  const internal = new WeakSet<Socket>();
+  const responses = new Responses();
+  const streaming = (request: IncomingMessage, response: ServerResponse) => {
+    responses.stream(response);
+    sockets.claimFor(request, response);
+  };
+  const refused = (code: RefusalCode) => observer.refused(code);
+  const requests = new Requests({ turns, refused });
+  const { inTurn } = requests;
+  const bodies = new Bodies({
+    stallMs: config.stallAfterMs,
+    networkOf: (request) => networkOf(address(request)),
+  });
+
+  let api: HttpApp | null = null;
+  let apiBuilt: Promise<HttpApp> | null = null;
+  async function buildApi(): Promise<HttpApp> {
+    // An app that has rooms and nothing else never loads it.
+    const { buildHttp } = await import('./http/app.js');
+    api = await buildHttp({
+      config,
+      limits,
+      log,
+      hub,
+      observer,
+      detector,
+      sampler,
+      metrics,
+      inTurn,
+      version,
+      bodies,
+      close,
+      auth,
+      historyLimitBytes: opened.memory?.keeping.limit ?? 0,
+      people,
+      streaming,
+      peers: seat?.peers ?? null,
+      isInternal: ({ socket }) => internal.has(socket),
+      closing: toClose.signal,
+    });
+    return api;
+  }
+
+  function prepare(): Promise<HttpApp> {
+    apiBuilt ??= buildApi();
+    return apiBuilt;
+  }
+
+  const transports = openTransports({
+    config,
+    turns,
+    watch,
+    bodies,
+    inTurn,
+    accept: wrap(sessions.accept.bind(sessions)),
+    address,
+    refused,
+    claim({ socket }) {
+      takeTurnsAtEnd(socket);
+      sockets.claim(socket);
+    },
+    streaming,
+    forward: seat === null ? undefined : seat.forward,
+    api(request, response) {
+      if (api !== null) api.handle(request, response);
+      // That it cannot be built is told to who waits for it, too.
+      else
+        prepare().then(
+          (built) => built.handle(request, response),
+          () => response.destroy(),
+        );
+    },
+  });
+  const { entrance } = transports;
+  const isOurs = (request: IncomingMessage) => isBelow(config.pathPrefix, request);
+  const taker: Taker = {
+    isOurs,
+    request(request, response) {
+      responses.add(response);
+      requests.handle(request, response, () => entrance.request(request, response));
+    },
+    upgrade(request, socket, head) {
+      if (requests.refuse(request)) return;
+      requests.upgrade(request, () => entrance.upgrade(request, socket, head));
+    },
+  };
+  const detachers = new Set<() => void>();
+
+  function shutDown(): Promise<CloseReport> {
+    toClose.abort();
+    return shutDownAll({
+      config,
+      host,
+      hub,
+      sessions,
+      seat,
+      responses,
+      transports,
+      sockets,
+      // That it could not be built was told to who asked for it.
+      api: apiBuilt?.catch(() => null),
+      ends() {
+        closeLog.close();
+        for (const detach of detachers) detach();
+      },
+      last() {
+        auth.close();
+        sampler.close();
+        metrics.close();
+        // Nothing is left to watch, and a timer of it would keep all of this for another second (V8).
+        if (parts.detector === undefined) detector.configure({ mode: 'off' });
+        watch.kernel.close();
+        watch.clock.close();
+        noLongerTold();
+      },
+    });
+  }
+
+  const roomcast = roomcastOf({
+    hub,
+    people,
+    events,
+    detector,
+    metrics,
+    limits,
+    taker,
+    detachers,
+    closeMember: close,
+    close() {
+      closing ??= shutDown();
+      return closing;
+    },
+  });
+  return {
+    roomcast,
+    config,
+    log,
+    sockets,
+    internal,
+    members: hub.members,
+    archive: hub.archive,
+    taker,
+    clientError: (error, socket) => requests.failed(error, socket),
+    get isClosing() {
+      return toClose.signal.aborted;
+    },
+    ready,
+    prepare,
+    recorder: observer,
+    people,
+    read: () => metrics.read(),
+    prepareReload(next) {
+      checkReload({ ...config, maxConnections: asked.maxConnections }, next);
+      const takeKeys = auth.prepare(next);
+      return () => {
+        Object.assign(config, next, placed);
+        Object.assign(limits, commandLimits(config));
+        takeKeys();
+        hub.reload();
+        opened.reload();
+        for (const warning of warningsOf(next)) log.warn({}, warning);
+      };
+    },
+    hostedBy(its) {
+      host = its;
+    },
+  };
+}
+
+function oneProcess(workers: number): ConfigError {
+  const allowed = '1, or run roomcast serve --workers';
+  return new ConfigError(
+    `workers ${workers} is not allowed here: what a program hands in is in one process, give ${allowed}`,
+    { code: 'bad_option', option: 'workers', value: workers, allowed },
+  );
+}

@@ -1,0 +1,82 @@
+/**
+ * The order in which a roomcast ends: it is told that it closes, then rooms, members, requests, and what is
+ * left of sockets.
+ *
+ * V7: it settles by its deadline, holds no lock while it waits, and returns what it had to abandon. That it
+ * is done once is with who calls it (`compose.ts`).
+ */
+import type { HttpApp } from './http/app.js';
+import type { Config } from './options/config.js';
+import type { Responses } from './responses.js';
+import type { Hub } from './room/hub.js';
+import type { CloseReport } from './roomcast.js';
+import type { Seat } from './seat.js';
+import type { Sessions } from './session/sessions.js';
+import { sleep } from './sleep.js';
+import type { Sockets } from './sockets.js';
+import { nowMs } from './time.js';
+import { resetSocket } from './transport/reset-socket.js';
+import type { Transports } from './transports.js';
+
+/** A server of our own, which has nothing else to serve. */
+export interface Host {
+  /** Resolves once it is decided: whether it listens. */
+  readonly isListening: Promise<boolean>;
+  /** Accepts nothing more; resolves when no connection is left. */
+  stop(): Promise<void>;
+  /** Ends what is still connected and has not become a WebSocket. */
+  hangUp(): void;
+}
+
+export interface Ending {
+  readonly config: Pick<Config, 'lameDuckMs' | 'drainMs' | 'shutdownGraceMs'>;
+  readonly host: Host | null;
+  readonly hub: Hub;
+  readonly sessions: Sessions;
+  readonly seat: Seat | null;
+  readonly responses: Responses;
+  readonly transports: Transports;
+  readonly sockets: Sockets;
+  readonly api: Promise<HttpApp | null> | undefined;
+  /** Called when nobody is served any more. */
+  ends(): void;
+  /** Called when nothing is under way any more. */
+  last(): void;
+}
+
+export async function shutDownAll({
+  config: { lameDuckMs, drainMs, shutdownGraceMs },
+  host,
+  hub,
+  sessions,
+  seat,
+  responses,
+  transports,
+  sockets,
+  api,
+  ends,
+  last,
+}: Ending): Promise<CloseReport> {
+  const deadline = nowMs() + shutdownGraceMs;
+  const left = () => Math.max(0, deadline - nowMs());
+  // A server in the middle of opening its socket cannot be stopped before it has it.
+  if (await host?.isListening) {
+    await sleep(Math.min(lameDuckMs, Math.max(0, shutdownGraceMs - drainMs) / 2));
+  }
+  const hubClosed = hub.close(left());
+  // Polls are answered until their members have gone.
+  const drained = await sessions.drain(deadline);
+  await seat?.drained(left());
+  const stopped = host?.stop();
+  await responses.answered(left);
+  transports.close();
+  responses.reset();
+  // Connections of the HTTP API, and whatever else has connected and is no member.
+  for (const socket of sockets.open) resetSocket(socket);
+  host?.hangUp();
+  ends();
+  const [waiting, built] = await Promise.all([hubClosed, api, stopped]);
+  await built?.close();
+  last();
+  return { ...drained, waiting };
+}
