@@ -1,0 +1,79 @@
+/** What is meddled with in a run of chaos: servers, what can be done to them, and how it is undone. */
+import { readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Random } from './random.js';
+
+/** A time in which a process stood still, and with it the deadlines of what it was asked. */
+export interface Stop {
+  readonly from: number;
+  readonly to: number;
+}
+
+export interface Fault {
+  readonly name: string;
+  /** Resolves when it is undone. */
+  run(random: Random): Promise<void>;
+}
+
+export interface Cluster {
+  readonly name: string;
+  readonly faults: readonly Fault[];
+  readonly stops: readonly Stop[];
+  /** Where members and publishers turn to, now. */
+  readonly urls: readonly string[];
+  /** Begins another round: nothing has been done to anything yet. */
+  begin(random: Random): void;
+  /** Everything works again. */
+  healed(): Promise<void>;
+  /** Nothing was done in this round to what a member at this address, in this room, depends on. */
+  isUndisturbed(url: string, room: string): boolean;
+  /** Of each server, in MiB. */
+  memory(): Readonly<Record<string, number>>;
+  close(): Promise<void>;
+}
+
+/** Has a process stand still for a while. Its end meanwhile is none of ours. */
+export async function stopFor(pid: number, ms: number, stops: Stop[]): Promise<void> {
+  const from = performance.now();
+  signal(pid, 'SIGSTOP');
+  await sleep(ms);
+  signal(pid, 'SIGCONT');
+  stops.push({ from, to: performance.now() });
+}
+
+export function signal(pid: number, name: NodeJS.Signals): void {
+  try {
+    process.kill(pid, name);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+  }
+}
+
+/** What it holds, in MiB; 0 where it has gone. */
+export function residentMiB(pid: number): number {
+  try {
+    const kib = /VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0;
+    return Math.round(Number(kib) / 1024);
+  } catch {
+    return 0;
+  }
+}
+
+/** Resolves once a server says that it is ready. @throws Error after 60 s */
+export async function ready(url: string): Promise<void> {
+  const deadline = performance.now() + 60_000;
+  while (performance.now() < deadline) {
+    try {
+      const answer = await fetch(`${url}/readyz`, {
+        headers: { connection: 'close' },
+        signal: AbortSignal.timeout(2000),
+      });
+      await answer.arrayBuffer();
+      if (answer.status === 200) return;
+    } catch {
+      // Not yet.
+    }
+    await sleep(50);
+  }
+  throw new Error(`${url} is not ready, 60 s after everything was undone`);
+}

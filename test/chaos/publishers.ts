@@ -1,0 +1,113 @@
+/** Who publishes in a round: one at a time each, now and then many at once, or what is large. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Published } from '../support/accounting.js';
+import type { Cluster, Stop } from './cluster.js';
+import type { Random } from './random.js';
+
+const PUBLISHERS = 4;
+/** `--broker-timeout-ms` as by default. */
+const TIMEOUT_MS = 5000;
+/** A server that has not answered by then does not. */
+const GIVE_UP_MS = 2 * TIMEOUT_MS;
+/** Publishes that wait for their answers: no more begin. */
+const MAX_PENDING = 400;
+
+export class Publishers {
+  readonly published: Published[] = [];
+  readonly #cluster: Cluster;
+  readonly #rooms: readonly string[];
+  readonly #random: Random;
+  readonly #prefix: string;
+  readonly #pending = new Set<Promise<unknown>>();
+  #isOver = false;
+
+  /** `prefix`: of the payloads of this round alone. */
+  constructor(cluster: Cluster, rooms: readonly string[], random: Random, prefix: string) {
+    this.#cluster = cluster;
+    this.#rooms = rooms;
+    this.#random = random;
+    this.#prefix = prefix;
+  }
+
+  async run(): Promise<void> {
+    await Promise.all(Array.from({ length: PUBLISHERS }, () => this.#publishing()));
+  }
+
+  /** Resolves once everything has its answer. */
+  async end(): Promise<void> {
+    this.#isOver = true;
+    await Promise.all(this.#pending);
+  }
+
+  /** Publishes to each room, by each way, until it is accepted; resolves with the payloads, by room. */
+  async lasts(): Promise<ReadonlyMap<string, readonly string[]>> {
+    const payloads = new Map<string, string[]>();
+    for (const room of this.#rooms) {
+      for (const url of this.#cluster.urls) {
+        for (;;) {
+          const { answer, payload } = await this.#publish(url, room, 0);
+          payloads.set(room, payloads.get(room) ?? []);
+          if (typeof answer === 'object') payloads.get(room)?.push(payload);
+          if (typeof answer === 'object') break;
+          await sleep(100);
+        }
+      }
+    }
+    return payloads;
+  }
+
+  async #publishing(): Promise<void> {
+    while (!this.#isOver) {
+      const random = this.#random;
+      const count = random.next() < 0.02 ? 50 : 1;
+      const padding = random.next() < 0.03 ? 30_000 : 0;
+      const room = random.pick(this.#rooms);
+      for (let n = 0; n < count && this.#pending.size < MAX_PENDING; n += 1) {
+        const sent: Promise<unknown> = this.#publish(
+          random.pick(this.#cluster.urls),
+          room,
+          padding,
+        );
+        this.#pending.add(sent);
+        void sent.finally(() => this.#pending.delete(sent));
+      }
+      await sleep(random.between(10, 80));
+    }
+  }
+
+  async #publish(url: string, room: string, padding: number): Promise<Published> {
+    const index = this.published.length;
+    const id = `${this.#prefix}.${index}`;
+    const sentAt = performance.now();
+    const note = (answer: Published['answer']) => {
+      const deadline = sentAt + TIMEOUT_MS;
+      const noted = { room, payload: JSON.stringify(id), sentAt, deadline, answer };
+      this.published[index] = noted;
+      return noted;
+    };
+    note('pending');
+    try {
+      const response = await fetch(`${url}/v1/rooms/${room}/messages`, {
+        method: 'POST',
+        signal: AbortSignal.timeout(GIVE_UP_MS),
+        headers: { 'content-type': 'application/json', connection: 'close' },
+        body: JSON.stringify({ data: padding === 0 ? id : `${id} ${'x'.repeat(padding)}` }),
+      });
+      const answer = (await response.json()) as { code?: string; epoch: string; seq: number };
+      if (answer.code === undefined) return note({ epoch: answer.epoch, seq: answer.seq });
+      return note(answer.code === 'broker_uncertain' ? 'uncertain' : 'refused');
+    } catch (error) {
+      const { code } = ((error as Error).cause ?? {}) as { code?: string };
+      // Else its connection has ended, or was never answered: it may have been published.
+      return note(code === 'ECONNREFUSED' ? 'refused' : 'uncertain');
+    }
+  }
+}
+
+/** With the deadline later by what a server stood still in between: it does not count that time. */
+export const extended = (published: readonly Published[], stops: readonly Stop[]): Published[] =>
+  published.map((each) => {
+    const during = stops.filter(({ from, to }) => from < each.deadline && to > each.sentAt);
+    const more = during.reduce((sum, { from, to }) => sum + to - from, 0);
+    return { ...each, deadline: each.deadline + more };
+  });
