@@ -93,3 +93,12 @@ test('a server that is to count nothing serves, and has counted nothing', async 
   expect(metrics).toMatch(/^roomcast_delivery_seconds_count\{[^}]*\} 0$/m);
   expect(metrics).not.toMatch(/^(roomcast_delivered|roomcast_delivery|nodejs_gc).* [1-9]/m);
 });
+
+// Those of locks need what only `npm ci` in bench/ installs.
+test.each(['batch', 'codec', 'join', 'send-queue'])('the loops of micro/%s run', async (name) => {
+  const { sink } = await import(at('micro/harness.js').href);
+  const { cases } = await import(at(`micro/${name}.js`).href);
+  const before = sink.sum;
+  for (const { run } of await cases()) await run(2);
+  expect(sink.sum).toBeGreaterThan(before);
+});

@@ -51,7 +51,8 @@ describe('a line', () => {
     peer.transport.unconfirmedMessages = 7;
     for (let n = 0; n < 3; n += 1) void core.hub.publish(null, 'a', '1');
     await settle();
-    const { queuedMessages, queuedBytes, unconfirmedMessages } = peer.member;
+    const { queuedMessages, queuedBytes, outbox } = peer.member;
+    const { unconfirmedMessages } = outbox;
     expect(queuedMessages).toBe(3);
     expect(queuedBytes).toBeGreaterThan(0);
     peer.session.close('slow_consumer');
@@ -123,7 +124,7 @@ describe('more than ten lines in a second', () => {
     freezeClocks();
     onTestFinished(() => void vi.useRealTimers());
     const { lines, log } = keeping();
-    const closeLog = new CloseLog(atLevel(log, level));
+    const closeLog = new CloseLog(atLevel(log, { logLevel: level }, () => {}));
     const refuse = (count: number, reason: CloseReason = 'over_capacity') => {
       for (let n = 0; n < count; n += 1) closeLog.refused(new FakeTransport(), reason);
     };

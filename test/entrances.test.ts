@@ -2,15 +2,16 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import fc from 'fast-check';
 import { afterAll, describe, expect, test } from 'vitest';
 import { serveCommand } from '../src/cli/serve.js';
+import { createRoomcast } from '../src/compose.js';
 import { ConfigError } from '../src/errors.js';
 import type { Log } from '../src/log.js';
 import { type Config, checkConfig, defaults } from '../src/options/config.js';
 import { options } from '../src/options/index.js';
 import { loadConfig } from '../src/options/sources.js';
 import { warningsOf } from '../src/options/together.js';
-import { createRoomcast } from '../src/roomcast.js';
 import { serve } from '../src/serve.js';
 import { startTestServer } from '../src/testing.js';
 
@@ -110,6 +111,17 @@ const BAD: [given: Given, code: string, says: string][] = [
   [{ origin: ['https://App.example.com'] }, 'bad_option', 'did you mean https://app.example.com?'],
   [{ origin: ['https://a.example:443'] }, 'bad_option', 'did you mean https://a.example?'],
   [{ origin: ['wss://a.example'] }, 'bad_option', 'did you mean https://a.example?'],
+  [{ sockjsBaseUrl: 'node1' }, 'bad_option', 'give an address like https://node1.example.com/sock'],
+  [{ sockjsBaseUrl: 'wss://a.example' }, 'bad_option', 'did you mean https://a.example/sockjs?'],
+  [{ sockjsBaseUrl: 'https://a.example/x/sockjs/' }, 'bad_option', 'https://a.example/x/sockjs?'],
+  [{ sockjsBaseUrl: 'https://a.example/sockjs?a=1' }, 'bad_option', 'https://a.example/sockjs?'],
+  [
+    { redisUrl: 'redis+sentinel://a.example' },
+    'bad_option',
+    'redis+sentinel://a:26379,b:26379/name',
+  ],
+  [{ redisUrl: 'redis+sentinel://a:b:c/name' }, 'bad_option', 'redis+sentinel://a:26379,b:26379'],
+  [{ redisUrl: 'redis://a.example/1' }, 'bad_option', 'give an address like redis://'],
   [{ origin: ['https://*.example.com'] }, 'bad_option', 'give origins, like'],
   [{ origin: ['file://x'] }, 'bad_option', 'give origins, like'],
   [
@@ -156,6 +168,90 @@ describe.each(Object.keys(ENTRANCES).slice(1))('%s refuses as a flag does', (ent
     const { option, value, allowed } = flag;
     expect(error).toMatchObject({ option, value, allowed });
   });
+});
+
+/** Names as people write them, and as they do not. */
+const anyName = fc.oneof(
+  { weight: 4, arbitrary: fc.constantFrom(...options.map(({ name }) => String(name))) },
+  fc.constantFrom(...options.map(({ name }) => name.slice(0, -1))),
+  fc.string({ unit: 'grapheme', minLength: 1, maxLength: 12 }),
+);
+const anyValue = fc.oneof(
+  fc.integer({ min: -2, max: 2 ** 40 }),
+  fc.double(),
+  fc.boolean(),
+  fc.string({ unit: 'binary' }),
+  fc.constantFrom(null, [], {}, 'drop-oldest', '127.0.0.1'),
+  fc.array(fc.oneof(fc.string(), fc.integer())),
+  fc.dictionary(fc.string(), fc.oneof(fc.integer(), fc.object({ maxDepth: 1 }))),
+);
+const anyOptions = fc
+  .dictionary(anyName, anyValue, { minKeys: 1, maxKeys: 4 })
+  // What a file can have of it; parts of an embedder are checked elsewhere.
+  .map((given) => JSON.parse(JSON.stringify(given)) as Given)
+  .filter(
+    (given) => !Object.keys(given).some((name) => ['log', 'broker', 'events'].includes(name)),
+  );
+
+/** What is wrong by itself; null where it would be taken. What does not fit depends on the defaults. */
+async function faultsAt(entrance: string, given: Given): Promise<object[] | null> {
+  try {
+    // Nothing is to be started here: what is right is right for all.
+    checkConfig(given);
+  } catch {
+    const { errors } = await refusal(entrance, given);
+    return errors
+      .filter(({ code }) => code !== 'unfit_options')
+      .map(({ code, option, value, allowed }) => ({ code, option, value, allowed }));
+  }
+  return null;
+}
+
+test('whatever is given, each entrance of a program and a file find the same wrong with it', async () => {
+  let bad = 0;
+  await fc.assert(
+    fc.asyncProperty(anyOptions, async (given) => {
+      const expected = await faultsAt('createRoomcast', given);
+      fc.pre(expected !== null && expected.length > 0);
+      bad += 1;
+      for (const fault of expected as { option: string; code: string; allowed: unknown }[]) {
+        expect(Object.keys(given)).toContainEqual(
+          fault.code === 'unknown_option' && !Object.hasOwn(given, fault.option)
+            ? 'namespaces'
+            : fault.option,
+        );
+        if (fault.code === 'bad_option') expect(fault.allowed).toMatch(/\w/);
+      }
+      for (const entrance of ['serve', 'startTestServer', 'a file']) {
+        expect([entrance, await faultsAt(entrance, given)]).toEqual([entrance, expected]);
+      }
+    }),
+    { numRuns: 100 },
+  );
+  expect(bad).toBeGreaterThan(50);
+});
+
+test('whatever text is given, a variable and a flag find the same wrong with it', () => {
+  const faults = (sources: object) => {
+    try {
+      loadConfig({ ...sources, warn: () => {} });
+      return [];
+    } catch (error) {
+      return (error as ConfigError).errors.map(({ code, option, value, allowed }) => ({
+        code,
+        option,
+        value,
+        allowed,
+      }));
+    }
+  };
+  const text = fc.oneof(fc.string({ minLength: 1 }), fc.integer().map(String), fc.json());
+  fc.assert(
+    fc.property(fc.constantFrom(...options), text, ({ name, env }, given) => {
+      expect(faults({ env: { [env]: given } })).toEqual(faults({ flags: { [name]: given } }));
+    }),
+    { numRuns: 2000 },
+  );
 });
 
 describe.each(['createRoomcast', 'serve', 'startTestServer', 'a file'])(

@@ -1,6 +1,7 @@
 /** What an app hears of its members, and that nothing it does while it listens disturbs them. */
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { WebSocket } from 'ws';
+import { Refusal } from '../src/errors.js';
 import { EVENTS, type EventName, Events } from '../src/events.js';
 import type { RoomcastOptions } from '../src/parts.js';
 import { serve } from '../src/serve.js';
@@ -234,11 +235,12 @@ describe('events', () => {
 test('an event or a listener that there is none of is refused', async () => {
   const { roomcast } = await open();
   expect(() => roomcast.on('joinde' as 'joined', () => {})).toThrow(
-    new TypeError(
+    new Refusal(
+      'bad_command',
       'event "joinde" is not allowed: give one of connected, joined, left, published, gap, health, closed',
     ),
   );
   expect(() => roomcast.on('joined', 5 as never)).toThrow(
-    new TypeError('listener 5 is not allowed: give a function'),
+    new Refusal('bad_command', 'listener 5 is not allowed: give a function'),
   );
 });

@@ -14,8 +14,10 @@ import { CLOSE } from '../src/errors.js';
 import { policyFor } from '../src/options/namespaces.js';
 import { loadConfig } from '../src/options/sources.js';
 import { hasChromium, launchChromium } from './support/chromium.js';
+import { connectReading } from './support/reading-peer.js';
 import { serve } from './support/server.js';
 import { Signal } from './support/signal.js';
+import { EVERYTHING, SECRET, tokenOf } from './support/tokens.js';
 
 const readme = readFileSync(new URL('../README.md', import.meta.url), 'utf8');
 
@@ -80,6 +82,33 @@ test('the curl line publishes', async () => {
     `${line.trim().replace('http://127.0.0.1:8080', url)} -s`,
   ]);
   expect(JSON.parse(stdout)).toEqual({ room: 'chat:lobby', seq: 1, epoch: expect.any(String) });
+});
+
+test('who is in a room is told as the README says', async () => {
+  const { url } = await serve({
+    presence: 'users',
+    tokenSecret: [SECRET],
+    presenceIntervalMs: 1000,
+  });
+  const enter = async (claims: object) => {
+    const authorization = `Bearer ${tokenOf({ rooms: EVERYTHING, ...claims })}`;
+    const peer = await connectReading('websocket', url, { headers: { authorization } });
+    peer.say({ type: 'join', id: 1, room: 'chat:lobby' });
+    await peer.until(() => peer.events.some(({ type }) => type === 'joined'));
+    return peer;
+  };
+  await enter({ sub: '42', info: { name: 'Ann' } });
+  const ann = await enter({ sub: '42', info: { name: 'Ann' } });
+  // It watches from here on.
+  ann.say({ type: 'leave', room: 'chat:lobby' });
+  ann.say({ type: 'join', id: 2, room: 'chat:lobby', presence: true });
+  const told = () => ann.events.filter(({ type }) => type.startsWith('presence'));
+  await ann.until(() => told().length === 1);
+  await enter({ sub: '7' });
+  await ann.until(() => told().length === 2);
+  const bare = (text: string) => text.replace(/"(rev|after|since)":\d+/g, '"$1":…');
+  const shown = String(blocks('')[1]).trim().split('\n');
+  expect(told().map((event) => bare(JSON.stringify(event)))).toEqual(shown.map(bare));
 });
 
 test('the file of namespaces is one', async () => {

@@ -1,10 +1,10 @@
 /** Requests of one connection are bounded in number (V3) and answered in its turns. */
 import { once } from 'node:events';
 import { createServer, type ServerResponse } from 'node:http';
-import { type AddressInfo, connect } from 'node:net';
-import { expect, onTestFinished, test } from 'vitest';
+import { type AddressInfo, connect, type Socket } from 'node:net';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import { BoundedRequest, MAX_IN_FLIGHT, Requests } from '../src/requests.js';
-import { Turns } from '../src/turns.js';
+import { type Share, Turns } from '../src/turns.js';
 import { Signal } from './support/signal.js';
 
 /** Answers when the test says so. */
@@ -20,8 +20,15 @@ async function start() {
       changed.fire();
     });
   });
-  http.on('upgrade', (request) => requests.refuse(request));
+  http.on('upgrade', (request, upgraded: Socket) => {
+    if (requests.refuse(request)) return;
+    requests.upgrade(request, () => upgraded.end('taken'));
+    changed.fire();
+  });
   await once(http.listen(0, '127.0.0.1'), 'listening');
+  const closed = new Promise<void>((resolve) => {
+    http.on('connection', (accepted) => accepted.on('close', resolve));
+  });
   const socket = connect((http.address() as AddressInfo).port, '127.0.0.1');
   onTestFinished(() => {
     socket.destroy();
@@ -43,7 +50,17 @@ async function start() {
       '',
     );
   const { until } = changed;
-  return { waiting, refused, requests, turns, socket, peer, get, until: until.bind(changed) };
+  return {
+    waiting,
+    refused,
+    requests,
+    turns,
+    socket,
+    peer,
+    get,
+    closed,
+    until: until.bind(changed),
+  };
 }
 
 test('as many as may be are answered, in order, and the connection goes on', async () => {
@@ -117,4 +134,31 @@ test('one whose turn does not come is ended and counted', async () => {
   socket.write(get(1));
   await until(() => peer.isGone);
   expect([waiting.length, refused]).toEqual([0, ['rate_limited']]);
+});
+
+describe('an upgrade', () => {
+  const UPGRADE = 'GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n';
+
+  test('is answered when it is its turn, and nothing of its connection is kept', async () => {
+    const { turns, socket, peer, until } = await start();
+    const held: Share[] = [];
+    turns.run = (share) => void held.push(share);
+    socket.write(UPGRADE);
+    await until(() => held.length === 1);
+    expect(peer.text).toBe('');
+    held[0]?.work.step();
+    await until(() => peer.text === 'taken');
+    expect(held[0]?.hasEnded).toBe(true);
+  });
+
+  test('whose peer is gone before is not answered', async () => {
+    const { turns, socket, until, closed } = await start();
+    const held: Share[] = [];
+    turns.run = (share) => void held.push(share);
+    socket.write(UPGRADE);
+    await until(() => held.length === 1);
+    socket.resetAndDestroy();
+    await closed;
+    expect([held[0]?.hasEnded, held[0]?.work.step()]).toEqual([true, false]);
+  });
 });

@@ -14,6 +14,7 @@ import { WebSocket } from 'ws';
 import { ConfigError } from '../src/errors.js';
 import type { Config } from '../src/options/config.js';
 import { serve } from '../src/serve.js';
+import { certificate } from './support/certificate.js';
 import { freePort } from './support/free-port.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'roomcast-serve-'));
@@ -79,6 +80,36 @@ describe('an internal port', () => {
     await expect(fetch(`http://127.0.0.1:${port}`)).rejects.toThrow('fetch failed');
   });
 
+  test('takes profiles, one at a time, also when the one who asked has gone', async () => {
+    const { internalUrl } = await open({ internalPort: await freePort() });
+    const ask = (path: string, init = {}) => fetch(`${internalUrl}/v1/profiles/${path}`, init);
+    const gone = new AbortController();
+    const first = ask('cpu?seconds=60', { signal: gone.signal });
+    await vi.waitFor(async () => expect((await ask('heap?seconds=1')).status).toBe(503), WAIT);
+    gone.abort();
+    await expect(first).rejects.toThrow();
+    const cpu = await vi.waitFor(async () => {
+      const answer = await ask('cpu?seconds=1');
+      expect(answer.status).toBe(200);
+      return answer;
+    }, WAIT);
+    expect(cpu.headers.get('content-disposition')).toContain('.cpuprofile');
+    const { nodes, timeDeltas } = (await cpu.json()) as Record<string, unknown[]>;
+    expect(nodes?.length).toBeGreaterThan(1);
+    expect(timeDeltas?.length).toBeGreaterThan(1);
+    expect(await (await ask('heap?seconds=1')).json()).toHaveProperty('head.children');
+    expect((await ask('cpu?seconds=61')).status).toBe(400);
+  });
+
+  test('a profile ends when the server begins to close, which does not wait for it', async () => {
+    const { internalUrl, close } = await open({ internalPort: await freePort() });
+    const ask = (path: string) => fetch(`${internalUrl}/v1/profiles/${path}`);
+    const profile = ask('cpu?seconds=60');
+    await vi.waitFor(async () => expect((await ask('heap?seconds=1')).status).toBe(503), WAIT);
+    await close();
+    expect(await (await profile).json()).toHaveProperty('nodes');
+  });
+
   test('with a key asks for it for /v1', async () => {
     const { internalUrl } = await open({ internalPort: await freePort(), apiKey: ['key'] });
     expect(await statusOf(`${internalUrl}/v1/rooms`)).toBe(401);
@@ -87,6 +118,15 @@ describe('an internal port', () => {
 });
 
 describe('without an internal port', () => {
+  test('there are no profiles', async () => {
+    const { url } = await open();
+    const answer = await fetch(`${url}/v1/profiles/cpu`);
+    expect([answer.status, await answer.json()]).toEqual([
+      404,
+      { code: 'not_found', message: expect.stringContaining('--internal-port') },
+    ]);
+  });
+
   const tricks: [what: string, head: string][] = [
     ['a forwarding header', 'HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Forwarded-For: 127.0.0.1'],
     ['Forwarded', 'HTTP/1.1\r\nHost: 127.0.0.1\r\nForwarded: for=127.0.0.1'],
@@ -159,24 +199,6 @@ describe('a prefix', () => {
   });
 });
 
-/** Makes a certificate; `name` tells it from another. */
-function certificate(name: string): { tlsCert: string; tlsKey: string } {
-  const [tlsKey, tlsCert] = [join(folder, 'key.pem'), join(folder, 'cert.pem')];
-  const args = [
-    'req',
-    '-x509',
-    '-newkey',
-    'rsa:2048',
-    '-nodes',
-    '-days',
-    '1',
-    '-subj',
-    `/CN=${name}`,
-  ];
-  execFileSync('openssl', [...args, '-keyout', tlsKey, '-out', tlsCert], { stdio: 'ignore' });
-  return { tlsCert, tlsKey };
-}
-
 describe('TLS', () => {
   const insecure = { rejectUnauthorized: false };
   const nameAt = async (url: string) => {
@@ -196,7 +218,7 @@ describe('TLS', () => {
       warn: () => {},
       error: (_: object, text: string) => void lines.push(text),
     };
-    const files = certificate('first');
+    const files = certificate('first', folder);
     const { url, roomcast } = await open({ ...files, maxConnectionsPerAddress: 2 }, { log });
     expect(url).toMatch(/^https:/);
     expect(await welcomed(`${url.replace('http', 'ws')}/ws`, insecure)).toContain('"welcome"');
@@ -206,7 +228,7 @@ describe('TLS', () => {
     agent.destroy();
     expect(roomcast.members()).toMatchObject([{ address: '127.0.0.1' }]);
     expect(await nameAt(url)).toBe('first');
-    certificate('second');
+    certificate('second', folder);
     await vi.waitFor(async () => expect(await nameAt(url)).toBe('second'), WAIT);
     writeFileSync(files.tlsCert, 'nonsense');
     utimesSync(files.tlsCert, new Date(), new Date(Date.now() + 5000));
@@ -218,12 +240,12 @@ describe('TLS', () => {
   });
 
   test('a key that comes later than its certificate is read too', { timeout: 60_000 }, async () => {
-    const files = certificate('early');
+    const files = certificate('early', folder);
     const key = readFileSync(files.tlsKey);
     const lines: string[] = [];
     const note = (_: object, text: string) => void lines.push(text);
     const { url } = await open(files, { log: { info: note, warn: note, error: note } });
-    certificate('late');
+    certificate('late', folder);
     const later = readFileSync(files.tlsKey);
     writeFileSync(files.tlsKey, key);
     await vi.waitFor(
@@ -236,7 +258,7 @@ describe('TLS', () => {
   });
 
   test('who connects and says nothing is let go of', async () => {
-    const { url } = await open({ ...certificate('quiet'), firstFrameMs: 100 });
+    const { url } = await open({ ...certificate('quiet', folder), firstFrameMs: 100 });
     const socket = connect(Number(new URL(url).port), '127.0.0.1');
     onTestFinished(() => void socket.destroy());
     await once(socket.resume(), 'close');

@@ -148,3 +148,16 @@ test('what the system refuses to accept is counted and logged', async () => {
   expect(server.refused).toEqual(each('machine'));
   expect(server.told).toEqual(each(['machine', null]));
 });
+
+test('for what the system refuses to accept, a socket that is nobody’s makes room', async () => {
+  const server = await start();
+  const [first] = await server.silent('127.0.0.2', 2);
+  const ended = new Promise((resolve) => first?.on('close', resolve));
+  server.http.emit('error', Object.assign(new Error(), { code: 'EMFILE' }));
+  await ended;
+  expect(server.open()).toBe(1);
+  expect(server.told).toEqual([
+    ['machine', null],
+    ['machine', '127.0.0.2'],
+  ]);
+});

@@ -3,6 +3,7 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { WebSocket } from 'ws';
+import { MemoryBroker } from '../src/index.js';
 import { startTestServer, type TestServer } from '../src/testing.js';
 import { TRANSPORTS } from '../src/transport/transport.js';
 import { Signal } from './support/signal.js';
@@ -72,7 +73,7 @@ describe.each(TRANSPORTS)('over %s', (transport) => {
 
 test('says which members there are when asked to stall another', async () => {
   const server = await startTestServer();
-  expect(() => server.stall('nobody')).toThrow('no member has the id nobody');
+  expect(() => server.stall('nobody')).toThrow('No member has the id "nobody"');
   await Promise.all([server.close(), server.close()]);
 });
 
@@ -106,3 +107,91 @@ function heapUsed(): number {
   runInNewContext('gc')();
   return process.memoryUsage().heapUsed;
 }
+
+test('it ends a connection for a reason of the server', async () => {
+  const server = await startTestServer();
+  const { next } = await connect(server, 'websocket');
+  const [member] = server.members();
+  expect(server.kick(member!.id, 'slow_consumer')).toBe(true);
+  expect(await next('closing')).toMatchObject({ code: 4101 });
+  expect(server.kick('nobody')).toBe(false);
+  await server.close();
+});
+
+test('it gives tokens that it takes, and cuts off who has one', async () => {
+  const server = await startTestServer({
+    tokenSecret: ['a-secret-of-a-test-of-32-characters'],
+    tokenAudience: ['us'],
+    presence: 'users',
+  });
+  const token = await server.token({
+    user: '42',
+    rooms: { 'chat:*': ['join', 'publish'] },
+    tokenId: 't1',
+    info: { name: 'Ann' },
+  });
+  const { socket, next, events } = await connect(server, 'websocket');
+  socket.send(JSON.stringify({ type: 'auth', id: 1, token }));
+  socket.send('{"type":"join","id":2,"room":"news"}');
+  socket.send('{"type":"join","id":3,"room":"chat:a","presence":true}');
+  expect(await next('presence')).toMatchObject({ users: [{ user: '42', info: { name: 'Ann' } }] });
+  expect(events.slice(1, 4)).toMatchObject([
+    { id: 1, type: 'authenticated', user: '42' },
+    { id: 2, code: 'not_allowed' },
+    { id: 3, type: 'joined' },
+  ]);
+  expect(server.revoke({ token: 't1' })).toMatchObject({ closed: 1 });
+  expect(await next('closing')).toMatchObject({ code: 4005 });
+  const late = await connect(server, 'websocket');
+  const expired = await server.token({ user: '42', seconds: -60 });
+  late.socket.send(JSON.stringify({ type: 'auth', token: expired }));
+  expect(await late.next('closing')).toMatchObject({ code: 4105 });
+  await server.close();
+  const without = await startTestServer();
+  await expect(without.token({ user: '42' })).rejects.toMatchObject({ code: 'not_enabled' });
+  await without.close();
+});
+
+describe.each(TRANSPORTS)('over %s', (transport) => {
+  test('a cut is told to nobody; a restart begins a new epoch; what is kept can expire', async () => {
+    const server = await startTestServer({ historyMessages: 10 });
+    const first = await connect(server, transport);
+    first.socket.send('{"type":"join","id":1,"room":"r"}');
+    await first.next('joined');
+    const { epoch } = await server.publish('r', 1);
+    const ended = new Promise((resolve) => {
+      first.socket.onclose = resolve;
+    });
+    server.cut(first.id);
+    await ended;
+    expect(first.events.some(({ type }) => type === 'closing')).toBe(false);
+    // One that polls may ask again by itself: that is another member.
+    expect(server.members().map(({ id }) => id)).not.toContain(first.id);
+    expect(() => server.cut(first.id)).toThrow('members() lists them');
+
+    /** What a client is told that comes back with that position. */
+    const recoverOf = async (seq: number) => {
+      const { socket, next } = await connect(server, transport);
+      const since = { epoch, seq };
+      socket.send(JSON.stringify({ type: 'join', id: 1, room: 'r', since }));
+      const { recover } = await next('joined');
+      socket.close();
+      return recover;
+    };
+    expect(await recoverOf(0)).toEqual({ result: 'complete', from: 1, to: 1 });
+    await server.expireHistory('r');
+    expect(await recoverOf(0)).toEqual({ result: 'partial', from: 1, to: 1 });
+    expect(await recoverOf(1)).toEqual({ result: 'complete' });
+    await server.restart();
+    expect(await recoverOf(1)).toEqual({ result: 'epoch_changed' });
+    expect((await server.publish('r', 1)).seq).toBe(1);
+    await server.close();
+  });
+});
+
+test('says why it cannot let anything expire, or start a broker of yours again', async () => {
+  const server = await startTestServer({ broker: new MemoryBroker() });
+  await expect(server.expireHistory('r')).rejects.toMatchObject({ code: 'not_enabled' });
+  await expect(server.restart()).rejects.toMatchObject({ code: 'not_enabled' });
+  await server.close();
+});

@@ -63,7 +63,7 @@ export function compileLockModule(): string {
   const names = readdirSync(new URL('lock/', source)).map((name) => `lock/${name}`);
   mkdirSync(join(directory, 'lock'));
   // All that the module needs of its surroundings.
-  for (const name of [...names, 'time.ts']) {
+  for (const name of [...names, 'survived.ts', 'time.ts']) {
     const { outputText } = ts.transpileModule(readFileSync(new URL(name, source), 'utf8'), {
       compilerOptions: { module: ts.ModuleKind.ESNext, target: ts.ScriptTarget.ES2022 },
     });

@@ -3,8 +3,10 @@
  * table; a counter moves; nobody else notices; and nothing of it is kept.
  */
 import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { connect } from 'node:net';
 import fc from 'fast-check';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import { CLOSE as CLOSES, type EndReason, type RefusalCode } from '../../src/errors.js';
 import type { Config } from '../../src/options/config.js';
 import { apiOf } from '../support/api.js';
@@ -195,13 +197,13 @@ describe('over WebSocket', () => {
 
   test('random bytes are refused with a code, or end with one', async () => {
     const server = await start({ firstFrameMs: 200 });
-    const { bad_frame, bad_utf8, frame_too_big, message_too_big, bad_request } = CLOSES;
+    const { bad_frame, bad_utf8, frame_too_big, message_too_big, nothing_sent } = CLOSES;
     const codes: readonly number[] = [
       bad_frame,
       bad_utf8,
       frame_too_big,
       message_too_big,
-      bad_request,
+      nothing_sent,
     ].map(({ code }) => code);
     let peers = 0;
     const some = fc.array(fc.uint8Array({ minLength: 1, maxLength: 300, size: 'max' }), {
@@ -290,11 +292,11 @@ describe('over WebSocket', () => {
     await isUntouched(server);
   });
 
-  test('silence ends with 4000', async () => {
+  test('silence ends with 4107', async () => {
     const server = await start({ firstFrameMs: 200 });
     const peer = await connectRawWebSocket(server.url);
-    await peer.until(() => peer.code === CLOSES.bad_request.code);
-    await server.api.until((scrape) => closedFor('bad_request')(scrape) === 1);
+    await peer.until(() => peer.code === CLOSES.nothing_sent.code);
+    await server.api.until((scrape) => closedFor('nothing_sent')(scrape) === 1);
     await isUntouched(server);
   });
 });
@@ -324,6 +326,81 @@ describe('upgrades', () => {
     const { url } = await start({ origin: ['https://good.example'] });
     const peer = await connectRawWebSocket(url, '/ws', { Origin: 'https://good.example' });
     expect(peer.status).toBe(101);
+  });
+});
+
+describe('HTTP that is none, or not all of it', () => {
+  const POST =
+    'POST /v1/rooms/a/messages HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n';
+  /** What is answered until the server ends the connection. */
+  const ask = (url: string, text: string) =>
+    new Promise<string>((resolve) => {
+      let answer = '';
+      const socket = connect(Number(new URL(url).port), '127.0.0.1', () => socket.write(text));
+      socket.setEncoding('latin1').on('data', (chunk: string) => {
+        answer += chunk;
+      });
+      socket.on('error', () => {}).on('close', () => resolve(answer));
+    });
+
+  test.each([
+    ['no request', 'hello\r\n\r\n', 400, 'bad_command'],
+    ['another version', 'GET / HTTP/9.9\r\n\r\n', 400, 'bad_command'],
+    ['two lengths', `${POST}Content-Length: 1\r\nContent-Length: 2\r\n\r\n`, 400, 'bad_command'],
+    [
+      'a length and chunks',
+      `${POST}Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n`,
+      400,
+      'bad_command',
+    ],
+    ['a broken chunk', `${POST}Transfer-Encoding: chunked\r\n\r\nxyz\r\n`, 400, 'bad_command'],
+    [
+      'a head of 20 KiB',
+      `GET / HTTP/1.1\r\nHost: a\r\nX: ${'x'.repeat(20_000)}\r\n\r\n`,
+      431,
+      'head_too_big',
+    ],
+    ['half a head', 'GET / HTTP/1.1\r\nHo', 408, 'too_slow'],
+    ['half a body', `${POST}Content-Length: 10\r\n\r\n{"d`, 408, 'too_slow'],
+    [
+      'half a body in chunks',
+      `${POST}Transfer-Encoding: chunked\r\n\r\n3\r\n{"d\r\n`,
+      408,
+      'too_slow',
+    ],
+  ] as const)('%s is answered with a code, and counted', async (_, text, status, code) => {
+    const server = await start({ firstFrameMs: 200, stallAfterMs: 500 });
+    const answer = await ask(server.url, text);
+    expect(answer).toMatch(new RegExp(`^HTTP/1\\.1 ${status} `));
+    const [head, body] = answer.split('\r\n\r\n') as [string, string];
+    expect(head).toMatch(/^content-type: application\/json/im);
+    expect(JSON.parse(body)).toEqual({ code, message: expect.stringMatching(/^[A-Z].*\.$/) });
+    expect((await server.api.scrape()).sum('refusals_total', { code })).toBe(1);
+    await isUntouched(server);
+  });
+
+  test('what comes before is answered first', async () => {
+    const server = await start();
+    const answer = await ask(
+      server.url,
+      'GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\nGET / HTTP/9.9\r\n\r\n',
+    );
+    expect(answer.match(/HTTP\/1\.1 \d+/g)).toEqual(['HTTP/1.1 200', 'HTTP/1.1 400']);
+  });
+
+  test('a body that gets on, but not in time, is answered too', async () => {
+    const server = await start({ firstFrameMs: 200, requestMs: 1000, stallAfterMs: 60_000 });
+    let answer = '';
+    const socket = connect(Number(new URL(server.url).port), '127.0.0.1');
+    socket.setEncoding('latin1').on('data', (chunk: string) => {
+      answer += chunk;
+    });
+    socket.on('error', () => {});
+    socket.write(`${POST}Content-Length: 1000000\r\n\r\n`);
+    const timer = setInterval(() => socket.write('{'), 50);
+    onTestFinished(() => clearInterval(timer));
+    await once(socket, 'close');
+    expect(answer).toMatch(/^HTTP\/1\.1 408 .*"code":"too_slow"/s);
   });
 });
 

@@ -5,8 +5,8 @@ import { connect } from 'node:net';
 import { pino } from 'pino';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { WebSocket } from 'ws';
+import { createRoomcast } from '../../src/compose.js';
 import { maxFds } from '../../src/metrics/process.js';
-import { createRoomcast } from '../../src/roomcast.js';
 import { serveProcess } from '../support/process.js';
 
 const WAIT = { timeout: 50_000, interval: 50 };

@@ -73,8 +73,9 @@ async function halfUpgrade(url: string): Promise<{ finish(): Promise<string> }> 
 
 test('SIGTERM lets 450 members go, resets 50 that are stalled, and ends with 0', async () => {
   const server = await serveProcess(
+    // Time for a busy machine to confirm 450 closes.
     '--shutdown-grace-ms',
-    '3000',
+    '9000',
     '--lame-duck-ms',
     '0',
     '--drain-ms',

@@ -11,7 +11,7 @@ import { WebSocket, WebSocketServer } from 'ws';
 import { CLOSE } from '../../src/errors.js';
 import { Detector, LockTimeoutError, RWLock } from '../../src/lock/index.js';
 import type { Config } from '../../src/options/config.js';
-import { BATCH_BYTES } from '../../src/room/member.js';
+import { BATCH_BYTES } from '../../src/room/outbox.js';
 import { TRANSPORTS, type TransportName } from '../../src/transport/transport.js';
 import { apiOf } from '../support/api.js';
 import type { Received } from '../support/fake-transport.js';
@@ -189,7 +189,7 @@ describe('ours, without a network', () => {
     const { core, healthy, stalled, polling, publish } = await stalledAmongOthers();
     publish(100);
     const newcomer = core.connect();
-    const joined = core.hub.join(newcomer.member, 'a');
+    const joined = core.hub.memberships.join(newcomer.member, 'a');
     // Not a promise: nobody was waited for.
     expect(joined).toMatchObject({ seq: 100, members: 4 });
     expect(healthy.received).toEqual({ messages: 100, gaps: 0 });

@@ -11,7 +11,8 @@ export default function build(): void {
   // As `npm run build` does it.
   for (const args of [
     [TSC, '-p', 'tsconfig.build.json'],
-    [TSC, '-p', 'src/page/tsconfig.json'],
+    [TSC, '-p', 'client/tsconfig.json'],
+    ['client/build.mjs'],
     ['src/page/build.mjs'],
   ]) {
     const { status, stdout, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8' });
@@ -24,9 +25,14 @@ export default function build(): void {
 function isFresh(): boolean {
   if (!existsSync(STAMP) || !existsSync('dist/cli/main.js')) return false;
   const built = statSync(STAMP).mtimeMs;
-  const sources = readdirSync('src', { recursive: true, encoding: 'utf8' });
+  const sources = ['src', 'client/src'].flatMap((folder) =>
+    readdirSync(folder, { recursive: true, encoding: 'utf8' }).map((path) => `${folder}/${path}`),
+  );
   return [
-    ...sources.map((path) => `src/${path}`),
+    ...sources,
+    'client/build.mjs',
+    'client/bundle.mjs',
+    'docs/openapi.json',
     'docs/runbook.md',
     'tsconfig.build.json',
     'tsconfig.json',

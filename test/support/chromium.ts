@@ -1,8 +1,8 @@
 /** A real browser for tests: Debian's Chromium with an empty profile, and no traffic of its own. */
 import { existsSync } from 'node:fs';
-import { type Browser, chromium } from 'playwright-core';
+import { type Browser, chromium, type LaunchOptions } from 'playwright-core';
 
-const EXECUTABLE = '/usr/bin/chromium';
+export const EXECUTABLE = '/usr/bin/chromium';
 
 /** Whether browser tests can run here. Where they cannot, they are skipped and say why; in CI they fail. */
 export const hasChromium = process.env['CI'] === 'true' || existsSync(EXECUTABLE);
@@ -11,17 +11,17 @@ if (!hasChromium) {
   console.warn(`Browser tests are skipped: ${EXECUTABLE} is missing. apt-get install chromium`);
 }
 
-export function launchChromium(): Promise<Browser> {
-  return chromium.launch({
-    executablePath: EXECUTABLE,
-    args: [
-      '--no-sandbox',
-      '--disable-gpu',
-      '--disable-quic',
-      '--no-first-run',
-      '--disable-background-networking',
-      '--disable-component-update',
-      '--disable-sync',
-    ],
-  });
+/** No traffic of its own, and nothing that a container has not. */
+export const ARGS = [
+  '--no-sandbox',
+  '--disable-gpu',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+];
+
+export function launchChromium(options: LaunchOptions = {}): Promise<Browser> {
+  return chromium.launch({ ...options, executablePath: EXECUTABLE, args: ARGS });
 }

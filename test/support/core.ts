@@ -5,6 +5,8 @@
  */
 
 import { vi } from 'vitest';
+import type { Auth } from '../../src/auth/auth.js';
+import { Authenticator } from '../../src/auth/authenticator.js';
 import { CloseLog } from '../../src/close-log.js';
 import { defaultDetector } from '../../src/lock/index.js';
 import { type Log, silent } from '../../src/log.js';
@@ -14,6 +16,7 @@ import { type Config, commandLimits, defaults } from '../../src/options/config.j
 import { JsonCodec } from '../../src/protocol/json.js';
 import { Hub } from '../../src/room/hub.js';
 import { Member } from '../../src/room/member.js';
+import { People } from '../../src/session/people.js';
 import { Sessions } from '../../src/session/sessions.js';
 import type { Framing } from '../../src/transport/transport.js';
 import { Turns } from '../../src/turns.js';
@@ -27,8 +30,12 @@ import { type BrokerScript, ScriptedBroker } from './scripted-broker.js';
 export interface CoreOptions {
   readonly config?: Partial<Config>;
   readonly broker?: BrokerScript;
+  /** Messages that a room keeps at its broker. */
+  readonly keeps?: number;
   /** Told of closes. */
   readonly log?: Log;
+  /** What an app has to say. */
+  readonly auth?: Auth;
 }
 
 export class Core {
@@ -38,6 +45,8 @@ export class Core {
   readonly broker: ScriptedBroker;
   readonly closeLog: CloseLog;
   readonly hub: Hub;
+  readonly auth: Authenticator;
+  readonly people: People;
   readonly sessions: Sessions;
   readonly peers: Peer[] = [];
   /** Mistakes of the server's, and of what it told its peers. */
@@ -46,12 +55,20 @@ export class Core {
   readonly #held = new HeldMemory();
   readonly #spies: { mockRestore(): void }[] = [];
 
-  constructor({ config = {}, broker, log = silent }: CoreOptions = {}) {
-    this.config = { ...defaults, publishRate: 0, joinRate: 0, ...config };
-    this.broker = new ScriptedBroker(broker);
+  constructor({ config = {}, broker, keeps, log = silent, auth }: CoreOptions = {}) {
+    this.config = {
+      ...defaults,
+      historyMessages: keeps ?? 0,
+      publishRate: 0,
+      joinRate: 0,
+      ...config,
+    };
+    this.broker = new ScriptedBroker(broker, keeps);
     const codec = new JsonCodec();
     this.closeLog = new CloseLog(log);
     const { observer, closeLog } = this;
+    this.auth = new Authenticator(this.config, log, this.observer, auth);
+    this.people = new People(this.auth.revocations);
     this.hub = new Hub(
       this.config,
       this.broker,
@@ -70,6 +87,8 @@ export class Core {
         observer,
         turns: new Turns(),
         closeLog,
+        auth: this.auth,
+        people: this.people,
         failed: (_, error) => this.failures.push(error),
       },
       defaultDetector,
@@ -113,7 +132,7 @@ export class Core {
     checkCounts(this);
     checkBounds(this);
     this.#held.check(this);
-    this.#framings.check();
+    this.#framings.check((text) => this.#maySendAgain(text));
   }
 
   /** What has to hold of peers that have had everything there is for them. */
@@ -126,14 +145,17 @@ export class Core {
   checkEmpty(): void {
     this.check();
     const { hub } = this;
-    const left = [hub.members.size, hub.behind.size, hub.memory.bytes, this.#held.size];
+    const { members, behind, memory, replays, backfills } = hub;
+    const read = replays.size + backfills.size;
+    const left = [members.size, behind.size, memory.bytes, this.#held.size, read];
     if (left.some((count) => count !== 0)) {
-      throw new Error(`left: members, behind, bytes, held: ${left.join(', ')}`);
+      throw new Error(`left: members, behind, bytes, held, read again: ${left.join(', ')}`);
     }
   }
 
   restore(): void {
     this.clock.close();
+    this.auth.close();
     this.closeLog.close();
     this.#held.restore();
     for (const spy of this.#spies) spy.mockRestore();
@@ -148,25 +170,34 @@ export class Core {
     checkStalls(this, isQuiet);
   }
 
+  /** How often a message may be encoded beside once: when it was read again, or kept for readers. */
+  #maySendAgain(text: string): number {
+    const { keeps, reads } = this.broker;
+    const { data } = JSON.parse(text) as { data: unknown };
+    return keeps === 0 ? 0 : 1 + (reads.get(JSON.stringify(data)) ?? 0);
+  }
+
   /** Where the rooms are when somebody joins and leaves. */
   #watchMembers(): void {
-    const mark = (member: Member, what: Mark['what'], room: string, seq: number) => {
+    const mark = (member: Member, what: Mark['what'], room: string) => {
+      const { epoch, seq } = this.hub.rooms.get(room)!;
       const { delivered } = this.broker.topics.get(room)!;
-      if (seq !== delivered) {
-        this.failures.push(new Error(`${what} ${room} at ${seq}, which is at ${delivered}`));
+      if (seq !== delivered.seq || epoch !== delivered.epoch) {
+        const at = JSON.stringify([{ epoch, seq }, delivered]);
+        this.failures.push(new Error(`${what} ${room}: room and broker are at ${at}`));
       }
       const peer = this.peers.find((each) => each.member === member);
-      peer?.marks.push({ what, room, seq });
+      peer?.marks.push({ what, room, epoch, seq });
       peer?.policies.add(this.policyOf(room));
     };
     const { join, leave } = Member.prototype;
     this.#spies.push(
       vi.spyOn(Member.prototype, 'join').mockImplementation(function (this: Member, subscription) {
-        mark(this, 'join', subscription.room, subscription.offered);
+        mark(this, 'join', subscription.room);
         join.call(this, subscription);
       }),
       vi.spyOn(Member.prototype, 'leave').mockImplementation(function (this: Member, ...args) {
-        mark(this, 'leave', args[0].room, args[1]);
+        mark(this, 'leave', args[0].room);
         leave.apply(this, args);
       }),
     );

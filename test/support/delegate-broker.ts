@@ -1,6 +1,7 @@
 /** The memory broker, to be made to answer differently. */
 import type {
   Broker,
+  BrokerState,
   MaybePromise,
   Payload,
   Position,
@@ -11,6 +12,12 @@ import { MemoryBroker } from '../../src/broker/memory.js';
 export class DelegateBroker implements Broker {
   readonly memory = new MemoryBroker();
   onDeliver: Broker['onDeliver'] = (deliver) => this.memory.onDeliver(deliver);
+  onReset: Broker['onReset'] = (reset) => this.memory.onReset(reset);
+  onLost: Broker['onLost'] = (lost) => this.memory.onLost(lost);
+  onState: Broker['onState'] = () => this.memory.onState();
+  state(): BrokerState {
+    return this.memory.state();
+  }
   publish(room: string, payload: Payload, options: PublishOptions): MaybePromise<Position> {
     return this.memory.publish(room, payload, options);
   }

@@ -20,8 +20,17 @@ export interface Message {
   readonly key?: string;
 }
 
+/** A page of what was before. */
+interface Past {
+  readonly type: 'past';
+  readonly id?: number | string;
+  readonly room: string;
+  readonly epoch: string;
+  readonly messages: readonly Omit<Message, 'type' | 'room'>[];
+}
+
 /** What a peer reads. */
-export type Received = Event | Message;
+export type Received = Event | Message | Past;
 
 const NEWLINE = Buffer.from('\n');
 
@@ -63,7 +72,7 @@ const unwrap = (text: string): string[] => {
 };
 
 /** The texts in one batch, or a farewell, of a framing. */
-function textsIn(name: FakeName, bytes: Buffer): string[] {
+export function textsIn(name: FakeName, bytes: Buffer): string[] {
   if (name === 'websocket') return framesIn(bytes);
   if (name === 'sockjs-websocket') return framesIn(bytes).flatMap(unwrap);
   return bytes

@@ -1,5 +1,5 @@
 /** What has to hold of a core, as far as it can be seen from outside. When is for `core.ts` to say. */
-import { BATCH_BYTES } from '../../src/room/member.js';
+import { BATCH_BYTES } from '../../src/room/outbox.js';
 import type { Core } from './core.js';
 import { clocks } from './fake-transport.js';
 
@@ -44,11 +44,13 @@ export function checkBounds({ config, hub, peers }: Core): void {
 }
 
 /** What has to hold of peers that have had everything there is for them. */
-export function checkDrained({ open, broker }: Core): void {
+export function checkDrained({ open, broker, hub }: Core): void {
+  const read = hub.replays.size + hub.backfills.size;
+  if (read > 0) throw new Error(`${read} replays or backfills go on`);
   for (const peer of open) {
     const { member } = peer;
     const say = (what: string) => new Error(`${member.id} (${peer.transport.name}): ${what}`);
-    if (!member.isDrained) throw say('is not drained');
+    if (!member.outbox.isDrained) throw say('is not drained');
     const [answered, asked] = peer.replies;
     if (answered !== asked) throw say(`V5: ${answered} replies to ${asked} commands`);
     if (member.health !== peer.health) {
@@ -56,9 +58,12 @@ export function checkDrained({ open, broker }: Core): void {
     }
     const rooms = [...member.subscriptions.keys()].sort().join();
     if (rooms !== [...peer.rooms.keys()].sort().join()) throw say(`is in ${rooms}`);
-    for (const [name, next] of peer.rooms) {
+    for (const [name, { epoch, next }] of peer.rooms) {
       const { delivered } = broker.topics.get(name)!;
-      if (next !== delivered + 1) throw say(`V4: ${name} ends at ${next - 1} of ${delivered}`);
+      if (epoch !== delivered.epoch || next !== delivered.seq + 1) {
+        const ends = JSON.stringify({ epoch, seq: next - 1 });
+        throw say(`V4: ${name} ends at ${ends} of ${JSON.stringify(delivered)}`);
+      }
     }
   }
 }
@@ -80,8 +85,8 @@ export function checkStalls({ config, peers }: Core, isQuiet: boolean): void {
       throw say(`evicted after ${stalled} ms`);
     }
     if (!transport.isOpen) continue;
-    if (member.isDrained) peer.drained = clocks();
-    if (member.isDrained || !isQuiet) peer.judgedSince = Date.now();
+    if (member.outbox.isDrained) peer.drained = clocks();
+    if (member.outbox.isDrained || !isQuiet) peer.judgedSince = Date.now();
     const stalledMs = Date.now() - Math.max(transport.progress.date, peer.judgedSince);
     if (stalledMs > stallAfterMs + LATE_MS) {
       throw say(`has taken nothing for ${stalledMs} ms and is there`);

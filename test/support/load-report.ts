@@ -94,6 +94,7 @@ export function fixtureRun(slow = 1): RunResult {
   return {
     startedAt: '2026-01-02T03:04:05.000Z',
     interrupted: false,
+    lost: null,
     phases: [
       { name: 'calm', turn: 1, from: 0, to: 10, ...generator, ...server },
       { name: 'fill', turn: 1, from: 10, to: 15, ...generator, ...server },
@@ -108,6 +109,7 @@ export function fixtureRun(slow = 1): RunResult {
         joins: none,
         recoveries: none,
         evictions: none,
+        backfills: none,
         counters: { ...emptyCounters(3), connects: 90, present: 90, received: 225_090 },
       },
       {
@@ -118,6 +120,7 @@ export function fixtureRun(slow = 1): RunResult {
         joins: none,
         recoveries: none,
         evictions: none,
+        backfills: none,
         counters: {
           ...emptyCounters(3),
           connects: 10,

@@ -2,25 +2,36 @@
  * A peer of a core, and its witness, who reads what the peer reads and fails the moment it breaks
  * what the protocol promises (V4, V5, order of replies, states of health).
  */
-import type { HealthState } from '../../src/protocol/events.js';
+import type { HealthState, Position } from '../../src/protocol/events.js';
 import type { Member } from '../../src/room/member.js';
 import type { Session } from '../../src/session/session.js';
 import type { Core } from './core.js';
 import { clocks, type FakeName, FakeTransport, type Received } from './fake-transport.js';
+import { ScriptedBroker } from './scripted-broker.js';
 
 export type Say =
-  | { type: 'join' | 'leave'; room: string }
+  | { type: 'join'; room: string; since?: Position; last?: number; presence?: boolean }
+  | { type: 'leave'; room: string }
   | { type: 'publish'; room: string; data: unknown; key?: string }
+  | { type: 'history'; room: string; from: number; to: number; epoch?: string }
+  | { type: 'history'; room: string; last: number; before?: number }
   | { type: 'ping' };
 
 /** Where the server was with a room when it carried out a join or a leave of a member. */
-export interface Mark {
+export interface Mark extends Position {
   readonly what: 'join' | 'leave';
   readonly room: string;
-  readonly seq: number;
+}
+
+/** A room as far as its member has read. */
+interface Read {
+  epoch: string;
+  /** What it has to hear of next. */
+  next: number;
 }
 
 type Told<Type> = Extract<Received, { type: Type }>;
+type Recovered = Told<'joined'>['recover'];
 type Fail = (why: string) => never;
 
 const MOVES: Record<HealthState, readonly HealthState[]> = {
@@ -32,8 +43,8 @@ const MOVES: Record<HealthState, readonly HealthState[]> = {
 export class Peer {
   readonly transport: FakeTransport;
   readonly session: Session;
-  /** The rooms it is in as far as it has read, each with the next seq it has to hear of. */
-  readonly rooms = new Map<string, number>();
+  /** The rooms it is in as far as it has read. */
+  readonly rooms = new Map<string, Read>();
   /** What the peer has not read of yet. */
   readonly marks: Mark[] = [];
   readonly received = { messages: 0, gaps: 0 };
@@ -45,11 +56,17 @@ export class Peer {
   judgedSince = Date.now();
   /** Policies of the rooms it has ever been in. */
   readonly policies = new Set<string>();
+  /** Whatever is kept it may read. */
+  mayRead = true;
   /** It has been slow enough for it. */
   mayBeEvicted = false;
   readonly #core: Core;
+  /** What it said and has no answer to, by its id, the oldest first. */
+  readonly #asked = new Map<number, Say>();
   #ids = 0;
   #replies = 0;
+  /** Pages that it has had and that are not answered yet, by id. */
+  readonly #pasts = new Map<number, Told<'past'>[]>();
   /** The room of a gap that says `left`: the reply has to follow. */
   #leaving: string | null = null;
 
@@ -75,6 +92,7 @@ export class Peer {
   /** Says something that is answered, whatever it is. */
   say(command: Say): void {
     this.#ids += 1;
+    this.#asked.set(this.#ids, command);
     this.transport.say(JSON.stringify({ id: this.#ids, ...command }));
   }
 
@@ -83,9 +101,9 @@ export class Peer {
     return [this.#replies, this.#ids];
   }
 
-  #mark(what: Mark['what'], room: string): number {
+  #mark(what: Mark['what'], room: string): Mark {
     const mark = this.marks.shift();
-    if (mark?.what === what && mark.room === room) return mark.seq;
+    if (mark?.what === what && mark.room === room) return mark;
     throw new Error(`${what} ${room}: the server did ${JSON.stringify(mark)}`);
   }
 
@@ -96,44 +114,70 @@ export class Peer {
     };
     if (this.closing !== null) fail('something after closing');
     // The reply may be what its control lane has no room for: then the connection ends here.
-    if (this.#leaving !== null && event.type !== 'left' && event.type !== 'closing') {
+    if (this.#leaving !== null && !['gap', 'reset', 'left', 'closing'].includes(event.type)) {
       fail('something between gap and left');
     }
-    if ('id' in event) {
+    let asked: Say | undefined;
+    if ('id' in event && event.type !== 'past') {
       this.#replies += 1;
-      if (event.id !== this.#replies) fail(`reply ${event.id} where ${this.#replies} is due`);
+      asked = this.#answered(event.id as number, fail);
     }
     switch (event.type) {
       case 'joined':
-        if (this.rooms.has(event.room)) fail('joined twice');
-        if (event.seq !== this.#mark('join', event.room)) fail('joined at another seq');
-        this.rooms.set(event.room, event.seq + 1);
+        this.#checkJoined(event, asked as Say & { type: 'join' }, fail);
         break;
       case 'message': {
-        const next = this.rooms.get(event.room) ?? fail('message of no room of mine');
-        if (event.seq !== next) fail(`message where ${next} is due`);
-        this.rooms.set(event.room, next + 1);
+        const read = this.rooms.get(event.room) ?? fail('message of no room of mine');
+        if (event.seq !== read.next) fail(`message where ${read.next} is due`);
+        this.#checkMessage(event, read, fail);
+        read.next += 1;
         this.received.messages += 1;
-        this.#checkMessage(event, fail);
         break;
       }
+      case 'past': {
+        const id = event.id as number | undefined;
+        if (id !== undefined) {
+          if (this.#asked.get(id)?.type !== 'history') fail('past that was not asked for');
+          this.#pasts.set(id, [...(this.#pasts.get(id) ?? []), event]);
+        }
+        for (const message of event.messages) {
+          const told = { type: 'message' as const, room: event.room, ...message };
+          this.#checkMessage(told, { epoch: event.epoch, next: 0 }, fail);
+        }
+        break;
+      }
+      case 'history':
+        if (asked?.type === 'history') this.#checkHistory(event, asked, fail);
+        break;
       case 'gap': {
         const { room, from, to, count, reason } = event;
-        const next = this.rooms.get(room) ?? fail('gap of no room of mine');
-        if (from !== next) fail(`gap where ${next} is due`);
+        const read = this.rooms.get(room) ?? fail('gap of no room of mine');
+        if (from !== read.next) fail(`gap where ${read.next} is due`);
         if (to < from || count !== to - from + 1) fail('gap that does not count');
-        this.rooms.set(room, to + 1);
+        this.#checkReason(event, read, fail);
+        read.next = to + 1;
         this.received.gaps += count;
         if (reason === 'left') this.#leaving = room;
-        this.#checkReason(event, fail);
+        break;
+      }
+      case 'reset': {
+        const { room, epoch, seq, was } = event;
+        const read = this.rooms.get(room) ?? fail('reset of no room of mine');
+        const reset = this.#core.broker.resets.get(room)?.find(({ to }) => to.epoch === epoch);
+        if (reset?.to.seq !== seq) fail('reset that never was');
+        if (was.epoch !== read.epoch || was.seq !== read.next - 1) fail('was somewhere else');
+        if (was.epoch !== reset?.was.epoch || was.seq !== reset.was.seq) fail('was at another end');
+        this.rooms.set(room, { epoch, next: seq + 1 });
         break;
       }
       case 'left': {
-        const next = this.rooms.get(event.room) ?? fail('left no room of mine');
+        const { epoch, next } = this.rooms.get(event.room) ?? fail('left no room of mine');
         if (this.#leaving !== null && this.#leaving !== event.room) fail('left another room');
         this.#leaving = null;
-        const seq = this.#mark('leave', event.room);
-        if (next !== seq + 1) fail(`left at ${seq}, accounted for up to ${next - 1}`);
+        const mark = this.#mark('leave', event.room);
+        if (epoch !== mark.epoch || next !== mark.seq + 1) {
+          fail(`left at ${mark.seq}, accounted for up to ${next - 1}`);
+        }
         this.rooms.delete(event.room);
         break;
       }
@@ -147,30 +191,120 @@ export class Peer {
       default:
     }
   }
-  /** Whether there could be this message. */
-  #checkMessage({ room, seq, at }: Told<'message'>, fail: Fail): void {
-    if (this.#core.broker.lost.has(`${room}/${seq}`)) fail('was lost by the broker');
+
+  /** What is answered: only publishes and requests for history may be behind what was said after them. */
+  #answered(id: number, fail: Fail): Say {
+    for (const [due, { type }] of this.#asked) {
+      if (due === id) break;
+      if (type !== 'publish' && type !== 'history') fail(`reply ${id} where ${due} is due`);
+    }
+    const asked = this.#asked.get(id) ?? fail('reply to nothing');
+    this.#asked.delete(id);
+    return asked;
+  }
+
+  /** Where it is in the room now, and whether its position was answered as it has to be (V17). */
+  #checkJoined({ room, epoch, seq, recover }: Told<'joined'>, asked: Say, fail: Fail): void {
+    if (this.rooms.has(room)) fail('joined twice');
+    const mark = this.#mark('join', room);
+    if (epoch !== mark.epoch || seq !== mark.seq) fail('joined at another position');
+    const since = asked.type === 'join' ? asked.since : undefined;
+    const last = asked.type === 'join' ? asked.last : undefined;
+    if (last !== undefined) this.#checkLast(last, mark, recover, fail);
+    else this.#checkSince(since, mark, recover, fail);
+    this.rooms.set(room, { epoch, next: recover?.from ?? seq + 1 });
+  }
+
+  /** Whether there could be this message: it is what is published under its number (V20). */
+  #checkMessage({ room, seq, at, data }: Told<'message'>, { epoch }: Read, fail: Fail): void {
+    const { published, lost, keeps } = this.#core.broker;
+    const place = ScriptedBroker.place(room, { epoch, seq });
+    if (published.get(place)?.data !== JSON.stringify(data)) fail('is another');
+    if (lost.has(place) && keeps === 0) fail('was lost by the broker');
     if (at > Date.now()) fail('is from the future');
   }
 
   /** Whether a gap could have the reason it gives. */
-  #checkReason({ room, from, to, reason }: Told<'gap'>, fail: Fail): void {
-    const { lost, keys } = this.#core.broker;
+  #checkReason({ room, from, to, reason }: Told<'gap'>, read: Read, fail: Fail): void {
+    const { lost, published, hasFailedToRead, lies } = this.#core.broker;
     const policy = this.#core.policyOf(room);
+    const expired = this.#core.broker.expiredTo({ room, ...read });
+    if (reason === 'expired' && to > expired && !lies && this.mayRead) fail('is kept');
     for (let seq = from; seq <= to; seq += 1) {
-      const isLost = lost.has(`${room}/${seq}`);
-      if (reason === 'broker' && !isLost) fail(`the broker has not lost ${seq}`);
-      if (reason === 'conflated') {
-        if (policy !== 'latest-by-key') fail(`conflated under ${policy}`);
-        const key = keys.get(`${room}/${seq}`);
-        const newer = [...keys].some(
-          ([place, other]) =>
-            other === key &&
-            place.startsWith(`${room}/`) &&
-            Number(place.slice(room.length + 1)) > seq,
-        );
-        if (!isLost && (key === undefined || !newer)) fail(`nothing has replaced ${seq}`);
-      }
+      const place = ScriptedBroker.place(room, { epoch: read.epoch, seq });
+      const isLost = lost.has(place);
+      if (reason === 'broker' && !isLost && !hasFailedToRead)
+        fail(`the broker has not lost ${seq}`);
+      if (reason !== 'conflated' || isLost) continue;
+      if (policy !== 'latest-by-key') fail(`conflated under ${policy}`);
+      const key = published.get(place)?.key;
+      if (key === undefined || !this.#isReplaced(room, place, key))
+        fail(`nothing has replaced ${seq}`);
     }
+  }
+
+  /** A later publication of the room has its key. */
+  #isReplaced(room: string, place: string, key: string): boolean {
+    let isLater = false;
+    for (const [other, payload] of this.#core.broker.published) {
+      if (isLater && payload.key === key && other.startsWith(`${room} `)) return true;
+      if (other === place) isLater = true;
+    }
+    return false;
+  }
+
+  #checkSince(since: Position | undefined, mark: Mark, recover: Recovered, fail: Fail): void {
+    const { epoch, seq } = mark;
+    const say = (due: object | undefined) => {
+      if (JSON.stringify(recover) !== JSON.stringify(due)) fail(`${JSON.stringify(due)} is due`);
+    };
+    if (since === undefined) say(undefined);
+    else if (since.epoch !== epoch) say({ result: 'epoch_changed' });
+    else if (since.seq > seq) say({ result: 'ahead' });
+    else if (since.seq === seq) say({ result: 'complete' });
+    else {
+      const from = since.seq + 1;
+      const { broker } = this.#core;
+      const result = recover?.result ?? fail('no answer to since');
+      say({ result, from, to: seq });
+      const isLess = result === 'partial' && from > broker.expiredTo(mark);
+      if (isLess && !broker.lies && this.mayRead) {
+        fail('all of it is kept');
+      }
+      if (result === 'complete' && broker.keeps === 0) fail('nothing is kept');
+      if (result !== 'partial' && result !== 'complete') fail('that is no answer');
+    }
+  }
+
+  /** Pages and what is missing make up the range that was asked for. */
+  #checkHistory(event: Told<'history'>, asked: Say & { type: 'history' }, fail: Fail): void {
+    const { room, epoch, from, to, count, missing, next = to + 1 } = event;
+    const pasts = this.#pasts.get(event.id as number) ?? [];
+    this.#pasts.delete(event.id as number);
+    if (pasts.some((past) => past.epoch !== epoch || past.room !== room)) fail('of another room');
+    const had = pasts.flatMap(({ messages }) => messages.map(({ seq }) => seq));
+    if (had.length !== count) fail(`${had.length} messages`);
+    const gone = missing.flatMap(([first, last]) =>
+      Array.from({ length: last - first + 1 }, (_, i) => first + i),
+    );
+    const due = Array.from({ length: next - from }, (_, i) => from + i);
+    const all = [...had, ...gone].toSorted((one, other) => one - other);
+    if (all.join() !== due.join()) fail(`${all} where ${due} are due`);
+    if (had.some((seq, i) => i > 0 && seq <= (had[i - 1] as number))) fail('not rising');
+    const isThen = 'from' in asked && asked.epoch !== undefined && asked.epoch !== epoch;
+    const expired = this.#core.broker.expiredTo({ room, epoch });
+    const { lies } = this.#core.broker;
+    if (!isThen && !lies && gone.some((seq) => seq > expired)) fail('is kept');
+    if ('from' in asked ? from !== asked.from || to > asked.to : to - from >= asked.last) {
+      fail('another range');
+    }
+  }
+
+  #checkLast(last: number, mark: Mark, recover: Recovered, fail: Fail): void {
+    const least = Math.max(1, mark.seq - last + 1);
+    const { result, from = mark.seq + 1, to } = recover ?? fail('no answer to last');
+    if (result !== 'complete' || from < least) fail('more than were asked for');
+    if (from <= mark.seq && to !== mark.seq) fail('not the last');
+    if (from > least && from - 1 > this.#core.broker.expiredTo(mark)) fail('more are kept');
   }
 }

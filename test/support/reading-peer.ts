@@ -39,8 +39,20 @@ interface Reader {
 
 const CLOSED_WITHOUT_A_WORD = 1006;
 
+/** How it connects. */
+export interface Via {
+  /** The address of this machine that it comes from. */
+  readonly localAddress?: string;
+  /** Sent with each request. */
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
 /** Connected and welcomed; gone when the test is over. */
-export async function connectReading(name: TransportName, url: string): Promise<ReadingPeer> {
+export async function connectReading(
+  name: TransportName,
+  url: string,
+  via: Via = {},
+): Promise<ReadingPeer> {
   const events: Received[] = [];
   const changed = new Signal();
   let code: number | null = null;
@@ -48,7 +60,7 @@ export async function connectReading(name: TransportName, url: string): Promise<
   const closed = new Promise<number>((resolve) => {
     tellClosed = resolve;
   });
-  const wire = WIRES[name](url, {
+  const reader: Reader = {
     texts(texts) {
       for (const text of texts) events.push(JSON.parse(text) as Received);
       changed.fire();
@@ -58,7 +70,8 @@ export async function connectReading(name: TransportName, url: string): Promise<
       tellClosed(code);
       changed.fire();
     },
-  });
+  };
+  const wire = WIRES[name]({ url, via, reader });
   onTestFinished(() => wire.destroy());
   const peer: ReadingPeer = {
     name,
@@ -94,8 +107,15 @@ function unwrapping(reader: Reader): (frame: string) => void {
 
 const session = () => `/sockjs/000/${randomBytes(8).toString('hex')}`;
 
-function overWebSocket(url: string, onText: (text: string) => void, reader: Reader) {
-  const socket = new WebSocket(url.replace('http', 'ws'));
+/** What is at the other end of a wire, and at this one. */
+interface Ends {
+  readonly url: string;
+  readonly via: Via;
+  readonly reader: Reader;
+}
+
+function overWebSocket({ url, via, reader }: Ends, path: string, onText: (text: string) => void) {
+  const socket = new WebSocket(url.replace('http', 'ws') + path, via);
   socket.on('message', (data) => onText(data.toString()));
   socket.on('close', (code) => reader.closed(code));
   // A reset is one of the ends it may meet.
@@ -110,13 +130,16 @@ function overWebSocket(url: string, onText: (text: string) => void, reader: Read
 
 /** Requests one after another, each of whose answer is read as it comes. */
 function overHttp(
-  url: string,
+  { url, via, reader }: Ends,
   method: string,
   action: string,
   onLine: (line: string) => void,
-  reader: Reader,
 ): Wire {
-  const agent = new Agent({ keepAlive: true });
+  const { headers = {}, localAddress } = via;
+  const agent = new Agent({
+    keepAlive: true,
+    ...(localAddress === undefined ? {} : { localAddress }),
+  });
   const path = session();
   let answer: IncomingMessage | null = null;
   let isStalled = false;
@@ -127,7 +150,7 @@ function overHttp(
   };
   const ask = () => {
     let rest = '';
-    const asked = request(`${url}${path}/${action}`, { method, agent }, (res) => {
+    const asked = request(`${url}${path}/${action}`, { method, agent, headers }, (res) => {
       answer = res;
       res.setEncoding('utf8');
       res.on('data', (chunk: string) => {
@@ -146,14 +169,21 @@ function overHttp(
     asked.on('error', () => over(CLOSED_WITHOUT_A_WORD));
     asked.end();
   };
-  ask();
-  return {
-    send(text) {
-      const sent = request(`${url}${path}/xhr_send`, { method: 'POST', agent }, (res) =>
+  const post = (text: string) =>
+    new Promise<void>((resolve) => {
+      const sent = request(`${url}${path}/xhr_send`, { method: 'POST', agent, headers }, (res) =>
         res.resume(),
       );
       sent.on('error', () => over(CLOSED_WITHOUT_A_WORD));
+      sent.on('close', resolve);
       sent.end(JSON.stringify([text]));
+    });
+  /** As clients do: on two connections a publish could overtake its join. */
+  let sending = Promise.resolve();
+  ask();
+  return {
+    send(text) {
+      sending = sending.then(() => post(text));
     },
     stall() {
       isStalled = true;
@@ -168,20 +198,19 @@ function overHttp(
   };
 }
 
-const WIRES: Record<TransportName, (url: string, reader: Reader) => Wire> = {
-  websocket: (url, reader) => overWebSocket(`${url}/ws`, (text) => reader.texts([text]), reader),
-  'sockjs-websocket': (url, reader) => {
-    const wire = overWebSocket(`${url}${session()}/websocket`, unwrapping(reader), reader);
+const WIRES: Record<TransportName, (ends: Ends) => Wire> = {
+  websocket: (ends) => overWebSocket(ends, '/ws', (text) => ends.reader.texts([text])),
+  'sockjs-websocket': (ends) => {
+    const wire = overWebSocket(ends, `${session()}/websocket`, unwrapping(ends.reader));
     return { ...wire, send: (text) => wire.send(JSON.stringify([text])) };
   },
-  'xhr-streaming': (url, reader) =>
-    overHttp(url, 'POST', 'xhr_streaming', unwrapping(reader), reader),
-  'xhr-polling': (url, reader) => overHttp(url, 'POST', 'xhr', unwrapping(reader), reader),
-  eventsource: (url, reader) => {
-    const unwrap = unwrapping(reader);
+  'xhr-streaming': (ends) => overHttp(ends, 'POST', 'xhr_streaming', unwrapping(ends.reader)),
+  'xhr-polling': (ends) => overHttp(ends, 'POST', 'xhr', unwrapping(ends.reader)),
+  eventsource: (ends) => {
+    const unwrap = unwrapping(ends.reader);
     const onLine = (line: string) => {
       if (line.startsWith('data: ')) unwrap(line.slice('data: '.length).trimEnd());
     };
-    return overHttp(url, 'GET', 'eventsource', onLine, reader);
+    return overHttp(ends, 'GET', 'eventsource', onLine);
   },
 };

@@ -1,6 +1,6 @@
 /**
  * A small room server that speaks as much of roomcast's protocol as the load generator does: rooms,
- * numbers, confirmations, a bound for each member with gaps announced. It takes the pongs of members for
+ * numbers, positions, history, confirmations, a bound for each member with gaps announced. It takes the pongs of members for
  * acknowledgements, so that it notices a slow one long before the kernel's buffers are full. Right as it
  * stands; a fault is one step done wrong (`Steps`), so that a test can say which the generator finds.
  */
@@ -32,6 +32,8 @@ export interface Room {
   /** In the order in which rooms were joined for the first time. */
   readonly index: number;
   readonly members: Set<Client>;
+  /** Every message so far. */
+  readonly kept: Message[];
   seq: number;
 }
 
@@ -49,6 +51,15 @@ export interface Steps {
   publish(client: Client, room: Room, data: string, next: () => void): void;
   /** What number a publish is confirmed with; null confirms nothing. */
   confirm(room: Room, seq: number): number | null;
+  /** A join has come with a position: which messages it is sent; null where it starts anew. */
+  resume(client: Client, room: Room, missed: Message[]): Message[] | null;
+  /** Messages are asked for again: which of them are sent, and which ranges are named as not kept. */
+  history(
+    client: Client,
+    room: Room,
+    asked: Message[],
+    answer: (messages: readonly Message[], missing?: readonly [number, number][]) => void,
+  ): void;
   /** Sends one message to one member; the right thing is `send(message)`. */
   deliver(client: Client, room: Room, message: Message, send: (message: Message) => void): void;
 }
@@ -60,6 +71,8 @@ export interface SmallRoomServer {
   /** Whether anybody is slow. */
   anySlow(): boolean;
   gap(client: Client, room: Room, from: number, to: number): void;
+  /** Until it is closed. */
+  every(ms: number, act: () => void): void;
   close(): Promise<void>;
 }
 
@@ -94,14 +107,12 @@ export async function startSmallRoomServer(
   const roomNamed = (name: string): Room => {
     const known = rooms.get(name);
     if (known) return known;
-    const room: Room = { name, index: rooms.size, members: new Set(), seq: 0 };
+    const room: Room = { name, index: rooms.size, members: new Set(), kept: [], seq: 0 };
     rooms.set(name, room);
     return room;
   };
 
-  const pinging = setInterval(() => {
-    for (const { ws, sent } of clients) if (ws.readyState === ws.OPEN) ws.ping(String(sent));
-  }, PING_MS);
+  const timers: NodeJS.Timeout[] = [];
   const server: SmallRoomServer = {
     get url() {
       return `ws://127.0.0.1:${(http.address() as AddressInfo).port}/ws`;
@@ -113,18 +124,24 @@ export async function startSmallRoomServer(
       const count = to - from + 1;
       tell(client, { type: 'gap', room: room.name, from, to, count, reason: 'overflow' });
     },
+    every: (ms, act) => void timers.push(setInterval(act, ms)),
     async close() {
-      clearInterval(pinging);
+      for (const timer of timers) clearInterval(timer);
       for (const { socket } of clients) socket.destroy();
       wss.close();
       http.closeAllConnections();
       await new Promise<void>((resolve) => http.close(() => resolve()));
     },
   };
+  server.every(PING_MS, () => {
+    for (const { ws, sent } of clients) if (ws.readyState === ws.OPEN) ws.ping(String(sent));
+  });
   const steps: Steps = {
     join: (_client, _room, next) => next(),
     publish: (_client, _room, _data, next) => next(),
     confirm: (_room, seq) => seq,
+    resume: (_client, _room, missed) => missed,
+    history: (_client, _room, asked, answer) => answer(asked),
     deliver: (_client, _room, message, deliver) => deliver(message),
     ...change(server),
   };
@@ -151,23 +168,36 @@ export async function startSmallRoomServer(
       for (const room of client.rooms.keys()) room.members.delete(client);
     });
     ws.on('message', (bytes: Buffer) => {
-      const { type, id, room: name, data } = JSON.parse(bytes.toString());
+      const { type, id, room: name, data, since, from, to } = JSON.parse(bytes.toString());
       const room = roomNamed(name);
       if (type === 'join') {
         steps.join(client, room, () => {
-          client.rooms.set(room, room.seq);
+          const asked = since === undefined ? null : room.kept.slice(since.seq);
+          const missed = asked && steps.resume(client, room, asked);
+          client.rooms.set(room, missed ? since.seq : room.seq);
           room.members.add(client);
-          tell(client, { type: 'joined', id, room: name, seq: room.seq, epoch: 'e', members: 1 });
+          const joined = { type: 'joined', id, room: name, seq: room.seq, epoch: 'e', members: 1 };
+          const result = missed ? 'complete' : 'epoch_changed';
+          tell(client, asked ? { ...joined, recover: { result } } : joined);
+          for (const message of missed ?? []) send(client, room, message);
         });
       } else if (type === 'leave') {
         room.members.delete(client);
         client.rooms.delete(room);
         client.missed.delete(room);
         tell(client, { type: 'left', id, room: name });
+      } else if (type === 'history') {
+        steps.history(client, room, room.kept.slice(from - 1, to), (given, missing = []) => {
+          const messages = given.map((message) => ({ seq: message.seq, data: message.data }));
+          tell(client, { type: 'past', id, room: name, epoch: 'e', messages });
+          const count = given.length;
+          tell(client, { type: 'history', id, room: name, epoch: 'e', from, to, count, missing });
+        });
       } else if (type === 'publish') {
         steps.publish(client, room, data, () => {
           const seq = ++room.seq;
           const message = { seq, data, from: client };
+          room.kept.push(message);
           const confirmed = steps.confirm(room, seq);
           if (id !== undefined && confirmed !== null) {
             tell(client, { type: 'published', id, room: name, seq: confirmed });

@@ -4,14 +4,15 @@ import type { AddressInfo, Socket } from 'node:net';
 import type { EndReason, RefusalCode } from '../../src/errors.js';
 import { LoopClock } from '../../src/loop-clock.js';
 import { Bodies } from '../../src/transport/bodies.js';
-import { IntakeMemory } from '../../src/transport/intake.js';
+import { IntakeMemory } from '../../src/transport/intake-memory.js';
 import { KernelQueues } from '../../src/transport/kernel-queue.js';
 
 import { type SockjsOptions, SockjsServer } from '../../src/transport/sockjs.js';
 import { sockjsDialect } from '../../src/transport/sockjs-websocket.js';
 import { onlyWebSockets, upgradable } from '../../src/transport/target.js';
 import type { Accept, Fault, Transport, TransportSink } from '../../src/transport/transport.js';
-import { type Input, plainDialect, WebSocketAcceptor } from '../../src/transport/websocket.js';
+import { type Input, plainDialect } from '../../src/transport/websocket.js';
+import { WebSocketAcceptor } from '../../src/transport/websocket-acceptor.js';
 import { Turns } from '../../src/turns.js';
 import { Signal } from './signal.js';
 

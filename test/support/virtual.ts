@@ -21,19 +21,20 @@ export interface Virtual {
 
 /** Taken down when the test is over, which fails then if a peer was told what it may not be told. */
 export function startCore(options: CoreOptions = {}): Virtual {
+  const world = openCore(options);
+  onTestFinished(async () => {
+    await world.close();
+    vi.useRealTimers();
+    vi.restoreAllMocks();
+  });
+  return world;
+}
+
+/** The same, one of several in a test: to be closed before the next is opened. */
+export function openCore(options: CoreOptions = {}): Virtual & { close(): Promise<void> } {
   freezeClocks();
   const loop = new Loop();
   const core = new Core(options);
-  onTestFinished(async () => {
-    const closed = core.hub.close(0);
-    await vi.advanceTimersByTimeAsync(1);
-    await closed;
-    core.restore();
-    loop.restore();
-    vi.useRealTimers();
-    vi.restoreAllMocks();
-    if (core.failures.length > 0) throw core.failures[0];
-  });
   const settle = async () => {
     do {
       await vi.advanceTimersByTimeAsync(0);
@@ -48,6 +49,14 @@ export function startCore(options: CoreOptions = {}): Virtual {
         await vi.advanceTimersByTimeAsync(Math.min(10, ms - passed));
         await settle();
       }
+    },
+    async close() {
+      const closed = core.hub.close(0);
+      await vi.advanceTimersByTimeAsync(1);
+      await closed;
+      core.restore();
+      loop.restore();
+      if (core.failures.length > 0) throw core.failures[0];
     },
   };
 }

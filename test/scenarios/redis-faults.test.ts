@@ -1,0 +1,403 @@
+/**
+ * What happens when Redis, or the way to it, fails, with real members, whose logs are accounted for
+ * (`accounting.ts`, rules 1 to 8; V4, V20, V21, V22, V23):
+ *
+ * | Redis … | test |
+ * |---|---|
+ * | is slow | is slow: … |
+ * | stops; answers nobody for a while | stops: …; pauses its clients: … |
+ * | is down; restarted empty | is down, and restarted empty: … |
+ * | restarted with older data | is restarted with older data: … |
+ * | failed over, nothing lost; writes lost | a replica takes over …: … |
+ * | is two | is two for a while: … |
+ * | is cut off from one node | the way from, to, or between …: …; `redis-nodes.test.ts` with real networks |
+ * | cuts our subscriber | cuts a connection: …; cuts who does not read: …; is away for longer than …: … |
+ * | loses a message on a living connection | loses a message: … |
+ * | evicts or flushes a room | forgets everything, or a room: … |
+ * | is full, or without replicas | is full: … |
+ * | is further on another node than on the one a member comes to | is behind on one node: …; is away from a node: … |
+ *
+ * Nodes that die or stand still: `redis-nodes.test.ts`. Workers and their primary: `workers.test.ts`,
+ * `workers-killed.test.ts`. Slots that move: Redis Cluster is not spoken to.
+ */
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { connectReading } from '../support/reading-peer.js';
+import { RedisScene } from '../support/redis-scene.js';
+import { hasRedis, startRedis } from '../support/redis-server.js';
+
+const ROOM = 'chat:lobby';
+const OTHER = 'chat:other';
+const QUICK = { brokerTimeoutMs: 1500 };
+
+const accepted = (answers: readonly unknown[]) =>
+  answers.filter((answer) => typeof answer === 'object').length;
+
+/** So many publishes, from the nodes in turn, at once. */
+const burst = (scene: RedisScene, nodes: readonly number[], count: number, room = ROOM) =>
+  Promise.all(
+    Array.from({ length: count }, (_, n) => scene.publish(nodes[n % nodes.length] as number, room)),
+  );
+
+const ready = async (scene: RedisScene, node: number) =>
+  (await fetch(`${scene.nodes[node]?.server.url}/readyz`)).status;
+
+const types = (scene: { readonly logs: readonly { told: readonly { type: string }[] }[] }) =>
+  scene.logs.flatMap(({ told }) => told.map(({ type }) => type));
+
+const resets = ({ logs }: Awaited<ReturnType<RedisScene['join']>>) =>
+  logs.flatMap(({ told }) =>
+    told.flatMap((each) => (each.type === 'reset' ? [[each.was.seq, each.position.seq]] : [])),
+  );
+
+describe.skipIf(!hasRedis)('Redis', () => {
+  test('is slow: members notice nothing, and commits grow', async () => {
+    const scene = await RedisScene.start({ options: { brokerTickMs: 2000 } });
+    const members = [await scene.join(0, ROOM), await scene.join(1, ROOM)];
+    for (const { proxy } of scene.nodes) proxy.delay(100);
+    const calls = async () => {
+      const stats = String(await scene.redis.ask('INFO', 'commandstats'));
+      return Number(/cmdstat_evalsha:calls=(\d+)/.exec(stats)?.[1]);
+    };
+    const before = await calls();
+    const rounds = [];
+    // Each publisher waits for nothing: what comes while a commit is under way goes with the next.
+    for (let n = 0; n < 10; n += 1) {
+      rounds.push(burst(scene, [0, 1], 40));
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    expect(accepted((await Promise.all(rounds)).flat())).toBe(400);
+    expect((await calls()) - before).toBeLessThan(100);
+    expect(await scene.account([0, 1], members)).toEqual([]);
+    expect(members.flatMap(({ notices }) => notices)).toEqual([]);
+  });
+
+  test('stops: members stay and are told once, publishes end by their deadline, and none appears after it', async () => {
+    const scene = await RedisScene.start({ options: QUICK });
+    const [a, b] = [await scene.join(0, ROOM), await scene.join(1, ROOM)];
+    await burst(scene, [0, 1], 10);
+    scene.redis.signal('SIGSTOP');
+    const peer = await connectReading('websocket', scene.nodes[0]?.server.url as string);
+    const full = burst(scene, [0], 5000);
+    const other = scene.publish(1, ROOM);
+    await Promise.all([scene.until(a, 'suspended'), scene.until(b, 'suspended')]);
+    expect(await ready(scene, 0)).toBe(503);
+    // A room that is known here, and one that is not.
+    peer.say({ type: 'join', id: 1, room: ROOM });
+    peer.say({ type: 'join', id: 2, room: OTHER });
+    await peer.until(() => peer.events.some((event) => event.type === 'joined'));
+    expect(peer.events.find(({ type }) => type === 'joined')).toMatchObject({ id: 1, stale: true });
+    await peer.until(() => peer.events.some(({ type }) => type === 'error'));
+    const error = peer.events.find(({ type }) => type === 'error');
+    expect(error).toMatchObject({ id: 2, code: 'broker_unavailable' });
+    const answers = await full;
+    // What was sent may have been carried out; what was not, and what there was no room for, was not.
+    expect(answers.filter((answer) => answer === 'uncertain').length).toBeGreaterThan(0);
+    expect(answers.filter((answer) => answer === 'refused').length).toBeGreaterThan(4000);
+    expect(await other).toBe('uncertain');
+    expect(await scene.publish(0, ROOM)).toBe('refused');
+    scene.redis.signal('SIGCONT');
+    await Promise.all([scene.until(a, 'up'), scene.until(b, 'up')]);
+    expect(await scene.account([0, 1], [])).toEqual([]);
+    expect(await ready(scene, 0)).toBe(200);
+    expect([a.notices, b.notices]).toEqual([
+      ['suspended', 'up'],
+      ['suspended', 'up'],
+    ]);
+  });
+
+  test('pauses its clients: what they ask is late, or refused, and never both', async () => {
+    const scene = await RedisScene.start({ options: { brokerTimeoutMs: 1000 } });
+    const [a] = [await scene.join(0, ROOM), await scene.join(1, ROOM)];
+    await burst(scene, [0, 1], 10);
+    await scene.redis.ask('CLIENT', 'PAUSE', '1500', 'ALL');
+    const answers = burst(scene, [0, 1], 50);
+    await scene.until(a as never, 'up');
+    expect(accepted(await answers)).toBe(0);
+    expect(await scene.account([0, 1], [])).toEqual([]);
+  });
+
+  test('is down, and restarted empty: refused at once meanwhile, then a reset to 0', async () => {
+    const scene = await RedisScene.start();
+    const members = [await scene.join(0, ROOM, OTHER), await scene.join(1, ROOM)];
+    await burst(scene, [0, 1], 10);
+    await scene.redis.kill();
+    for (const member of members) await scene.until(member, 'suspended');
+    const before = performance.now();
+    expect(await scene.publish(0, ROOM)).toBe('refused');
+    expect(performance.now() - before).toBeLessThan(1000);
+    await scene.redis.start();
+    for (const member of members) await scene.until(member, 'up');
+    expect(await scene.account([0, 1], [])).toEqual([]);
+    for (const member of members) {
+      expect(member.notices).toEqual(['suspended', 'up']);
+      expect(resets(member)[0]).toEqual([10, 0]);
+    }
+  });
+
+  test('is restarted with older data: rooms count on from what is left, in another epoch', async () => {
+    const scene = await RedisScene.start();
+    const members = [await scene.join(0, ROOM), await scene.join(1, ROOM)];
+    await burst(scene, [0, 1], 10);
+    await scene.redis.ask('SAVE');
+    await burst(scene, [0, 1], 10);
+    for (const member of members) await member.until(() => types(member).length === 21);
+    // In the middle of these.
+    const during = burst(scene, [0, 1], 200);
+    await scene.redis.kill();
+    await scene.redis.start();
+    await during;
+    expect(await scene.account([0, 1], [])).toEqual([]);
+    for (const member of members) {
+      const [[was = 0, now] = []] = resets(member);
+      expect(was).toBeGreaterThanOrEqual(20);
+      expect(now).toBe(10);
+    }
+  });
+
+  /** A second Redis that has all that the first has. */
+  async function replicaOf(scene: RedisScene) {
+    const replica = await startRedis('--replicaof', '127.0.0.1', String(scene.redis.port));
+    onTestFinished(() => replica.close());
+    await expect
+      .poll(async () => String(await replica.ask('INFO', 'replication')), { timeout: 20_000 })
+      .toContain('master_link_status:up');
+    return replica;
+  }
+
+  test('a replica takes over that has everything: a reset with equal numbers', async () => {
+    const scene = await RedisScene.start();
+    const members = [await scene.join(0, ROOM), await scene.join(1, ROOM)];
+    const replica = await replicaOf(scene);
+    await burst(scene, [0, 1], 10);
+    await expect.poll(() => replica.ask('HGET', `rc1:roomcast:m:${ROOM}`, 's')).toBe('10');
+    await scene.redis.kill();
+    for (const member of members) await scene.until(member, 'suspended');
+    expect(await scene.publish(0, ROOM)).toBe('refused');
+    // Until it is a primary it will not do.
+    for (const { proxy } of scene.nodes) proxy.retarget(replica.port);
+    expect(await scene.publish(0, ROOM)).toBe('refused');
+    await replica.ask('REPLICAOF', 'NO', 'ONE');
+    expect(await scene.account([0, 1], [])).toEqual([]);
+    for (const member of members) expect(resets(member)).toEqual([[10, 10]]);
+  });
+
+  test('a replica takes over that lacks the last writes: both lines stay apart', async () => {
+    const scene = await RedisScene.start();
+    const members = [await scene.join(0, ROOM), await scene.join(1, ROOM)];
+    const replica = await replicaOf(scene);
+    await burst(scene, [0, 1], 10);
+    await expect.poll(() => replica.ask('HGET', `rc1:roomcast:m:${ROOM}`, 's')).toBe('10');
+    await replica.ask('REPLICAOF', 'NO', 'ONE');
+    await burst(scene, [0, 1], 5);
+    for (const member of members) await member.until(() => types(member).length === 16);
+    await scene.redis.kill();
+    for (const { proxy } of scene.nodes) proxy.retarget(replica.port);
+    expect(await scene.account([0, 1], [])).toEqual([]);
+    for (const member of members) expect(resets(member)).toEqual([[15, 10]]);
+  });
+
+  test('is two for a while: each side goes on, and the one that loses is told', async () => {
+    const scene = await RedisScene.start();
+    const [a, b] = [await scene.join(0, ROOM), await scene.join(1, ROOM)];
+    const replica = await replicaOf(scene);
+    await burst(scene, [0, 1], 10);
+    await expect.poll(() => replica.ask('HGET', `rc1:roomcast:m:${ROOM}`, 's')).toBe('10');
+    await replica.ask('REPLICAOF', 'NO', 'ONE');
+    scene.nodes[1]?.proxy.retarget(replica.port);
+    scene.nodes[1]?.proxy.cut();
+    await scene.accepts(1, ROOM);
+    expect(accepted(await burst(scene, [0, 1], 20))).toBe(20);
+    for (const member of [a, b]) await member.until(() => types(member).length >= 21);
+    // The first becomes a replica of the second, with its connections as they were.
+    await scene.redis.ask('REPLICAOF', '127.0.0.1', String(replica.port));
+    scene.nodes[0]?.proxy.retarget(replica.port);
+    await scene.accepts(0, ROOM);
+    expect(await scene.account([0, 1], [])).toEqual([]);
+    expect(resets(a)[0]?.[0]).toBeGreaterThan(resets(a)[0]?.[1] as number);
+    expect(resets(b)).toEqual([[10, 10]]);
+  });
+
+  test.each([
+    ['from', ['down']],
+    ['to', ['up']],
+    ['between', ['up', 'down']],
+  ] as const)(
+    'the way %s a node and Redis is silent: that node says so, and the others notice nothing',
+    async (_, silent) => {
+      const scene = await RedisScene.start({ options: QUICK });
+      const [a, b] = [await scene.join(0, ROOM), await scene.join(1, ROOM)];
+      await burst(scene, [0, 1], 10);
+      const proxy = scene.nodes[1]?.proxy;
+      proxy?.silence(...silent);
+      const lost = scene.publish(1, ROOM);
+      await scene.until(b, 'suspended');
+      expect(await ready(scene, 1)).toBe(503);
+      expect(await ready(scene, 0)).toBe(200);
+      expect(accepted(await burst(scene, [0], 20))).toBe(20);
+      expect(await lost).toBe('uncertain');
+      proxy?.heal();
+      await scene.until(b, 'up');
+      expect(await scene.account([0, 1], [a])).toEqual([]);
+      // The log had it all.
+      expect(types(b)).not.toContain('gap');
+      expect(b.notices).toEqual(['suspended', 'up']);
+    },
+  );
+
+  test.each(['pubsub', 'normal'])(
+    'cuts a connection (%s): the log fills the hole, and what was under way goes once',
+    async (type) => {
+      const scene = await RedisScene.start();
+      const members = [await scene.join(0, ROOM), await scene.join(1, ROOM)];
+      const answers: unknown[] = [];
+      for (let n = 0; n < 3; n += 1) {
+        const during = burst(scene, [0, 1], 20);
+        await scene.redis.ask('CLIENT', 'KILL', 'TYPE', type, 'SKIPME', 'yes');
+        answers.push(...(await during));
+        for (const node of [0, 1]) await scene.accepts(node, ROOM);
+      }
+      // Sent again by its number: nobody is told that it is not known.
+      expect(answers).not.toContain('uncertain');
+      expect(await scene.account([0, 1], members)).toEqual([]);
+    },
+  );
+
+  test('is behind on one node: who comes to it from another goes on from where it was (V17)', async () => {
+    const scene = await RedisScene.start({ options: { brokerTickMs: 2000 } });
+    const [a, b] = [await scene.join(0, ROOM), await scene.join(1, ROOM)];
+    const moving = await scene.join(0, ROOM);
+    const proxy = scene.nodes[1]?.proxy;
+    const move = async () => {
+      moving.close();
+      await moving.until(() => false);
+      moving.comeBack(scene.nodes[1]?.server.url as string);
+      await moving.joined();
+    };
+    await burst(scene, [0], 10);
+    for (const member of [a, b, moving]) await member.until(() => types(member).length === 11);
+    proxy?.delay(400);
+    await burst(scene, [0], 10);
+    await moving.until(() => types(moving).length === 21);
+    await move();
+    expect(types(moving).at(-1)).toBe('rejoined');
+    expect(types(moving)).not.toContain('reset');
+    // Of another epoch, which the node has not heard of.
+    moving.comeBack(scene.nodes[0]?.server.url as string);
+    await moving.joined();
+    await scene.redis.ask('DEL', `rc1:roomcast:m:${ROOM}`);
+    await burst(scene, [0], 1);
+    await moving.until(() => resets(moving).length === 1 && types(moving).at(-1) === 'message');
+    await move();
+    expect(types(moving).at(-1)).toBe('rejoined');
+    expect(resets(moving)).toHaveLength(1);
+    expect(await scene.account([0, 1], [])).toEqual([]);
+  });
+
+  test('is away from a node: who comes to it with a position it cannot judge is refused until it can', async () => {
+    const scene = await RedisScene.start({ options: QUICK });
+    const [a, b] = [await scene.join(0, ROOM), await scene.join(1, ROOM)];
+    await burst(scene, [0], 10);
+    for (const member of [a, b]) await member.until(() => types(member).length === 11);
+    const proxy = scene.nodes[1]?.proxy;
+    proxy?.cut(true);
+    await scene.until(b, 'suspended');
+    await burst(scene, [0], 10);
+    await a.until(() => types(a).length === 21);
+    a.comeBack(scene.nodes[1]?.server.url as string);
+    await new Promise((resolve) => setTimeout(resolve, 2000));
+    expect(types(a)).toHaveLength(21);
+    proxy?.heal();
+    await a.joined();
+    expect(types(a)[21]).toBe('rejoined');
+    expect(await scene.account([0, 1], [a, b])).toEqual([]);
+  });
+
+  test('is away from a node for longer than its log holds: a gap, with the exact range', async () => {
+    const scene = await RedisScene.start();
+    const [a, b] = [await scene.join(0, ROOM), await scene.join(1, ROOM)];
+    await burst(scene, [0, 1], 10);
+    const proxy = scene.nodes[1]?.proxy;
+    proxy?.cut(true);
+    await scene.until(b, 'suspended');
+    for (let n = 0; n < 350; n += 1) await scene.publish(0, ROOM);
+    proxy?.heal();
+    expect(await scene.account([0, 1], [a])).toEqual([]);
+    expect(types(b).filter((type) => type === 'gap')).toHaveLength(1);
+  });
+
+  test('cuts who does not read: that node fills up from the log, and Redis holds no more than its limit', async () => {
+    const scene = await RedisScene.start({ nodes: 3, options: { brokerTickMs: 1000 } });
+    await scene.redis.ask('CONFIG', 'SET', 'client-output-buffer-limit', 'pubsub 1mb 0 0');
+    const members = [await scene.join(0, ROOM), await scene.join(1, ROOM)];
+    const slow = await scene.join(2, ROOM);
+    const proxy = scene.nodes[2]?.proxy;
+    proxy?.throttle(0);
+    for (let n = 0; n < 30; n += 1) {
+      await Promise.all([0, 1, 0, 1].map((node) => scene.publish(node, ROOM, 100_000)));
+      const stats = String(await scene.redis.ask('INFO', 'clients'));
+      expect(Number(/client_recent_max_output_buffer:(\d+)/.exec(stats)?.[1])).toBeLessThan(
+        2 ** 21,
+      );
+    }
+    await scene.until(slow, 'suspended');
+    proxy?.heal();
+    expect(await scene.account([0, 1, 2], members)).toEqual([]);
+  });
+
+  test('loses a message on a living connection: the next one shows it, or the check of positions', async () => {
+    const scene = await RedisScene.start({ options: { positionCheckMs: 1000 } });
+    const members = [await scene.join(0, ROOM), await scene.join(1, ROOM)];
+    const proxy = scene.nodes[1]?.proxy;
+    for (const isFollowed of [true, false]) {
+      await burst(scene, [0], 5);
+      const lost = proxy?.loseOne(`:c:${ROOM}`);
+      await scene.publish(0, ROOM);
+      await lost;
+      if (isFollowed) await scene.publish(0, ROOM);
+      const { payload } = scene.published.at(isFollowed ? -2 : -1) as { payload: string };
+      const has = () => JSON.stringify(members[1]?.logs).includes(JSON.stringify(payload));
+      await members[1]?.until(has);
+    }
+    expect(await scene.account([0, 1], members)).toEqual([]);
+  });
+
+  test('forgets everything, or a room: its members are told that the numbering is another', async () => {
+    const scene = await RedisScene.start();
+    const [a, b] = [await scene.join(0, ROOM, OTHER), await scene.join(1, ROOM)];
+    await burst(scene, [0, 1], 10);
+    await scene.redis.ask('DEL', `rc1:roomcast:m:${OTHER}`);
+    for (const room of [OTHER, ROOM]) await burst(scene, [0, 1], 10, room);
+    await a.until(() => resets(a).length === 1);
+    expect(resets(b)).toEqual([]);
+    const during = burst(scene, [0, 1], 20);
+    await scene.redis.ask('FLUSHALL');
+    await during;
+    expect(await scene.account([0, 1], [])).toEqual([]);
+    expect(resets(b)).toHaveLength(1);
+  });
+
+  test.each([
+    ['full', 'maxmemory', '1', '0'],
+    ['without replicas', 'min-replicas-to-write', '1', '0'],
+  ])(
+    'is %s: publishes are refused for certain, and nothing else happens',
+    async (_, name, bad, good) => {
+      const scene = await RedisScene.start({ options: QUICK });
+      const members = [await scene.join(0, ROOM), await scene.join(1, ROOM)];
+      await burst(scene, [0, 1], 10);
+      await scene.redis.ask('CONFIG', 'SET', name, bad);
+      expect(new Set(await burst(scene, [0, 1], 10))).toEqual(new Set(['refused']));
+      // Rooms that are known here can be joined; others cannot be told to be.
+      await scene.join(0, ROOM);
+      const peer = await connectReading('websocket', scene.nodes[0]?.server.url as string);
+      peer.say({ type: 'join', id: 1, room: OTHER });
+      await peer.until(() => peer.events.some(({ type }) => type === 'error'));
+      expect(peer.events.at(-1)).toMatchObject({ code: 'broker_unavailable' });
+      // Longer than it takes to find a connection dead.
+      await new Promise((resolve) => setTimeout(resolve, 1000));
+      await scene.redis.ask('CONFIG', 'SET', name, good);
+      expect(await scene.account([0, 1], members)).toEqual([]);
+      expect(members.flatMap(({ notices }) => notices)).toEqual([]);
+    },
+  );
+});

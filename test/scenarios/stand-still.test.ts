@@ -1,0 +1,54 @@
+/**
+ * V13: no peer is charged with a time in which the server itself stood still. Its event loop is
+ * blocked for longer than a heartbeat while pings are on their way; the pongs wait in the kernel
+ * when it goes on, where timers run before sockets are read.
+ */
+import { once } from 'node:events';
+import { expect, test } from 'vitest';
+import { run } from '../support/process.js';
+import {
+  connectRawWebSocket,
+  frame,
+  json,
+  PING,
+  PONG,
+  type RawPeer,
+} from '../support/raw-websocket.js';
+
+const HEARTBEAT_MS = 1000;
+const PEERS = 20;
+/** Loaded into the server. A process that SIGSTOP stops would read its sockets first. */
+const BLOCK = `process.on('SIGUSR2', () => {
+  for (const end = performance.now() + ${2 * HEARTBEAT_MS}; performance.now() < end; );
+  process.stderr.write('blocked');
+})`;
+
+const pings = ({ frames }: RawPeer) => frames.filter(({ opcode }) => opcode === PING);
+const pong = (peer: RawPeer) => peer.write(frame(pings(peer).at(-1)!.payload, { opcode: PONG }));
+
+test('a server whose loop was blocked closes no peer whose pong it has not read, and one that sent none', async () => {
+  const { child, line } = run(['serve', '--port', '0', '--heartbeat-ms', String(HEARTBEAT_MS)], {
+    node: ['--import', `data:text/javascript,${encodeURIComponent(BLOCK)}`],
+  });
+  const url = String((await line('serving'))['url']);
+  const peers = await Promise.all(Array.from({ length: PEERS }, () => connectRawWebSocket(url)));
+  // Last, since a server that judges them too soon may only get to the first before it reads.
+  const silent = await connectRawWebSocket(url);
+  // A peer that has said nothing would have another reason to go.
+  for (const peer of [silent, ...peers]) await peer.write(json({ type: 'join', room: 'a' }));
+  await Promise.all([silent, ...peers].map((peer) => peer.until(() => pings(peer).length > 0)));
+
+  child.kill('SIGUSR2');
+  const goesOn = once(child.stderr!, 'data');
+  const before = peers.map((peer) => pings(peer).length);
+  await Promise.all(peers.map(pong));
+  await goesOn;
+
+  // That it asks again shows that it has taken the answer, and the silent peer that it judges.
+  const isJudged = (peer: RawPeer, at: number) =>
+    peer.code !== null || pings(peer).length > before[at]!;
+  await Promise.all(peers.map((peer, at) => peer.until(() => isJudged(peer, at))));
+  await silent.until(() => silent.code !== null);
+  expect(silent.code).toBe(4201);
+  expect(peers.map(({ code }) => code).filter((code) => code !== null)).toEqual([]);
+}, 30_000);

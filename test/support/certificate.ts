@@ -1,0 +1,21 @@
+/** Certificates that nobody has signed but themselves, as files. */
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { onTestFinished } from 'vitest';
+
+/** `name` tells one from another; `folder`: where the files are, else in one that goes with the test. */
+export function certificate(name = 'localhost', folder = newFolder()) {
+  const [tlsKey, tlsCert] = [join(folder, 'key.pem'), join(folder, 'cert.pem')];
+  const made = ['-newkey', 'rsa:2048', '-nodes', '-days', '2', '-subj', `/CN=${name}`];
+  const files = ['-keyout', tlsKey, '-out', tlsCert];
+  execFileSync('openssl', ['req', '-x509', ...made, ...files], { stdio: 'ignore' });
+  return { tlsCert, tlsKey };
+}
+
+function newFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'roomcast-certificate-'));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  return folder;
+}

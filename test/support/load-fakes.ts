@@ -1,0 +1,53 @@
+/** What tests of the load generator share: how a target is named, and what stands in for wires and servers. */
+
+import type { TargetSpec } from '../../src/load/targets/index.js';
+import type { Link, Sink as LinkSink, Target } from '../../src/load/targets/target.js';
+
+export const inertLink: Link = {
+  join() {},
+  leave: () => true,
+  publish() {},
+  backfill() {},
+  backlog: 0,
+  pause() {},
+  resume() {},
+  probe() {},
+  close() {},
+  reset() {},
+};
+
+export const deafSink: LinkSink = {
+  chunk() {},
+  open() {},
+  joined() {},
+  left() {},
+  message() {},
+  gap() {},
+  past() {},
+  answered() {},
+  refusedPast() {},
+  confirmed() {},
+  refused() {},
+  closed() {},
+};
+
+/** What a target is told by flags, over a WebSocket if not said otherwise. */
+export const targetSpec = (
+  name: TargetSpec['name'],
+  url: string,
+  more: Partial<TargetSpec> = {},
+): TargetSpec => ({ name, url, transport: 'websocket', headers: {}, templates: {}, ...more });
+
+/** Nothing is there. */
+export const FAKE_SPEC = targetSpec('roomcast', 'ws://127.0.0.1:9');
+
+/** One that numbers, and takes no positions. */
+export const fakeTarget = (more: Partial<Target> = {}): Target => ({
+  name: 'fake',
+  numbered: true,
+  positions: false,
+  backfills: true,
+  address: { host: '127.0.0.1', port: 9 },
+  dial: () => inertLink,
+  ...more,
+});

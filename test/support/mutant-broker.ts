@@ -1,0 +1,127 @@
+/**
+ * A broker with one of the faults that brokers are known for, around one without: to see that the account
+ * catches it. The faults are those of systems in use (`research`: numbers that are used again, a lost
+ * tail, what is sent twice, another order, a subscription that goes away in silence, older data).
+ */
+import type {
+  Broker,
+  BrokerState,
+  MaybePromise,
+  Payload,
+  Position,
+  Publication,
+  PublishOptions,
+} from '../../src/broker/broker.js';
+
+export const MUTATIONS = [
+  'reused numbers',
+  'lost tail',
+  'lost in the middle',
+  'resend',
+  'reorder',
+  'silent resubscribe',
+  'older data',
+  'refused and yet published',
+] as const;
+export type Mutation = (typeof MUTATIONS)[number];
+
+export class MutantBroker implements Broker {
+  readonly #inner: Broker;
+  readonly #mutation: Mutation;
+  #deliver: (publication: Publication) => void = () => {};
+  #isStruck = false;
+  readonly #held = new Map<string, Publication>();
+  #first: Publication | null = null;
+
+  constructor(inner: Broker, mutation: Mutation) {
+    this.#inner = inner;
+    this.#mutation = mutation;
+  }
+
+  /** From now on the fault shows. */
+  strike(): void {
+    this.#isStruck = true;
+  }
+
+  onDeliver(deliver: (publication: Publication) => void): void {
+    this.#deliver = deliver;
+    this.#inner.onDeliver((publication) => this.#pass(publication));
+  }
+
+  onReset(reset: Parameters<Broker['onReset']>[0]): void {
+    this.#inner.onReset((room, position, was) => {
+      // The new numbering is taken for the old one.
+      if (this.#isStruck && this.#mutation === 'silent resubscribe') return;
+      reset(room, position, was);
+    });
+  }
+
+  onLost(lost: Parameters<Broker['onLost']>[0]): void {
+    this.#inner.onLost(lost);
+  }
+
+  onState(changed: (state: BrokerState) => void): void {
+    this.#inner.onState(changed);
+  }
+
+  state(room?: string): BrokerState {
+    return this.#inner.state(room);
+  }
+
+  publish(room: string, payload: Payload, options: PublishOptions): MaybePromise<Position> {
+    const position = this.#inner.publish(room, payload, options);
+    if (!this.#isStruck) return position;
+    if (this.#mutation === 'refused and yet published') throw new Error('no');
+    if (this.#mutation === 'resend') this.#inner.publish(room, payload, options);
+    return position;
+  }
+
+  subscribe(room: string, signal: AbortSignal, since?: Position): MaybePromise<Position> {
+    return this.#inner.subscribe(room, signal, since);
+  }
+
+  unsubscribe(room: string, signal: AbortSignal): MaybePromise<void> {
+    return this.#inner.unsubscribe(room, signal);
+  }
+
+  close(): MaybePromise<void> {
+    return this.#inner.close();
+  }
+
+  #pass(publication: Publication): void {
+    this.#first ??= publication;
+    if (!this.#isStruck) {
+      this.#deliver(publication);
+      return;
+    }
+    const { seq } = publication;
+    switch (this.#mutation) {
+      case 'lost tail':
+      case 'silent resubscribe':
+        return;
+      case 'lost in the middle':
+        // What follows shows it to nobody: it has the number of what is missing.
+        if (seq % 2 === 0) this.#deliver({ ...publication, seq: seq / 2 });
+        return;
+      case 'reused numbers':
+        this.#deliver({ ...publication, seq: this.#first.seq });
+        return;
+      case 'older data':
+        // As if it had been set back: it goes on counting from the beginning, in the same epoch.
+        this.#deliver({ ...publication, seq: Math.max(1, seq - 5) });
+        return;
+      case 'reorder': {
+        const held = this.#held.get(publication.room);
+        if (held === undefined) this.#held.set(publication.room, publication);
+        else {
+          this.#held.delete(publication.room);
+          this.#deliver(publication);
+          this.#deliver(held);
+        }
+        return;
+      }
+      default:
+        this.#deliver(publication);
+    }
+  }
+}

@@ -1,0 +1,93 @@
+/**
+ * A machine of its own for a node, as far as its network goes: a namespace with a link to Redis and
+ * another to its members, the first of which can be cut one way, so that neither end is told.
+ */
+import { execFileSync, spawnSync } from 'node:child_process';
+
+const ip = (...args: string[]): void => void execFileSync('ip', args, { stdio: 'pipe' });
+
+/** Why there can be none here; null where there can. */
+export const whyNoNamespaces = (() => {
+  const name = `rcprobe${process.pid}`;
+  const made = spawnSync('ip', ['netns', 'add', name], { encoding: 'utf8' });
+  if (made.error !== undefined) return 'apt-get install iproute2';
+  if (made.status !== 0) return `root is needed: ${made.stderr.trim()}`;
+  spawnSync('ip', ['netns', 'delete', name]);
+  return null;
+})();
+
+if (whyNoNamespaces !== null) {
+  console.warn(`Tests with networks of their own are skipped: ${whyNoNamespaces}`);
+}
+
+interface Link {
+  /** Names and addresses of the end here, and of the one in the namespace. */
+  readonly here: string;
+  readonly there: string;
+  readonly hereAddress: string;
+  readonly thereAddress: string;
+}
+
+/** Nobody has it: what is sent to it arrives, and is thrown away. */
+const NOBODY = '02:00:00:00:00:ff';
+let count = 0;
+
+export class NetworkNamespace {
+  readonly #name: string;
+  readonly #back: Link;
+  readonly #front: Link;
+
+  constructor() {
+    count += 1;
+    // The name of an interface has 15 characters.
+    const id = `${process.pid % 10_000}n${count}`;
+    this.#name = `rc${id}`;
+    ip('netns', 'add', this.#name);
+    this.#back = this.#link(`rb${id}`, 'back', `10.213.${100 + 2 * count}`);
+    this.#front = this.#link(`rf${id}`, 'front', `10.213.${101 + 2 * count}`);
+    ip('-n', this.#name, 'link', 'set', 'lo', 'up');
+  }
+
+  /** The command that runs another one there. */
+  get by(): string[] {
+    return ['ip', 'netns', 'exec', this.#name];
+  }
+
+  /** Where Redis is found from there. */
+  get redisAddress(): string {
+    return this.#back.hereAddress;
+  }
+
+  /** Where members find it. */
+  get address(): string {
+    return this.#front.thereAddress;
+  }
+
+  /** From now on what is sent to Redis (`up`), or comes from it (`down`), does not arrive. */
+  cut(direction: 'up' | 'down'): void {
+    const { here, there, hereAddress, thereAddress } = this.#back;
+    const wrong = ['nud', 'permanent', 'lladdr', NOBODY];
+    if (direction === 'down') ip('neigh', 'replace', thereAddress, 'dev', here, ...wrong);
+    else ip('-n', this.#name, 'neigh', 'replace', hereAddress, 'dev', there, ...wrong);
+  }
+
+  heal(): void {
+    const { here, there, hereAddress, thereAddress } = this.#back;
+    spawnSync('ip', ['neigh', 'delete', thereAddress, 'dev', here]);
+    spawnSync('ip', ['-n', this.#name, 'neigh', 'delete', hereAddress, 'dev', there]);
+  }
+
+  close(): void {
+    ip('netns', 'delete', this.#name);
+  }
+
+  #link(here: string, there: string, network: string): Link {
+    const [hereAddress, thereAddress] = [`${network}.1`, `${network}.2`];
+    ip('link', 'add', here, 'type', 'veth', 'peer', 'name', there, 'netns', this.#name);
+    ip('address', 'add', `${hereAddress}/24`, 'dev', here);
+    ip('link', 'set', here, 'up');
+    ip('-n', this.#name, 'address', 'add', `${thereAddress}/24`, 'dev', there);
+    ip('-n', this.#name, 'link', 'set', there, 'up');
+    return { here, there, hereAddress, thereAddress };
+  }
+}

@@ -1,0 +1,43 @@
+/**
+ * The OpenAPI document, made from the routes. It is made ahead and shipped (`docs/openapi.json`), so
+ * that no server carries what makes it; `npx vitest run test/http/docs.test.ts -u` writes it anew.
+ */
+import swagger from '@fastify/swagger';
+import fastify from 'fastify';
+import type { HttpDeps } from '../../src/http/deps.js';
+import { routes } from '../../src/http/routes.js';
+import { commandLimits, defaults } from '../../src/options/config.js';
+
+export async function openapi(): Promise<object> {
+  const app = fastify();
+  await app.register(swagger, {
+    openapi: {
+      openapi: '3.1.0',
+      info: {
+        title: 'roomcast',
+        version: 'of the server',
+        description:
+          'Publish to rooms and look after members over HTTP. Without an API key, /v1 answers requests from this machine only.',
+        license: { name: 'MIT', identifier: 'MIT' },
+      },
+      tags: [
+        { name: 'messages', description: 'Publish, and read what rooms keep.' },
+        { name: 'rooms', description: 'What rooms there are.' },
+        { name: 'members', description: 'Who is connected, who is slow.' },
+        { name: 'status', description: 'For those who watch over the server.' },
+      ],
+      components: { securitySchemes: { key: { type: 'http', scheme: 'bearer' } } },
+    },
+  });
+  // A route is described by its schemas; the rest is only for requests.
+  const deps: Partial<HttpDeps> = {
+    config: defaults,
+    limits: commandLimits(defaults),
+    sampler: { onSample: () => {}, series: [], past: [] },
+  };
+  routes(app, deps as HttpDeps);
+  await app.ready();
+  const document = app.swagger();
+  await app.close();
+  return document;
+}
