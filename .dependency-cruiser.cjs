@@ -2,10 +2,11 @@
 // layers below it, never from one above; the core never sees a web framework or a metrics library.
 const layers = [
   '^src/cli/',
+  '^src/cluster/',
   '^src/(index|testing)\\.ts$',
   '^src/serve\\.ts$',
   '^src/roomcast\\.ts$',
-  '^src/(attachment|descriptors|listeners|parts|responses|transports)\\.ts$',
+  '^src/(attachment|descriptors|listeners|parts|responses|seat|tracing|transports)\\.ts$',
   '^src/entrance\\.ts$',
   '^src/version\\.ts$',
   '^src/load/',
@@ -16,6 +17,7 @@ const layers = [
   '^src/sockets\\.ts$',
   '^src/session/',
   '^src/token-bucket\\.ts$',
+  '^src/auth/',
   '^src/room/',
   '^src/events\\.ts$',
   '^src/transport/',
@@ -28,6 +30,7 @@ const layers = [
   '^src/errors\\.ts$',
   '^src/loop-clock\\.ts$',
   '^src/time\\.ts$',
+  '^src/(survived|thenable)\\.ts$',
 ];
 const above = layers.slice(1).map((path, i) => ({
   name: `down-only: ${path}`,
@@ -55,7 +58,8 @@ module.exports = {
     {
       name: 'load-knows-only-the-protocol',
       severity: 'error',
-      from: { path: '^src/load/' },
+      // The script of its report draws with the drawer of the live page.
+      from: { path: '^src/load/', pathNot: '^src/load/report/browser\\.ts$' },
       to: { path: '^src/', pathNot: '^src/(load|protocol)/|^src/errors\\.ts$' },
     },
     {
@@ -76,6 +80,18 @@ module.exports = {
       severity: 'error',
       from: { pathNot: '^src/metrics/' },
       to: { path: 'node_modules/prom-client' },
+    },
+    {
+      name: 'only-auth-knows-jose',
+      severity: 'error',
+      from: { pathNot: '^src/auth/' },
+      to: { path: 'node_modules/jose' },
+    },
+    {
+      name: 'only-tracing-knows-opentelemetry',
+      severity: 'error',
+      from: { pathNot: '^src/tracing\\.ts$' },
+      to: { path: 'node_modules/@opentelemetry' },
     },
     {
       name: 'only-http-knows-fastify',
