@@ -17,6 +17,7 @@ import { checkReload } from '../options/reload.js';
 import { workersOf } from '../options/workers.js';
 import type { CloseReport } from '../roomcast.js';
 import { clearTimeout, nowMs, setTimeout } from '../time.js';
+import { closeWhatIsNotTaken } from './handover.js';
 import { Ledger } from './ledger.js';
 import { pathOf, type ToPrimary } from './messages.js';
 import { replaceAll } from './replacement.js';
@@ -167,6 +168,7 @@ export class Primary {
     const spare = isHeld ? null : this.#spare.take();
     const seat = new Seated(spare ?? cluster.fork(), slot, this.#incarnations, isHeld);
     this.#all.add(seat);
+    closeWhatIsNotTaken(seat.worker);
     this.#ledger.begin(seat.incarnation, slot);
     seat.worker.on('message', (message: ToPrimary) => this.#hear(seat, message));
     seat.worker.on('exit', (code, signal) => this.#exited(seat, code, signal));

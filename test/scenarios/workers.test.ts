@@ -6,7 +6,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import { Agent, type IncomingMessage, request } from 'node:http';
-import { type AddressInfo, createServer } from 'node:net';
+import { type AddressInfo, connect, createServer } from 'node:net';
 import { expect, onTestFinished, test } from 'vitest';
 import type { Hello, Second } from '../../src/page/frame.js';
 import { TRANSPORTS } from '../../src/transport/transport.js';
@@ -220,6 +220,28 @@ test('a worker that stands still is killed, and costs the rooms of the others no
   const [frozen] = peers.filter((peer) => peer !== goesOn);
   expect(await frozen?.closed).toBe(1006);
   expect(ofType(goesOn, 'gap').concat(ofType(goesOn, 'reset') as never)).toEqual([]);
+});
+
+test('a connection that was handed to a worker which ends before it takes it is closed', async () => {
+  const workers = await WorkersServer.start(2, ...QUICK);
+  const { hostname, port } = new URL(workers.url);
+  workers.kill(0, 'SIGSTOP');
+  let answered = 0;
+  const asked = Array.from({ length: 8 }, () => {
+    const socket = connect(Number(port), hostname);
+    onTestFinished(() => void socket.destroy());
+    socket.end('GET /healthz HTTP/1.0\r\n\r\n').once('data', () => {
+      answered += 1;
+    });
+    // A reset is an end too.
+    socket.on('error', () => {});
+    return new Promise((resolve) => void socket.on('close', resolve));
+  });
+  // The other worker has those that follow it.
+  await expect.poll(() => answered).toBe(asked.length - 1);
+  workers.kill(0, 'SIGKILL');
+  await Promise.all(asked);
+  expect(answered).toBe(asked.length - 1);
 });
 
 test('what is purged no worker replays, from what it had read before either', async () => {
