@@ -3,17 +3,18 @@
  * have of the rooms that somebody of its own is in. What a node has is good as long as its lease: nothing
  * is said anew of members that sit still.
  *
- * V19: a change that did not come is noticed by its number, at the next one or at a look once in
- * `positionCheckMs`, and the room is read again; a link that was
- * lost tells all of its own again. V3: of a room one change is under way, and what changes meanwhile is kept
- * once a user. V8: `close` ends all timers.
+ * V19: a node that misses a change learns so from the number of the next, or from a look once in
+ * `positionCheckMs`, and reads the room again. After a lost link it tells all of its own again. V8: `close`
+ * ends all timers.
  *
- * Not here: the lease (`ticks.ts`), what Redis does (`board-scripts.ts`), what is made of it (`room/`).
+ * Not here: how this node's own goes out (`board-lanes.ts`), the lease (`ticks.ts`), what Redis does
+ * (`board-scripts.ts`), what is made of it (`room/`).
  */
 import { Refusal } from '../../errors.js';
 import { clearInterval, clearTimeout, setImmediate, setInterval, setTimeout } from '../../time.js';
 import type { Board, BoardEvents, Share } from '../broker.js';
-import { ALIVE, CHANGED, NODE_LENGTH, PRESENT, SHARE } from './board-scripts.js';
+import { Lanes } from './board-lanes.js';
+import { ALIVE, CHANGED, NODE_LENGTH, PRESENT } from './board-scripts.js';
 import type { Keys } from './keys.js';
 import type { Link } from './link.js';
 
@@ -38,14 +39,6 @@ interface Open {
   readonly nodes: Set<string>;
 }
 
-/** What of a room is on its way to Redis. */
-interface Lane {
-  isUnderWay: boolean;
-  /** Everything of this node is to be told, not only `next`. */
-  isWhole: boolean;
-  next: Map<string | null, Share>;
-}
-
 export interface BoardConfig {
   readonly node: string;
   readonly keys: Keys;
@@ -58,7 +51,7 @@ export interface BoardConfig {
 export class RedisBoard implements Board {
   readonly #config: BoardConfig;
   readonly #rooms = new Map<string, Open>();
-  readonly #lanes = new Map<string, Lane>();
+  readonly #lanes: Lanes;
   readonly #toOpen = new Set<Open>();
   readonly #toLeave = new Set<string>();
   #events = NOBODY;
@@ -69,6 +62,7 @@ export class RedisBoard implements Board {
 
   constructor(config: BoardConfig) {
     this.#config = config;
+    this.#lanes = new Lanes({ ...config, own: (room) => this.#events.own(room) });
   }
 
   attach(events: BoardEvents): void {
@@ -94,9 +88,7 @@ export class RedisBoard implements Board {
   }
 
   tell(room: string, shares: readonly Share[]): void {
-    const lane = this.#lane(room);
-    for (const share of shares) lane.next.set(share.user, share);
-    this.#send(room, lane);
+    this.#lanes.tell(room, shares);
   }
 
   async read(room: string): Promise<readonly (readonly [string, Share[]])[]> {
@@ -114,9 +106,7 @@ export class RedisBoard implements Board {
   async up(link: Link): Promise<void> {
     this.#link = link;
     this.#look = setInterval(() => this.#lookForGone(), TICKS_A_LOOK * this.#config.tickMs).unref();
-    for (const lane of this.#lanes.values()) lane.isUnderWay = false;
-    for (const room of this.#rooms.keys()) this.#lane(room).isWhole = true;
-    for (const [room, lane] of this.#lanes) this.#send(room, lane);
+    this.#lanes.up(link, this.#rooms.keys());
     const before = [...this.#rooms.values()].filter((open) => !this.#toOpen.has(open));
     this.#schedule();
     if (before.length === 0) return;
@@ -126,6 +116,7 @@ export class RedisBoard implements Board {
 
   down(): void {
     this.#link = null;
+    this.#lanes.down();
     clearInterval(this.#look);
     clearTimeout(this.#comeBack);
     for (const open of this.#rooms.values()) {
@@ -140,7 +131,7 @@ export class RedisBoard implements Board {
     this.down();
     this.#events = NOBODY;
     this.#rooms.clear();
-    this.#lanes.clear();
+    this.#lanes.close();
     this.#toOpen.clear();
   }
 
@@ -241,12 +232,9 @@ export class RedisBoard implements Board {
       if (open.held === null) this.#take(open, text);
       else (open.held as string[]).push(text);
     }
-    const lane = this.#lanes.get(room);
-    if (lane !== undefined || mine === count(this.#events.own(room))) return;
+    if (this.#lanes.has(room) || mine === count(this.#events.own(room))) return;
     // Redis has lost what this node had told.
-    const again = this.#lane(room);
-    again.isWhole = true;
-    this.#send(room, again);
+    this.#lanes.tellAll(room);
   }
 
   async #ask(
@@ -260,52 +248,6 @@ export class RedisBoard implements Board {
       [keys.node(''), String(idleRoomMs)],
     )) as readonly (readonly string[])[];
     return reply.map(([v, ...fields]) => ({ v: Number(v), fields }));
-  }
-
-  #lane(room: string): Lane {
-    let lane = this.#lanes.get(room);
-    if (lane === undefined) {
-      lane = { isUnderWay: false, isWhole: false, next: new Map() };
-      this.#lanes.set(room, lane);
-    }
-    return lane;
-  }
-
-  #send(room: string, lane: Lane): void {
-    const link = this.#link;
-    if (link === null || lane.isUnderWay) return;
-    if (!lane.isWhole && lane.next.size === 0) {
-      this.#lanes.delete(room);
-      return;
-    }
-    const { keys, node, idleRoomMs } = this.#config;
-    const { isWhole } = lane;
-    const shares = isWhole ? [...this.#events.own(room)] : [...lane.next.values()];
-    lane.isUnderWay = true;
-    lane.isWhole = false;
-    lane.next = new Map();
-    const fields = shares.flatMap((share) => [
-      node + (share.user ?? ''),
-      share.connections === null || (share.user === null && share.connections === 0)
-        ? ''
-        : JSON.stringify(share),
-    ]);
-    link
-      .run(
-        SHARE,
-        [keys.term, keys.presence(room), keys.board(room)],
-        [node, String(idleRoomMs), isWhole ? '1' : '0', JSON.stringify(shares), ...fields],
-      )
-      .catch(() => {
-        // Redis would not, or cannot be asked: all of it is told when it can.
-        lane.isWhole = true;
-      })
-      .finally(() => {
-        if (this.#link !== link) return;
-        lane.isUnderWay = false;
-        // What it would not take now is told again when it is looked who is gone.
-        if (!lane.isWhole) this.#send(room, lane);
-      });
   }
 
   /**
@@ -334,7 +276,7 @@ export class RedisBoard implements Board {
   async #lookForGone(): Promise<void> {
     const link = this.#link;
     if (link === null) return;
-    for (const [room, lane] of this.#lanes) this.#send(room, lane);
+    this.#lanes.tellAgain();
     const nodes = new Set<string>();
     for (const open of this.#rooms.values()) for (const node of open.nodes) nodes.add(node);
     if (nodes.size === 0) return;

@@ -5,26 +5,20 @@
  * What is asked for in one turn of the loop goes in one batch. A room that nobody wants any more is kept
  * for `LINGER_MS`, since people reload pages.
  *
- * Not here: what is passed on and what is missing (`topic.ts`), when a link is made (`redis.ts`).
+ * Not here: what Redis is asked (`standing.ts`), what is passed on and what is missing (`topic.ts`), when a
+ * link is made (`redis.ts`).
  */
-import { randomBytes } from 'node:crypto';
 import { Refusal } from '../../errors.js';
 import { clearTimeout, nowMs, setImmediate, setTimeout } from '../../time.js';
 import type { Position } from '../broker.js';
-import { type Commit, parseCommit, parsePosition } from './format.js';
+import { type Commit, parseCommit } from './format.js';
 import type { Keys } from './keys.js';
-import type { Link, Reply } from './link.js';
-import { OPEN, READ } from './scripts.js';
-import { type Log, Topic, type TopicEvents } from './topic.js';
+import type { Link } from './link.js';
+import { type Asked, askRooms, readLog } from './standing.js';
+import { Topic, type TopicEvents } from './topic.js';
 
-/** Rooms asked for in one script, which nobody else can interrupt. */
-const ROOMS_A_SCRIPT = 100;
-/** Scripts under way at once while a link is brought up. */
-const SCRIPTS_AT_ONCE = 2;
 /** Logs read at once. */
 const READS_AT_ONCE = 16;
-/** Most bytes of a log in one answer. */
-const READ_BYTES = 256 * 1024;
 const LINGER_MS = 5000;
 
 export interface SubscriptionsConfig {
@@ -38,9 +32,6 @@ export interface SubscriptionsConfig {
   /** Something came that is not of our format. */
   unreadable(): void;
 }
-
-/** Where a room stands; null where that is where it is known to be. */
-type Answer = (topic: Topic, position: Position | null) => void;
 
 interface Wait {
   readonly topic: Topic;
@@ -165,11 +156,11 @@ export class Subscriptions {
     if (link === null) return;
     const topics = [...this.#topics.values()].filter((topic) => topic.isWanted && topic.isLive);
     const behind: { topic: Topic; position: Position }[] = [];
-    const answer: Answer = (topic, position) => {
+    const answer: Asked['answer'] = (topic, position) => {
       if (position !== null) behind.push({ topic, position });
     };
     // One that Redis has forgotten, and cannot begin anew now, is looked at again the next time.
-    await this.#ask(link, topics, answer, () => {});
+    await askRooms(link, topics, { ...this.#config, answer, refuse() {} });
     if (behind.length === 0) return;
     await this.#config.barrier();
     for (const { topic, position } of behind) {
@@ -203,7 +194,7 @@ export class Subscriptions {
         channels.push(keys.channel(room));
       }
       if (channels.length > 0) await link.subscribe(channels);
-      const answer: Answer = (topic, position) => {
+      const answer: Asked['answer'] = (topic, position) => {
         const { known } = topic;
         for (const { resolve } of byTopic.get(topic) ?? [])
           resolve(position ?? (known as Position));
@@ -220,62 +211,12 @@ export class Subscriptions {
         for (const { reject } of byTopic.get(topic) ?? []) reject(refusal);
         byTopic.delete(topic);
       };
-      await this.#ask(link, topics, answer, refuse);
+      await askRooms(link, topics, { ...this.#config, answer, refuse });
     } catch (error) {
       // Whoever still waits, waits for the next link, by its own deadline.
       this.#waits.push(...[...byTopic.values()].flat());
       if (link.isOpen) link.end(error as Error);
       throw error;
-    }
-  }
-
-  /** Asks where rooms stand. `refuse`: Redis takes no new room now. */
-  async #ask(
-    link: Link,
-    topics: readonly Topic[],
-    answer: Answer,
-    refuse: (topic: Topic, why: string) => void,
-  ): Promise<void> {
-    let next = 0;
-    const work = async () => {
-      while (next < topics.length) {
-        const part = topics.slice(next, next + ROOMS_A_SCRIPT);
-        next += part.length;
-        await this.#askPart(link, part, answer, refuse);
-      }
-    };
-    await Promise.all(Array.from({ length: SCRIPTS_AT_ONCE }, work));
-  }
-
-  async #askPart(
-    link: Link,
-    topics: readonly Topic[],
-    answer: Answer,
-    refuse: (topic: Topic, why: string) => void,
-  ): Promise<void> {
-    const { keys, idleRoomMs } = this.#config;
-    const asked = topics.map(({ known }) => known);
-    const reply = await link.run(
-      OPEN,
-      [
-        keys.term,
-        ...topics.flatMap(({ room }) => [keys.meta(room), keys.log(room), keys.channel(room)]),
-      ],
-      [
-        randomBytes(8).toString('hex'),
-        String(idleRoomMs),
-        ...asked.map((known) => (known === null ? '' : `${known.epoch}:${known.seq}`)),
-      ],
-    );
-    const differing = new Map<number, [epoch: string, seqOrWhy: string]>();
-    for (const [place, ...said] of reply as [number, string, string][]) {
-      differing.set(place - 1, said);
-    }
-    for (const [place, topic] of topics.entries()) {
-      const said = differing.get(place);
-      if (said === undefined) answer(topic, null);
-      else if (said[0] === '') refuse(topic, said[1]);
-      else answer(topic, { epoch: said[0], seq: Number(said[1]) });
     }
   }
 
@@ -318,7 +259,7 @@ export class Subscriptions {
 
   async #readLog(link: Link, topic: Topic): Promise<void> {
     const { seq } = topic.known as Position;
-    const log = await readLog(link, this.#config.keys, topic.room, seq, READ_BYTES);
+    const log = await readLog(link, this.#config.keys, topic.room, seq);
     // The link may have ended, and the room may have been let go of, meanwhile.
     if (this.#link !== link || this.#topics.get(topic.room) !== topic) return;
     this.#read(topic, () => topic.catchUp(log));
@@ -343,29 +284,4 @@ export class Subscriptions {
       link.unsubscribe(gone).catch((error: Error) => link.end(error));
     }
   }
-}
-
-type LogReply = [string, string, string, number, ...Reply[]];
-
-/** What Redis has of a room behind a number. */
-async function readLog(
-  link: Link,
-  keys: Keys,
-  room: string,
-  after: number,
-  maxBytes: number,
-): Promise<Log> {
-  const reply = await link.run(
-    READ,
-    [keys.term, keys.meta(room), keys.log(room)],
-    [String(after), String(maxBytes)],
-  );
-  const [epoch, seq, closed, hasMore, ...messages] = reply as LogReply;
-  return {
-    epoch,
-    seq: Number(seq),
-    closed: closed === '' ? [] : closed.split(',').map(parsePosition),
-    hasMore: hasMore === 1,
-    commits: messages.map((message) => parseCommit(String(message))),
-  };
 }

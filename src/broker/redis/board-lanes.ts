@@ -1,0 +1,122 @@
+/**
+ * What this node has of rooms, on its way to the board in Redis.
+ *
+ * V3: of a room one change is under way, and what changes meanwhile is kept once a user.
+ *
+ * Not here: what others have (`board.ts`), what Redis does (`board-scripts.ts`).
+ */
+import type { Share } from '../broker.js';
+import { SHARE } from './board-scripts.js';
+import type { Keys } from './keys.js';
+import type { Link } from './link.js';
+
+/** Of one room. */
+interface Lane {
+  isUnderWay: boolean;
+  /** Everything of this node is to be told, not only `next`. */
+  isWhole: boolean;
+  next: Map<string | null, Share>;
+}
+
+export interface LanesConfig {
+  readonly node: string;
+  readonly keys: Keys;
+  readonly idleRoomMs: number;
+  /** All that this node has of a room. */
+  own(room: string): Iterable<Share>;
+}
+
+export class Lanes {
+  readonly #config: LanesConfig;
+  readonly #lanes = new Map<string, Lane>();
+  #link: Link | null = null;
+
+  constructor(config: LanesConfig) {
+    this.#config = config;
+  }
+
+  /** Whether something of a room has yet to arrive. */
+  has(room: string): boolean {
+    return this.#lanes.has(room);
+  }
+
+  tell(room: string, shares: readonly Share[]): void {
+    const lane = this.#lane(room);
+    for (const share of shares) lane.next.set(share.user, share);
+    this.#send(room, lane);
+  }
+
+  tellAll(room: string): void {
+    const lane = this.#lane(room);
+    lane.isWhole = true;
+    this.#send(room, lane);
+  }
+
+  /** Tells what Redis would not take before. */
+  tellAgain(): void {
+    for (const [room, lane] of this.#lanes) this.#send(room, lane);
+  }
+
+  /** A new link: over it all of these rooms is told, beside what waits. */
+  up(link: Link, rooms: Iterable<string>): void {
+    this.#link = link;
+    for (const lane of this.#lanes.values()) lane.isUnderWay = false;
+    for (const room of rooms) this.#lane(room).isWhole = true;
+    this.tellAgain();
+  }
+
+  down(): void {
+    this.#link = null;
+  }
+
+  close(): void {
+    this.down();
+    this.#lanes.clear();
+  }
+
+  #lane(room: string): Lane {
+    let lane = this.#lanes.get(room);
+    if (lane === undefined) {
+      lane = { isUnderWay: false, isWhole: false, next: new Map() };
+      this.#lanes.set(room, lane);
+    }
+    return lane;
+  }
+
+  #send(room: string, lane: Lane): void {
+    const link = this.#link;
+    if (link === null || lane.isUnderWay) return;
+    if (!lane.isWhole && lane.next.size === 0) {
+      this.#lanes.delete(room);
+      return;
+    }
+    const { keys, node, idleRoomMs, own } = this.#config;
+    const { isWhole } = lane;
+    const shares = isWhole ? [...own(room)] : [...lane.next.values()];
+    lane.isUnderWay = true;
+    lane.isWhole = false;
+    lane.next = new Map();
+    const fields = shares.flatMap((share) => [
+      node + (share.user ?? ''),
+      share.connections === null || (share.user === null && share.connections === 0)
+        ? ''
+        : JSON.stringify(share),
+    ]);
+    link
+      .run(
+        SHARE,
+        [keys.term, keys.presence(room), keys.board(room)],
+        [node, String(idleRoomMs), isWhole ? '1' : '0', JSON.stringify(shares), ...fields],
+      )
+      .catch(() => {
+        // Redis would not, or cannot be asked: all of it is told when it can.
+        lane.isWhole = true;
+      })
+      .finally(() => {
+        if (this.#link !== link) return;
+        lane.isUnderWay = false;
+        // What it would not take now is told again when it is looked who is gone.
+        if (!lane.isWhole) this.#send(room, lane);
+      });
+  }
+}
