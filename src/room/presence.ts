@@ -25,7 +25,13 @@ import { Watch } from './watch.js';
 
 /** Watchers for which an interval is good; more have a longer one, so that a second has as many. */
 const WATCHERS = 1000;
+/** Watchers alone make none longer than this. */
 const MAX_INTERVAL_MS = 30_000;
+
+/** Milliseconds between two rounds of so many watchers, where `presenceIntervalMs` is `ms`. */
+export function intervalFor(watchers: number, ms: number): number {
+  return Math.max(ms, Math.min(MAX_INTERVAL_MS, (ms * watchers) / WATCHERS));
+}
 
 /** One member in a roster. */
 export interface Stay {
@@ -302,9 +308,7 @@ export class Presence implements Late {
       this.#rounds.set(roster, round);
     }
     if (round.timer !== undefined || this.#due.has(roster)) return;
-    const { presenceIntervalMs } = roster.policy;
-    const share = Math.max(1, roster.watches.size / WATCHERS);
-    const interval = Math.min(MAX_INTERVAL_MS, presenceIntervalMs * share);
+    const interval = intervalFor(roster.watches.size, roster.policy.presenceIntervalMs);
     const waitMs = round.beganAt + interval - nowMs();
     if (waitMs <= 0) this.#begin(roster);
     else {

@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, it, vi } from 'vitest';
 import type { Auth } from '../../src/auth/auth.js';
 import type { Config } from '../../src/options/config.js';
+import { intervalFor } from '../../src/room/presence.js';
 import { type FakeName, FakeTransport } from '../support/fake-transport.js';
 import { bytesInUse } from '../support/heap.js';
 import { PresenceView } from '../support/presence.js';
@@ -259,7 +260,13 @@ describe('watching', () => {
     expect(watcher.view.mode).toBe('users');
   });
 
-  it('is told once an interval, which is longer for thousands, and shares what is told (V6)', async () => {
+  it('has a longer interval among thousands, up to half a minute, and never less than is configured', () => {
+    const of = (ms: number) => [1, 1000, 3000, 100_000].map((many) => intervalFor(many, ms));
+    expect(of(1000)).toEqual([1000, 1000, 3000, 30_000]);
+    expect(of(60_000)).toEqual([60_000, 60_000, 60_000, 60_000]);
+  });
+
+  it('is told once an interval, and shares what is told (V6)', async () => {
     const { connect, pass, core } = start({ presenceIntervalMs: 1000 });
     const watchers = [];
     for (let n = 0; n < 20; n += 1) watchers.push(await connect(`w${n}`));

@@ -34,6 +34,34 @@ class Watching {
   }
 }
 
+function leave(roster: Roster, user: string): void {
+  const entry = roster.of(user);
+  if (entry === undefined) return;
+  roster.exit(entry);
+  if ((entry.here?.connections ?? 0) === 0) roster.remove(entry);
+}
+
+it('tells that a user has left who had come again since the last round and left once more', () => {
+  const roster = new Roster('a', {
+    presence: 'users',
+    presenceMaxUsers: 1000,
+    presenceIntervalMs: 0,
+    presenceLingerMs: 0,
+  });
+  const watching = new Watching(roster);
+  const told = () => {
+    roster.beginRound();
+    while (watching.next());
+    return [...watching.view.users.keys()];
+  };
+  roster.enter('u', undefined);
+  expect(told()).toEqual(['u']);
+  leave(roster, 'u');
+  roster.enter('u', undefined);
+  leave(roster, 'u');
+  expect(told()).toEqual([]);
+});
+
 const step = fc.record({
   what: fc.constantFrom(
     'enter',
@@ -65,16 +93,10 @@ it('every watcher ends with who is there, however far behind it was', () => {
           presenceLingerMs: 0,
         });
         const all: Watching[] = [];
-        const leave = (user: string) => {
-          const entry = roster.of(user);
-          if (entry === undefined) return;
-          roster.exit(entry);
-          if ((entry.here?.connections ?? 0) === 0) roster.remove(entry);
-        };
         for (const { what, which } of steps) {
           const user = `u${which}`;
           if (what === 'enter') roster.enter(user, which % 2 === 0 ? INFO : undefined);
-          if (what === 'leave') leave(user);
+          if (what === 'leave') leave(roster, user);
           if (what === 'watch') all.push(new Watching(roster));
           if (what === 'round') roster.beginRound();
           if (what === 'next') all[which % Math.max(1, all.length)]?.next();
@@ -82,7 +104,7 @@ it('every watcher ends with who is there, however far behind it was', () => {
             // More than is noted.
             for (let n = 0; n < 1100; n += 1) {
               roster.enter('c', undefined);
-              leave('c');
+              leave(roster, 'c');
             }
             seen.restarts += all.length;
           }
