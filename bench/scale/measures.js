@@ -3,6 +3,7 @@ import { fanOut, fanOuts, takeover } from '../scenarios.js';
 import { roomcast, roomcastWorkers } from '../targets.js';
 import { accepts } from './accepts.js';
 import { costOfMessages, latency, resume, slowNode } from './brokers.js';
+import { promotion } from './promotion.js';
 
 /**
  * What is measured, and what it may come to.
@@ -78,6 +79,13 @@ export const measures = {
     must: { p99Ms: 5 },
     missing: withoutRedis,
     measure: (seconds) => latency(5000, seconds),
+  },
+  S9: {
+    title:
+      'Sentinels promote a replica: until the first publish is accepted, until 10,000 rooms are up',
+    must: { acceptMs: 1000, upMs: 3000 },
+    missing: withoutRedis,
+    measure: () => promotion(10_000),
   },
   S10: {
     title: 'a worker is killed: until each of 16 rooms is published to again',

@@ -10,10 +10,8 @@ import { freePort, startServer } from '../process.js';
  * @returns {Promise<T>}
  */
 export async function withRedis(use) {
-  const port = await freePort();
-  const argv = ['redis-server', '--port', `${port}`, '--save', '', '--bind', '127.0.0.1'];
-  const { stop } = await startServer(argv, port);
-  const redis = new Redis(port);
+  const { port, stop } = await startRedis();
+  const redis = new Redis(`redis://127.0.0.1:${port}`);
   try {
     return await use(redis);
   } finally {
@@ -22,12 +20,19 @@ export async function withRedis(use) {
   }
 }
 
+/** @param {...string} flags */
+export async function startRedis(...flags) {
+  const port = await freePort();
+  const own = ['--port', `${port}`, '--save', '', '--bind', '127.0.0.1'];
+  return { port, ...(await startServer(['redis-server', ...own, ...flags], port)) };
+}
+
 export class Redis {
   /** @type {RedisBroker[]} */
   #brokers = [];
-  /** @param {number} port */
-  constructor(port) {
-    this.url = `redis://127.0.0.1:${port}`;
+  /** @param {string} url of it, or of its Sentinels; of those nothing is asked but their primary */
+  constructor(url) {
+    this.url = url;
   }
 
   /** A node of one cluster. `messages`: kept a room. @param {number} [messages] */
@@ -50,12 +55,23 @@ export class Redis {
   }
 
   /** @param {...string} command @returns {Promise<any>} */
-  async ask(...command) {
+  ask(...command) {
+    return this.watch((ask) => ask(...command));
+  }
+
+  /**
+   * Over one connection.
+   *
+   * @template T
+   * @param {(ask: (...command: string[]) => Promise<any>) => Promise<T>} use
+   * @returns {Promise<T>}
+   */
+  async watch(use) {
     const client = createClient({ url: this.url, RESP: 2 });
     client.on('error', () => {});
     await client.connect();
     try {
-      return await client.sendCommand(command);
+      return await use((...command) => client.sendCommand(command));
     } finally {
       client.destroy();
     }
