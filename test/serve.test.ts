@@ -50,6 +50,19 @@ async function raw(url: string, text: string): Promise<string> {
   return String(chunk).split('\r\n', 1)[0] as string;
 }
 
+test('who was accepted and has not asked yet is answered after the server has stopped listening', async () => {
+  const served = await open();
+  const socket = connect(Number(new URL(served.url).port), '127.0.0.1');
+  onTestFinished(() => void socket.destroy());
+  await once(socket, 'connect');
+  // Accepted behind it.
+  expect(await statusOf(`${served.url}/healthz`)).toBe(200);
+  served.stopListening();
+  socket.write('GET /healthz HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n');
+  const [chunk] = await once(socket, 'data');
+  expect(String(chunk)).toMatch(/^HTTP\/1\.1 200 /);
+});
+
 const INSIDE = [
   '/',
   '/metrics',

@@ -52,7 +52,7 @@ async function replaceOne(seats: Seats, slot: number, config: Config): Promise<v
     seats.seat(next);
     await next.until(isServing, START_MS);
   } catch (error) {
-    // Where it has taken the slot, it is replaced as any other that ends.
+    // If it has the slot by now, its exit has the primary start another.
     next.kill();
     throw error;
   }

@@ -47,7 +47,7 @@ let lastRead: LastRead | null | undefined;
  */
 export function readPast(socket: SocketWithHandle, reader: Reader): boolean {
   const handle = socket._handle;
-  lastRead ??= find();
+  if (lastRead === undefined) lastRead = find();
   if (lastRead === null || handle?.constructor.name !== 'TCP') return false;
   if (typeof handle.useUserBuffer !== 'function' || typeof handle.onread !== 'function') {
     return false;

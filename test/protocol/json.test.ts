@@ -138,7 +138,7 @@ describe('a frame whose data is a plain text', () => {
     );
 
   it(
-    'is read as any other',
+    'is read as JSON.parse reads it',
     () => {
       let short = 0;
       fc.assert(

@@ -74,10 +74,11 @@ export class MeshBoard implements Board {
 
   /** It takes more now. */
   drained(peer: Peer): void {
-    const behind = this.#peers.get(peer) ?? [];
+    const behind = this.#peers.get(peer);
+    if (behind === undefined) return;
     for (const room of behind) {
       if (!peer.tell(textOf([room, [...this.#events.own(room)], true]))) return;
-      (behind as Set<string>).delete(room);
+      behind.delete(room);
     }
   }
 
