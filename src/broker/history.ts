@@ -8,6 +8,7 @@
  * Not here: the bound of all rooms together (`histories.ts`), the numbers of a room (`memory.ts`).
  */
 import type { HistoryPolicy } from '../options/config.js';
+import { MAX_HEAD } from '../protocol/json.js';
 import type { Publication, Range } from './broker.js';
 
 /** Why a publication is kept no longer: a bound, one of all rooms, its room is forgotten, or by request. */
@@ -33,6 +34,10 @@ interface Entry {
 
 /** What a publication costs beside its texts: objects, and its share of the ring. Measured: 220 to 245. */
 const OVERHEAD_BYTES = 250;
+/** A text that is shorter is never cut out of another, but copied. */
+const LEAST_CUT = 13;
+/** What a text keeps that was cut out of the end of a frame, beside itself. */
+const FRAME_BYTES = MAX_HEAD + 64;
 const FIRST_SLOTS = 16;
 const NO_SLOTS: (Entry | undefined)[] = [];
 
@@ -160,6 +165,8 @@ function costOf(
   return bytes;
 }
 
-/** A text has one byte a unit where all of it is Latin-1, else two. */
-const heapBytes = (text: string, utf8: number) =>
-  utf8 === text.length ? utf8 : Math.max(utf8, 2 * text.length);
+/** A text has one byte a unit where all of it is Latin-1, else two; one of ASCII may be a part of its frame. */
+function heapBytes(text: string, utf8: number): number {
+  if (utf8 !== text.length) return Math.max(utf8, 2 * text.length);
+  return utf8 < LEAST_CUT ? utf8 : utf8 + FRAME_BYTES;
+}

@@ -7,6 +7,7 @@ import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebo
 import { Type } from 'typebox';
 import type { Past, Publication, Range } from '../broker/broker.js';
 import { Refusal, type RefusalCode } from '../errors.js';
+import { ownText } from '../own-text.js';
 import { checkRoom, checkSeq } from '../protocol/fields.js';
 import type { HttpDeps } from './deps.js';
 import { failures } from './failures.js';
@@ -116,7 +117,7 @@ export function history({ hub, limits }: HttpDeps): FastifyPluginCallbackTypebox
         },
       },
       async ({ params, query }, reply) => {
-        const room = checkRoom(params.room, limits);
+        const room = checkRoom(ownText(params.room), limits);
         const [past, to] = await read(room, query);
         reply.type('application/json; charset=utf-8');
         // As text: `data` is JSON already, and may be a megabyte.
@@ -144,7 +145,7 @@ export function history({ hub, limits }: HttpDeps): FastifyPluginCallbackTypebox
         config: { across: { merge: () => null, isEmpty: true, isOfAll: true } },
       },
       async ({ params, query }, reply) => {
-        const room = checkRoom(params.room, limits);
+        const room = checkRoom(ownText(params.room), limits);
         await hub.archive.purge(room, checkSeq(query.through, 'through', 1));
         reply.code(204);
         return null;

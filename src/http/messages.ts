@@ -6,6 +6,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox';
 import { type Static, Type } from 'typebox';
 import { Refusal, type RefusalCode } from '../errors.js';
+import { ownText } from '../own-text.js';
 import { checkPublish, MAX_KEY_LENGTH, MAX_UID_LENGTH } from '../protocol/fields.js';
 import type { HttpDeps } from './deps.js';
 import { Failure, failures } from './failures.js';
@@ -115,7 +116,8 @@ export function messages(deps: HttpDeps): FastifyPluginCallbackTypebox {
           response: { 200: Published, ...failures('bad_json', 'server_busy', ...REFUSED) },
         },
       },
-      ({ params, body, headers }) => publish(params.room, checkObject(body, 'The body'), headers),
+      ({ params, body, headers }) =>
+        publish(ownText(params.room), checkObject(body, 'The body'), headers),
     );
 
     app.post(

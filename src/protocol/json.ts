@@ -14,6 +14,11 @@ const PLAIN = /^[ !#-[\]-~]*$/;
 /** The same as the rest of a frame. */
 const PLAIN_REST = /"[ !#-[\]-~]*"\}$/y;
 const BEFORE_DATA = ',"data":';
+/**
+ * Characters before `data` in a frame that is read so, most. What is cut out of a text keeps all of it in
+ * memory, so this much stays with each message, whoever holds it (V3).
+ */
+export const MAX_HEAD = 128;
 
 export class JsonCodec implements Codec {
   readonly name = 'json';
@@ -60,7 +65,7 @@ const quoted = (text: string) => (PLAIN.test(text) ? `"${text}"` : JSON.stringif
 /** A frame whose last field is `data`, a plain text: only what stands before it is read. Null: another. */
 function parsePlain(text: string): { fields: Fields; data: string } | null {
   const end = text.indexOf(BEFORE_DATA);
-  if (end < 0) return null;
+  if (end < 0 || end > MAX_HEAD) return null;
   PLAIN_REST.lastIndex = end + BEFORE_DATA.length;
   if (!PLAIN_REST.test(text)) return null;
   let before: unknown;

@@ -7,6 +7,7 @@
  */
 import type { IncomingMessage } from 'node:http';
 import { type BlockList, isIP, type Socket, SocketAddress } from 'node:net';
+import { ownText } from '../own-text.js';
 
 /** Proxies in a row that are followed; who has more of them in front is not looked for. */
 const MAX_HOPS = 32;
@@ -20,7 +21,7 @@ const MAPPED = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/;
 export function canonical(text: string): string {
   const [address = ''] = text.split('%', 1);
   const family = isIP(address);
-  if (family !== 6) return family === 4 ? address : '';
+  if (family !== 6) return family === 4 ? ownText(address) : '';
   const short = new SocketAddress({ address, family: 'ipv6' }).address;
   return MAPPED.exec(short)?.[1] ?? short;
 }

@@ -18,6 +18,7 @@
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { REFUSAL, Refusal, type RefusalCode } from '../errors.js';
+import { ownText } from '../own-text.js';
 import { networkOf } from './address.js';
 import { answerRefusal } from './answer.js';
 import type { Bodies } from './bodies.js';
@@ -156,7 +157,7 @@ export class SockjsServer {
 
     const { id, action } = SESSION.exec(path)?.groups ?? {};
     if (id !== undefined && action !== undefined) {
-      return this.#routeSession(req, res, { id, action, address: address(req) });
+      return this.#routeSession(req, res, { id: ownText(id), action, address: address(req) });
     }
     if (INFO.test(path)) return this.#pass(req, res, path);
     if (WEBSOCKET.test(path)) return this.#refuseNoUpgrade(req, res);

@@ -1,6 +1,9 @@
 import { describe, expect, it, vi } from 'vitest';
 import { MemoryBroker } from '../../src/broker/memory.js';
-import { defaults } from '../../src/options/config.js';
+import { commandLimits, defaults } from '../../src/options/config.js';
+import type { Asked } from '../../src/protocol/codec.js';
+import { checkPublish } from '../../src/protocol/fields.js';
+import { JsonCodec } from '../../src/protocol/json.js';
 import { brokerContract } from '../contract/broker.js';
 import { bytesInUse } from '../support/heap.js';
 
@@ -18,6 +21,7 @@ brokerContract(
 );
 
 const payload = { data: '1', from: null };
+const limits = commandLimits(defaults);
 const soon = { deadline: Number.POSITIVE_INFINITY };
 
 describe('MemoryBroker', () => {
@@ -123,6 +127,35 @@ describe('MemoryBroker', () => {
     expect(grown).toBeGreaterThan(0.7 * bytes);
     broker.close();
   });
+
+  it.each([
+    ['as short as it may be', ''],
+    ['as long as is read past', `"uid":"${'u'.repeat(64)}",`],
+    ['of 60 KB', `"junk":"${'j'.repeat(60_000)}",`],
+  ])(
+    'counts at least what it costs to keep messages behind a head that is %s (V3)',
+    async (_, head) => {
+      const count = head.length > 1000 ? 1000 : 10_000;
+      const bounds = { historyMessages: count, historyBytes: 1e9, historyBytesTotal: 1e9 };
+      const broker = new MemoryBroker({ ...defaults, ...bounds });
+      const codec = new JsonCodec();
+      const publishNext = (n: number) => {
+        // As it comes from a socket: a text of its own.
+        const frame = `{"type":"publish","room":"a",${head}"data":"${String(n).padStart(13, 'x')}"}`;
+        const { fields, data } = codec.decode(Buffer.from(frame).toString('latin1')) as Asked;
+        const checked = checkPublish('a', fields['data'], undefined, undefined, limits, data);
+        broker.publish('a', { data: checked.data, from: null }, soon);
+      };
+      publishNext(0);
+      const before = await bytesInUse();
+      for (let n = 1; n < count; n += 1) publishNext(n);
+      const grown = (await bytesInUse()) - before;
+      const { messages, bytes } = broker.kept;
+      expect(messages).toBe(count);
+      expect(grown).toBeLessThanOrEqual(bytes);
+      broker.close();
+    },
+  );
 
   it('has no timer left when it is closed (V8)', () => {
     vi.useFakeTimers();

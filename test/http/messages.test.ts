@@ -6,6 +6,7 @@ import type { HttpDeps } from '../../src/http/deps.js';
 import { MAX_BATCH } from '../../src/http/messages.js';
 import { REFUSAL_CODES } from '../../src/metrics/catalogue/connections.js';
 import type { Hub } from '../../src/room/hub.js';
+import { bytesInUse } from '../support/heap.js';
 import { type Ask, type Served, serve } from './support.js';
 
 let server: Served;
@@ -46,6 +47,17 @@ describe('POST /v1/rooms/{room}/messages', () => {
       { type: 'message', room: 'chat:lobby', seq: 1, from: null, data, key: 'k' },
     ]);
     expect(outside.transport.messages).toEqual([]);
+  });
+
+  it('keeps of a room nothing but its name (V3)', async () => {
+    const publish = (name: string) =>
+      server.ask('POST', `/v1/rooms/${name}/messages?${'j'.repeat(12_000)}`, { json: { data: 1 } });
+    await publish('a-room-to-begin-with');
+    const before = await bytesInUse();
+    for (let n = 0; n < 300; n += 1) {
+      expect((await publish(`a-room-of-somebody-${n}`)).status).toBe(200);
+    }
+    expect((await bytesInUse()) - before).toBeLessThan(1_500_000);
   });
 
   it('counts on, also where nobody is', async () => {

@@ -4,6 +4,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { defaults, trustedProxies } from '../../src/options/config.js';
 import { addressOf, canonical, networkOf } from '../../src/transport/address.js';
+import { bytesInUse } from '../support/heap.js';
 
 const trusted = trustedProxies({ ...defaults, trustProxy: ['10.0.0.0/8', '127.0.0.1', '::1'] });
 
@@ -100,6 +101,17 @@ describe('whatever a peer sends', () => {
   test('hops without end are not followed', () => {
     const list = Array.from({ length: 5000 }, () => '127.0.0.1').join(',');
     expect(addressOf(request('::1', `203.0.113.9,${list}`), trusted)).toBe('127.0.0.1');
+  });
+
+  test('an address does not keep the header it was in (V3)', async () => {
+    const addresses: string[] = [];
+    const before = await bytesInUse();
+    for (let n = 0; n < 1000; n += 1) {
+      const header = Buffer.from(`${'6.6.6.6,'.repeat(1500)}203.0.113.${100 + (n % 100)}`);
+      addresses.push(addressOf(request('::1', header.toString('latin1')), trusted));
+    }
+    expect((await bytesInUse()) - before).toBeLessThan(1_000_000);
+    expect(addresses[0]).toBe('203.0.113.100');
   });
 });
 

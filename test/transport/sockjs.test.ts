@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { type IncomingMessage, request } from 'node:http';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { SockjsOptions } from '../../src/transport/sockjs.js';
+import { bytesInUse } from '../support/heap.js';
 import { type Client, httpClient } from '../support/http-requests.js';
 import { startTransports, type TransportServer } from '../support/transport-server.js';
 
@@ -43,6 +44,16 @@ describe('a session', () => {
     const poll = client.ask('POST', '/sockjs/000/one/xhr', from('192.0.2.3'));
     await session.send('y');
     expect((await poll).body).toBe('a["y"]\n');
+  });
+
+  test('keeps nothing of the target of its first request but its id (V3)', async () => {
+    const target = (n: number) => `/sockjs/000/a-session-of-many-${n}/xhr?${'j'.repeat(15_000)}`;
+    await client.ask('POST', target(0));
+    const before = await bytesInUse();
+    for (let n = 1; n <= 200; n += 1)
+      expect((await client.ask('POST', target(n))).body).toBe('o\n');
+    const each = ((await bytesInUse()) - before) / 200;
+    expect(each).toBeLessThan(10_000);
   });
 
   test('is not found by an address that guesses', async () => {

@@ -11,6 +11,7 @@
  * (`board-scripts.ts`), what is made of it (`room/`).
  */
 import { Refusal } from '../../errors.js';
+import { ownText } from '../../own-text.js';
 import { clearInterval, clearTimeout, setImmediate, setInterval, setTimeout } from '../../time.js';
 import type { Board, BoardEvents, Share } from '../broker.js';
 import { Lanes } from './board-lanes.js';
@@ -158,8 +159,9 @@ export class RedisBoard implements Board {
     }
     if (open.v !== null) open.v = number;
     if (node === this.#config.node) return;
-    open.nodes.add(node);
-    this.#events.told(open.room, node, JSON.parse(json) as Share[], isWhole === '1');
+    const from = ownText(node);
+    open.nodes.add(from);
+    this.#events.told(open.room, from, JSON.parse(json) as Share[], isWhole === '1');
   }
 
   #schedule(): void {
@@ -305,7 +307,7 @@ const MESSAGE = /^(?<v>\d+) (?<node>\S+) (?<isWhole>[01]) (?<json>.*)$/s;
 function sharesOf(fields: readonly string[]): Map<string, Share[]> {
   const all = new Map<string, Share[]>();
   for (let i = 0; i < fields.length; i += 2) {
-    const node = (fields[i] as string).slice(0, NODE_LENGTH);
+    const node = ownText((fields[i] as string).slice(0, NODE_LENGTH));
     const share = JSON.parse(fields[i + 1] as string) as Share;
     const shares = all.get(node);
     if (shares === undefined) all.set(node, [share]);

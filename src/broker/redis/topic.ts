@@ -9,6 +9,7 @@
  *
  * Not here: what reads, and when (`subscriptions.ts`).
  */
+import { ownText } from '../../own-text.js';
 import type { Position, Publication } from '../broker.js';
 import { type Commit, publicationsOf } from './format.js';
 
@@ -197,7 +198,8 @@ export class Topic {
     if (epoch !== known.epoch) {
       // Only the end of the epoch we are in says that nothing lies between.
       if (was === null || was.epoch !== known.epoch || was.seq > known.seq) return false;
-      this.#reset({ epoch, seq: was.seq });
+      // For as long as the epoch lasts.
+      this.#reset({ epoch: ownText(epoch), seq: was.seq });
     } else if (this.#isSeen(commit)) {
       this.events.duplicate();
       return true;

@@ -1,8 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Position } from '../../../src/broker/broker.js';
-import { type Commit, encodeRecord } from '../../../src/broker/redis/format.js';
+import { type Commit, encodeRecord, parseCommit } from '../../../src/broker/redis/format.js';
 import { type Log, Topic } from '../../../src/broker/redis/topic.js';
+import { bytesInUse } from '../../support/heap.js';
 
 /** Closed epochs a room remembers, as the scripts have it. */
 const CLOSED_EPOCHS = 4;
@@ -324,5 +325,23 @@ describe('a room at a node', () => {
     world.settle();
     expect(witness.delivered.size).toBe(40);
     expect(witness.lost).toBe(0);
+  });
+
+  it('does not keep what began its epoch (V3)', async () => {
+    const epoch = 'the-epoch-of-another-term';
+    const record = encodeRecord({ data: 'x'.repeat(60_000), from: null });
+    const events = { deliver() {}, reset() {}, lost() {}, duplicate() {}, backfilled() {} };
+    const topics = Array.from(
+      { length: 500 },
+      () => new Topic('a', events, { epoch: 'e0', seq: 3 }),
+    );
+    const before = await bytesInUse();
+    for (const topic of topics) {
+      topic.unchanged();
+      const message = Buffer.from(`4 4 ${epoch} 1 e0:3\n${record}`).toString('latin1');
+      expect(topic.receive(parseCommit(message))).toBe(false);
+    }
+    expect((await bytesInUse()) - before).toBeLessThan(1_000_000);
+    expect(topics[0]?.known).toEqual({ epoch, seq: 4 });
   });
 });
