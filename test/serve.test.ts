@@ -13,7 +13,7 @@ import { afterAll, describe, expect, onTestFinished, test, vi } from 'vitest';
 import { WebSocket } from 'ws';
 import { ConfigError } from '../src/errors.js';
 import type { Config } from '../src/options/config.js';
-import { serve } from '../src/serve.js';
+import { type Listening, serve } from '../src/serve.js';
 import { certificate } from './support/certificate.js';
 import { freePort } from './support/free-port.js';
 
@@ -51,7 +51,7 @@ async function raw(url: string, text: string): Promise<string> {
 }
 
 test('who was accepted and has not asked yet is answered after the server has stopped listening', async () => {
-  const served = await open();
+  const served = (await open()) as Listening;
   const socket = connect(Number(new URL(served.url).port), '127.0.0.1');
   onTestFinished(() => void socket.destroy());
   await once(socket, 'connect');
