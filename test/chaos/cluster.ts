@@ -3,11 +3,16 @@ import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Random } from './random.js';
 
-/** A time in which a process stood still, and with it the deadlines of what it was asked. */
+/** A time in which a process stood still: what it was asked meanwhile began later. */
 export interface Stop {
+  /** Which it was, as its cluster names it. */
+  readonly of: string;
   readonly from: number;
   readonly to: number;
 }
+
+/** What a process may hold after a round: twice what it has at its start, and some. */
+export const MOST_MIB = 256;
 
 export interface Fault {
   readonly name: string;
@@ -23,6 +28,8 @@ export interface Cluster {
   readonly urls: readonly string[];
   /** Begins another round: nothing has been done to anything yet. */
   begin(random: Random): void;
+  /** A publish to this address may have waited in the process of this stop before it had a deadline. */
+  isOnWay(stop: Stop, url: string): boolean;
   /** Everything works again. */
   healed(): Promise<void>;
   /** Nothing was done in this round to what a member at this address, in this room, depends on. */
@@ -33,12 +40,12 @@ export interface Cluster {
 }
 
 /** Has a process stand still for a while. Its end meanwhile is none of ours. */
-export async function stopFor(pid: number, ms: number, stops: Stop[]): Promise<void> {
+export async function stopFor(pid: number, ms: number, of: string): Promise<Stop> {
   const from = performance.now();
   signal(pid, 'SIGSTOP');
   await sleep(ms);
   signal(pid, 'SIGCONT');
-  stops.push({ from, to: performance.now() });
+  return { of, from, to: performance.now() };
 }
 
 export function signal(pid: number, name: NodeJS.Signals): void {
@@ -58,6 +65,12 @@ export function residentMiB(pid: number): number {
     return 0;
   }
 }
+
+/** What is wrong with what processes hold after a round, when nothing waits any more; a line each. */
+export const tooLarge = (memory: Readonly<Record<string, number>>): string[] =>
+  Object.entries(memory)
+    .filter(([, mib]) => mib > MOST_MIB)
+    .map(([name, mib]) => `memory: ${name} holds ${mib} MiB, ${MOST_MIB} are allowed`);
 
 /** Resolves once a server says that it is ready. @throws Error after 60 s */
 export async function ready(url: string): Promise<void> {

@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type ParseArgsConfig, parseArgs } from 'node:util';
 import { hasRedis } from '../support/redis-server.js';
-import type { Cluster } from './cluster.js';
+import { type Cluster, MOST_MIB, tooLarge } from './cluster.js';
 import { Random } from './random.js';
 import { RedisCluster } from './redis-cluster.js';
 import { playRound, ROOMS, type Round } from './round.js';
@@ -41,6 +41,8 @@ interface Verdict {
   readonly faults: string[];
   readonly before: Readonly<Record<string, number>>;
   after: Readonly<Record<string, number>>;
+  /** The most of any process after a round. */
+  most: number;
 }
 
 const { values } = parsed({
@@ -115,15 +117,18 @@ async function play(cluster: Cluster, until: number, ms: number, random: Random)
     faults: [],
     before,
     after: before,
+    most: 0,
   };
   try {
     do {
       const left = Math.max(until - performance.now(), 1000);
       const prefix = `r${verdict.rounds}`;
       const round = await playRound({ cluster, ms: Math.min(ms, left), random, prefix, places });
-      note(verdict, round);
-      tell(verdict, round);
       verdict.after = cluster.memory();
+      verdict.most = Math.max(verdict.most, ...Object.values(verdict.after));
+      const judged = { ...round, faults: [...round.faults, ...tooLarge(verdict.after)] };
+      note(verdict, judged);
+      tell(verdict, judged);
     } while (performance.now() < until);
   } catch (error) {
     verdict.faults.push(`it could not go on: ${(error as Error).stack}`);
@@ -157,7 +162,7 @@ function tell({ name, rounds }: Verdict, { faults, counts, done, ...logs }: Roun
   say(`  ${faults.length} in all; the logs of all are in ${file}`);
 }
 
-function written({ name, rounds, counts, done, faults, before, after }: Verdict): string {
+function written({ name, rounds, counts, done, faults, before, after, most }: Verdict): string {
   const list = (entries: Iterable<readonly [string, number]>) =>
     [...entries].map(([what, count]) => `${what} ${count}`).join(', ');
   const result = faults.length === 0 ? 'everything adds up' : `${faults.length} faults`;
@@ -165,6 +170,7 @@ function written({ name, rounds, counts, done, faults, before, after }: Verdict)
 
 - ${rounds} rounds: ${list(Object.entries(counts))}
 - what was done: ${list([...done].sort(([, a], [, b]) => b - a))}
-- MiB at the beginning: ${list(Object.entries(before))}; at the end: ${list(Object.entries(after))}
+- MiB at the beginning: ${list(Object.entries(before))}; at the end: ${list(Object.entries(after))}; the most
+  after any round ${most}, of ${MOST_MIB} that are allowed
 ${faults.map((fault) => `- ${fault}\n`).join('')}`;
 }

@@ -1,7 +1,7 @@
 /** Who publishes in a round: one at a time each, now and then many at once, or what is large. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Published } from '../support/accounting.js';
-import type { Cluster, Stop } from './cluster.js';
+import type { Cluster } from './cluster.js';
 import type { Random } from './random.js';
 
 const PUBLISHERS = 4;
@@ -12,8 +12,14 @@ const GIVE_UP_MS = 2 * TIMEOUT_MS;
 /** Publishes that wait for their answers: no more begin. */
 const MAX_PENDING = 400;
 
+/** A publish, and when its answer came from a server; `Infinity` where none has. */
+export interface Asked extends Published {
+  readonly url: string;
+  readonly answeredAt: number;
+}
+
 export class Publishers {
-  readonly published: Published[] = [];
+  readonly published: Asked[] = [];
   readonly #cluster: Cluster;
   readonly #rooms: readonly string[];
   readonly #random: Random;
@@ -79,9 +85,10 @@ export class Publishers {
     const index = this.published.length;
     const id = `${this.#prefix}.${index}`;
     const sentAt = performance.now();
-    const note = (answer: Published['answer']) => {
-      const deadline = sentAt + TIMEOUT_MS;
-      const noted = { room, payload: JSON.stringify(id), sentAt, deadline, answer };
+    const payload = JSON.stringify(id);
+    const deadline = sentAt + TIMEOUT_MS;
+    const note = (answer: Published['answer'], answeredAt = Number.POSITIVE_INFINITY) => {
+      const noted = { url, room, payload, sentAt, deadline, answer, answeredAt };
       this.published[index] = noted;
       return noted;
     };
@@ -94,8 +101,9 @@ export class Publishers {
         body: JSON.stringify({ data: padding === 0 ? id : `${id} ${'x'.repeat(padding)}` }),
       });
       const answer = (await response.json()) as { code?: string; epoch: string; seq: number };
-      if (answer.code === undefined) return note({ epoch: answer.epoch, seq: answer.seq });
-      return note(answer.code === 'broker_uncertain' ? 'uncertain' : 'refused');
+      const now = performance.now();
+      if (answer.code === undefined) return note({ epoch: answer.epoch, seq: answer.seq }, now);
+      return note(answer.code === 'broker_uncertain' ? 'uncertain' : 'refused', now);
     } catch (error) {
       const { code } = ((error as Error).cause ?? {}) as { code?: string };
       // Else its connection has ended, or was never answered: it may have been published.
@@ -104,10 +112,20 @@ export class Publishers {
   }
 }
 
-/** With the deadline later by what a server stood still in between: it does not count that time. */
-export const extended = (published: readonly Published[], stops: readonly Stop[]): Published[] =>
+/**
+ * With the deadline later by what a process on its way may have stood still before it read the publish:
+ * one that stood still when the answer came has not given it.
+ */
+export const extended = (published: readonly Asked[], cluster: Cluster): Published[] =>
   published.map((each) => {
-    const during = stops.filter(({ from, to }) => from < each.deadline && to > each.sentAt);
-    const more = during.reduce((sum, { from, to }) => sum + to - from, 0);
-    return { ...each, deadline: each.deadline + more };
+    const { url, sentAt, answeredAt, deadline } = each;
+    const before = cluster.stops.filter(
+      (stop) =>
+        cluster.isOnWay(stop, url) &&
+        stop.to > sentAt &&
+        stop.from < deadline &&
+        stop.to < answeredAt,
+    );
+    const more = before.reduce((sum, { from, to }) => sum + to - Math.max(from, sentAt), 0);
+    return { ...each, deadline: deadline + more };
   });

@@ -99,8 +99,10 @@ export class RedisCluster implements Cluster {
         node.process = serve(node.port, node.proxy.url);
         await node.process.line('serving');
       },
-      'a node stands still': (node, random) =>
-        stopFor(node.process.child.pid as number, random.between(200, 4000), this.stops),
+      'a node stands still': async ({ process, url }, random) => {
+        const { pid } = process.child;
+        this.stops.push(await stopFor(pid as number, random.between(200, 4000), url));
+      },
       'the way of a node is slow': async ({ proxy }, random) => {
         proxy.delay(random.between(10, 300));
         await sleep(random.between(500, 3000));
@@ -181,6 +183,10 @@ export class RedisCluster implements Cluster {
         throw new Error(`${error.message}; it said ${process.stdout.slice(-3).join('\n')}`);
       });
     }
+  }
+
+  isOnWay({ of }: Stop, url: string): boolean {
+    return of === url;
   }
 
   isUndisturbed(url: string): boolean {

@@ -71,7 +71,7 @@ export async function playRound(options: RoundOptions): Promise<Round> {
         isUndisturbed: !isRestless && !hasBeenAway && cluster.isUndisturbed(url, log.room),
       })),
     );
-    const published = extended(publishers.published, cluster.stops);
+    const published = extended(publishers.published, cluster);
     const faults = audit(published, members, places);
     return { faults, done, counts: countsOf(published, members), published, members };
   } finally {

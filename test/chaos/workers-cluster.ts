@@ -7,6 +7,7 @@ import { type Cluster, ready, residentMiB, type Stop, signal, stopFor } from './
 import type { Random } from './random.js';
 
 const SLOTS = 3;
+const ALL = Array.from({ length: SLOTS }, (_, slot) => slot);
 /** After so long a worker that stands still is killed. */
 const STALL_MS = 3000;
 
@@ -25,13 +26,15 @@ export class WorkersCluster implements Cluster {
     },
     {
       name: 'the primary stands still',
-      run: (random: Random) => stopFor(this.#pid, random.between(200, 2500), this.stops),
+      run: (random: Random) => this.#stopPrimary(random),
     },
-    { name: 'the primary is killed', run: () => this.#killPrimary() },
-    { name: 'the workers are replaced', run: () => this.#replaceAll() },
+    { name: 'the primary is killed', run: () => this.#toAll(() => this.#killPrimary()) },
+    { name: 'the workers are replaced', run: () => this.#toAll(() => this.#replaceAll()) },
   ];
   readonly #port: number;
   readonly #struck = new Set<number>();
+  /** In some rounds all that happens, happens to one slot, and rooms of the others are to notice nothing. */
+  #victim: number | null = null;
   #server: Process;
 
   private constructor(port: number, server: Process) {
@@ -50,9 +53,10 @@ export class WorkersCluster implements Cluster {
     return [`http://127.0.0.1:${this.#port}`];
   }
 
-  begin(): void {
+  begin(random: Random): void {
     this.#struck.clear();
     this.stops.length = 0;
+    this.#victim = random.next() < 0.3 ? random.pick(ALL) : null;
   }
 
   async healed(): Promise<void> {
@@ -65,15 +69,19 @@ export class WorkersCluster implements Cluster {
     }
   }
 
+  /** Which worker has accepted it nobody says. */
+  isOnWay(): boolean {
+    return true;
+  }
+
   isUndisturbed(_url: string, room: string): boolean {
     return !this.#struck.has(slotOf(room, SLOTS));
   }
 
   memory(): Record<string, number> {
-    const slots = Array.from({ length: SLOTS }, (_, slot) => slot);
     return {
       primary: residentMiB(this.#pid),
-      ...Object.fromEntries(slots.map((slot) => [`worker ${slot}`, residentMiB(this.#of(slot))])),
+      ...Object.fromEntries(ALL.map((slot) => [`worker ${slot}`, residentMiB(this.#of(slot))])),
     };
   }
 
@@ -96,22 +104,33 @@ export class WorkersCluster implements Cluster {
   }
 
   #strike(random: Random): number {
-    const slot = Math.floor(random.next() * SLOTS);
+    const slot = this.#victim ?? random.pick(ALL);
     this.#struck.add(slot);
-    return this.#of(slot);
+    return slot;
+  }
+
+  async #toAll(run: () => Promise<void>): Promise<void> {
+    if (this.#victim !== null) return;
+    for (const slot of ALL) this.#struck.add(slot);
+    await run();
   }
 
   async #kill(random: Random): Promise<void> {
-    signal(this.#strike(random), 'SIGKILL');
+    signal(this.#of(this.#strike(random)), 'SIGKILL');
     await sleep(random.between(100, 2000));
   }
 
   async #stop(random: Random, ms: number): Promise<void> {
-    await stopFor(this.#strike(random), ms, this.stops);
+    const slot = this.#strike(random);
+    this.stops.push(await stopFor(this.#of(slot), ms, `worker ${slot}`));
+  }
+
+  /** It only accepts: who is in a room notices nothing. */
+  async #stopPrimary(random: Random): Promise<void> {
+    this.stops.push(await stopFor(this.#pid, random.between(200, 2500), 'primary'));
   }
 
   async #replaceAll(): Promise<void> {
-    for (let slot = 0; slot < SLOTS; slot += 1) this.#struck.add(slot);
     this.#server.child.kill('SIGHUP');
     const isOver = ({ msg }: { readonly msg?: unknown }) =>
       msg === 'all workers are replaced' ||
@@ -122,7 +141,6 @@ export class WorkersCluster implements Cluster {
 
   /** The workers take leave of their members and end; a service manager would start it all anew. */
   async #killPrimary(): Promise<void> {
-    for (let slot = 0; slot < SLOTS; slot += 1) this.#struck.add(slot);
     this.#server.child.kill('SIGKILL');
     // Its output ends with the last of its workers.
     await this.#server.exited;

@@ -1,0 +1,43 @@
+/** What a round is judged by beside the account: deadlines, where a process stood still, and memory. */
+import { describe, expect, test } from 'vitest';
+import { type Cluster, MOST_MIB, type Stop, tooLarge } from './cluster.js';
+import { type Asked, extended } from './publishers.js';
+
+const STOP: Stop = { of: 'a', from: 1000, to: 3000 };
+
+/** A server that stands still at some times, and others that do not carry what is published to it. */
+const cluster = (...stops: readonly Stop[]) =>
+  ({ stops, isOnWay: ({ of }: Stop, url: string) => of === url }) as Partial<Cluster> as Cluster;
+
+const asked = (url: string, sentAt: number, answeredAt: number): Asked => ({
+  ...{ url, sentAt, answeredAt, room: 'r', payload: 'p' },
+  ...{ deadline: sentAt + 5000, answer: 'uncertain' },
+});
+
+const later = (publish: Asked, ...stops: readonly Stop[]) =>
+  (extended([publish], cluster(...stops))[0]?.deadline as number) - publish.deadline;
+
+describe('a deadline', () => {
+  test('is later by what the server of the publish stood still', () => {
+    expect(later(asked('a', 500, 3100), STOP)).toBe(2000);
+    expect(later(asked('a', 2000, 3100), STOP)).toBe(1000);
+    expect(later(asked('a', 500, Number.POSITIVE_INFINITY), STOP)).toBe(2000);
+  });
+
+  test('is not, where another stood still', () => {
+    expect(later(asked('b', 500, 3100), STOP)).toBe(0);
+  });
+
+  test('is not, where it was answered before, or meanwhile, by who did not stand still', () => {
+    expect(later(asked('a', 500, 900), STOP)).toBe(0);
+    expect(later(asked('a', 500, 2000), STOP)).toBe(0);
+    expect(later(asked('a', 3500, 3600), STOP)).toBe(0);
+  });
+});
+
+test('memory is judged by process', () => {
+  expect(tooLarge({ primary: 90, 'worker 0': MOST_MIB })).toEqual([]);
+  expect(tooLarge({ primary: 90, 'worker 0': MOST_MIB + 1 })).toEqual([
+    `memory: worker 0 holds ${MOST_MIB + 1} MiB, ${MOST_MIB} are allowed`,
+  ]);
+});
