@@ -4,8 +4,8 @@
  * through it.
  *
  * Not here: what a worker does (`worker.ts`), what is known of one (`seated.ts`), one that stands still
- * (`watch.ts`), new ones for all (`replacement.ts`), one that waits for a slot (`spare.ts`), numbers of
- * them all (`ledger.ts`), signals (`cli/`).
+ * (`watch.ts`), when another takes its place (`restarts.ts`), new ones for all (`replacement.ts`), one
+ * that waits for a slot (`spare.ts`), numbers of them all (`ledger.ts`), signals (`cli/`).
  */
 import cluster from 'node:cluster';
 import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
@@ -16,21 +16,17 @@ import type { Config } from '../options/config.js';
 import { checkReload } from '../options/reload.js';
 import { workersOf } from '../options/workers.js';
 import type { CloseReport } from '../roomcast.js';
-import { clearTimeout, nowMs, setTimeout } from '../time.js';
+import { nowMs } from '../time.js';
+import { fork } from './fork.js';
 import { closeWhatIsNotTaken } from './handover.js';
 import { Ledger } from './ledger.js';
 import { pathOf, type ToPrimary } from './messages.js';
 import { replaceAll } from './replacement.js';
+import { Restarts } from './restarts.js';
 import { END_MS, isGone, isReady, isServing, Seated, type Served, START_MS } from './seated.js';
 import { shareOf } from './shares.js';
 import { Spare } from './spare.js';
 import { watch } from './watch.js';
-
-/** Of the back-off between a crash soon after the start and the next start. */
-const FIRST_PAUSE_MS = 100;
-const LONGEST_PAUSE_MS = 5000;
-/** A worker that has lived so long is started anew at once. */
-const STEADY_MS = 10_000;
 
 export interface PrimaryOptions {
   readonly config: Config;
@@ -56,9 +52,8 @@ export class Primary {
   readonly #seats: (Seated | null)[];
   readonly #all = new Set<Seated>();
   #incarnations = 0;
-  readonly #pauses: number[];
-  readonly #retries = new Set<NodeJS.Timeout>();
-  readonly #spare = new Spare();
+  readonly #restarts: Restarts;
+  readonly #spare: Spare;
   #endWatch: () => void = () => {};
   #isClosing = false;
   #mayServe = false;
@@ -68,9 +63,10 @@ export class Primary {
   constructor({ config, log, entry }: PrimaryOptions) {
     this.#config = config;
     this.#log = log;
+    this.#spare = new Spare(log);
     this.slots = workersOf(config);
     this.#seats = Array.from({ length: this.slots }, () => null);
-    this.#pauses = this.#seats.map(() => 0);
+    this.#restarts = new Restarts(this.slots, (slot) => this.#fork(slot));
     this.#folder = mkdtempSync(join(tmpdir(), 'roomcast-'));
     chmodSync(this.#folder, 0o700);
     this.#isActivated = process.env['LISTEN_PID'] === String(process.pid);
@@ -130,7 +126,7 @@ export class Primary {
   /** Ends all workers in an orderly way. */
   async close(): Promise<ClusterReport> {
     this.#isClosing = true;
-    for (const timer of this.#retries) clearTimeout(timer);
+    this.#restarts.close();
     this.#spare.close();
     const seats = [...this.#all];
     const limit = this.#config.shutdownGraceMs + END_MS;
@@ -166,14 +162,16 @@ export class Primary {
   #fork(slot: number, isHeld = false): Seated {
     this.#incarnations += 1;
     const spare = isHeld ? null : this.#spare.take();
-    const seat = new Seated(spare ?? cluster.fork(), slot, this.#incarnations, isHeld);
+    const worker = spare ?? fork((error) => this.#refused(seat, error));
+    const seat: Seated = new Seated(worker, slot, this.#incarnations, isHeld);
     this.#all.add(seat);
-    closeWhatIsNotTaken(seat.worker);
     this.#ledger.begin(seat.incarnation, slot);
-    seat.worker.on('message', (message: ToPrimary) => this.#hear(seat, message));
-    seat.worker.on('exit', (code, signal) => this.#exited(seat, code, signal));
+    if (worker === null) return seat;
+    closeWhatIsNotTaken(worker);
+    worker.on('message', (message: ToPrimary) => this.#hear(seat, message));
+    worker.on('exit', (code, signal) => this.#exited(seat, code, signal));
     // That of a channel to a process that has just ended: its exit follows.
-    seat.worker.on('error', () => {});
+    worker.on('error', () => {});
     if (spare !== null) this.#begin(seat);
     return seat;
   }
@@ -261,20 +259,21 @@ export class Primary {
     );
   }
 
+  /** The machine gives no process for it. */
+  #refused(seat: Seated, error: Error): void {
+    this.#log.error({ err: error, worker: seat.slot }, 'no process can be started for a worker');
+    const { message, stack } = error;
+    seat.failure = { kind: 'other', message, stack };
+    if (this.#end(seat)) this.#restarts.after(seat);
+  }
+
   #exited(seat: Seated, code: number | null, signal: string | null): void {
-    const wasLeaving = seat.state === 'leaving' || seat.isHeld || this.#isClosing;
-    seat.state = 'gone';
-    this.#all.delete(seat);
-    seat.changed();
-    this.#ledger.end(seat.incarnation);
-    this.#endDrained();
+    const isMissed = this.#end(seat);
     for (const what of ['m', 'h'] as const) {
       // One that was killed has left them.
       rmSync(pathOf(this.#folder, what, seat.slot, seat.incarnation), { force: true });
     }
-    // It may not have had the slot yet, that of one that ended before it.
-    const holder = this.#seats[seat.slot];
-    if (wasLeaving || !holder || !isGone(holder)) return;
+    if (!isMissed) return;
     this.#log.error(
       { worker: seat.slot, pid: seat.pid, code, signal },
       'a worker has ended; the next takes its place',
@@ -282,7 +281,20 @@ export class Primary {
     // Until the first start is complete, its failure is that of the start.
     if (!this.#hasServed) return;
     this.#ledger.restarts += 1;
-    this.#replace(seat);
+    this.#restarts.after(seat);
+  }
+
+  /** Says whether its slot has nobody now, and is to have another. */
+  #end(seat: Seated): boolean {
+    const wasLeaving = seat.state === 'leaving' || seat.isHeld || this.#isClosing;
+    seat.state = 'gone';
+    this.#all.delete(seat);
+    seat.changed();
+    this.#ledger.end(seat.incarnation);
+    this.#endDrained();
+    // It may not have had the slot yet, that of one that ended before it.
+    const holder = this.#seats[seat.slot];
+    return !wasLeaving && holder != null && isGone(holder);
   }
 
   /** A request may come to any worker as long as one has members. */
@@ -294,20 +306,6 @@ export class Primary {
         seat.send({ type: 'end' });
       }
     }
-  }
-
-  #replace({ slot, since }: Seated): void {
-    const before = this.#pauses[slot] ?? 0;
-    const isSteady = nowMs() - since >= STEADY_MS;
-    const pause = isSteady ? 0 : before;
-    this.#pauses[slot] = isSteady
-      ? FIRST_PAUSE_MS
-      : Math.min(2 * before || FIRST_PAUSE_MS, LONGEST_PAUSE_MS);
-    const timer = setTimeout(() => {
-      this.#retries.delete(timer);
-      if (!this.#isClosing) this.#fork(slot);
-    }, pause);
-    this.#retries.add(timer);
   }
 
   async #replaceAll(next: Config): Promise<void> {

@@ -34,9 +34,9 @@ export class Seated {
   served: Served | null = null;
   readonly #changed = new Set<() => void>();
 
-  /** `isHeld`: it replaces another and waits for its turn. */
+  /** `worker`: null where the machine gave none; it is gone soon. `isHeld`: it replaces another and waits for its turn. */
   constructor(
-    readonly worker: Worker,
+    readonly worker: Worker | null,
     readonly slot: number,
     readonly incarnation: number,
     public isHeld: boolean,
@@ -48,16 +48,16 @@ export class Seated {
   }
 
   get pid(): number | undefined {
-    return this.worker.process.pid;
+    return this.worker?.process.pid;
   }
 
   send(message: ToWorker): void {
     // A worker that has ended says so by its exit.
-    if (this.state !== 'gone' && this.worker.isConnected()) this.worker.send(message, () => {});
+    if (this.state !== 'gone' && this.worker?.isConnected()) this.worker.send(message, () => {});
   }
 
   kill(): void {
-    this.worker.process.kill('SIGKILL');
+    this.worker?.process.kill('SIGKILL');
   }
 
   /** Something of it is another now: who waits looks. */

@@ -3,8 +3,10 @@
  * wait for this one to be told so, and not for a process to start, which takes ten times as long, and
  * more on a machine that is busy. It costs the memory of an idle process.
  */
-import cluster, { type Worker } from 'node:cluster';
+import type { Worker } from 'node:cluster';
+import type { Log } from '../log.js';
 import { clearTimeout, setTimeout } from '../time.js';
+import { fork } from './fork.js';
 import type { ToPrimary } from './messages.js';
 
 /** Until another is tried where one has ended. */
@@ -14,14 +16,20 @@ export class Spare {
   #worker: Worker | null = null;
   #isHere = false;
   #again: NodeJS.Timeout | undefined;
+  #isClosed = false;
+  readonly #log: Log;
+
+  constructor(log: Log) {
+    this.#log = log;
+  }
 
   /** Has one some time from now on. */
   prepare(): void {
     if (this.#worker !== null) return;
     clearTimeout(this.#again);
-    this.#worker = cluster
-      .fork()
-      .on('message', this.#heard)
+    this.#worker = fork(this.#refused);
+    this.#worker
+      ?.on('message', this.#heard)
       .on('exit', this.#exited)
       // That of a channel to a process that has just ended: its exit follows.
       .on('error', ignore);
@@ -33,6 +41,7 @@ export class Spare {
   }
 
   close(): void {
+    this.#isClosed = true;
     clearTimeout(this.#again);
     this.#letGo()?.process.kill('SIGKILL');
   }
@@ -43,8 +52,18 @@ export class Spare {
 
   readonly #exited = (): void => {
     this.#letGo();
-    this.#again = setTimeout(() => this.prepare(), AGAIN_MS);
+    this.#prepareLater();
   };
+
+  readonly #refused = (error: Error): void => {
+    this.#log.warn({ err: error }, 'no process can be started that waits for a slot');
+    this.#prepareLater();
+  };
+
+  #prepareLater(): void {
+    clearTimeout(this.#again);
+    if (!this.#isClosed) this.#again = setTimeout(() => this.prepare(), AGAIN_MS);
+  }
 
   #letGo(): Worker | null {
     const worker = this.#worker;
