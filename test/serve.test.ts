@@ -24,7 +24,7 @@ const QUICK = { port: 0, drainMs: 0, lameDuckMs: 0, lockDetector: 'strict' } as 
 const WAIT = { timeout: 20_000, interval: 50 };
 
 async function open(options: Partial<Config> = {}, own = {}) {
-  const served = await serve({ ...QUICK, ...options, ...own });
+  const served = (await serve({ ...QUICK, ...options, ...own })) as Listening;
   onTestFinished(async () => {
     await served.close();
   });
