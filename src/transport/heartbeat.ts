@@ -42,9 +42,12 @@ export class Heartbeat {
     return this.#pings.confirmed;
   }
 
-  /** To be asked a few times a second. `written`: bytes, ever. */
-  judge(written: number, { intervalMs, stallAfterMs }: Patience): 'ping' | 'gone' | null {
-    const now = this.#watch.clock.now();
+  /** To be asked a few times a second. `now`: of the clock of the loop; `written`: bytes, ever. */
+  judge(
+    now: number,
+    written: number,
+    { intervalMs, stallAfterMs }: Patience,
+  ): 'ping' | 'gone' | null {
     if (this.#owesSince === 0) {
       if (written > this.#pings.confirmed.bytes) this.#owesSince = now;
       else if (now - this.#seenAt >= intervalMs) return 'ping';

@@ -6,7 +6,7 @@
  * taken; `ws` reads what is not a text in one frame, answers pings (at most 60 unsent) and closes.
  * Compression is off: it would reorder raw writes and hold memory nobody counts.
  *
- * Not here: the upgrade and when heartbeats are due (`websocket-acceptor.ts`), what is read and not
+ * Not here: the upgrade (`websocket-acceptor.ts`), when heartbeats are due (`beat.ts`), what is read and not
  * handled yet (`intake.ts`).
  */
 import type { Socket } from 'node:net';
@@ -187,12 +187,12 @@ export class WebSocketTransport implements Transport {
   }
 
   /** Pings or judges the peer, unless a batch is outstanding: that has a clock of its own. */
-  heartbeat(intervalMs: number): void {
+  heartbeat(intervalMs: number, now: number): void {
     if (this.#end !== null || !this.writable) return;
     // What is held back by us may have the answer in it.
     if (this.#intake.isHeld) this.#heartbeat.heard();
     const { stallAfterMs } = this.#sink;
-    const due = this.#heartbeat.judge(this.#bytes, { intervalMs, stallAfterMs });
+    const due = this.#heartbeat.judge(now, this.#bytes, { intervalMs, stallAfterMs });
     if (due === 'ping') this.#ping();
     if (due === 'gone') this.#sink.faulted('heartbeat_missed');
   }

@@ -78,7 +78,7 @@ describe('a silent peer', () => {
     const said: [at: number, verdict: string][] = [];
     while (now < until) {
       now += 100;
-      const verdict = heartbeat.judge(bytes, patience);
+      const verdict = heartbeat.judge(now, bytes, patience);
       if (verdict === 'ping') heartbeat.ping(written(bytes));
       if (verdict !== null) said.push([now, verdict]);
       if (verdict === 'gone') break;

@@ -124,7 +124,7 @@ test('a peer that is held is not missed for a heartbeat it has answered', async 
   const transport = session.transport as WebSocketTransport;
   const beat = (after: number) => {
     vi.spyOn(server.clock, 'now').mockReturnValue(start + after);
-    transport.heartbeat(1000);
+    transport.heartbeat(1000, start + after);
   };
   const start = server.clock.now();
   onTestFinished(() => {

@@ -4,8 +4,11 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { platform, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { expect, onTestFinished, test } from 'vitest';
-import { KernelQueues } from '../../src/transport/kernel-queue.js';
+import { expect, onTestFinished, test, vi } from 'vitest';
+import { ASKERS_A_TURN, KernelQueues } from '../../src/transport/kernel-queue.js';
+import { Loop } from '../support/loop.js';
+import { Signal } from '../support/signal.js';
+import { freezeClocks } from '../support/virtual.js';
 
 async function pair(host: string): Promise<{ ours: Socket; peer: Socket }> {
   const server = createServer();
@@ -54,4 +57,69 @@ test('a table that is not there tells nobody anything, the next one still does',
     `  sl  local_address rem_address   st tx_queue rx_queue\n   0: ${key} 01 0000002A:00000000 00:0\n`,
   );
   expect(await ask(new KernelQueues([join(folder, 'none'), table]), ours)).toBe(42);
+});
+
+test('thousands that ask together are told in parts, each before the table is read', async () => {
+  freezeClocks();
+  const loop = new Loop();
+  onTestFinished(() => {
+    loop.restore();
+    vi.useRealTimers();
+  });
+  const folder = mkdtempSync(join(tmpdir(), 'tables-'));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  const table = join(folder, 'tcp');
+  const count = 2000;
+  const hex = (n: number) => n.toString(16).toUpperCase().padStart(4, '0');
+  const lines = Array.from(
+    { length: count },
+    (_, n) => `   ${n}: 0100007F:0050 0100007F:${hex(n)} 01 ${hex(0)}${hex(n)}:00000000 00:0\n`,
+  );
+  writeFileSync(table, `  sl  local_address rem_address   st tx_queue rx_queue\n${lines.join('')}`);
+
+  let isAddressNeeded = true;
+  let told = 0;
+  const answers: number[] = [];
+  const all = new Signal();
+  const queues = new KernelQueues([table]);
+  onTestFinished(() => queues.close());
+  for (let n = 0; n < count; n += 1) {
+    const address = (value: unknown) => {
+      if (!isAddressNeeded) throw new Error('asked of the kernel when the table is read');
+      return value;
+    };
+    const socket = {
+      localPort: 80,
+      remotePort: n,
+      get localAddress() {
+        return address('127.0.0.1');
+      },
+      get remoteAddress() {
+        return address('127.0.0.1');
+      },
+    } as unknown as Socket;
+    queues.ask({
+      socket,
+      reading: () => {
+        expect(answers).toHaveLength(0);
+        told += 1;
+      },
+      unacknowledged: (bytes) => {
+        answers.push(bytes);
+        if (answers.length === count) all.fire();
+      },
+    });
+  }
+  isAddressNeeded = false;
+  await vi.advanceTimersByTimeAsync(1000);
+  let turns = 1;
+  for (let before = 0; told < count; turns += 1) {
+    expect(told - before).toBeLessThanOrEqual(ASKERS_A_TURN);
+    before = told;
+    loop.turn();
+    await vi.advanceTimersByTimeAsync(0);
+  }
+  expect(turns).toBe(Math.ceil(count / ASKERS_A_TURN));
+  await all.until(() => answers.length === count);
+  expect(answers).toEqual(Array.from({ length: count }, (_, n) => n));
 });

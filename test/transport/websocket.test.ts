@@ -186,7 +186,7 @@ describe('a heartbeat', () => {
   /** What the acceptor's timer would do, `after` milliseconds from the start. */
   const beat = (after: number) => {
     vi.spyOn(server.clock, 'now').mockReturnValue(start + after);
-    (session.transport as WebSocketTransport).heartbeat(INTERVAL_MS);
+    (session.transport as WebSocketTransport).heartbeat(INTERVAL_MS, start + after);
   };
   const pings = () =>
     peer.text
