@@ -187,6 +187,8 @@ export interface Broker {
    * brokers that have `history`.
    */
   purge?(room: string, through: number, signal: AbortSignal): MaybePromise<void>;
+  /** How long a message takes to the broker and back to this node now, in milliseconds, where that is known. */
+  readonly lagMs?: number;
   /** Who is in rooms at other nodes, for brokers that have such. */
   readonly board?: Board;
   /** Settles when what is under way is settled and nothing of the broker is left open. */

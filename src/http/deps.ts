@@ -21,7 +21,10 @@ export interface HttpDeps {
   /** The same that commands of sockets are checked against. */
   readonly limits: CommandLimits;
   readonly log: Pick<Log, 'error'>;
-  readonly hub: Pick<Hub, 'archive' | 'brokerState' | 'rooms' | 'members' | 'presence' | 'publish'>;
+  readonly hub: Pick<
+    Hub,
+    'archive' | 'brokerState' | 'isLagging' | 'rooms' | 'members' | 'presence' | 'publish'
+  >;
   readonly observer: Pick<Observer, 'refused'>;
   /** Of the locks of this server. */
   readonly detector: Pick<Detector, 'snapshot'>;

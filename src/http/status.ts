@@ -46,7 +46,7 @@ export function status({
         schema: {
           operationId: 'isReady',
           summary:
-            'Whether traffic may come: not before tokens can be checked, while the broker cannot be reached, and once a shutdown has begun',
+            'Whether traffic may come: not before tokens can be checked, while the broker cannot be reached or this node is more than 1 s behind it, and once a shutdown has begun',
           tags: ['status'],
           response: {
             200: Status,
@@ -59,6 +59,9 @@ export function status({
         if (!auth.isReady) throw new Refusal('keys_unavailable', REFUSAL.keys_unavailable.text);
         if (hub.brokerState !== 'up') {
           throw new Refusal('broker_unavailable', 'The broker cannot be reached.');
+        }
+        if (hub.isLagging) {
+          throw new Refusal('broker_unavailable', 'This node does not keep up with the broker.');
         }
         return { status: 'ready' };
       },

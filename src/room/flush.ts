@@ -158,8 +158,11 @@ export class Flush {
     }
     if (offered >= this.last) return null;
     const frames = this.#framesFor(format).flatMap((frame, i) => {
-      if (frame.seq <= offered) return [];
-      return exceptOf(this.pending[i] as Pending) === member.id ? notSent(frame) : frame;
+      const pending = this.pending[i] as Pending;
+      if (frame.last <= offered) return [];
+      // A hole has grown behind its join.
+      if (frame.seq <= offered) return this.#frame(restOf(pending, offered), format);
+      return exceptOf(pending) === member.id ? notSent(frame) : frame;
     });
     const own = new Batches(outbox.transport.framing, frames);
     this.#own.push(own);
@@ -177,13 +180,15 @@ export class Flush {
   #framesFor(format: Format): readonly Frame[] {
     const made = this.#frames[format.index];
     if (made !== undefined) return made;
-    const frames = this.pending.map(({ first, last, key, acceptedAt, content }) => {
-      const counted = isMessage(content);
-      const bytes = counted ? format.encodeMessage(content) : format.encode(content);
-      return new Frame(this.room, first, last, counted, key, acceptedAt, bytes);
-    });
+    const frames = this.pending.map((each) => this.#frame(each, format));
     this.#frames[format.index] = frames;
     return frames;
+  }
+
+  #frame({ first, last, key, acceptedAt, content }: Pending, format: Format): Frame {
+    const counted = isMessage(content);
+    const bytes = counted ? format.encodeMessage(content) : format.encode(content);
+    return new Frame(this.room, first, last, counted, key, acceptedAt, bytes);
   }
 }
 
@@ -196,6 +201,14 @@ function begin(
   const messages = pending.flatMap(({ content }) => (isMessage(content) ? content : []));
   const traced = messages.flatMap(({ trace }) => trace ?? []).slice(0, MAX_LINKS);
   return traced.length === 0 ? null : trace.deliver(room, traced, messages.length, members);
+}
+
+/** What of a hole lies behind `offered`. */
+function restOf(pending: Pending, offered: number): Pending {
+  const gap = pending.content as Extract<Event, { type: 'gap' }>;
+  const count = pending.last - offered;
+  const content = { ...gap, from: gap.to - count + 1, count };
+  return { ...pending, first: offered + 1, content };
 }
 
 const exceptOf = ({ content }: Pending) => (isMessage(content) ? content.except : undefined);

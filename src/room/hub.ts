@@ -26,7 +26,7 @@ import type { Config } from '../options/config.js';
 import type { Codec } from '../protocol/codec.js';
 import type { CommandId } from '../protocol/fields.js';
 import { survived } from '../survived.js';
-import { nowMs } from '../time.js';
+import { clearInterval, nowMs, setInterval } from '../time.js';
 import { Archive } from './archive.js';
 import { Backfills, mayNotRead, type Wanted } from './backfills.js';
 import { Behind } from './behind.js';
@@ -42,6 +42,8 @@ import { Replays } from './replays.js';
 import type { Room } from './room.js';
 import { Rooms } from './rooms.js';
 import type { Trace } from './trace.js';
+
+const LAG_MS = 100;
 
 /** What may go with the data of a message. */
 export interface Message {
@@ -76,6 +78,8 @@ export class Hub {
   readonly presence: Presence;
   readonly #closing = new AbortController();
   readonly #behind: Behind;
+  /** How often it is looked how far behind its broker this node is. */
+  readonly #lag: NodeJS.Timeout;
   readonly #trace: Trace | null;
 
   /**
@@ -152,6 +156,7 @@ export class Hub {
     });
     const late = [this.replays, this.presence, this.backfills];
     this.#fanOut = new FanOut(observer, late, evict, trace);
+    this.#lag = setInterval(() => this.#rooms.backlog.lag(broker.lagMs ?? 0), LAG_MS).unref();
     this.#behind = new Behind({
       clock,
       queueBytesTotal: config.queueBytesTotal,
@@ -225,6 +230,11 @@ export class Hub {
     return this.#broker.state();
   }
 
+  /** It is so far behind its broker that new connections are better off elsewhere (V23). */
+  get isLagging(): boolean {
+    return this.#rooms.backlog.isLagging;
+  }
+
   /**
    * Hands a message to the broker and returns its place in the room's order; no member is waited
    * for (V1). `member` is the publisher, or null for the HTTP API, which need not join.
@@ -289,6 +299,7 @@ export class Hub {
     this.#closing.abort(shuttingDown());
     this.#calls.abort();
     this.#behind.close();
+    clearInterval(this.#lag);
     this.#pages.close();
     this.presence.close();
     this.#rooms.close();

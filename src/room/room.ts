@@ -3,7 +3,8 @@
  *
  * V1/V2: a flush copies the member list under a short read lock and works after releasing it; the
  * copy is kept until somebody joins or leaves. V4: a member is offered every publication from its
- * join to its leave, in order.
+ * join to its leave, in order. V3: where too much waits, what comes is let go of whole, and is one growing hole
+ * that is told in its place.
  *
  * Not here: who may join (`memberships.ts`) and the broker (`rooms.ts`), when a flush runs (`fan-out.ts`), what a
  * member is offered in it (`flush.ts`).
@@ -13,6 +14,7 @@ import type { CloseReason } from '../errors.js';
 import { type Detector, RWLock } from '../lock/index.js';
 import type { Event } from '../protocol/events.js';
 import { nowMs } from '../time.js';
+import type { Backlog } from './backlog.js';
 import { Flush, type Pending } from './flush.js';
 import type { Member } from './member.js';
 import type { Observer } from './observer.js';
@@ -27,13 +29,12 @@ const ENVELOPE_BYTES = 90;
 /** Members offered between two looks at the clock, which costs about 40 ns each, and prefetched at once. */
 const MEMBERS_A_LOOK = 16;
 
+type Hole = Pending & { readonly content: Extract<Event, { type: 'gap' }> };
+const isHole = (pending: Pending): pending is Hole =>
+  'type' in pending.content && pending.content.type === 'gap';
+
 /** Evictions a flush has found; carried out by whoever flushes, after the loop. */
 export type Doomed = (member: Member, reason: CloseReason) => void;
-
-/** Bytes of UTF-8 that wait for the fan-out loop, in all rooms of a server. */
-export interface Backlog {
-  bytes: number;
-}
 
 export class Room {
   /**
@@ -162,6 +163,10 @@ export class Room {
     // A broker that repeats itself must not make a member see it (V4).
     if (seq <= this.seq) return false;
     this.lost(seq - 1);
+    if (this.backlog.isOver(this.#pendingBytes)) {
+      this.observer.brokerLost(1);
+      return this.lost(seq, 'node');
+    }
     this.#last += 1;
     this.#append(this.#last, publication, Buffer.byteLength(data), this.#keyOf(key));
     return true;
@@ -174,12 +179,20 @@ export class Room {
       this.#begin({ epoch: this.epoch, seq });
       return false;
     }
-    const from = this.seq + 1;
-    const count = seq - this.seq;
-    const first = this.#last + 1;
-    this.#last += count;
-    if (reason === 'broker') this.observer.brokerLost(count);
-    this.#append(first, { type: 'gap', room: this.name, from, to: seq, count, reason });
+    if (reason === 'broker') this.observer.brokerLost(seq - this.seq);
+    const hole = this.backlog.isOver(this.#pendingBytes) ? this.#takeHole(reason) : null;
+    const first = hole?.first ?? this.#last + 1;
+    const from = this.#term.seqOf(first);
+    this.#last = this.#term.localOf(seq);
+    const count = seq - from + 1;
+    this.#append(first, {
+      type: 'gap',
+      room: this.name,
+      from,
+      to: seq,
+      count,
+      reason: hole?.content.reason ?? reason,
+    });
     return true;
   }
 
@@ -244,8 +257,22 @@ export class Room {
     const acceptedAt = nowMs();
     const all = bytes + this.#envelopeBytes;
     this.#pending.push({ first, last: this.#last, key, acceptedAt, content, bytes: all });
-    this.#pendingBytes += all;
-    this.backlog.bytes += all;
+    this.#count(all);
+  }
+
+  /** The hole that what waits ends in, out of it, where that may grow by what is missing for `reason`. */
+  #takeHole(reason: LossReason): Hole | null {
+    const last = this.#pending.at(-1);
+    if (last === undefined || !isHole(last)) return null;
+    if (last.content.reason !== 'node' && last.content.reason !== reason) return null;
+    this.#pending.pop();
+    this.#count(-last.bytes);
+    return last;
+  }
+
+  #count(bytes: number): void {
+    this.#pendingBytes += bytes;
+    this.backlog.bytes += bytes;
   }
 
   #take(trace: Trace | null): Flush | null {
@@ -258,8 +285,7 @@ export class Room {
     }
     const taken = count === this.#pending.length ? this.#pending : this.#pending.slice(0, count);
     this.#pending = count === this.#pending.length ? [] : this.#pending.slice(count);
-    this.#pendingBytes -= bytes;
-    this.backlog.bytes -= bytes;
+    this.#count(-bytes);
     this.#flush = new Flush(this.name, this.members(), taken, trace);
     return this.#flush;
   }

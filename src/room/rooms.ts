@@ -12,11 +12,9 @@ import type { BrokerCalls } from '../broker/calls.js';
 import { Refusal } from '../errors.js';
 import type { Detector, Guard, Task, WaitGroup } from '../lock/index.js';
 import type { Config } from '../options/config.js';
+import { Backlog } from './backlog.js';
 import type { Observer } from './observer.js';
-import { type Backlog, Room } from './room.js';
-
-/** One busy room alone gets four fifths of the backlog of all. */
-const SHARE = 4;
+import { Room } from './room.js';
 
 interface RoomsContext {
   readonly config: Config;
@@ -31,11 +29,12 @@ interface RoomsContext {
 export class Rooms {
   readonly byName = new Map<string, Room>();
   /** Of all rooms. */
-  readonly backlog: Backlog = { bytes: 0 };
+  readonly backlog: Backlog;
   readonly #context: RoomsContext;
 
   constructor(context: RoomsContext) {
     this.#context = context;
+    this.backlog = new Backlog(context.config);
   }
 
   /**
@@ -77,10 +76,7 @@ export class Rooms {
   }
 
   /**
-   * A server that cannot fan out as fast as it is published to says so to the publishers. V3: a
-   * room may have waiting up to `SHARE` times what is left of `queueBytesTotal`, so that busy rooms
-   * share it however many they are and leave some. One with nothing waiting is not refused for their
-   * backlog: for such there is as much again.
+   * A server that cannot fan out as fast as it is published to says so to the publishers (V3).
    *
    * @throws Refusal `room_busy`
    */
@@ -93,12 +89,10 @@ export class Rooms {
         `${bytes} bytes wait to be fanned out in this room; ${roomBacklogBytes} are allowed.`,
       );
     }
-    const all = this.backlog.bytes;
-    const left = (bytes === 0 ? 2 : 1) * queueBytesTotal - all;
-    if (left * SHARE <= bytes) {
+    if (this.backlog.isFull(bytes)) {
       throw new Refusal(
         'room_busy',
-        `${bytes} bytes wait to be fanned out in this room, ${all} in all; ${queueBytesTotal} are allowed in all.`,
+        `${bytes} bytes wait to be fanned out in this room, ${this.backlog.bytes} in all; ${queueBytesTotal} are allowed in all.`,
       );
     }
   }

@@ -60,9 +60,9 @@ export class Sessions {
   /** A session for a new connection, or, where there are too many, its end. */
   accept(transport: Transport, handshake?: Handshake): TransportSink {
     const { remoteAddress } = transport;
-    const { events } = this.#context.hub;
+    const { events, isLagging } = this.#context.hub;
     if (this.#isDraining) return this.#turnAway(transport, 'going_away');
-    if (this.#isFull(remoteAddress)) return this.#turnAway(transport, 'over_capacity');
+    if (isLagging || this.#isFull(remoteAddress)) return this.#turnAway(transport, 'over_capacity');
     const session = new Session(transport, this.#context, handshake);
     const done = this.#open.add(`member ${session.member.id}`);
     this.#sessions.set(session.member, { session, done });

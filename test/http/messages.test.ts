@@ -23,6 +23,7 @@ const publishing = (publish: Hub['publish']): HttpDeps['hub'] => ({
   archive: server.hub.archive,
   presence: server.hub.presence,
   brokerState: 'up',
+  isLagging: false,
   rooms: new Map(),
   members: new Map(),
   publish,

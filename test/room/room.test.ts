@@ -2,10 +2,11 @@
 import { expect, it } from 'vitest';
 import { Detector } from '../../src/lock/index.js';
 import { Recorder } from '../../src/metrics/recorder.js';
+import { Backlog } from '../../src/room/backlog.js';
 import { Room } from '../../src/room/room.js';
 
 it('takes at most 64 KiB of UTF-8 into a flush, or the message that reaches it', () => {
-  const backlog = { bytes: 0 };
+  const backlog = new Backlog({ roomBacklogBytes: 1_000_000, queueBytesTotal: 1_000_000 });
   const room = new Room('a', backlog, new Recorder(), new Detector());
   room.subscribed({ seq: 0, epoch: 'e' });
   const data = JSON.stringify('語'.repeat(5000));

@@ -65,6 +65,7 @@ export class ScriptedBroker implements Broker {
   hasFailedToRead = false;
   /** A test has had it say what is not so of what it keeps. */
   lies = false;
+  lagMs = 0;
   #pending = 0;
   #epochs = 0;
   #state: BrokerState = 'up';

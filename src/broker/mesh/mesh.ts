@@ -116,6 +116,10 @@ export class MeshBroker implements Broker {
     return this.#owner.rooms;
   }
 
+  get lagMs(): number {
+    return this.#inner.lagMs ?? 0;
+  }
+
   /** Slots whose worker cannot be reached. */
   get missing(): number[] {
     return this.#visits.flatMap((visit, at) => (visit === null || visit.isUp ? [] : [at]));

@@ -168,6 +168,10 @@ export class RedisBroker implements Broker {
     return this.#board;
   }
 
+  get lagMs(): number {
+    return this.#ticks?.lagMs ?? 0;
+  }
+
   get load(): RedisLoad {
     return {
       unsettled: this.#commits.unsettled,
@@ -175,7 +179,7 @@ export class RedisBroker implements Broker {
       unsettledBytes: this.#commits.unsettledBytes,
       unsettledLimitBytes: MAX_UNSETTLED_BYTES,
       suspendedRooms: this.#subscriptions.suspended,
-      lagMs: this.#ticks?.lagMs ?? 0,
+      lagMs: this.lagMs,
     };
   }
 

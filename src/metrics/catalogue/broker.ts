@@ -38,7 +38,7 @@ export const broker = {
     type: 'counter',
     unit: 'messages',
     labels: {},
-    help: 'Messages that did not come from the broker to a room that somebody was in, and are no longer to be had. Its members are told by a gap with reason broker.',
+    help: 'Messages that did not come from the broker to a room that somebody was in, and are no longer to be had, or that came and were let go of since this node does not keep up. Its members are told by a gap with reason broker, or node.',
   },
   brokerResets: {
     name: 'roomcast_broker_resets_total',
