@@ -5,6 +5,7 @@
  * V16: a call is late by at most a look and the time that those before it take. V1: many at once are
  * made in slices, between which everything else goes on. V8: `close` ends it.
  */
+import { survived } from '../survived.js';
 import { clearInterval, nowMs, setImmediate, setInterval } from '../time.js';
 
 /** Between two looks, in milliseconds: half of what V16 allows. */
@@ -34,7 +35,7 @@ export class Alarms {
     this.#looks = setInterval(() => this.#look(), LOOK_MS).unref();
   }
 
-  /** `ring` must not throw. */
+  /** What `ring` throws ends no other (V12). */
   set(at: number, ring: () => void): Alarm {
     const second = Math.floor(at / 1000);
     const entry: Entry = {
@@ -83,7 +84,7 @@ export class Alarms {
     const until = nowMs() + SLICE_MS;
     for (const entry of this.#due) {
       this.#due.delete(entry);
-      entry.ring();
+      survived(entry.ring)();
       if (nowMs() >= until) break;
     }
     this.#isRinging = this.#due.size > 0;

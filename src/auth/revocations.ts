@@ -2,10 +2,11 @@
  * Who is cut off: a user, or one token, everywhere or in some rooms, until an entry ends or is lifted.
  * Revocations win over whatever is granted.
  *
- * V3: at most `maxRevocations`; nothing is let go of to make room for another. They are in memory and
- * gone with the process.
+ * V3: at most `maxRevocations`, beside those of other workers; nothing is let go of to make room for
+ * another. They are in memory and gone with the process.
  *
- * Not here: whom of those who are connected an entry cuts (`session/people.ts`).
+ * Not here: whom of those who are connected an entry cuts, and what is told of one that is too many
+ * (`session/people.ts`).
  */
 import { randomBytes } from 'node:crypto';
 import { Refusal } from '../errors.js';
@@ -17,6 +18,8 @@ import { isName, notAName } from './names.js';
 /** How long one is kept unless it is said, in milliseconds: a day. */
 export const KEEP_MS = 86_400_000;
 export const MAX_KEEP_MS = 366 * KEEP_MS;
+/** Ids of lifted ones that are remembered, the latest. */
+const MAX_LIFTED = 1000;
 
 /** What is to be cut off. */
 export interface RevocationRequest {
@@ -63,6 +66,8 @@ export class Revocations {
   readonly #entries = new Map<string, Entry>();
   readonly #byUser = new Map<string, Set<Entry>>();
   readonly #byToken = new Map<string, Set<Entry>>();
+  /** Of those that were lifted lately: what another worker says of one by now is out of date. */
+  readonly #lifted = new Set<string>();
 
   constructor(max: number, toleranceMs: number, alarms: Alarms) {
     this.max = max;
@@ -78,37 +83,54 @@ export class Revocations {
     return Array.from(this.#entries.values(), ({ shown }) => shown);
   }
 
+  /** One more is too many. */
+  get isFull(): boolean {
+    return this.#entries.size >= this.max;
+  }
+
+  has(id: string): boolean {
+    return this.#entries.has(id);
+  }
+
   /**
-   * `id`: that of another worker, which has it too.
-   * @throws Refusal `bad_command`, `revocations_full`
+   * Puts one in force, also where it is too many: that is the caller's to look at. `id`: that of another
+   * worker, which has it too, and may say so more than once; null where it was lifted meanwhile.
+   * @throws Refusal `bad_command`
    */
-  add(asked: unknown, id = randomBytes(9).toString('base64url')): Revocation {
+  add(asked: unknown, id = newId()): Revocation | null {
     const { user, token, room, before, keepMs } = checked(asked);
-    if (this.#entries.size >= this.max) {
-      throw new Refusal(
-        'revocations_full',
-        `There are ${this.max} revocations; so many are allowed. Lift some, or raise --max-revocations.`,
-      );
+    const known = this.#entries.get(id);
+    if (known !== undefined) return known.shown;
+    if (this.#lifted.has(id)) return null;
+    const revocation = {
+      id,
+      ...(user === undefined ? { token } : { user }),
+      ...(room !== undefined && { room }),
+      before,
+      until: Date.now() + keepMs,
+    } as Revocation;
+    this.#put(revocation);
+    return revocation;
+  }
+
+  /** Has one as another worker has it, also where that is too many: without it somebody would come in. */
+  take(revocation: Revocation): void {
+    const { id, until } = revocation;
+    if (until > Date.now() && !this.#entries.has(id) && !this.#lifted.has(id)) {
+      this.#put(revocation);
     }
-    const until = Date.now() + keepMs;
-    const entry: Entry = {
-      shown: Object.freeze({
-        id,
-        ...(user === undefined ? { token } : { user }),
-        ...(room !== undefined && { room }),
-        before,
-        until,
-      } as Revocation),
-      room: room === undefined ? null : patternOf(room),
-      alarm: this.#alarms.set(until, () => this.remove(id)),
-    };
-    this.#entries.set(id, entry);
-    for (const [key, entries] of this.#keysOf(entry.shown)) {
-      const others = entries.get(key);
-      if (others === undefined) entries.set(key, new Set([entry]));
-      else others.add(entry);
+  }
+
+  /** As `remove`, for good: a worker that has yet to hear of it does not bring it back. */
+  lift(id: string): boolean {
+    this.#lifted.add(id);
+    if (this.#lifted.size > MAX_LIFTED) {
+      for (const earliest of this.#lifted) {
+        this.#lifted.delete(earliest);
+        break;
+      }
     }
-    return entry.shown;
+    return this.remove(id);
   }
 
   /** False where there is none with this id. */
@@ -143,6 +165,21 @@ export class Revocations {
     return false;
   }
 
+  #put(revocation: Revocation): void {
+    const { id, room, until } = revocation;
+    const entry: Entry = {
+      shown: Object.freeze(revocation),
+      room: room === undefined ? null : patternOf(room),
+      alarm: this.#alarms.set(until, () => this.remove(id)),
+    };
+    this.#entries.set(id, entry);
+    for (const [key, entries] of this.#keysOf(revocation)) {
+      const others = entries.get(key);
+      if (others === undefined) entries.set(key, new Set([entry]));
+      else others.add(entry);
+    }
+  }
+
   /** A token that does not say when it was issued may be an old one; a clock of others may be ahead. */
   #covers({ shown }: Entry, { issuedAt }: Subject): boolean {
     return issuedAt === null || issuedAt <= shown.before * 1000 + this.#toleranceMs;
@@ -157,6 +194,9 @@ export class Revocations {
     return user === undefined ? [[token as string, this.#byToken]] : [[user, this.#byUser]];
   }
 }
+
+/** As nobody guesses. */
+export const newId = (): string => randomBytes(9).toString('base64url');
 
 /** @throws Refusal `bad_command` */
 function checked(asked: unknown) {

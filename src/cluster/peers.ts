@@ -1,11 +1,13 @@
 /**
  * Requests between workers: each listens on a unix socket of its own, with the same entrance as the
  * port. Questions of the HTTP API go to all others; a request for a session of SockJS goes to the one that
- * has it, and its answer is piped back. V8: a question has a deadline. V3: of a request that is passed on,
+ * has it, and its answer is piped back. V8: a question has a deadline, and one that is asked again ends with
+ * either of the two workers. V3: of a request that is passed on,
  * a pipe's worth is held.
  *
  * What comes on such a socket comes from a worker: that folder is private.
  */
+import { existsSync } from 'node:fs';
 import {
   Agent,
   createServer,
@@ -19,6 +21,7 @@ import type { Socket } from 'node:net';
 import { slotOf } from '../broker/mesh/slots.js';
 import { Refusal } from '../errors.js';
 import type { Answer, Answers, Peers as Contract, Question } from '../http/peers.js';
+import { sleep } from '../sleep.js';
 import { clearTimeout, setTimeout } from '../time.js';
 import { answerRefusal } from '../transport/answer.js';
 
@@ -40,13 +43,21 @@ const HOP = new Set([
   'upgrade',
 ]);
 
+/** Where a worker listens. */
+export interface Address {
+  readonly slot: number;
+  readonly path: string;
+}
+
 export interface PeersOptions {
   readonly slot: number;
   readonly slots: number;
-  /** Of the options: what is passed on has it again. */
+  /** Of the options: what comes from others is below it. Theirs may be another. */
   readonly pathPrefix: string;
   /** Where the worker of a slot listens now; null while there is none. */
   pathOf(slot: number): string | null;
+  /** All other workers that listen, whether they have their slot or not. */
+  listening(): readonly Address[];
   ownedRooms(): number;
   missed(): void;
 }
@@ -57,6 +68,7 @@ export class Peers implements Contract {
   readonly #options: PeersOptions;
   readonly #sockets = new WeakSet<Socket>();
   readonly #agent = new Agent({ keepAlive: true });
+  readonly #closed = new AbortController();
   #server: Server | null = null;
 
   constructor(options: PeersOptions) {
@@ -69,7 +81,13 @@ export class Peers implements Contract {
     path: string,
     answer: (request: IncomingMessage, response: ServerResponse) => void,
   ): Promise<void> {
-    const server = createServer({ requireHostHeader: false, keepAliveTimeout: 60_000 }, answer);
+    const server = createServer(
+      { requireHostHeader: false, keepAliveTimeout: 60_000 },
+      (request, response) => {
+        request.url = this.#withPrefix(request.url ?? '');
+        answer(request, response);
+      },
+    );
     server.on('connection', (socket) => this.#sockets.add(socket));
     this.#server = server;
     return new Promise((resolve, reject) => {
@@ -79,6 +97,7 @@ export class Peers implements Contract {
   }
 
   close(): void {
+    this.#closed.abort();
     this.#agent.destroy();
     this.#server?.close();
     this.#server?.closeAllConnections();
@@ -97,32 +116,65 @@ export class Peers implements Contract {
   }
 
   async ask(question: Question): Promise<Answers> {
-    const slots = Array.from({ length: this.count }, (_, slot) => slot).filter(
-      (slot) => slot !== this.slot,
-    );
-    const all = await Promise.all(slots.map((slot) => this.#ask(slot, question)));
-    const missing = slots.filter((_, i) => all[i] === null);
-    for (const slot of missing) {
-      this.#options.missed();
-      if (question.isInsistent) void this.#insist(slot, question);
-    }
-    return { answers: all.filter((answer): answer is Answer => answer !== null), missing };
+    const all = await this.#askEach(question);
+    for (const [address, answer] of all) void this.#insist(address, question, answer);
+    const answers = all.flatMap(([, answer]) => answer ?? []);
+    const answered = new Set(answers.map(({ slot }) => slot));
+    const missing = new Set(this.#others.filter((slot) => !answered.has(slot)));
+    for (const [{ slot }, answer] of all) if (answer === null) missing.add(slot);
+    for (const _ of missing) this.#options.missed();
+    return { answers, missing: [...missing].sort((a, b) => a - b) };
   }
 
-  /** A worker that comes anew knows already what this is about. */
-  async #insist(slot: number, question: Question): Promise<void> {
-    const path = this.#options.pathOf(slot);
-    for (;;) {
-      await new Promise<void>((resolve) => void setTimeout(resolve, ASK_MS).unref());
-      if (this.#server?.listening !== true || this.#options.pathOf(slot) !== path) return;
-      if ((await this.#ask(slot, question)) !== null) return;
+  async askUntilDone(question: Question): Promise<readonly Answer[]> {
+    const all = await this.#askEach(question);
+    const last = await Promise.all(
+      all.map(([address, answer]) => this.#insist(address, question, answer)),
+    );
+    return last.filter((answer) => answer !== null);
+  }
+
+  /** Slots. */
+  get #others(): number[] {
+    return Array.from({ length: this.count }, (_, slot) => slot).filter(
+      (slot) => slot !== this.slot,
+    );
+  }
+
+  #askEach(question: Question): Promise<[Address, Answer | null][]> {
+    const { listening, pathOf } = this.#options;
+    const addresses = question.isEverywhere
+      ? listening()
+      : this.#others.flatMap((slot) => {
+          const path = pathOf(slot);
+          return path === null ? [] : { slot, path };
+        });
+    return Promise.all(
+      addresses.map(async (address) => [address, await this.#ask(address, question)] as const),
+    ) as Promise<[Address, Answer | null][]>;
+  }
+
+  /** The answer that came last: `first`, where that one will do. */
+  async #insist(
+    address: Address,
+    question: Question,
+    first: Answer | null,
+  ): Promise<Answer | null> {
+    for (let answer = first; ; answer = await this.#ask(address, question)) {
+      if (!question.insists?.(answer)) return answer;
+      await sleep(ASK_MS, this.#closed.signal);
+      // A worker that comes anew knows already what this is about.
+      if (this.#closed.signal.aborted || !existsSync(address.path)) return null;
+      // Things may be otherwise by now.
+      if (!question.insists(answer)) return answer;
     }
   }
 
   /** Null without an answer in time. */
-  #ask(slot: number, { method, url, body, headers: own }: Question): Promise<Answer | null> {
-    const socketPath = this.#options.pathOf(slot);
-    if (socketPath === null) return Promise.resolve(null);
+  #ask(
+    { slot, path: socketPath }: Address,
+    { method, url: path, body, headers: own }: Question,
+  ): Promise<Answer | null> {
     return new Promise((resolve) => {
       const text = body === undefined ? undefined : JSON.stringify(body);
       const headers = {
@@ -134,7 +186,6 @@ export class Peers implements Contract {
           'content-length': Buffer.byteLength(text),
         }),
       };
-      const path = this.#withPrefix(url);
       const asked = httpRequest({ socketPath, method, path, headers, agent: this.#agent });
       const timer = setTimeout(() => asked.destroy(new Error('late')), ASK_MS);
       const finish = (answer: Answer | null) => {
@@ -168,9 +219,8 @@ export class Peers implements Contract {
       refuse();
       return true;
     }
-    const { method } = request;
+    const { method, url: path } = request;
     const headers = { ...endToEnd(request.headers), [ADDRESS]: address };
-    const path = this.#withPrefix(request.url ?? '');
     const passed = httpRequest({ socketPath, method, path, headers, agent: this.#agent });
     passed.on('error', refuse);
     passed.on('response', (answer) => {

@@ -8,7 +8,6 @@
  */
 import cluster from 'node:cluster';
 import { rmdirSync } from 'node:fs';
-import type { Revocation } from '../auth/revocations.js';
 import { MeshBroker } from '../broker/mesh/mesh.js';
 import { compose } from '../compose.js';
 import { ConfigError, Refusal } from '../errors.js';
@@ -20,11 +19,11 @@ import type { Gathered } from '../metrics/workers.js';
 import type { Config } from '../options/config.js';
 import type { Seat } from '../seat.js';
 import { type Listening, listen } from '../serve.js';
-import type { People } from '../session/people.js';
 import { clearInterval, clearTimeout, setInterval, setTimeout } from '../time.js';
 import type { Failure, Start, Table, ToPrimary, ToWorker } from './messages.js';
-import { pathOf } from './messages.js';
+import { listenersIn, pathOf } from './messages.js';
 import { Peers } from './peers.js';
+import { takeRevocations } from './take-revocations.js';
 
 /** How often numbers are left at the primary, for when there is no time for last ones. */
 const LEAVE_MS = 1000;
@@ -124,6 +123,7 @@ class WorkerProcess {
 
   async #run(): Promise<void> {
     const { config, slot, slots, incarnation, folder } = this.#start;
+    const own = pathOf(folder, 'h', slot, incarnation);
     const peers = new Peers({
       slot,
       slots,
@@ -132,6 +132,7 @@ class WorkerProcess {
         const at = this.#table[other];
         return at === null || at === undefined ? null : pathOf(folder, 'h', other, at);
       },
+      listening: () => listenersIn(folder).filter(({ path }) => path !== own),
       ownedRooms: () => this.#mesh?.ownedRooms ?? 0,
       missed: () => composed.recorder.surveyMissed(),
     });
@@ -163,7 +164,8 @@ class WorkerProcess {
     this.#meet();
     this.#tell({ type: 'meshed' });
     await composed.prepare();
-    await peers.listen(pathOf(folder, 'h', slot, incarnation), composed.taker.request);
+    await peers.listen(own, composed.taker.request);
+    // Only now: what is revoked from here on comes to it like to all others.
     await takeRevocations(peers, composed.people);
     // It is the primary that was given the socket, and that listens.
     if (this.#start.isActivated) process.env['LISTEN_PID'] = String(process.pid);
@@ -276,21 +278,6 @@ class SeatGauges implements Gauges {
   get mesh() {
     const { bytes, published, counts } = this.#mesh;
     return { bytes, published, ...counts };
-  }
-}
-
-/** Those in force: the others have them all. */
-async function takeRevocations(peers: Peers, people: People): Promise<void> {
-  const { answers } = await peers.ask({ method: 'GET', url: '/v1/revocations' });
-  const taken = new Set<string>();
-  for (const { status, body } of answers) {
-    if (status !== 200) continue;
-    for (const { id, until, ...asked } of (body as { revocations: Revocation[] }).revocations) {
-      const keepMs = Math.round(until - Date.now());
-      if (taken.has(id) || keepMs < 1) continue;
-      taken.add(id);
-      people.revoke({ ...asked, keepMs }, id);
-    }
   }
 }
 

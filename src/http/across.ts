@@ -7,7 +7,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { Type } from 'typebox';
 import { Refusal } from '../errors.js';
-import type { Answer, Answers, Peers } from './peers.js';
+import type { Answer, Peers } from './peers.js';
 
 /** What became of a question at one worker. */
 export interface Outcome {
@@ -32,6 +32,8 @@ interface Across {
   readonly isEmpty?: true;
   /** It is done when every worker has done it, or has nothing to do it to, and not before. */
   readonly isOfAll?: true;
+  /** It is about workers without their slot too, such as one that leaves it and has members still. */
+  readonly isEverywhere?: true;
 }
 
 declare module 'fastify' {
@@ -51,8 +53,12 @@ export function answerAcross(app: FastifyInstance, peers: Peers | null): void {
       if (peers.isPeer(request.raw)) return own.call(this, request, reply);
       const { method, body } = request;
       const url = across.url?.(request) ?? request.url;
-      const question = body === undefined ? { method, url } : { method, url, body };
-      const asked = peers.ask(question);
+      const asked = peers.ask({
+        method,
+        url,
+        ...(body !== undefined && { body }),
+        ...(across.isEverywhere && { isEverywhere: true }),
+      });
       let refusal: unknown;
       let mine: Outcome;
       try {
@@ -85,7 +91,8 @@ export function answerAcross(app: FastifyInstance, peers: Peers | null): void {
         return null;
       }
       const merged = across.merge(outcomes, request.query as Readonly<Record<string, unknown>>);
-      return { ...(merged as object), workers: summary(answers, peers) };
+      const unanswered = new Set([...missing, ...undone]);
+      return { ...(merged as object), workers: summary(unanswered, peers) };
     };
   });
 }
@@ -96,7 +103,7 @@ export const Workers = Type.Optional(
     {
       asked: Type.Integer(),
       answered: Type.Integer(),
-      missing: Type.Array(Type.Integer(), { description: 'Those that did not answer in time.' }),
+      missing: Type.Array(Type.Integer(), { description: 'Those that did not do it in time.' }),
     },
     { description: 'With --workers: whose answers are in this one.' },
   ),
@@ -120,6 +127,10 @@ const outcomeOf = ({ slot, status, body }: Answer): Outcome => ({
 });
 
 /** As every such answer has it. */
-export function summary({ missing }: Answers, { count }: Peers) {
-  return { asked: count, answered: count - missing.length, missing: [...missing] };
+export function summary(missing: ReadonlySet<number>, { count }: Peers) {
+  return {
+    asked: count,
+    answered: count - missing.size,
+    missing: [...missing].sort((a, b) => a - b),
+  };
 }

@@ -1,12 +1,13 @@
 /** Cutting off users and tokens: each answer comes when it is done. */
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox';
-import { Type } from 'typebox';
-import { KEEP_MS, MAX_KEEP_MS } from '../auth/revocations.js';
+import { type Static, Type } from 'typebox';
+import { KEEP_MS, MAX_KEEP_MS, newId } from '../auth/revocations.js';
 import { Refusal } from '../errors.js';
-import type { Cut } from '../session/people.js';
+import type { Cut, People } from '../session/people.js';
 import { summary, Workers } from './across.js';
 import type { HttpDeps } from './deps.js';
 import { failures } from './failures.js';
+import type { Answer, Peers } from './peers.js';
 
 const fields = {
   user: Type.Optional(Type.String({ minLength: 1, maxLength: 128, description: 'A user.' })),
@@ -78,6 +79,8 @@ export function revocations({ people, peers }: HttpDeps): FastifyPluginCallbackT
         schema: {
           operationId: 'revoke',
           summary: 'Cut off a user or a token, everywhere or in some rooms',
+          description:
+            'Where it is refused with `revocations_full`, who is connected was cut off, and may come back.',
           tags: ['users'],
           body: Asked,
           response: {
@@ -86,25 +89,10 @@ export function revocations({ people, peers }: HttpDeps): FastifyPluginCallbackT
           },
         },
       },
-      async ({ body, raw, headers }) => {
+      ({ body, raw, headers }) => {
         if (peers === null) return people.revoke(body);
         if (peers.isPeer(raw)) return people.revoke(body, String(headers[REVOCATION]));
-        const cut = people.revoke(body);
-        const answers = await peers.ask({
-          method: 'POST',
-          url: '/v1/revocations',
-          // Now is now for all of them.
-          body: { before: Date.now() / 1000, ...body },
-          headers: { [REVOCATION]: cut.id },
-          isInsistent: true,
-        });
-        const all = [cut, ...answers.answers.map((answer) => answer.body as Cut)];
-        return {
-          id: cut.id,
-          closed: all.reduce((sum, { closed = 0 }) => sum + closed, 0),
-          left: all.reduce((sum, { left = 0 }) => sum + left, 0),
-          workers: summary(answers, peers),
-        };
+        return revokeAtAll(people, peers, body);
       },
     );
 
@@ -134,7 +122,7 @@ export function revocations({ people, peers }: HttpDeps): FastifyPluginCallbackT
             ...failures('not_found', 'not_enabled', 'worker_unavailable'),
           },
         },
-        config: { across: { merge: () => null, isEmpty: true, isOfAll: true } },
+        config: { across: { merge: () => null, isEmpty: true, isOfAll: true, isEverywhere: true } },
       },
       async ({ params: { id } }, reply) => {
         if (!people.lift(id)) {
@@ -147,3 +135,57 @@ export function revocations({ people, peers }: HttpDeps): FastifyPluginCallbackT
     done();
   };
 }
+
+/**
+ * It holds at all workers or, where one has as many as it may, at none; those whom it is about are cut in
+ * any case. Who has not done it is asked again until it has, as long as it is to hold.
+ */
+async function revokeAtAll(people: People, peers: Peers, asked: Static<typeof Asked>) {
+  const id = newId();
+  const cuts: Cut[] = [];
+  let full: Refusal | undefined;
+  try {
+    cuts.push(people.revoke(asked, id));
+  } catch (error) {
+    if (!isFull(error)) throw error;
+    full = error;
+  }
+  const { answers, missing } = await peers.ask({
+    method: 'POST',
+    url: '/v1/revocations',
+    // Now is now for all of them.
+    body: { before: Date.now() / 1000, ...asked },
+    headers: { [REVOCATION]: id },
+    isEverywhere: true,
+    insists: (answer) =>
+      people.isRevoked(id) && (answer === null || !(isDone(answer) || answer.status === 400)),
+  });
+  const undone = new Set(missing);
+  for (const answer of answers) {
+    if (isDone(answer)) cuts.push(answer.body as Cut);
+    else undone.add(answer.slot);
+    if (isFull(answer.body)) full ??= new Refusal(answer.body.code, answer.body.message);
+  }
+  if (full !== undefined) {
+    people.lift(id);
+    await peers.ask({
+      method: 'DELETE',
+      url: `/v1/revocations/${id}`,
+      isEverywhere: true,
+      insists: (answer) => answer === null || !(isDone(answer) || answer.status === 404),
+    });
+    throw full;
+  }
+  return {
+    id,
+    closed: cuts.reduce((sum, { closed }) => sum + closed, 0),
+    left: cuts.reduce((sum, { left }) => sum + left, 0),
+    workers: summary(undone, peers),
+  };
+}
+
+const isDone = ({ status }: Answer) => status >= 200 && status < 300;
+
+/** A refusal, or the body of one. */
+const isFull = (refused: unknown): refused is Refusal =>
+  (refused as Partial<Refusal> | null)?.code === 'revocations_full';

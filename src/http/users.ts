@@ -56,7 +56,7 @@ export function users({ people }: HttpDeps): FastifyPluginCallbackTypebox {
           params: Params,
           response: { 200: Closed, ...failures('not_enabled') },
         },
-        config: { across: { merge: mergeClosed } },
+        config: { across: { merge: mergeClosed, isEverywhere: true } },
       },
       ({ params: { user } }) => ({ closed: people.close(user, 'forbidden') }),
     );

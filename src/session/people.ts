@@ -4,9 +4,10 @@
  *
  * Not here: which revocations there are (`auth/revocations.ts`), one connection (`identity.ts`).
  */
-import type { Revocation, Revocations } from '../auth/revocations.js';
+import { newId, type Revocation, type Revocations } from '../auth/revocations.js';
 import { type CloseReason, Refusal } from '../errors.js';
 import type { Member } from '../room/member.js';
+import { survived } from '../survived.js';
 
 /** A connection that has said who it is. */
 export interface Known {
@@ -68,29 +69,41 @@ export class People {
   close(user: string, reason: CloseReason): number {
     this.#enabled();
     const all = this.#of(user);
-    for (const known of all) known.close(reason);
+    for (const known of all) survived(() => known.close(reason))();
     return all.length;
   }
 
   /**
    * Puts a revocation in force, and cuts those whom it is about, in one step. `known`: its id at
    * another worker.
-   * @throws Refusal `bad_command`, `revocations_full`
+   * @throws Refusal `bad_command`; `revocations_full` where it is one too many: those whom it is about
+   *   are cut, and may come back
    */
-  revoke(asked: unknown, known?: string): Cut {
-    const { id, user, token, room } = this.#enabled().add(asked, known);
-    const about =
-      user === undefined ? [...(this.#byToken.get(token as string) ?? [])] : this.#of(user);
-    let closed = 0;
-    let left = 0;
-    for (const known of about) {
-      if (room !== undefined) left += known.reassess();
-      else if (!known.mayStay) {
-        known.close('revoked');
-        closed += 1;
-      }
+  revoke(asked: unknown, known = newId()): Cut {
+    const revocations = this.#enabled();
+    const isTooMany = revocations.isFull && !revocations.has(known);
+    const revocation = revocations.add(asked, known);
+    // It was lifted on its way here.
+    if (revocation === null) return { id: known, closed: 0, left: 0 };
+    const cut = this.#cut(revocation);
+    if (isTooMany) {
+      revocations.remove(known);
+      throw new Refusal(
+        'revocations_full',
+        `There are ${revocations.max} revocations; so many are allowed. Who is connected was cut off, and may come back. Lift some, or raise --max-revocations.`,
+      );
     }
-    return { id, closed, left };
+    return cut;
+  }
+
+  /** Has those that another worker has, before anybody is connected. */
+  take(revocations: readonly Revocation[]): void {
+    for (const each of revocations) this.#revocations?.take(each);
+  }
+
+  /** Whether nobody has lifted it, and it has not ended. */
+  isRevoked(id: string): boolean {
+    return this.#revocations?.has(id) === true;
   }
 
   revocations(): Revocation[] {
@@ -99,7 +112,25 @@ export class People {
 
   /** Lets somebody in again. False where there is no revocation with this id. */
   lift(id: string): boolean {
-    return this.#enabled().remove(id);
+    return this.#enabled().lift(id);
+  }
+
+  #cut({ id, user, token, room }: Revocation): Cut {
+    const about =
+      user === undefined ? [...(this.#byToken.get(token as string) ?? [])] : this.#of(user);
+    let closed = 0;
+    let left = 0;
+    for (const known of about) {
+      // Whatever becomes of one, the others are cut.
+      survived(() => {
+        if (room !== undefined) left += known.reassess();
+        else if (!known.mayStay) {
+          known.close('revoked');
+          closed += 1;
+        }
+      })();
+    }
+    return { id, closed, left };
   }
 
   #enabled(): Revocations {

@@ -1,6 +1,8 @@
 /** Calls at times of the clock on the wall: V16's second, in slices, whatever the clock does. */
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { Alarms } from '../../src/auth/alarms.js';
+import { onSurvived } from '../../src/survived.js';
+import { PlannedError } from '../support/planned-error.js';
 
 let alarms: Alarms;
 
@@ -82,6 +84,23 @@ describe('a clock that is set', () => {
     vi.advanceTimersByTime(41_000);
     expect(ring).toHaveBeenCalledOnce();
   });
+});
+
+it('what one throws ends no other, then or later', () => {
+  const told: unknown[] = [];
+  const ends = onSurvived((error) => void told.push(error));
+  const rang: number[] = [];
+  for (const n of [1, 2, 3]) {
+    alarms.set(Date.now() + 1000, () => {
+      rang.push(n);
+      if (n === 2) throw new PlannedError('broken');
+    });
+  }
+  vi.advanceTimersByTime(2000);
+  alarms.set(Date.now() + 1000, () => rang.push(4));
+  vi.advanceTimersByTime(2000);
+  ends();
+  expect([rang, told]).toEqual([[1, 2, 3, 4], [new PlannedError('broken')]]);
 });
 
 it('many at once ring in slices, and everything else goes on between them', () => {

@@ -2,7 +2,12 @@
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { Alarms } from '../../src/auth/alarms.js';
-import { type RevocationRequest, Revocations, type Subject } from '../../src/auth/revocations.js';
+import {
+  type Revocation,
+  type RevocationRequest,
+  Revocations,
+  type Subject,
+} from '../../src/auth/revocations.js';
 
 const NOW = Date.UTC(2026, 0, 1);
 let alarms: Alarms;
@@ -17,6 +22,8 @@ afterEach(() => {
 });
 
 const start = (max = 100, toleranceMs = 10_000) => new Revocations(max, toleranceMs, alarms);
+/** A new one, which is not lifted by the time it comes. */
+const add = (revocations: Revocations, asked: unknown) => revocations.add(asked) as Revocation;
 const subject = (given: Partial<Subject>): Subject => ({
   user: '42',
   tokenId: null,
@@ -26,7 +33,7 @@ const subject = (given: Partial<Subject>): Subject => ({
 
 it('a user, or a token, is cut off everywhere, or in some rooms', () => {
   const revocations = start();
-  const { id } = revocations.add({ user: '42' });
+  const { id } = add(revocations, { user: '42' });
   expect(revocations.everywhere(subject({}))).toMatchObject({ id, user: '42' });
   expect(revocations.everywhere(subject({ user: '43' }))).toBeNull();
   expect(revocations.inRoom(subject({}), 'a')).toBe(true);
@@ -66,17 +73,53 @@ it('one ends when it was said, within a second, and leaves nothing', () => {
   expect(revocations.inRoom(subject({}), 'a')).toBe(false);
 });
 
-it('there are as many as may be, and none is let go of for another', () => {
+it('says when there are as many as may be, and lets go of none for another', () => {
   const revocations = start(2);
-  const { id } = revocations.add({ user: '1' });
+  revocations.add({ user: '1' });
+  expect(revocations.isFull).toBe(false);
   revocations.add({ user: '2' });
-  expect(() => revocations.add({ user: '3' })).toThrow(
-    expect.objectContaining({ code: 'revocations_full' }),
-  );
-  expect(revocations.everywhere(subject({ user: '1' }))).not.toBeNull();
-  revocations.remove(id);
+  expect(revocations.isFull).toBe(true);
   revocations.add({ user: '3' });
-  expect(revocations.list().map(({ user }) => user)).toEqual(['2', '3']);
+  expect(revocations.list().map(({ user }) => user)).toEqual(['1', '2', '3']);
+});
+
+describe('what another worker says', () => {
+  it.each(['remove', 'lift'] as const)(
+    'more than once is one revocation, and %s ends it',
+    (end) => {
+      const revocations = start();
+      const first = revocations.add({ user: '42', before: 1 }, 'x');
+      expect(revocations.add({ user: '42', before: 2 }, 'x')).toBe(first);
+      revocations.take({ id: 'x', user: '42', before: 3, until: NOW + 1000 });
+      expect([revocations.list(), alarms.size]).toEqual([[first], 1]);
+      expect(revocations[end]('x')).toBe(true);
+      expect(revocations.inRoom(subject({ issuedAt: null }), 'a')).toBe(false);
+      expect([revocations.size, alarms.size]).toEqual([0, 0]);
+    },
+  );
+
+  it('of one that was lifted meanwhile, also before it came here, is out of date', () => {
+    const revocations = start();
+    expect(revocations.lift('x')).toBe(false);
+    expect(revocations.add({ user: '42' }, 'x')).toBeNull();
+    revocations.take({ id: 'x', user: '42', before: 1, until: NOW + 1000 });
+    expect(revocations.size).toBe(0);
+    // Not for ever: that is bounded.
+    for (let n = 0; n < 1000; n += 1) revocations.lift(`${n}`);
+    expect(revocations.add({ user: '42' }, 'x')).not.toBeNull();
+  });
+
+  it('is had as it is there, also where it is too many, until it ends', () => {
+    const revocations = start(1);
+    revocations.add({ user: '1' });
+    const other = { id: 'x', user: '42', room: 'a:*', before: 5, until: NOW + 1000 };
+    revocations.take(other);
+    revocations.take({ ...other, id: 'y', until: NOW });
+    expect(revocations.list().slice(1)).toEqual([other]);
+    expect(revocations.inRoom(subject({ issuedAt: null }), 'a:b')).toBe(true);
+    vi.advanceTimersByTime(2000);
+    expect(revocations.size).toBe(1);
+  });
 });
 
 describe('what is no revocation', () => {
@@ -130,7 +173,7 @@ it('they say what a list of them says', () => {
           continue;
         }
         const request = { [each.who]: each.name, room: each.room, before: each.before };
-        list.push({ id: revocations.add(request).id, asked: request });
+        list.push({ id: add(revocations, request).id, asked: request });
       }
       const about = list.filter(
         ({ asked: { user, token, before = 0 } }) =>

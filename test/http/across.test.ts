@@ -14,6 +14,7 @@ async function ask(others: Answers, refusal: Refusal | null, isOfAll?: true) {
     slot: 0,
     count: 1 + others.answers.length + others.missing.length,
     ask: async () => others,
+    askUntilDone: async () => [],
     isPeer: () => false,
     ownedRooms: () => 0,
   } satisfies Peers;

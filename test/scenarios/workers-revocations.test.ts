@@ -1,0 +1,192 @@
+/**
+ * Revocations with several workers: one that was answered holds at each of them, whichever was asked, and
+ * whatever starts, ends, stands still or is replaced meanwhile; one that was lifted holds at none (V15).
+ */
+import { Agent, request } from 'node:http';
+import { expect, onTestFinished, test } from 'vitest';
+import { connectReading, type ReadingPeer } from '../support/reading-peer.js';
+import { EVERYTHING, SECRET, tokenOf } from '../support/tokens.js';
+import { WorkersServer } from '../support/workers.js';
+
+const QUICK = ['--drain-ms', '0', '--lame-duck-ms', '0'];
+const REVOCATIONS = '/v1/revocations';
+
+interface Answered {
+  readonly status: number;
+  readonly body: Readonly<Record<string, unknown>>;
+}
+
+const start = (slots: number, ...flags: string[]) =>
+  WorkersServer.start(slots, '--token-secret', SECRET, ...flags);
+
+/** Asks on connections of its own, one after the other: a new one comes to the next worker. */
+function asker({ url }: WorkersServer, keepAlive = false) {
+  const { hostname, port } = new URL(url);
+  const agent = new Agent({ keepAlive, maxSockets: 1 });
+  onTestFinished(() => agent.destroy());
+  return (method: string, path: string, body?: object) =>
+    new Promise<Answered>((resolve, reject) => {
+      const headers = { 'content-type': 'application/json' };
+      const asked = request({ hostname, port, agent, method, path, headers }, (answer) => {
+        let text = '';
+        answer.setEncoding('utf8').on('data', (chunk: string) => {
+          text += chunk;
+        });
+        answer.on('end', () =>
+          resolve({ status: answer.statusCode ?? 0, body: text === '' ? {} : JSON.parse(text) }),
+        );
+      });
+      asked.on('error', reject);
+      asked.end(body && JSON.stringify(body));
+    });
+}
+
+/** Its connection is that of a user, in a room. */
+async function connect({ url }: WorkersServer, user: string): Promise<ReadingPeer> {
+  const headers = { authorization: `Bearer ${tokenOf({ sub: user, rooms: EVERYTHING })}` };
+  const peer = await connectReading('websocket', url, { headers });
+  peer.say({ type: 'join', id: 1, room: 'a' });
+  return peer;
+}
+
+async function joined(workers: WorkersServer, user: string): Promise<ReadingPeer> {
+  const peer = await connect(workers, user);
+  await peer.until(() => peer.events.some(({ type }) => type === 'joined'));
+  return peer;
+}
+
+/** How as many new connections of a user end as there are workers, and one more: each is tried. */
+async function turnedAway(workers: WorkersServer, user: string): Promise<number[]> {
+  const codes: number[] = [];
+  for (let n = 0; n <= workers.slots; n += 1)
+    codes.push(await (await connect(workers, user)).closed);
+  return codes;
+}
+
+/** What is revoked at each worker, by ids. */
+async function lists(workers: WorkersServer): Promise<string[][]> {
+  const all: string[][] = [];
+  const ask = asker(workers);
+  for (let n = 0; n <= workers.slots; n += 1) {
+    const { body } = await ask('GET', REVOCATIONS);
+    all.push((body['revocations'] as { id: string }[]).map(({ id }) => id).sort());
+  }
+  return all;
+}
+
+test('a user that is cut off is so at each worker, and is in again at each when that is lifted', async () => {
+  const workers = await start(3, ...QUICK);
+  const ask = asker(workers);
+  const peers = [];
+  for (let n = 0; n < 6; n += 1) peers.push(await joined(workers, '42'));
+  const other = await joined(workers, '43');
+  const { status, body } = await ask('POST', REVOCATIONS, { user: '42' });
+  expect([status, body]).toMatchObject([200, { closed: 6, workers: { answered: 3, missing: [] } }]);
+  expect(await Promise.all(peers.map(({ closed }) => closed))).toEqual(Array(6).fill(4005));
+  expect(await turnedAway(workers, '42')).toEqual(Array(4).fill(4005));
+  expect(await lists(workers)).toEqual(Array(4).fill([body['id']]));
+
+  expect((await ask('DELETE', `${REVOCATIONS}/${body['id']}`)).status).toBe(204);
+  expect(await lists(workers)).toEqual(Array(4).fill([]));
+  for (let n = 0; n < 4; n += 1) await joined(workers, '42');
+  expect(other.events.some(({ type }) => type === 'closing')).toBe(false);
+  expect((await ask('DELETE', '/v1/users/42')).body).toMatchObject({ closed: 4 });
+});
+
+test('one more than may be holds at no worker', async () => {
+  const workers = await start(2, ...QUICK, '--max-revocations', '1');
+  const ask = asker(workers);
+  const { body } = await ask('POST', REVOCATIONS, { user: '1' });
+  const peers = [await joined(workers, '2'), await joined(workers, '2')];
+  expect(await ask('POST', REVOCATIONS, { user: '2' })).toMatchObject({
+    status: 503,
+    body: { code: 'revocations_full' },
+  });
+  // Who was there is cut off all the same.
+  expect(await Promise.all(peers.map(({ closed }) => closed))).toEqual([4005, 4005]);
+  expect(await lists(workers)).toEqual(Array(3).fill([body['id']]));
+});
+
+test('a worker that takes the place of another knows who is cut off before anybody comes to it', async () => {
+  const workers = await start(2, ...QUICK);
+  await asker(workers)('POST', REVOCATIONS, { user: '42' });
+  for (const slot of [0, 1]) {
+    workers.kill(slot, 'SIGKILL');
+    await workers.served(slot, 2);
+  }
+  expect(await turnedAway(workers, '42')).toEqual(Array(3).fill(4005));
+});
+
+test('a worker that stands still has it when it goes on, once', async () => {
+  const workers = await start(2, ...QUICK, '--worker-stall-ms', '60000');
+  const peers = [await joined(workers, '42'), await joined(workers, '42')];
+  const asks = [asker(workers, true), asker(workers, true)];
+  for (const ask of asks) await ask('GET', REVOCATIONS);
+  workers.kill(0, 'SIGSTOP');
+  // Of the two, the one whose connection is at the other worker.
+  const ask = await Promise.race(
+    asks.map(async (each) => {
+      await each('GET', REVOCATIONS);
+      return each;
+    }),
+  );
+  const { body } = await ask('POST', REVOCATIONS, { user: '42' });
+  expect(body).toMatchObject({ closed: 1, workers: { answered: 1, missing: [0] } });
+  workers.kill(0, 'SIGCONT');
+  expect(await Promise.all(peers.map(({ closed }) => closed))).toEqual([4005, 4005]);
+  // It may have heard of it several times.
+  const path = `${REVOCATIONS}/${body['id']}`;
+  await expect.poll(async () => (await ask('DELETE', path)).status).toBeOneOf([204, 404]);
+  expect(await lists(workers)).toEqual(Array(3).fill([]));
+  for (let n = 0; n < 3; n += 1) await joined(workers, '42');
+});
+
+test('workers are replaced, and all that was answered meanwhile holds at each; what was lifted at none', async () => {
+  const workers = await start(2, '--drain-ms', '0', '--lame-duck-ms', '500');
+  const ask = asker(workers);
+  const standing: string[] = [];
+  let isOver = false;
+  let count = 0;
+  workers.server.child.kill('SIGHUP');
+  const over = workers.server.line('all workers are replaced').then(() => {
+    isOver = true;
+  });
+  while (!isOver) {
+    const { status, body } = await ask('POST', REVOCATIONS, { user: `${count}` });
+    expect(status).toBe(200);
+    const id = String(body['id']);
+    count += 1;
+    // Each stands for a while, so that a worker that comes has something to take.
+    standing.push(id);
+    if (standing.length % 2 === 0) continue;
+    const lifted = standing.splice(Math.floor(standing.length / 2), 1);
+    // It is done when nobody has it.
+    while (![204, 404].includes((await ask('DELETE', `${REVOCATIONS}/${lifted}`)).status)) {}
+  }
+  await over;
+  expect(count).toBeGreaterThan(10);
+  // Who has not answered in time is asked again.
+  await expect.poll(() => lists(workers)).toEqual(Array(3).fill(standing.sort()));
+});
+
+test('a member that its worker takes leave of is cut off with the others', async () => {
+  const workers = await start(
+    2,
+    '--drain-ms',
+    '0',
+    '--lame-duck-ms',
+    '0',
+    '--shutdown-grace-ms',
+    '20000',
+  );
+  const peers = [await joined(workers, '42'), await joined(workers, '42')];
+  for (const peer of peers) peer.stall();
+  // More than the kernel takes: their workers wait for them.
+  for (let n = 0; n < 200; n += 1) await workers.publish('a', 'x'.repeat(50_000));
+  workers.server.child.kill('SIGHUP');
+  await workers.served(0, 2);
+  const { body } = await asker(workers)('POST', REVOCATIONS, { user: '42' });
+  expect(body).toMatchObject({ closed: 2, workers: { answered: 2, missing: [] } });
+  for (const peer of peers) peer.resume();
+  expect(await Promise.all(peers.map(({ closed }) => closed))).toEqual([4005, 4005]);
+});
