@@ -93,8 +93,11 @@ export class Heartbeat {
     this.#pings.untime();
   }
 
-  /** Returns the seconds of a round trip, where the pong tells them. `written`: bytes, ever. */
-  ponged(payload: Buffer, written: number): number | null {
+  /**
+   * Returns the seconds of a round trip, where the pong tells them. `payload`: a character a byte;
+   * `written`: bytes, ever.
+   */
+  ponged(payload: string, written: number): number | null {
     const seconds = this.#pings.confirm(payload);
     this.progress.heard();
     if (seconds === false) return null;

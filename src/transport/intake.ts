@@ -1,8 +1,9 @@
 /**
  * What has been read from a WebSocket and is not yet a command: the bytes between the socket and
- * the receiver of `ws`, fed to it in pieces as it is the peer's turn (`turns.ts`). A text in a frame of
- * its own, which is what clients send, is read where it lies instead, in the same turns. The socket of a
- * peer that is held and has more than a little here is not read, so that TCP holds it back.
+ * the receiver of `ws`, fed to it in pieces as it is the peer's turn (`turns.ts`). What clients send most,
+ * a text in a frame of its own and a pong, is read where it lies instead, in the same turns, a frame an
+ * item. The socket of a peer that is held and has more than a little here is not read, so that TCP holds
+ * it back.
  *
  * V3: counts what is read and not handled, and what the receiver keeps of a message that is not
  * whole, in the bytes they really hold; for one connection (`message_too_big`) and for all together
@@ -15,7 +16,7 @@
 import type { WebSocket } from 'ws';
 import { nowMs } from '../time.js';
 import type { Share, Turns, Work } from '../turns.js';
-import { ClientText } from './client-frame.js';
+import { ClientFrame } from './client-frame.js';
 import type { Holder, IntakeMemory } from './intake-memory.js';
 import type { Reader } from './raw-read.js';
 import type { Fault } from './transport.js';
@@ -52,13 +53,15 @@ export interface IntakeOptions {
   readonly maxFrameBytes: number;
   /** A text in a frame of its own, and its length in bytes. */
   text(text: string, bytes: number): void;
+  /** The payload of a pong, a character a byte. */
+  pong(payload: string): void;
   /** Handles a text of those that came together in one frame. */
   received(text: string): void;
   fault(reason: Fault): void;
 }
 
 /** What is being read in one call: nothing else is, meanwhile. */
-const frame = new ClientText();
+const frame = new ClientFrame();
 
 export class Intake implements Work, Reader, Taker, Holder {
   readonly #receiver: WsReceiver;
@@ -138,7 +141,7 @@ export class Intake implements Work, Reader, Taker, Holder {
     }
     if (this.#texts.length > 0) this.#options.received(this.#texts.shift() as string);
     else if (this.#view !== null) this.#readFrame(this.#view);
-    else if (this.#chunks.length > 0) this.#feed(this.#piece());
+    else if (this.#chunks.length > 0) this.#takeUp(this.#chunks[0] as Buffer);
     const isMore = this.#texts.length + this.#chunks.length > 0 || this.#view !== null;
     if (!isMore) this.#count();
     return isMore;
@@ -227,17 +230,29 @@ export class Intake implements Work, Reader, Taker, Holder {
     this.#receiver.readOn();
   }
 
-  #piece(): Buffer {
-    const chunk = this.#chunks[0] as Buffer;
+  /** `chunk`: the first. */
+  #takeUp(chunk: Buffer): void {
     const start = this.#offset;
-    const end = Math.min(chunk.length, start + this.#pieceBytes);
-    this.#offset = end;
-    this.#unfedBytes -= end - start;
-    if (end === chunk.length) {
-      this.#chunks.shift();
-      this.#offset = 0;
+    if (this.#receiver.isBetween) {
+      const view = new DataView(chunk.buffer, chunk.byteOffset, chunk.length);
+      const end = frame.read(view, start, chunk.length, this.#options.maxFrameBytes);
+      if (end > 0) {
+        this.#takenUpTo(end, chunk);
+        this.#handOn();
+        return;
+      }
     }
-    return end - start === chunk.length ? chunk : Buffer.from(chunk.subarray(start, end));
+    const end = Math.min(chunk.length, start + this.#pieceBytes);
+    this.#takenUpTo(end, chunk);
+    this.#feed(end - start === chunk.length ? chunk : Buffer.from(chunk.subarray(start, end)));
+  }
+
+  #takenUpTo(end: number, chunk: Buffer): void {
+    this.#unfedBytes -= end - this.#offset;
+    this.#offset = end;
+    if (end < chunk.length) return;
+    this.#chunks.shift();
+    this.#offset = 0;
   }
 
   #readFrame(view: DataView): void {
@@ -247,8 +262,14 @@ export class Intake implements Work, Reader, Taker, Holder {
     else {
       this.#at = end;
       if (end === this.#end) this.#view = null;
-      this.#options.text(frame.text, frame.bytes);
+      this.#handOn();
     }
+  }
+
+  /** What `frame` has read. */
+  #handOn(): void {
+    if (frame.isPong) this.#options.pong(frame.text);
+    else this.#options.text(frame.text, frame.bytes);
   }
 
   #feed(piece: Buffer): void {

@@ -84,11 +84,10 @@ export class Pings {
   }
 
   /**
-   * What a pong says: false where it answers none of the pings on their way, else the seconds it
-   * took, or null where something but the network has taken time.
+   * What a pong with this payload says, a character a byte: false where it answers none of the pings on
+   * their way, else the seconds it took, or null where something but the network has taken time.
    */
-  confirm(payload: Buffer): number | null | false {
-    const token = payload.toString('latin1');
+  confirm(token: string): number | null | false {
     const at = this.#marks.findIndex((mark) => mark.token === token);
     const mark = this.#marks[at];
     if (mark === undefined) return false;

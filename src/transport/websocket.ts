@@ -110,6 +110,7 @@ export class WebSocketTransport implements Transport {
     this.#intake = new Intake(ws, {
       ...input,
       text: (text, bytes) => this.#said(text, bytes),
+      pong: (payload) => this.#ponged(payload),
       received: (text) => this.#sink.received(text, Buffer.byteLength(text)),
       fault: (reason) => this.#sink.faulted(reason),
     });
@@ -122,7 +123,7 @@ export class WebSocketTransport implements Transport {
     );
     ws.on(
       'pong',
-      survived((payload: Buffer) => this.#ponged(payload)),
+      survived((payload: Buffer) => this.#ponged(payload.toString('latin1'))),
     );
     ws.on(
       'close',
@@ -233,7 +234,7 @@ export class WebSocketTransport implements Transport {
     this.#sink.received(text, text === frame ? bytes : Buffer.byteLength(text));
   }
 
-  #ponged(payload: Buffer): void {
+  #ponged(payload: string): void {
     const seconds = this.#heartbeat.ponged(payload, this.#bytes);
     if (this.#end === null && seconds !== null) this.#sink.roundTrip(seconds);
   }

@@ -6,8 +6,9 @@
  */
 import { Duplex } from 'node:stream';
 import fc from 'fast-check';
-import { expect, test } from 'vitest';
+import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { WebSocket } from 'ws';
+import { ClientFrame } from '../../src/transport/client-frame.js';
 import { Intake } from '../../src/transport/intake.js';
 import { IntakeMemory } from '../../src/transport/intake-memory.js';
 import { faultOf, ServerWebSocket } from '../../src/transport/server-websocket.js';
@@ -18,6 +19,23 @@ const MAX_FRAME_BYTES = 70_000;
 /** Of a piece that is kept, beside its bytes. */
 const OVERHEAD_BYTES = 256;
 const RUNS = Number(process.env['ROOMCAST_TEST_RUNS'] ?? 3000);
+
+/** Nothing is read where it lies: `ws` reads all of it. */
+let isForWs = false;
+/** Bytes that were read without `ws`. */
+let readPast = 0;
+const { read } = ClientFrame.prototype;
+beforeEach(() => {
+  readPast = 0;
+  ClientFrame.prototype.read = function (view, at, end, maxBytes) {
+    const until = isForWs ? 0 : read.call(this, view, at, end, maxBytes);
+    if (until > 0) readPast += until - at;
+    return until;
+  };
+});
+afterEach(() => {
+  ClientFrame.prototype.read = read;
+});
 
 /** Turns that come when the test says so. */
 class Gate extends Turns {
@@ -52,8 +70,6 @@ class Paper {
   readonly said: string[] = [];
   readonly gate = new Gate();
   readonly memory = new IntakeMemory();
-  /** Bytes that were read without `ws`. */
-  readPast = 0;
   readonly intake: Intake;
   readonly #socket: Duplex;
 
@@ -74,6 +90,7 @@ class Paper {
       memory: this.memory,
       maxFrameBytes: MAX_FRAME_BYTES,
       text: (text, bytes) => this.said.push(`text ${bytes} ${text}`),
+      pong: (payload) => this.said.push(`pong ${Buffer.from(payload, 'latin1').toString('hex')}`),
       received: () => {},
       fault: (reason) => this.said.push(`fault ${reason}`),
     });
@@ -92,13 +109,12 @@ class Paper {
     const shared = Buffer.alloc(bytes.length);
     bytes.copy(shared);
     const used = this.intake.read(new DataView(shared.buffer, shared.byteOffset), bytes.length);
-    this.readPast += used;
     const rest = Buffer.from(shared.subarray(used));
     shared.fill(0xff);
     if (rest.length > 0) this.take(rest);
   }
 
-  /** The same by way of `ws` alone. */
+  /** The same by way of the stream. */
   take(bytes: Buffer): void {
     this.#socket.emit('data', bytes);
   }
@@ -197,8 +213,9 @@ const step = fc.record({
 function played(
   frames: readonly Buffer[],
   steps: readonly { bytes: number; gate: string }[],
-  isPast: boolean,
+  how: 'by ws' | 'where it lies' | 'by the stream',
 ) {
+  isForWs = how === 'by ws';
   const paper = new Paper();
   const bytes = Buffer.concat(frames);
   let sum = 0;
@@ -215,36 +232,41 @@ function played(
     // Never the same memory, so that nobody sees what became of it.
     const end = length > 0 ? at + length : (ends.find((each) => each > at) as number);
     const read = Buffer.from(bytes.subarray(at, end));
-    if (isPast) paper.read(read);
+    if (how === 'where it lies') paper.read(read);
     else paper.take(read);
     at = end;
   }
   paper.intake.stop(false);
   paper.gate.open();
+  isForWs = false;
   return paper;
 }
 
 test(
   'whatever comes is read as ws reads it',
   () => {
-    let past = 0;
+    const past = { 'where it lies': 0, 'by the stream': 0 };
     let all = 0;
     const steps = fc.array(step, { minLength: 1, maxLength: 8 });
     fc.assert(
       fc.property(stream, steps, (frames, reads) => {
-        const plain = played(frames, reads, false);
-        const direct = played(frames, reads, true);
-        expect(direct.said).toEqual(plain.said);
-        // It may keep the same in more or fewer pieces.
-        const [kept, mayKeep] = [direct.memory.bytes, plain.memory.bytes];
-        expect([kept > 0, kept <= mayKeep + 2 * OVERHEAD_BYTES]).toEqual([mayKeep > 0, true]);
-        past += direct.readPast;
+        const plain = played(frames, reads, 'by ws');
+        for (const how of ['where it lies', 'by the stream'] as const) {
+          readPast = 0;
+          const direct = played(frames, reads, how);
+          expect(direct.said).toEqual(plain.said);
+          // It may keep the same in more or fewer pieces.
+          const [kept, mayKeep] = [direct.memory.bytes, plain.memory.bytes];
+          expect([kept > 0, kept <= mayKeep + 2 * OVERHEAD_BYTES]).toEqual([mayKeep > 0, true]);
+          past[how] += readPast;
+        }
         all += frames.reduce((sum, { length }) => sum + length, 0);
       }),
       { numRuns: RUNS },
     );
     // Otherwise the one was held against itself.
-    expect(past / all).toBeGreaterThan(0.1);
+    expect(past['where it lies'] / all).toBeGreaterThan(0.1);
+    expect(past['by the stream'] / all).toBeGreaterThan(0.05);
   },
   60_000 + 10 * RUNS,
 );
@@ -260,7 +282,33 @@ test.each([
   const bytes = frame(text);
   paper.read(bytes);
   expect(paper.said).toEqual([`text ${Buffer.byteLength(text)} ${text}`]);
-  expect(paper.readPast).toBe(bytes.length);
+  expect(readPast).toBe(bytes.length);
+});
+
+test('a pong is read where it lies, whatever is in it', () => {
+  const paper = new Paper();
+  const bytes = [frame('', { opcode: 10 }), frame(bytesOf(0xff, 0x80, 0), { opcode: 10 })];
+  paper.read(Buffer.concat([...bytes, frame('a'), frame('x'.repeat(125), { opcode: 10 })]));
+  expect(paper.said).toEqual(['pong ', 'pong ff8000', 'text 1 a', `pong ${'78'.repeat(125)}`]);
+  expect(readPast).toBe(6 + 9 + 7 + 131);
+});
+
+test('what was held is read where it lies when its turn comes, a frame an item', () => {
+  const paper = new Paper();
+  paper.gate.isOpen = false;
+  const frames = [frame('a'), frame('', { opcode: 10 }), frame('b')];
+  paper.read(Buffer.concat([...frames, frame('c').subarray(0, 5)]));
+  paper.read(Buffer.concat([frame('c').subarray(5), frame('d')]));
+  expect([paper.said, readPast]).toEqual([[], 0]);
+  for (const count of [1, 2, 3]) {
+    paper.intake.step();
+    expect(paper.said).toHaveLength(count);
+  }
+  paper.gate.open();
+  expect(paper.said).toEqual(['text 1 a', 'pong ', 'text 1 b', 'text 1 c', 'text 1 d']);
+  expect(paper.memory.bytes).toBe(0);
+  // What came in the middle of a frame is for ws, with what it is fed at the same time.
+  expect(readPast).toBe(7 + 6 + 7);
 });
 
 test.each([
@@ -274,10 +322,16 @@ test.each([
   ['that is binary', frame('a', { opcode: 2 })],
   ['that is a ping', frame('a', { opcode: 9 })],
   ['that is a close', frame('', { opcode: 8 })],
+  ['that is a pong and not masked', frame('a', { opcode: 10, isMasked: false })],
+  ['that is a pong in fragments', frame('a', { opcode: 10, isFinal: false })],
+  ['that is a pong with a reserved bit', frame('a', { opcode: 10, reserved: 0x10 })],
+  ['that is a pong of 126 bytes', frame('a'.repeat(126), { opcode: 10 })],
+  ['that is a pong whose length has 16 bits', frame('a', { opcode: 10, lengthBits: 16 })],
+  ['that is a pong and not whole', frame('abc', { opcode: 10 }).subarray(0, 8)],
 ])('a frame %s is for ws', (_what, bytes) => {
   const paper = new Paper();
   paper.read(bytes);
-  expect(paper.readPast).toBe(0);
+  expect(readPast).toBe(0);
 });
 
 test('a text behind half a message is for ws, until that is whole', () => {
@@ -285,10 +339,10 @@ test('a text behind half a message is for ws, until that is whole', () => {
   paper.read(frame('a', { isFinal: false }));
   paper.read(frame('x', { opcode: 9 }));
   paper.read(frame('b', { opcode: 0 }));
-  expect(paper.readPast).toBe(0);
+  expect(readPast).toBe(0);
   const last = frame('c');
   paper.read(last);
-  expect(paper.readPast).toBe(last.length);
+  expect(readPast).toBe(last.length);
   expect(paper.said).toEqual(['ping 78', 'text 2 ab', 'text 1 c']);
 });
 
@@ -304,5 +358,5 @@ test.each([
     direct.read(bytes);
   }
   expect(direct.said).toEqual(plain.said);
-  expect(direct.readPast).toBe(0);
+  expect(readPast).toBe(0);
 });
