@@ -42,9 +42,15 @@ export class Sockets {
   /** Those that belong to no member, by network. */
   readonly #waiting = new Shares();
   readonly #networks = new WeakMap<Socket, string>();
+  /** Of all sockets: one each, and what `once` makes around it, would be held by every member. */
+  readonly #closed: (this: Socket) => void;
 
   constructor(options: SocketsOptions) {
     this.#options = options;
+    const sockets = this;
+    this.#closed = function () {
+      sockets.#forget(this);
+    };
   }
 
   /** Takes over the sockets of `http` from now on. */
@@ -91,7 +97,7 @@ export class Sockets {
     const { limit, maxConnectionsPerAddress, trustedProxies } = this.#options;
     this.#all.add(socket);
     takeTurnsAtEnd(socket);
-    socket.once('close', () => this.#forget(socket));
+    socket.on('close', this.#closed);
     const address = directAddressOf(socket);
     const network = networkOf(address);
     this.#networks.set(socket, network);

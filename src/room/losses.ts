@@ -41,7 +41,8 @@ export class Losses {
   readonly #format: Format;
   readonly #context: LossesContext;
   /** Rooms with a loss that no later message may announce. */
-  readonly #rooms = new Set<Subscription>();
+  /** Null until something was missed, as of most members. */
+  #rooms: Set<Subscription> | null = null;
 
   constructor(member: Recipient, format: Format, context: LossesContext) {
     this.#member = member;
@@ -51,19 +52,20 @@ export class Losses {
 
   /** Rooms of which something has yet to be told. */
   get size(): number {
-    return this.#rooms.size;
+    return this.#rooms?.size ?? 0;
   }
 
   add(subscription: Subscription): void {
+    this.#rooms ??= new Set();
     this.#rooms.add(subscription);
   }
 
   delete(subscription: Subscription): void {
-    this.#rooms.delete(subscription);
+    this.#rooms?.delete(subscription);
   }
 
   clear(): void {
-    this.#rooms.clear();
+    this.#rooms = null;
   }
 
   /** A newer message of its key has taken the place of a frame. */
@@ -83,13 +85,15 @@ export class Losses {
 
   /** The losses that no later message will announce, since the queue has run empty, as far as `maxBytes` go. */
   take(parts: Buffer[], maxBytes: number): number {
+    const rooms = this.#rooms;
+    if (rooms === null) return 0;
     let bytes = 0;
-    for (const subscription of this.#rooms) {
+    for (const subscription of rooms) {
       if (subscription.sent < subscription.offered) {
         if (bytes > maxBytes) break;
         bytes += this.skip(subscription, subscription.offered, parts);
       }
-      this.#rooms.delete(subscription);
+      rooms.delete(subscription);
     }
     return bytes;
   }
@@ -113,7 +117,7 @@ export class Losses {
       subscription.sent = frame.last;
       return;
     }
-    this.#rooms.add(subscription);
+    this.add(subscription);
     if (reason !== 'conflated') {
       subscription.overflowed = frame.last;
       this.#member.shed();

@@ -69,7 +69,8 @@ export class Outbox {
   readonly queues: Queues;
   readonly #losses: Losses;
   readonly #sender: Sender;
-  readonly #cursors = new Cursors();
+  /** Null until something goes beside what is live, as to most members. */
+  #cursors: Cursors | null = null;
   /** Nothing more is handed over. */
   #isShut = false;
   /** Messages it was abandoned with. */
@@ -209,7 +210,7 @@ export class Outbox {
 
   /** The cursor may hand over one batch, by turns with what is live. */
   replay(replay: Cursor): void {
-    this.#cursors.replay(replay);
+    this.#beside().replay(replay);
     this.drain();
   }
 
@@ -217,13 +218,13 @@ export class Outbox {
   show(watch: Watch): void {
     if (watch.isWaiting) return;
     watch.isWaiting = true;
-    this.#cursors.show(watch);
+    this.#beside().show(watch);
     this.drain();
   }
 
   /** The cursor may hand over one batch, behind everything else; parked while the member is shedding. */
   backfill(backfill: Cursor): void {
-    this.#cursors.backfill(backfill);
+    this.#beside().backfill(backfill);
     this.drain();
   }
 
@@ -255,7 +256,7 @@ export class Outbox {
   /** Hands over batch after batch until the transport has one outstanding or nothing is left. */
   drain(): void {
     while (this.#sender.isFree && !this.#isShut) {
-      const cursor = this.#cursors.next(this);
+      const cursor = this.#cursors?.next(this);
       if (cursor === undefined && !this.hasWork) break;
       const batch = cursor === undefined ? this.#nextBatch() : cursor.next();
       // All of it was for others, or there is nothing now.
@@ -272,7 +273,7 @@ export class Outbox {
    */
   leave(subscription: Subscription, last: number): readonly Event[] {
     this.#losses.delete(subscription);
-    this.#cursors.leave(subscription);
+    this.#cursors?.leave(subscription);
     const abandoned = this.queues.discard(subscription.room);
     if (abandoned > 0) this.#context.observer.abandoned(abandoned);
     if (this.isDrained) this.#sender.rest();
@@ -284,7 +285,12 @@ export class Outbox {
     this.#abandoned = this.#sender.end() + this.queues.discard();
     if (this.#abandoned > 0) this.#context.observer.abandoned(this.#abandoned);
     this.#losses.clear();
-    this.#cursors.end();
+    this.#cursors?.end();
+  }
+
+  #beside(): Cursors {
+    this.#cursors ??= new Cursors();
+    return this.#cursors;
   }
 
   #handOver(batch: Batch): void {

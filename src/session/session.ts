@@ -62,14 +62,15 @@ export interface SessionContext {
 export class Session implements TransportSink, Owner, Caller, Host {
   readonly member: Member;
   readonly transport: Transport;
-  readonly publishes: TokenBucket;
-  readonly joins: TokenBucket;
-  readonly histories: TokenBucket;
+  // Full when they are made, so they are made when they are first asked: most members only read.
+  #publishes: TokenBucket | null = null;
+  #joins: TokenBucket | null = null;
+  #histories: TokenBucket | null = null;
+  #nonsense: TokenBucket | null = null;
   readonly #context: SessionContext;
   /** Null where nobody can say who they are. */
   readonly #identity: SessionIdentity | null;
   readonly asking: Asking | null;
-  readonly #nonsense = new TokenBucket(NONSENSE_RATE);
   #firstFrame: NodeJS.Timeout | undefined;
   readonly #inbox: Inbox;
   /** Set once no further command is carried out. */
@@ -85,9 +86,6 @@ export class Session implements TransportSink, Owner, Caller, Host {
     this.transport = transport;
     this.#context = context;
     this.#inbox = new Inbox(this, context.turns, config.maxMessageBytes);
-    this.publishes = new TokenBucket(config.publishRate);
-    this.joins = new TokenBucket(config.joinRate);
-    this.histories = new TokenBucket(config.historyRate);
     this.member = new Member(randomBytes(9).toString('base64url'), transport, hub.memberContext);
     this.member.identity = auth.nobody;
     hub.memberships.add(this.member);
@@ -108,6 +106,21 @@ export class Session implements TransportSink, Owner, Caller, Host {
 
   get config(): Config {
     return this.#context.config;
+  }
+
+  get publishes(): TokenBucket {
+    this.#publishes ??= new TokenBucket(this.config.publishRate);
+    return this.#publishes;
+  }
+
+  get joins(): TokenBucket {
+    this.#joins ??= new TokenBucket(this.config.joinRate);
+    return this.#joins;
+  }
+
+  get histories(): TokenBucket {
+    this.#histories ??= new TokenBucket(this.config.historyRate);
+    return this.#histories;
   }
 
   get hub(): Hub {
@@ -144,7 +157,7 @@ export class Session implements TransportSink, Owner, Caller, Host {
 
   received(text: string, bytes: number): void {
     if (this.#isClosing) return;
-    clearTimeout(this.#firstFrame);
+    if (this.#firstFrame !== undefined) this.#spoke();
     if (bytes > this.#context.config.maxMessageBytes) {
       this.close('message_too_big');
     } else {
@@ -154,7 +167,7 @@ export class Session implements TransportSink, Owner, Caller, Host {
 
   receivedBinary(): void {
     if (this.#isClosing) return;
-    clearTimeout(this.#firstFrame);
+    this.#spoke();
     this.#refuseNonsense(undefined, new Refusal('binary_frame', 'The frame is binary; send text.'));
   }
 
@@ -185,7 +198,7 @@ export class Session implements TransportSink, Owner, Caller, Host {
   ended(reason: EndReason): void {
     this.#isClosing = true;
     this.#hasClosed = true;
-    clearTimeout(this.#firstFrame);
+    this.#spoke();
     this.#inbox.end();
     this.#endAuth();
     this.#attempt(() => this.#context.hub.memberships.remove(this.member));
@@ -241,6 +254,12 @@ export class Session implements TransportSink, Owner, Caller, Host {
 
   failed(): void {
     this.close('internal_error');
+  }
+
+  /** It is waited for no longer. */
+  #spoke(): void {
+    clearTimeout(this.#firstFrame);
+    this.#firstFrame = undefined;
   }
 
   /** What the socket or a timer has us do is in front of nobody (V12). */
@@ -304,6 +323,7 @@ export class Session implements TransportSink, Owner, Caller, Host {
   }
 
   #refuseNonsense(id: CommandId | undefined, refusal: unknown): void {
+    this.#nonsense ??= new TokenBucket(NONSENSE_RATE);
     if (this.#nonsense.take()) this.refuse(id, refusal);
     else this.close('rate_limited');
   }

@@ -45,12 +45,16 @@ const READ_BYTES = 64 * 1024;
 /** Fragments of one message: what an object of each costs is not in the bytes. */
 export const MAX_FRAGMENTS = 1024;
 
-/** What a transport gives its intake. */
-export interface IntakeOptions {
+/** What the connections of a server share in what they receive. */
+export interface IntakeInput {
   readonly turns: Turns;
   readonly memory: IntakeMemory;
-  /** Of one message, in bytes. */
+  /** Of one frame, in bytes, with what a dialect wraps around a text. */
   readonly maxFrameBytes: number;
+}
+
+/** The transport whose intake it is. */
+export interface IntakeOwner {
   /** A text in a frame of its own, and its length in bytes. */
   text(text: string, bytes: number): void;
   /** The payload of a pong, a character a byte. */
@@ -65,7 +69,8 @@ const frame = new ClientFrame();
 
 export class Intake implements Work, Reader, Taker, Holder {
   readonly #receiver: WsReceiver;
-  readonly #options: IntakeOptions;
+  readonly #input: IntakeInput;
+  readonly #owner: IntakeOwner;
   readonly #share: Share;
   /** Read and not fed. */
   #chunks: Buffer[] = [];
@@ -90,9 +95,10 @@ export class Intake implements Work, Reader, Taker, Holder {
   #isOver = false;
 
   /** To be made before `ws` has read anything. */
-  constructor(ws: WebSocket, options: IntakeOptions) {
-    this.#options = options;
-    this.#share = options.turns.share(this);
+  constructor(ws: WebSocket, input: IntakeInput, owner: IntakeOwner) {
+    this.#input = input;
+    this.#owner = owner;
+    this.#share = input.turns.share(this);
     this.#receiver = new WsReceiver(ws, this);
   }
 
@@ -127,7 +133,7 @@ export class Intake implements Work, Reader, Taker, Holder {
 
   /** Handles the texts that wait, since the peer has said that nothing more comes. */
   flush(): void {
-    for (const text of this.#texts.splice(0)) this.#options.received(text);
+    for (const text of this.#texts.splice(0)) this.#owner.received(text);
   }
 
   get waitingBytes(): number {
@@ -139,7 +145,7 @@ export class Intake implements Work, Reader, Taker, Holder {
       this.#count();
       return false;
     }
-    if (this.#texts.length > 0) this.#options.received(this.#texts.shift() as string);
+    if (this.#texts.length > 0) this.#owner.received(this.#texts.shift() as string);
     else if (this.#view !== null) this.#readFrame(this.#view);
     else if (this.#chunks.length > 0) this.#takeUp(this.#chunks[0] as Buffer);
     const isMore = this.#texts.length + this.#chunks.length > 0 || this.#view !== null;
@@ -183,7 +189,7 @@ export class Intake implements Work, Reader, Taker, Holder {
 
   #refuse(reason: Fault): void {
     this.end();
-    this.#options.fault(reason);
+    this.#owner.fault(reason);
   }
 
   /**
@@ -235,7 +241,7 @@ export class Intake implements Work, Reader, Taker, Holder {
     const start = this.#offset;
     if (this.#receiver.isBetween) {
       const view = new DataView(chunk.buffer, chunk.byteOffset, chunk.length);
-      const end = frame.read(view, start, chunk.length, this.#options.maxFrameBytes);
+      const end = frame.read(view, start, chunk.length, this.#input.maxFrameBytes);
       if (end > 0) {
         this.#takenUpTo(end, chunk);
         this.#handOn();
@@ -256,7 +262,7 @@ export class Intake implements Work, Reader, Taker, Holder {
   }
 
   #readFrame(view: DataView): void {
-    const end = frame.read(view, this.#at, this.#end, this.#options.maxFrameBytes);
+    const end = frame.read(view, this.#at, this.#end, this.#input.maxFrameBytes);
     // The rest is for `ws`.
     if (end === 0) this.#view = null;
     else {
@@ -268,8 +274,8 @@ export class Intake implements Work, Reader, Taker, Holder {
 
   /** What `frame` has read. */
   #handOn(): void {
-    if (frame.isPong) this.#options.pong(frame.text);
-    else this.#options.text(frame.text, frame.bytes);
+    if (frame.isPong) this.#owner.pong(frame.text);
+    else this.#owner.text(frame.text, frame.bytes);
   }
 
   #feed(piece: Buffer): void {
@@ -285,7 +291,7 @@ export class Intake implements Work, Reader, Taker, Holder {
     else if (receiver.isWhole) this.#unfinishedBytes = 0;
     else {
       this.#unfinishedBytes = this.#hasMessage ? bytes : this.#unfinishedBytes + bytes;
-      const { maxFrameBytes } = this.#options;
+      const { maxFrameBytes } = this.#input;
       if (this.#unfinishedBytes > 2 * maxFrameBytes + SLACK_BYTES) this.#refuse('message_too_big');
     }
   }
@@ -302,6 +308,6 @@ export class Intake implements Work, Reader, Taker, Holder {
     const bytes = this.#unfinishedBytes + kept + (this.#isPaused ? READ_BYTES : 0);
     if (bytes === this.#counted) return;
     this.#counted = bytes;
-    this.#options.memory.set(this, bytes);
+    this.#input.memory.set(this, bytes);
   }
 }

@@ -47,9 +47,11 @@ interface Mark {
   sentAt: number;
 }
 
+const NOTHING: Written = { bytes: 0, messages: 0 };
+
 export class Pings {
   readonly #marks: Mark[] = [];
-  #confirmed: Written = { bytes: 0, messages: 0 };
+  #confirmed = NOTHING;
 
   /** How far the peer has confirmed to have read. */
   get confirmed(): Written {

@@ -5,6 +5,7 @@
  * Not here: what is sent and when (`websocket.ts`), what is read and not handled yet (`intake.ts`).
  */
 import { WebSocket } from 'ws';
+import { survive } from '../survived.js';
 import type { Fault } from './transport.js';
 
 /** What each error of `ws` is to us; any other is a bad frame. */
@@ -16,11 +17,32 @@ const FAULTS: ReadonlyMap<string | undefined, Fault> = new Map([
 ]);
 
 /** What is wrong with a peer for which `ws` has this error. */
-export const faultOf = (code: string | undefined): Fault => FAULTS.get(code) ?? 'bad_frame';
+const faultOf = (code: string | undefined): Fault => FAULTS.get(code) ?? 'bad_frame';
+
+/** Who is told what comes from the peer. */
+export interface Owner {
+  message(data: Buffer, isBinary: boolean): void;
+  /** `payload`: a character a byte. */
+  pong(payload: string): void;
+  /** The peer has sent a close frame. */
+  left(): void;
+  fault(reason: Fault): void;
+  /** `code`: of the peer's close frame. */
+  closed(code: number): void;
+}
 
 export class ServerWebSocket extends WebSocket {
-  onLeave = () => {};
-  onFlood = () => {};
+  #owner: Owner | null = null;
+
+  /** Listeners are of all connections together: those of one each would be a tenth of what it holds. */
+  tell(owner: Owner): void {
+    this.#owner = owner;
+    this.on('message', onMessage).on('pong', onPong).on('close', onClose).on('error', onError);
+  }
+
+  get owner(): Owner | null {
+    return this.#owner;
+  }
 
   /**
    * Called by `ws` alone: with a code and no reason for a fault, of which an `error` event tells
@@ -29,7 +51,7 @@ export class ServerWebSocket extends WebSocket {
   override close(code?: number, reason?: string | Buffer): void {
     const isFault = code !== undefined && reason === undefined;
     if (isFault && this.readyState === WebSocket.OPEN) return;
-    if (!isFault) this.onLeave();
+    if (!isFault) this.#owner?.left();
     super.close(code, reason);
   }
 
@@ -40,6 +62,36 @@ export class ServerWebSocket extends WebSocket {
 
   /** What `ws` does to a peer that pings and does not read the pongs. */
   override terminate(): void {
-    this.onFlood();
+    this.#owner?.fault('control_overflow');
   }
 }
+
+function onMessage(this: WebSocket, data: unknown, isBinary: boolean): void {
+  try {
+    ownerOf(this)?.message(data as Buffer, isBinary);
+  } catch (error) {
+    survive(error);
+  }
+}
+
+function onPong(this: WebSocket, payload: Buffer): void {
+  try {
+    ownerOf(this)?.pong(payload.toString('latin1'));
+  } catch (error) {
+    survive(error);
+  }
+}
+
+function onClose(this: WebSocket, code: number): void {
+  try {
+    ownerOf(this)?.closed(code);
+  } catch (error) {
+    survive(error);
+  }
+}
+
+function onError(this: WebSocket, error: { readonly code?: string }): void {
+  ownerOf(this)?.fault(faultOf(error.code));
+}
+
+const ownerOf = (ws: WebSocket) => (ws as ServerWebSocket).owner;

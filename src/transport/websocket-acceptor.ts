@@ -10,7 +10,7 @@ import type { Duplex } from 'node:stream';
 import { WebSocketServer } from 'ws';
 import type { RefusalCode } from '../errors.js';
 import { Beat } from './beat.js';
-import { MAX_FRAGMENTS } from './intake.js';
+import { type IntakeInput, MAX_FRAGMENTS } from './intake.js';
 import type { Watch } from './progress.js';
 import { ServerWebSocket } from './server-websocket.js';
 import type { Accept } from './transport.js';
@@ -33,7 +33,7 @@ export class WebSocketAcceptor {
    */
   constructor(
     dialect: Dialect,
-    options: Input & {
+    options: IntakeInput & {
       heartbeatMs: number;
       watch: Watch;
       refused: (code: RefusalCode) => void;
@@ -41,7 +41,8 @@ export class WebSocketAcceptor {
   ) {
     const { turns, memory, maxFrameBytes, heartbeatMs, watch, refused } = options;
     checkWs();
-    this.#input = { turns, memory, maxFrameBytes };
+    const gone = (transport: WebSocketTransport) => void this.#beat.delete(transport);
+    this.#input = { turns, memory, maxFrameBytes, gone };
     this.#dialect = dialect;
     this.#watch = watch;
     this.#refused = refused;
@@ -66,6 +67,7 @@ export class WebSocketAcceptor {
     let isUpgrade = false;
     this.#server.handleUpgrade(request, socket, head, (ws) => {
       isUpgrade = true;
+      // Nothing that lives as long as the connection may be made in here: it would keep the request.
       const transport = new WebSocketTransport(
         ws as ServerWebSocket,
         socket as Socket,
@@ -76,7 +78,6 @@ export class WebSocketAcceptor {
         this.#input,
       );
       this.#beat.add(transport);
-      ws.once('close', () => this.#beat.delete(transport));
     });
     // It was answered with what is wrong in it.
     if (!isUpgrade) this.#refused('bad_command');

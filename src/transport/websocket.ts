@@ -11,19 +11,17 @@
  */
 import type { Socket } from 'node:net';
 import { CLOSE, type CloseReason, type EndReason } from '../errors.js';
-import { survived } from '../survived.js';
-import type { Turns } from '../turns.js';
 import { graceOf } from './grace.js';
 import { Heartbeat } from './heartbeat.js';
-import { Intake } from './intake.js';
-import type { IntakeMemory } from './intake-memory.js';
+import { Intake, type IntakeInput, type IntakeOwner } from './intake.js';
 import type { Watch } from './progress.js';
 import { readPast } from './raw-read.js';
 import { type Handle, handleOf, rawWrite } from './raw-write.js';
 import { resetSocket } from './reset-socket.js';
-import { faultOf, type ServerWebSocket } from './server-websocket.js';
+import type { Owner, ServerWebSocket } from './server-websocket.js';
 import {
   type Accept,
+  type Fault,
   type Framing,
   TRANSPORTS,
   type Transport,
@@ -57,7 +55,9 @@ const LEAVE_GRACE_MS = 1000;
 /** What is written between two pings to a peer that has not answered the last one, in bytes. */
 const MARK_BYTES = 256 * 1024;
 
-export class WebSocketTransport implements Transport {
+const nothing = () => {};
+
+export class WebSocketTransport implements Transport, Owner, IntakeOwner {
   // First what a delivery looks at, so that it lies together.
   writable = true;
   readonly framing: Framing;
@@ -81,7 +81,8 @@ export class WebSocketTransport implements Transport {
   readonly #sink: TransportSink;
   readonly #intake: Intake;
   #end: EndReason | null = null;
-  #endGrace = () => {};
+  #endGrace = nothing;
+  readonly #gone: (transport: WebSocketTransport) => void;
   readonly #watch: Watch;
   readonly #heartbeat: Heartbeat;
   /** Of our close frame, 0 before there is one; and whether the peer has answered with the same. */
@@ -107,31 +108,10 @@ export class WebSocketTransport implements Transport {
     this.name = TRANSPORTS[dialect.framing.index] as TransportName;
     if (dialect.opening !== null) socket.write(textFrame(dialect.opening));
     this.#sink = accept(this);
-    this.#intake = new Intake(ws, {
-      ...input,
-      text: (text, bytes) => this.#said(text, bytes),
-      pong: (payload) => this.#ponged(payload),
-      received: (text) => this.#sink.received(text, Buffer.byteLength(text)),
-      fault: (reason) => this.#sink.faulted(reason),
-    });
+    this.#intake = new Intake(ws, input, this);
     readPast(socket, this.#intake);
-    ws.onLeave = () => this.#left();
-    ws.onFlood = () => this.#sink.faulted('control_overflow');
-    ws.on(
-      'message',
-      survived((data: Buffer, isBinary: boolean) => this.#received(data, isBinary)),
-    );
-    ws.on(
-      'pong',
-      survived((payload: Buffer) => this.#ponged(payload.toString('latin1'))),
-    );
-    ws.on(
-      'close',
-      survived((code: number) => this.#closed(code)),
-    );
-    ws.on('error', ({ code }: { code?: string }) => {
-      this.#sink.faulted(faultOf(code));
-    });
+    ws.tell(this);
+    this.#gone = input.gone;
   }
 
   prefetch(): boolean {
@@ -208,10 +188,10 @@ export class WebSocketTransport implements Transport {
     this.#socket.write(this.#heartbeat.ping({ bytes: this.#bytes, messages: this.#messages }));
   }
 
-  #received(data: Buffer, isBinary: boolean): void {
+  message(data: Buffer, isBinary: boolean): void {
     this.#intake.whole();
     if (!isBinary) {
-      this.#said(data.toString(), data.length);
+      this.text(data.toString(), data.length);
       return;
     }
     if (this.#end !== null) return;
@@ -219,8 +199,7 @@ export class WebSocketTransport implements Transport {
     this.#sink.receivedBinary();
   }
 
-  /** `frame`: of so many bytes. */
-  #said(frame: string, bytes: number): void {
+  text(frame: string, bytes: number): void {
     if (this.#end !== null) return;
     this.#heartbeat.heard();
     const texts = this.#dialect.unwrap(frame);
@@ -234,13 +213,21 @@ export class WebSocketTransport implements Transport {
     this.#sink.received(text, text === frame ? bytes : Buffer.byteLength(text));
   }
 
-  #ponged(payload: string): void {
+  received(text: string): void {
+    this.#sink.received(text, Buffer.byteLength(text));
+  }
+
+  fault(reason: Fault): void {
+    this.#sink.faulted(reason);
+  }
+
+  pong(payload: string): void {
     const seconds = this.#heartbeat.ponged(payload, this.#bytes);
     if (this.#end === null && seconds !== null) this.#sink.roundTrip(seconds);
   }
 
-  /** The peer has sent a close frame, which `ws` answers: no data may follow the answer. */
-  #left(): void {
+  /** `ws` answers: no data may follow. */
+  left(): void {
     this.#intake.flush();
     if (this.#end !== null) return;
     this.#end = 'client';
@@ -250,8 +237,8 @@ export class WebSocketTransport implements Transport {
     this.#endGrace = clock.after(LEAVE_GRACE_MS, () => resetSocket(this.#socket));
   }
 
-  /** `code`: of the peer's close frame. */
-  #closed(code: number): void {
+  closed(code: number): void {
+    this.#gone(this);
     this.#endGrace();
     this.#intake.end();
     this.writable = false;
@@ -262,10 +249,8 @@ export class WebSocketTransport implements Transport {
   }
 }
 
-/** What the connections of a server share in what they receive. */
-export interface Input {
-  readonly turns: Turns;
-  readonly memory: IntakeMemory;
-  /** Of a frame of the peer's, with what the dialect wraps around a text. */
-  readonly maxFrameBytes: number;
+/** What the connections of an acceptor share. */
+export interface Input extends IntakeInput {
+  /** Called once, when a connection is gone. */
+  readonly gone: (transport: WebSocketTransport) => void;
 }

@@ -12,8 +12,11 @@ import { WebSocket } from 'ws';
 const streamWrite: (this: Writable, chunk: Buffer) => boolean = Writable.prototype.write;
 const streamEnd: (this: Writable) => Writable = Writable.prototype.end;
 
+const TAKER = Symbol('taker');
+
 /** What is used of `ws`' private receiver. */
 interface Receiver extends Writable {
+  [TAKER]: Taker;
   /** Bytes written that belong to no frame yet. */
   readonly _bufferedBytes: number;
   /** Bytes announced for the message under way. */
@@ -39,12 +42,9 @@ export class WsReceiver {
   constructor(ws: WebSocket, taker: Taker) {
     const receiver = receiverOf(ws);
     this.#receiver = receiver;
-    // What `ws` does with a stream that has enough: it pauses the socket until 'drain'.
-    receiver.write = (chunk: Buffer) => taker.take(chunk);
-    receiver.end = () => {
-      taker.end();
-      return streamEnd.call(receiver) as Receiver;
-    };
+    receiver[TAKER] = taker;
+    receiver.write = take;
+    receiver.end = end;
   }
 
   feed(bytes: Buffer): void {
@@ -70,6 +70,16 @@ export class WsReceiver {
     const { _bufferedBytes, _state, _fragmented } = this.#receiver;
     return _bufferedBytes === 0 && _state === 0 && _fragmented === 0;
   }
+}
+
+/** What `ws` does with a stream that has enough: it pauses the socket until 'drain'. */
+function take(this: Writable, chunk: Buffer): boolean {
+  return (this as Receiver)[TAKER].take(chunk);
+}
+
+function end(this: Writable): Receiver {
+  (this as Receiver)[TAKER].end();
+  return streamEnd.call(this) as Receiver;
 }
 
 function receiverOf(ws: WebSocket): Receiver {

@@ -11,7 +11,7 @@ import type { WebSocket } from 'ws';
 import { ClientFrame } from '../../src/transport/client-frame.js';
 import { Intake } from '../../src/transport/intake.js';
 import { IntakeMemory } from '../../src/transport/intake-memory.js';
-import { faultOf, ServerWebSocket } from '../../src/transport/server-websocket.js';
+import { ServerWebSocket } from '../../src/transport/server-websocket.js';
 import { type Share, Turns } from '../../src/turns.js';
 import { frame } from '../support/raw-websocket.js';
 
@@ -85,23 +85,24 @@ class Paper {
       maxFragments: 8,
       allowSynchronousEvents: true,
     });
-    this.intake = new Intake(ws, {
-      turns: this.gate,
-      memory: this.memory,
-      maxFrameBytes: MAX_FRAME_BYTES,
+    const input = { turns: this.gate, memory: this.memory, maxFrameBytes: MAX_FRAME_BYTES };
+    this.intake = new Intake(ws, input, {
       text: (text, bytes) => this.said.push(`text ${bytes} ${text}`),
       pong: (payload) => this.said.push(`pong ${Buffer.from(payload, 'latin1').toString('hex')}`),
       received: () => {},
       fault: (reason) => this.said.push(`fault ${reason}`),
     });
-    ws.on('message', (data: Buffer, isBinary: boolean) => {
-      this.intake.whole();
-      this.said.push(`${isBinary ? 'binary' : 'text'} ${data.length} ${data.toString()}`);
-    });
     ws.on('ping', (data: Buffer) => this.said.push(`ping ${data.toString('hex')}`));
-    ws.on('pong', (data: Buffer) => this.said.push(`pong ${data.toString('hex')}`));
-    ws.on('error', ({ code }: { code?: string }) => this.said.push(`fault ${faultOf(code)}`));
-    (ws as unknown as ServerWebSocket).onLeave = () => this.said.push('left');
+    (ws as unknown as ServerWebSocket).tell({
+      message: (data, isBinary) => {
+        this.intake.whole();
+        this.said.push(`${isBinary ? 'binary' : 'text'} ${data.length} ${data.toString()}`);
+      },
+      pong: (data) => this.said.push(`pong ${Buffer.from(data, 'latin1').toString('hex')}`),
+      left: () => this.said.push('left'),
+      fault: (reason) => this.said.push(`fault ${reason}`),
+      closed: () => {},
+    });
   }
 
   /** What the socket reads, in a buffer that is somebody else's right after. */
