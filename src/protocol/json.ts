@@ -14,6 +14,12 @@ const PLAIN = /^[ !#-[\]-~]*$/;
 /** The same as the rest of a frame. */
 const PLAIN_REST = /"[ !#-[\]-~]*"\}$/y;
 const BEFORE_DATA = ',"data":';
+/** What a publish begins with as most clients write it, and what may follow before `data`. */
+const PUBLISH = '{"type":"publish"';
+const ID = ',"id":';
+const ROOM = ',"room":"';
+/** Digits of a number that is exact. */
+const MAX_DIGITS = 15;
 /**
  * Characters before `data` in a frame that is read so, most. What is cut out of a text keeps all of it in
  * memory, so this much stays with each message, whoever holds it (V3).
@@ -68,6 +74,8 @@ function parsePlain(text: string): { fields: Fields; data: string } | null {
   if (end < 0 || end > MAX_HEAD) return null;
   PLAIN_REST.lastIndex = end + BEFORE_DATA.length;
   if (!PLAIN_REST.test(text)) return null;
+  const usual = parseUsual(text, end);
+  if (usual !== null) return usual;
   let before: unknown;
   try {
     before = JSON.parse(`${text.slice(0, end)}}`);
@@ -81,6 +89,37 @@ function parsePlain(text: string): { fields: Fields; data: string } | null {
   if (Object.keys(fields).length === 0) return null;
   fields['data'] = data.slice(1, -1);
   return { fields, data };
+}
+
+/** A publish with nothing but `id` and `room` before its plain text, at `end`, in this order. Null: another. */
+function parseUsual(text: string, end: number): { fields: Fields; data: string } | null {
+  if (!text.startsWith(PUBLISH)) return null;
+  let at = PUBLISH.length;
+  let id: number | undefined;
+  if (text.startsWith(ID, at)) {
+    at += ID.length;
+    const first = at;
+    id = 0;
+    for (let digit = digitAt(text, at); digit >= 0; digit = digitAt(text, at)) {
+      id = id * 10 + digit;
+      at += 1;
+    }
+    const digits = at - first;
+    const isPadded = digits > 1 && digitAt(text, first) === 0;
+    if (digits === 0 || digits > MAX_DIGITS || isPadded) return null;
+  }
+  const start = at + ROOM.length;
+  if (!text.startsWith(ROOM, at) || end <= start || text[end - 1] !== '"') return null;
+  const room = text.slice(start, end - 1);
+  if (!PLAIN.test(room)) return null;
+  const data = text.slice(end + BEFORE_DATA.length, -1);
+  return { fields: { type: 'publish', id, room, data: data.slice(1, -1) }, data };
+}
+
+/** Its value, or -1 where it is none. */
+function digitAt(text: string, at: number): number {
+  const digit = text.charCodeAt(at) - 48;
+  return digit >= 0 && digit <= 9 ? digit : -1;
 }
 
 /** @throws Refusal `bad_json` or `bad_command` */
