@@ -51,7 +51,16 @@ export class BrokerCalls {
    */
   publish(room: string, payload: Payload, uid?: string): MaybePromise<Position> {
     const deadline = nowMs() + this.#timeoutMs;
-    return this.#ask('publish', null, () => this.#broker.publish(room, payload, { deadline, uid }));
+    let answer: MaybePromise<Position>;
+    // Not by `#ask`: a function for each message is what it would cost.
+    try {
+      answer = this.#broker.publish(room, payload, { deadline, uid });
+    } catch (error) {
+      throw this.refusal(error);
+    }
+    return isThenable(answer)
+      ? this.#await('publish', new AbortController(), Promise.resolve(answer))
+      : answer;
   }
 
   subscribe(room: string): MaybePromise<Position> {
@@ -113,7 +122,7 @@ export class BrokerCalls {
     return new Refusal('broker_unavailable', `The broker could not do it: ${why}`);
   }
 
-  #ask<T>(verb: Call, asked: AbortController | null, ask: () => MaybePromise<T>): MaybePromise<T> {
+  #ask<T>(verb: Call, asked: AbortController, ask: () => MaybePromise<T>): MaybePromise<T> {
     let answer: MaybePromise<T>;
     try {
       answer = ask();
@@ -122,7 +131,7 @@ export class BrokerCalls {
     }
     if (!isThenable(answer)) return answer;
     if (asked === this.#unused) this.#unused = new AbortController();
-    return this.#await(verb, asked ?? new AbortController(), Promise.resolve(answer));
+    return this.#await(verb, asked, Promise.resolve(answer));
   }
 
   #await<T>(verb: Call, asked: AbortController, answer: Promise<T>): Promise<T> {

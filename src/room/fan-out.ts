@@ -71,6 +71,20 @@ export class FanOut {
     this.#scheduled = false;
     const start = nowMs();
     const end = start + SLICE_MS;
+    if (this.#awake.length > 0) this.#drainAwake(end);
+    for (const room of this.#rooms) {
+      this.#rooms.delete(room);
+      if (!this.#flush(room, end)) this.#rooms.add(room);
+      if (nowMs() >= end) break;
+    }
+    for (const late of this.#late) if (late.isReady) goOn(late, end);
+    if (this.#evictions.length > 0) this.#evictDoomed(end);
+    this.#observer.flushed((nowMs() - start) / 1000);
+    const left = this.#rooms.size + this.#awake.length + this.#evictions.length;
+    if (left > 0 || this.#late.some(({ isReady }) => isReady)) this.schedule();
+  }
+
+  #drainAwake(end: number): void {
     const awake = this.#awake;
     this.#awake = [];
     const asleep = each(awake, end, (member) => {
@@ -82,12 +96,9 @@ export class FanOut {
       }
     });
     this.#awake = [...asleep, ...this.#awake];
-    for (const room of this.#rooms) {
-      this.#rooms.delete(room);
-      if (!this.#flush(room, end)) this.#rooms.add(room);
-      if (nowMs() >= end) break;
-    }
-    for (const late of this.#late) if (late.isReady) goOn(late, end);
+  }
+
+  #evictDoomed(end: number): void {
     const evictions = this.#evictions;
     this.#evictions = [];
     const later = each(
@@ -96,9 +107,6 @@ export class FanOut {
       survived(({ member, reason }) => this.#evict(member, reason)),
     );
     this.#evictions = [...later, ...this.#evictions];
-    this.#observer.flushed((nowMs() - start) / 1000);
-    const left = this.#rooms.size + this.#awake.length + this.#evictions.length;
-    if (left > 0 || this.#late.some(({ isReady }) => isReady)) this.schedule();
   }
 
   /** Whether the room is done; V12: a mistake in one ends no other. */

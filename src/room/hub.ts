@@ -25,7 +25,7 @@ import type { LoopClock } from '../loop-clock.js';
 import type { Config } from '../options/config.js';
 import type { Codec } from '../protocol/codec.js';
 import type { CommandId } from '../protocol/fields.js';
-import { survived } from '../survived.js';
+import { survive, survived } from '../survived.js';
 import { clearInterval, nowMs, setInterval } from '../time.js';
 import { Archive } from './archive.js';
 import { Backfills, mayNotRead, type Wanted } from './backfills.js';
@@ -178,14 +178,14 @@ export class Hub {
       evict: (member, reason) => this.#fanOut.doom(member, reason),
     };
     // What it says may cross the last leave on its way; what we make of it is not its to catch (V12).
-    const deliver = survived((publication: Publication) => {
-      const room = this.#rooms.byName.get(publication.room);
-      if (!room?.receive(publication)) return;
-      observer.published();
-      if (this.replays.isReading(room)) this.#pages.delivered(publication);
-      this.#fanOut.mark(room);
+    broker.onDeliver((publication) => {
+      // Not by `survived`, which is called with all sorts of things: each message comes through here.
+      try {
+        this.#deliver(publication, observer);
+      } catch (error) {
+        survive(error);
+      }
     });
-    broker.onDeliver(deliver);
     broker.onState(survived((state: BrokerState) => this.memberships.notice.changed(state)));
     broker.onLost(
       survived((name: string, to: number, reason?: LossReason) => {
@@ -280,6 +280,14 @@ export class Hub {
   /** @throws Refusal where the member may not publish to the room now */
   checkPublisher(member: Member, name: string): void {
     if (!subscriptionOf(member, name).mayPublish) throw notAllowed('publish to', name);
+  }
+
+  #deliver(publication: Publication, observer: Observer): void {
+    const room = this.#rooms.byName.get(publication.room);
+    if (!room?.receive(publication)) return;
+    observer.published();
+    if (this.replays.isReading(room)) this.#pages.delivered(publication);
+    this.#fanOut.mark(room);
   }
 
   #tellPublished(room: string, payload: Payload, answer: MaybePromise<Position>): void {

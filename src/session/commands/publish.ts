@@ -1,7 +1,7 @@
 /** `publish`: a message for everybody in a room. Its frame has the transport's bound. */
 import type { Position } from '../../broker/broker.js';
-import { type Checked, checkPublish } from '../../protocol/fields.js';
-import type { Command } from './command.js';
+import { type Checked, type CommandId, checkPublish } from '../../protocol/fields.js';
+import type { Caller, Command } from './command.js';
 import { tooFast } from './too-fast.js';
 
 export const publish: Command<Checked> = {
@@ -11,15 +11,26 @@ export const publish: Command<Checked> = {
   maxBytes: () => Number.POSITIVE_INFINITY,
   check: ({ room, data, key, uid }, limits, text) =>
     checkPublish(room, data, key, uid, limits, text),
-  run(caller, id, { room, data, key, uid }) {
+  run(caller, id, message) {
     const { config, hub, member, publishes } = caller;
     if (!publishes.take()) throw tooFast('publish', config.publishRate);
-    const reply = ({ seq }: Position) => caller.reply(id, { type: 'published', id, room, seq });
-    const send = (text: string) => hub.publish(member, room, text, { key, uid });
+    const { room, data } = message;
     const text = caller.asking?.publish(room, data) ?? data;
-    const published = typeof text === 'string' ? send(text) : text.then(send);
-    if (published instanceof Promise) return published.then(reply);
-    reply(published);
+    if (typeof text !== 'string') {
+      return text
+        .then((said) => hub.publish(member, room, said, message))
+        .then((position) => reply(caller, id, room, position));
+    }
+    const published = hub.publish(member, room, text, message);
+    if (published instanceof Promise) {
+      return published.then((position) => reply(caller, id, room, position));
+    }
+    // Functions and an event for each message would be most of what it leaves behind.
+    if (id !== undefined) reply(caller, id, room, published);
     return undefined;
   },
 };
+
+function reply(caller: Caller, id: CommandId | undefined, room: string, { seq }: Position): void {
+  caller.reply(id, { type: 'published', id, room, seq });
+}
