@@ -25,6 +25,7 @@ import { Recorder } from './metrics/recorder.js';
 import { createMetrics } from './metrics/registry.js';
 import type { AllValues } from './metrics/values.js';
 import { type Config, checkConfig, commandLimits, trustedProxies } from './options/config.js';
+import { leastPatienceMs } from './options/namespaces.js';
 import { checkReload } from './options/reload.js';
 import { warningsOf } from './options/together.js';
 import { partsOf, type RoomcastOptions } from './parts.js';
@@ -142,7 +143,7 @@ export function compose(
   const turns = new Turns();
   const closeLog = new CloseLog(log);
   const close = (member: Member, reason: CloseReason) => sessions.close(member, reason);
-  const watch = { clock: new LoopClock(), kernel: new KernelQueues() };
+  const watch = { clock: new LoopClock(), kernel: new KernelQueues(() => leastPatienceMs(config)) };
   const hub: Hub = new Hub(
     config,
     broker,

@@ -45,6 +45,12 @@ export const namespaces = (
   before: Iterable<QueuePolicy> = [],
 ): Map<string, QueuePolicy> => byNamespace(config, queuePolicy, before);
 
+/** The least time that any peer has to take something, or to answer a ping. */
+export function leastPatienceMs(config: Config): number {
+  const stalls = Array.from(namespaces(config).values(), ({ stallAfterMs }) => stallAfterMs);
+  return Math.min(config.heartbeatMs || Number.POSITIVE_INFINITY, ...stalls);
+}
+
 /** What the rooms of every namespace with settings keep of their past. */
 export const histories = (config: Config): Map<string, HistoryPolicy> =>
   byNamespace(config, historyPolicy, []);

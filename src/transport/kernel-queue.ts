@@ -3,8 +3,8 @@
  * them. Linux tells in `/proc/self/net/tcp` and `tcp6`; elsewhere, and where the file cannot be
  * opened (V12), nobody is told anything.
  *
- * A table has a line for each connection of the machine, so it is read only while somebody asks,
- * at most once a second for all who ask, off the loop in pieces, and no further than `MAX_BYTES`.
+ * A table has a line for each connection of the machine, so it is read only while somebody asks, at most
+ * once an interval for all who ask, off the loop in pieces, and no further than `MAX_BYTES`.
  *
  * Not here: what follows from it (`progress.ts`).
  */
@@ -13,7 +13,10 @@ import { isIPv4, type Socket } from 'node:net';
 import { clearTimeout, nowMs, setImmediate, setTimeout } from '../time.js';
 
 const TABLES = ['/proc/self/net/tcp', '/proc/self/net/tcp6'] as const;
-const INTERVAL_MS = 1000;
+/** Readings in the time that a peer is given. */
+const READINGS = 10;
+const LEAST_INTERVAL_MS = 1000;
+const MOST_INTERVAL_MS = 5000;
 /** Read at once, most: the kernel hands out a page at a time. */
 const PIECE_BYTES = 4096;
 /** About 100,000 connections. */
@@ -36,17 +39,19 @@ export class KernelQueues {
   /** Those that ask again each second may be thousands, and none changes its addresses. */
   readonly #keys = new WeakMap<Socket, string>();
   readonly #tables: readonly string[];
+  readonly #patienceMs: () => number;
   #timer: NodeJS.Timeout | undefined;
   #readAt = Number.NEGATIVE_INFINITY;
   #isReading = false;
   #isClosed = false;
 
-  /** `tables`: paths, for tests. */
-  constructor(tables: readonly string[] = TABLES) {
+  /** `patienceMs`: the least that any peer is given. `tables`: paths, for tests. */
+  constructor(patienceMs: () => number, tables: readonly string[] = TABLES) {
+    this.#patienceMs = patienceMs;
     this.#tables = tables;
   }
 
-  /** Asks once. The answer comes within about a second, or not at all. */
+  /** Asks once. The answer comes within about an interval, or not at all. */
   ask(asker: Asker): void {
     if (this.#isClosed) return;
     const key = this.#keyOf(asker.socket);
@@ -56,7 +61,9 @@ export class KernelQueues {
   }
 
   #schedule(): void {
-    const wait = Math.max(0, this.#readAt + INTERVAL_MS - nowMs());
+    const share = this.#patienceMs() / READINGS;
+    const interval = Math.min(MOST_INTERVAL_MS, Math.max(LEAST_INTERVAL_MS, share));
+    const wait = Math.max(0, this.#readAt + interval - nowMs());
     this.#timer = setTimeout(() => void this.#read(), wait).unref();
   }
 

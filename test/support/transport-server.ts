@@ -130,7 +130,7 @@ export async function startTransports(
   const sockets = new Set<Socket>();
   const refused: RefusalCode[] = [];
   const changed = new Signal();
-  const watch = { clock: new LoopClock(), kernel: new KernelQueues() };
+  const watch = { clock: new LoopClock(), kernel: new KernelQueues(() => 1000) };
   const accept: Accept = (transport) => {
     if (service !== undefined) return service(transport);
     const session = new ServerSession(transport);

@@ -10,6 +10,9 @@ import { Loop } from '../support/loop.js';
 import { Signal } from '../support/signal.js';
 import { freezeClocks } from '../support/virtual.js';
 
+/** Looks as often as it may. */
+const SOON = () => 1000;
+
 async function pair(host: string): Promise<{ ours: Socket; peer: Socket }> {
   const server = createServer();
   server.listen(0, host);
@@ -35,13 +38,13 @@ test.runIf(platform() === 'linux').each(['127.0.0.1', '::1'])(
   'of a peer at %s that reads nothing the kernel holds bytes, of one that has read all, none',
   async (host) => {
     const { ours, peer } = await pair(host);
-    expect(await ask(new KernelQueues(), ours)).toBe(0);
+    expect(await ask(new KernelQueues(SOON), ours)).toBe(0);
     ours.write(Buffer.alloc(16 * 1024 * 1024));
-    expect(await ask(new KernelQueues(), ours)).toBeGreaterThan(100_000);
+    expect(await ask(new KernelQueues(SOON), ours)).toBeGreaterThan(100_000);
     peer.resume();
     await once(ours, 'drain');
     while (peer.bytesRead < 16 * 1024 * 1024) await once(peer, 'data');
-    expect(await ask(new KernelQueues(), ours)).toBe(0);
+    expect(await ask(new KernelQueues(SOON), ours)).toBe(0);
   },
 );
 
@@ -56,7 +59,7 @@ test('a table that is not there tells nobody anything, the next one still does',
     table,
     `  sl  local_address rem_address   st tx_queue rx_queue\n   0: ${key} 01 0000002A:00000000 00:0\n`,
   );
-  expect(await ask(new KernelQueues([join(folder, 'none'), table]), ours)).toBe(42);
+  expect(await ask(new KernelQueues(SOON, [join(folder, 'none'), table]), ours)).toBe(42);
 });
 
 test('thousands that ask together are told in parts, each before the table is read', async () => {
@@ -81,7 +84,7 @@ test('thousands that ask together are told in parts, each before the table is re
   let told = 0;
   const answers: number[] = [];
   const all = new Signal();
-  const queues = new KernelQueues([table]);
+  const queues = new KernelQueues(SOON, [table]);
   onTestFinished(() => queues.close());
   for (let n = 0; n < count; n += 1) {
     const address = (value: unknown) => {
@@ -122,4 +125,25 @@ test('thousands that ask together are told in parts, each before the table is re
   expect(turns).toBe(Math.ceil(count / ASKERS_A_TURN));
   await all.until(() => answers.length === count);
   expect(answers).toEqual(Array.from({ length: count }, (_, n) => n));
+});
+
+test('the table is read ten times in the time that a peer is given, and once a second to five at most', async () => {
+  vi.useFakeTimers();
+  onTestFinished(() => void vi.useRealTimers());
+  const socket = { localAddress: '127.0.0.1', remoteAddress: '127.0.0.1' } as unknown as Socket;
+  for (const [patienceMs, intervalMs] of [
+    [2000, 1000],
+    [30_000, 3000],
+    [600_000, 5000],
+  ] as const) {
+    const queues = new KernelQueues(() => patienceMs, []);
+    onTestFinished(() => queues.close());
+    let readings = 0;
+    const asker = { socket, reading: () => (readings += 1), unacknowledged: () => {} };
+    for (let ms = 0; ms < 2.5 * intervalMs; ms += 100) {
+      queues.ask(asker);
+      await vi.advanceTimersByTimeAsync(100);
+    }
+    expect([patienceMs, readings]).toEqual([patienceMs, 3]);
+  }
 });
