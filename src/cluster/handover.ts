@@ -5,30 +5,30 @@
  *
  * `node:cluster` hands a worker the next only when it has taken the one before, so there is one at most.
  *
- * Not here: which worker is given a connection, which is for `node:cluster`.
+ * Not here: which worker is given a connection, which is for `node:cluster`; those that wait for one
+ * (`backlog.ts`).
  */
 import type { Worker } from 'node:cluster';
-
-/** What `node:cluster` hands over: a handle of Node, which may be closed more than once. */
-interface Connection {
-  close(): void;
-}
+import type { Backlog, Connection } from './backlog.js';
 
 /** The message with which it does. */
 interface Sent {
   readonly act?: string;
 }
 
-/** The last connection that each worker was handed; one that was declined is at another by then. */
+/** The last connection that each worker was handed, which may be closed twice; one that was declined is at another by then. */
 const handed = new Map<Worker, Connection>();
 
-/** Once for each worker, before it listens. */
-export function closeWhatIsNotTaken(worker: Worker): void {
+/** Once for each worker, before it listens. `backlog` is told of each that it is handed. */
+export function closeWhatIsNotTaken(worker: Worker, backlog: Backlog): void {
   const { process } = worker;
   const send = process.send.bind(process) as (...sent: unknown[]) => boolean;
   process.send = (...sent: unknown[]) => {
     const [message, connection] = sent as [Sent | null, Connection | undefined];
-    if (message?.act === 'newconn' && connection !== undefined) give(worker, connection);
+    if (message?.act === 'newconn' && connection !== undefined) {
+      backlog.handedOver(connection);
+      give(worker, connection);
+    }
     return send(...sent);
   };
   worker.once('exit', () => {

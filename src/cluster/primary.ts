@@ -17,6 +17,7 @@ import { checkReload } from '../options/reload.js';
 import { workersOf } from '../options/workers.js';
 import type { CloseReport } from '../roomcast.js';
 import { nowMs } from '../time.js';
+import { Backlog } from './backlog.js';
 import { fork } from './fork.js';
 import { closeWhatIsNotTaken } from './handover.js';
 import { Ledger } from './ledger.js';
@@ -54,6 +55,7 @@ export class Primary {
   #incarnations = 0;
   readonly #restarts: Restarts;
   readonly #spare: Spare;
+  readonly #backlog: Backlog;
   #endWatch: () => void = () => {};
   #isClosing = false;
   #mayServe = false;
@@ -64,6 +66,7 @@ export class Primary {
     this.#config = config;
     this.#log = log;
     this.#spare = new Spare(log);
+    this.#backlog = new Backlog(config, log);
     this.slots = workersOf(config);
     this.#seats = Array.from({ length: this.slots }, () => null);
     this.#restarts = new Restarts(this.slots, (slot) => this.#fork(slot));
@@ -128,6 +131,7 @@ export class Primary {
     this.#isClosing = true;
     this.#restarts.close();
     this.#spare.close();
+    this.#backlog.close();
     const seats = [...this.#all];
     const limit = this.#config.shutdownGraceMs + END_MS;
     const killed: number[] = [];
@@ -167,7 +171,7 @@ export class Primary {
     this.#all.add(seat);
     this.#ledger.begin(seat.incarnation, slot);
     if (worker === null) return seat;
-    closeWhatIsNotTaken(worker);
+    closeWhatIsNotTaken(worker, this.#backlog);
     worker.on('message', (message: ToPrimary) => this.#hear(seat, message));
     worker.on('exit', (code, signal) => this.#exited(seat, code, signal));
     // That of a channel to a process that has just ended: its exit follows.
@@ -311,6 +315,7 @@ export class Primary {
   async #replaceAll(next: Config): Promise<void> {
     const before = this.#config;
     this.#config = next;
+    this.#backlog.follow(next);
     const primary = this;
     const seats = {
       slots: this.slots,
@@ -327,6 +332,7 @@ export class Primary {
   /** The start has failed. */
   async #abandon(): Promise<void> {
     this.#isClosing = true;
+    this.#backlog.close();
     this.#endWatch();
     const seats = [...this.#all];
     for (const seat of seats) seat.kill();

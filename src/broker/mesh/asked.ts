@@ -148,8 +148,10 @@ export class Asked {
       waiting.reject(waiting.unknown(why));
       this.#drop(id);
     }
+    // A little early: its publisher is to hear that it is certain before its own time is over.
+    const soon = now + 2 * EXPIRE_MS;
     for (const waiting of this.#unsent) {
-      if (!isOver(waiting)) continue;
+      if (waiting.deadline > soon && !isOver(waiting)) continue;
       const why = 'The worker that orders this room is not there.';
       this.#refuse(waiting, new Refusal('broker_unavailable', why));
     }
