@@ -65,10 +65,14 @@ export class MeshBoard implements Board {
     }
   }
 
-  /** There is a new link to it: it knows nothing. */
+  /** Who this worker is: what a new link is told before all else, however much waits behind it. */
+  get name(): string {
+    return JSON.stringify(this.#node);
+  }
+
+  /** There is a new link to it, which knows the name and nothing else. */
   up(peer: Peer): void {
     this.#peers.set(peer, new Set(this.#events.rooms()));
-    peer.tell(JSON.stringify(this.#node));
     this.drained(peer);
   }
 

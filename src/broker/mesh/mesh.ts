@@ -82,7 +82,10 @@ export class MeshBroker implements Broker {
     });
     this.#visits = Array.from({ length: slots }, (_, at) => {
       if (at === slot) return null;
-      const visit: Visit = new Visit(eventsOf(() => visit));
+      const visit: Visit = new Visit(
+        eventsOf(() => visit),
+        this.#board.name,
+      );
       return visit;
     });
     this.#way = {

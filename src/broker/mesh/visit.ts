@@ -47,6 +47,7 @@ interface Visited {
 
 export class Visit {
   readonly #events: VisitEvents;
+  readonly #name: string;
   readonly #rooms = new Map<string, Visited>();
   readonly #byNumber = new Map<number, Visited>();
   readonly #asked = new Asked(() => this.#leaveIfDone());
@@ -62,8 +63,10 @@ export class Visit {
   #retry: NodeJS.Timeout | undefined;
   #isClosed = false;
 
-  constructor(events: VisitEvents) {
+  /** `name`: what the board of the other worker is told of who this one is. */
+  constructor(events: VisitEvents, name: string) {
     this.#events = events;
+    this.#name = name;
   }
 
   get isUp(): boolean {
@@ -237,6 +240,7 @@ export class Visit {
     this.#link = link;
     this.#pause = FIRST_PAUSE_MS;
     link.begin(KIND.hello).u32(VERSION).end();
+    link.begin(KIND.board).rest(this.#name).end();
     for (const room of this.#rooms.values()) this.#open(room);
     this.#asked.sendTo(link);
     this.#events.up();

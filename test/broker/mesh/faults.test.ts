@@ -1,8 +1,11 @@
 /** What a mesh does when a worker is slow, gone or late: what its rooms are told, and what publishers are. */
 import { expect, it } from 'vitest';
 import type { Broker, LossReason, Position } from '../../../src/broker/broker.js';
+import { BrokerCalls } from '../../../src/broker/calls.js';
 import { MemoryBroker } from '../../../src/broker/memory.js';
 import { slotOf } from '../../../src/broker/mesh/slots.js';
+import { Detector, WaitGroup } from '../../../src/lock/index.js';
+import { Recorder } from '../../../src/metrics/recorder.js';
 import { onSurvived } from '../../../src/survived.js';
 import { roomOf, TestMesh } from '../../support/mesh.js';
 import { PlannedError } from '../../support/planned-error.js';
@@ -99,6 +102,18 @@ it('a publish says what is known of it when its worker ends, or does not answer'
   // That one was never sent.
   const unsent = other.publish(OWNED, payload('3'), soon(100)) as Promise<Position>;
   await expect(unsent).rejects.toMatchObject({ code: 'broker_unavailable' });
+  await mesh.close();
+});
+
+it('what was never sent is told as certain, also where its publisher waits no longer than its deadline (V22)', async () => {
+  const mesh = await start();
+  const tasks = new WaitGroup({ name: 'tasks', detector: new Detector({ mode: 'strict' }) });
+  const calls = new BrokerCalls(mesh.nodes[1] as Broker, 400, tasks, new Recorder());
+  mesh.kill(0);
+  await expect.poll(() => mesh.nodes[1]?.missing).toEqual([0]);
+  await expect(Promise.resolve(calls.publish(OWNED, payload('1')))).rejects.toMatchObject({
+    code: 'broker_unavailable',
+  });
   await mesh.close();
 });
 

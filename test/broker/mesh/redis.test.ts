@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Broker, Position } from '../../../src/broker/broker.js';
-import { RedisBroker } from '../../../src/broker/redis/redis.js';
+import { RedisBroker, type RedisConfig } from '../../../src/broker/redis/redis.js';
 import { brokerContract } from '../../contract/broker.js';
 import { audit } from '../../support/accounting.js';
 import { BrokerRun } from '../../support/broker-run.js';
@@ -10,6 +10,7 @@ import { roomOf, TestMesh } from '../../support/mesh.js';
 import { hasRedis, type RedisServer, startRedis } from '../../support/redis-server.js';
 
 const SLOTS = 3;
+const KEEPS = { historyBytes: 1_048_576, historyMs: 300_000 };
 const never = () => new AbortController().signal;
 const soon = (ms = 5000) => ({ deadline: performance.now() + ms });
 const payload = (data: string) => ({ data, from: null });
@@ -34,7 +35,7 @@ class Workers {
   readonly inner: RedisBroker[] = [];
   mesh!: TestMesh;
 
-  static async start(url: string, messages = 100): Promise<Workers> {
+  static async start(url: string, config: Partial<RedisConfig> = {}): Promise<Workers> {
     Workers.#clusters += 1;
     const clusterName = `mesh${Workers.#clusters}`;
     const workers = new Workers();
@@ -43,11 +44,12 @@ class Workers {
         {
           url,
           clusterName,
-          kept: { messages, ms: 60_000 },
+          kept: { messages: 100, ms: 60_000 },
           idleRoomMs: 60_000,
           tickMs: 200,
           positionCheckMs: 60_000,
           timeoutMs: 1000,
+          ...config,
         },
         { linked() {}, unlinked() {}, advice() {} },
       );
@@ -91,7 +93,8 @@ describe.skipIf(!hasRedis)('a mesh over Redis', () => {
   brokerContract(
     'mesh over Redis',
     async ({ messages } = { messages: 0 }) => {
-      const workers = await Workers.start(redis.url, messages);
+      const history = () => ({ ...KEEPS, historyMessages: messages });
+      const workers = await Workers.start(redis.url, { kept: { messages: 0, ms: 0 }, history });
       let next = 0;
       return {
         node: async () => workers.nodes[next++ % SLOTS] as Broker,
@@ -99,7 +102,7 @@ describe.skipIf(!hasRedis)('a mesh over Redis', () => {
         close: () => workers.mesh.close(),
       };
     },
-    { nodes: SLOTS, history: false, runs: 15 },
+    { nodes: SLOTS, history: true, runs: 15 },
   );
 
   it('a worker that is replaced costs the rooms it ordered nothing', async () => {
@@ -176,7 +179,7 @@ describe.skipIf(!hasRedis)('a mesh over Redis', () => {
     let resets = 0;
     await fc.assert(
       fc.asyncProperty(fc.array(step, { minLength: 5, maxLength: 20 }), async (steps) => {
-        const workers = await Workers.start(redis.url, 30);
+        const workers = await Workers.start(redis.url, { kept: { messages: 30, ms: 60_000 } });
         const { mesh } = workers;
         const run = new BrokerRun();
         const leave: (() => void)[] = [];
