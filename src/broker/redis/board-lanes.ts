@@ -46,10 +46,13 @@ export class Lanes {
     this.#send(room, lane);
   }
 
-  tellAll(room: string): void {
-    const lane = this.#lane(room);
-    lane.isWhole = true;
-    this.#send(room, lane);
+  /** Tells all that this node has of these rooms. */
+  tellAll(rooms: Iterable<string>): void {
+    for (const room of rooms) {
+      const lane = this.#lane(room);
+      lane.isWhole = true;
+      this.#send(room, lane);
+    }
   }
 
   /** Tells what Redis would not take before. */
@@ -61,7 +64,7 @@ export class Lanes {
   up(link: Link, rooms: Iterable<string>): void {
     this.#link = link;
     for (const lane of this.#lanes.values()) lane.isUnderWay = false;
-    for (const room of rooms) this.#lane(room).isWhole = true;
+    this.tellAll(rooms);
     this.tellAgain();
   }
 

@@ -60,6 +60,8 @@ export class RedisBoard implements Board {
   #look: NodeJS.Timeout | undefined;
   #comeBack: NodeJS.Timeout | undefined;
   #isScheduled = false;
+  /** Nodes that have told something since it was asked whose lease is over: they are there. */
+  readonly #heard = new Set<string>();
 
   constructor(config: BoardConfig) {
     this.#config = config;
@@ -115,6 +117,11 @@ export class RedisBoard implements Board {
     this.#comeBack = setTimeout(() => this.#reread(before), COME_BACK_MS).unref();
   }
 
+  /** The lease of this node had lapsed: what it had is gone for whoever has read a room since. */
+  lapsed(): void {
+    this.#lanes.tellAll(this.#rooms.keys());
+  }
+
   down(): void {
     this.#link = null;
     this.#lanes.down();
@@ -161,6 +168,7 @@ export class RedisBoard implements Board {
     if (node === this.#config.node) return;
     const from = ownText(node);
     open.nodes.add(from);
+    this.#heard.add(from);
     this.#events.told(open.room, from, JSON.parse(json) as Share[], isWhole === '1');
   }
 
@@ -236,7 +244,7 @@ export class RedisBoard implements Board {
     }
     if (this.#lanes.has(room) || mine === count(this.#events.own(room))) return;
     // Redis has lost what this node had told.
-    this.#lanes.tellAll(room);
+    this.#lanes.tellAll([room]);
   }
 
   async #ask(
@@ -284,6 +292,7 @@ export class RedisBoard implements Board {
     if (nodes.size === 0) return;
     const { keys } = this.#config;
     const all = [...nodes];
+    this.#heard.clear();
     try {
       const alive = (await link.run(
         ALIVE,
@@ -291,7 +300,7 @@ export class RedisBoard implements Board {
         [],
       )) as readonly number[];
       for (const [i, node] of all.entries()) {
-        if (alive[i] === 1) continue;
+        if (alive[i] === 1 || this.#heard.has(node)) continue;
         for (const open of this.#rooms.values()) open.nodes.delete(node);
         this.#events.gone(node);
       }

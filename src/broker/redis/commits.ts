@@ -28,6 +28,8 @@ export const MAX_UNSETTLED = 4096;
 export const MAX_UNSETTLED_BYTES = 8 * 1024 * 1024;
 /** How often is looked for publications whose time is over. */
 const SWEEP_MS = 50;
+/** How far the clock of Redis may be from what is known of it, in milliseconds. */
+const CLOCK_MS = 1000;
 /** Answers of Redis that say: nothing has been done. Any other error leaves it open. */
 const UNDONE = /^(OOM|NOREPLICAS|MISCONF|READONLY|TERM|NOSCRIPT|LOADING|MASTERDOWN|BUSY|NOAUTH)\b/;
 
@@ -38,6 +40,8 @@ export interface CommitsConfig {
   kept(room: string): Kept;
   /** How long a room nobody uses is remembered, in milliseconds. */
   readonly idleRoomMs: number;
+  /** The longest deadline of a publish. */
+  readonly timeoutMs: number;
   uncertain(messages: number): void;
 }
 
@@ -197,7 +201,7 @@ export class Commits {
       return;
     }
     commit.sent += 1;
-    const { keys, node, idleRoomMs } = this.#config;
+    const { keys, node, idleRoomMs, timeoutMs } = this.#config;
     const { room } = lane;
     const { messages, ms, bytes } = this.#config.kept(room);
     const uid = commit.entries[0]?.uid;
@@ -216,6 +220,7 @@ export class Commits {
           String(bytes),
           String(idleRoomMs),
           uid === undefined ? '0' : String(UID_MS),
+          String(timeoutMs + CLOCK_MS),
           commit.records,
         ],
       );

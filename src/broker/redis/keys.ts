@@ -17,7 +17,12 @@ export class Keys {
     this.#prefix = `${FORMAT}:${cluster}:`;
   }
 
-  /** Hash: `run` and `id` of the present term. */
+  /** What all of them match. */
+  get pattern(): string {
+    return `${this.#prefix}*`;
+  }
+
+  /** Hash: `run` and `id` of the present term, and `by`, what its server has of the primary before it. */
   get term(): string {
     return `${this.#prefix}term`;
   }

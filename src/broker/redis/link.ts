@@ -16,17 +16,9 @@ import { ConfigError } from '../../errors.js';
 import { clearTimeout, nowMs, setTimeout } from '../../time.js';
 import { ALIVE, CHANGED, PRESENT, SHARE } from './board-scripts.js';
 import type { Keys } from './keys.js';
-import {
-  BEAT,
-  HELLO,
-  OPEN,
-  PAST,
-  PUBLISH,
-  PURGE,
-  READ,
-  type Script,
-  TERM_ENDED,
-} from './scripts.js';
+import { PAST, PURGE, READ } from './log-scripts.js';
+import { channelsOf, keysOf, RIGHTS } from './rights.js';
+import { BEAT, HELLO, OPEN, PUBLISH, type Script, TERM_ENDED } from './scripts.js';
 
 /** Where a primary is, and how to speak to it. */
 export interface Address {
@@ -42,6 +34,7 @@ export class Misconfigured extends Error {}
 
 const LEAST_VERSION = [6, 2] as const;
 const SCRIPTS: readonly Script[] = [
+  RIGHTS,
   HELLO,
   PUBLISH,
   OPEN,
@@ -57,7 +50,8 @@ const SCRIPTS: readonly Script[] = [
 /** Errors after which the server is not the primary of our term, or has forgotten our scripts. */
 const ENDING = new RegExp(`^(${TERM_ENDED}|READONLY|LOADING|NOSCRIPT|MASTERDOWN)\\b`);
 /** Errors of a Redis that refuses for lack of rights or a password; no retry mends them. */
-const REFUSING = /^(NOAUTH|WRONGPASS|NOPERM|ERR invalid password|ERR Client sent AUTH)/;
+const REFUSING =
+  /^(NOAUTH|WRONGPASS|NOPERM|ERR invalid password|ERR Client sent AUTH|ERR ACL failure)/;
 /** Channels in one SUBSCRIBE: each is confirmed by a push of its own. */
 const CHANNELS_A_COMMAND = 512;
 
@@ -254,7 +248,25 @@ export class Link {
     if (role[0] !== 'master') throw new Error(`it is a ${role[0]}, no primary`);
     for (const { text } of SCRIPTS) await this.#command(['SCRIPT', 'LOAD', text]);
     const fresh = randomBytes(8).toString('hex');
+    await this.#checkRights(keys, fresh);
     this.#term = String(await this.#command(['EVALSHA', HELLO.sha, '1', keys.term, run, fresh]));
+  }
+
+  /** `nobody`: no room and no node has the name. @throws Misconfigured */
+  async #checkRights(keys: Keys, nobody: string): Promise<void> {
+    const asked = keysOf(keys, nobody);
+    const refused = (await this.#command([
+      'EVALSHA',
+      RIGHTS.sha,
+      String(asked.length),
+      ...asked,
+    ])) as readonly string[];
+    if (refused.length > 0) {
+      throw new Misconfigured(`its user may not run ${refused.join(', ')} on ${keys.pattern}`);
+    }
+    const channels = channelsOf(keys, nobody);
+    await this.subscribe(channels);
+    await this.unsubscribe(channels);
   }
 
   /** Values of the server's own, where it lets us read them: null where it does not. */

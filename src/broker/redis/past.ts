@@ -11,8 +11,8 @@ import type { Past, Publication, Range } from '../broker.js';
 import { parseCommit, publicationsOf } from './format.js';
 import type { Keys } from './keys.js';
 import type { Link } from './link.js';
+import { PAST, PURGE } from './log-scripts.js';
 import type { Kept } from './numbers.js';
-import { PAST, PURGE } from './scripts.js';
 
 /** How much of a room is kept for members, and for nodes, which need `least`. */
 export function keptFor(

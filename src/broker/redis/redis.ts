@@ -53,7 +53,7 @@ export interface RedisConfig {
   readonly idleRoomMs: number;
   readonly tickMs: number;
   readonly positionCheckMs: number;
-  /** How long a connection may take to be made. */
+  /** How long a connection may take to be made, and the longest deadline of a publish. */
   readonly timeoutMs: number;
 }
 
@@ -104,12 +104,13 @@ export class RedisBroker implements Broker {
     this.#events = events;
     const keys = new Keys(config.clusterName);
     this.#keys = keys;
-    const { idleRoomMs, tickMs } = config;
+    const { idleRoomMs, tickMs, timeoutMs } = config;
     const { counts } = this;
     this.#commits = new Commits({
       node: this.node,
       keys,
       idleRoomMs,
+      timeoutMs,
       kept: (room) => keptFor(this.#historyOf(room), config.kept),
       uncertain: (messages) => {
         counts.uncertain += messages;
@@ -281,7 +282,7 @@ export class RedisBroker implements Broker {
       },
       signal,
     );
-    const ticks = new Ticks(link, this.#keys, this.node, tickMs);
+    const ticks = new Ticks(link, this.#keys, this.node, tickMs, () => this.#board.lapsed());
     // What Redis remembers for so long has to be named before.
     const everyMs = Math.min(positionCheckMs, idleRoomMs / 2);
     const checks = setInterval(() => this.#check(link), everyMs);

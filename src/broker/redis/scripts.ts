@@ -39,17 +39,22 @@ local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 /** How many closed epochs of a room, and how many nodes' last commits, are remembered. */
 const CLOSED_EPOCHS = 4;
 const NODES_KEPT = 16;
+/** And how many in any case: more never publish to one room within the time in which one may come again. */
+const MOST_NODES_KEPT = 1024;
 
 /**
  * Where the room is in the present term: e, s, was (the end of the epoch that is closed by that, or '-'),
  * h, and whether that has to be written. Where nothing was known of it, a log has outlived its meta and
- * is to be deleted first.
+ * is to be deleted first. `known`: what whoever asks has of it; where that is further in the same epoch, Redis
+ * has lost what it had, and the epoch is closed all the same.
  */
 const ENTER = `
-local function enter(meta, fresh)
+local function enter(meta, fresh, known)
   local m = redis.call('HMGET', meta, 'e', 's', 't', 'h')
   if not m[1] then return fresh, 0, '-', '', true end
-  if m[3] == ARGV[1] then return m[1], tonumber(m[2]), '-', m[4] or '', false end
+  local epoch, seq = string.match(known or '', '^(.*):(%d+)$')
+  local isBehind = epoch == m[1] and tonumber(seq) > tonumber(m[2])
+  if m[3] == ARGV[1] and not isBehind then return m[1], tonumber(m[2]), '-', m[4] or '', false end
   local was = m[1] .. ':' .. m[2]
   local closed = { was }
   for past in string.gmatch(m[4] or '', '[^,]+') do
@@ -75,13 +80,27 @@ end
 `;
 
 /**
+ * What a server that was promoted has of the primary before it; nothing where it never was. One that is demoted and
+ * promoted again keeps its run id and gets back the term that others have stored, but not this.
+ */
+const PROMOTION = `
+local function promotion()
+  local before = string.match(redis.call('INFO', 'replication'), 'master_replid2:(%x+)')
+  return before and string.find(before, '[^0]') and before or nil
+end
+`;
+
+/**
  * KEYS: term. ARGV: run id of the server, a fresh id.
  * Answers the id of the term.
  */
 export const HELLO = script(
   `
-if redis.call('HGET', KEYS[1], 'run') ~= ARGV[1] then
-  redis.call('HSET', KEYS[1], 'run', ARGV[1], 'id', ARGV[2])
+${PROMOTION}
+local promoted = promotion()
+local known = redis.call('HMGET', KEYS[1], 'run', 'by')
+if known[1] ~= ARGV[1] or (promoted and promoted ~= known[2]) then
+  redis.call('HSET', KEYS[1], 'run', ARGV[1], 'id', ARGV[2], 'by', promoted or '')
 end
 return redis.call('HGET', KEYS[1], 'id')
 `,
@@ -95,7 +114,7 @@ const LET_GO = 256;
  * KEYS: term, meta, log, channel, uid. ARGV: term, fresh epoch, not after (ms by the clock of Redis),
  * node, number of the commit, count, messages kept, ms they are kept, bytes of them ('0': as many as they
  * have; then the log may have a few more than its messages, which no member is given), ms a room is
- * remembered, ms a uid is ('0' without one), records.
+ * remembered, ms a uid is ('0' without one), ms within which a commit may come again, records.
  * Answers {now, first, last, epoch, at}, or {now} where it is too late: then nothing has happened.
  */
 export const PUBLISH = script(
@@ -120,11 +139,21 @@ local e, s, was, h, isNew = enter(KEYS[2], ARGV[2])
 if isNew and was == '-' and redis.call('EXISTS', KEYS[3]) == 1 then redis.call('DEL', KEYS[3]) end
 local first, last = s + 1, s + tonumber(ARGV[6])
 local f, l, at = string.format('%.0f', first), string.format('%.0f', last), string.format('%.0f', now)
-local message = f .. ' ' .. l .. ' ' .. e .. ' ' .. at .. ' ' .. was .. '\\n' .. ARGV[12]
+local message = f .. ' ' .. l .. ' ' .. e .. ' ' .. at .. ' ' .. was .. '\\n' .. ARGV[13]
+-- A log that is further than the room is of a publish that failed behind it: what it has too much never was.
+local function append(...)
+  local done = redis.pcall('XADD', KEYS[3], ...)
+  if type(done) == 'table' and done.err and string.find(done.err, 'equal or smaller', 1, true) then
+    redis.call('DEL', KEYS[3])
+    done = redis.pcall('XADD', KEYS[3], ...)
+  end
+  return type(done) == 'table' and done.err and done
+end
 local keep, bytes = tonumber(ARGV[7]), tonumber(ARGV[9])
 if bytes > 0 then
   local written = redis.call('HINCRBY', KEYS[2], 'w', #message)
-  redis.call('XADD', KEYS[3], l .. '-0', 'd', message, 'o', string.format('%.0f', written))
+  local failed = append(l .. '-0', 'd', message, 'o', string.format('%.0f', written))
+  if failed then return failed end
   local through
   for _ = 1, ${LET_GO} do
     local id = through and string.format('%.0f', through + 1) or '-'
@@ -143,7 +172,8 @@ if bytes > 0 then
   end
 elseif keep > 0 then
   local oldest = string.format('%.0f', math.max(0, last - keep))
-  redis.call('XADD', KEYS[3], 'MINID', '~', oldest, l .. '-0', 'd', message)
+  local failed = append('MINID', '~', oldest, l .. '-0', 'd', message)
+  if failed then return failed end
 end
 if keep > 0 then redis.call('PEXPIRE', KEYS[3], ARGV[8]) end
 local done = ARGV[5] .. ' ' .. f .. ' ' .. l .. ' ' .. e .. ' ' .. at
@@ -154,12 +184,18 @@ else
 end
 if not before and redis.call('HLEN', KEYS[2]) > 6 + ${NODES_KEPT} then
   local all = redis.call('HGETALL', KEYS[2])
-  local eldest, when
+  local others = {}
   for i = 1, #all, 2 do
-    local time = string.sub(all[i], 1, 2) == 'n:' and tonumber(string.match(all[i + 1], '(%d+)$'))
-    if time and all[i] ~= mine and (not when or time < when) then eldest, when = all[i], time end
+    if string.sub(all[i], 1, 2) == 'n:' and all[i] ~= mine then
+      others[#others + 1] = { all[i], tonumber(string.match(all[i + 1], '(%d+)$')) }
+    end
   end
-  if eldest then redis.call('HDEL', KEYS[2], eldest) end
+  table.sort(others, function(a, b) return a[2] < b[2] end)
+  local limit = now - tonumber(ARGV[12])
+  for i = 1, #others - ${NODES_KEPT - 1} do
+    if others[i][2] >= limit and #others - i < ${MOST_NODES_KEPT} then break end
+    redis.call('HDEL', KEYS[2], others[i][1])
+  end
 end
 redis.call('PEXPIRE', KEYS[2], ARGV[10])
 if ARGV[11] ~= '0' then redis.call('SET', KEYS[5], f .. ' ' .. e .. ' ' .. at, 'PX', ARGV[11]) end
@@ -184,7 +220,7 @@ ${WRITE}
 local differing = {}
 for i = 1, (#KEYS - 1) / 3 do
   local meta, log, channel = KEYS[3 * i - 1], KEYS[3 * i], KEYS[3 * i + 1]
-  local e, s, was, h, isNew = enter(meta, ARGV[2])
+  local e, s, was, h, isNew = enter(meta, ARGV[2], ARGV[3 + i])
   local seq = string.format('%.0f', s)
   local failed
   if isNew then
@@ -208,127 +244,24 @@ return differing
 );
 
 /**
- * KEYS: term, meta, log. ARGV: term, the number after which is read, most bytes.
- * Answers {epoch, seq, closed epochs, whether there is more, messages…}; an epoch of '' where the room is
- * unknown.
- */
-export const READ = script(
-  `
-${CHECK_TERM}
-local m = redis.call('HMGET', KEYS[2], 'e', 's', 'h')
-if not m[1] then return { '', '0', '', 0 } end
-local answer = { m[1], m[2], m[3] or '', 0 }
-local from, bytes = ARGV[2] + 1, 0
-while true do
-  local entries = redis.call('XRANGE', KEYS[3], string.format('%.0f', from), '+', 'COUNT', 16)
-  if #entries == 0 then return answer end
-  for _, entry in ipairs(entries) do
-    local message = entry[2][2]
-    if bytes > 0 and bytes + #message > tonumber(ARGV[3]) then
-      answer[4] = 1
-      return answer
-    end
-    bytes = bytes + #message
-    answer[#answer + 1] = message
-    from = tonumber(string.match(entry[1], '^(%d+)')) + 1
-  end
-end
-`,
-  3,
-);
-
-/**
- * What members are given of a log: the present epoch, not purged, and within the bounds of who reads.
- *
- * KEYS: term, meta, log. ARGV: term, first and last number asked for, most messages, most bytes of their
- * data, messages of the room that are given, ms that one is.
- * Answers {epoch, seq, oldest, messages…}; an epoch of '' where the room is unknown. The messages
- * may begin before what was asked for, and end behind it, by less than a commit.
- */
-export const PAST = script(
-  `
-${CHECK_TERM}
-local m = redis.call('HMGET', KEYS[2], 'e', 's', 'h', 'p')
-if not m[1] then return { '', '0', '1' } end
-local s = tonumber(m[2])
-local closed = tonumber(string.match(m[3] or '', '^[^,]-:(%d+)')) or 0
-local low = math.max(closed, tonumber(m[4]) or 0, s - tonumber(ARGV[6])) + 1
-local limit = now - tonumber(ARGV[7])
-local function behind(number)
-  return redis.call('XRANGE', KEYS[3], string.format('%.0f', number), '+', 'COUNT', 1)[1]
-end
-local function isFresh(entry)
-  return tonumber(string.match(entry[2][2], '^%d+ %d+ %S+ (%d+)')) > limit
-end
-local entry = behind(low)
-if entry and not isFresh(entry) then
-  local high = s + 1
-  while low < high do
-    local middle = math.floor((low + high) / 2)
-    entry = behind(middle)
-    if entry and not isFresh(entry) then
-      low = tonumber(string.match(entry[1], '^(%d+)')) + 1
-    else
-      high = middle
-    end
-  end
-  entry = behind(low)
-end
-local oldest = s + 1
-if entry then oldest = math.max(low, tonumber(string.match(entry[2][2], '^(%d+)'))) end
-local answer = { m[1], m[2], string.format('%.0f', oldest) }
-local from, to = math.max(oldest, tonumber(ARGV[2])), tonumber(ARGV[3])
-local count, bytes = 0, 0
-while entry and from <= to do
-  entry = behind(from)
-  if not entry then break end
-  local message = entry[2][2]
-  local first, last = string.match(message, '^(%d+) (%d+)')
-  if tonumber(first) > to then break end
-  answer[#answer + 1] = message
-  count = count + tonumber(last) - math.max(from, tonumber(first)) + 1
-  -- With what a message has beside its data, mostly.
-  bytes = bytes + #message
-  if count >= tonumber(ARGV[4]) or bytes > tonumber(ARGV[5]) + 256 * count then break end
-  from = tonumber(last) + 1
-end
-return answer
-`,
-  3,
-);
-
-/**
- * KEYS: term, meta, log. ARGV: term, the number up to which members are given nothing any more.
- * Commits that lie before it are let go of.
- */
-export const PURGE = script(
-  `
-${CHECK_TERM}
-local m = redis.call('HMGET', KEYS[2], 's', 'p')
-if not m[1] then return 0 end
-local through = math.min(tonumber(ARGV[2]), tonumber(m[1]))
-if through <= (tonumber(m[2]) or 0) then return 0 end
--- First what gives memory back: a Redis that is full would refuse the other before it.
-redis.call('XTRIM', KEYS[3], 'MINID', string.format('%.0f', through + 1))
-redis.call('HSET', KEYS[2], 'p', string.format('%.0f', through))
-return 1
-`,
-  3,
-);
-
-/**
  * KEYS: term, lease of the node, channel of its ticks. ARGV: term, what the lease says, ms it lasts,
  * number of the tick.
- * Answers the time of Redis. The lease is a write, so that a replica refuses it; a primary that is full
- * is one all the same.
+ * Answers the time of Redis, and 1 where the lease had lapsed and is there again. The lease is a write, so that a
+ * replica refuses it; a primary that is full is one all the same.
  */
 export const BEAT = script(
   `
 ${CHECK_TERM}
+${PROMOTION}
 ${WRITE}
-write('SET', KEYS[2], ARGV[2], 'PX', ARGV[3])
+local promoted = promotion()
+if promoted and promoted ~= redis.call('HGET', KEYS[1], 'by') then
+  return redis.error_reply('${TERM_ENDED} this server was demoted and promoted')
+end
+local hadLapsed = redis.call('EXISTS', KEYS[2]) == 0
+local failed = write('SET', KEYS[2], ARGV[2], 'PX', ARGV[3])
 redis.call('PUBLISH', KEYS[3], ARGV[4])
-return string.format('%.0f', now)
+return { string.format('%.0f', now), hadLapsed and not failed and 1 or 0 }
 `,
   3,
 );

@@ -8,7 +8,8 @@ import type { Position } from '../broker.js';
 import { parseCommit, parsePosition } from './format.js';
 import type { Keys } from './keys.js';
 import type { Link, Reply } from './link.js';
-import { OPEN, READ } from './scripts.js';
+import { READ } from './log-scripts.js';
+import { OPEN } from './scripts.js';
 import type { Log, Topic } from './topic.js';
 
 /** Rooms asked for in one script, which nobody else can interrupt. */

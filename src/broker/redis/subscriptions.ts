@@ -262,7 +262,9 @@ export class Subscriptions {
     const log = await readLog(link, this.#config.keys, topic.room, seq);
     // The link may have ended, and the room may have been let go of, meanwhile.
     if (this.#link !== link || this.#topics.get(topic.room) !== topic) return;
-    this.#read(topic, () => topic.catchUp(log));
+    // Redis has forgotten the room, and where there is no epoch, nothing can be told: it is to begin another.
+    if (log.epoch === '') await this.#open(link, [topic]);
+    else this.#read(topic, () => topic.catchUp(log));
   }
 
   #letGo(): void {

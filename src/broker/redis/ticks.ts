@@ -19,6 +19,7 @@ export class Ticks {
   readonly #link: Link;
   readonly #keys: Keys;
   readonly #node: string;
+  readonly #lapsed: () => void;
   readonly #timer: NodeJS.Timeout;
   /** When each tick that was not heard yet was sent, the first first. */
   readonly #sent = new Map<number, number>();
@@ -30,10 +31,12 @@ export class Ticks {
   /** How long the latest that was heard has taken, in milliseconds. */
   #latestMs = 0;
 
-  constructor(link: Link, keys: Keys, node: string, everyMs: number) {
+  /** `lapsed`: others may have taken this node for gone; it has its lease again. */
+  constructor(link: Link, keys: Keys, node: string, everyMs: number, lapsed: () => void) {
     this.#link = link;
     this.#keys = keys;
     this.#node = node;
+    this.#lapsed = lapsed;
     this.#timer = setInterval(() => this.#tick(), everyMs);
   }
 
@@ -94,7 +97,11 @@ export class Ticks {
     const sentAt = nowMs();
     const keys = [this.#keys.term, this.#keys.node(this.#node), this.channel];
     this.#link.run(BEAT, keys, [String(Date.now()), String(LEASE_MS), String(number)]).then(
-      (now) => this.#link.setClock(Number(now), sentAt),
+      (reply) => {
+        const [now, hadLapsed] = reply as readonly [string, number];
+        this.#link.setClock(Number(now), sentAt);
+        if (hadLapsed === 1) this.#lapsed();
+      },
       // An answer that is an error: this server does not do what a primary of ours has to.
       (error: Error) => this.#link.end(error),
     );

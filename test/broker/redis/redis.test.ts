@@ -204,10 +204,11 @@ describe.skipIf(!hasRedis)('Redis', () => {
     const keys = new Keys(`c${clusters}`);
     const term = String(await redis.ask('HGET', keys.term, 'id'));
     const names = [keys.term, keys.meta('r'), keys.log('r'), keys.channel('r'), keys.uid('r', '')];
-    const commit = (number: string, data: string) =>
+    const record = (data: string) => ['6000', encodeRecord(payload(data))];
+    const commit = (number: string, data: string, node = 'node') =>
       redis.ask(
         ...['EVAL', PUBLISH.text, '5', ...names, term, 'fresh', String(Date.now() + 10_000)],
-        ...['node', number, '1', '100', '60000', '0', '60000', '0', encodeRecord(payload(data))],
+        ...[node, number, '1', '100', '60000', '0', '60000', '0', ...record(data)],
       ) as Promise<string[]>;
     const [, ...first] = await commit('7', '1');
     const [, ...again] = await commit('7', '1');
@@ -218,6 +219,38 @@ describe.skipIf(!hasRedis)('Redis', () => {
       [1, 1],
       [2, 2],
     ]);
+    // However many nodes have published meanwhile; those that can send nothing again are forgotten.
+    for (let n = 0; n < 40; n += 1) await commit('1', `${n}`, `other${n}`);
+    expect((await commit('8', '2')).slice(1)).toEqual(['2', ...(await commit('8', '2')).slice(2)]);
+    expect(await redis.ask('HLEN', keys.meta('r'))).toBeGreaterThan(40);
+    for (let n = 0; n < 40; n += 1) {
+      await redis.ask('HSET', keys.meta('r'), `n:other${n}`, '1 1 1 e 1000');
+    }
+    await commit('1', '43', 'last');
+    expect((await commit('8', '2'))[1]).toBe('2');
+    const left = (await redis.ask('HKEYS', keys.meta('r'))) as string[];
+    expect(left.filter((field) => field.startsWith('n:'))).toHaveLength(16);
+    await close([a]);
+  });
+
+  it('begins another epoch where the room is forgotten while its log is read', async () => {
+    const [a] = (await cluster(1)) as [Node];
+    const { epoch } = (await a.broker.subscribe('r', never())) as Position;
+    await a.broker.publish('r', payload('1'), soon());
+    await a.until(() => a.said.length === 1);
+    const keys = new Keys(`c${clusters}`);
+    await redis.ask('DEL', keys.meta('r'));
+    // Behind a hole, which has it read.
+    await redis.ask(
+      'PUBLISH',
+      keys.channel('r'),
+      `5 5 ${epoch} 1 -\n${encodeRecord(payload('5'))}`,
+    );
+    await a.until(() => a.said.length === 2 && a.broker.state('r') === 'up');
+    expect(a.said[1]).toEqual({ reset: 0, was: 1, same: false });
+    const now = (await a.broker.subscribe('r', never())) as Position;
+    expect(now.epoch).toMatch(/^[0-9a-f]{16}$/);
+    expect(await a.broker.publish('r', payload('2'), soon())).toEqual({ ...now, seq: 1 });
     await close([a]);
   });
 

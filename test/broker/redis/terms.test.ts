@@ -1,0 +1,131 @@
+/**
+ * An (epoch, seq) names one message whatever becomes of a primary (V20), and nobody is left without what others
+ * were given under a number that it had (V21). With real servers, made replicas and primaries by hand.
+ */
+import { afterEach, describe, expect, it } from 'vitest';
+import type { Position } from '../../../src/broker/broker.js';
+import { RedisNode as Node } from '../../support/redis-node.js';
+import { hasRedis, type RedisServer, startRedis } from '../../support/redis-server.js';
+
+const never = () => new AbortController().signal;
+const soon = (ms = 3000) => ({ deadline: performance.now() + ms });
+const payload = (data: string) => ({ data, from: null });
+
+describe.skipIf(!hasRedis)('a primary of Redis', () => {
+  const opened: { close(): unknown }[] = [];
+  afterEach(async () => {
+    for (const each of opened.splice(0).reverse()) await each.close();
+  });
+
+  const server = async (...options: string[]) => {
+    const redis = await startRedis(...options);
+    opened.push(redis);
+    return redis;
+  };
+  const node = async (redis: RedisServer, config = {}) => {
+    const made = new Node({ url: redis.url, clusterName: 'c', ...config });
+    opened.push(made.broker);
+    return made.up();
+  };
+  const publish = async (at: Node, from: number, to: number) => {
+    let position: Position | undefined;
+    for (let n = from; n <= to; n += 1) {
+      position = await at.broker.publish('r', payload(`${n}`), soon());
+    }
+    return position as Position;
+  };
+  /** Resolves when a replica has everything of its primary. */
+  const synced = async (replica: RedisServer) => {
+    for (;;) {
+      const info = String(await replica.ask('INFO', 'replication'));
+      if (info.includes('master_link_status:up')) return;
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  };
+  /** Resolves when a replica knows of so many messages. */
+  const has = async (replica: RedisServer, seq: number) => {
+    while ((await replica.ask('HGET', 'rc1:c:m:r', 's')) !== `${seq}`);
+  };
+  const follow = (replica: RedisServer, primary: RedisServer) =>
+    replica.ask('REPLICAOF', '127.0.0.1', String(primary.port));
+  const promote = (redis: RedisServer) => redis.ask('REPLICAOF', 'NO', 'ONE');
+
+  it('that was demoted and promoted again, greeted by nobody between, goes on in another epoch', async () => {
+    const a = await server();
+    const b = await server('--replicaof', '127.0.0.1', String(a.port));
+    await synced(b);
+    const one = await node(a);
+    await one.broker.subscribe('r', never());
+    const before = await publish(one, 1, 5);
+    await has(b, 5);
+    await promote(b);
+    // On the side that loses.
+    await publish(one, 6, 10);
+    await follow(a, b);
+    await synced(a);
+    await one.until(() => one.broker.state() === 'suspended');
+    await promote(a);
+    const two = await node(a);
+    await two.broker.subscribe('r', never());
+    const after = await publish(two, 106, 110);
+    expect(after.seq).toBe(10);
+    expect(after.epoch).not.toBe(before.epoch);
+    await one.up();
+    await one.until(() => one.said.length === 16);
+    expect(one.said.slice(9)).toEqual([
+      [10, 10],
+      { reset: 5, was: 10, same: false },
+      ...[106, 107, 108, 109, 110].map((n, i) => [6 + i, n]),
+    ]);
+  });
+
+  it('that was so while no link noticed is found out by the next tick', async () => {
+    const a = await server();
+    const b = await server('--replicaof', '127.0.0.1', String(a.port));
+    await synced(b);
+    const one = await node(a, { tickMs: 60_000 });
+    await one.broker.subscribe('r', never());
+    await publish(one, 1, 5);
+    await has(b, 5);
+    await promote(b);
+    await follow(a, b);
+    await synced(a);
+    await promote(a);
+    expect(one.causes).toEqual([]);
+    await one.broker.settled('r');
+    expect(one.causes[0]?.message).toMatch(/^TERM .*promoted/);
+    expect(one.said.at(-1)).toEqual({ reset: 5, was: 5, same: false });
+  });
+
+  it('that was promoted once is the same term for all who come', async () => {
+    const a = await server();
+    const b = await server('--replicaof', '127.0.0.1', String(a.port));
+    await synced(b);
+    await promote(b);
+    const one = await node(b);
+    await one.broker.subscribe('r', never());
+    const { epoch } = await publish(one, 1, 1);
+    const two = await node(b);
+    await follow(a, b);
+    await synced(a);
+    expect((await publish(two, 2, 2)).epoch).toBe(epoch);
+    await one.until(() => one.said.length === 2);
+    expect(one.broker.counts.links).toBe(1);
+  });
+
+  it('that has less of a room than a node ends its epoch, though it is in the same term', async () => {
+    const a = await server();
+    const one = await node(a, { positionCheckMs: 200 });
+    await one.broker.subscribe('r', never());
+    const before = await publish(one, 1, 10);
+    await one.until(() => one.said.length === 10);
+    await a.ask('HSET', 'rc1:c:m:r', 's', '5');
+    await one.until(() => one.said.length === 11);
+    expect(one.said[10]).toEqual({ reset: 5, was: 10, same: false });
+    const after = await publish(one, 11, 11);
+    expect(after).toMatchObject({ seq: 6 });
+    expect(after.epoch).not.toBe(before.epoch);
+    await one.until(() => one.said.length === 12);
+    expect(one.said[11]).toEqual([6, 11]);
+  });
+});
