@@ -30,7 +30,7 @@ const layers = [
   '^src/errors\\.ts$',
   '^src/loop-clock\\.ts$',
   '^src/time\\.ts$',
-  '^src/(own-text|survived|thenable)\\.ts$',
+  '^src/(line|own-text|survived|thenable)\\.ts$',
 ];
 const above = layers.slice(1).map((path, i) => ({
   name: `down-only: ${path}`,

@@ -17,6 +17,7 @@
  *
  * Not here: what an item is (`Work`), the clock of the fan-out, rates (`token-bucket.ts`).
  */
+import { Line } from './line.js';
 import { survive } from './survived.js';
 import { nowMs, setImmediate } from './time.js';
 
@@ -71,6 +72,10 @@ export interface Work {
 /** One peer's part in the turns. */
 export class Share {
   readonly #turns: Turns;
+  /** Among those that wait. */
+  line: unknown = null;
+  before: Share | null = null;
+  after: Share | null = null;
   /** Loop time taken beyond its share, in milliseconds, at `#at`. */
   #debtMs = 0;
   #at = 0;
@@ -140,8 +145,8 @@ export class Share {
 }
 
 export class Turns {
-  /** Waiting for their turn by level, the longest first; a Set keeps each once. */
-  readonly #waiting = Array.from({ length: HEAVY + 1 }, () => new Set<Share>());
+  /** Waiting for their turn by level, the longest first. */
+  readonly #waiting = Array.from({ length: HEAVY + 1 }, () => new Line<Share>());
   #waitingCount = 0;
   /** Milliseconds spent on input in this turn, or since the last in which it was worth a look. */
   #spentMs = 0;
@@ -168,7 +173,7 @@ export class Turns {
     for (const waiting of this.#waiting) if (this.#take(share, waiting)) return;
   }
 
-  #take(share: Share, waiting: Set<Share>): boolean {
+  #take(share: Share, waiting: Line<Share>): boolean {
     if (!waiting.delete(share)) return false;
     this.#waitingCount -= 1;
     return true;
@@ -179,7 +184,7 @@ export class Turns {
     if (this.#spentMs >= (level < HEAVY ? LIGHT_MS : TURN_MS)) return false;
     if (this.#waitingCount === 0) return true;
     for (let i = 0; i <= level; i += 1) {
-      if ((this.#waiting[i] as Set<Share>).size > 0) return false;
+      if ((this.#waiting[i] as Line<Share>).size > 0) return false;
     }
     return true;
   }
@@ -225,7 +230,7 @@ export class Turns {
 
   #wait(share: Share, level: number): void {
     share.waitsSince = this.#clock;
-    (this.#waiting[level] as Set<Share>).add(share);
+    (this.#waiting[level] as Line<Share>).add(share);
     this.#waitingCount += 1;
     this.#schedule();
     share.hold(true);
@@ -255,17 +260,17 @@ export class Turns {
     if (this.#waitingCount > 0) this.#schedule();
   }
 
-  #round(waiting: Set<Share>, level: number, budgetMs: number): void {
+  #round(waiting: Line<Share>, level: number, budgetMs: number): void {
     // Whoever is put back while this goes on comes last, and is met again.
-    for (const share of waiting) {
+    for (let share = waiting.first; share !== null; share = waiting.first) {
       if (this.#spentMs >= budgetMs) return;
       this.#take(share, waiting);
       this.#serve(share, nowMs(), quantumAt(level));
     }
   }
 
-  #starve(waiting: Set<Share>): void {
-    for (const share of waiting) {
+  #starve(waiting: Line<Share>): void {
+    for (let share = waiting.first; share !== null; share = waiting.first) {
       if (this.#clock - share.waitsSince < PATIENCE_MS) return;
       share.end();
       share.work.starved();

@@ -5,6 +5,7 @@
  *
  * Not here: what one room keeps (`history.ts`).
  */
+import { Line } from '../line.js';
 import type { HistoryPolicy } from '../options/config.js';
 import { clearInterval, nowMs, setInterval } from '../time.js';
 import type { Publication } from './broker.js';
@@ -21,7 +22,7 @@ export class Histories {
   };
   readonly limit: number;
   /** Those that keep anything, the longest without a publish first. */
-  readonly #held = new Set<History>();
+  readonly #held = new Line<History>();
   /** Of any that there has been, in milliseconds. */
   #shortestMs = Number.POSITIVE_INFINITY;
   #sweeper: NodeJS.Timeout | undefined;
@@ -55,7 +56,7 @@ export class Histories {
     this.#held.delete(history);
     if (history.length > 0) this.#held.add(history);
     this.#sweeper ??= setInterval(() => this.#sweep(), SWEEP_MS).unref();
-    for (const idlest of this.#held) {
+    for (let idlest = this.#held.first; idlest !== null; idlest = this.#held.first) {
       if (this.kept.bytes <= this.limit) return;
       this.evict(idlest, 'total');
     }
@@ -81,9 +82,11 @@ export class Histories {
 
   #sweep(): void {
     const now = nowMs();
-    for (const history of this.#held) {
+    let next: History | null;
+    for (let history = this.#held.first; history !== null; history = next) {
       // What was published to later than this can have nothing that is too old but what goes at the next.
       if (history.latestAt > now - this.#shortestMs) return;
+      next = history.after;
       this.expire(history);
     }
   }

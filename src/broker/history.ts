@@ -42,6 +42,10 @@ const FIRST_SLOTS = 16;
 const NO_SLOTS: (Entry | undefined)[] = [];
 
 export class History {
+  /** Among all that keep anything. */
+  line: unknown = null;
+  before: History | null = null;
+  after: History | null = null;
   #policy: HistoryPolicy;
   readonly #kept: Kept;
   #slots = NO_SLOTS;

@@ -6,6 +6,7 @@
  * it is for members that read again what was before: the living go first (`replays.ts`, `backfills.ts`).
  */
 import type { CloseReason } from '../errors.js';
+import { Line } from '../line.js';
 import { survive, survived } from '../survived.js';
 import { nowMs, setImmediate } from '../time.js';
 import type { Member } from './member.js';
@@ -28,8 +29,8 @@ export class FanOut {
   /** In the order in which they go. */
   readonly #late: readonly Late[];
   readonly #evict: (member: Member, reason: CloseReason) => void;
-  /** Rooms with something to flush, in turn; a Set keeps each once. */
-  readonly #rooms = new Set<Room>();
+  /** Rooms with something to flush, in turn. */
+  readonly #rooms = new Line<Room>();
   #awake: Member[] = [];
   #evictions: { member: Member; reason: CloseReason }[] = [];
   #scheduled = false;
@@ -72,7 +73,7 @@ export class FanOut {
     const start = nowMs();
     const end = start + SLICE_MS;
     if (this.#awake.length > 0) this.#drainAwake(end);
-    for (const room of this.#rooms) {
+    for (let room = this.#rooms.first; room !== null; room = this.#rooms.first) {
       this.#rooms.delete(room);
       if (!this.#flush(room, end)) this.#rooms.add(room);
       if (nowMs() >= end) break;

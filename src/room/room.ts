@@ -61,6 +61,10 @@ export class Room {
   #pendingBytes = 0;
   #flush: Flush | null = null;
   isSubscribed = false;
+  /** Among the rooms with something to flush. */
+  line: unknown = null;
+  before: Room | null = null;
+  after: Room | null = null;
   /** Set when the hub has let go of it: a join that waited for it starts over. */
   isGone = false;
 

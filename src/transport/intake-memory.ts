@@ -31,9 +31,15 @@ export class IntakeMemory {
   /** Says that `holder` holds `bytes`; where that is too much in all, whoever holds most has to go. */
   set(holder: Holder, bytes: number): void {
     this.#bytes += bytes - (this.#holders.get(holder) ?? 0);
-    if (bytes === 0) this.#holders.delete(holder);
-    else this.#holders.set(holder, bytes);
+    // Its place stays when it holds nothing: whoever has held something will again (`line.ts`).
+    this.#holders.set(holder, bytes);
     while (this.#bytes > this.#limit) this.#largest()?.relieve();
+  }
+
+  /** It is gone. */
+  delete(holder: Holder): void {
+    this.#bytes -= this.#holders.get(holder) ?? 0;
+    this.#holders.delete(holder);
   }
 
   #largest(): Holder | undefined {

@@ -179,7 +179,8 @@ export class Intake implements Work, Reader, Taker, Holder {
     this.#unfedBytes = 0;
     this.#unfinishedBytes = 0;
     this.#isPaused = false;
-    this.#count();
+    this.#counted = 0;
+    this.#input.memory.delete(this);
   }
 
   /** Only for `IntakeMemory`: all connections together hold too much, and this one most. */

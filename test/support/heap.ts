@@ -3,7 +3,10 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 
 setFlagsFromString('--expose-gc');
-const collect = runInNewContext('gc') as () => void;
+const collect = runInNewContext('gc') as (options?: { type: 'minor' }) => void;
+
+/** Lets go of what is young and nobody has; who has outlived two is old. */
+export const collectYoung = (): void => collect({ type: 'minor' });
 
 /** Bytes in use, buffers outside the heap included. */
 export async function bytesInUse(): Promise<number> {
