@@ -12,6 +12,7 @@ import { type CommandLimits, checkPublish, jsonValueOf, show } from '../protocol
 import type { Action } from '../room/identity.js';
 import { isThenable } from '../thenable.js';
 import type { Handshake } from '../transport/transport.js';
+import { errorFields, tokensOf } from './app-error.js';
 import type { Auth, Principal, Who } from './auth.js';
 import { type Claims, infoOf } from './claims.js';
 import { isName, notAName } from './names.js';
@@ -48,17 +49,18 @@ export class App {
    */
   async connect(handshake: Handshake, token: unknown, signal: AbortSignal): Promise<Claims | null> {
     const text = token === null ? null : checkTokenText(token, this.#config.maxTokenBytes);
+    const tokens = tokensOf(handshake, text);
     try {
       const principal = await this.#auth.connect?.(handshake, text, signal);
-      return principal === null ? null : this.#claimsOf(principal);
+      return principal === null ? null : this.#claimsOf(principal, tokens);
     } catch (error) {
-      throw this.#refusalOf('connect', error, signal);
+      throw this.#refusalOf('connect', error, signal, tokens);
     }
   }
 
   /** @throws Refusal as a rejection, where it does not allow it or has not said */
   async join(who: Who, room: string, signal: AbortSignal): Promise<void> {
-    const isAllowed = await this.#ask('join', signal, (asked) =>
+    const isAllowed = await this.#ask('join', who, signal, (asked) =>
       this.#auth.join?.(who, room, asked),
     );
     if (isAllowed === true) return;
@@ -77,7 +79,7 @@ export class App {
     limits: CommandLimits,
     signal: AbortSignal,
   ): Promise<string> {
-    const answer = await this.#ask('publish', signal, (asked) =>
+    const answer = await this.#ask('publish', who, signal, (asked) =>
       this.#auth.publish?.(who, room, JSON.parse(text), asked),
     );
     if (answer === true) return text;
@@ -99,6 +101,7 @@ export class App {
 
   async #ask<Answer>(
     question: Question,
+    { handshake }: Who,
     signal: AbortSignal,
     ask: (signal: AbortSignal) => MaybePromise<Answer>,
   ): Promise<Answer> {
@@ -107,18 +110,18 @@ export class App {
       // What it throws at once is as what it rejects with.
       return await within(this.#config.authMs, signal, async (asked) => await ask(asked), late);
     } catch (error) {
-      throw this.#refusalOf(question, error, signal);
+      throw this.#refusalOf(question, error, signal, tokensOf(handshake));
     }
   }
 
   /** @throws Refusal */
-  #claimsOf(principal: unknown): Claims {
+  #claimsOf(principal: unknown, tokens: readonly string[]): Claims {
     if (typeof principal !== 'object' || principal === null) {
-      throw this.#failed('connect', `it answered ${show(principal)}`);
+      throw this.#failed('connect', `it answered ${show(principal)}`, tokens);
     }
     const given = principal as Principal;
     const { user, tokenId, expiresAt, issuedAt } = given;
-    const wrong = (why: string) => this.#failed('connect', why);
+    const wrong = (why: string) => this.#failed('connect', why, tokens);
     if (!isName(user)) throw wrong(notAName('user', user));
     if (tokenId !== undefined && !isName(tokenId)) throw wrong(notAName('tokenId', tokenId));
     for (const [name, value] of Object.entries({ expiresAt, issuedAt })) {
@@ -135,19 +138,19 @@ export class App {
       info: this.#infoOf(given.info),
       expiresAt: expiresAt ?? Number.POSITIVE_INFINITY,
       issuedAt: issuedAt ?? null,
-      may: (action, room) => given.may !== undefined && this.#may(given, action, room),
+      may: (action, room) => given.may !== undefined && this.#may(given, action, room, tokens),
     };
   }
 
   /** Nothing is allowed by an answer that is none, such as a promise of one. */
-  #may(principal: Principal, action: Action, room: string): boolean {
+  #may(principal: Principal, action: Action, room: string, tokens: readonly string[]): boolean {
     try {
       const answer: unknown = principal.may?.(action, room);
       if (typeof answer === 'boolean') return answer;
       if (isThenable(answer)) answer.then(undefined, () => {});
       this.#failed('may', `it answered ${show(answer)}; it has to be true or false, at once`);
     } catch (error) {
-      this.#failed('may', error);
+      this.#failed('may', error, tokens);
     }
     return false;
   }
@@ -160,14 +163,21 @@ export class App {
     }
   }
 
-  #refusalOf(question: Question, error: unknown, signal: AbortSignal): unknown {
-    return error instanceof Refusal || signal.aborted ? error : this.#failed(question, error);
+  #refusalOf(
+    question: Question,
+    error: unknown,
+    signal: AbortSignal,
+    tokens: readonly string[],
+  ): unknown {
+    return error instanceof Refusal || signal.aborted
+      ? error
+      : this.#failed(question, error, tokens);
   }
 
-  #failed(question: Question, error: unknown): Refusal {
+  /** `tokens`: those that may be in what `error` says. */
+  #failed(question: Question, error: unknown, tokens: readonly string[] = []): Refusal {
     this.#observer.appFailed(question);
-    const why = typeof error === 'string' ? { why: error } : { err: error };
-    this.#failures.add({ ...why, question }, 'the auth of the app failed');
+    this.#failures.add({ ...errorFields(error, tokens), question }, 'the auth of the app failed');
     return new Refusal('check_failed', 'Whether this is allowed could not be found out.');
   }
 }

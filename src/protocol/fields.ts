@@ -26,16 +26,28 @@ const MAX_SHOWN = 40;
 
 /** A value that is wrong, in an answer about it. */
 export const show = (value: unknown): string => {
-  const text =
-    value === undefined
-      ? 'nothing'
-      : typeof value === 'object' && value !== null
-        ? Array.isArray(value)
-          ? 'an array'
-          : 'an object'
-        : JSON.stringify(typeof value === 'string' ? value.slice(0, MAX_SHOWN) : value);
+  const text = inShort(value);
   return text.length > MAX_SHOWN + 2 ? `${text.slice(0, MAX_SHOWN)}…` : text;
 };
+
+/** A program may give what JSON has not. */
+function inShort(value: unknown): string {
+  switch (typeof value) {
+    case 'undefined':
+      return 'nothing';
+    case 'object':
+      return value === null ? 'null' : Array.isArray(value) ? 'an array' : 'an object';
+    case 'string':
+      return JSON.stringify(value.slice(0, MAX_SHOWN));
+    case 'function':
+    case 'symbol':
+      return `a ${typeof value}`;
+    case 'bigint':
+      return `${value}n`;
+    default:
+      return String(value);
+  }
+}
 
 /** @throws Refusal `bad_command` */
 export function checkId(value: unknown): CommandId | undefined {

@@ -301,7 +301,8 @@ export class Session implements TransportSink, Owner, Caller, Host {
     try {
       const done = command.run(this, id, checked);
       if (done === undefined) return undefined;
-      const isPipelined = command.isPipelined === true && !this.asking?.holdsMessages;
+      const isHeld = command.isInOrderOfApp === true && this.asking?.holdsMessages === true;
+      const isPipelined = command.isPipelined === true && !isHeld;
       return { done: this.#refusing(id, done), isPipelined };
     } catch (error) {
       this.refuse(id, error);

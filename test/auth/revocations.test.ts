@@ -131,6 +131,9 @@ describe('what is no revocation', () => {
     [{ user: '1', token: '2' }, 'Give one of user and token'],
     [{ user: 42 }, 'user is 42; it has to be a string of 1 to 128'],
     [{ user: '' }, 'user is ""'],
+    [{ user: 42n }, 'user is 42n; it has to be a string'],
+    [() => '42', 'The revocation is a function'],
+    [{ user: '1', keepMs: Symbol('x') }, 'keepMs is a symbol'],
     [{ token: 'a\nb' }, 'without controls'],
     [{ user: '1', room: 'a*b' }, 'room is "a*b"; it has to be a room, or a prefix'],
     [{ user: '1', before: 'now' }, 'before is "now"; it has to be seconds'],
@@ -140,7 +143,7 @@ describe('what is no revocation', () => {
     [{ user: '1', keepMs: 1.5 }, 'keepMs is 1.5'],
     [{ user: '1', keepMs: 1e15 }, 'keepMs is 1000000000000000'],
     [{ user: '1', rooms: 'a' }, 'There is no "rooms"; there are user'],
-  ])('%j is refused', (asked, says) => {
+  ])('%o is refused', (asked, says) => {
     expect(() => start().add(asked)).toThrow(
       expect.objectContaining({ code: 'bad_command', message: expect.stringContaining(says) }),
     );

@@ -2,8 +2,10 @@
  * What an app has to say of who somebody is and what they may: each answer, and each thing that may go
  * wrong with one, which ends as a coded refusal of that connection and delays no other (V16).
  */
+import { PassThrough } from 'node:stream';
 import { describe, expect, it, vi } from 'vitest';
 import type { Auth, Principal } from '../../src/auth/auth.js';
+import { createLog } from '../../src/cli/log.js';
 import { Refusal } from '../../src/errors.js';
 import { createRoomcast } from '../../src/index.js';
 import type { Log } from '../../src/log.js';
@@ -153,7 +155,16 @@ describe('connect', () => {
     ['hangs', never, 'check_failed', 4106],
     ['says nothing', () => undefined as unknown as null, 'check_failed', 4106],
     ['says a word', () => 'ann' as unknown as null, 'check_failed', 4106],
+    ['says a function', () => (() => 'ann') as unknown as null, 'check_failed', 4106],
     ['says no user', () => ({ user: '' }), 'check_failed', 4106],
+    ['says a big number', () => ({ user: 42n as unknown as string }), 'check_failed', 4106],
+    ['shows one', () => ({ user: 'a', info: 42n }), 'check_failed', 4106],
+    [
+      'ends in one',
+      () => ({ user: 'a', expiresAt: 42n as unknown as number }),
+      'check_failed',
+      4106,
+    ],
     ['says a long one', () => ({ user: 'a'.repeat(129) }), 'check_failed', 4106],
     ['says no end', () => ({ user: 'a', expiresAt: Number.NaN }), 'check_failed', 4106],
     ['has a bad name', () => ({ user: 'a', tokenId: '\n' }), 'check_failed', 4106],
@@ -231,6 +242,7 @@ describe('connect', () => {
     // Whose rejection would end the process.
     ['is async and rejects', () => Promise.reject(new Error('no table'))],
     ['says nothing', () => undefined],
+    ['says a function', () => () => true],
   ])('whose may %s allows nothing, with a line', async (_name, answer) => {
     const may = answer as () => boolean;
     const { connect, settle, error } = start({ connect: () => ({ user: 'ann', may }) });
@@ -285,6 +297,9 @@ describe('join', () => {
     ['throws', () => Promise.reject(new Error('no database')), 'check_failed'],
     ['hangs', never, 'check_failed'],
     ['says a number', () => 1 as unknown as boolean, 'check_failed'],
+    ['says a big number', () => 1n as unknown as boolean, 'check_failed'],
+    ['says a function', () => (() => true) as unknown as boolean, 'check_failed'],
+    ['says a symbol', () => Symbol('yes') as unknown as boolean, 'check_failed'],
     ['refuses', () => Promise.reject(new Refusal('room_busy', 'Full.')), 'room_busy'],
   ])('that %s is refused, and the connection goes on', async (_name, join, code) => {
     const { connect, pass, error } = start({ join }, { authMs: 1000 });
@@ -359,6 +374,24 @@ describe('publish', () => {
     ]);
   });
 
+  it('holds back the messages behind it, and what reads history holds back nothing', async () => {
+    const publish: Auth['publish'] = () => true;
+    const { connect, settle, core } = start({ ...bySession, publish }, EVERYBODY);
+    const peer = connect({ cookie: 'session=ann' });
+    peer.say({ type: 'join', room: 'a' });
+    await settle();
+    // The broker does not answer.
+    vi.spyOn(core.hub, 'backfill').mockImplementation(() => new Promise(() => {}));
+    peer.say({ type: 'history', id: 1, room: 'a', last: 1 });
+    peer.say({ type: 'auth', id: 2, token: 'x' });
+    peer.say({ type: 'publish', id: 3, room: 'a', data: 1 });
+    await settle();
+    expect(peer.told.filter(({ type }) => type !== 'message')).toMatchObject([
+      { id: 2, type: 'authenticated' },
+      { id: 3, type: 'published' },
+    ]);
+  });
+
   const circle: { self?: unknown } = {};
   circle.self = circle;
   it.each<[string, NonNullable<Auth['publish']>, string]>([
@@ -366,6 +399,8 @@ describe('publish', () => {
     ['hangs', never, 'check_failed'],
     ['says nothing', () => undefined as unknown as boolean, 'check_failed'],
     ['gives a circle', () => ({ data: circle }), 'check_failed'],
+    ['says a big number', () => 1n as unknown as boolean, 'check_failed'],
+    ['gives a big number', () => ({ data: 1n }), 'check_failed'],
     ['gives no data', () => ({ data: undefined }), 'check_failed'],
     ['gives too much', () => ({ data: 'x'.repeat(70_000) }), 'check_failed'],
     ['refuses', () => Promise.reject(new Refusal('not_allowed', 'Be kind.')), 'not_allowed'],
@@ -378,6 +413,50 @@ describe('publish', () => {
     expect(peer.told).toMatchObject([{ id: 1, code }]);
     expect(error).toHaveBeenCalledTimes(code === 'check_failed' ? 1 : 0);
     expect(core.broker.topics.get('a')?.delivered.seq).toBe(0);
+  });
+});
+
+describe('the log', () => {
+  const TOKEN = 'a-token-that-nobody-is-to-read';
+  /** As libraries make them that ask over HTTP. */
+  function failure(): Error {
+    const headers = { Authorization: `Bearer ${TOKEN}` };
+    return Object.assign(new Error(`401 for ${TOKEN}`, { cause: { headers } }), {
+      code: 'ERR_BAD_REQUEST',
+      config: { headers },
+      request: { path: `/?token=${TOKEN}` },
+    });
+  }
+  const fails = () => {
+    throw failure();
+  };
+
+  it.each<[string, Auth]>([
+    ['connect', { connect: fails }],
+    ['connect', { connect: () => TOKEN as unknown as Principal }],
+    ['join', { ...bySession, join: fails }],
+    ['publish', { ...bySession, publish: async () => fails() }],
+    ['may', { connect: () => ({ user: 'ann', may: fails }) }],
+    ['join', { ...bySession, join: () => Promise.reject(`no ${TOKEN}`) }],
+  ])('of a %s that fails has why, and no token', async (question, auth) => {
+    const out = new PassThrough();
+    const log = createLog({ logLevel: 'info', logFormat: 'json' }, out, new PassThrough());
+    const { core, settle } = startCore({ auth, config: question === 'may' ? {} : EVERYBODY, log });
+    const transport = new FakeTransport();
+    const headers = { authorization: `Bearer ${TOKEN}`, cookie: 'session=ann' };
+    transport.sink = core.sessions.accept(transport, { headers, url: '/ws', address: '192.0.2.1' });
+    await settle();
+    transport.say(JSON.stringify({ type: 'join', room: 'a' }));
+    transport.say(JSON.stringify({ type: 'publish', room: 'a', data: 1 }));
+    await settle();
+    const text = String(out.read());
+    expect(text).toContain('the auth of the app failed');
+    expect(text).toContain(`"question":"${question}"`);
+    expect(text).toContain('(token)');
+    expect(text).not.toContain(TOKEN);
+    if (text.includes('ERR_BAD_REQUEST')) {
+      expect(text).toMatch(/"message":"401 for \(token\)".*"stack":"Error: 401 for .*asking\.test/);
+    }
   });
 });
 

@@ -36,6 +36,8 @@ export interface Command<Checked = unknown> {
   readonly isOpen?: true;
   /** Whether the caller's next command is begun before this one is done. */
   readonly isPipelined?: true;
+  /** Not where the app is asked about it: its answers come in any order. */
+  readonly isInOrderOfApp?: true;
   /** Most bytes of a frame with it; without, `maxCommandBytes`. */
   maxBytes?(limits: CommandLimits): number;
   /**

@@ -8,6 +8,7 @@ export const publish: Command<Checked> = {
   type: 'publish',
   // The broker keeps its order.
   isPipelined: true,
+  isInOrderOfApp: true,
   maxBytes: () => Number.POSITIVE_INFINITY,
   check: ({ room, data, key, uid }, limits, text) =>
     checkPublish(room, data, key, uid, limits, text),
