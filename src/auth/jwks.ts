@@ -2,9 +2,10 @@
  * Keys that somebody else publishes (JWKS): looked at from time to time, and kept while they cannot be
  * reached. jose has such a set, but it makes who comes wait for it, and is without keys in an outage.
  *
- * V16: an outage delays nobody that has a token of a known key, and is never told as a wrong token: a
- * key that is not known may be one that was put there a moment ago. What peers send makes it be looked at once
- * in `COOLDOWN_MS`, whether that works or not. A set takes the place of the one before whole, so that
+ * V16: an outage delays nobody that has a token of a known key, and is never told as a wrong token: what
+ * none of the keys has signed may be of one that was put there a moment ago, and is wrong only by a look that
+ * was begun after it came. What peers send makes it be looked at once in `COOLDOWN_MS`, whether that works
+ * or not. A set takes the place of the one before whole, so that
  * a key that was taken out is out; using a key does not keep it.
  *
  * Not here: one look (`jwks-fetch.ts`).
@@ -38,6 +39,9 @@ export class Jwks implements Keys {
   #failures = 0;
   /** When a peer may cause a look again. */
   #coolAt = Number.NEGATIVE_INFINITY;
+  /** How many were begun, and which of them the keys are of. */
+  #looks = 0;
+  #latest = 0;
   /** The look under way. */
   #look: Promise<boolean> | null = null;
   #timer: NodeJS.Timeout | undefined;
@@ -63,33 +67,27 @@ export class Jwks implements Keys {
 
   async *candidates(hint: KeyHint): AsyncGenerator<Key> {
     if (!isOfPublicKey(hint.alg)) return;
-    if (this.isUsable) {
-      yield* this.#fitting(hint);
-      // Every key that it could be was tried, or is not for such a token.
-      if (this.#knows(hint)) return;
-    }
-    const isFresh = await this.#lookFor();
-    if (isFresh && this.isUsable) yield* this.#fitting(hint);
-    else {
-      throw new Refusal(
-        'keys_unavailable',
-        'The key of the token is not known, and cannot be asked for now; come back later.',
-      );
+    const before = this.#looks;
+    let tried: readonly Key[] = [];
+    for (;;) {
+      // They may be others by the time that they were tried.
+      while (this.isUsable && tried !== this.#keys) {
+        tried = this.#keys;
+        yield* tried.filter((key) => fits(key, hint));
+      }
+      if (this.#latest > before) return;
+      if (!(await this.#lookFor())) {
+        throw new Refusal(
+          'keys_unavailable',
+          'The key of the token is not known, and cannot be asked for now; come back later.',
+        );
+      }
     }
   }
 
   close(): void {
     clearTimeout(this.#timer);
     this.#ended.abort(new Error('the server is shutting down'));
-  }
-
-  #fitting(hint: KeyHint): readonly Key[] {
-    return this.#keys.filter((key) => fits(key, hint));
-  }
-
-  /** Whether its name is one of those there are; one without a name is of one of these keys, or of none. */
-  #knows({ kid }: KeyHint): boolean {
-    return kid === undefined || this.#keys.some((key) => key.kid === kid);
   }
 
   /** A look for a peer: the one under way, or a new one where that may be. False: there was none, or it failed. */
@@ -120,10 +118,13 @@ export class Jwks implements Keys {
 
   async #fetch(): Promise<boolean> {
     const { jwksUrl: url } = this.#config;
+    this.#looks += 1;
+    const look = this.#looks;
     try {
       const keys = await fetchKeys(url, this.#ended.signal);
       if (this.#failures > 0) this.#log.info({ url }, 'the keys of tokens can be fetched again');
       this.#keys = keys;
+      this.#latest = look;
       this.#fetchedAt = nowMs();
       this.#failingSince = null;
       this.#failures = 0;

@@ -163,6 +163,52 @@ describe('a set of keys', () => {
     expect(await waits).toBe('two');
   });
 
+  it('tells a token without kid that it is wrong by a later look alone (V16)', async () => {
+    start();
+    await looked(1);
+    answer = keys('two');
+    // Put there a moment ago: whether it is good cannot be told yet.
+    expect(await who(tokenBy('two', {}))).toBe('keys_unavailable');
+    expect(asked).toBe(1);
+    vi.advanceTimersByTime(30_000);
+    expect(await who(tokenBy('two', {}))).toBe('two');
+    expect(asked).toBe(2);
+    expect(await who(tokenBy('three', {}))).toBe('keys_unavailable');
+    vi.advanceTimersByTime(30_000);
+    expect(await who(tokenBy('three', {}))).toBe('token_invalid');
+    expect(asked).toBe(3);
+  });
+
+  it('has another key of the same name put in the place of one', async () => {
+    start();
+    await looked(1);
+    answer = json({ keys: [{ ...jwk('two'), kid: 'one' }] });
+    expect(await who(tokenBy('two', { kid: 'one' }))).toBe('keys_unavailable');
+    vi.advanceTimersByTime(30_000);
+    expect(await who(tokenBy('two', { kid: 'one' }))).toBe('two');
+  });
+
+  it('is no proof where it was on its way before the token came, and is tried', async () => {
+    const going: (() => void)[] = [];
+    const slow =
+      (...kids: string[]): RequestListener =>
+      (request, response) =>
+        void going.push(() => keys(...kids)(request, response));
+    answer = slow('one', 'two');
+    start();
+    await until(() => going.length === 1);
+    const [two, three] = [who(tokenBy('two', {})), who(tokenBy('three', {}))];
+    going[0]?.();
+    expect(await Promise.all([two, three])).toEqual(['two', 'keys_unavailable']);
+    expect(asked).toBe(1);
+    // One that began after it is.
+    vi.advanceTimersByTime(30_000);
+    const wrong = who(tokenBy('three', {}));
+    await until(() => going.length === 2);
+    going[1]?.();
+    expect(await wrong).toBe('token_invalid');
+  });
+
   it('is asked for once in 30 s by any number of unknown keys; they are not told that they are wrong', async () => {
     start();
     await looked(1);
@@ -240,7 +286,12 @@ describe('an address that is out of order', () => {
     );
     expect(await who(tokenBy('one'))).toBe('one');
     vi.advanceTimersByTime(99_000);
-    expect([auth.isReady, await who(tokenBy('one'))]).toEqual([true, 'one']);
+    // All the while, of one that has no kid nobody knows whether it is good.
+    expect([auth.isReady, await who(tokenBy('one')), await who(tokenBy('two', {}))]).toEqual([
+      true,
+      'one',
+      'keys_unavailable',
+    ]);
     vi.advanceTimersByTime(1001);
     expect(auth.isReady).toBe(false);
     expect(await who(tokenBy('one'))).toBe('keys_unavailable');
