@@ -49,6 +49,8 @@ interface Round {
   timer: NodeJS.Timeout | undefined;
   /** The watchers that are left of it; null before it begins. */
   left: Iterator<Watch> | null;
+  /** Somebody could not be told at once. */
+  isUnread: boolean;
 }
 
 interface PresenceContext {
@@ -226,9 +228,11 @@ export class Presence implements Late {
         roster.beginRound();
         round.beganAt = nowMs();
         round.left = roster.watches.values();
+        round.isUnread = false;
       }
       for (let next = round.left.next(); !next.done; next = round.left.next()) {
         if (next.value.isBehind) next.value.subscription.outbox.show(next.value);
+        round.isUnread ||= next.value.isBehind;
         if (nowMs() >= deadline) {
           // The others first.
           this.#due.delete(roster);
@@ -237,6 +241,7 @@ export class Presence implements Late {
         }
       }
       round.left = null;
+      if (!round.isUnread) roster.endRound();
       this.#due.delete(roster);
       this.#changed(roster);
       if (nowMs() >= deadline) return;
@@ -304,7 +309,7 @@ export class Presence implements Late {
     if (!roster.isDirty || roster.watches.size === 0 || this.#isClosed) return;
     let round = this.#rounds.get(roster);
     if (round === undefined) {
-      round = { beganAt: Number.NEGATIVE_INFINITY, timer: undefined, left: null };
+      round = { beganAt: Number.NEGATIVE_INFINITY, timer: undefined, left: null, isUnread: false };
       this.#rounds.set(roster, round);
     }
     if (round.timer !== undefined || this.#due.has(roster)) return;

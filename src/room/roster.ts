@@ -22,8 +22,8 @@ const BACK = 0.8;
 /** What is kept of diffs for watchers that are equally far behind. */
 const SHARED_DIFFS = 16;
 
-/** A revision of a user: it came, left, or has other info; null for numbers alone. */
-type Change = Pick<Entry, 'user'> | null;
+/** Of a user, who came, left, or has other info; null for numbers alone. Its id: who has left is not held. */
+type Change = string | null;
 
 export class Roster extends Occupants {
   readonly room: string;
@@ -120,11 +120,22 @@ export class Roster extends Occupants {
     return Math.max(this.#notedFrom, this.#rev - CHANGES);
   }
 
-  protected changed(change: Change): void {
+  /** Every watcher has been told everything of the round: none of that is noted any more. */
+  endRound(): void {
+    if (this.#told === this.#rev) this.#changes = [];
+    else {
+      for (let rev = this.#oldest + 1; rev <= this.#told; rev += 1) {
+        this.#changes[rev % CHANGES] = null;
+      }
+    }
+    this.#notedFrom = Math.max(this.#notedFrom, this.#told);
+  }
+
+  protected changed(entry: Entry | null): void {
     // Nobody has been told the numbers as they were.
-    if (change === null && this.#rev > this.#shown) return;
+    if (entry === null && this.#rev > this.#shown) return;
     this.#rev += 1;
-    if (this.watches.size > 0) this.#changes[this.#rev % CHANGES] = change;
+    if (this.watches.size > 0) this.#changes[this.#rev % CHANGES] = entry?.user ?? null;
   }
 
   /** Whether there are too many to list. */
@@ -210,8 +221,7 @@ export class Roster extends Occupants {
     const last = new Map<string, number>();
     for (let rev = after + 1; rev <= this.#told; rev += 1) {
       const change = this.#changes[rev % CHANGES];
-      if (!change) continue;
-      last.set(change.user, rev);
+      if (change) last.set(change, rev);
     }
     const joined: Present[] = [];
     const left: string[] = [];
@@ -219,17 +229,17 @@ export class Roster extends Occupants {
     let to = this.#told;
     for (let rev = after + 1; rev <= this.#told; rev += 1) {
       const change = this.#changes[rev % CHANGES];
-      if (!change || last.get(change.user) !== rev) continue;
-      const entry = this.users.get(change.user);
+      if (!change || last.get(change) !== rev) continue;
+      const entry = this.users.get(change);
       const present = entry && presentOf(entry);
-      bytes += bytesOf(present ?? change.user);
+      bytes += bytesOf(present ?? change);
       if (joined.length + left.length > 0 && bytes > PAGE_BYTES) {
         to = rev - 1;
         break;
       }
       if (present) joined.push(present);
       // Also who has come and gone in between, since an earlier stay of theirs may have been told.
-      else left.push(change.user);
+      else left.push(change);
     }
     const { room, counts } = this;
     const diff = this.#show(

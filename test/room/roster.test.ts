@@ -6,6 +6,7 @@ import type { Outbox } from '../../src/room/outbox.js';
 import { Roster } from '../../src/room/roster.js';
 import { DONE, type Watch } from '../../src/room/watch.js';
 import type { Received } from '../support/fake-transport.js';
+import { bytesInUse } from '../support/heap.js';
 import { PresenceView } from '../support/presence.js';
 
 /** A list of several pages. */
@@ -62,6 +63,43 @@ it('tells that a user has left who had come again since the last round and left 
   expect(told()).toEqual([]);
 });
 
+it('holds nothing of who has left but their ids, and that until all have been told (V3)', async () => {
+  const roster = new Roster('a', {
+    presence: 'users',
+    presenceMaxUsers: 10_000,
+    presenceIntervalMs: 0,
+    presenceLingerMs: 0,
+  });
+  const watching = new Watching(roster);
+  const tell = () => {
+    roster.beginRound();
+    while (watching.next());
+    roster.endRound();
+  };
+  tell();
+  const idle = await bytesInUse();
+  /** Each shows something else. */
+  const churn = (name: string) => {
+    for (let n = 0; n < 2000; n += 1) {
+      const user = `${name}${n}`.padEnd(100, 'u');
+      const value = { shown: `${user} ${'i'.repeat(5000)}` };
+      roster.enter(user, { value, text: JSON.stringify(value) });
+      leave(roster, user);
+    }
+  };
+  churn('a');
+  // Their info would be 20 MB.
+  expect((await bytesInUse()) - idle).toBeLessThan(2_000_000);
+  const told = watching.view.events.length;
+  tell();
+  churn('b');
+  const behind = await bytesInUse();
+  tell();
+  expect(watching.view.events).toHaveLength(told);
+  // 2000 of 100 characters.
+  expect(behind - (await bytesInUse())).toBeGreaterThan(150_000);
+});
+
 const step = fc.record({
   what: fc.constantFrom(
     'enter',
@@ -74,13 +112,14 @@ const step = fc.record({
     'next',
     'round',
     'round',
+    'end',
     'churn',
   ),
   which: fc.nat(11),
 });
 
 it('every watcher ends with who is there, however far behind it was', () => {
-  const seen = { diffs: 0, restarts: 0 };
+  const seen = { diffs: 0, restarts: 0, ends: 0 };
   fc.assert(
     fc.property(
       fc.array(step, { minLength: 20, maxLength: 80, size: 'max' }),
@@ -93,12 +132,37 @@ it('every watcher ends with who is there, however far behind it was', () => {
           presenceLingerMs: 0,
         });
         const all: Watching[] = [];
+        /** Who is there, by a count of our own: connections, and what the latest has said. */
+        const there = new Map<string, { connections: number; info: unknown }>();
+        let isCount = false;
+        /** There are too many to list, until they are a fifth fewer. */
+        const judge = () => {
+          if (there.size > presenceMaxUsers) isCount = true;
+          if (there.size <= presenceMaxUsers * 0.8) isCount = false;
+        };
         for (const { what, which } of steps) {
           const user = `u${which}`;
-          if (what === 'enter') roster.enter(user, which % 2 === 0 ? INFO : undefined);
-          if (what === 'leave') leave(roster, user);
+          if (what === 'enter') {
+            const info =
+              which % 2 === 0 ? { value: `${user} ${which}`, text: `"${user}"` } : undefined;
+            roster.enter(user, which % 4 === 0 ? INFO : info);
+            const connections = (there.get(user)?.connections ?? 0) + 1;
+            there.set(user, { connections, info: which % 4 === 0 ? INFO.value : info?.value });
+            judge();
+          }
+          if (what === 'leave') {
+            leave(roster, user);
+            const known = there.get(user);
+            if (known) known.connections -= 1;
+            if (known?.connections === 0) there.delete(user);
+            judge();
+          }
           if (what === 'watch') all.push(new Watching(roster));
           if (what === 'round') roster.beginRound();
+          if (what === 'end' && !all.some(({ watch }) => roster.isBehind(watch))) {
+            seen.ends += 1;
+            roster.endRound();
+          }
           if (what === 'next') all[which % Math.max(1, all.length)]?.next();
           if (what === 'churn' && which === 0) {
             // More than is noted.
@@ -106,6 +170,8 @@ it('every watcher ends with who is there, however far behind it was', () => {
               roster.enter('c', undefined);
               leave(roster, 'c');
             }
+            if (there.size + 1 > presenceMaxUsers) isCount = true;
+            judge();
             seen.restarts += all.length;
           }
         }
@@ -113,12 +179,15 @@ it('every watcher ends with who is there, however far behind it was', () => {
         for (const watching of all) {
           for (let n = 0; watching.next(); n += 1) expect(n).toBeLessThan(100);
           const { view, watch } = watching;
-          expect(view.mode).toBe(roster.mode);
-          expect(view.counts).toEqual(roster.counts);
+          expect(view.mode).toBe(isCount ? 'count' : 'users');
+          let connections = 0;
+          for (const each of there.values()) connections += each.connections;
+          expect(view.counts).toEqual({ users: there.size, connections, anonymous: 0 });
           expect(watch.at).toBe(DONE);
-          if (roster.mode === 'count') continue;
-          const there = roster.earliest(null, 100).map((entry) => entry.user);
-          expect([...view.users.keys()].sort()).toEqual(there.sort());
+          if (isCount) continue;
+          const told = Array.from(view.users.values(), ({ user, info }) => [user, info]);
+          const has = Array.from(there, ([user, { info }]) => [user, info]);
+          expect(told.sort()).toEqual(has.sort());
           seen.diffs += 1;
         }
       },
