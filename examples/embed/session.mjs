@@ -17,7 +17,8 @@ app.post('/login', express.json(), (request, response) => {
 });
 app.post('/logout', (request, response) => {
   const session = sessionOf(request);
-  if (users.delete(session)) roomcast.revoke({ token: session });
+  // Nobody comes back with it: only who is connected, or about to be, has to go.
+  if (users.delete(session)) roomcast.revoke({ token: session, keepMs: 60_000 });
   response.clearCookie('session').sendStatus(204);
 });
 

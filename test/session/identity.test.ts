@@ -77,6 +77,24 @@ function start(config: Partial<Config> = {}, log: Log = silent) {
 const ALL = { sub: '42', rooms: EVERYTHING };
 const inSeconds = (seconds: number) => Math.floor(Date.now() / 1000) + seconds;
 
+it('a connection whose peer takes leave is nobody from then on, and no check of it goes on', async () => {
+  const { core, connect, settle, hold } = start();
+  const [known, coming] = [connect(), connect()];
+  known.auth(ALL);
+  await settle();
+  hold();
+  coming.auth(ALL);
+  await settle();
+  expect([core.people.count('42'), core.auth.alarms?.size]).toEqual([1, 2]);
+  // Its close frame is there; the end of the connection may take the peer a while.
+  for (const { transport } of [known, coming]) transport.sink.left();
+  expect([core.people.count('42'), core.auth.alarms?.size]).toEqual([0, 0]);
+  expect(core.people.revoke({ user: '42' })).toMatchObject({ closed: 0 });
+  const signals = vi.mocked(core.auth.check).mock.calls.map(([, , signal]) => signal.aborted);
+  expect(signals.at(-1)).toBe(true);
+  for (const { transport } of [known, coming]) transport.break();
+});
+
 describe('a token', () => {
   it('says who somebody is, and may be followed by what that allows in one go', async () => {
     const { connect, settle } = start();
