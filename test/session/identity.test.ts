@@ -87,7 +87,7 @@ it('a connection whose peer takes leave is nobody from then on, and no check of 
   await settle();
   expect([core.people.count('42'), core.auth.alarms?.size]).toEqual([1, 2]);
   // Its close frame is there; the end of the connection may take the peer a while.
-  for (const { transport } of [known, coming]) transport.sink.left();
+  for (const { transport } of [known, coming]) transport.sink?.left();
   expect([core.people.count('42'), core.auth.alarms?.size]).toEqual([0, 0]);
   expect(core.people.revoke({ user: '42' })).toMatchObject({ closed: 0 });
   const signals = vi.mocked(core.auth.check).mock.calls.map(([, , signal]) => signal.aborted);
