@@ -39,8 +39,6 @@ export interface Listener {
   prepareReload(): () => void;
   /** Accepts nothing more; resolves when no connection is left. May be called again. */
   close(): Promise<void>;
-  /** Ends what is still connected and has not become a WebSocket. */
-  hangUp(): void;
 }
 
 /** The public one first. @throws ConfigError where the files of TLS are none */
@@ -90,7 +88,6 @@ function publicListener(config: Config, log: Log, env = process.env): Listener {
       for (const file of files) unwatchFile(file, reload);
       return close();
     },
-    hangUp: () => http.closeAllConnections(),
   };
 }
 
@@ -107,7 +104,6 @@ function internalListener(config: Config): Listener | null {
     },
     prepareReload: () => () => {},
     close: closer(http),
-    hangUp: () => http.closeAllConnections(),
   };
 }
 

@@ -109,9 +109,6 @@ export async function listen(
       signal?.removeEventListener('abort', close);
       await Promise.all(all.map((listener) => listener.close()));
     },
-    hangUp() {
-      for (const listener of all) listener.hangUp();
-    },
   });
   signal?.addEventListener('abort', close, { once: true });
   if (signal?.aborted) close();

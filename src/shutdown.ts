@@ -24,8 +24,6 @@ export interface Host {
   readonly isListening: Promise<boolean>;
   /** Accepts nothing more; resolves when no connection is left. */
   stop(): Promise<void>;
-  /** Ends what is still connected and has not become a WebSocket. */
-  hangUp(): void;
 }
 
 export interface Ending {
@@ -73,7 +71,6 @@ export async function shutDownAll({
   responses.reset();
   // Connections of the HTTP API, and whatever else has connected and is no member.
   for (const socket of sockets.open) resetSocket(socket);
-  host?.hangUp();
   ends();
   const [waiting, built] = await Promise.all([hubClosed, api, stopped]);
   await built?.close();
