@@ -20,10 +20,12 @@ export class Crew {
   readonly #roomByName = new Map<string, number>();
   /** By room: the highest number a confirmed publish got. */
   readonly finals = new Map<number, number>();
-  /** Connections left open and unread by members that fell silent. */
-  readonly abandoned: Link[] = [];
+  /** Connections that members have left behind and the server has not ended: unread, or half closed. */
+  readonly abandoned = new Set<Link>();
   /** Who joins `before` publishing is owed every message; who is up to date `after` it says little. */
   stage: 'before' | 'publishing' | 'after' = 'before';
+  /** When the last stage began, in µs since the epoch. */
+  endedAt = Number.POSITIVE_INFINITY;
   /** Told of every confirmed or refused publish, and of everything that reaches a healthy member. */
   onAnswer: (() => void) | undefined;
   onArrival: (() => void) | undefined;

@@ -110,6 +110,7 @@ export class Crowd {
     this.hush();
     for (const member of this.#members) member.close();
     for (const member of this.#members) member.session?.link.reset();
+    for (const link of this.#crew.abandoned) link.reset();
   }
 
   async #connect(): Promise<void> {

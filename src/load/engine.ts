@@ -7,7 +7,8 @@ import { cohortOfMembers } from './assign.js';
 import { Crew } from './crew.js';
 import type { LoadError } from './error.js';
 import { GeneratorHealth } from './health.js';
-import type { WorkerReport } from './measure/worker-report.js';
+import type { Span } from './measure/tally.js';
+import type { HealthReport, WorkerReport } from './measure/worker-report.js';
 import { Member } from './member.js';
 import { type Plan, silenceLimit } from './plan.js';
 import { DistanceProxy } from './proxy.js';
@@ -150,7 +151,7 @@ export class Engine {
   }
 
   /**
-   * Lets everyone read, and waits until nothing is owed or the drain's time is up.
+   * Lets everyone read, and waits until nothing is owed and all are back, or the drain's time is up.
    * @param finals last number of each room (numbering targets), or messages sent by each publisher
    */
   async drain(finals: readonly number[]): Promise<void> {
@@ -159,7 +160,10 @@ export class Engine {
     const owing = (): Member[] =>
       this.#members.filter((member) => (member.session?.owed(finals) ?? 0) > 0);
     const asking = (): Member[] => this.#members.filter(({ session }) => session?.awaitsPast);
-    while (owing().length + asking().length > 0 && performance.now() < deadline) {
+    const absent = (): Member[] =>
+      this.#stopped ? [] : this.#members.filter(({ isJoining }) => isJoining);
+    const awaited = (): number => owing().length + asking().length + absent().length;
+    while (awaited() > 0 && performance.now() < deadline) {
       await delay(50);
       for (const { session } of asking()) session?.askForPast();
     }
@@ -169,7 +173,22 @@ export class Engine {
       counters.owedMembers++;
     }
     for (const { session } of asking()) session?.endBackfill();
-    this.#report(-1);
+    for (const member of absent()) member.giveUp('not back when the drain ended');
+    const health = this.#health.take();
+    this.#waitsAtEnd(health.loopDelayMax);
+    this.#report(-1, health);
+  }
+
+  /**
+   * Counts the waits that ended after publishing had: a server that stood still at the end is found too.
+   * @param held how long this process was held up meanwhile at most, in µs: as much may be its own
+   */
+  #waitsAtEnd(held: number): void {
+    const waits = this.#members.flatMap(({ session, cohort }): Span[] => {
+      if (!session?.present || cohort !== this.#plan.cohorts[0]) return [];
+      return [[session.waited[0], session.waited[1] - held]];
+    });
+    this.#crew.tallies[0]!.waits(waits, silenceLimit(this.#plan));
   }
 
   /** Closes every connection; the server should soon have released them all. */
@@ -243,7 +262,7 @@ export class Engine {
     for (const { session, cohort } of this.#members) {
       if (!session?.present) continue;
       session.askForPast();
-      if (session.stopped) session.link.probe();
+      if (session.reading.isStopped) session.link.probe();
       else if (cohort === this.#plan.cohorts[0]) heard.push(session.lastAt);
     }
     this.#crew.tallies[0]!.silences(this.#crew.now(), heard, silenceLimit(this.#plan));
@@ -261,6 +280,7 @@ export class Engine {
     const stoppedAt = this.#crew.now();
     this.#publishers.stop();
     this.#crew.stage = 'after';
+    this.#crew.endedAt = stoppedAt;
     this.#report(this.#nextSecond);
     await this.#end();
     const byPublisher = this.#publishers.sent();
@@ -299,12 +319,12 @@ export class Engine {
     });
   }
 
-  #report(second: number): void {
+  #report(second: number, health: HealthReport = this.#health.take()): void {
     this.#onReport({
       second,
       cohorts: this.#crew.tallies.map((tally) => tally.report()),
       publishing: structuredClone(this.#publishers.counters),
-      health: this.#health.take(),
+      health,
     });
   }
 }

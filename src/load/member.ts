@@ -50,21 +50,39 @@ export class Member {
       finish();
       this.#comeBackIfEvicted();
     };
+    const before = this.session;
+    if (before && !before.isClosed) this.#crew.abandoned.add(before.link);
     const session = new Session(
       this.#crew,
       this.#number,
       this.#cohortIndex,
-      this.cohort.since ? this.session : undefined,
+      this.cohort.since ? before : undefined,
       { readSize, ...(via ? { via } : {}) },
       finish,
       closed,
     );
     this.session = session;
+    this.#awaitJoin(session, settled);
+  }
+
+  /** It has asked to be in its rooms, and is not yet: neither joined, nor refused, nor given up. */
+  get isJoining(): boolean {
+    const { session } = this;
+    return session !== undefined && !session.ended && !session.present && !this.#away;
+  }
+
+  /** Its join counts as failed, and is waited for no more. */
+  giveUp(reason: string): void {
+    clearTimeout(this.#joinTimer);
+    this.session?.end('reset');
+    count(this.#crew.tallies[this.#cohortIndex]!.counters.failures, reason);
+  }
+
+  #awaitJoin(session: Session, settled: () => void = () => {}): void {
     clearTimeout(this.#joinTimer);
     this.#joinTimer = setTimeout(() => {
       if (session.present) return;
-      session.end('reset');
-      count(this.#crew.tallies[this.#cohortIndex]!.counters.failures, 'not joined within 10 s');
+      this.giveUp('not joined within 10 s');
       settled();
     }, JOIN_TIMEOUT_MS);
   }
@@ -80,11 +98,9 @@ export class Member {
     for (const timer of this.#timers) clearTimeout(timer);
     this.#timers.clear();
     this.#disturbed = false;
-    if (this.#away === 'disconnected') this.connect();
-    else if (this.#away === 'left') this.session?.joinRooms();
+    if (this.#away !== undefined) this.comeBack();
     else if (this.session?.ended) this.#comeBackIfEvicted();
-    else this.session?.startReading();
-    this.#away = undefined;
+    else this.session?.reading.start();
   }
 
   /** Whom the server has ended for being slow is there again for the next turn. */
@@ -120,23 +136,25 @@ export class Member {
   vanish(how: Cohort['how']): void {
     this.#away = 'disconnected';
     if (how === 'reset') this.session?.end('reset');
-    else if (this.session) {
-      this.#crew.abandoned.push(this.session.link);
-      this.session.abandon();
-    }
+    else this.session?.abandon();
   }
 
   leave(): void {
-    const left = this.session?.leaveRooms() ?? false;
+    const { session } = this;
+    const left = session !== undefined && !session.ended && session.leaveRooms();
     this.#away = left ? 'left' : 'disconnected';
-    if (!left) this.session?.end('close');
+    if (!left) session?.end('close');
   }
 
-  /** Is back from `vanish` or `leave`. */
+  /** Is back from `vanish` or `leave`, on a new connection where the one before has ended. */
   comeBack(): void {
-    if (this.#away === 'disconnected') this.connect();
-    else this.session?.joinRooms();
+    const { session } = this;
+    const stays = this.#away === 'left' && session !== undefined && !session.ended;
     this.#away = undefined;
+    if (stays) {
+      session.joinRooms();
+      this.#awaitJoin(session);
+    } else this.connect();
   }
 }
 
@@ -144,12 +162,12 @@ const BEHAVIOUR: Record<CohortKind, (member: Member, cohort: Cohort) => void> = 
   healthy() {},
 
   stalled(member) {
-    member.session?.stopReading();
+    member.session?.reading.stop();
   },
 
   throttled(member, { rate }) {
     const tick = (): void => {
-      member.session?.grant((rate * THROTTLE_TICK_MS) / 1000);
+      member.session?.reading.grant((rate * THROTTLE_TICK_MS) / 1000);
       member.later(THROTTLE_TICK_MS, tick);
     };
     tick();
@@ -157,19 +175,19 @@ const BEHAVIOUR: Record<CohortKind, (member: Member, cohort: Cohort) => void> = 
 
   sawtooth(member, { read, pause }) {
     const stop = (): void => {
-      member.session?.stopReading();
+      member.session?.reading.stop();
       member.later(pause, start);
     };
     const start = (): void => {
-      member.session?.startReading();
+      member.session?.reading.start();
       member.later(read, stop);
     };
     member.later(member.around(read) - read / 2, stop);
   },
 
   late(member, { after }) {
-    member.session?.stopReading();
-    member.later(after, () => member.session?.startReading());
+    member.session?.reading.stop();
+    member.later(after, () => member.session?.reading.start());
   },
 
   vanishing(member, { stay, how, back, together }) {
@@ -184,11 +202,17 @@ const BEHAVIOUR: Record<CohortKind, (member: Member, cohort: Cohort) => void> = 
 /** Goes after `first`, is back `away` later, and so on. */
 function depart(member: Member, first: number, away: number, go: () => void, stay: number): void {
   const { together } = member.cohort;
+  const again = (): void => depart(member, together ? stay : member.around(stay), away, go, stay);
   member.later(first, () => {
+    // Who is not in its rooms yet has none to leave, and its join is still waited for.
+    if (member.isJoining) {
+      member.later(away, again);
+      return;
+    }
     go();
     member.later(away, () => {
       member.comeBack();
-      depart(member, together ? stay : member.around(stay), away, go, stay);
+      again();
     });
   });
 }

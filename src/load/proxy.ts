@@ -5,6 +5,7 @@
  */
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 import { randomOf } from './assign.js';
+import { resetSocket } from './wire/socket.js';
 import type { Address } from './wire/wire.js';
 
 /** Most bytes one direction holds before it stops reading. */
@@ -38,7 +39,7 @@ export class DistanceProxy {
       ] as const) {
         sockets.add(from);
         new Lane(from, into, distance, random);
-        from.on('error', () => into.resetAndDestroy());
+        from.on('error', () => resetSocket(into));
         from.on('close', () => sockets.delete(from));
       }
     });
@@ -54,7 +55,7 @@ export class DistanceProxy {
   }
 
   async close(): Promise<void> {
-    for (const socket of this.#sockets) socket.resetAndDestroy();
+    for (const socket of this.#sockets) resetSocket(socket);
     await new Promise<void>((resolve) => this.#server.close(() => resolve()));
   }
 }

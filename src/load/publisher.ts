@@ -28,6 +28,8 @@ export class Publisher implements Sink {
   readonly #borrowed: boolean;
   #link: Link | undefined;
   #confirmed = false;
+  /** It may publish, or could have until the server ended its connection. */
+  #isReady = false;
 
   /**
    * @param onReady called once: the connection may publish, or has failed
@@ -47,11 +49,8 @@ export class Publisher implements Sink {
     this.#onReady = onReady;
     this.#borrowed = link !== undefined;
     this.#link = link ?? crew.target.dial(this, { readSize: READ_SIZE });
-    this.#timer = setTimeout(() => {
-      this.#link?.reset();
-      this.closed('not ready within 10 s');
-    }, READY_TIMEOUT_MS);
-    if (link) this.#ready();
+    this.#timer = setTimeout(() => this.#giveUp('not ready within 10 s'), READY_TIMEOUT_MS);
+    if (link) this.joined();
   }
 
   /**
@@ -89,6 +88,7 @@ export class Publisher implements Sink {
   }
 
   joined(): void {
+    this.#isReady = true;
     this.#ready();
   }
 
@@ -97,7 +97,12 @@ export class Publisher implements Sink {
     this.#crew.confirmed(room, seq);
   }
 
+  /** Before it is ready, it is its join that is refused. */
   refused(code: string): void {
+    if (!this.#isReady) {
+      this.#giveUp(`refused: ${code}`);
+      return;
+    }
     count(this.#counters.refused, code);
     this.#crew.onAnswer?.();
   }
@@ -105,8 +110,14 @@ export class Publisher implements Sink {
   closed(reason: string): void {
     if (!this.#link) return;
     this.#link = undefined;
-    count(this.#counters.closes, reason);
+    count(this.#isReady ? this.#counters.closes : this.#counters.failures, reason);
     this.#ready();
+  }
+
+  #giveUp(reason: string): void {
+    const link = this.#link;
+    this.closed(reason);
+    link?.reset();
   }
 
   #ready(): void {

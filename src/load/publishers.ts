@@ -30,6 +30,7 @@ export class Publishers {
     blocked: 0,
     stuck: 0,
     closes: {},
+    failures: {},
     refused: {},
   };
   /** How late messages were written, in µs. */
@@ -96,8 +97,9 @@ export class Publishers {
    */
   sendLast(): number {
     let sent = 0;
+    const now = this.#crew.now();
     for (const publisher of this.#all) {
-      if (!publisher.isConfirmed && publisher.publish(this.#end, this.#end, true)) sent++;
+      if (!publisher.isConfirmed && publisher.publish(this.#end, now, true)) sent++;
     }
     this.counters.last += sent;
     return sent;

@@ -1,22 +1,25 @@
 /**
  * One connection of a member: what it joins, what it hears. The hot path of the generator: a
  * delivery is read from its stamp, checked against the ledger and counted, without an allocation.
- * Not here: when the member connects, stops reading or leaves (member.ts).
+ * Not here: when the member connects, stops reading or leaves (member.ts), how it reads (reading.ts).
  */
 import { roomOfPublisher, roomSlotOf } from './assign.js';
 import type { Crew } from './crew.js';
 import { Backfill, type Range } from './measure/backfill.js';
 import { Ledger } from './measure/ledger.js';
-import { count, type Tally } from './measure/tally.js';
+import { count, type Span, type Tally } from './measure/tally.js';
 import { roomName } from './plan.js';
+import { Reading } from './reading.js';
 import { dueOf, lateOf, numberOf, publisherOf } from './stamp.js';
 import type { DialOptions, Link, Sink } from './targets/target.js';
 
-/** A member that is this little behind again counts as recovered, in µs. */
-const RECOVERED = 250_000;
+/** Who has been there for this long before the end, in µs, has the last messages to come: not every
+ * target says when a join has taken effect. */
+const PRESENT = 1_000_000;
 
 export class Session implements Sink {
   readonly link: Link;
+  readonly reading: Reading;
   /** When anything last arrived, in µs since the epoch; 0 while not in all rooms. */
   lastAt = 0;
   readonly #crew: Crew;
@@ -38,13 +41,15 @@ export class Session implements Sink {
   #joinsOnceLeft = false;
   #joining = 0;
   #now = 0;
-  #budget = Number.POSITIVE_INFINITY;
-  /** When it was told to read again; 0 once it is up to date. */
-  #resumedAt = 0;
-  #stoppedAt = 0;
-  /** Reads again, and has not yet seen anything recent. */
-  #catchingUp = false;
   #ended = false;
+  /** Has left of its own accord, or is about to have. */
+  #isAway = false;
+  /** When it was last in all rooms for the first time since it was not, in µs since the epoch. */
+  #presentSince = Number.POSITIVE_INFINITY;
+  /** The connection is no more, whoever has ended it. */
+  isClosed = false;
+  /** The longest wait of a healthy member that ended after publishing had: it was owed something. */
+  waited: Span = [0, 0];
 
   /**
    * @param cohort index into the plan's cohorts
@@ -86,6 +91,7 @@ export class Session implements Sink {
     this.#onClosed = onClosed;
     this.#joining = crew.now();
     this.#tally.counters.connects++;
+    this.reading = new Reading(crew, this.#tally, () => this.link);
     this.link = target.dial(this, options);
   }
 
@@ -101,45 +107,19 @@ export class Session implements Sink {
     return this.present && this.#rooms.includes(room);
   }
 
-  /** True while it is told not to read at all. */
-  get stopped(): boolean {
-    return this.#stoppedAt !== 0;
-  }
-
   // ── What it is told to do ──
-
-  stopReading(): void {
-    this.#stoppedAt = this.#crew.now();
-    this.#resumedAt = 0;
-    this.#catchingUp = false;
-    this.link.pause();
-  }
-
-  startReading(): void {
-    const slow = this.#stoppedAt !== 0 || this.#budget !== Number.POSITIVE_INFINITY;
-    if (slow && this.#crew.stage === 'publishing') this.#resumedAt = this.#crew.now();
-    this.#catchingUp = this.#stoppedAt !== 0;
-    this.#stoppedAt = 0;
-    this.#budget = Number.POSITIVE_INFINITY;
-    this.link.resume();
-  }
-
-  /** Allows `bytes` more to be read; from the first call on, nothing beyond what is allowed. */
-  grant(bytes: number): void {
-    const left = this.#budget === Number.POSITIVE_INFINITY ? 0 : this.#budget;
-    this.#budget = Math.min(left + bytes, 2 * bytes);
-    if (this.#budget > 0) this.link.resume();
-  }
 
   /** Leaves every room, or returns false when the target knows no leaving. */
   leaveRooms(): boolean {
     if (!this.present) return true;
+    this.#isAway = true;
     for (const room of this.#rooms) this.#leaving.add(room);
     return this.#rooms.every((room) => this.link.leave(roomName(this.#crew.plan, room)));
   }
 
   joinRooms(): void {
     if (this.#ended) return;
+    this.#isAway = false;
     // What is on its way until it has left is before the position that it then joins with.
     this.#joinsOnceLeft = this.#leaving.size > 0;
     if (this.#joinsOnceLeft) return;
@@ -174,7 +154,8 @@ export class Session implements Sink {
         ? [finals[room]!]
         : finals.slice(room * plan.publishersPerRoom, (room + 1) * plan.publishersPerRoom),
     );
-    return this.present ? this.#ledger.owed(mine) : 0;
+    const owesLast = this.#presentSince + PRESENT <= this.#crew.endedAt;
+    return this.present ? this.#ledger.owed(mine, owesLast) : 0;
   }
 
   /** Whether an answer to what it has asked for, or will ask for, is to come. */
@@ -200,8 +181,7 @@ export class Session implements Sink {
   chunk(bytes: number, now: number): void {
     this.#now = now - this.#crew.epoch;
     this.#tally.counters.bytes += bytes;
-    this.#budget -= bytes;
-    if (this.#budget <= 0) this.link.pause();
+    this.reading.took(bytes);
     if (this.#healthy) this.#crew.onArrival?.();
   }
 
@@ -219,6 +199,7 @@ export class Session implements Sink {
     if (this.#absent.size > 0) return;
     const now = this.#crew.now();
     this.lastAt = now;
+    this.#presentSince = now;
     this.#tally.counters.present++;
     this.#tally.joins.record(now - this.#joining);
     if (this.#healthy) this.#crew.readers(this.#rooms, 1);
@@ -250,10 +231,14 @@ export class Session implements Sink {
     const number = numberOf(buf, at);
     this.#ledger.message(slot, place, number, seq);
     this.#backfill?.live(slot, place, number);
-    this.#tally.delivery(due, lateOf(buf, at), now);
+    const late = lateOf(buf, at);
+    this.#tally.delivery(due, late, now);
+    if (this.#healthy) {
+      progress[room]!++;
+      if (this.#crew.stage === 'after') this.#waitedSince(Math.max(this.lastAt, due + late), now);
+    }
     this.lastAt = now;
-    if (this.#healthy) progress[room]!++;
-    else if (this.#catchingUp || this.#resumedAt !== 0) this.#recovering(due, now);
+    if (!this.#healthy) this.reading.message(due, now);
   }
 
   gap(name: string, from: number, to: number): void {
@@ -295,29 +280,34 @@ export class Session implements Sink {
     this.#crew.confirmed(name, seq);
   }
 
+  /** While it is not in all its rooms, it is the join that is refused. */
   refused(code: string): void {
-    count(this.#tally.counters.refused, code);
-    this.#crew.onAnswer?.();
+    if (this.#ended) return;
+    const { counters } = this.#tally;
+    if (this.present || this.#isAway) {
+      count(counters.refused, code);
+      this.#crew.onAnswer?.();
+      return;
+    }
+    count(counters.failures, `refused: ${code}`);
+    this.end('close');
+    this.#onClosed(code);
   }
 
   closed(reason: string): void {
+    this.isClosed = true;
+    this.#crew.abandoned.delete(this.link);
     if (this.#ended) return;
-    const { counters, evictions } = this.#tally;
-    count(this.present ? counters.closes : counters.failures, reason);
-    if (this.#stoppedAt !== 0) evictions.record(this.#crew.now() - this.#stoppedAt);
-    // What ended it lay behind what was not read: it happened at some time before.
-    else if (this.#catchingUp) counters.endedUnread++;
+    const { counters } = this.#tally;
+    count(this.present || this.#isAway ? counters.closes : counters.failures, reason);
+    this.reading.ended();
     this.#leave();
     this.#ended = true;
     this.#onClosed(reason);
   }
 
-  /** A member that reads again is up to date with its first recent message. */
-  #recovering(due: number, now: number): void {
-    if (now - due >= RECOVERED) return;
-    if (this.#resumedAt !== 0) this.#tally.recoveries.record(now - this.#resumedAt);
-    this.#resumedAt = 0;
-    this.#catchingUp = false;
+  #waitedSince(from: number, to: number): void {
+    if (to - from > this.waited[1] - this.waited[0]) this.waited = [from, to];
   }
 
   #slotOf(room: number): number {

@@ -6,7 +6,7 @@ import { Crew } from '../../src/load/crew.js';
 import { Member } from '../../src/load/member.js';
 import { resolvePlan } from '../../src/load/plan.js';
 import { Stamps } from '../../src/load/stamp.js';
-import { openTarget } from '../../src/load/targets/index.js';
+import { openTarget, type TargetSpec } from '../../src/load/targets/index.js';
 import { noFault } from '../contract/target.js';
 import { type BroadcastServer, startBroadcastServer } from '../support/broadcast-server.js';
 
@@ -22,17 +22,20 @@ interface SetUp {
 }
 
 /** One member of a cohort, connected. */
-async function connect(cohort: string): Promise<SetUp> {
+async function connect(
+  cohort: string,
+  target: Pick<TargetSpec, 'name' | 'templates'> = { name: 'ws', templates: {} },
+): Promise<SetUp> {
   const server = await startBroadcastServer('loop');
   const plan = resolvePlan(
     { members: '2', cohorts: [cohort], calm: '1s', warmup: '0', slow: '1s' },
-    { name: 'ws', url: server.url, transport: 'websocket', headers: {}, templates: {} },
+    { url: server.url, transport: 'websocket', headers: {}, ...target },
     1,
     'abcd',
   );
   const stamps = new Stamps(plan.tag);
-  const target = await openTarget(plan.target, stamps, noFault);
-  const crew = new Crew(plan, 0, machineMicros(), stamps, target, []);
+  const opened = await openTarget(plan.target, stamps, noFault);
+  const crew = new Crew(plan, 0, machineMicros(), stamps, opened, []);
   const member = new Member(crew, 1, 1);
   await new Promise<void>((joined) => member.connect(joined));
   onTestFinished(async () => {
@@ -83,17 +86,17 @@ test('a sawtooth member pauses and reads on', async () => {
   const { member } = await connect('sawtooth=1,read=30ms,pause=30ms');
   member.disturb();
   for (const stopped of [true, false, true, false]) {
-    await until(() => member.session?.stopped === stopped);
+    await until(() => member.session?.reading.isStopped === stopped);
   }
   member.behave();
-  expect(member.session?.stopped).toBe(false);
+  expect(member.session?.reading.isStopped).toBe(false);
 });
 
 test('a late member reads on by itself', async () => {
   const { member } = await connect('late=1,after=50ms');
   member.disturb();
-  expect(member.session?.stopped).toBe(true);
-  await until(() => member.session?.stopped === false);
+  expect(member.session?.reading.isStopped).toBe(true);
+  await until(() => member.session?.reading.isStopped === false);
 });
 
 test('a vanishing member is reset and comes back', async () => {
@@ -115,7 +118,7 @@ test('a member that falls silent leaves its connection open behind it', async ()
   await until(() => counters(crew).connects >= 3);
   member.behave();
   expect(first.readyState).toBe(first.OPEN);
-  expect(crew.abandoned.length).toBeGreaterThan(0);
+  expect(crew.abandoned.size).toBeGreaterThan(0);
   first.send(Buffer.alloc(BEYOND_KERNEL));
   await until(() => first.bufferedAmount > 0);
 });
@@ -126,6 +129,32 @@ test('a churning member disconnects where it cannot leave, and is back', async (
   await until(() => counters(crew).connects >= 3);
   member.behave();
   await until(() => counters(crew).present === 1);
+});
+
+test('who leaves by disconnecting leaves nothing open that the server has not ended', async () => {
+  const { server, member, crew, peer } = await connect('churning=1,stay=20ms,away=20ms');
+  // It reads nothing, and so never hears that the member has gone.
+  peer().pause();
+  const first = member.session!.link;
+  member.disturb();
+  await until(() => counters(crew).connects >= 2);
+  member.behave();
+  expect(crew.abandoned.has(first)).toBe(true);
+  // Of those that were answered nothing is kept.
+  await until(() => crew.abandoned.size === 1 && server.connections.size === 2);
+});
+
+test('who leaves and is ended by the server connects again', async () => {
+  const templates = { join: 'join {room}', leave: 'leave {room}' };
+  const { member, crew, peer } = await connect('churning=1,stay=20ms,away=20ms', {
+    name: 'ws',
+    templates,
+  });
+  peer().terminate();
+  await until(() => counters(crew).present === 0);
+  member.disturb();
+  await until(() => counters(crew).connects === 2 && counters(crew).present === 1);
+  expect(Object.values(counters(crew).closes)).toEqual([1]);
 });
 
 test('a stalled member that the server resets counts as evicted, and when', async () => {

@@ -133,3 +133,26 @@ test('what was asked for on a connection that is gone is not asked for on the ne
   session.askForPast();
   expect(asked).toEqual([[11, 12]]);
 });
+
+test('what is refused to who is not in its rooms is its join', () => {
+  const { connect, room, counters } = setUp();
+  const refused = connect();
+  refused.refused('forbidden');
+  expect(refused.ended).toBe(true);
+  expect(counters).toMatchObject({ failures: { 'refused: forbidden': 1 }, refused: {} });
+  const member = connect();
+  member.joined(room, 0, 'e', false);
+  member.refused('rate_limited');
+  expect(member.present).toBe(true);
+  expect(counters).toMatchObject({ refused: { rate_limited: 1 } });
+});
+
+test('who is ended while it has left could join', () => {
+  const { connect, room, counters } = setUp();
+  const session = connect();
+  session.joined(room, 0, 'e', false);
+  session.leaveRooms();
+  session.left(room);
+  session.closed('4107 nothing sent in time');
+  expect(counters).toMatchObject({ failures: {}, closes: { '4107 nothing sent in time': 1 } });
+});

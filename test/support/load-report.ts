@@ -136,6 +136,7 @@ export function fixtureRun(slow = 1): RunResult {
       blocked: 0,
       stuck: 0,
       closes: {},
+      failures: {},
       refused: {},
       offered: 2500,
       accepted: 2501,

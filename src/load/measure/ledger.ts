@@ -99,12 +99,15 @@ export class Ledger {
    * What has neither come nor been announced, once publishing has stopped.
    * @param finals the last number of each of the member's rooms (numbered target), or how many
    *   messages each publisher of them has sent, in the order of room slots
+   * @param owesLast it was there when the last messages were sent, so that it is owed one at least
+   *   where nothing has come that says how many
    */
-  owed(finals: readonly number[]): number {
+  owed(finals: readonly number[], owesLast: boolean): number {
     let owed = 0;
     const seen = this.#numbered ? this.#last : this.#next;
     for (let i = 0; i < seen.length; i++) {
       if (seen[i] !== UNKNOWN) owed += Math.max(0, finals[i]! - seen[i]!);
+      else if (owesLast) owed += Math.min(1, finals[i]!);
     }
     return owed;
   }

@@ -85,7 +85,10 @@ export class Merge {
 
   publishing(): PublishCounters {
     const each = this.#latest.filter(Boolean).map((report) => report.publishing);
-    const none: unknown = { sent: 0, last: 0, blocked: 0, stuck: 0, closes: {}, refused: {} };
+    const none: unknown = {
+      ...{ sent: 0, last: 0, blocked: 0, stuck: 0 },
+      ...{ closes: {}, failures: {}, refused: {} },
+    };
     return each.reduce((sum, counters) => addUp(sum, counters), none) as PublishCounters;
   }
 

@@ -79,6 +79,9 @@ export interface CohortReport {
   counters: Counters;
 }
 
+/** From and to, in µs since the epoch. */
+export type Span = readonly [from: number, to: number];
+
 export class Tally {
   readonly counters: Counters;
   readonly joins = new Latency();
@@ -117,19 +120,28 @@ export class Tally {
   }
 
   /**
-   * How long members have been silent at `now`. A silence is of the phase that its middle falls in: one
-   * that reaches a little into the next phase is not of that.
+   * How long members have been silent at `now`.
    * @param heard when each member that is to be heard of last received anything
    * @param limit a longer silence counts the member; all in µs
    */
-  silences(now: number, heard: Iterable<number>, limit: number): void {
+  silences(now: number, heard: readonly number[], limit: number): void {
+    const spans = heard.map((at): Span => [at, now]);
+    this.waits(spans, limit);
+  }
+
+  /**
+   * One wait of each member. It is of the phase that its middle falls in: one that reaches a little into
+   * the next phase is not of that. What comes after the last phase is of the last.
+   * @param limit a longer one counts the member, in µs
+   */
+  waits(spans: readonly Span[], limit: number): void {
     const { silence, silentMembers } = this.counters;
     const bounds = this.#bounds;
-    if (!(now >= bounds[0]!)) return;
     const members = new Array<number>(silence.length).fill(0);
-    for (const at of heard) {
-      const since = Math.max(at, bounds[0]!);
-      const silent = now - since;
+    for (const [from, to] of spans) {
+      const since = Math.max(from, bounds[0]!);
+      const silent = to - since;
+      if (!(silent >= 0)) continue;
       const phase = Math.min(phaseAt(bounds, since + silent / 2), silence.length - 1);
       silence[phase] = Math.max(silence[phase]!, silent);
       if (silent > limit) members[phase]!++;

@@ -38,7 +38,9 @@ export interface PublishCounters {
   blocked: number;
   /** Times a closed loop gave up on messages in flight. */
   stuck: number;
-  /** Connections of publishers that ended or failed, by reason. */
+  /** Connections of publishers that the server ended, by reason. */
   closes: Record<string, number>;
+  /** Connections of publishers that never came to publish, by reason. */
+  failures: Record<string, number>;
   refused: Record<string, number>;
 }

@@ -131,6 +131,7 @@ const run = Type.Object({
     blocked: number,
     stuck: number,
     closes: counts,
+    failures: counts,
     refused: counts,
     offered: known(number),
     accepted: known(number),

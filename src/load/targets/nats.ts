@@ -3,12 +3,18 @@
  * whose messages need not end where frames do, so what a frame ends in is kept for the next.
  */
 import type { Connection, Protocol } from '../protocol.js';
+import { PAYLOAD_MAX } from '../wire/wire.js';
+import { NotSpoken } from './link.js';
 
 const CR = 0x0d;
 const LF = 0x0a;
 const M = 0x4d;
 const ZERO = 0x30;
 const SPACE = 0x20;
+/** How much of a line that is not understood is shown. */
+const LINE_SHOWN = 60;
+/** A message with its line; a line without an end is no longer. */
+const REST_MAX = PAYLOAD_MAX + 64 * 1024;
 const CONNECT = `CONNECT ${JSON.stringify({
   verbose: false,
   pedantic: false,
@@ -63,6 +69,7 @@ export const NATS: Protocol<State> = {
       const whole = Buffer.concat([state.rest, buf.subarray(start, end)]);
       state.rest = whole.subarray(commands(connection, whole, 0, whole.length));
     }
+    if (state.rest.length > REST_MAX) throw new NotSpoken('sent a line beyond 64 MiB');
   },
 };
 
@@ -78,7 +85,7 @@ function commands(connection: NatsConnection, buf: Buffer, start: number, end: n
     if (newline < 0 || newline >= end) break;
     if (buf[at] === M) {
       const body = newline + 1;
-      const next = body + sizeBefore(buf, newline) + 2;
+      const next = body + sizeBefore(buf, at, newline) + 2;
       if (!(next <= end)) break;
       connection.messageIn(buf, body, next - 2);
       at = next;
@@ -105,13 +112,18 @@ function line(connection: NatsConnection, text: string): void {
   }
 }
 
-/** The payload size that ends the line before `newline`: `MSG <subject> <sid> <size>\r\n`. */
-function sizeBefore(buf: Buffer, newline: number): number {
+/** The payload size that ends the line `buf[start, newline)`: `MSG <subject> <sid> <size>\r\n`. */
+function sizeBefore(buf: Buffer, start: number, newline: number): number {
+  const last = newline - (buf[newline - 1] === CR ? 2 : 1);
   let size = 0;
   let scale = 1;
-  for (let at = newline - (buf[newline - 1] === CR ? 2 : 1); buf[at] !== SPACE; at--) {
-    size += (buf[at]! - ZERO) * scale;
+  let at = last;
+  for (; at > start && buf[at] !== SPACE; at--) {
+    const digit = buf[at]! - ZERO;
+    size = digit >= 0 && digit <= 9 ? size + digit * scale : Number.NaN;
     scale *= 10;
   }
-  return size;
+  if (at > start && at < last && size <= PAYLOAD_MAX) return size;
+  const line = buf.toString('latin1', start, Math.min(newline, start + LINE_SHOWN)).trimEnd();
+  throw new NotSpoken(`sent what is not NATS: ${JSON.stringify(line)}`);
 }

@@ -72,12 +72,19 @@ export class RawSocket {
     this.#socket.resume();
   }
 
-  /** TLS cannot reset; it closes abruptly. */
   reset(): void {
-    if (this.#socket.destroyed) return;
-    if ('encrypted' in this.#socket) this.#socket.destroy();
-    else this.#socket.resetAndDestroy();
+    resetSocket(this.#socket);
   }
+}
+
+/**
+ * Ends a socket with a TCP reset. TLS cannot reset; it closes abruptly. What is still connecting has
+ * nothing to reset, and Node would wait for the connection first, which may never come.
+ */
+export function resetSocket(socket: Socket): void {
+  if (socket.destroyed) return;
+  if (socket.connecting || 'encrypted' in socket) socket.destroy();
+  else socket.resetAndDestroy();
 }
 
 function openTcp(endpoint: Endpoint, events: SocketEvents): Socket {

@@ -8,9 +8,9 @@ import { randomBytes } from 'node:crypto';
 import { type ClientRequest, Agent as HttpAgent, type IncomingMessage, request } from 'node:http';
 import { Agent as HttpsAgent, request as requestTls } from 'node:https';
 import { machineMicros } from '../clock.js';
-import { expecting } from './socket.js';
+import { expecting, resetSocket } from './socket.js';
 import { WebSocketWire } from './websocket.js';
-import type { Endpoint, Wire, WireEvents } from './wire.js';
+import { type Endpoint, PAYLOAD_MAX, type Wire, type WireEvents } from './wire.js';
 
 export const SOCKJS_TRANSPORTS = [
   'sockjs-websocket',
@@ -134,7 +134,8 @@ class SockjsHttpWire implements Wire {
   #receiver: ClientRequest | undefined;
   #response: IncomingMessage | undefined;
   /** What has arrived of a line. */
-  #partial: Buffer = Buffer.alloc(0);
+  #partial: Buffer[] = [];
+  #partialBytes = 0;
   #sending = false;
   #unsent: string[] = [];
   #unsentBytes = 0;
@@ -182,8 +183,7 @@ class SockjsHttpWire implements Wire {
 
   reset(): void {
     const socket = this.#receiver?.socket;
-    // TLS cannot reset; it closes abruptly.
-    if (socket && !('encrypted' in socket)) socket.resetAndDestroy();
+    if (socket) resetSocket(socket);
     this.#end('end');
   }
 
@@ -209,7 +209,13 @@ class SockjsHttpWire implements Wire {
 
   #data(data: Buffer): void {
     this.#events.chunk(data.length, machineMicros());
-    const bytes = this.#partial.length === 0 ? data : Buffer.concat([this.#partial, data]);
+    if (!data.includes(0x0a)) {
+      this.#keep(data);
+      return;
+    }
+    const bytes = this.#partialBytes === 0 ? data : Buffer.concat([...this.#partial, data]);
+    this.#partial = [];
+    this.#partialBytes = 0;
     let at = 0;
     for (;;) {
       const newline = bytes.indexOf(0x0a, at);
@@ -218,8 +224,14 @@ class SockjsHttpWire implements Wire {
       this.#frames.read(line.startsWith('data: ') ? line.slice(6) : line);
       at = newline + 1;
     }
-    this.#partial = bytes.subarray(at);
+    if (at < bytes.length) this.#keep(bytes.subarray(at));
     if (this.#frames.closedWith) this.#end(this.#frames.closedWith);
+  }
+
+  #keep(part: Buffer): void {
+    this.#partial.push(part);
+    this.#partialBytes += part.length;
+    if (this.#partialBytes > PAYLOAD_MAX) this.#end('line beyond 64 MiB');
   }
 
   #flush(): void {

@@ -5,7 +5,7 @@
  */
 import { createHash, randomBytes } from 'node:crypto';
 import { RawSocket } from './socket.js';
-import type { Endpoint, Wire, WireEvents } from './wire.js';
+import { type Endpoint, PAYLOAD_MAX, type Wire, type WireEvents } from './wire.js';
 
 const TEXT = 1;
 const BINARY = 2;
@@ -13,11 +13,12 @@ const CLOSE = 8;
 const PING = 9;
 const FINAL = 0x80;
 const MASKED = 0x80;
-/** A frame beyond this is taken for nonsense, and the connection ends. */
-const FRAME_MAX = 64 * 1024 * 1024;
+/** The most bytes before a frame's payload. */
+const HEADER_MAX = 10;
 const HEAD_MAX = 16 * 1024;
 /** What an answer to the upgrade begins with. */
 const HTTP = 'HTTP/1.';
+const TOO_BIG = 'frame beyond 64 MiB';
 
 export class WebSocketWire implements Wire {
   readonly #events: WireEvents;
@@ -29,6 +30,7 @@ export class WebSocketWire implements Wire {
   #held = Buffer.allocUnsafe(512);
   #heldLength = 0;
   #fragments: Buffer[] = [];
+  #fragmentBytes = 0;
   #reason = '';
 
   constructor(endpoint: Endpoint, events: WireEvents, kind: 'text' | 'binary' = 'text') {
@@ -147,8 +149,8 @@ export class WebSocketWire implements Wire {
         if (end - at < 10) break;
         size = buf.readUInt32BE(at + 2) * 2 ** 32 + buf.readUInt32BE(at + 6);
         body = at + 10;
-        if (size > FRAME_MAX) {
-          this.#fail('frame beyond 64 MiB');
+        if (size > PAYLOAD_MAX) {
+          this.#fail(TOO_BIG);
           return end;
         }
       }
@@ -171,10 +173,16 @@ export class WebSocketWire implements Wire {
       this.close();
       return false;
     } else if (opcode <= BINARY) {
-      this.#fragments.push(Buffer.from(buf.subarray(start, end)));
+      if (end > start) this.#fragments.push(Buffer.from(buf.subarray(start, end)));
+      this.#fragmentBytes += end - start;
+      if (this.#fragmentBytes > PAYLOAD_MAX) {
+        this.#fail(TOO_BIG);
+        return false;
+      }
       if (first & FINAL) {
         const whole = Buffer.concat(this.#fragments);
         this.#fragments = [];
+        this.#fragmentBytes = 0;
         this.#events.payload(whole, 0, whole.length);
       }
     }
@@ -186,6 +194,10 @@ export class WebSocketWire implements Wire {
     let at = start;
     for (;;) {
       const size = frameSize(this.#held, this.#heldLength);
+      if (size > HEADER_MAX + PAYLOAD_MAX) {
+        this.#fail(TOO_BIG);
+        return -1;
+      }
       if (size === this.#heldLength) {
         this.#heldLength = 0;
         this.#frames(this.#held, 0, size);

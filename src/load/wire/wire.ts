@@ -4,6 +4,9 @@
  * (websocket.ts, sockjs.ts); what the payloads mean is the business of targets/.
  */
 
+/** What a server sends in one piece beyond this is taken for nonsense, and the connection ends (V3). */
+export const PAYLOAD_MAX = 64 * 1024 * 1024;
+
 export interface Address {
   readonly host: string;
   readonly port: number;

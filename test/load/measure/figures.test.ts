@@ -107,7 +107,15 @@ class World {
   /** Reports of every worker about a second, as they come in. */
   report(second: number, publishing: Partial<RunResult['publishing']> = {}): void {
     this.#crews.forEach((crew, worker) => {
-      const none = { sent: 0, last: 0, blocked: 0, stuck: 0, closes: {}, refused: {} };
+      const none = {
+        sent: 0,
+        last: 0,
+        blocked: 0,
+        stuck: 0,
+        closes: {},
+        failures: {},
+        refused: {},
+      };
       this.#merge.add(worker, {
         second,
         cohorts: crew.tallies.map((tally) => tally.report()),

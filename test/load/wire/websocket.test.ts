@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto';
+import dns from 'node:dns';
 import { once } from 'node:events';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import fc from 'fast-check';
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, onTestFinished, test, vi } from 'vitest';
 import { WebSocketServer } from 'ws';
 import { WebSocketWire } from '../../../src/load/wire/websocket.js';
 import type { WireEvents } from '../../../src/load/wire/wire.js';
@@ -232,4 +233,46 @@ test('paused, it takes no byte; and a probe finds a reset without sending or rea
   expect(heard.closed).toEqual([expect.stringMatching(/^(EPIPE|ECONNRESET)$/)]);
   expect(heard.bytes).toBe(before);
   expect(received).toEqual([]);
+});
+
+test('a reset ends what is still connecting, and does not wait for the connection', async () => {
+  // A name that nobody answers for: the socket goes on connecting.
+  const lookup = vi.spyOn(dns, 'lookup').mockImplementation((() => {}) as never);
+  onTestFinished(() => lookup.mockRestore());
+  const { heard, events } = listen();
+  const wire = new WebSocketWire({ ...endpoint(9), host: 'nobody.test' }, events);
+  wire.reset();
+  await heard.changed.until(() => heard.closed.length === 1);
+  expect(lookup).toHaveBeenCalledOnce();
+});
+
+test('a frame beyond all bounds ends the connection, also where a read ends within its head', async () => {
+  const head = serverFrame(0x82, Buffer.alloc(65_536)).subarray(0, 10);
+  head.writeBigUInt64BE(BigInt(2 ** 40), 2);
+  for (const cut of [10, 3]) {
+    const { port, peer } = await startRaw();
+    const { heard, events } = listen();
+    new WebSocketWire(endpoint(port), events);
+    const socket = await peer;
+    await heard.changed.until(() => heard.opened === 1);
+    const before = heard.bytes;
+    socket.write(head.subarray(0, cut));
+    while (heard.bytes - before < cut) await new Promise((resolve) => setImmediate(resolve));
+    if (cut < head.length) socket.write(head.subarray(cut));
+    await heard.changed.until(() => heard.closed.length === 1);
+    expect(heard.closed).toEqual(['frame beyond 64 MiB']);
+  }
+});
+
+test('fragments that together are beyond all bounds end the connection', async () => {
+  const { port, peer } = await startRaw();
+  const { heard, events } = listen();
+  new WebSocketWire({ ...endpoint(port), readSize: 1024 * 1024 }, events);
+  const socket = await peer;
+  const part = Buffer.alloc(33 * 1024 * 1024, 0x2e);
+  socket.write(serverFrame(0x01, part));
+  socket.write(serverFrame(0x00, part));
+  await heard.changed.until(() => heard.closed.length === 1);
+  expect(heard.closed).toEqual(['frame beyond 64 MiB']);
+  expect(heard.payloads).toEqual([]);
 });
