@@ -59,6 +59,21 @@ export function workerOfRoom(plan: Plan, room: number): number {
   return room % plan.workers;
 }
 
+/** Rooms without a healthy member at the worker of their publishers, by whom a closed loop could go. */
+export function unreadRooms(plan: Plan): number[] {
+  const cohorts = cohortOfMembers(plan);
+  const read = new Set<number>();
+  for (let member = 0; member < plan.members; member++) {
+    if (cohorts[member] !== 0) continue;
+    const worker = workerOfMember(plan, member);
+    for (let slot = 0; slot < plan.roomsPerMember; slot++) {
+      const room = (firstRoomOf(plan, member) + slot) % plan.rooms;
+      if (workerOfRoom(plan, room) === worker) read.add(room);
+    }
+  }
+  return Array.from({ length: plan.rooms }, (_, room) => room).filter((room) => !read.has(room));
+}
+
 /** Publisher numbers of a room: `room × publishersPerRoom` and up. */
 export function roomOfPublisher(plan: Plan, publisher: number): number {
   return Math.floor(publisher / plan.publishersPerRoom);

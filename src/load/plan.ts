@@ -3,6 +3,7 @@
  * travels to workers and into the report, and with its seed decides everything the generator
  * chooses. Owns defaults and the order of phases. Not here: the scenarios themselves.
  */
+import { unreadRooms } from './assign.js';
 import { type Cohort, parseCohort } from './cohort.js';
 import { badOption } from './error.js';
 import { STAMP_LENGTH } from './stamp.js';
@@ -287,6 +288,9 @@ function check(plan: Plan, scenario: Scenario): void {
         `at most fill + slow of a turn: ${stall} ms`,
       );
     }
+  }
+  if (plan.window !== null && unreadRooms(plan).length === plan.rooms) {
+    throw badOption('window', scenario.window, 'a room with a healthy member that it can go by');
   }
   if (plan.phases.length === 0) throw badOption('calm', '0', 'a phase longer than 0');
   if (plan.workers > plan.members) {

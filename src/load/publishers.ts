@@ -1,8 +1,10 @@
 /**
  * When publishers send. Open loop: on a schedule fixed beforehand, each message stamped with the
  * moment it was due, so that a server (or generator) that falls behind cannot hide it. Closed loop:
- * as soon as the room's healthy members are through all but `window` of what was sent.
+ * as soon as the room's healthy members are through all but `window` of what was sent; a room without
+ * any has nobody to go by and is left out.
  */
+import { unreadRooms } from './assign.js';
 import type { Crew } from './crew.js';
 import { Latency } from './measure/latency.js';
 import type { PublishCounters } from './measure/worker-report.js';
@@ -131,19 +133,22 @@ export class Publishers {
   }
 
   /**
-   * Message `k` of the whole run is due at `start + k / rate`, from publisher `k mod all`; this
-   * worker sends those of its own publishers.
+   * Message `k` of the whole run is due at `start + k / rate`, from the publisher whose turn is `k mod
+   * all`: the rooms take turns, and within a room its publishers. This worker sends those of its own.
    */
   #openLoop(rate: number, start: number, end: number): void {
     const { rooms, publishersPerRoom } = this.#crew.plan;
     const all = rooms * publishersPerRoom;
-    const own = this.#all.length;
+    const turnOf = ({ number, room }: Publisher): number =>
+      (number - room * publishersPerRoom) * rooms + room;
+    const inTurn = this.#all.toSorted((a, b) => turnOf(a) - turnOf(b));
+    const own = inTurn.length;
     let next = 0;
     const dueAt = (i: number): number =>
-      start + ((Math.floor(i / own) * all + this.#all[i % own]!.number) / rate) * 1e6;
+      start + ((Math.floor(i / own) * all + turnOf(inTurn[i % own]!)) / rate) * 1e6;
     this.#publishDue = (now) => {
       for (let due = dueAt(next); due <= now && due < end; due = dueAt(next)) {
-        this.#publish(this.#all[next++ % own]!, due, now);
+        this.#publish(inTurn[next++ % own]!, due, now);
       }
     };
     const tick = (): void => {
@@ -157,8 +162,10 @@ export class Publishers {
   #closedLoop(window: number): void {
     const loops = new Map<number, Loop>();
     const now = this.#crew.now();
+    const unread = new Set(unreadRooms(this.#crew.plan));
     for (const publisher of this.#all) {
       const { room } = publisher;
+      if (unread.has(room)) continue;
       const loop = loops.get(room);
       if (loop) loop.publishers.push(publisher);
       else

@@ -1,6 +1,7 @@
 /** When messages go out, and what their stamps say: a link that keeps what is published, and a clock that
  * goes on while the generator is held up. */
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
+import { unreadRooms } from '../../src/load/assign.js';
 import { machineMicros } from '../../src/load/clock.js';
 import { Crew } from '../../src/load/crew.js';
 import { resolvePlan, type Scenario } from '../../src/load/plan.js';
@@ -86,6 +87,43 @@ test('an open loop stamps what was due when it was due, however long it was held
     expect(writtenAt(each) - heldAt).toBeGreaterThan((HELD_MS - 1) * 1000);
   }
   expect(publishers.counters).toMatchObject({ sent: 100, last: 0, blocked: 0 });
+  publishers.close();
+});
+
+test('an open loop takes the rooms in turn, so that none waits for the publishers of the others', async () => {
+  const { sent, publishers, crew } = await setUp({
+    members: '3',
+    rooms: '3',
+    publishers: '2',
+    rate: '100/s',
+  });
+  const start = Math.ceil(crew.now()) - 1_000_000;
+  publishers.begin(start, start + 120_000);
+  publishers.stop();
+  expect(sent.map(({ due }) => due)).toEqual(sent.map((_, k) => start + k * 10_000));
+  const inTurn = [0, 2, 4, 1, 3, 5];
+  expect(sent.map(({ publisher }) => publisher)).toEqual([...inTurn, ...inTurn]);
+  publishers.close();
+});
+
+test('a closed loop leaves out rooms whose members are all slow', async () => {
+  const { sent, publishers, crew } = await setUp({
+    members: '2',
+    rooms: '2',
+    window: '3',
+    cohorts: ['stalled=1'],
+  });
+  const read = 1 - unreadRooms(crew.plan)[0]!;
+  crew.readers([read], 1);
+  publishers.begin(crew.now(), Number.POSITIVE_INFINITY);
+  expect(sent.map(({ publisher }) => publisher)).toEqual([read, read, read]);
+  // The room that is read has given up once, and the other one has not been waited for.
+  await vi.waitFor(() => expect(publishers.counters.stuck).toBe(1), {
+    timeout: 5000,
+    interval: 10,
+  });
+  publishers.stop();
+  expect(new Set(sent.map(({ publisher }) => publisher))).toEqual(new Set([read]));
   publishers.close();
 });
 
