@@ -18,6 +18,8 @@ export class Crew {
   /** By room: healthy members here. */
   readonly #readers: Float64Array;
   readonly #roomByName = new Map<string, number>();
+  /** By room: its name as JSON. */
+  readonly #names: readonly Buffer[];
   /** By room: the highest number a confirmed publish got. */
   readonly finals = new Map<number, number>();
   /** Connections that members have left behind and the server has not ended: unread, or half closed. */
@@ -46,9 +48,9 @@ export class Crew {
     this.tallies = plan.cohorts.map(() => new Tally(plan.phases.length));
     this.progress = new Float64Array(plan.rooms);
     this.#readers = new Float64Array(plan.rooms);
-    for (let room = 0; room < plan.rooms; room++) {
-      this.#roomByName.set(roomName(plan, room), room);
-    }
+    const names = Array.from({ length: plan.rooms }, (_, room) => roomName(plan, room));
+    for (const [room, name] of names.entries()) this.#roomByName.set(name, room);
+    this.#names = names.map((name) => Buffer.from(JSON.stringify(name)));
   }
 
   /** µs since the epoch. */
@@ -83,6 +85,13 @@ export class Crew {
   /** The room's index, or -1 for a room that is none of this run's. */
   roomNamed(name: string): number {
     return this.#roomByName.get(name) ?? -1;
+  }
+
+  /** Whether the JSON string at `buf[at]` is the room's name. */
+  isNamed(room: number, buf: Uint8Array, at: number): boolean {
+    const name = this.#names[room]!;
+    for (let i = 0; i < name.length; i++) if (buf[at + i] !== name[i]) return false;
+    return true;
   }
 
   /** Healthy members of rooms come or go; who comes is not behind, who goes holds nobody up. */

@@ -55,8 +55,10 @@ export interface Connection<State = undefined> {
   /**
    * A message came whose payload is somewhere in `buf[start, end)`, as it was published. Nothing is
    * parsed or copied, so that one core takes in a million a second.
+   * @param roomAt where in `buf` the name of the room begins that it came with, as a JSON string: a
+   *   message whose publisher is of another room is in the wrong one
    */
-  messageIn(buf: Buffer, start: number, end: number, seq?: number): void;
+  messageIn(buf: Buffer, start: number, end: number, seq?: number, roomAt?: number): void;
   /** The server says that this connection will not get the messages `from`–`to` of the room. */
   gap(room: string, from: number, to: number): void;
   /**

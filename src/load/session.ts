@@ -215,7 +215,7 @@ export class Session implements Sink {
     if (this.#joinsOnceLeft) this.joinRooms();
   }
 
-  message(buf: Uint8Array, at: number, seq: number): void {
+  message(buf: Uint8Array, at: number, seq: number, roomAt: number): void {
     const { plan, progress } = this.#crew;
     const publisher = publisherOf(buf, at);
     const room = roomOfPublisher(plan, publisher);
@@ -224,7 +224,9 @@ export class Session implements Sink {
       if (!this.#ended) this.#tally.counters.faults.foreign++;
       return;
     }
-    if (!this.#crew.stamps.isIntact(buf, at, plan.size)) this.#tally.counters.faults.changed++;
+    const { faults } = this.#tally.counters;
+    if (roomAt >= 0 && !this.#crew.isNamed(room, buf, roomAt)) faults.foreign++;
+    if (!this.#crew.stamps.isIntact(buf, at, plan.size)) faults.changed++;
     const due = dueOf(buf, at);
     const now = this.#now;
     const place = publisher - room * plan.publishersPerRoom;

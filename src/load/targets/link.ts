@@ -167,9 +167,9 @@ export class ProtocolLink implements Link, WireEvents, Connection<unknown> {
     this.messageIn(Buffer.from(text, 'latin1'), 0, text.length, asNumber('message', seq));
   }
 
-  messageIn(buf: Buffer, start: number, end: number, seq = -1): void {
+  messageIn(buf: Buffer, start: number, end: number, seq = -1, roomAt = -1): void {
     const at = this.#stampIn(buf, start, end);
-    if (at >= 0) this.#sink.message(buf, at, seq);
+    if (at >= 0) this.#sink.message(buf, at, seq, roomAt);
   }
 
   gap(room: string, from: number, to: number): void {

@@ -6,8 +6,12 @@ import type { Connection, Frame, Protocol } from '../protocol.js';
 
 const KEY = Buffer.from('"seq":');
 const ZERO = 0x30;
+const ROOM_KEY = Buffer.from('"room":');
 /** Where the `m` of `{"type":"message"` is. */
 const TYPE_AT = 9;
+/** Where the room's name is in `{"type":"message","room":"`. */
+const ROOM_AT = 25;
+const QUOTE = 0x22;
 const M = 0x6d;
 const COLON = 0x3a;
 const Q = 0x71;
@@ -70,7 +74,10 @@ export const ROOMCAST: Protocol<State> = {
   decode(connection, frame) {
     const { buf, start, end } = frame;
     if (buf[start + TYPE_AT] !== M) parsed(connection, frame);
-    else connection.messageIn(buf, start, end, seqIn(connection.state, buf, start, end));
+    else {
+      const seq = seqIn(connection.state, buf, start, end);
+      connection.messageIn(buf, start, end, seq, roomIn(buf, start, end));
+    }
   },
 };
 
@@ -90,6 +97,14 @@ function seqIn(state: State, buf: Buffer, start: number, end: number): number {
     seq = seq * 10 + digit;
     at++;
   }
+}
+
+/** Where the room's name is: where the server writes it, else behind the first such key; -1 for none. */
+function roomIn(buf: Buffer, start: number, end: number): number {
+  const usual = start + ROOM_AT;
+  if (buf[usual] === QUOTE && buf[usual - 1] === COLON && buf[usual - 3] === M) return usual;
+  const key = buf.indexOf(ROOM_KEY, start);
+  return key >= 0 && key < end ? key + ROOM_KEY.length : -1;
 }
 
 function parsed(connection: Connection<State>, frame: Frame): void {
@@ -139,7 +154,9 @@ function parsed(connection: Connection<State>, frame: Frame): void {
     case 'closing':
       connection.closing(`${code} ${reason ?? ''}`.trim());
       break;
-    case 'message':
-      connection.messageIn(frame.buf, frame.start, frame.end, seq);
+    case 'message': {
+      const { buf, start, end } = frame;
+      connection.messageIn(buf, start, end, seq, roomIn(buf, start, end));
+    }
   }
 }

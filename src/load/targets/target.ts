@@ -23,8 +23,9 @@ export interface Sink {
   /**
    * A message of this run: its stamp starts at `buf[at]`.
    * @param seq the room's number for it, or -1 when the target does not number
+   * @param roomAt where the room's name begins that it came with, as JSON; -1 where it is not known
    */
-  message(buf: Uint8Array, at: number, seq: number): void;
+  message(buf: Uint8Array, at: number, seq: number, roomAt: number): void;
   /** The target says that this connection will not get messages `from`–`to` of the room. */
   gap(room: string, from: number, to: number): void;
   /** A message of this run that was asked for again: its stamp starts at `buf[at]`. */

@@ -82,7 +82,7 @@ class World {
     const { stamps } = this.#crews[0]!;
     const payload = stamps.payload(this.plan.size, publisher, number, due, late);
     this.#sessions[member]!.chunk(payload.length, due + after);
-    this.#sessions[member]!.message(payload, payload.length - 34, seq);
+    this.#sessions[member]!.message(payload, payload.length - 34, seq, -1);
   }
 
   gap(member: number, from: number, to: number): void {
@@ -140,6 +140,7 @@ class World {
       ran: of.ran ?? this.#bounds.at(-1)! / SECOND,
       interrupted: false,
       lost: null,
+      clockError: null,
       accepted: of.accepted ?? this.#sent,
       confirmations: { asked: 1, got: 1 },
       server: { before: null, after: null, samples: of.samples ?? [], missing: null },
