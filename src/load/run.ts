@@ -104,6 +104,7 @@ export async function run(plan: Plan, options: RunOptions = {}): Promise<RunResu
       ran: Math.max(0, (stoppedAt - start) / 1e6),
       interrupted: signal?.aborted ?? false,
       lost,
+      clockError: agents?.clockError() ?? null,
       ...(target.numbered ? confirmedEnd(sent) : { accepted: null, confirmations: null }),
       server: { before, after, samples, missing: probe.missing ?? null },
     });

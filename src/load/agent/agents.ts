@@ -15,6 +15,8 @@ import { type FromAgent, PING_EVERY_MS, SILENCE_MAX_MS, type ToAgent } from './m
 /** Exchanges of a measurement of the clock: the best of them counts. */
 const EXCHANGES = 24;
 const HELLO_TIMEOUT_MS = 5000;
+/** What an agent has told of its time by then has to do. */
+const MEASURE_MS = 5000;
 
 /** An agent as reports name it. */
 export interface AgentInfo {
@@ -63,6 +65,12 @@ export class Agents {
     return lost.find((each) => each !== null) ?? null;
   }
 
+  /** By how much a time between two agents was wrong at most in the run that was measured last, in µs. */
+  clockError(): number | null {
+    const errors = this.#agents.map(({ error }) => error).sort((a, b) => b - a);
+    return errors.length < 2 ? null : errors[0]! + errors[1]!;
+  }
+
   /** A time of our clock on that of a worker's machine. */
   theirs(worker: number, micros: number): number {
     return micros + this.#of(worker).offset;
@@ -102,6 +110,8 @@ class RemoteAgent {
   #lost: string | undefined;
   #onLost: (reason: string) => void = () => {};
   #offset: Offset = { offset: 0, error: 0 };
+  /** How far the offset was from the truth at most in the latest run, and in any; µs. */
+  error = 0;
   #worstError = 0;
 
   static async connect(address: Address, key: Buffer, version: string): Promise<RemoteAgent> {
@@ -162,15 +172,32 @@ class RemoteAgent {
       this.#onLost = resolve;
     });
     const exchanges: Exchange[] = [];
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<undefined>((resolve) => {
+      timer = setTimeout(() => resolve(undefined), MEASURE_MS);
+    });
     while (exchanges.length < EXCHANGES) {
-      const exchange = await Promise.race([this.#exchange(), lost]);
-      if (typeof exchange === 'string') return `agent ${this.name} was lost: ${exchange}`;
+      const exchange = await Promise.race([this.#exchange(), lost, late]);
+      if (exchange === undefined && exchanges.length > 0) break;
+      if (exchange === undefined) {
+        this.#channel.close(`it did not tell its time within ${MEASURE_MS / 1000} s`);
+        return this.#lostText(await lost);
+      }
+      if (typeof exchange === 'string') return this.#lostText(exchange);
       exchanges.push(exchange);
     }
+    clearTimeout(timer);
     const measured = offsetOf(exchanges);
     if (when === 'before') this.#offset = measured;
-    else this.#worstError = Math.max(this.#worstError, errorBetween(this.#offset, measured));
+    else {
+      this.error = errorBetween(this.#offset, measured);
+      this.#worstError = Math.max(this.#worstError, this.error);
+    }
     return null;
+  }
+
+  #lostText(reason: string): string {
+    return `agent ${this.name} was lost: ${reason}`;
   }
 
   port(worker: number, events: PortEvents): Port {

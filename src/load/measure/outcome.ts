@@ -23,6 +23,7 @@ export interface Ran {
   readonly interrupted: boolean;
   /** Why a worker was lost, or null. */
   readonly lost: string | null;
+  readonly clockError: number | null;
   /** Messages that got a room's number; null when the target does not tell of every room. */
   readonly accepted: number | null;
   readonly confirmations: RunResult['publishing']['confirmations'];
@@ -43,6 +44,7 @@ export function outcome({ plan, merge, ran, ...rest }: Ran): RunResult {
     startedAt: rest.startedAt,
     interrupted: rest.interrupted,
     lost: rest.lost,
+    clockError: rest.clockError,
     phases: spans.flatMap((span, phase) =>
       span.to > span.from
         ? [phaseResult(span, merge.seconds, rest.server.samples, merge.delivered(phase))]

@@ -114,6 +114,11 @@ export interface RunResult {
   interrupted: boolean;
   /** Why a worker or an agent was lost, which ended the run; null when all were there to the end. */
   lost: string | null;
+  /**
+   * By how much a time between two agents may be wrong at most, in µs; null where all of the load came
+   * from one machine.
+   */
+  clockError: number | null;
   phases: PhaseResult[];
   cohorts: CohortResult[];
   publishing: PublishCounters & {

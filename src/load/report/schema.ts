@@ -95,6 +95,7 @@ const run = Type.Object({
   startedAt: text,
   interrupted: Type.Boolean(),
   lost: known(text),
+  clockError: known(number),
   phases: Type.Array(
     Type.Object({
       name: phaseName,
