@@ -322,7 +322,7 @@ test('a healthy member that the server ends is caught', async () => {
     },
   });
   expect(check(report, 'kept')?.text).toContain(
-    '1 healthy connection ended by the server: 4001 go',
+    '1 connection of publishers and members that read everything ended by the server: 4001 go',
   );
   expect(report.verdict.exit).toBe(1);
 });

@@ -95,6 +95,7 @@ export function fixtureRun(slow = 1): RunResult {
     startedAt: '2026-01-02T03:04:05.000Z',
     interrupted: false,
     lost: null,
+    clockError: null,
     phases: [
       { name: 'calm', turn: 1, from: 0, to: 10, ...generator, ...server },
       { name: 'fill', turn: 1, from: 10, to: 15, ...generator, ...server },

@@ -41,6 +41,8 @@ export interface Message {
   readonly seq: number;
   readonly data: string;
   readonly from: Client;
+  /** What the frame says instead of its room. */
+  readonly room?: string;
 }
 
 /** The server's steps; each may be done in another way. */
@@ -67,6 +69,8 @@ export interface Steps {
 export interface SmallRoomServer {
   readonly url: string;
   readonly clients: Set<Client>;
+  /** What its metrics say; it has none while this is null. */
+  evictions: number | null;
   isSlow(client: Client): boolean;
   /** Whether anybody is slow. */
   anySlow(): boolean;
@@ -79,7 +83,11 @@ export interface SmallRoomServer {
 export async function startSmallRoomServer(
   change: (server: SmallRoomServer) => Partial<Steps> = () => ({}),
 ): Promise<SmallRoomServer> {
-  const http = createServer((_, response) => response.writeHead(404).end());
+  const http = createServer((_, response) => {
+    const { evictions } = server;
+    response.writeHead(evictions === null ? 404 : 200);
+    response.end(evictions === null ? '' : `roomcast_evictions_total ${evictions}\n`);
+  });
   const wss = new WebSocketServer({ server: http, perMessageDeflate: false });
   const rooms = new Map<string, Room>();
   const clients = new Set<Client>();
@@ -91,7 +99,11 @@ export async function startSmallRoomServer(
     for (const [room, { from, to }] of client.missed) server.gap(client, room, from, to);
     client.missed.clear();
   };
-  const send = (client: Client, room: Room, { seq, data }: Message): void => {
+  const send = (
+    client: Client,
+    room: Room,
+    { seq, data, room: said = room.name }: Message,
+  ): void => {
     // What was on its way when it left, or before it came back, is none of its messages.
     if (seq <= (client.rooms.get(room) ?? seq)) return;
     if (client.sent - client.acknowledged > BOUND) {
@@ -101,7 +113,7 @@ export async function startSmallRoomServer(
     announce(client);
     client.sent += data.length;
     client.ws.send(
-      `{"type":"message","room":"${room.name}","seq":${seq},"from":null,"at":0,"data":"${data}"}`,
+      `{"type":"message","room":"${said}","seq":${seq},"from":null,"at":0,"data":"${data}"}`,
     );
   };
   const roomNamed = (name: string): Room => {
@@ -118,6 +130,7 @@ export async function startSmallRoomServer(
       return `ws://127.0.0.1:${(http.address() as AddressInfo).port}/ws`;
     },
     clients,
+    evictions: null,
     isSlow: ({ sent, acknowledged }) => sent - acknowledged > SLOW,
     anySlow: () => [...clients].some(server.isSlow),
     gap(client, room, from, to) {

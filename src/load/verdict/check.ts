@@ -20,12 +20,19 @@ export interface Check {
   readonly text: string;
 }
 
-export type Judgement = Omit<Check, 'name'>;
+export interface Judgement extends Omit<Check, 'name'> {
+  /** It was counted, and stands however busy the generator was. */
+  readonly stands?: true;
+  /** It goes by times from one connection to another, which may be two machines apart. */
+  readonly between?: boolean;
+}
 /** Null where the run has nothing to do with it, so that nobody needs to hear of it. */
 export type Judge = (result: RunResult, plan: Plan) => Judgement | null;
 
 export const passed = (text: string): Judgement => ({ status: 'passed', text });
 export const failed = (text: string): Judgement => ({ status: 'failed', text });
+/** What no generator can have caused by being busy: a message that came twice did. */
+export const wrong = (text: string): Judgement => ({ status: 'failed', text, stands: true });
 export const untested = (text: string): Judgement => ({ status: 'void', text });
 export const unknown = (text: string): Judgement => ({ status: 'unknown', text });
 export const skipped = (text: string): Judgement => ({ status: 'skipped', text });
@@ -40,9 +47,20 @@ export function healthyOf({ cohorts }: RunResult, plan: Plan): CohortResult[] {
   return cohorts.filter((_, i) => readsAll(plan.cohorts[i]!));
 }
 
-/** Commands that the server refused to publishers, and to members that publish. */
-export function refusals({ publishing, cohorts }: RunResult): Record<string, number> {
+/** The cohorts whose members read everything while they are there, those too that come and go. */
+export function readersOf({ cohorts }: RunResult, plan: Plan): CohortResult[] {
+  return cohorts.filter((_, i) => readsAll(plan.cohorts[i]!) || comesAndGoes(plan.cohorts[i]!));
+}
+
+/** What such a member is slow by is that it leaves and joins, and not how it reads. */
+export function comesAndGoes({ kind, bandwidth }: Cohort): boolean {
+  return (kind === 'vanishing' || kind === 'churning') && bandwidth === 0;
+}
+
+/** Publishes that the server refused, by code. */
+export function refusals({ publishing, cohorts }: RunResult, plan: Plan): Record<string, number> {
   const sum: Record<string, number> = { ...publishing.refused };
+  if (plan.publishFrom !== 'members') return sum;
   for (const { counters } of cohorts) {
     for (const [code, n] of Object.entries(counters.refused)) sum[code] = (sum[code] ?? 0) + n;
   }

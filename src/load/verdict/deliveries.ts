@@ -1,6 +1,6 @@
 /**
- * Checks that count: connections, messages and publishes. What is counted wrong no busy generator has
- * caused.
+ * Checks that count: connections, messages and publishes. What came wrong no busy generator has caused
+ * (`wrong`); what did not come in time, or ended, it may have.
  */
 import { formatCount, formatDuration } from '../units.js';
 import {
@@ -10,6 +10,7 @@ import {
   type Judge,
   passed,
   percent,
+  readersOf,
   reasons,
   refusals,
   repeats,
@@ -19,18 +20,26 @@ import {
   total,
   unknown,
   untested,
+  wrong,
 } from './check.js';
 
 /** Share of the offered messages that may be refused or not taken. */
 const NOT_CARRIED_OUT = 0.01;
 
-export const joined: Judge = ({ cohorts, interrupted }) => {
+export const joined: Judge = ({ cohorts, publishing, interrupted }) => {
   const failures = sumBy(cohorts, ({ counters }) => total(counters.failures));
   const members = sumBy(cohorts, (cohort) => cohort.members);
   const untried = sumBy(cohorts, (c) => Math.max(0, c.members - c.counters.connects));
-  if (failures > 0) {
+  const unready = total(publishing.failures);
+  if (failures + unready > 0) {
     const why = cohorts.map(({ counters }) => reasons(counters.failures)).filter(Boolean);
-    return failed(`${times(failures, 'member')} could not join: ${why.join(', ')}`);
+    const parts = [
+      failures > 0 ? `${times(failures, 'member')} could not join: ${why.join(', ')}` : '',
+      unready > 0
+        ? `${times(unready, 'publisher')} could not join: ${reasons(publishing.failures)}`
+        : '',
+    ];
+    return failed(parts.filter(Boolean).join('; '));
   }
   if (untried > 0 && !interrupted) {
     return failed(`${times(untried, 'member')} had no turn to connect: the others took too long`);
@@ -40,13 +49,16 @@ export const joined: Judge = ({ cohorts, interrupted }) => {
 
 export const kept: Judge = (result, plan) => {
   const closes = [
-    ...healthyOf(result, plan).map(({ counters }) => counters.closes),
+    ...readersOf(result, plan).map(({ counters }) => counters.closes),
     result.publishing.closes,
   ];
   const lost = sumBy(closes, total);
-  if (lost === 0) return passed('no healthy member or publisher was disconnected');
+  if (lost === 0)
+    return passed('no member that reads everything and no publisher was disconnected');
   const why = closes.map(reasons).filter(Boolean).join(', ');
-  return failed(`${times(lost, 'healthy connection')} ended by the server: ${why}`);
+  return failed(
+    `${times(lost, 'connection')} of publishers and members that read everything ended by the server: ${why}`,
+  );
 };
 
 export const order: Judge = ({ cohorts }) => {
@@ -56,8 +68,8 @@ export const order: Judge = ({ cohorts }) => {
   const foreign = sumBy(faults, (f) => f.foreign);
   const changed = sumBy(faults, (f) => f.changed);
   if (reordered + duplicated + foreign + changed > 0) {
-    return failed(
-      `${formatCount(reordered)} messages out of order, ${formatCount(duplicated)} twice, ${formatCount(foreign)} of rooms not joined, ${formatCount(changed)} changed on the way`,
+    return wrong(
+      `${formatCount(reordered)} messages out of order, ${formatCount(duplicated)} twice, ${formatCount(foreign)} in the wrong room, ${formatCount(changed)} changed on the way`,
     );
   }
   const received = sumBy(cohorts, ({ counters }) => counters.received);
@@ -67,6 +79,7 @@ export const order: Judge = ({ cohorts }) => {
 export const accounting: Judge = (result, plan) => {
   const { cohorts, publishing } = result;
   const lost: string[] = [];
+  const late: string[] = [];
   for (const { name, counters } of cohorts) {
     const { unannounced, wrongGaps } = counters.faults;
     if (unannounced > 0) lost.push(`${name}: ${formatCount(unannounced)} lost without a word`);
@@ -74,21 +87,22 @@ export const accounting: Judge = (result, plan) => {
       lost.push(`${name}: ${times(wrongGaps, 'gap')} did not match what was missing`);
     }
     if (counters.owed > 0) {
-      lost.push(
+      late.push(
         `${name}: ${formatCount(counters.owed)} neither received nor announced by ${times(counters.owedMembers, 'member')} ${formatDuration(plan.drainMs)} after the last publish`,
       );
     }
   }
   const { accepted, sent } = publishing;
   if (accepted !== null) {
-    const missing = sent - accepted - total(refusals(result));
+    const missing = sent - accepted - total(refusals(result, plan));
     if (missing > 0)
       lost.push(`${times(missing, 'publish', 'publishes')} neither numbered nor refused`);
     if (accepted > sent) {
       lost.push(`${formatCount(accepted)} messages numbered of only ${formatCount(sent)} sent`);
     }
   }
-  if (lost.length > 0) return failed(lost.join('; '));
+  if (lost.length > 0) return wrong([...lost, ...late].join('; '));
+  if (late.length > 0) return failed(late.join('; '));
   const restarted = sumBy(cohorts, ({ counters }) => counters.restarted);
   if (restarted > 0) {
     return unknown(
@@ -125,7 +139,7 @@ export const backfill: Judge = ({ cohorts }, plan) => {
   if (asking.length === 0) return null;
   const sum = (key: 'came' | 'expired' | 'lost' | 'wrong' | 'unanswered' | 'cutOff'): number =>
     sumBy(asking, ({ counters }) => counters.backfill[key]);
-  const [came, expired, lost, wrong, unanswered] = [
+  const [came, expired, lost, wrongly, unanswered] = [
     sum('came'),
     sum('expired'),
     sum('lost'),
@@ -138,10 +152,14 @@ export const backfill: Judge = ({ cohorts }, plan) => {
   const text = `of ${times(asked, 'message')} that gaps had named, ${formatCount(came)} came when asked for and ${formatCount(expired)} were no longer kept`;
   const faults = [
     lost > 0 ? `${formatCount(lost)} neither came nor were named as not kept` : '',
-    wrong > 0 ? `${formatCount(wrong)} were not asked for, not in order, or other messages` : '',
+    wrongly > 0
+      ? `${formatCount(wrongly)} were not asked for, not in order, or other messages`
+      : '',
     unanswered > 0 ? `${formatCount(unanswered)} had no answer when the drain ended` : '',
   ].filter(Boolean);
-  if (faults.length > 0) return failed(`${text}; ${faults.join('; ')}${refused}`);
+  if (faults.length > 0) {
+    return (lost + wrongly > 0 ? wrong : failed)(`${text}; ${faults.join('; ')}${refused}`);
+  }
   if (sum('cutOff') > 0) {
     return unknown(
       `${text}; ${times(sum('cutOff'), 'request')} ended with their connection, and what would have come nobody can say`,
@@ -174,15 +192,17 @@ export const confirmed: Judge = ({ publishing, cohorts }, plan) => {
 };
 
 /** What was due was carried out: a good p99 of the few that were let in is none. */
-export const offered: Judge = (result) => {
+export const offered: Judge = (result, plan) => {
   const { publishing } = result;
   const { blocked, stuck, sent, last } = publishing;
   // Last messages that were refused are sent again: of those that were due, no more than were sent.
-  const refused = Math.min(total(refusals(result)), sent - last);
+  const refusedBy = refusals(result, plan);
+  const refused = Math.min(total(refusedBy), sent - last);
   const due = Math.max(publishing.offered ?? 0, sent - last + blocked);
   if (stuck > 0) {
     return failed(`${times(stuck, 'time')} nothing moved for 1 s and the window was given up`);
   }
-  const text = `of ${formatCount(due)} messages due, ${formatCount(refused)} were refused${refused > 0 ? `: ${reasons(refusals(result))}` : ''}, and ${formatCount(blocked)} not sent as the connection took no more`;
+  const text = `of ${formatCount(due)} messages due, ${formatCount(refused)} were refused${refused > 0 ? `: ${reasons(refusedBy)}` : ''}, and ${formatCount(blocked)} not sent as the connection took no more`;
+  if (refused > due * NOT_CARRIED_OUT) return wrong(text);
   return refused + blocked > due * NOT_CARRIED_OUT ? failed(text) : passed(text);
 };

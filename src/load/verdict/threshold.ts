@@ -16,6 +16,8 @@ interface Figure {
   readonly kind: Kind;
   /** Whether `@phase` picks one of the phases. */
   readonly phased: boolean;
+  /** Whether it is of times from one connection to another, which may be two machines apart. */
+  readonly between?: true;
   of(result: RunResult, phase: PhaseName): number | null | undefined;
 }
 
@@ -25,6 +27,8 @@ export interface Threshold {
   readonly phase: PhaseName;
   /** Units as in results: µs, bytes, or a plain number. */
   readonly limit: number;
+  /** Of times from one connection to another, which may be two machines apart. */
+  readonly between: boolean;
   /** The figure's value, or null when the run has none. */
   value(result: RunResult): number | null;
   exceeded(value: number): boolean;
@@ -57,7 +61,12 @@ const ofPhase = (kind: Kind, key: keyof Omit<PhaseResult, 'name'>): Figure => ({
 
 /** Figures of the whole run or of the server. */
 const FIGURES: Record<string, Figure> = {
-  isolation: { kind: 'number', phased: false, of: (result) => result.isolation?.ratio },
+  isolation: {
+    kind: 'number',
+    phased: false,
+    between: true,
+    of: (result) => result.isolation?.ratio,
+  },
   refused: {
     kind: 'number',
     phased: false,
@@ -106,6 +115,7 @@ function cohortFigure(cohort: string, rest: string): Figure | undefined {
     key && {
       kind: 'duration',
       phased: true,
+      between: true,
       of: (r, name) => phase(r, name)?.[service ? 'service' : 'latency'][key],
     }
   );
@@ -139,6 +149,7 @@ export function parseThreshold(
     figure: name,
     phase,
     limit,
+    between: figure.between === true,
     value: (result) => figure.of(result, phase) ?? null,
     exceeded: (value) => compare(value, operator, limit),
     format: (value) => formatFigure(figure.kind, value),

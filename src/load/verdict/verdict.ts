@@ -4,9 +4,10 @@
  * a run has passed only if everything that could be judged was seen to be right; what was not judged
  * is named. Not here: the checks themselves (deliveries.ts, healthy.ts, server.ts).
  */
+import { unreadRooms } from '../assign.js';
 import { EXIT } from '../error.js';
 import type { PhaseResult, RunResult } from '../measure/result.js';
-import { CHECKS, type CheckName, JUDGED, type Plan, silenceLimit } from '../plan.js';
+import { CHECKS, type CheckName, JUDGED, type Plan, roomName, silenceLimit } from '../plan.js';
 import { formatMicros } from '../units.js';
 import {
   type Check,
@@ -14,6 +15,7 @@ import {
   type Judge,
   type Judgement,
   passed,
+  reasons,
   skipped,
   times,
   unknown,
@@ -64,51 +66,62 @@ const JUDGES: Record<CheckName, Judge> = {
   released,
 };
 
-/** Judged by what was counted, which a busy generator cannot get wrong. */
-const COUNTED: ReadonlySet<string> = new Set([
-  'joined',
-  'kept',
-  'order',
-  'accounting',
-  'backfill',
-  'confirmed',
-  'offered',
-  'memory',
-  'released',
-]);
-
 /** A generator busier than this, or later than this, measures itself. */
 const BUSY = 0.9;
 const LATE_MICROS = 50_000;
 /** Messages that were due and that the generator did not come to send. */
 const UNSENT = 0.01;
+/** Rooms that a note names. */
+const NAMED = 5;
 /** A server that waits for a CPU for more of the time shows the machine's load, not its own. */
 const STARVED = 0.1;
+/** What this machine has too little of: descriptors, ports, memory. */
+const LOCAL: ReadonlySet<string> = new Set([
+  'EMFILE',
+  'ENFILE',
+  'EADDRNOTAVAIL',
+  'ENOBUFS',
+  'ENOMEM',
+]);
+/**
+ * Times between two agents may be wrong by a quarter of the least healthy p99, and by this much, in µs,
+ * however small or large that is.
+ */
+const CLOCK_SHARE = 0.25;
+const CLOCK_ERROR_MIN = 1000;
+const CLOCK_ERROR_MAX = 10_000;
 
 /** @throws LoadError `bad_option` for a threshold that makes no sense */
 export function judge(result: RunResult, plan: Plan): Verdict {
   const { lost } = result;
   const unfit = lost === null ? whyUnfit(result, plan) : null;
-  const checks = [
+  const doubt = lost === null ? clockDoubt(result) : null;
+  const judged: (Check & Judgement)[] = [
     { name: 'workers', ...workers(result, plan) },
     ...CHECKS.flatMap((name) => {
-      const judged = plan.skip.includes(name)
+      const judgement = plan.skip.includes(name)
         ? skipped('switched off by --skip')
         : JUDGES[name](result, plan);
-      return judged === null ? [] : [{ name: name as string, ...judged }];
+      return judgement === null ? [] : [{ name: name as string, ...judgement }];
     }),
     ...plan.failIf.map((text) => ({ name: `fail-if ${text}`, ...threshold(text, result, plan) })),
-  ].map((check): Check => {
+  ];
+  const checks = judged.map(({ stands, between, ...check }): Check => {
     if (lost !== null) return asFarAsKnown(check);
-    const spoilt = check.status === 'failed' && isSpoilt(check.name, unfit, result, plan);
+    if (doubt !== null && between && (check.status === 'passed' || check.status === 'failed')) {
+      return { ...check, status: 'void' };
+    }
+    const spoilt =
+      check.status === 'failed' && !stands && isSpoilt(check.name, unfit, result, plan);
     return spoilt ? { ...check, status: 'void' } : check;
   });
-  const outcome = outcomeOf(checks, unfit !== null, result.interrupted);
+  const why = unfit ?? doubt;
+  const outcome = outcomeOf(checks, why !== null, result.interrupted);
   return {
     outcome,
     checks,
-    unfit,
-    notes: notes(result),
+    unfit: why,
+    notes: notes(result, plan),
     exit: exitOf(outcome, result.interrupted),
   };
 }
@@ -148,12 +161,11 @@ export function exitOf(outcome: Outcome, interrupted: boolean): number {
 }
 
 /**
- * Whether the generator or the machine may have caused a failure. What is counted they cannot. A
- * silence the generator only can if without the longest it was held up itself, in reading and in
+ * Whether the generator or the machine may have caused a failure that does not stand by itself. A
+ * silence the generator only can have if without the longest it was held up itself, in reading and in
  * publishing, the limit would have been kept; any other time if it was saturated.
  */
 function isSpoilt(name: string, unfit: string | null, result: RunResult, plan: Plan): boolean {
-  if (COUNTED.has(name)) return false;
   if (name !== 'flow') return unfit !== null;
   if (starvedPhase(result)) return true;
   const held = Math.max(...result.phases.map(({ loopDelayMax }) => loopDelayMax));
@@ -192,15 +204,19 @@ function lostText(checks: readonly Check[]): string | undefined {
 }
 
 function threshold(text: string, result: RunResult, plan: Plan): Judgement {
-  const { figure, phase, value, exceeded, format } = parseThreshold(text, plan);
+  const { figure, phase, value, exceeded, format, between } = parseThreshold(text, plan);
   const seen = value(result);
   if (seen === null) return unknown(`${figure} has no value in this run, so it cannot be judged`);
   const where = `${figure} is ${format(seen)} (phase ${phase})`;
-  return exceeded(seen) ? failed(where) : passed(where);
+  return { ...(exceeded(seen) ? failed(where) : passed(where)), between };
 }
 
 function whyUnfit(result: RunResult, plan: Plan): string | null {
   const { phases, publishing } = result;
+  const refused = refusedHere(result);
+  if (refused !== '') {
+    return `the generator's machine let it open no more connections (${refused}): raise its limits (ulimit -n, local ports), or use --agents`;
+  }
   const busy = phases.find((p) => JUDGED.includes(p.name) && p.utilization >= BUSY);
   if (busy) {
     return `the generator was saturated: a worker's event loop was busy ${Math.round(busy.utilization * 100)} % of phase ${busy.name}: add --workers or cores, or lower the load`;
@@ -220,12 +236,35 @@ function whyUnfit(result: RunResult, plan: Plan): string | null {
   return null;
 }
 
+/** Errors of connections that are this machine's own, in words; '' where there are none. */
+function refusedHere({ cohorts, publishing }: RunResult): string {
+  const ends = [publishing, ...cohorts.map(({ counters }) => counters)];
+  const all = ends.flatMap(({ failures, closes }) => Object.entries({ ...failures, ...closes }));
+  return reasons(Object.fromEntries(all.filter(([reason]) => LOCAL.has(reason))));
+}
+
+/** What makes times between agents worth nothing: their clocks are not known well enough. */
+function clockDoubt({ clockError, cohorts }: RunResult): string | null {
+  if (clockError === null) return null;
+  const phases = JUDGED.map((name) => cohorts[0]!.phases[name]?.latency.p99 ?? 0);
+  const p99 = Math.min(...phases.filter((each) => each > 0));
+  const bound = Math.min(CLOCK_ERROR_MAX, Math.max(CLOCK_ERROR_MIN, p99 * CLOCK_SHARE));
+  if (clockError <= bound) return null;
+  return `the clocks of the agents are known too badly: a time between two of them may be wrong by ${formatMicros(clockError)}, and ${formatMicros(bound)} would do beside this p99: use agents that are nearer`;
+}
+
 function starvedPhase({ phases }: RunResult): PhaseResult | undefined {
   return phases.find(({ name, cpuWait }) => JUDGED.includes(name) && (cpuWait ?? 0) >= STARVED);
 }
 
-function notes({ interrupted, server }: RunResult): string[] {
+function notes({ interrupted, server }: RunResult, plan: Plan): string[] {
+  const unread = plan.window === null ? [] : unreadRooms(plan);
+  const named = unread.slice(0, NAMED).map((room) => roomName(plan, room));
+  const more = unread.length > NAMED ? ', …' : '';
   return [
+    unread.length > 0
+      ? `in ${unread.length} of ${times(plan.rooms, 'room')} nothing was published but a last message, as a closed loop goes by healthy members and there are none: ${named.join(', ')}${more}`
+      : '',
     interrupted ? 'interrupted: phases may be missing or short' : '',
     server.missing ? `no server metrics: ${server.missing}` : '',
   ].filter(Boolean);
