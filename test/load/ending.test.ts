@@ -6,16 +6,14 @@ const ARGS = ['--members', '20', '--rate', '50/s', '--ramp-up', '50ms', '--settl
   ['--warmup', '0', '--drain', '1s'],
 );
 
-/** A server of its own process, with the generator's members on it. */
+/** A server of its own process, with the generator's members on it, to whom something has been published. */
 async function loaded(...args: string[]) {
   const server = await serveProcess('--publish-rate', '0');
   const load = run(['load', server.url.replace('http', 'ws'), ...ARGS, ...args]);
   await vi.waitFor(
     async () => {
-      const { total } = (await (await fetch(`${server.url}/v1/members`)).json()) as {
-        total: number;
-      };
-      expect(total).toBeGreaterThanOrEqual(21);
+      const metrics = await (await fetch(`${server.url}/metrics`)).text();
+      expect(metrics).toMatch(/^roomcast_published_total\S* [1-9]/m);
     },
     { timeout: 20_000, interval: 20 },
   );
@@ -25,10 +23,11 @@ async function loaded(...args: string[]) {
 
 test('a server that freezes before the end, and stays so, has confirmed nothing', async () => {
   const { load, freeze } = await loaded('--calm', '2500ms');
-  setTimeout(freeze, 1500);
-  expect(await load.exited).toBe(1);
+  setTimeout(freeze, 1000);
+  // On a machine that is too busy what came too late is void.
+  expect([1, 3]).toContain(await load.exited);
   const text = load.stdout.join('\n');
-  expect(text).toMatch(/^FAILED: .*confirmed/m);
+  expect(text).toMatch(/^(FAILED: .*confirmed|VOID: the generator|VOID: the server)/m);
   expect(text).toMatch(/the last message of 1 of 1 publisher was not confirmed/);
 }, 60_000);
 
@@ -36,7 +35,7 @@ test('interrupted, it ends although the server has frozen; twice, it ends at onc
   const once = await loaded('--calm', '60s');
   once.freeze();
   once.load.child.kill('SIGINT');
-  expect(await once.load.exited).toBe(1);
+  expect([1, 3]).toContain(await once.load.exited);
   expect(once.load.stdout.join('\n')).toMatch(/interrupted/);
 
   const twice = await loaded('--calm', '60s', '--drain', '60s');

@@ -798,11 +798,9 @@ test.concurrent.each(Object.entries(SABOTAGES))(
     for (let n = 0; n < 2 && !isAsExpected(); n += 1) report = await once();
     const all = JSON.stringify(report.verdict, null, 1);
     if (always) expect(named(report, 'failed'), all).toContain(fails[0]);
-    // Three times too busy to tell: then all that can be said is that it has not passed, and why.
-    if (!isFit(report, sabotage)) {
-      expect(['failed', 'void'], all).toContain(report.verdict.outcome);
-      return expect(named(report, 'failed', 'void'), all).toEqual(expect.arrayContaining(fails));
-    }
+    // Three times too busy to tell what goes by the clock: then all that can be said is that it has not passed.
+    if (!isFit(report, sabotage))
+      return expect(['failed', 'void'], all).toContain(report.verdict.outcome);
     const failed = named(report, 'failed');
     expect(failed, all).toEqual(expect.arrayContaining(fails));
     expect([...fails, ...also], all).toEqual(expect.arrayContaining(failed));
