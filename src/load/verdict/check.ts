@@ -53,7 +53,7 @@ export function readersOf({ cohorts }: RunResult, plan: Plan): CohortResult[] {
 }
 
 /** What such a member is slow by is that it leaves and joins, and not how it reads. */
-export function comesAndGoes({ kind, bandwidth }: Cohort): boolean {
+function comesAndGoes({ kind, bandwidth }: Cohort): boolean {
   return (kind === 'vanishing' || kind === 'churning') && bandwidth === 0;
 }
 
