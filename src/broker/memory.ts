@@ -8,6 +8,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { Refusal } from '../errors.js';
+import { Line, type Queued } from '../line.js';
 import { type Config, defaults, type HistoryPolicy } from '../options/config.js';
 import { histories, namespaceOf } from '../options/namespaces.js';
 import { nowMs } from '../time.js';
@@ -25,7 +26,8 @@ import { Histories } from './histories.js';
 import type { History, Kept } from './history.js';
 import { Uids } from './uids.js';
 
-interface Topic {
+interface Topic extends Queued<Topic> {
+  readonly room: string;
   seq: number;
   readonly epoch: string;
   subscribed: boolean;
@@ -35,8 +37,8 @@ interface Topic {
 
 export class MemoryBroker implements Broker {
   readonly #topics = new Map<string, Topic>();
-  /** Names of topics without a subscription, the longest idle first. */
-  readonly #idle = new Set<string>();
+  /** Without a subscription, the longest idle first. */
+  readonly #idle = new Line<Topic>();
   /** One prefix a process: two runs never hand out the same epoch. */
   readonly #run = randomBytes(4).toString('hex');
   readonly #uids = new Uids();
@@ -128,14 +130,14 @@ export class MemoryBroker implements Broker {
     };
     if (topic.history !== null) this.#histories.append(topic.history, publication);
     if (topic.subscribed) this.#deliver(publication);
-    else this.#rest(room);
+    else this.#rest(topic);
     return position;
   }
 
   subscribe(room: string, _signal?: AbortSignal, since?: Position): Position {
     const topic = this.#topic(room);
     topic.subscribed = true;
-    this.#idle.delete(room);
+    this.#idle.delete(topic);
     const position = { seq: topic.seq, epoch: topic.epoch };
     if (since !== undefined) this.#resume(room, position, since);
     return position;
@@ -145,14 +147,14 @@ export class MemoryBroker implements Broker {
     const topic = this.#topics.get(room);
     if (!topic?.subscribed) return;
     topic.subscribed = false;
-    this.#rest(room);
+    this.#rest(topic);
   }
 
   history(room: string, range: Range): Past {
     const topic = this.#topic(room);
     const { seq, epoch, history } = topic;
     // A room that is asked about has an epoch from now on, as one that is published to has.
-    if (!topic.subscribed) this.#rest(room);
+    if (!topic.subscribed) this.#rest(topic);
     if (history === null) return { seq, epoch, oldest: seq + 1, publications: [] };
     this.#histories.expire(history);
     return { seq, epoch, oldest: history.oldest, publications: history.read(range) };
@@ -174,6 +176,10 @@ export class MemoryBroker implements Broker {
     let topic = this.#topics.get(room);
     if (topic === undefined) {
       topic = {
+        room,
+        line: null,
+        before: null,
+        after: null,
         seq: 0,
         epoch: `${this.#run}-${this.#epochs.toString(36)}`,
         subscribed: false,
@@ -206,16 +212,13 @@ export class MemoryBroker implements Broker {
   }
 
   /** Nobody is subscribed: the topic is remembered until so many others have rested after it. */
-  #rest(room: string): void {
-    this.#idle.delete(room);
-    this.#idle.add(room);
-    if (this.#idle.size <= this.#idleRooms) return;
-    for (const oldest of this.#idle) {
-      const history = this.#topics.get(oldest)?.history;
-      if (history) this.#histories.evict(history, 'idle');
-      this.#idle.delete(oldest);
-      this.#topics.delete(oldest);
-      return;
-    }
+  #rest(topic: Topic): void {
+    this.#idle.delete(topic);
+    this.#idle.add(topic);
+    const oldest = this.#idle.first;
+    if (oldest === null || this.#idle.size <= this.#idleRooms) return;
+    if (oldest.history !== null) this.#histories.evict(oldest.history, 'idle');
+    this.#idle.delete(oldest);
+    this.#topics.delete(oldest.room);
   }
 }
