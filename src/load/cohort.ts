@@ -94,7 +94,9 @@ export function parseCohort(text: string, total: number): Cohort {
   }
   const values = { ...DEFAULTS, stay: kind === 'vanishing' ? 3000 : 2000 };
   const cohort: Record<string, unknown> = { ...values, kind, name: kind };
-  cohort['members'] = parseShare(`cohort ${kind}`, share, total);
+  const members = parseShare(`cohort ${kind}`, share, total);
+  if (members === 0) throw badOption(`cohort ${kind}`, share, 'one member or more');
+  cohort['members'] = members;
   for (const setting of settings) {
     const [key = '', value = ''] = setting.split('=');
     const known = [...PARAMETERS[kind], ...COMMON];

@@ -13,7 +13,7 @@ import { isReport, type LoadReport, type Machine, thisMachine } from './report.j
 import { reportFault } from './schema.js';
 
 /**
- * One check a figure that both have.
+ * One check a figure that either has: one that the other has not nobody can compare.
  * @param tolerance share that is accepted, such as 0.15
  */
 export function compareFigures(
@@ -22,16 +22,30 @@ export function compareFigures(
   tolerance: number,
   plan: Plan,
 ): Check[] {
-  return Object.entries(figures).flatMap(([name, now]) => {
-    const before = baseline[name];
-    if (!before) return [];
-    const change = before.median === 0 ? 0 : now.median / before.median - 1;
-    const worse = moreIsBetter(name) ? -change : change;
+  return [...new Set([...Object.keys(figures), ...Object.keys(baseline)])].map((name): Check => {
+    const [now, before] = [figures[name], baseline[name]];
+    const said = ({ median }: Figures[string]): string => formatFigure(name, median, plan);
+    const named = `compare ${name}`;
+    if (!now) return { name: named, status: 'unknown', text: `not known, was ${said(before!)}` };
+    if (!before) {
+      return {
+        name: named,
+        status: 'unknown',
+        text: `${said(now)}, which the baseline does not have`,
+      };
+    }
+    const worse = moreIsBetter(name) ? -changeOf(now, before) : changeOf(now, before);
     const outside = moreIsBetter(name) ? now.median < before.min : now.median > before.max;
-    const failed = worse > tolerance && outside;
-    const text = `${formatFigure(name, now.median, plan)}, was ${formatFigure(name, before.median, plan)} (${signed(change)}, tolerance ${Math.round(tolerance * 100)} %)`;
-    return [{ name: `compare ${name}`, status: failed ? 'failed' : 'passed', text } as const];
+    const change = before.median === 0 ? '' : `${signed(changeOf(now, before))}, `;
+    const text = `${said(now)}, was ${said(before)} (${change}tolerance ${Math.round(tolerance * 100)} %)`;
+    return { name: named, status: worse > tolerance && outside ? 'failed' : 'passed', text };
   });
+}
+
+/** Share by which a figure is more; from nothing to something is beyond any. */
+function changeOf(now: Figures[string], before: Figures[string]): number {
+  if (before.median === 0) return now.median === 0 ? 0 : Number.POSITIVE_INFINITY;
+  return now.median / before.median - 1;
 }
 
 /** Reads a baseline. @throws LoadError `bad_report` for what is none, or of another load, target or machine */
@@ -52,6 +66,14 @@ export function asBaseline(
   }
   const fault = reportFault(value);
   if (fault !== undefined) throw new LoadError('bad_report', `${from} is damaged: ${fault}`);
+  const { verdict, runs } = value;
+  if (verdict.outcome !== 'passed' || runs.some(({ interrupted }) => interrupted)) {
+    const was = runs.some(({ interrupted }) => interrupted) ? 'interrupted' : verdict.outcome;
+    throw new LoadError(
+      'bad_report',
+      `${from} is no baseline: it was ${was}: expected one that passed`,
+    );
+  }
   const differing = COMPARED.flatMap(([what, of]) => {
     const [there, here] = [of(value), of({ plan, machine: thisMachine(), agents })];
     return there === here ? [] : [`${what} ${there} there, ${here} here`];
@@ -70,7 +92,11 @@ type Compared = Pick<LoadReport, 'plan' | 'machine' | 'agents'>;
 /** What must be the same for figures to be comparable, in words. */
 const COMPARED: readonly (readonly [what: string, of: (report: Compared) => string])[] = [
   ['target', ({ plan }) => plan.target.name],
+  ['protocol file', ({ plan }) => plan.target.protocol?.sha256 ?? 'none'],
+  ['templates', ({ plan }) => JSON.stringify(plan.target.templates)],
   ['transport', ({ plan }) => plan.target.transport],
+  ['server', ({ plan }) => serverOf(plan.target.url)],
+  ['workers', ({ plan }) => formatCount(plan.workers)],
   ['machine', ({ machine }) => inWords(machine)],
   ['agents', ({ agents }) => agents.map((each) => inWords(each.machine)).join(' + ') || 'none'],
   ['members', ({ plan }) => formatCount(plan.members)],
@@ -85,8 +111,15 @@ const COMPARED: readonly (readonly [what: string, of: (report: Compared) => stri
   ['cohorts', ({ plan }) => plan.cohorts.map(cohortInWords).join(' + ')],
 ];
 
-function inWords({ cpu, cores }: Machine): string {
-  return `${cpu} with ${cores} cores`;
+/** A server of this machine may have another port every time. */
+function serverOf(url: string): string {
+  const { protocol, hostname, host } = new URL(url);
+  const isHere = /^(localhost|127\.[\d.]+|\[::1\])$/.test(hostname);
+  return `${protocol}//${isHere ? 'this machine' : host}`;
+}
+
+function inWords({ cpu, cores, node }: Machine): string {
+  return `${cpu} with ${cores} cores, Node ${node}`;
 }
 
 /** Every setting that has a value, such as `throttled members=5 rate=8192`. */

@@ -108,7 +108,7 @@ function overall(
   );
   const outcomes = [
     ...verdicts.map(({ outcome }) => outcome),
-    ...judged.map(({ status }) => (status === 'failed' || status === 'void' ? status : 'passed')),
+    ...judged.map(({ status }) => (status === 'unknown' ? 'incomplete' : status)),
   ];
   const outcome = OUTCOMES.find((each) => outcomes.includes(each))!;
   return {

@@ -2,7 +2,9 @@ import { decodeFromCompressedBase64 } from 'hdr-histogram-js';
 import { expect, test } from 'vitest';
 import { asBaseline, compareFigures } from '../../../src/load/report/compare.js';
 import { keyFigures } from '../../../src/load/report/figures.js';
+import { buildReport } from '../../../src/load/report/report.js';
 import { summary } from '../../../src/load/report/summary.js';
+import { judge } from '../../../src/load/verdict/verdict.js';
 import { FIXTURE_PLAN, fixtureReport, fixtureRun } from '../../support/load-report.js';
 
 test('the JSON says what it is, and its histograms are HDR', () => {
@@ -65,6 +67,67 @@ test('fewer deliveries are worse, more are not', () => {
   expect(check(20_000)?.status).toBe('passed');
 });
 
+test('a figure that one of the two does not have nobody can compare, and 0 is a figure', () => {
+  const spread = (median: number) => ({ median, min: median, max: median });
+  const compared = (now: object, before: object) => {
+    const named = (of: object) =>
+      Object.fromEntries(Object.entries(of).map(([name, value]) => [name, spread(value)]));
+    const checks = compareFigures(named(now), named(before), 0.15, FIXTURE_PLAN);
+    return checks.map(({ name, status, text }) => `${name}: ${status}: ${text}`);
+  };
+  expect(compared({ isolation: 2 }, { 'server.rss': 1000 })).toEqual([
+    'compare isolation: unknown: 2, which the baseline does not have',
+    'compare server.rss: unknown: not known, was 1.00 kB',
+  ]);
+  expect(compared({ isolation: 2 }, { isolation: 0 })).toEqual([
+    'compare isolation: failed: 2, was 0 (tolerance 15 %)',
+  ]);
+  expect(compared({ isolation: 0 }, { isolation: 0 })).toEqual([
+    'compare isolation: passed: 0, was 0 (tolerance 15 %)',
+  ]);
+  const rate = 'healthy.rate@calm';
+  expect(compared({ [rate]: 5 }, { [rate]: 0 })[0]).toContain('passed');
+});
+
+test('a comparison with something unknown is no pass', () => {
+  const check = { name: 'compare isolation', status: 'unknown', text: 'not known' } as const;
+  const report = buildReport(
+    'test',
+    FIXTURE_PLAN,
+    [fixtureRun()],
+    [judge(fixtureRun(), FIXTURE_PLAN)],
+    () => [check],
+  );
+  expect(report.verdict).toMatchObject({ outcome: 'incomplete', exit: 4 });
+});
+
+test.each([
+  ['void', { verdict: { outcome: 'void' } }],
+  ['failed', { verdict: { outcome: 'failed' } }],
+  ['incomplete', { verdict: { outcome: 'incomplete' } }],
+  ['interrupted', { runs: [{ ...fixtureRun(), interrupted: true }] }],
+])('a baseline that was %s is refused', (was, differing) => {
+  const report = fixtureReport();
+  const { verdict = {}, ...rest } = differing as { verdict?: object };
+  const text = JSON.stringify({ ...report, ...rest, verdict: { ...report.verdict, ...verdict } });
+  expect(() => asBaseline(text, 'b.json', FIXTURE_PLAN)).toThrow(
+    `b.json is no baseline: it was ${was}: expected one that passed`,
+  );
+});
+
+test('a server of this machine may have another port, one of another machine may not', () => {
+  const at = (url: string) => ({ ...FIXTURE_PLAN, target: { ...FIXTURE_PLAN.target, url } });
+  const baseline = (there: string, here: string) => {
+    const report = fixtureReport();
+    return asBaseline(JSON.stringify({ ...report, plan: at(there) }), 'b.json', at(here));
+  };
+  expect(() => baseline('ws://127.0.0.1:5', 'ws://localhost:6')).not.toThrow();
+  expect(() => baseline('ws://127.0.0.1:5', 'wss://127.0.0.1:5')).toThrow(
+    'server ws://this machine there, wss://this machine here',
+  );
+  expect(() => baseline('ws://a:5', 'ws://a:6')).toThrow('server ws://a:5 there, ws://a:6 here');
+});
+
 test('a baseline of something else is refused', () => {
   const report = fixtureReport();
   const text = JSON.stringify(report);
@@ -104,6 +167,17 @@ test.each([
     { target: { ...FIXTURE_PLAN.target, transport: 'xhr-polling' as const } },
     'transport xhr-polling there, websocket here',
   ],
+  [
+    'protocol file',
+    { target: { ...FIXTURE_PLAN.target, protocol: { file: '/a.mjs', sha256: 'abc' } } },
+    'protocol file abc there, none here',
+  ],
+  [
+    'template',
+    { target: { ...FIXTURE_PLAN.target, templates: { publish: 'x{data}' } } },
+    'templates {"publish":"x{data}"} there, {} here',
+  ],
+  ['number of workers', { workers: 2 }, 'workers 2 there, 1 here'],
   ['publishers', { publishersPerRoom: 8 }, 'publishers a room 8 there, 1 here'],
   ['who publishes', { publishFrom: 'members' as const }, 'publishing from members there, own here'],
 ])('a baseline of another %s is refused in words', (_, differing, words) => {
@@ -116,9 +190,9 @@ test('a baseline of another machine is refused in words', () => {
   const report = fixtureReport();
   const text = JSON.stringify({
     ...report,
-    machine: { ...report.machine, cpu: 'Abacus', cores: 3 },
+    machine: { ...report.machine, cpu: 'Abacus', cores: 3, node: 'v9' },
   });
   expect(() => asBaseline(text, 'b.json', FIXTURE_PLAN)).toThrow(
-    'machine Abacus with 3 cores there,',
+    'machine Abacus with 3 cores, Node v9 there,',
   );
 });
