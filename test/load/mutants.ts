@@ -1,7 +1,8 @@
 /**
- * Faults to put into `src/load/`, each with the test that has to fail then: what the verdict rests on
- * is tested against figures that were measured, not typed in. `test/load/mutants.test.ts` holds that
- * each is still possible; `npx vitest run test/load/mutants.test.ts` with `MUTANTS=1` puts them in.
+ * Faults to put into `src/load/`, each with the test that has to fail then. `mutants.test.ts` holds
+ * every time that each can still be put in and names a test there is; that the test fails is only seen with
+ * `MUTANTS=1`, which puts each in. Figures of measure/ are tested from stamped deliveries; those that the
+ * tests of verdict/ judge are typed in, and it is the sabotage suite that comes to them from a server.
  */
 export interface Mutant {
   readonly fault: string;
