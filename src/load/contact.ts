@@ -63,6 +63,7 @@ class Contact {
   #onLate: () => void = () => {};
   #onClosed: (reason: Error) => void = () => {};
   #onAnswered: (refused?: string) => void = () => {};
+  #onConfirmed: () => void = () => {};
 
   /** Nothing is connected yet. @throws LoadError `bad_option`, `bad_protocol` */
   static async prepare(plan: Plan): Promise<Contact> {
@@ -146,9 +147,12 @@ class Contact {
   /** One member gets what another one publishes. */
   async #whole(): Promise<[Link, string]> {
     const room = `${roomName(this.#plan, 0)}-first`;
-    let onMessage = (): void => {};
-    const received = new Promise<void>((resolve) => {
+    let onMessage = (_seq: number): void => {};
+    const received = new Promise<number>((resolve) => {
       onMessage = resolve;
+    });
+    const confirmed = new Promise<void>((resolve) => {
+      this.#onConfirmed = resolve;
     });
     await this.#member(room, onMessage);
     const publisher = await this.#member(room, () => {});
@@ -157,9 +161,25 @@ class Contact {
       this.#onLate = () => reject(this.#late());
       this.#onClosed = reject;
     });
-    publisher.publish(room, this.#stamps.payload(STAMP_LENGTH, 0, 0, 0, 0), false);
-    await Promise.race([received, lost]);
+    const { numbered } = this.target;
+    publisher.publish(room, this.#stamps.payload(STAMP_LENGTH, 0, 0, 0, 0), numbered);
+    this.#numbered('message', await Promise.race([received, lost]));
+    if (numbered) {
+      this.#step =
+        'the number of a message that was published (does decode report it by confirmed()?)';
+      await Promise.race([confirmed, lost]);
+    }
     return [publisher, room];
+  }
+
+  /** @throws LoadError `bad_protocol` for a file that says that the server numbers, and tells no number */
+  #numbered(method: string, seq: number): void {
+    const { protocol } = this.#plan.target;
+    if (!protocol || !this.target.numbered || seq >= 0) return;
+    throw new LoadError(
+      'bad_protocol',
+      `${protocol.file}: ${method}() was given no number: expected the room's, as numbered is true`,
+    );
   }
 
   #late(): Error {
@@ -167,7 +187,7 @@ class Contact {
   }
 
   /** Opens a connection and joins. */
-  #member(room: string, onMessage: () => void): Promise<Link> {
+  #member(room: string, onMessage: (seq: number) => void): Promise<Link> {
     return new Promise((resolve, reject) => {
       const ended = (reason: Error): void => {
         reject(reason);
@@ -183,17 +203,23 @@ class Contact {
           this.#step = `the answer to the join of ${room}`;
           link.join(room);
         },
-        joined: (name) => {
-          if (name === room) resolve(link);
-          else reject(new Error(`it joined ${JSON.stringify(name)} instead of ${room}`));
+        joined: (name, seq) => {
+          if (name === room) {
+            try {
+              this.#numbered('joined', seq);
+              resolve(link);
+            } catch (error) {
+              reject(error);
+            }
+          } else reject(new Error(`it joined ${JSON.stringify(name)} instead of ${room}`));
         },
         left() {},
-        message: onMessage,
+        message: (_buf, _at, seq) => onMessage(seq),
         gap() {},
         past() {},
         answered: () => this.#onAnswered(),
         refusedPast: (code) => this.#onAnswered(code),
-        confirmed() {},
+        confirmed: () => this.#onConfirmed(),
         refused: (code) => ended(new Error(`refused: ${code}`)),
         closed: (reason) => ended(new Error(reason)),
       };

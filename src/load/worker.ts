@@ -16,8 +16,12 @@ let engine: Engine | undefined;
 /** The protocol file that runs here. */
 let file: string | undefined;
 
+/** A protocol file has nothing to say to the process that leads. */
+const send = process.send?.bind(process);
+delete (process as { send?: unknown }).send;
+
 const answer = (message: Answer): void => {
-  process.send?.(message);
+  send?.(message);
 };
 
 async function carryOut({ step, args }: Order): Promise<unknown> {
@@ -68,7 +72,7 @@ process.on('SIGTERM', () => {});
 process.on('disconnect', () => process.exit());
 process.on('uncaughtException', (error) => {
   const message: Answer = { crashed: toldError(blamed(error)) };
-  process.send?.(message, () => process.exit(1));
+  send?.(message, () => process.exit(1));
 });
 process.on('message', (order: Order) => {
   carryOut(order).then(

@@ -53,6 +53,7 @@ test.each<[Scenario, string]>([
   [{ calm: '0', warmup: '0' }, 'expected a phase longer than 0'],
   [{ cohorts: ['stalled=100%'] }, 'so that some stay healthy'],
   [{ cohorts: ['stalled=1', 'stalled=2'] }, 'add name=… to the second stalled'],
+  [{ cohorts: ['stalled=0'], evictWithin: '5s' }, 'cohort stalled is "0": expected one member'],
   [{ cohorts: ['frozen=1'] }, 'expected <kind>=<count or share>'],
   [
     { cohorts: ['stalled=1,rate=5'] },

@@ -45,6 +45,22 @@ const BUILT_IN: Record<TargetName, (templates: Partial<Templates>) => Protocol<u
   nats: () => NATS,
 };
 
+/** What is sent to such a target its user says. */
+const TEMPLATED: ReadonlySet<string> = new Set(['ws', 'echo', 'socketio']);
+
+/** @throws LoadError `bad_option` for texts that nobody would send, or that carry no message */
+function checkTemplates({ name, protocol, templates }: TargetSpec): void {
+  const { publish } = templates;
+  for (const [key, text] of Object.entries(templates)) {
+    if (protocol || !TEMPLATED.has(name)) {
+      throw badOption(`--${key}`, text, `it with ${[...TEMPLATED].join(', ')} alone`);
+    }
+  }
+  if (publish !== undefined && !publish.includes('{data}')) {
+    throw badOption('--publish', publish, 'a text with {data} in it, which is the message');
+  }
+}
+
 /**
  * @param onFault a protocol file has done what it may not (`bad_protocol`); the test is over
  * @throws LoadError `bad_option` for a URL or a combination that cannot work, `bad_protocol`
@@ -54,6 +70,7 @@ export async function openTarget(
   stamps: Stamps,
   onFault: (fault: LoadError) => void,
 ): Promise<Target> {
+  checkTemplates(spec);
   const protocol = spec.protocol
     ? await loadProtocol(spec.protocol)
     : BUILT_IN[spec.name as TargetName](spec.templates);

@@ -173,6 +173,38 @@ test.each([
   });
 });
 
+/** A protocol that numbers: what is published comes back with a number, to everybody, and to who has asked. */
+const NUMBERED = {
+  numbered: 'true',
+  join: '(connection, room) => { connection.joined(room, 0); }',
+  publish: `(connection, room, data) => { connection.send(data); connection.confirmed(room, 1); }`,
+  decode: '(connection, frame) => { connection.message(frame.text(), 1); }',
+};
+
+test.each([
+  [
+    { join: '(connection, room) => { connection.joined(room); }' },
+    "joined() was given no number: expected the room's, as numbered is true",
+  ],
+  [
+    { decode: '(connection, frame) => { connection.message(frame.text()); }' },
+    "message() was given no number: expected the room's, as numbered is true",
+  ],
+  [
+    { publish: '(connection, room, data) => { connection.send(data); }' },
+    'waited 5 s for the number of a message that was published (does decode report it by confirmed()?)',
+  ],
+])('a protocol that says that the server numbers tells the numbers: %j', async (parts, message) => {
+  await expect(load(protocol({ ...NUMBERED, ...parts }))).rejects.toThrow(message);
+});
+
+test('what a file sends to the process that leads is told as its fault', async () => {
+  await expect(load(protocol({}, `process.send('ready');`))).rejects.toMatchObject({
+    code: 'bad_protocol',
+    message: expect.stringContaining('process.send is not a function'),
+  });
+});
+
 test('a fault in the midst of a run ends it', async () => {
   const path = protocol(
     { decode: `(c, f) => { if (++frames > 60) throw new Error('late'); c.message(f.text()); }` },
