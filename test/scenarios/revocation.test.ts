@@ -1,9 +1,10 @@
 /**
  * V15: rights are taken away at any moment (a join waits for the broker, a flush is cut in two, a batch
  * is outstanding, a queue is full, an `auth` is under way, a member reads again what it has missed, a page
- * of that is being read, a poll is open or none is), all of them in a room or only those to its history or to
- * who is in it, and nothing of what was taken away is handed to the transport afterwards; what the member
- * had not had is told by a gap, so that V4 holds on.
+ * of that is being read, a poll is open or none is, the app is asked about a join or a publish), all of them in
+ * a room or only those to its history or to who is in it, or everything, of a user or of one token, for a time
+ * and for tokens of before; and nothing of what was taken away is handed to the transport afterwards, or taken
+ * from who may not send it; what the member had not had is told by a gap, so that V4 holds on.
  * What else has to hold is in `support/peer.ts` and `support/invariants.ts`.
  */
 import fc from 'fast-check';
@@ -23,10 +24,20 @@ import { freezeClocks } from '../support/virtual.js';
 const ROOMS = ['a', 'b', 'c:a', 'c:b'] as const;
 const USERS = ['1', '2'] as const;
 
-/** What a token says: the user, and the actions by room. */
+/** What a token says: the user, its own name, when it was issued (ms), and the actions by room. */
 interface Said {
   readonly user: string;
+  readonly jti: string | null;
+  readonly iat: number | null;
   readonly rooms: Readonly<Partial<Record<string, readonly Action[]>>>;
+}
+/** What is asked for; `before` in seconds. */
+interface Revoked {
+  readonly user?: string;
+  readonly token?: string;
+  readonly room?: string;
+  readonly before?: number;
+  readonly keepMs?: number;
 }
 const EVERYTHING: Said['rooms'] = Object.fromEntries(ROOMS.map((each) => [each, ACTIONS]));
 
@@ -37,23 +48,39 @@ class World {
   readonly known = new Map<object, Said>();
   /** What the last token of each member has said. */
   readonly allowed = new Map<Member, Said>();
-  /** In force, by the model: user and pattern. */
-  readonly revoked = new Map<string, { user: string; room: string }>();
+  /** In force, by the model, until when. */
+  readonly revoked = new Map<string, Revoked & { before: number; until: number }>();
   readonly #answers: Iterator<Answer>;
   isEnding = false;
   readonly handedOver = { message: 0, past: 0, presence: 0, presence_diff: 0 };
+  /** Messages of members that were taken, and refused after the app had said yes. */
+  readonly sent = { taken: 0, tooLate: 0 };
   /** What was under way when it was cut; the last two: when only that right was taken away. */
-  readonly cut = { rooms: 0, polls: 0, replays: 0, backfills: 0, reading: 0, watching: 0 };
+  readonly cut = {
+    rooms: 0,
+    polls: 0,
+    replays: 0,
+    backfills: 0,
+    reading: 0,
+    watching: 0,
+    closed: 0,
+  };
   /** Where a room was when a member has joined it: what is older is of its history. */
   readonly joinedAt = new Map<string, number>();
 
-  constructor(scheduler: fc.Scheduler, answers: Iterator<Answer>, lookMs: number) {
+  constructor(
+    scheduler: fc.Scheduler,
+    answers: Iterator<Answer>,
+    lookMs: number,
+    isAppAsked: boolean,
+  ) {
     this.scheduler = scheduler;
     this.#answers = answers;
     this.loop = new Loop({ lookMs, onSchedule: () => this.#later('turn', () => this.loop.turn()) });
     this.core = new Core({
       config: {
         tokenSecret: [SECRET],
+        clockToleranceMs: 0,
         queueMessages: 8,
         presence: 'users',
         historyBy: 'grant',
@@ -68,6 +95,12 @@ class World {
         stallAfterMs: 10_000_000,
       },
       keeps: 20,
+      ...(isAppAsked && {
+        auth: {
+          join: (_, room) => scheduler.schedule(Promise.resolve(true), `may join ${room}`),
+          publish: (_, room) => scheduler.schedule(Promise.resolve(true), `may publish to ${room}`),
+        },
+      }),
       broker: {
         answer: () => (this.isEnding ? 'now' : this.#answers.next().value),
         later: (what, job) => this.#later(what, job),
@@ -76,13 +109,14 @@ class World {
     const tokens = new Map<object, Said>();
     // The check of a token is a wait like any other; what it says is what was sent.
     vi.spyOn(this.core.auth, 'check').mockImplementation(async (token) => {
-      const { user, rooms } = JSON.parse(String(token)) as Said;
+      const said = JSON.parse(String(token)) as Said;
+      const { user, rooms, iat: issuedAt, jti: tokenId } = said;
       await scheduler.schedule(Promise.resolve(), `check of ${token}`);
       const grants = new Grants(rooms, 'rooms');
       const expiresAt = Date.now() + 1e12;
       const may: Grants['allow'] = (action, room) => grants.allow(action, room);
-      const principal = { user, expiresAt, issuedAt: null, tokenId: null, info: undefined, may };
-      tokens.set(principal, { user, rooms });
+      const principal = { user, expiresAt, issuedAt, tokenId, info: undefined, may };
+      tokens.set(principal, said);
       return principal;
     });
     const identityOf = this.core.auth.identityOf.bind(this.core.auth);
@@ -91,9 +125,23 @@ class World {
       this.known.set(identity, tokens.get(principal) as Said);
       return identity;
     });
+    const publish = this.core.hub.publish.bind(this.core.hub);
+    vi.spyOn(this.core.hub, 'publish').mockImplementation((member, ...message) => {
+      try {
+        const published = publish(member, ...message);
+        if (member !== null) {
+          this.sent.taken += 1;
+          this.core.guard(() => this.#check(member, 'message from it', message[0], 'publish'));
+        }
+        return published;
+      } catch (error) {
+        this.sent.tooLate += 1;
+        throw error;
+      }
+    });
   }
 
-  connect(user: string): void {
+  connect(user: string, jti: string | null = null, iat: number | null = null): void {
     const { core } = this;
     const peer = core.connect(core.peers.length % 2 === 0 ? 'websocket' : 'xhr-polling');
     const { transport, member } = peer;
@@ -107,7 +155,7 @@ class World {
       }
       return write(batch);
     };
-    this.auth(peer, user, EVERYTHING);
+    this.auth(peer, { user, jti, iat, rooms: EVERYTHING });
     for (const room of ROOMS) peer.say({ type: 'join', room, presence: true });
   }
 
@@ -131,8 +179,22 @@ class World {
     return left;
   }
 
-  auth(peer: Peer, user: string, rooms: Said['rooms']): void {
-    const token = JSON.stringify({ user, rooms });
+  /** Puts it in force, and looks whether all whom it is about everywhere have gone in the same step. */
+  revoke(asked: Revoked): void {
+    const before = asked.before ?? Date.now() / 1000;
+    const { id, closed } = this.core.people.revoke(asked);
+    const entry = { ...asked, before, until: Date.now() + (asked.keepMs ?? 86_400_000) };
+    this.revoked.set(id, entry);
+    this.cut.closed += closed;
+    for (const { member, transport } of this.core.open) {
+      const said = this.allowed.get(member);
+      if (asked.room !== undefined || said === undefined || !isAbout(entry, said)) continue;
+      throw new Error(`V15: ${transport.name} is open, which was cut off (4005)`);
+    }
+  }
+
+  auth(peer: Peer, said: Said): void {
+    const token = JSON.stringify(said);
     peer.say({ type: 'auth', token } as unknown as Parameters<Peer['say']>[0]);
   }
 
@@ -150,13 +212,20 @@ class World {
 
   #mayHave(member: Member, what: keyof World['handedOver'], room: string, action: Action): void {
     this.handedOver[what] += 1;
+    this.#check(member, what, room, action);
+  }
+
+  #check(member: Member, what: string, room: string, action: Action): void {
     const known = this.allowed.get(member);
     const isRevoked = [...this.revoked.values()].some(
-      (each) => each.user === known?.user && isIn(each.room, room),
+      (each) =>
+        known !== undefined &&
+        isAbout(each, known) &&
+        (each.room === undefined || isIn(each.room, room)),
     );
     const may = known?.rooms[room] ?? [];
     if (may.includes('join') && may.includes(action) && !isRevoked) return;
-    throw new Error(`V15: a ${what} of ${room} for ${member.id}, which may not ${action} there`);
+    throw new Error(`V15: a ${what} of ${room}, ${member.id}, which may not ${action} there`);
   }
 
   #later(what: string, job: () => void): void {
@@ -174,6 +243,14 @@ interface Told {
 
 const isIn = (pattern: string, room: string) =>
   pattern.endsWith('*') ? room.startsWith(pattern.slice(0, -1)) : room === pattern;
+
+const isAbout = (
+  { user, token, before, until }: Revoked & { before: number; until: number },
+  said: Said,
+): boolean =>
+  until > Date.now() &&
+  (user === undefined ? token === said.jti : user === said.user) &&
+  (said.iat === null || said.iat <= before * 1000);
 
 class Step implements fc.AsyncCommand<object, World, true> {
   constructor(
@@ -240,24 +317,48 @@ const steps = [
     fc.tuple(user, fc.constantFrom(...ROOMS, 'c:*', '*')).map(
       ([name, pattern]) =>
         new Step(`revoke ${pattern} of ${name}`, (world) => {
-          const { id } = world.core.people.revoke({ user: name, room: pattern });
-          world.revoked.set(id, { user: name, room: pattern });
+          world.revoke({ user: name, room: pattern });
         }),
     ),
     fc.constant(
       new Step('lift', ({ core, revoked }) => {
-        for (const [id] of revoked) {
-          expect(core.people.lift(id)).toBe(true);
+        for (const [id, { until }] of revoked) {
+          // One that is over goes by itself, a little later.
+          expect(core.people.lift(id) || until <= Date.now()).toBe(true);
           revoked.delete(id);
           break;
         }
       }),
     ),
   ]),
+  fc
+    .record({
+      who: fc.oneof(fc.record({ user }), fc.record({ token: fc.constantFrom('t1', 't2') })),
+      where: fc.constantFrom({}, {}, { room: 'a' }, { room: 'c:*' }),
+      // Of tokens issued 5 s ago or more.
+      isOfBefore: fc.boolean(),
+      keep: fc.constantFrom({}, { keepMs: 300 }, { keepMs: 1500 }),
+    })
+    .map(
+      ({ who: whom, where, isOfBefore, keep }) =>
+        new Step(`revoke ${JSON.stringify({ whom, where, isOfBefore, keep })}`, (world) => {
+          const before = isOfBefore ? { before: Date.now() / 1000 - 5 } : {};
+          world.revoke({ ...whom, ...where, ...before, ...keep });
+        }),
+    ),
+  fc
+    .integer({ min: 1, max: 800 })
+    .map((ms) => new Step(`${ms} ms pass`, () => void vi.advanceTimersByTime(ms))),
+  ...[1, 2].map(() =>
+    room.chain((name) =>
+      to(`publish to ${name}`, (peer) => peer.say({ type: 'publish', room: name, data: 1 })),
+    ),
+  ),
   ...[1, 2].map(() =>
     said.chain((rooms) =>
       to(`auth for ${JSON.stringify(rooms)}`, (peer, world) => {
-        world.auth(peer, world.allowed.get(peer.member)?.user ?? '1', rooms);
+        const { user = '1', jti = null } = world.allowed.get(peer.member) ?? {};
+        world.auth(peer, { user, jti, iat: Date.now(), rooms });
       }),
     ),
   ),
@@ -297,11 +398,14 @@ const steps = [
   to('stall', ({ transport }) => transport.stall()),
   to('resume', ({ transport }) => transport.resume()),
   to('complete', ({ transport }) => transport.complete()),
-  user.map(
-    (name) =>
-      new Step(`connect ${name}`, (world) => {
-        if (world.core.peers.length < 6) world.connect(name);
-      }),
+  ...[1, 2].map(() =>
+    fc.tuple(user, fc.constantFrom('t1', 't2', null), fc.constantFrom(0, 10_000, null)).map(
+      ([name, jti, age]) =>
+        new Step(`connect ${name} by ${jti} of ${age} ms ago`, (world) => {
+          const isFull = world.core.open.length >= 6 || world.core.peers.length >= 20;
+          if (!isFull) world.connect(name, jti, age === null ? null : Date.now() - age);
+        }),
+    ),
   ),
 ];
 
@@ -313,9 +417,10 @@ async function play(
   commands: Iterable<fc.AsyncCommand<object, World, true>>,
   broker: Iterator<Answer>,
   lookMs: number,
+  isAppAsked: boolean,
 ): Promise<void> {
   freezeClocks();
-  const world = new World(scheduler, broker, lookMs);
+  const world = new World(scheduler, broker, lookMs, isAppAsked);
   const { core, loop } = world;
   const { identify } = Memberships.prototype;
   vi.spyOn(Memberships.prototype, 'identify').mockImplementation(function (
@@ -331,7 +436,9 @@ async function play(
     return left;
   });
   try {
-    for (const name of [...USERS, '1']) world.connect(name);
+    world.connect('1', 't1');
+    world.connect('2', 't2', Date.now() - 10_000);
+    world.connect('1');
     await scheduler.waitAll();
     await fc.scheduledModelRun(scheduler, () => ({ model: {}, real: world }), commands);
     world.isEnding = true;
@@ -346,7 +453,11 @@ async function play(
     }
     await scheduler.waitAll();
     core.checkDrained();
-    for (const [what, count] of Object.entries({ ...world.handedOver, ...world.cut })) {
+    for (const [what, count] of Object.entries({
+      ...world.handedOver,
+      ...world.sent,
+      ...world.cut,
+    })) {
       totals[what] = (totals[what] ?? 0) + count;
     }
   } finally {
@@ -365,6 +476,7 @@ it('nothing of a room is handed over to who may not be in it, whenever that bega
       fc.commands(steps, { maxCommands: 60, size: 'max' }),
       answers,
       fc.constantFrom(0, 1, 6),
+      fc.boolean(),
       play,
     ),
     { numRuns: Number(process.env['ROOMCAST_TEST_RUNS'] ?? 80), endOnFailure: true },
