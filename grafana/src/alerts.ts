@@ -31,6 +31,8 @@ import {
   keySourcesDown,
   lockBlocked,
   meshLost,
+  meshQueueBytes,
+  missingWorkers,
   partialRatio,
   queueRatio,
   refusedAs,
@@ -211,6 +213,16 @@ export const ALERTS: readonly Alert[] = [
     description: '{{ $value }} workers of {{ $labels.instance }} have not answered for a minute.',
   },
   {
+    name: 'RoomcastWorkerMissing',
+    severity: 'critical',
+    value: missingWorkers(ALERT),
+    is: '> 0',
+    for: '1m',
+    summary: 'A worker has ended and no other has taken its place.',
+    description:
+      '{{ $value }} workers of {{ $labels.instance }} are missing: the rooms that they order cannot be had.',
+  },
+  {
     name: 'RoomcastWorkerRestarting',
     severity: 'warning',
     value: workerRestarts(ALERT),
@@ -219,6 +231,16 @@ export const ALERTS: readonly Alert[] = [
     summary: 'Workers end and are replaced again and again.',
     description:
       '{{ $value | humanize }} workers of {{ $labels.instance }} were replaced in 15 minutes.',
+  },
+  {
+    name: 'RoomcastMeshBacklog',
+    severity: 'warning',
+    value: meshQueueBytes(ALERT),
+    is: `> ${THRESHOLDS.meshQueueBytes}`,
+    for: '1m',
+    summary: 'Much waits on the links between workers.',
+    description:
+      '{{ $value | humanize1024 }}B wait for workers of {{ $labels.instance }}; a link that has 8 MiB loses what comes next.',
   },
   {
     name: 'RoomcastMeshLosing',

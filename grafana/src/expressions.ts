@@ -135,9 +135,14 @@ export const brokerBacklog = (scope: Scope) =>
 
 export const staleWorkers = (scope: Scope) => sum(scope, [], select(scope, 'workersStale'));
 
+export const missingWorkers = (scope: Scope) => sum(scope, [], select(scope, 'workersMissing'));
+
 /** Workers that were replaced since they had ended, in a quarter of an hour. */
 export const workerRestarts = (scope: Scope) =>
   sum(scope, [], `increase(${select(scope, 'workerRestarts')}[15m])`);
+
+/** On all links of a server together: where one is half full, there is as much at least. */
+export const meshQueueBytes = (scope: Scope) => sum(scope, [], select(scope, 'meshQueueBytes'));
 
 export const meshLost = (scope: Scope) => sum(scope, [], rate(scope, 'meshLost'));
 

@@ -46,4 +46,6 @@ export const THRESHOLDS = {
   brokerBacklogRatio: 0.5,
   /** Workers that had to be replaced in 15 minutes. */
   workerRestarts: 2,
+  /** Half of what one link between workers holds, in bytes. */
+  meshQueueBytes: 4_194_304,
 } as const;

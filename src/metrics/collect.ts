@@ -159,6 +159,7 @@ export const COLLECT: Collect = {
   workers: ({ recorder, gauges: { mesh } }) => ({
     workers: 1,
     workersStale: 0,
+    workersMissing: 0,
     workerRestarts: 0,
     surveysMissing: recorder.totals.surveysMissing,
     meshQueueBytes: mesh?.bytes ?? 0,

@@ -42,6 +42,7 @@ export function merged(
   return {
     ...Object.fromEntries(summed),
     workersStale: stale.length,
+    workersMissing: slots - new Set(workers.map(({ slot }) => slot)).size,
     workerRestarts: restarts,
   };
 }

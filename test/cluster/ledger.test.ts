@@ -89,4 +89,7 @@ it('a worker that does not answer in time stands in the answer with its last num
   const all = merged(gathered, 2);
   expect(Array.from(all['delivered'] as number[])).toEqual([11]);
   expect(all['workersStale']).toBe(1);
+  expect(all['workersMissing']).toBe(0);
+  // One of three has nobody.
+  expect(merged(gathered, 3)['workersMissing']).toBe(1);
 });

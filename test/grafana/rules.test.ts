@@ -315,12 +315,26 @@ const CASES: Record<string, Case> = {
     says: '1 workers of server:8080 have not answered for a minute.',
     quiet: [{ roomcast_workers_stale: '0x60' }, { roomcast_workers_stale: '0x9 1 0x60' }],
   },
+  RoomcastWorkerMissing: {
+    fires: { roomcast_workers_missing: '1x60' },
+    says: '1 workers of server:8080 are missing: the rooms that they order cannot be had.',
+    // One is replaced.
+    quiet: [{ roomcast_workers_missing: '0x60' }, { roomcast_workers_missing: '0x9 1 0x60' }],
+  },
   RoomcastWorkerRestarting: {
     fires: { roomcast_worker_restarts_total: '0+1x60' },
     says: '30 workers of server:8080 were replaced in 15 minutes.',
     quiet: [
       { roomcast_worker_restarts_total: '7x60' },
       { roomcast_worker_restarts_total: '0x20 1x60' },
+    ],
+  },
+  RoomcastMeshBacklog: {
+    fires: { roomcast_mesh_queue_bytes: '5242880x60' },
+    says: '5MiB wait for workers of server:8080; a link that has 8 MiB loses what comes next.',
+    quiet: [
+      { roomcast_mesh_queue_bytes: '4000000x60' },
+      { roomcast_mesh_queue_bytes: '0x9 5242880 0x60' },
     ],
   },
   RoomcastMeshLosing: {

@@ -1,5 +1,5 @@
 /** What orders the messages, and the processes that share them. */
-import { brokerLag } from '../expressions.js';
+import { brokerLag, meshQueueBytes, missingWorkers } from '../expressions.js';
 import { COLOUR, graph, type Panel } from '../panels.js';
 import { PANEL, PANEL_BY_INSTANCE, quantile, rate, select, sum } from '../promql.js';
 import { THRESHOLDS } from '../thresholds.js';
@@ -154,10 +154,12 @@ export const broker: readonly Panel[] = [
         legend: '{{instance}}',
       },
       { expr: sum(PANEL, [], select(PANEL, 'workersStale')), legend: 'that do not answer' },
+      { expr: missingWorkers(PANEL), legend: 'missing' },
       { expr: sum(PANEL, [], rate(PANEL, 'workerRestarts')), legend: 'restarts a second' },
     ],
     about: {
-      means: 'Processes that serve, by server; those that did not answer a scrape; restarts.',
+      means:
+        'Processes that serve, by server; those that did not answer a scrape, or are not there; restarts.',
       normal: '--workers, one more while one is replaced. 1 without.',
       act: 'one that does not answer is blocked, and is killed after --worker-stall-ms.',
       runbook: 'RoomcastWorkerStale',
@@ -170,15 +172,16 @@ export const broker: readonly Panel[] = [
     unit: 'bytes',
     targets: [
       {
-        expr: sum(PANEL_BY_INSTANCE, [], select(PANEL_BY_INSTANCE, 'meshQueueBytes')),
+        expr: meshQueueBytes(PANEL_BY_INSTANCE),
         legend: '{{instance}}',
       },
     ],
+    threshold: THRESHOLDS.meshQueueBytes,
     about: {
       means: 'Bytes that wait on the links from worker to worker; each may hold 8 MiB.',
       normal: 'near 0. 0 with one process.',
       act: 'a worker does not read: see Workers, and Event loop lag.',
-      runbook: 'RoomcastMeshLosing',
+      runbook: 'RoomcastMeshBacklog',
     },
   }),
   graph({

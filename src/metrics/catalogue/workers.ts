@@ -16,6 +16,13 @@ export const workers = {
     labels: {},
     help: 'Workers that have not answered this scrape in time: their numbers are up to a second old, or as old as they stand still.',
   },
+  workersMissing: {
+    name: 'roomcast_workers_missing',
+    type: 'gauge',
+    unit: 'processes',
+    labels: {},
+    help: 'Workers that there should be and are not: their rooms cannot be had, and the others serve their members.',
+  },
   workerRestarts: {
     name: 'roomcast_worker_restarts_total',
     type: 'counter',
