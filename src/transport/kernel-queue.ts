@@ -22,7 +22,7 @@ const PIECE_BYTES = 4096;
 /** About 100,000 connections. */
 const MAX_BYTES = 16 * 1024 * 1024;
 /** Askers told in one turn of the loop that the table is about to be read: a microsecond each. */
-export const ASKERS_A_TURN = 256;
+const ASKERS_A_TURN = 256;
 
 /** Whoever wants to know; called between the two, the kernel looked at the queue. */
 export interface Asker {
