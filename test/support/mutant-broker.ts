@@ -25,12 +25,16 @@ export const MUTATIONS = [
 ] as const;
 export type Mutation = (typeof MUTATIONS)[number];
 
+/** Of a room, while it is not subscribed. */
+const MISSED = 5;
+
 export class MutantBroker implements Broker {
   readonly #inner: Broker;
   readonly #mutation: Mutation;
   #deliver: (publication: Publication) => void = () => {};
   #isStruck = false;
   readonly #held = new Map<string, Publication>();
+  readonly #missed = new Map<string, number>();
   #first: Publication | null = null;
 
   constructor(inner: Broker, mutation: Mutation) {
@@ -49,11 +53,7 @@ export class MutantBroker implements Broker {
   }
 
   onReset(reset: Parameters<Broker['onReset']>[0]): void {
-    this.#inner.onReset((room, position, was) => {
-      // The new numbering is taken for the old one.
-      if (this.#isStruck && this.#mutation === 'silent resubscribe') return;
-      reset(room, position, was);
-    });
+    this.#inner.onReset(reset);
   }
 
   onLost(lost: Parameters<Broker['onLost']>[0]): void {
@@ -96,9 +96,20 @@ export class MutantBroker implements Broker {
     }
     const { seq } = publication;
     switch (this.#mutation) {
-      case 'lost tail':
-      case 'silent resubscribe':
+      case 'lost tail': {
+        // Each comes with the next one: nothing ever shows that the last is missing.
+        const held = this.#held.get(publication.room);
+        this.#held.set(publication.room, publication);
+        if (held !== undefined) this.#deliver(held);
         return;
+      }
+      case 'silent resubscribe': {
+        // What came before it was subscribed again is missing, though nothing was wrong.
+        const missed = this.#missed.get(publication.room) ?? 0;
+        this.#missed.set(publication.room, missed + 1);
+        if (missed >= MISSED) this.#deliver(publication);
+        return;
+      }
       case 'lost in the middle':
         // What follows shows it to nobody: it has the number of what is missing.
         if (seq % 2 === 0) this.#deliver({ ...publication, seq: seq / 2 });
