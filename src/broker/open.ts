@@ -14,6 +14,9 @@ import { RedisBroker, type RedisEvents } from './redis/redis.js';
 /** What Redis keeps of each room, so that a cut between it and a node costs nothing. */
 const KEPT = { messages: 100, ms: 60_000 };
 
+/** Most causes that are told of one outage. */
+const MOST_CAUSES = 16;
+
 export interface Opened {
   readonly broker: Broker;
   /** The one whose history is in this process; null for another. */
@@ -75,13 +78,14 @@ function logged(
   settled: (error: ConfigError | null) => void,
 ): RedisEvents {
   let isLinked = false;
-  let hasTold = false;
+  /** What was said of the present outage. */
+  const told = new Set<string>();
   const advised = new Set<string>();
   return {
     linked(cost) {
-      log.info({ clusterName, ...cost }, hasTold ? 'Redis is back' : 'Redis is connected');
+      log.info({ clusterName, ...cost }, told.size > 0 ? 'Redis is back' : 'Redis is connected');
       isLinked = true;
-      hasTold = false;
+      told.clear();
       settled(null);
     },
     unlinked(cause, isOurs) {
@@ -89,9 +93,9 @@ function logged(
       if (isOurs && !isLinked) settled(unusable(message));
       else settled(null);
       isLinked = false;
-      // One line an outage, not one an attempt.
-      if (hasTold) return;
-      hasTold = true;
+      // One line a cause, not one an attempt; some name what is never the same.
+      if (told.has(message) || told.size >= MOST_CAUSES) return;
+      told.add(message);
       log.warn({ err: cause }, `Redis cannot be reached: ${message}`);
     },
     advice(text) {

@@ -28,8 +28,8 @@ export interface RedisServer {
   signal(signal: NodeJS.Signals): void;
   /** Ends it, as a crash does, and resolves when it has. */
   kill(): Promise<void>;
-  /** Starts it again on its port, with what it had saved. */
-  start(): Promise<void>;
+  /** Starts it again on its port, with what it had saved, and these options beside its own. */
+  start(...more: string[]): Promise<void>;
   /** Removes what it had saved. */
   forget(): void;
   close(): Promise<void>;
@@ -41,10 +41,10 @@ export async function startRedis(...options: string[]): Promise<RedisServer> {
   const url = `redis://127.0.0.1:${port}`;
   let child: ChildProcess | null = null;
 
-  const start = async () => {
+  const start = async (...more: string[]) => {
     const settings = ['--port', String(port), '--bind', '127.0.0.1', '--dir', folder];
     const now = ['--save', '', '--repl-diskless-sync-delay', '0'];
-    child = spawn('redis-server', [...settings, ...now, ...options], { stdio: 'pipe' });
+    child = spawn('redis-server', [...settings, ...now, ...options, ...more], { stdio: 'pipe' });
     endWithUs(child);
     let output = '';
     await new Promise<void>((resolve, reject) => {
