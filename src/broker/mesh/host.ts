@@ -147,7 +147,8 @@ export class Host implements Way {
     const place = new Place(name, this, number, since);
     this.#places.set(number, place);
     const refuse = (error: unknown) => {
-      this.#places.delete(number);
+      // It has been closed meanwhile, or the link has ended.
+      if (!this.#places.delete(number)) return;
       const { code, message } = refusalOf(error);
       this.#link.begin(KIND.notOpened).u32(number).text(code).rest(message).end();
     };
@@ -200,7 +201,7 @@ export class Host implements Way {
       case 'purge':
         return this.#broker.purge?.(room, question.through, signal);
       case 'settled':
-        return this.#broker.settled?.(room, signal);
+        return this.#owner.settled(room);
     }
   }
 }

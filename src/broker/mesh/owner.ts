@@ -1,7 +1,8 @@
 /**
  * The rooms of this worker's slot, between the broker that orders them and all who want them here: this
  * worker and others. The broker is asked once, however many they are, so that a message enters the
- * machine once. V2: nothing is locked; a place is told in the turn the broker tells.
+ * machine once. V2: nothing is locked; a place is told in the turn the broker tells. V8: what is asked for a room
+ * is asked no longer than somebody is in it.
  *
  * V4, V20: a room has one stream of what the broker tells, and nobody is ahead of it in another epoch: who
  * comes without a position begins where the stream is, also while that is behind the broker; who comes
@@ -24,12 +25,19 @@ interface OwnedRoom {
   answered: Promise<unknown> | null;
   /** The latest publication that was counted. */
   counted: Position | null;
+  /** Ends what is asked of the broker for it: nobody is in it any more. Null before anything is answered later. */
+  ended: AbortController | null;
+  /** Who asked whether everything is told, and who has asked since: they share the next answer. */
+  settling: Promise<void> | null;
+  next: Promise<void> | null;
 }
 
 export class Owner {
   readonly #broker: Broker;
   readonly #rooms = new Map<string, OwnedRoom>();
   readonly #closing = new AbortController();
+  /** For the next room of which the broker answers later. */
+  #unused = new AbortController();
   /** Publications that came from the broker. */
   published = 0;
 
@@ -74,6 +82,7 @@ export class Owner {
     const room = this.#rooms.get(place.room);
     if (!room?.places.delete(place) || room.places.size > 0) return;
     this.#rooms.delete(room.name);
+    room.ended?.abort(new Error('nobody is in the room any more'));
     const { signal } = this.#closing;
     // What is still delivered of it goes nowhere; who opens it next subscribes anew.
     const ignore = () => {};
@@ -85,9 +94,38 @@ export class Owner {
     }
   }
 
+  /**
+   * Resolves when everything that was published before is told, or nobody is in the room any more. However many
+   * ask, and however long the broker is away, it is asked twice a room at most.
+   */
+  settled(name: string): MaybePromise<void> {
+    const room = this.#rooms.get(name);
+    if (room === undefined) return;
+    if (room.settling === null) return this.#settle(room);
+    const next = () => {
+      room.next = null;
+      return this.#settle(room);
+    };
+    room.next ??= room.settling.then(next, next);
+    return room.next;
+  }
+
   /** Ends what waits for the broker. */
   end(): void {
-    this.#closing.abort(new Error('the server is shutting down'));
+    const why = new Error('the server is shutting down');
+    this.#closing.abort(why);
+    for (const { ended } of this.#rooms.values()) ended?.abort(why);
+  }
+
+  #settle(room: OwnedRoom): MaybePromise<void> {
+    room.ended ??= new AbortController();
+    const answer = this.#broker.settled?.(room.name, room.ended.signal);
+    if (!isThenable(answer)) return;
+    const asked: Promise<void> = Promise.resolve(answer).finally(() => {
+      room.settling = null;
+    });
+    room.settling = asked;
+    return asked;
   }
 
   /** Has the broker tell the room from `since` on, or from where it is. */
@@ -100,8 +138,9 @@ export class Owner {
       throw error;
     };
     let answer: MaybePromise<Position>;
+    const ended = room.ended ?? this.#unused;
     try {
-      answer = this.#broker.subscribe(room.name, this.#closing.signal, since);
+      answer = this.#broker.subscribe(room.name, ended.signal, since);
     } catch (error) {
       return refused(error);
     }
@@ -111,6 +150,8 @@ export class Owner {
       return this.#opened(place, place.epoch === '' ? room.known : position);
     };
     if (!isThenable(answer)) return answered(answer);
+    room.ended = ended;
+    if (ended === this.#unused) this.#unused = new AbortController();
     const opened = Promise.resolve(answer).then(answered, refused);
     const settled = opened
       .catch(() => {})
@@ -181,7 +222,17 @@ export class Owner {
   #room(name: string): OwnedRoom {
     let room = this.#rooms.get(name);
     if (room === undefined) {
-      room = { name, places: new Set(), known: null, head: null, answered: null, counted: null };
+      room = {
+        name,
+        places: new Set(),
+        known: null,
+        head: null,
+        answered: null,
+        counted: null,
+        ended: null,
+        settling: null,
+        next: null,
+      };
       this.#rooms.set(name, room);
     }
     return room;
