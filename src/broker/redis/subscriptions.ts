@@ -9,6 +9,7 @@
  * link is made (`redis.ts`).
  */
 import { Refusal } from '../../errors.js';
+import { sleep } from '../../sleep.js';
 import { clearTimeout, nowMs, setImmediate, setTimeout } from '../../time.js';
 import type { Position } from '../broker.js';
 import { type Commit, parseCommit } from './format.js';
@@ -20,6 +21,8 @@ import { Topic, type TopicEvents } from './topic.js';
 /** Logs read at once. */
 const READS_AT_ONCE = 16;
 const LINGER_MS = 5000;
+/** Within which nodes that have lost the same Redis come back to it. */
+const SPREAD_MS = 500;
 
 export interface SubscriptionsConfig {
   readonly keys: Keys;
@@ -34,7 +37,7 @@ export interface SubscriptionsConfig {
 }
 
 interface Wait {
-  readonly topic: Topic;
+  topic: Topic;
   resolve(position: Position): void;
   reject(cause: Error): void;
 }
@@ -117,9 +120,12 @@ export class Subscriptions {
   /** Brings every room up over this link. Resolves when it is known of each where it stands. */
   async attach(link: Link): Promise<void> {
     this.#link = link;
-    const topics = [...this.#topics.values()];
-    await this.#open(link, topics);
     this.#openWaiting();
+    // All nodes have lost the same Redis.
+    if (this.#topics.size > this.#channels.size) await sleep(Math.random() * SPREAD_MS);
+    if (this.#link !== link) return;
+    const topics = [...this.#topics.values()].filter(({ room }) => !this.#channels.has(room));
+    await this.#open(link, topics);
   }
 
   detach(): void {
@@ -171,7 +177,13 @@ export class Subscriptions {
   #openWaiting(): void {
     const link = this.#link;
     if (link === null || this.#waits.length === 0) return;
-    const waits = this.#waits;
+    const waits: Wait[] = [];
+    for (const wait of this.#waits) {
+      // Who has come with a position has brought another one.
+      const topic = this.#topics.get(wait.topic.room);
+      if (topic === undefined) wait.reject(new Refusal('broker_unavailable', 'Nobody wants it.'));
+      else waits.push(Object.assign(wait, { topic }));
+    }
     this.#waits = [];
     this.#open(link, [...new Set(waits.map(({ topic }) => topic))], waits).catch(() => {
       // The link has ended; the next one opens them. An error of a link that lives ends it.

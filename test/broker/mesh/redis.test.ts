@@ -33,6 +33,7 @@ async function settled(broker: RedisBroker): Promise<void> {
 class Workers {
   static #clusters = 0;
   readonly inner: RedisBroker[] = [];
+  readonly #closed = new Set<Broker>();
   mesh!: TestMesh;
 
   static async start(url: string, config: Partial<RedisConfig> = {}): Promise<Workers> {
@@ -54,6 +55,11 @@ class Workers {
         { linked() {}, unlinked() {}, advice() {} },
       );
       workers.inner[slot] = broker;
+      const close = broker.close.bind(broker);
+      broker.close = () => {
+        workers.#closed.add(broker);
+        return close();
+      };
       await up(broker);
       return broker;
     });
@@ -71,7 +77,7 @@ class Workers {
   /** Whatever was published is delivered, as far as it will be. */
   async settle(rooms: readonly string[]): Promise<void> {
     // One that is closed is not up, and never will be.
-    const living = this.inner.filter((broker) => broker.state() === 'up');
+    const living = this.inner.filter((broker) => !this.#closed.has(broker));
     await Promise.all(living.map(settled));
     for (const broker of living) {
       for (const room of rooms)

@@ -1,0 +1,103 @@
+/** What is asked of a link, of which rooms, and when, on a clock of its own. */
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { Keys } from '../../../src/broker/redis/keys.js';
+import type { Link } from '../../../src/broker/redis/link.js';
+import { READ } from '../../../src/broker/redis/log-scripts.js';
+import type { Script } from '../../../src/broker/redis/scripts.js';
+import { Subscriptions } from '../../../src/broker/redis/subscriptions.js';
+
+const keys = new Keys('c');
+const never = () => new AbortController().signal;
+/** Longer than nodes take to come back. */
+const SPREAD_MS = 500;
+
+beforeEach(() => {
+  vi.useFakeTimers();
+});
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+/** A Redis in which every room stands at 5, of which the log has nothing to give. */
+class FakeLink {
+  readonly isOpen = true;
+  readonly channels: string[] = [];
+  constructor(readonly seq: number) {}
+  async subscribe(channels: readonly string[]): Promise<void> {
+    this.channels.push(...channels);
+  }
+  async unsubscribe(): Promise<void> {}
+  async run(script: Script, names: readonly string[]): Promise<unknown> {
+    if (script !== READ)
+      return names.slice(1).flatMap((_, i) => (i % 3 ? [] : [[i / 3 + 1, 'e', `${this.seq}`]]));
+    return ['e', `${this.seq}`, '', 0];
+  }
+}
+
+function rooms() {
+  const subscriptions = new Subscriptions({
+    keys,
+    idleRoomMs: 1000,
+    events: {
+      deliver() {},
+      reset() {},
+      lost() {},
+      duplicate() {},
+      backfilled() {},
+    },
+    barrier: async () => {},
+    live() {},
+    unreadable() {},
+  });
+  const attach = async (seq: number) => {
+    const link = new FakeLink(seq);
+    void subscriptions.attach(link as unknown as Link);
+    await vi.advanceTimersByTimeAsync(0);
+    return link;
+  };
+  return { subscriptions, attach };
+}
+
+describe('rooms over another link', () => {
+  it('are not opened where nobody wants them any more', async () => {
+    const { subscriptions, attach } = rooms();
+    const answer = subscriptions.subscribe('gone', never()) as Promise<unknown>;
+    const refused = expect(answer).rejects.toMatchObject({ code: 'broker_unavailable' });
+    subscriptions.unsubscribe('gone');
+    // Longer than it lingers.
+    await vi.advanceTimersByTimeAsync(6000);
+    const stays = subscriptions.subscribe('stays', never());
+    const link = await attach(0);
+    expect(link.channels).toEqual([keys.channel('stays')]);
+    expect(await stays).toEqual({ epoch: 'e', seq: 0 });
+    await refused;
+    subscriptions.close();
+  });
+
+  it('are answered to who waited for one that somebody has come to with a position', async () => {
+    const { subscriptions, attach } = rooms();
+    const first = subscriptions.subscribe('r', never());
+    const second = subscriptions.subscribe('r', never(), { epoch: 'e', seq: 5 });
+    await attach(5);
+    expect(await first).toEqual({ epoch: 'e', seq: 5 });
+    expect(await second).toEqual({ epoch: 'e', seq: 5 });
+    subscriptions.close();
+  });
+
+  it('come up within half a second, not all at once; new ones do not wait for it', async () => {
+    const { subscriptions, attach } = rooms();
+    const random = vi.spyOn(Math, 'random').mockReturnValue(0.5);
+    void subscriptions.subscribe('r', never());
+    await attach(0);
+    subscriptions.detach();
+    void subscriptions.subscribe('new', never());
+    const link = await attach(0);
+    expect(link.channels).toEqual([keys.channel('new')]);
+    await vi.advanceTimersByTimeAsync(SPREAD_MS / 2 - 1);
+    expect(link.channels).toHaveLength(1);
+    await vi.advanceTimersByTimeAsync(1);
+    expect(link.channels).toEqual([keys.channel('new'), keys.channel('r')]);
+    random.mockRestore();
+    subscriptions.close();
+  });
+});
