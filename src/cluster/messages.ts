@@ -2,7 +2,7 @@
  * What the primary and its workers say to each other, on the channel that Node gives them: the life of
  * a worker and a few numbers. No message of a room is among it (`broker/mesh/`).
  */
-import { readdirSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Gathered } from '../metrics/workers.js';
 import type { Config } from '../options/config.js';
@@ -75,7 +75,9 @@ export const pathOf = (folder: string, what: 'm' | 'h', slot: number, incarnatio
 
 /** Who listens for requests in that folder, and where; a worker that was killed may be among them. */
 export function listenersIn(folder: string): { slot: number; path: string }[] {
-  return readdirSync(folder).flatMap((name) => {
+  // At the end the primary removes it.
+  const names = existsSync(folder) ? readdirSync(folder) : [];
+  return names.flatMap((name) => {
     const slot = /^h(\d+)\.\d+$/.exec(name)?.[1];
     return slot === undefined ? [] : { slot: Number(slot), path: join(folder, name) };
   });
