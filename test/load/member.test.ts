@@ -4,11 +4,12 @@ import type { WebSocket } from 'ws';
 import { machineMicros } from '../../src/load/clock.js';
 import { Crew } from '../../src/load/crew.js';
 import { Member } from '../../src/load/member.js';
-import { resolvePlan } from '../../src/load/plan.js';
+import { resolvePlan, roomName } from '../../src/load/plan.js';
 import { Stamps } from '../../src/load/stamp.js';
 import { openTarget, type TargetSpec } from '../../src/load/targets/index.js';
 import { noFault } from '../contract/target.js';
 import { type BroadcastServer, startBroadcastServer } from '../support/broadcast-server.js';
+import { FAKE_SPEC, fakeTarget } from '../support/load-fakes.js';
 
 /** More than the kernel takes for a loopback peer that does not read. */
 const BEYOND_KERNEL = 8 * 1024 * 1024;
@@ -169,4 +170,30 @@ test('a stalled member that the server resets counts as evicted, and when', asyn
   });
   expect(Object.keys(counters(crew).closes)).toEqual([expect.stringMatching(/EPIPE|ECONNRESET/)]);
   expect(crew.tallies[1]!.report().evictions).not.toEqual([]);
+});
+
+test('who is not back yet does not go again, and its join is waited for', () => {
+  vi.useFakeTimers();
+  onTestFinished(() => void vi.useRealTimers());
+  const plan = resolvePlan(
+    { members: '2', cohorts: ['vanishing=1,stay=20ms,back=20ms'], calm: '1s', slow: '1s' },
+    FAKE_SPEC,
+    1,
+    'abcd',
+  );
+  const crew = new Crew(plan, 0, machineMicros(), new Stamps(plan.tag), fakeTarget(), []);
+  const member = new Member(crew, 1, 1);
+  onTestFinished(() => member.close());
+  member.connect();
+  member.session!.joined(roomName(plan, 0), 0, '', false);
+  expect(member.isJoining).toBe(false);
+  member.disturb();
+  vi.advanceTimersByTime(9000);
+  expect(member.isJoining).toBe(true);
+  expect(counters(crew)).toMatchObject({ connects: 2, failures: {} });
+  vi.advanceTimersByTime(1500);
+  expect(counters(crew)).toMatchObject({
+    connects: 3,
+    failures: { 'not joined within 10 s': 1 },
+  });
 });

@@ -4,7 +4,7 @@ import { Crew } from '../../src/load/crew.js';
 import { resolvePlan, roomName } from '../../src/load/plan.js';
 import type { Position } from '../../src/load/protocol.js';
 import { Session } from '../../src/load/session.js';
-import { Stamps } from '../../src/load/stamp.js';
+import { STAMP_LENGTH, Stamps } from '../../src/load/stamp.js';
 import type { Link } from '../../src/load/targets/target.js';
 import { FAKE_SPEC, fakeTarget, inertLink } from '../support/load-fakes.js';
 
@@ -40,7 +40,8 @@ function setUp(cohort = 'churning=1,since=true') {
     session.open();
     return session;
   };
-  return { connect, joins, asked, room: roomName(plan, 0), counters: crew.tallies[1]!.counters };
+  const counters = crew.tallies[1]!.counters;
+  return { crew, connect, joins, asked, room: roomName(plan, 0), counters };
 }
 
 test('who has left and joins again goes on from what came until it had left', () => {
@@ -155,4 +156,42 @@ test('who is ended while it has left could join', () => {
   session.left(room);
   session.closed('4107 nothing sent in time');
   expect(counters).toMatchObject({ failures: {}, closes: { '4107 nothing sent in time': 1 } });
+});
+
+test('a wait that ends once publishing has is of what was owed, from when that was written', () => {
+  const { crew, room } = setUp();
+  const { plan, stamps } = crew;
+  const options = { readSize: 1 };
+  const session = new Session(
+    crew,
+    0,
+    0,
+    undefined,
+    options,
+    () => {},
+    () => {},
+  );
+  session.joined(room, 0, 'e', false);
+  const start = Math.ceil(crew.now());
+  let seq = 0;
+  /** A message that was due, written and read at so many ms. */
+  const message = (due: number, written: number, read: number): void => {
+    const late = (written - due) * 1000;
+    const payload = stamps.payload(plan.size, 0, seq++, start + due * 1000, late);
+    session.chunk(payload.length, start + read * 1000);
+    session.message(payload, payload.length - STAMP_LENGTH, seq, -1);
+  };
+  const waited = () => session.waited.map((at) => (at === 0 ? 0 : (at - start) / 1000));
+  message(900, 900, 1000);
+  message(950, 950, 3000);
+  // Until the end the engine looks itself.
+  expect(waited()).toEqual([0, 0]);
+  crew.stage = 'after';
+  message(3100, 3100, 5000);
+  expect(waited()).toEqual([3100, 5000]);
+  message(4000, 4000, 6000);
+  expect(waited()).toEqual([3100, 5000]);
+  // One that was refused, and sent again: until then nothing was owed.
+  message(5000, 9900, 10_000);
+  expect(waited()).toEqual([3100, 5000]);
 });
