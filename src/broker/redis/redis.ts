@@ -24,6 +24,7 @@ import type {
   Range,
 } from '../broker.js';
 import { RedisBoard } from './board.js';
+import { Changes } from './changes.js';
 import { Commits, MAX_UNSETTLED, MAX_UNSETTLED_BYTES } from './commits.js';
 import { Keys } from './keys.js';
 import { Link, Misconfigured } from './link.js';
@@ -87,8 +88,8 @@ export class RedisBroker implements Broker {
     unreadable: 0,
   };
   readonly #closing = new AbortController();
-  /** Who waits for a change. */
-  readonly #waiting = new Set<() => void>();
+  /** A link, or a room of it, comes up, or no other ever will. */
+  readonly #changes = new Changes();
   #link: Link | null = null;
   #ticks: Ticks | null = null;
   #state: BrokerState = 'suspended';
@@ -126,7 +127,7 @@ export class RedisBroker implements Broker {
       barrier: async () => {
         await this.#ticks?.barrier();
       },
-      live: () => this.#wake(),
+      live: () => this.#changes.happened(),
       unreadable,
       events: {
         deliver: (publication) => this.#deliver(publication),
@@ -197,7 +198,7 @@ export class RedisBroker implements Broker {
       if (ticks !== null && ticks !== heardBy && (await ticks.barrier())) heardBy = ticks;
       const isHeard = heardBy !== null && heardBy === this.#ticks;
       if (isHeard && (room === undefined || this.#subscriptions.isLive(room))) return;
-      await this.#changes(signal);
+      await this.#changes.next(signal);
     }
   }
 
@@ -229,7 +230,7 @@ export class RedisBroker implements Broker {
     await this.#isUnderWay;
     this.#subscriptions.close();
     this.#board.close();
-    this.#wake();
+    this.#changes.happened();
   }
 
   #historyOf(room: string): HistoryPolicy {
@@ -355,23 +356,6 @@ export class RedisBroker implements Broker {
     if (this.#state === state) return;
     this.#state = state;
     this.#changed(state);
-    this.#wake();
-  }
-
-  /** Resolves when a link, or a room of it, has come up, or when that is not to be waited for any more. */
-  #changes(signal: AbortSignal | undefined): Promise<void> {
-    return new Promise((resolve) => {
-      const done = () => {
-        this.#waiting.delete(done);
-        signal?.removeEventListener('abort', done);
-        resolve();
-      };
-      this.#waiting.add(done);
-      signal?.addEventListener('abort', done, { once: true });
-    });
-  }
-
-  #wake(): void {
-    for (const done of this.#waiting) done();
+    this.#changes.happened();
   }
 }

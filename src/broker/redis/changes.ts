@@ -1,0 +1,21 @@
+/** Waits for the next change of something, of which there may be many (V8: each ends with its signal). */
+export class Changes {
+  readonly #waiting = new Set<() => void>();
+
+  /** Resolves at the next `happened`, or when that is not to be waited for any more. */
+  next(signal: AbortSignal | undefined): Promise<void> {
+    return new Promise((resolve) => {
+      const done = () => {
+        this.#waiting.delete(done);
+        signal?.removeEventListener('abort', done);
+        resolve();
+      };
+      this.#waiting.add(done);
+      signal?.addEventListener('abort', done, { once: true });
+    });
+  }
+
+  happened(): void {
+    for (const done of this.#waiting) done();
+  }
+}
