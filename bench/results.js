@@ -10,12 +10,13 @@ const TOP = `# Results
 Written by the commands named below, with \`--record\`. README.md says how to read this and how not to.
 `;
 
-/** In this order. @type {Record<string, string>} */
+/** In this order; `chaos` is written by hand, from its `--report`. @type {Record<string, string>} */
 const NOT_YET = {
   bench: '## Fan-out beside others\n\n`npm run bench -- --record` has not been run yet.\n',
   again: '',
   isolation: '## Isolation\n\n`npm run isolation -- --record` has not been run yet.\n',
   agreement: '## Two meters\n\n`npm run agreement -- --record` has not been run yet.\n',
+  chaos: '## Chaos\n\n`npm run chaos -- --minutes 60`, in the root, has not been run yet.\n',
 };
 
 const results = new URL('results/', import.meta.url);
