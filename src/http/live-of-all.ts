@@ -4,7 +4,7 @@
  *
  * Not here: the stream (`live.ts`), the numbers of one (`sampler.ts`).
  */
-import type { MemberLine, RoomLine, Second, Series, Values } from '../page/frame.js';
+import type { MemberLine, RoomLine, Second, Series, Values, WorkerLine } from '../page/frame.js';
 import { mergeRooms } from './rooms.js';
 import type { Sample } from './sampler.js';
 import { top } from './top.js';
@@ -37,7 +37,12 @@ export function pastOfAll(
   });
 }
 
-export function secondOfAll(series: readonly Series[], all: readonly Second[]): Second {
+/** `missing`: slots of which there is no answer. */
+export function secondOfAll(
+  series: readonly Series[],
+  all: readonly Second[],
+  missing: readonly number[],
+): Second {
   const total = (of: 'members' | 'rooms') => all.reduce((sum, each) => sum + each[of].total, 0);
   const members = all.flatMap((each): readonly MemberLine[] => each.members.list);
   const rooms = mergeRooms(all.flatMap((each): readonly RoomLine[] => each.rooms.list));
@@ -50,5 +55,16 @@ export function secondOfAll(series: readonly Series[], all: readonly Second[]): 
     ),
     members: { total: total('members'), list: top(members, ({ lagMs }) => lagMs, MEMBERS) },
     rooms: { total: total('rooms'), list: top(rooms, (room) => room.members, ROOMS) },
+    workers: [...all.flatMap(({ workers }) => workers), ...missing.map(missed)].sort(
+      (a, b) => a.slot - b.slot,
+    ),
   };
 }
+
+const missed = (slot: number): WorkerLine => ({
+  slot,
+  pid: null,
+  members: null,
+  rooms: null,
+  broker: null,
+});

@@ -46,26 +46,41 @@ export function live(deps: HttpDeps): FastifyPluginCallbackTypebox {
       const own = secondOf(sample);
       const tell = (second: Second) => viewers.offer(event('second', second), sample.at);
       if (peers === null) tell(own);
-      else askAll<Second>('second').then((others) => tell(secondOfAll(series, [own, ...others])));
+      else {
+        askAll<Second>('second').then(({ bodies, missing }) =>
+          tell(secondOfAll(series, [own, ...bodies], missing)),
+        );
+      }
     };
 
-    /** What the other workers answer of themselves; who does not in time is left out. */
-    async function askAll<What>(what: 'second' | 'past'): Promise<What[]> {
-      const { answers = [] } = (await peers?.ask({ method: 'GET', url: ofOne(what) })) ?? {};
-      return answers.flatMap(({ status, body }) => (status === 200 ? [body as What] : []));
+    /** What the other workers answer of themselves, and who does not in time. */
+    async function askAll<What>(what: 'second' | 'past') {
+      const asked = await peers?.ask({ method: 'GET', url: ofOne(what) });
+      const { answers, missing } = asked ?? { answers: [], missing: [] };
+      return {
+        bodies: answers.flatMap(({ status, body }) => (status === 200 ? [body as What] : [])),
+        missing: [...missing, ...answers.flatMap((each) => (each.status === 200 ? [] : each.slot))],
+      };
     }
 
     function secondOf(sample: Sample): Second {
       const now = nowMs();
+      const rooms = peers?.ownedRooms() ?? hub.rooms.size;
       const behind = top(hub.members.values(), (member) => member.lagMs(now), MEMBERS);
       return {
         ...sample,
         broker: hub.brokerState,
         members: { total: hub.members.size, list: behind.map((each) => memberInfo(each, now)) },
         rooms: {
-          total: peers?.ownedRooms() ?? hub.rooms.size,
+          total: rooms,
           list: top(hub.rooms.values(), (room) => room.size, ROOMS).map(roomInfo),
         },
+        workers: [
+          {
+            ...{ slot: peers?.slot ?? 0, pid: process.pid },
+            ...{ members: hub.members.size, rooms, broker: hub.brokerState },
+          },
+        ],
       };
     }
 
@@ -89,7 +104,7 @@ export function live(deps: HttpDeps): FastifyPluginCallbackTypebox {
         },
       },
       async ({ raw: request }, reply) => {
-        const others = await askAll<Sample[]>('past');
+        const { bodies: others } = await askAll<Sample[]>('past');
         const response = reply.raw;
         // Behind another answer on its connection nobody would be told that it is gone.
         if (response.socket === null || response.destroyed) {
@@ -120,6 +135,7 @@ export function live(deps: HttpDeps): FastifyPluginCallbackTypebox {
             users: auth.mode !== 'off',
             presence: hub.presence.isOn,
             history: hub.archive.keepsAny,
+            network: config.broker !== 'memory',
           },
           locks: OWN_LOCKS,
           series,

@@ -31,7 +31,7 @@ export class Detail {
   readonly #no = byId('end-no', HTMLButtonElement);
   /** What is open: its title, what asks for its fields, and the member where it is one. */
   #open: Open | null = null;
-  #has: Hello['has'] = { users: false, presence: false, history: false };
+  #has: Hello['has'] = { users: false, presence: false, history: false, network: false };
   /** Whether it was asked for, and is to be said again. */
   #isAsked = false;
 

@@ -58,7 +58,13 @@ export interface Hello {
   /** Bytes that rooms may keep in this process; 0 where the broker keeps them elsewhere. */
   readonly historyLimitBytes: number;
   /** What is switched on, so that there is something to show of it. */
-  readonly has: { readonly users: boolean; readonly presence: boolean; readonly history: boolean };
+  readonly has: {
+    readonly users: boolean;
+    readonly presence: boolean;
+    readonly history: boolean;
+    /** A broker that may not be reached. */
+    readonly network: boolean;
+  };
   /** Names of the classes of locks. */
   readonly locks: readonly string[];
   readonly series: readonly Series[];
@@ -74,6 +80,19 @@ export interface Second {
   readonly members: { readonly total: number; readonly list: readonly MemberLine[] };
   /** The largest. */
   readonly rooms: { readonly total: number; readonly list: readonly RoomLine[] };
+  /** By slot; one alone where there is one process. */
+  readonly workers: readonly WorkerLine[];
+}
+
+/** One process of those that share the address. */
+export interface WorkerLine {
+  readonly slot: number;
+  /** Null, as what follows, where it has not answered: it is missing, or stands still. */
+  readonly pid: number | null;
+  readonly members: number | null;
+  /** That it orders; with one process all there are. */
+  readonly rooms: number | null;
+  readonly broker: Second['broker'] | null;
 }
 
 export interface MemberLine {

@@ -9,11 +9,13 @@ import { History } from './history.js';
 import { Lists } from './lists.js';
 import { Now } from './now.js';
 import { type State, Stream } from './stream.js';
+import { Workers } from './workers.js';
 
 const history = new History();
 const charts = new Charts(byId('charts', HTMLElement));
 const now = new Now();
 const lists = new Lists(new Detail());
+const workers = new Workers();
 const stateText = byId('state', HTMLElement);
 const about = byId('about', HTMLElement);
 const notice = byId('notice', HTMLElement);
@@ -65,7 +67,10 @@ function draw(): void {
     (series) => history.worst(series),
     server,
   );
-  if (latest !== undefined) lists.show(latest);
+  if (latest !== undefined) {
+    lists.show(latest);
+    workers.show(latest, server);
+  }
   const isUp = latest === undefined || latest.broker === 'up';
   broker.hidden = isUp;
   setText(broker, isUp ? '' : NO_BROKER);

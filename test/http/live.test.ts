@@ -84,6 +84,7 @@ describe('GET /v1/live', () => {
       { room: 'room:a', members: 2 },
       { room: 'room:b', members: 1 },
     ]);
+    expect(second.workers).toMatchObject([{ slot: 0, members: 2, rooms: 2, broker: 'up' }]);
     expect(of(hello(), 'members', second)).toBe(2);
     expect(of(hello(), 'publishedPerSecond', second)).toBe(1);
     expect(of(hello(), 'deliveredPerSecond', second)).toBe(1);

@@ -47,6 +47,48 @@ describe.skipIf(!hasChromium)('in a browser', { timeout: 120_000 }, () => {
     await context.close();
   });
 
+  it.each([
+    {
+      network: false,
+      workers: 3,
+      rows: ['0 serves 5 2 100', '1 missing – – –', '2 serves 5 2 102'],
+    },
+    { network: true, workers: 1, rows: ['0 broker up 5 2 100'] },
+    { network: false, workers: 1, rows: [] },
+  ])(
+    'shows $workers workers, with a broker on a network: $network',
+    async ({ network, workers, rows }) => {
+      const page = await browser.newPage();
+      const of = (slot: number) =>
+        slot === 1
+          ? { slot, pid: null, members: null, rooms: null, broker: null }
+          : { slot, pid: 100 + slot, members: 5, rooms: 2, broker: 'up' };
+      const hello = {
+        ...{ version: '1', node: 'v20', startedAt: 0, queueLimitBytes: 1, historyLimitBytes: 0 },
+        ...{ locks: [], series: [], past: [] },
+        has: { users: false, presence: false, history: false, network },
+      };
+      const second = {
+        ...{ at: 1, broker: 'up', values: [] },
+        ...{ members: { total: 10, list: [] }, rooms: { total: 4, list: [] } },
+        workers: Array.from({ length: workers }, (_, slot) => of(slot)),
+      };
+      const event = (name: string, data: unknown) =>
+        `event: ${name}\ndata: ${JSON.stringify(data)}\n\n`;
+      await page.route('**/v1/live', (route) =>
+        route.fulfill({
+          contentType: 'text/event-stream',
+          body: event('hello', hello) + event('second', second),
+        }),
+      );
+      await page.goto(`http://127.0.0.1:${server.port}/`);
+      await page.locator('#members .nothing').waitFor();
+      const shown = await page.locator('#workers-section:visible tbody tr').allInnerTexts();
+      expect(shown.map((text) => text.split(/\s+/).join(' ').trim())).toEqual(rows);
+      await page.close();
+    },
+  );
+
   it.each(['/docs', '/runbook'])('%s leads back to the live page', async (path) => {
     const page = await browser.newPage();
     await page.goto(`http://127.0.0.1:${server.port}${path}`);

@@ -88,6 +88,7 @@ test('a room is one, and every answer is of all workers', async () => {
   expect(await secondWith(url, peers.length)).toMatchObject({
     members: { total: peers.length, list: { length: peers.length } },
     rooms: { total: 1, list: [{ room, members: peers.length }] },
+    workers: [{ slot: 0 }, { slot: 1 }, { slot: 2 }],
   });
   const last = peers.at(-1) as ReadingPeer;
   expect(await workers.json(`/v1/members/${last.id}`)).toMatchObject({ joined: [room] });

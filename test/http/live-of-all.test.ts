@@ -1,0 +1,21 @@
+/** What the live page is told of several workers: each of them, also who has not answered. */
+import { expect, test } from 'vitest';
+import { secondOfAll } from '../../src/http/live-of-all.js';
+import type { Second } from '../../src/page/frame.js';
+
+const second = (slot: number, broker: Second['broker'], members: number): Second => ({
+  ...{ at: 1000, broker, values: [members] },
+  members: { total: members, list: [] },
+  rooms: { total: 2, list: [] },
+  workers: [{ slot, pid: 100 + slot, members, rooms: 2, broker }],
+});
+
+test('each worker is told, by slot, and who is missing', () => {
+  const all = secondOfAll(['members'], [second(2, 'up', 5), second(0, 'suspended', 3)], [1]);
+  expect(all.workers).toEqual([
+    { slot: 0, pid: 100, members: 3, rooms: 2, broker: 'suspended' },
+    { slot: 1, pid: null, members: null, rooms: null, broker: null },
+    { slot: 2, pid: 102, members: 5, rooms: 2, broker: 'up' },
+  ]);
+  expect(all).toMatchObject({ broker: 'suspended', values: [8], members: { total: 8 } });
+});
