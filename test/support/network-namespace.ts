@@ -58,6 +58,11 @@ export class NetworkNamespace {
     return this.#back.hereAddress;
   }
 
+  /** Where it is found by that link, for a Redis that is there itself. */
+  get backAddress(): string {
+    return this.#back.thereAddress;
+  }
+
   /** Where members find it. */
   get address(): string {
     return this.#front.thereAddress;
