@@ -29,8 +29,10 @@ export async function promotion(rooms) {
     return started;
   };
   try {
-    const primary = kept(await startRedis());
-    const replica = kept(await startRedis('--replicaof', '127.0.0.1', `${primary.port}`));
+    const primary = kept(await startRedis('--dir', folder));
+    const replica = kept(
+      await startRedis('--dir', folder, '--replicaof', '127.0.0.1', `${primary.port}`),
+    );
     const ports = [];
     for (let n = 0; n < SENTINELS; n += 1) {
       const port = await freePort();
