@@ -55,7 +55,9 @@ export async function promotion(rooms) {
     await primary.stop();
     // A client that stays connected: making one takes longer than what is waited for.
     await next.watch(async (ask) => {
-      while ((await ask('ROLE'))[0] !== 'master') await sleep(1);
+      // A Sentinel closes all connections of whom it promotes, in the same moment.
+      const role = async () => ask('ROLE').catch(() => ['master']);
+      while ((await role())[0] !== 'master') await sleep(1);
     });
     const promotedAt = performance.now();
     // It may refuse at once, or later.
