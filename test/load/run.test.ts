@@ -257,7 +257,8 @@ test('a lost message is caught, when others follow and when it was the last', as
   expect(check(last, 'accounting')?.text).toMatch(
     /10 neither received nor announced by 10 members/,
   );
-  expect(last.verdict.exit).toBe(1);
+  // What has not come, a machine that is too busy may be late with.
+  expect([1, 3]).toContain(last.verdict.exit);
 });
 
 test('a machine that stands still while the phases end sends what was due in them, and no more', async () => {
@@ -324,7 +325,8 @@ test('a healthy member that the server ends is caught', async () => {
   expect(check(report, 'kept')?.text).toContain(
     '1 connection of publishers and members that read everything ended by the server: 4001 go',
   );
-  expect(report.verdict.exit).toBe(1);
+  expect(check(report, 'kept')?.status).toEqual(unlessBusy('failed'));
+  expect([1, 3]).toContain(report.verdict.exit);
 });
 
 test('stalled members that the server resets in time pass, others do not', async () => {
