@@ -42,11 +42,11 @@ interface Owed {
 export class Sessions {
   readonly #context: SessionContext;
   readonly #config: Config;
-  /** With what takes each out of `#open`. */
-  readonly #sessions = new Map<Member, { session: Session; done: () => void }>();
+  readonly #sessions = new Map<Member, Session>();
   readonly #perAddress = new Map<string, number>();
-  /** What a shutdown waits for. */
+  /** What a shutdown waits for, and what takes each out of that; nothing before there is one. */
   readonly #open: WaitGroup;
+  readonly #leaving = new Map<Session, () => void>();
   #isDraining = false;
   /** Where a drain notes what became of its sessions. */
   #outcome: Outcome | null = null;
@@ -64,8 +64,7 @@ export class Sessions {
     if (this.#isDraining) return this.#turnAway(transport, 'going_away');
     if (isLagging || this.#isFull(remoteAddress)) return this.#turnAway(transport, 'over_capacity');
     const session = new Session(transport, this.#context, handshake);
-    const done = this.#open.add(`member ${session.member.id}`);
-    this.#sessions.set(session.member, { session, done });
+    this.#sessions.set(session.member, session);
     this.#perAddress.set(remoteAddress, (this.#perAddress.get(remoteAddress) ?? 0) + 1);
     if (handshake !== undefined && events.wanted.connected) {
       const { headers, url, address } = handshake;
@@ -77,7 +76,7 @@ export class Sessions {
 
   /** Ends the connection of a member and tells it why. */
   close(member: Member, reason: CloseReason): void {
-    this.#sessions.get(member)?.session.close(reason);
+    this.#sessions.get(member)?.close(reason);
   }
 
   /**
@@ -90,9 +89,10 @@ export class Sessions {
     this.#isDraining = true;
     const started = nowMs();
     const drainMs = Math.min(this.#config.drainMs, Math.max(0, deadline - started));
-    const waiting = Array.from(this.#sessions.values(), ({ session }) => session).filter(
-      ({ hasClosed }) => !hasClosed,
-    );
+    for (const session of this.#sessions.values()) {
+      this.#leaving.set(session, this.#open.add(`member ${session.member.id}`));
+    }
+    const waiting = Array.from(this.#sessions.values()).filter(({ hasClosed }) => !hasClosed);
     const outcome = new Outcome(waiting);
     this.#outcome = outcome;
     const told = new Set<Session>();
@@ -122,7 +122,7 @@ export class Sessions {
     } finally {
       clearInterval(timer);
     }
-    for (const { session } of this.#sessions.values()) {
+    for (const session of this.#sessions.values()) {
       const { hasClosed } = session;
       session.reset();
       outcome.settle(session, hasClosed);
@@ -133,10 +133,9 @@ export class Sessions {
   #ended(session: Session): void {
     this.#outcome?.settle(session, true);
     const { member, transport } = session;
-    const entry = this.#sessions.get(member);
-    if (entry === undefined) return;
-    this.#sessions.delete(member);
-    entry.done();
+    if (!this.#sessions.delete(member)) return;
+    this.#leaving.get(session)?.();
+    this.#leaving.delete(session);
     const { remoteAddress } = transport;
     const left = (this.#perAddress.get(remoteAddress) as number) - 1;
     if (left === 0) this.#perAddress.delete(remoteAddress);
