@@ -27,6 +27,8 @@ export class Place {
   /** Of what was told last; empty before anything was. */
   epoch: string;
   sent: number;
+  /** Where what is told begins, once that is known, for a guest that came without a position. */
+  began: Position | null = null;
   isOpen = false;
   isGone = false;
   #isShed = false;
@@ -51,6 +53,7 @@ export class Place {
     if (this.epoch === '') {
       this.epoch = position.epoch;
       this.sent = position.seq;
+      this.began = position;
     }
     this.#way.opened(this, position);
   }

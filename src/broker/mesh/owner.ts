@@ -5,8 +5,9 @@
  * is asked no longer than somebody is in it.
  *
  * V4, V20: a room has one stream of what the broker tells, and nobody is ahead of it in another epoch: who
- * comes without a position begins where the stream is, also while that is behind the broker; who comes
- * from another epoch than the stream is told a reset to it.
+ * comes without a position begins where the stream is, also while that is behind the broker, and is answered
+ * with where it has begun, also where the stream has gone on since; who comes from another epoch than the stream
+ * is told a reset to it.
  *
  * Not here: what a place is told (`guests.ts`), the links (`host.ts`).
  */
@@ -177,7 +178,8 @@ export class Owner {
   #opened(place: Place, position: Position): Position {
     // It has left meanwhile; the room was let go of then, or others are in it.
     if (!place.isGone) place.opened(position);
-    return position;
+    // What was told may have overtaken the answer of the broker, for which it has waited.
+    return place.began ?? position;
   }
 
   #refused(room: OwnedRoom, place: Place): void {

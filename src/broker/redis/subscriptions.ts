@@ -51,6 +51,8 @@ export class Subscriptions {
   #link: Link | null = null;
   /** Rooms of the present link whose channel is subscribed, or about to be. */
   readonly #channels = new Set<string>();
+  /** Settles when Redis has confirmed all of them. */
+  #confirmed: Promise<void> = Promise.resolve();
   #waits: Wait[] = [];
   readonly #toRead = new Set<Topic>();
   #reads = 0;
@@ -131,6 +133,7 @@ export class Subscriptions {
   detach(): void {
     this.#link = null;
     this.#channels.clear();
+    this.#confirmed = Promise.resolve();
     this.#toRead.clear();
     for (const topic of this.#topics.values()) topic.suspend();
   }
@@ -205,7 +208,10 @@ export class Subscriptions {
         this.#channels.add(room);
         channels.push(keys.channel(room));
       }
-      if (channels.length > 0) await link.subscribe(channels);
+      if (channels.length > 0) this.#confirmed = link.subscribe(channels);
+      // Also where others have asked for the channel: what is published before that would come to nobody. It is
+      // one connection, which confirms them in the order they were asked for.
+      await this.#confirmed;
       const answer: Asked['answer'] = (topic, position) => {
         const { known } = topic;
         for (const { resolve } of byTopic.get(topic) ?? [])
@@ -219,7 +225,7 @@ export class Subscriptions {
         // Its members have to be told where it goes on; that is tried again over another link.
         if (topic.known !== null) throw new Error(why);
         const refusal = new Refusal('broker_unavailable', `The room cannot be opened: ${why}.`);
-        this.unsubscribe(topic.room);
+        if (this.#topics.get(topic.room) === topic) this.unsubscribe(topic.room);
         for (const { reject } of byTopic.get(topic) ?? []) reject(refusal);
         byTopic.delete(topic);
       };
@@ -270,10 +276,13 @@ export class Subscriptions {
   }
 
   async #readLog(link: Link, topic: Topic): Promise<void> {
-    const { seq } = topic.known as Position;
-    const log = await readLog(link, this.#config.keys, topic.room, seq);
+    const before = topic.known;
+    // It was let go of, and is wanted anew: it is opened for that.
+    if (before === null) return;
+    const log = await readLog(link, this.#config.keys, topic.room, before.seq);
     // The link may have ended, and the room may have been let go of, meanwhile.
-    if (this.#link !== link || this.#topics.get(topic.room) !== topic) return;
+    if (this.#link !== link || this.#topics.get(topic.room) !== topic || topic.known === null)
+      return;
     // Redis has forgotten the room, and where there is no epoch, nothing can be told: it is to begin another.
     if (log.epoch === '') await this.#open(link, [topic]);
     else this.#read(topic, () => topic.catchUp(log));

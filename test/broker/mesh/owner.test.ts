@@ -1,6 +1,6 @@
-/** What the owner of a room asks of its broker, and until when. */
+/** What the owner of a room asks of its broker, and until when; what it answers. */
 import { describe, expect, it } from 'vitest';
-import type { Broker, Position } from '../../../src/broker/broker.js';
+import type { Broker, Position, Publication } from '../../../src/broker/broker.js';
 import { Place, type Way } from '../../../src/broker/mesh/guests.js';
 import { Owner } from '../../../src/broker/mesh/owner.js';
 
@@ -78,5 +78,73 @@ describe('an owner whose broker does not answer', () => {
     expect(broker.settles[2]?.signal.aborted).toBe(true);
     await Promise.all(answers);
     expect(owner.settled('r')).toBe(undefined);
+  });
+});
+
+/** A broker that answers when the test says so, and tells what the test says. */
+class Slow {
+  readonly answers: ((position: Position) => void)[] = [];
+  deliver: (publication: Publication) => void = () => {};
+  reset: (room: string, position: Position, was: Position) => void = () => {};
+  onDeliver(deliver: Slow['deliver']): void {
+    this.deliver = deliver;
+  }
+  onReset(reset: Slow['reset']): void {
+    this.reset = reset;
+  }
+  onLost(): void {}
+  unsubscribe(): void {}
+  subscribe(): Promise<Position> {
+    return new Promise((resolve) => this.answers.push(resolve));
+  }
+  message(epoch: string, seq: number): void {
+    this.deliver({ room: 'r', epoch, seq, at: 0, data: '0', from: null });
+  }
+}
+
+describe('an owner that is told before its broker has answered', () => {
+  /** One without a position, behind which another comes with one, from which the broker tells. */
+  const start = () => {
+    const broker = new Slow();
+    const owner = new Owner(broker as unknown as Broker);
+    const told: string[] = [];
+    const telling: Way = {
+      ...way,
+      message: (_, { epoch, seq }) => told.push(`${epoch} ${seq}`),
+      reset: (_, { epoch, seq }) => told.push(`reset ${epoch} ${seq}`),
+    };
+    const answer = owner.open(new Place('r', telling, 0));
+    const since = { epoch: 'e', seq: 2 };
+    void owner.open(new Place('r', way, 1, since), since);
+    return { broker, told, answer };
+  };
+
+  it('answers with where it has begun to tell, not where it is by then', async () => {
+    const { broker, told, answer } = start();
+    broker.answers[1]?.({ epoch: 'e', seq: 4 });
+    await Promise.resolve();
+    for (const seq of [3, 4]) broker.message('e', seq);
+    broker.answers[0]?.({ epoch: 'e', seq: 4 });
+    expect(await answer).toEqual({ epoch: 'e', seq: 2 });
+    expect(told).toEqual(['e 3', 'e 4']);
+  });
+
+  it('answers with the epoch that it has begun in, where that has ended since', async () => {
+    const { broker, told, answer } = start();
+    broker.answers[1]?.({ epoch: 'f', seq: 3 });
+    await Promise.resolve();
+    broker.message('e', 3);
+    broker.reset('r', { epoch: 'f', seq: 3 }, { epoch: 'e', seq: 3 });
+    broker.answers[0]?.({ epoch: 'f', seq: 3 });
+    expect(await answer).toEqual({ epoch: 'e', seq: 2 });
+    expect(told).toEqual(['e 3', 'reset f 3']);
+  });
+
+  it('answers with where the stream is, where nothing was told', async () => {
+    const { broker, told, answer } = start();
+    broker.answers[0]?.({ epoch: 'f', seq: 3 });
+    expect(await answer).toEqual({ epoch: 'e', seq: 2 });
+    broker.message('e', 3);
+    expect(told).toEqual(['e 3']);
   });
 });

@@ -1,5 +1,6 @@
 /** What is asked of a link, of which rooms, and when, on a clock of its own. */
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import type { Position } from '../../../src/broker/broker.js';
 import { Keys } from '../../../src/broker/redis/keys.js';
 import type { Link } from '../../../src/broker/redis/link.js';
 import { READ } from '../../../src/broker/redis/log-scripts.js';
@@ -22,15 +23,20 @@ afterEach(() => {
 class FakeLink {
   readonly isOpen = true;
   readonly channels: string[] = [];
+  /** How often it was asked where rooms stand. */
+  asked = 0;
+  /** Channels are confirmed no sooner. */
+  confirms = Promise.resolve();
   constructor(readonly seq: number) {}
   async subscribe(channels: readonly string[]): Promise<void> {
     this.channels.push(...channels);
+    await this.confirms;
   }
   async unsubscribe(): Promise<void> {}
   async run(script: Script, names: readonly string[]): Promise<unknown> {
-    if (script !== READ)
-      return names.slice(1).flatMap((_, i) => (i % 3 ? [] : [[i / 3 + 1, 'e', `${this.seq}`]]));
-    return ['e', `${this.seq}`, '', 0];
+    if (script === READ) return ['e', `${this.seq}`, '', 0];
+    this.asked += 1;
+    return names.slice(1).flatMap((_, i) => (i % 3 ? [] : [[i / 3 + 1, 'e', `${this.seq}`]]));
   }
 }
 
@@ -81,6 +87,29 @@ describe('rooms over another link', () => {
     await attach(5);
     expect(await first).toEqual({ epoch: 'e', seq: 5 });
     expect(await second).toEqual({ epoch: 'e', seq: 5 });
+    subscriptions.close();
+  });
+
+  it('are asked for behind their channel, also where another has asked for that', async () => {
+    const { subscriptions, attach } = rooms();
+    const link = await attach(5);
+    let confirm: () => void = () => {};
+    link.confirms = new Promise((resolve) => {
+      confirm = resolve;
+    });
+    const order: string[] = [];
+    const come = async (who: string, since?: Position) => {
+      await subscriptions.subscribe('r', never(), since);
+      order.push(who);
+    };
+    const first = come('first');
+    await vi.advanceTimersByTimeAsync(1);
+    const second = come('second', { epoch: 'e', seq: 2 });
+    await vi.advanceTimersByTimeAsync(1);
+    expect([link.channels, link.asked]).toEqual([[keys.channel('r')], 0]);
+    confirm();
+    await Promise.all([first, second]);
+    expect([link.asked, order]).toEqual([2, ['first', 'second']]);
     subscriptions.close();
   });
 
