@@ -2,8 +2,7 @@ import { Redis } from './redis.js';
 
 /** A node in a process of its own, that can be stopped: in the 50 rooms of its Redis. */
 
-const url = String(process.argv[2]);
-const broker = await new Redis(Number(new URL(url).port)).node();
+const broker = await new Redis(String(process.argv[2])).node();
 for (let n = 0; n < 50; n += 1) {
   await broker.subscribe(`room ${n}`, new AbortController().signal);
 }
