@@ -2,6 +2,7 @@ import { spawn, spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { cpus } from 'node:os';
+import { basename } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 /**
@@ -127,7 +128,7 @@ export function startLoad(script, plan) {
   const result = new Promise((resolve, reject) => {
     child.on('message', (/** @type {any} */ message) => message.state ?? resolve(message));
     child.once('exit', (code) =>
-      reject(new Error(`${script} ended with ${code}, without a result`)),
+      reject(new Error(`load/${basename(script)} ended with ${code}, without a result`)),
     );
   });
   child.send(plan);
