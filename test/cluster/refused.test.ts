@@ -18,8 +18,8 @@ function serve(...answers: readonly number[]) {
     const { spawn } = Process.prototype;
     const answers = ${JSON.stringify(answers)};
     if (cluster.isPrimary) {
-      Process.prototype.spawn = function (options) {
-        return answers.shift() || spawn.call(this, options);
+      Process.prototype.spawn = function (...given) {
+        return answers.shift() || spawn.apply(this, given);
       };
     }`;
   const flags = ['--port', '0', '--workers', '2', '--drain-ms', '0', '--lame-duck-ms', '0'];
