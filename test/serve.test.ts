@@ -63,6 +63,12 @@ test('who was accepted and has not asked yet is answered after the server has st
   expect(String(chunk)).toMatch(/^HTTP\/1\.1 200 /);
 });
 
+test('a shutdown ends with the last who goes, not with its grace', async () => {
+  const served = await serve({ ...QUICK, shutdownGraceMs: 600_000 });
+  await welcomed(`${served.url.replace('http', 'ws')}/ws`);
+  expect(await served.close()).toMatchObject({ drained: 1, abandoned: [], waiting: [] });
+});
+
 const INSIDE = [
   '/',
   '/metrics',
