@@ -3,10 +3,12 @@
  *
  * V20: an (epoch, seq) of a room names one publication for ever. Every script first compares the term
  * of the connection with the one stored (`hello`): another primary, or one that was restarted, has
- * another, and what met another term closes the epoch and goes on counting. Whatever a script writes
- * it writes in an order that a failure leaves nothing counted: Redis does not roll back. What needs
- * memory comes first, since Redis looks for memory only before the first write of a script.
+ * another, and what met another term closes the epoch and goes on counting. What gives out numbers also
+ * looks whether the server has lost its reign and got it back, in which it may have the same term, and fewer
+ * numbers. Whatever a script writes it writes in an order that a failure leaves nothing counted: Redis does
+ * not roll back. What needs memory comes first, since Redis looks for memory only before the first write of a script.
  *
+ * The term: `id`, `run` of the server that it was greeted as, `by` its promotion, `c` when that was compared last.
  * A room's meta: `e` epoch, `s` number, `t` term, `h` closed epochs (`epoch:last`, joined by `,`),
  * `n:<node>` the node's last commit (`number first last epoch at`), `w` bytes ever written to a log that is
  * bounded in bytes, `p` the number up to which it was purged. An entry of a log has the message as `d`, and as
@@ -28,12 +30,16 @@ export const script = (text: string, keys: Script['keys']): Script => {
 /** The error by which a script says that the server is not the one we greeted. */
 export const TERM_ENDED = 'TERM';
 
-export const CHECK_TERM = `
-if redis.call('HGET', KEYS[1], 'id') ~= ARGV[1] then
-  return redis.error_reply('${TERM_ENDED} this server is in another term')
-end
+const NOW = `
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+`;
+
+const OTHER_TERM = `return redis.error_reply('${TERM_ENDED} this server is in another term')`;
+
+export const CHECK_TERM = `
+if redis.call('HGET', KEYS[1], 'id') ~= ARGV[1] then ${OTHER_TERM} end
+${NOW}
 `;
 
 /** How many closed epochs of a room, and how many nodes' last commits, are remembered. */
@@ -90,6 +96,14 @@ local function promotion()
 end
 `;
 
+/** Connections outlive a demotion, a sync and a promotion, behind which the server has lost its last numbers. */
+const CHECK_REIGN = `
+local promoted = promotion()
+if promoted and promoted ~= redis.call('HGET', KEYS[1], 'by') then
+  return redis.error_reply('${TERM_ENDED} this server was demoted and promoted')
+end
+`;
+
 /**
  * KEYS: term. ARGV: run id of the server, a fresh id.
  * Answers the id of the term.
@@ -119,7 +133,16 @@ const LET_GO = 256;
  */
 export const PUBLISH = script(
   `
-${CHECK_TERM}
+${NOW}
+local at = string.format('%.0f', now)
+local term = redis.call('HMGET', KEYS[1], 'id', 'c')
+if term[1] ~= ARGV[1] then ${OTHER_TERM} end
+-- Within a millisecond nobody gives up a reign and has it back; each time it would cost a quarter of the rest.
+local isChecked = term[2] == at
+if not isChecked then
+${PROMOTION}
+${CHECK_REIGN}
+end
 ${ENTER}
 local mine = 'n:' .. ARGV[4]
 local before = redis.call('HGET', KEYS[2], mine)
@@ -138,7 +161,7 @@ if now > tonumber(ARGV[3]) then return { now } end
 local e, s, was, h, isNew = enter(KEYS[2], ARGV[2])
 if isNew and was == '-' and redis.call('EXISTS', KEYS[3]) == 1 then redis.call('DEL', KEYS[3]) end
 local first, last = s + 1, s + tonumber(ARGV[6])
-local f, l, at = string.format('%.0f', first), string.format('%.0f', last), string.format('%.0f', now)
+local f, l = string.format('%.0f', first), string.format('%.0f', last)
 local message = f .. ' ' .. l .. ' ' .. e .. ' ' .. at .. ' ' .. was .. '\\n' .. ARGV[13]
 -- A log that is further than the room is of a publish that failed behind it: what it has too much never was.
 local function append(...)
@@ -176,6 +199,7 @@ elseif keep > 0 then
   if failed then return failed end
 end
 if keep > 0 then redis.call('PEXPIRE', KEYS[3], ARGV[8]) end
+if not isChecked then redis.call('HSET', KEYS[1], 'c', at) end
 local done = ARGV[5] .. ' ' .. f .. ' ' .. l .. ' ' .. e .. ' ' .. at
 if isNew then
   redis.call('HSET', KEYS[2], 'e', e, 's', l, 't', ARGV[1], 'h', h, mine, done)
@@ -253,11 +277,8 @@ export const BEAT = script(
   `
 ${CHECK_TERM}
 ${PROMOTION}
+${CHECK_REIGN}
 ${WRITE}
-local promoted = promotion()
-if promoted and promoted ~= redis.call('HGET', KEYS[1], 'by') then
-  return redis.error_reply('${TERM_ENDED} this server was demoted and promoted')
-end
 local hadLapsed = redis.call('EXISTS', KEYS[2]) == 0
 local failed = write('SET', KEYS[2], ARGV[2], 'PX', ARGV[3])
 redis.call('PUBLISH', KEYS[3], ARGV[4])

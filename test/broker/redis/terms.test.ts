@@ -2,8 +2,11 @@
  * An (epoch, seq) names one message whatever becomes of a primary (V20), and nobody is left without what others
  * were given under a number that it had (V21). With real servers, made replicas and primaries by hand.
  */
+import fc from 'fast-check';
 import { afterEach, describe, expect, it } from 'vitest';
-import type { Position } from '../../../src/broker/broker.js';
+import type { Broker, Position } from '../../../src/broker/broker.js';
+import { audit } from '../../support/accounting.js';
+import { BrokerRun } from '../../support/broker-run.js';
 import { RedisNode as Node } from '../../support/redis-node.js';
 import { hasRedis, type RedisServer, startRedis } from '../../support/redis-server.js';
 
@@ -96,6 +99,104 @@ describe.skipIf(!hasRedis)('a primary of Redis', () => {
     expect(one.causes[0]?.message).toMatch(/^TERM .*promoted/);
     expect(one.said.at(-1)).toEqual({ reset: 5, was: 5, same: false });
   });
+
+  it('that was so within a tick gives out no number again', async () => {
+    const a = await server();
+    const b = await server('--replicaof', '127.0.0.1', String(a.port));
+    await synced(b);
+    // Greeted while it has taken over from another once, and so has something to tell its reigns by.
+    for (const wasPromoted of [false, true]) {
+      if (wasPromoted) {
+        await promote(b);
+        await follow(a, b);
+        await synced(a);
+        await promote(a);
+        await follow(b, a);
+        await synced(b);
+      }
+      const run = new BrokerRun();
+      const one = await node(a, { tickMs: 60_000 });
+      const two = await node(a, { tickMs: 60_000 });
+      await run.join(one.broker, 'one', ['r']);
+      const begun = String(await a.ask('HGET', 'rc1:c:m:r', 's'));
+      await run.publish(one.broker, 'r');
+      await has(b, Number(begun) + 1);
+      await promote(b);
+      for (let n = 0; n < 5; n += 1) await run.publish(one.broker, 'r');
+      await follow(a, b);
+      await synced(a);
+      await promote(a);
+      expect([...one.causes, ...two.causes]).toEqual([]);
+      expect(await run.publish(two.broker, 'r')).toBe(true);
+      await one.broker.settled('r');
+      await two.broker.settled();
+      await one.broker.settled('r');
+      expect(audit(run.published, run.members)).toEqual([]);
+      expect(two.causes.map(({ message }) => message)).toEqual([
+        expect.stringMatching(/^TERM .*promoted/),
+      ]);
+      await follow(b, a);
+      await synced(b);
+      await one.broker.close();
+      await two.broker.close();
+    }
+  });
+
+  it('adds up whoever reigns when, and however often within a tick', async () => {
+    const a = await server();
+    const b = await server();
+    let rooms = 0;
+    /** How many are published while `a` has its replica, on the side that loses, on the other, and after. */
+    const reign = fc.record({
+      before: fc.nat(2),
+      lost: fc.nat(3),
+      elsewhere: fc.nat(3),
+      // Nobody, at `a`, at `b` while it reigns: whoever greets a server has the term stored.
+      comes: fc.constantFrom('nobody', 'a', 'b'),
+      by: fc.array(fc.nat(1), { maxLength: 4 }),
+    });
+    await fc.assert(
+      fc.asyncProperty(fc.array(reign, { minLength: 1, maxLength: 3 }), async (reigns) => {
+        rooms += 1;
+        const room = `r${rooms}`;
+        const run = new BrokerRun();
+        await promote(a);
+        await follow(b, a);
+        await synced(b);
+        const nodes = [await node(a, { tickMs: 60_000 }), await node(a, { tickMs: 60_000 })];
+        for (const [i, { broker }] of nodes.entries()) await run.join(broker, `${i}`, [room]);
+        const at = (i: number) => (nodes[i] as Node).broker;
+        const some = async (broker: Broker, many: number) => {
+          for (let n = 0; n < many; n += 1) await run.publish(broker, room);
+        };
+        for (const { before, lost, elsewhere, comes, by } of reigns) {
+          await some(at(0), before);
+          await a.ask('WAIT', '1', '1000');
+          await promote(b);
+          await some(at(0), lost);
+          if (comes === 'b') {
+            const other = await node(b);
+            await some(other.broker, elsewhere);
+            await other.broker.close();
+          }
+          await follow(a, b);
+          await synced(a);
+          await promote(a);
+          if (comes === 'a') await (await node(a)).broker.close();
+          for (const i of by) await some(at(i), 1);
+          await follow(b, a);
+          await synced(b);
+        }
+        await run.settled();
+        for (const { broker } of nodes) await broker.settled();
+        while (!(await run.publish(at(0), room)));
+        for (const { broker } of nodes) await broker.settled(room);
+        expect(audit(run.published, run.members)).toEqual([]);
+        for (const { broker } of nodes) await broker.close();
+      }),
+      { numRuns: 12 },
+    );
+  }, 120_000);
 
   it('that was promoted once is the same term for all who come', async () => {
     const a = await server();
