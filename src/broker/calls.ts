@@ -1,12 +1,15 @@
 /**
  * Calls of a broker that may hang: each has a name, a deadline and an end (V8). An answer that is
  * there at once comes back at once; one that is late, or a failure, is a Refusal.
+ *
+ * Not here: how publishes wait (`publishing.ts`).
  */
 import { Refusal, shuttingDown } from '../errors.js';
 import type { WaitGroup } from '../lock/index.js';
 import { isThenable } from '../thenable.js';
 import { clearTimeout, nowMs, setTimeout } from '../time.js';
 import type { Broker, MaybePromise, Past, Payload, Position, Range } from './broker.js';
+import { Publishing } from './publishing.js';
 
 export const CALLS = [
   'publish',
@@ -31,8 +34,9 @@ export class BrokerCalls {
   readonly #timeoutMs: number;
   readonly #tasks: WaitGroup;
   readonly #observer: CallObserver;
-  /** Of the calls that are not answered yet. */
-  readonly #asked = new Map<AbortController, Call>();
+  readonly #publishing: Publishing;
+  /** Of the calls that are not answered yet, but for publishes. */
+  readonly #asked = new Set<AbortController>();
   /** For the next call: one costs 8 µs to make, and an answer that is there at once needs none. */
   #unused = new AbortController();
   #isOver = false;
@@ -43,6 +47,17 @@ export class BrokerCalls {
     this.#timeoutMs = timeoutMs;
     this.#tasks = tasks;
     this.#observer = observer;
+    this.#publishing = new Publishing({
+      timeoutMs,
+      tasks,
+      ended: (seconds) => observer.brokerAnswered('publish', seconds),
+      late: () => uncertain(`no answer to publish within ${timeoutMs} ms`),
+      refusal: (cause) => {
+        const refusal = this.refusal(cause);
+        if (refusal.code === 'broker_uncertain') observer.brokerUncertain();
+        return refusal;
+      },
+    });
   }
 
   /**
@@ -58,9 +73,7 @@ export class BrokerCalls {
     } catch (error) {
       throw this.refusal(error);
     }
-    return isThenable(answer)
-      ? this.#await('publish', new AbortController(), Promise.resolve(answer))
-      : answer;
+    return isThenable(answer) ? this.#publishing.wait(answer) : answer;
   }
 
   subscribe(room: string): MaybePromise<Position> {
@@ -105,12 +118,13 @@ export class BrokerCalls {
    */
   abort(): void {
     this.#isOver = true;
-    for (const [asked, verb] of this.#asked) if (verb !== 'publish') asked.abort(shuttingDown());
+    for (const asked of this.#asked) asked.abort(shuttingDown());
   }
 
   /** Nor is anything else waited for. */
   giveUp(): void {
-    for (const asked of this.#asked.keys()) asked.abort(uncertain('the server has shut down'));
+    this.abort();
+    this.#publishing.giveUp(uncertain('the server has shut down'));
   }
 
   /** What a failed call, or a failed wait for one, means to whoever asked. */
@@ -138,16 +152,13 @@ export class BrokerCalls {
     return this.#tasks.go(`broker ${verb}`, async () => {
       const askedAt = nowMs();
       const timer = setTimeout(() => {
-        const what = `no answer to ${verb} within ${this.#timeoutMs} ms`;
-        asked.abort(verb === 'publish' ? uncertain(what) : new Error(what));
+        asked.abort(new Error(`no answer to ${verb} within ${this.#timeoutMs} ms`));
       }, this.#timeoutMs);
-      this.#asked.set(asked, verb);
+      this.#asked.add(asked);
       try {
         return await Promise.race([answer, rejection(asked.signal)]);
       } catch (error) {
-        const refusal = this.refusal(error);
-        if (refusal.code === 'broker_uncertain') this.#observer.brokerUncertain();
-        throw refusal;
+        throw this.refusal(error);
       } finally {
         this.#observer.brokerAnswered(verb, (nowMs() - askedAt) / 1e3);
         clearTimeout(timer);

@@ -83,3 +83,53 @@ test('what is being published when the server begins to close is answered as it 
   answer({ seq: 1, epoch: 'e' });
   expect(await published).toEqual({ seq: 1, epoch: 'e' });
 });
+
+test('each of many publishes has its own time, whatever becomes of those before it (V8)', async () => {
+  const answers: (() => void)[] = [];
+  const { calls: broker, tasks } = calls(
+    () =>
+      new Promise((resolve) => {
+        answers.push(() => resolve({ seq: 1, epoch: 'e' }));
+      }),
+  );
+  const ends: [n: number, how: string, at: number][] = [];
+  const began = performance.now();
+  const publish = (n: number) => {
+    const end = (how: string) => ends.push([n, how, performance.now() - began]);
+    Promise.resolve(broker.publish('a', payload)).then(
+      () => end('answered'),
+      ({ code }) => end(code),
+    );
+  };
+  for (let n = 0; n < 5; n += 1) {
+    publish(n);
+    await vi.advanceTimersByTimeAsync(1000);
+  }
+  expect([vi.getTimerCount(), tasks.pending()]).toEqual([1, ['broker publish']]);
+  answers[1]?.();
+  await vi.advanceTimersByTimeAsync(2500);
+  answers[3]?.();
+  // It came too late.
+  answers[0]?.();
+  await vi.advanceTimersByTimeAsync(2500);
+  expect(ends).toEqual([
+    [0, 'broker_uncertain', 5000],
+    [1, 'answered', 5000],
+    [2, 'broker_uncertain', 7000],
+    [3, 'answered', 7500],
+    [4, 'broker_uncertain', 9000],
+  ]);
+  expect([vi.getTimerCount(), tasks.size]).toEqual([0, 0]);
+});
+
+test('a shutdown waits for every publish under way, and says so of each when it gives up', async () => {
+  const { calls: broker, tasks } = calls(() => new Promise(() => {}));
+  const codes = [1, 2, 3].map(() =>
+    Promise.resolve(broker.publish('a', payload)).catch(({ code }) => code),
+  );
+  broker.abort();
+  expect(tasks.pending()).toEqual(['broker publish']);
+  broker.giveUp();
+  expect(await Promise.all(codes)).toEqual(Array(3).fill('broker_uncertain'));
+  expect(tasks.size).toBe(0);
+});
