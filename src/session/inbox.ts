@@ -7,6 +7,7 @@
  *
  * Not here: what a command is (`session.ts`, `commands/`), whose turn it is (`turns.ts`).
  */
+import type { CommandId } from '../protocol/fields.js';
 import type { Share, Turns, Work } from '../turns.js';
 
 /** What waits and what is under way, in bytes; two messages of the greatest length in any case. */
@@ -24,14 +25,17 @@ export interface Owner {
   hold(isHeld: boolean): void;
   /** More has come than may wait, or it has waited for too long. */
   overflowed(): void;
+  /** Says that a command was not carried out. */
+  refuse(id: CommandId | undefined, error: unknown): void;
   /** A mistake of ours. */
   failed(): void;
 }
 
 /** A command that is not done yet. */
 export interface UnderWay {
-  /** Never rejects. */
-  readonly done: Promise<void>;
+  readonly id: CommandId | undefined;
+  /** Rejects where it is to be refused. */
+  readonly done: Promise<unknown>;
   /** Later commands need not wait for it. */
   readonly isPipelined: boolean;
 }
@@ -72,12 +76,11 @@ export class Inbox implements Work {
     else if (all > this.#maxBytes / 2) this.#owner.hold(true);
   }
 
-  /** Later commands wait until it is done. */
-  wait(done: Promise<void>): void {
+  /** Later commands wait until it is done, or refused. */
+  wait(done: Promise<unknown>, id: CommandId | undefined): void {
     this.#isBusy = true;
-    void done.then(() => {
+    this.#whenDone(done, id, () => {
       this.#isBusy = false;
-      this.#goOn();
     });
   }
 
@@ -135,16 +138,27 @@ export class Inbox implements Work {
     const begun = this.#owner.handle(text, bytes);
     if (begun === undefined) return;
     if (!begun.isPipelined) {
-      this.wait(begun.done);
+      this.wait(begun.done, begun.id);
       return;
     }
     const cost = bytes + FRAME_BYTES;
     this.#underWay += 1;
     this.#underWayBytes += cost;
-    void begun.done.then(() => {
+    this.#whenDone(begun.done, begun.id, () => {
       this.#underWay -= 1;
       this.#underWayBytes -= cost;
+    });
+  }
+
+  /** Not by async functions: a publish that another worker orders comes through here. */
+  #whenDone(done: Promise<unknown>, id: CommandId | undefined, act: () => void): void {
+    const goOn = () => {
+      act();
       this.#goOn();
+    };
+    done.then(goOn, (error: unknown) => {
+      this.#owner.refuse(id, error);
+      goOn();
     });
   }
 

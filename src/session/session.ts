@@ -101,7 +101,7 @@ export class Session implements TransportSink, Owner, Caller, Host {
     }
     const begun = this.#identity?.begin();
     // What the peer says meanwhile waits behind it, as behind an `auth` of its own.
-    if (begun !== undefined) this.#inbox.wait(this.#refusing(undefined, begun));
+    if (begun !== undefined) this.#inbox.wait(begun, undefined);
   }
 
   get config(): Config {
@@ -303,18 +303,10 @@ export class Session implements TransportSink, Owner, Caller, Host {
       if (done === undefined) return undefined;
       const isHeld = command.isInOrderOfApp === true && this.asking?.holdsMessages === true;
       const isPipelined = command.isPipelined === true && !isHeld;
-      return { done: this.#refusing(id, done), isPipelined };
+      return { id, done, isPipelined };
     } catch (error) {
       this.refuse(id, error);
       return undefined;
-    }
-  }
-
-  async #refusing(id: CommandId | undefined, done: Promise<void>): Promise<void> {
-    try {
-      await done;
-    } catch (error) {
-      this.refuse(id, error);
     }
   }
 

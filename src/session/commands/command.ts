@@ -49,5 +49,5 @@ export interface Command<Checked = unknown> {
    * Carries it out and replies; what comes later is a promise.
    * @throws Refusal, as a rejection if later
    */
-  run(caller: Caller, id: CommandId | undefined, checked: Checked): Promise<void> | undefined;
+  run(caller: Caller, id: CommandId | undefined, checked: Checked): Promise<unknown> | undefined;
 }

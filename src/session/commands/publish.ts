@@ -24,6 +24,7 @@ export const publish: Command<Checked> = {
     }
     const published = hub.publish(member, room, text, message);
     if (published instanceof Promise) {
+      if (id === undefined) return published;
       return published.then((position) => reply(caller, id, room, position));
     }
     // Functions and an event for each message would be most of what it leaves behind.
