@@ -19,7 +19,7 @@ const layers = [
   '^src/token-bucket\\.ts$',
   '^src/auth/',
   '^src/room/',
-  '^src/events\\.ts$',
+  '^src/(app-error|events)\\.ts$',
   '^src/transport/',
   '^src/turns\\.ts$',
   '^src/broker/',

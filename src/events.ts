@@ -8,6 +8,7 @@
  * Not here: the same for peers (`protocol/events.ts`) and for those who count (`room/observer.ts`).
  */
 import type { IncomingHttpHeaders } from 'node:http';
+import { errorFields, tokensOf } from './app-error.js';
 import type { EndReason } from './errors.js';
 import { FailureLog, type Log, silent } from './log.js';
 import type { Event, GapReason, HealthState } from './protocol/events.js';
@@ -180,14 +181,15 @@ export class Events {
   #call(name: EventName, listener: AnyListener, event: object): void {
     try {
       const answer = listener(event);
-      if (isThenable(answer)) answer.then(undefined, (error) => this.#failed(name, error));
+      if (isThenable(answer)) answer.then(undefined, (error) => this.#failed(name, event, error));
     } catch (error) {
-      this.#failed(name, error);
+      this.#failed(name, event, error);
     }
   }
 
-  #failed(name: EventName, error: unknown): void {
+  #failed(name: EventName, event: Partial<ConnectedEvent>, error: unknown): void {
     this.#options.count(name);
-    this.#failures.add({ err: error, event: name }, 'a listener failed');
+    const tokens = event.headers === undefined ? [] : tokensOf({ headers: event.headers });
+    this.#failures.add({ ...errorFields(error, tokens), event: name }, 'a listener failed');
   }
 }

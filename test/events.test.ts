@@ -2,7 +2,7 @@
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { WebSocket } from 'ws';
 import { Refusal } from '../src/errors.js';
-import { EVENTS, type EventName, Events } from '../src/events.js';
+import { EVENTS, type EventName, Events, type Listeners } from '../src/events.js';
 import type { RoomcastOptions } from '../src/parts.js';
 import { serve } from '../src/serve.js';
 import { startTestServer } from '../src/testing.js';
@@ -158,6 +158,30 @@ const thenable = Object.fromEntries([
 ]);
 
 describe('a listener that fails', () => {
+  test('has no token in the log, whatever its error holds', async () => {
+    const lines: object[] = [];
+    const ignore = () => {};
+    const log = { info: ignore, warn: ignore, error: (fields: object) => void lines.push(fields) };
+    const events: Listeners = {
+      connected({ headers }) {
+        const { authorization } = headers;
+        throw Object.assign(new Error(`failed with ${authorization}`), { request: { headers } });
+      },
+    };
+    const { url } = await open({ log, events });
+    const secret = 'a-secret-of-a-request';
+    const socket = new WebSocket(url.replace('http', 'ws').concat('/ws'), {
+      headers: { authorization: `Bearer ${secret}` },
+    });
+    await expect.poll(() => lines.length).toBeGreaterThan(0);
+    socket.close();
+    expect(JSON.stringify(lines)).not.toContain(secret);
+    expect(lines[0]).toMatchObject({
+      err: { message: 'failed with Bearer (token)' },
+      event: 'connected',
+    });
+  });
+
   const failing: Record<string, () => unknown> = {
     throws: () => {
       throw new Error('mine');

@@ -4,6 +4,7 @@
  *
  * V16: no lock is held here and nobody else waits; a failure is never told as wrong credentials.
  */
+import { errorFields, tokensOf } from '../app-error.js';
 import type { MaybePromise } from '../broker/broker.js';
 import { Refusal } from '../errors.js';
 import { FailureLog, type Log } from '../log.js';
@@ -12,7 +13,6 @@ import { type CommandLimits, checkPublish, jsonValueOf, show } from '../protocol
 import type { Action } from '../room/identity.js';
 import { isThenable } from '../thenable.js';
 import type { Handshake } from '../transport/transport.js';
-import { errorFields, tokensOf } from './app-error.js';
 import type { Auth, Principal, Who } from './auth.js';
 import { type Claims, infoOf } from './claims.js';
 import { isName, notAName } from './names.js';

@@ -9,6 +9,7 @@ import type {
   FastifySchemaValidationError,
 } from 'fastify';
 import { type TSchema, Type } from 'typebox';
+import { errorFields } from '../app-error.js';
 import { REFUSAL, Refusal, type RefusalCode } from '../errors.js';
 import type { HttpDeps } from './deps.js';
 
@@ -43,7 +44,7 @@ export function failureHandler({ log, observer }: HttpDeps) {
   return (error: unknown, request: FastifyRequest, reply: FastifyReply): void => {
     let refusal = refusalOf(error, request);
     if (refusal === null) {
-      log.error({ err: error }, 'internal_error');
+      log.error(errorFields(error), 'internal_error');
       refusal = new Refusal('internal_error', REFUSAL.internal_error.text);
     }
     const { code, message } = refusal;
