@@ -7,23 +7,23 @@
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import type { Duplex } from 'node:stream';
+import { errorFields } from './app-error.js';
 import type { Taker } from './attachment.js';
 import { Authenticator } from './auth/authenticator.js';
 import { openBroker } from './broker/open.js';
 import { CloseLog } from './close-log.js';
+import type { Composed } from './composed.js';
 import { placesFor } from './descriptors.js';
 import { isBelow } from './entrance.js';
 import { type CloseReason, ConfigError, type RefusalCode } from './errors.js';
 import { EVENTS, type EventName, Events, type Listener } from './events.js';
-import type { HttpApp } from './http/app.js';
 import { Sampler } from './http/sampler.js';
+import { LazyApi } from './lazy-api.js';
 import { Detector } from './lock/index.js';
 import { atLevel, FailureLog, type Log } from './log.js';
 import { LoopClock } from './loop-clock.js';
 import { Recorder } from './metrics/recorder.js';
 import { createMetrics } from './metrics/registry.js';
-import type { AllValues } from './metrics/values.js';
 import { type Config, checkConfig, commandLimits, trustedProxies } from './options/config.js';
 import { leastPatienceMs } from './options/namespaces.js';
 import { checkReload } from './options/reload.js';
@@ -32,7 +32,6 @@ import { partsOf, type RoomcastOptions } from './parts.js';
 import { JsonCodec } from './protocol/json.js';
 import { Requests } from './requests.js';
 import { Responses } from './responses.js';
-import type { Archive } from './room/archive.js';
 import { Hub } from './room/hub.js';
 import type { Member } from './room/member.js';
 import { type CloseReport, type Roomcast, roomcastOf } from './roomcast.js';
@@ -51,40 +50,6 @@ import type { Accept } from './transport/transport.js';
 import { openTransports } from './transports.js';
 import { Turns } from './turns.js';
 import { version } from './version.js';
-
-/** What `serve` and `startTestServer` need of a roomcast beside what everybody gets. */
-export interface Composed {
-  readonly roomcast: Roomcast;
-  readonly config: Config;
-  readonly log: Log;
-  readonly sockets: Sockets;
-  /** Those of the internal port. */
-  readonly internal: WeakSet<Socket>;
-  readonly members: ReadonlyMap<string, Member>;
-  /** What rooms keep. */
-  readonly archive: Archive;
-  readonly isClosing: boolean;
-  /** Resolves once the broker can be used, or will not be soon. Rejects with ConfigError where it cannot be. */
-  readonly ready: Promise<void>;
-  /** Resolves once the HTTP API can answer. From now on every request is for it. */
-  prepare(): Promise<unknown>;
-  /**
-   * Takes other options in the place of those it has; what it returns does so, for all that comes from
-   * then on. Those who are here keep the queues and rights they have.
-   *
-   * @throws ConfigError where one of them cannot be taken; then nothing has changed
-   */
-  prepareReload(next: Config): () => void;
-  /** The numbers of this process. */
-  read(): AllValues;
-  readonly recorder: Recorder;
-  readonly people: People;
-  /** To be called before `close` is. */
-  hostedBy(host: Host): void;
-  readonly taker: Taker;
-  /** What the parser of a server of ours refuses. */
-  clientError(error: Error, socket: Duplex): void;
-}
 
 /**
  * A roomcast that nothing is served by yet. Options are those of `roomcast serve`, with the same checks
@@ -113,7 +78,7 @@ export function compose(
   const failures = new FailureLog(log);
   const noLongerTold = onSurvived((error) => {
     observer.survived('callback');
-    failures.add({ err: error }, 'a callback failed');
+    failures.add(errorFields(error), 'a callback failed');
   });
   // Of all workers, one says it.
   if (seat === null || seat.slot === 0) {
@@ -168,7 +133,7 @@ export function compose(
       people,
       failed(session, error) {
         observer.survived('session');
-        failures.add({ err: error, member: session.member.id }, 'a session failed');
+        failures.add({ ...errorFields(error), member: session.member.id }, 'a session failed');
       },
     },
     detector,
@@ -224,39 +189,27 @@ export function compose(
     networkOf: (request) => networkOf(address(request)),
   });
 
-  let api: HttpApp | null = null;
-  let apiBuilt: Promise<HttpApp> | null = null;
-  async function buildApi(): Promise<HttpApp> {
-    // An app that has rooms and nothing else never loads it.
-    const { buildHttp } = await import('./http/app.js');
-    api = await buildHttp({
-      config,
-      limits,
-      log,
-      hub,
-      observer,
-      detector,
-      sampler,
-      metrics,
-      inTurn,
-      version,
-      bodies,
-      close,
-      auth,
-      historyLimitBytes: opened.memory?.keeping.limit ?? 0,
-      people,
-      streaming,
-      peers: seat?.peers ?? null,
-      isInternal: ({ socket }) => internal.has(socket),
-      closing: toClose.signal,
-    });
-    return api;
-  }
-
-  function prepare(): Promise<HttpApp> {
-    apiBuilt ??= buildApi();
-    return apiBuilt;
-  }
+  const api = new LazyApi({
+    config,
+    limits,
+    log,
+    hub,
+    observer,
+    detector,
+    sampler,
+    metrics,
+    inTurn,
+    version,
+    bodies,
+    close,
+    auth,
+    historyLimitBytes: opened.memory?.keeping.limit ?? 0,
+    people,
+    streaming,
+    peers: seat?.peers ?? null,
+    isInternal: ({ socket }) => internal.has(socket),
+    closing: toClose.signal,
+  });
 
   const transports = openTransports({
     config,
@@ -273,15 +226,7 @@ export function compose(
     },
     streaming,
     forward: seat === null ? undefined : seat.forward,
-    api(request, response) {
-      if (api !== null) api.handle(request, response);
-      // That it cannot be built is told to who waits for it, too.
-      else
-        prepare().then(
-          (built) => built.handle(request, response),
-          () => response.destroy(),
-        );
-    },
+    api: (request, response) => api.handle(request, response),
   });
   const { entrance } = transports;
   const isOurs = (request: IncomingMessage) => isBelow(config.pathPrefix, request);
@@ -309,8 +254,7 @@ export function compose(
       responses,
       transports,
       sockets,
-      // That it could not be built was told to who asked for it.
-      api: apiBuilt?.catch(() => null),
+      api: api.ifBuilt(),
       ends() {
         closeLog.close();
         for (const detach of detachers) detach();
@@ -357,7 +301,7 @@ export function compose(
       return toClose.signal.aborted;
     },
     ready,
-    prepare,
+    prepare: () => api.prepare(),
     recorder: observer,
     people,
     read: () => metrics.read(),

@@ -8,7 +8,8 @@
  * Not here: what is served (`compose.ts`), signals and exit codes (`cli/`).
  */
 
-import { type Composed, compose } from './compose.js';
+import { compose } from './compose.js';
+import type { Composed } from './composed.js';
 import { ConfigError, shuttingDown } from './errors.js';
 import { listenersOf } from './listeners.js';
 import { show } from './options/check.js';

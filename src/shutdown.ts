@@ -35,7 +35,7 @@ export interface Ending {
   readonly responses: Responses;
   readonly transports: Transports;
   readonly sockets: Sockets;
-  readonly api: Promise<HttpApp | null> | undefined;
+  readonly api: Promise<HttpApp | null>;
   /** Called when nobody is served any more. */
   ends(): void;
   /** Called when nothing is under way any more. */
