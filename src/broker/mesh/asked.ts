@@ -29,7 +29,11 @@ export interface Asking {
   readonly unknown: (why: string) => Refusal;
 }
 
-interface Waiting extends Asking {
+/** Of what is sent nothing else is kept. */
+interface Waiting {
+  readonly deadline: number;
+  readonly signal: AbortSignal | undefined;
+  readonly unknown: (why: string) => Refusal;
   readonly resolve: (value: unknown) => void;
   readonly reject: (error: unknown) => void;
 }
@@ -37,12 +41,14 @@ interface Waiting extends Asking {
 export class Asked {
   /** The oldest first. */
   readonly #sent = new Map<number, Waiting>();
-  readonly #unsent = new Set<Waiting>();
+  readonly #unsent = new Map<Waiting, Asking>();
   readonly #answered: () => void;
   #unsentBytes = 0;
   #numbers = 0;
   #link: Link | null = null;
   #expiry: NodeJS.Timeout | undefined;
+  /** Nothing is over before that: they are not looked through until then. */
+  #soonest = Number.POSITIVE_INFINITY;
   #isClosed = false;
   #closed: () => void = () => {};
 
@@ -64,7 +70,7 @@ export class Asked {
   sendTo(link: Link | null): void {
     this.#link = link;
     if (link === null) return;
-    for (const waiting of this.#unsent) this.#send(link, waiting);
+    for (const [waiting, { send }] of this.#unsent) this.#send(link, waiting, send);
     this.#unsent.clear();
     this.#unsentBytes = 0;
   }
@@ -80,12 +86,20 @@ export class Asked {
       throw new Refusal('room_busy', 'The worker that orders this room does not keep up.');
     }
     return new Promise<T>((resolve, reject) => {
-      const waiting: Waiting = { ...asking, resolve: resolve as (value: unknown) => void, reject };
+      const { deadline, signal, unknown, send, bytes } = asking;
+      const waiting: Waiting = {
+        deadline,
+        signal,
+        unknown,
+        resolve: resolve as (value: unknown) => void,
+        reject,
+      };
+      this.#soonest = Math.min(this.#soonest, soonestOf(waiting));
       this.#expiry ??= setInterval(() => this.#expire(), EXPIRE_MS);
-      if (this.#link !== null) this.#send(this.#link, waiting);
+      if (this.#link !== null) this.#send(this.#link, waiting, send);
       else {
-        this.#unsent.add(waiting);
-        this.#unsentBytes += asking.bytes;
+        this.#unsent.set(waiting, asking);
+        this.#unsentBytes += bytes;
       }
     });
   }
@@ -111,7 +125,7 @@ export class Asked {
   /** Resolves when what was sent is answered, or will not be. */
   async close(): Promise<void> {
     this.#isClosed = true;
-    for (const waiting of this.#unsent) this.#refuse(waiting, closing());
+    for (const waiting of this.#unsent.keys()) this.#refuse(waiting, closing());
     if (this.hasSent) {
       await new Promise<void>((resolve) => {
         this.#closed = resolve;
@@ -120,10 +134,10 @@ export class Asked {
     clearInterval(this.#expiry);
   }
 
-  #send(link: Link, waiting: Waiting): void {
+  #send(link: Link, waiting: Waiting, send: Asking['send']): void {
     this.#numbers = (this.#numbers + 1) >>> 0;
     this.#sent.set(this.#numbers, waiting);
-    waiting.send(link, this.#numbers);
+    send(link, this.#numbers);
   }
 
   #drop(id: number): void {
@@ -133,32 +147,54 @@ export class Asked {
   }
 
   #refuse(waiting: Waiting, error: unknown): void {
+    this.#unsentBytes -= this.#unsent.get(waiting)?.bytes ?? 0;
     this.#unsent.delete(waiting);
-    this.#unsentBytes -= waiting.bytes;
     waiting.reject(error);
   }
 
   /** Deadlines are not in the order of what was asked. */
   #expire(): void {
     const now = nowMs();
+    if (this.#sent.size + this.#unsent.size === 0) {
+      clearInterval(this.#expiry);
+      this.#expiry = undefined;
+      this.#soonest = Number.POSITIVE_INFINITY;
+      return;
+    }
+    // A little early: the publisher of what is not sent is to hear that it is certain before its own time is over.
+    const soon = now + 2 * EXPIRE_MS;
+    if (this.#soonest > soon) return;
+    let soonest = Number.POSITIVE_INFINITY;
     const isOver = ({ deadline, signal }: Waiting) => deadline <= now || signal?.aborted === true;
     for (const [id, waiting] of this.#sent) {
-      if (!isOver(waiting)) continue;
+      if (!isOver(waiting)) {
+        soonest = Math.min(soonest, soonestOf(waiting));
+        continue;
+      }
       const why = 'the worker that orders this room has not answered in time';
       waiting.reject(waiting.unknown(why));
       this.#drop(id);
     }
-    // A little early: its publisher is to hear that it is certain before its own time is over.
-    const soon = now + 2 * EXPIRE_MS;
-    for (const waiting of this.#unsent) {
-      if (waiting.deadline > soon && !isOver(waiting)) continue;
+    for (const waiting of this.#unsent.keys()) {
+      if (waiting.deadline > soon && !isOver(waiting)) {
+        soonest = Math.min(soonest, soonestOf(waiting));
+        continue;
+      }
       const why = 'The worker that orders this room is not there.';
       this.#refuse(waiting, new Refusal('broker_unavailable', why));
     }
-    if (this.#sent.size + this.#unsent.size > 0) return;
-    clearInterval(this.#expiry);
-    this.#expiry = undefined;
+    this.#soonest = soonest;
   }
 }
+
+/** A signal may end it at any time. */
+const soonestOf = ({ deadline, signal }: Waiting): number => (signal === undefined ? deadline : 0);
+
+/** What `unknown` says of a publish. */
+export const uncertain = (why: string): Refusal =>
+  new Refusal('broker_uncertain', `It may have been published, or not: ${why}.`);
+/** Of a question. */
+export const unanswered = (why: string): Refusal =>
+  new Refusal('broker_unavailable', `It was not answered: ${why}.`);
 
 const closing = () => new Refusal('broker_unavailable', 'The broker is closed.');

@@ -8,7 +8,7 @@
 import type { Payload, Position, Publication } from '../broker.js';
 
 /** Changes with what is written here. */
-export const VERSION = 2;
+export const VERSION = 3;
 
 /** From who wants something of a room to its owner, and back. */
 export const KIND = {
@@ -33,8 +33,14 @@ export const HEAD = 4;
 
 const SLAB = 65_536;
 
-/** Which texts of a payload are there, in this order; null, undefined and a text are all different. */
-const TEXTS = ['from', 'user', 'key', 'event', 'except', 'trace'] as const;
+/** Texts of a payload that are there, which follow in this order. */
+const HAS = { from: 1, user: 2, key: 4, event: 8, except: 16, trace: 32 } as const;
+
+/** The publication that was written last, and where its bytes are: all its guests are told in turn. */
+let latest: Publication | null = null;
+let latestSlab: Buffer = Buffer.alloc(0);
+let latestStart = 0;
+let latestEnd = 0;
 
 /** Frames that wait to be sent, one behind the other. */
 export class FrameWriter {
@@ -102,10 +108,19 @@ export class FrameWriter {
     return this;
   }
 
-  /** What another writer has made: `tailOf`. */
-  bytesOf(tail: Buffer): this {
-    this.#need(tail.length);
-    this.#end += tail.copy(this.#slab, this.#end);
+  /** To the end of the frame; for all guests it is made once (V6). */
+  publication(publication: Publication): this {
+    if (publication === latest) {
+      this.#need(latestEnd - latestStart);
+      this.#end += latestSlab.copy(this.#slab, this.#end, latestStart, latestEnd);
+      return this;
+    }
+    const behind = this.#end - this.#frame;
+    this.f64(publication.seq).f64(publication.at).payload(publication);
+    latest = publication;
+    latestSlab = this.#slab;
+    latestStart = this.#frame + behind;
+    latestEnd = this.#end;
     return this;
   }
 
@@ -114,15 +129,22 @@ export class FrameWriter {
   }
 
   payload(payload: Payload): this {
+    // Not by a list of names: each message comes through here.
+    const { from, user, key, event, except, trace } = payload;
     let flags = 0;
-    TEXTS.forEach((name, i) => {
-      if (typeof payload[name] === 'string') flags |= 1 << i;
-    });
+    if (from !== null) flags |= HAS.from;
+    if (user !== undefined) flags |= HAS.user;
+    if (key !== undefined) flags |= HAS.key;
+    if (event !== undefined) flags |= HAS.event;
+    if (except !== undefined) flags |= HAS.except;
+    if (trace !== undefined) flags |= HAS.trace;
     this.byte(flags);
-    for (const name of TEXTS) {
-      const text = payload[name];
-      if (typeof text === 'string') this.text(text);
-    }
+    if (from !== null) this.text(from);
+    if (user !== undefined) this.text(user);
+    if (key !== undefined) this.text(key);
+    if (event !== undefined) this.text(event);
+    if (except !== undefined) this.text(except);
+    if (trace !== undefined) this.text(trace);
     return this.rest(payload.data);
   }
 
@@ -136,14 +158,6 @@ export class FrameWriter {
     this.#start = 0;
     this.#slab = slab;
   }
-}
-
-const tails = new FrameWriter();
-
-/** What a publication has in the frame of every guest, made once for all of them (V6). */
-export function tailOf(publication: Publication): Buffer {
-  tails.f64(publication.seq).f64(publication.at).payload(publication);
-  return tails.take();
 }
 
 /** One frame, read from its beginning. */
@@ -195,14 +209,24 @@ export class FrameReader {
 
   payload(): Payload {
     const flags = this.byte();
-    const next = (i: number) => ((flags & (1 << i)) === 0 ? undefined : this.text());
     // In the order they are written.
-    const from = next(0) ?? null;
-    const user = next(1);
-    const key = next(2);
-    const event = next(3);
-    const except = next(4);
-    const trace = next(5);
+    const from = this.#textIf(flags & HAS.from) ?? null;
+    const user = this.#textIf(flags & HAS.user);
+    const key = this.#textIf(flags & HAS.key);
+    const event = this.#textIf(flags & HAS.event);
+    const except = this.#textIf(flags & HAS.except);
+    const trace = this.#textIf(flags & HAS.trace);
     return { data: this.rest(), from, user, key, event, except, trace };
+  }
+
+  publication(room: string, epoch: string): Publication {
+    const seq = this.f64();
+    const at = this.f64();
+    const { data, from, user, key, event, except, trace } = this.payload();
+    return { room, seq, epoch, at, data, from, user, key, event, except, trace };
+  }
+
+  #textIf(isThere: number): string | undefined {
+    return isThere === 0 ? undefined : this.text();
   }
 }

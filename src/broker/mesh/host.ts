@@ -9,7 +9,7 @@ import { isThenable } from '../../thenable.js';
 import type { Broker, LossReason, MaybePromise, Position, Publication, Range } from '../broker.js';
 import type { MeshBoard } from './board.js';
 import { fromMachine } from './clock.js';
-import { type FrameReader, KIND, tailOf } from './frames.js';
+import { type FrameReader, KIND } from './frames.js';
 import { Place, type Way } from './guests.js';
 import { Link } from './link.js';
 import type { Owner } from './owner.js';
@@ -22,10 +22,6 @@ export type Question =
   | { readonly what: 'settled'; readonly room: string };
 
 const LOSS: Record<LossReason, number> = { broker: 0, node: 1 };
-
-/** What a publication comes to for all guests; they are told one after the other. */
-let latest: Publication | null = null;
-let latestTail: Buffer = Buffer.alloc(0);
 
 export class Host implements Way {
   readonly #link: Link;
@@ -79,11 +75,7 @@ export class Host implements Way {
   }
 
   message({ number }: Place, publication: Publication): void {
-    if (publication !== latest) {
-      latest = publication;
-      latestTail = tailOf(publication);
-    }
-    this.#link.begin(KIND.message).u32(number).bytesOf(latestTail).end();
+    this.#link.begin(KIND.message).u32(number).publication(publication).end();
   }
 
   lost({ number }: Place, to: number, reason: LossReason): void {
@@ -166,17 +158,37 @@ export class Host implements Way {
   #publish(reader: FrameReader): void {
     const id = reader.u32();
     const deadline = fromMachine(reader.f64());
-    const room = reader.text();
+    const number = reader.u32();
+    const room = number === 0 ? reader.text() : this.#places.get(number)?.room;
+    if (room === undefined) {
+      this.#refused(id, new Refusal('broker_unavailable', 'The room was refused meanwhile.'));
+      return;
+    }
     const uid = reader.byte() === 1 ? reader.text() : undefined;
-    const payload = reader.payload();
-    settle(
-      () => this.#broker.publish(room, payload, { deadline, uid }),
-      (error) => {
-        const { code, message } = refusalOf(error);
-        this.#link.begin(KIND.refused).u32(id).text(code).rest(message).end();
-      },
-      (position) => this.#link.begin(KIND.accepted).u32(id).position(position).end(),
-    );
+    let answer: MaybePromise<Position>;
+    // Not by `settle`: three functions for each message are what it would cost.
+    try {
+      answer = this.#broker.publish(room, reader.payload(), { deadline, uid });
+    } catch (error) {
+      this.#refused(id, error);
+      return;
+    }
+    if (!isThenable(answer)) this.#accepted(id, answer);
+    else {
+      Promise.resolve(answer).then(
+        (position) => this.#accepted(id, position),
+        (error: unknown) => this.#refused(id, error),
+      );
+    }
+  }
+
+  #accepted(id: number, position: Position): void {
+    this.#link.begin(KIND.accepted).u32(id).position(position).end();
+  }
+
+  #refused(id: number, error: unknown): void {
+    const { code, message } = refusalOf(error);
+    this.#link.begin(KIND.refused).u32(id).text(code).rest(message).end();
   }
 
   #answer(id: number, question: Question): void {

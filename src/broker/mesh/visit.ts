@@ -10,7 +10,7 @@ import { Refusal, type RefusalCode } from '../../errors.js';
 import { survived } from '../../survived.js';
 import { clearTimeout, setTimeout } from '../../time.js';
 import type { LossReason, Payload, Position, Publication, PublishOptions } from '../broker.js';
-import { Asked } from './asked.js';
+import { Asked, unanswered, uncertain } from './asked.js';
 import { toMachine } from './clock.js';
 import { type FrameReader, KIND, VERSION } from './frames.js';
 import type { Question } from './host.js';
@@ -108,18 +108,22 @@ export class Visit {
     return true;
   }
 
-  publish(room: string, payload: Payload, { deadline, uid }: PublishOptions): Promise<Position> {
+  publish(name: string, payload: Payload, { deadline, uid }: PublishOptions): Promise<Position> {
     return this.#asked.ask<Position>({
       deadline,
-      bytes: Buffer.byteLength(payload.data) + ENVELOPE_BYTES,
-      send(link, id) {
-        const frame = link.begin(KIND.publish).u32(id).f64(toMachine(deadline)).text(room);
+      // Of bytes there is a bound only while it cannot be sent.
+      bytes: this.isUp ? 0 : Buffer.byteLength(payload.data) + ENVELOPE_BYTES,
+      send: (link, id) => {
+        const frame = link.begin(KIND.publish).u32(id).f64(toMachine(deadline));
+        const room = this.#rooms.get(name);
+        // The owner knows it by that while it is open.
+        if (room?.isOpen) frame.u32(room.number);
+        else frame.u32(0).text(name);
         if (uid === undefined) frame.byte(0);
         else frame.byte(1).text(uid);
         frame.payload(payload).end();
       },
-      unknown: (why) =>
-        new Refusal('broker_uncertain', `It may have been published, or not: ${why}.`),
+      unknown: uncertain,
     });
   }
 
@@ -129,7 +133,7 @@ export class Visit {
       signal,
       bytes: QUESTION_BYTES,
       send: (link, id) => link.begin(KIND.ask).u32(id).rest(JSON.stringify(question)).end(),
-      unknown: (why) => new Refusal('broker_unavailable', `It was not answered: ${why}.`),
+      unknown: unanswered,
     });
   }
 
@@ -313,6 +317,8 @@ export class Visit {
       case KIND.notOpened: {
         const refusal = new Refusal(reader.text() as RefusalCode, reader.rest());
         this.#byNumber.delete(room.number);
+        // Something of it may have come before.
+        room.isOpen = false;
         for (const { reject } of room.waits) reject(refusal);
         const isWanted = known !== null;
         room.waits.clear();
@@ -322,18 +328,10 @@ export class Visit {
         return;
       }
       case KIND.message: {
-        const epoch = (known as Position).epoch;
-        const seq = reader.f64();
-        const at = reader.f64();
-        const payload = reader.payload();
+        const publication = reader.publication(name, (known as Position).epoch);
+        const { seq, epoch } = publication;
         room.known = { seq, epoch };
-        this.#events.deliver({
-          room: name,
-          seq,
-          epoch,
-          at,
-          ...payload,
-        });
+        this.#events.deliver(publication);
         return;
       }
       case KIND.lost: {

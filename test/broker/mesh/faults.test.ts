@@ -211,6 +211,36 @@ it('a mistake in the middle of what has come is told once, and what was behind i
   await mesh.close();
 });
 
+/** It delivers before it has answered, and then refuses, once. */
+class Hasty extends MemoryBroker {
+  subscribes = 0;
+  override subscribe(room: string, signal?: AbortSignal, since?: Position): Position {
+    this.subscribes += 1;
+    const position = super.subscribe(room, signal, since);
+    if (this.subscribes > 1) return position;
+    this.publish(room, payload('1'), soon());
+    this.unsubscribe(room);
+    return Promise.reject(new Error('planned')) as never;
+  }
+}
+
+it('a room that was refused behind its first message is asked for again, and published to by its name', async () => {
+  const inner = [new Hasty(), new MemoryBroker()];
+  const mesh = await TestMesh.start(2, (slot) => inner[slot] as Broker);
+  const other = mesh.nodes[1] as Broker;
+  const told = listen(other);
+  await other.subscribe(OWNED, never());
+  await expect.poll(() => told).toEqual([1]);
+  await expect.poll(() => other.state(OWNED)).toBe('suspended');
+  // Where it is not open it goes by its name.
+  expect(await other.publish(OWNED, payload('2'), soon())).toMatchObject({ seq: 2 });
+  await expect.poll(() => told, { timeout: 5000 }).toEqual([1, 'lost to 2, broker']);
+  expect(other.state(OWNED)).toBe('up');
+  expect(await other.publish(OWNED, payload('3'), soon())).toMatchObject({ seq: 3 });
+  await expect.poll(() => told.at(-1)).toBe(3);
+  await mesh.close();
+});
+
 it('is settled once what was published before has come, also over a link that was slow', async () => {
   const mesh = await start();
   const [owner, other] = mesh.nodes as unknown as [Broker, Broker];
