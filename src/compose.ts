@@ -7,6 +7,7 @@
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
+import { hostname } from 'node:os';
 import { errorFields } from './app-error.js';
 import type { Taker } from './attachment.js';
 import { Authenticator } from './auth/authenticator.js';
@@ -88,7 +89,7 @@ export function compose(
   const placed = { maxConnections: places.members };
   Object.assign(config, placed);
   const opened = openBroker(parts.broker, config, log);
-  const { ready } = opened;
+  const { ready, redis } = opened;
   const broker = seat === null ? opened.broker : seat.around(opened.broker);
   const limits = commandLimits(config);
   const detector =
@@ -120,6 +121,13 @@ export function compose(
     events,
     trace,
   );
+  redis?.describe(() => ({
+    server: `${hostname()}:${seat === null ? process.pid : process.ppid}`,
+    slot: seat?.slot ?? null,
+    version,
+    upMs: Math.round(process.uptime() * 1e3),
+    members: hub.members.size,
+  }));
   const sessions = new Sessions(
     {
       config,
@@ -207,6 +215,7 @@ export function compose(
     people,
     streaming,
     peers: seat?.peers ?? null,
+    nodes: redis && (() => redis.nodes()),
     isInternal: ({ socket }) => internal.has(socket),
     closing: toClose.signal,
   });

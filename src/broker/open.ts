@@ -8,8 +8,9 @@ import type { Config, HistoryPolicy } from '../options/config.js';
 import { histories, namespaceOf } from '../options/namespaces.js';
 import type { Broker } from './broker.js';
 import { MemoryBroker } from './memory.js';
+import type { RedisEvents } from './redis/config.js';
 import { needLibrary } from './redis/link.js';
-import { RedisBroker, type RedisEvents } from './redis/redis.js';
+import { RedisBroker } from './redis/redis.js';
 
 /** What Redis keeps of each room, so that a cut between it and a node costs nothing. */
 const KEPT = { messages: 100, ms: 60_000 };

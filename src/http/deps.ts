@@ -1,6 +1,7 @@
 /** What the HTTP API needs of the server it belongs to. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Authenticator } from '../auth/authenticator.js';
+import type { SharingNode } from '../broker/redis/nodes.js';
 import type { CloseReason } from '../errors.js';
 import type { Detector } from '../lock/index.js';
 import type { Log } from '../log.js';
@@ -48,6 +49,8 @@ export interface HttpDeps {
   close(member: Member, reason: CloseReason): void;
   /** Of several workers, the others; null where there is one process. */
   readonly peers: Peers | null;
+  /** All that share rooms over the broker; null where that is no matter of it. May throw, or reject. */
+  readonly nodes: (() => Promise<readonly SharingNode[]>) | null;
   /** Whether it came on the internal port. */
   isInternal(request: IncomingMessage): boolean;
   /** Aborted at the first moment of a shutdown. */

@@ -58,6 +58,7 @@ export function secondOfAll(
     workers: [...all.flatMap(({ workers }) => workers), ...missing.map(missed)].sort(
       (a, b) => a.slot - b.slot,
     ),
+    servers: (all[0] as Second).servers,
   };
 }
 

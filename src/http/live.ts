@@ -26,6 +26,7 @@ import { failures } from './failures.js';
 import { MEMBERS, pastOfAll, ROOMS, secondOfAll } from './live-of-all.js';
 import { memberInfo } from './members.js';
 import { OWN_LOCKS, type Sample } from './sampler.js';
+import { serversOf } from './servers.js';
 import { top } from './top.js';
 
 const MAX_VIEWERS = 16;
@@ -36,13 +37,14 @@ const MAX_VIEWERS = 16;
 const STALLED_MS = 30_000;
 
 export function live(deps: HttpDeps): FastifyPluginCallbackTypebox {
-  const { auth, config, historyLimitBytes, hub, peers, sampler, streaming, version } = deps;
+  const { auth, config, historyLimitBytes, hub, nodes, peers, sampler, streaming, version } = deps;
   const proxies = trustedProxies(config);
   return (app, _options, done) => {
     const { series } = sampler;
     const viewers = new Viewers();
     sampler.onSample = (sample) => {
       if (viewers.size === 0) return;
+      void lookForServers();
       const own = secondOf(sample);
       const tell = (second: Second) => viewers.offer(event('second', second), sample.at);
       if (peers === null) tell(own);
@@ -52,6 +54,17 @@ export function live(deps: HttpDeps): FastifyPluginCallbackTypebox {
         );
       }
     };
+
+    let servers: Second['servers'] = [];
+    /** For the next second. */
+    async function lookForServers(): Promise<void> {
+      if (nodes === null) return;
+      try {
+        servers = serversOf(await nodes());
+      } catch {
+        servers = null;
+      }
+    }
 
     /** What the other workers answer of themselves, and who does not in time. */
     async function askAll<What>(what: 'second' | 'past') {
@@ -81,6 +94,7 @@ export function live(deps: HttpDeps): FastifyPluginCallbackTypebox {
             ...{ members: hub.members.size, rooms, broker: hub.brokerState },
           },
         ],
+        servers,
       };
     }
 

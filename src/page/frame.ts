@@ -82,6 +82,22 @@ export interface Second {
   readonly rooms: { readonly total: number; readonly list: readonly RoomLine[] };
   /** By slot; one alone where there is one process. */
   readonly workers: readonly WorkerLine[];
+  /** Null while the broker cannot be asked; empty where it is in this process. */
+  readonly servers: readonly ServerLine[] | null;
+}
+
+/** One of those that share rooms over a broker on a network, with its workers. */
+export interface ServerLine {
+  /** Its machine and the process that was started there. */
+  readonly server: string;
+  /** Processes of it that are heard, and that have ended without a word. */
+  readonly workers: number;
+  readonly missing: number;
+  readonly members: number;
+  readonly version: string;
+  /** Null where none of it is heard. */
+  readonly upMs: number | null;
+  readonly heardMs: number;
 }
 
 /** One process of those that share the address. */

@@ -8,6 +8,7 @@ import type { Hello, Second } from './frame.js';
 import { History } from './history.js';
 import { Lists } from './lists.js';
 import { Now } from './now.js';
+import { Servers } from './servers.js';
 import { type State, Stream } from './stream.js';
 import { Workers } from './workers.js';
 
@@ -16,6 +17,7 @@ const charts = new Charts(byId('charts', HTMLElement));
 const now = new Now();
 const lists = new Lists(new Detail());
 const workers = new Workers();
+const servers = new Servers();
 const stateText = byId('state', HTMLElement);
 const about = byId('about', HTMLElement);
 const notice = byId('notice', HTMLElement);
@@ -70,6 +72,7 @@ function draw(): void {
   if (latest !== undefined) {
     lists.show(latest);
     workers.show(latest, server);
+    servers.show(latest, server);
   }
   const isUp = latest === undefined || latest.broker === 'up';
   broker.hidden = isUp;

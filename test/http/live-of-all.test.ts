@@ -8,6 +8,7 @@ const second = (slot: number, broker: Second['broker'], members: number): Second
   members: { total: members, list: [] },
   rooms: { total: 2, list: [] },
   workers: [{ slot, pid: 100 + slot, members, rooms: 2, broker }],
+  servers: [],
 });
 
 test('each worker is told, by slot, and who is missing', () => {

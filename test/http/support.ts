@@ -123,6 +123,7 @@ export async function serve(
     streaming: () => {},
     close,
     peers: null,
+    nodes: null,
     isInternal: () => false,
     auth: { isReady: true, mode: 'off' },
     historyLimitBytes: config.historyBytesTotal,

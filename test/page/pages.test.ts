@@ -5,6 +5,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Served, serve } from '../http/support.js';
 import { hasChromium, launchChromium } from '../support/chromium.js';
 
+const inWords = (text: string) => text.split(/\s+/).join(' ').trim();
+
 describe.skipIf(!hasChromium)('in a browser', { timeout: 120_000 }, () => {
   let server: Served;
   let browser: Browser;
@@ -68,7 +70,26 @@ describe.skipIf(!hasChromium)('in a browser', { timeout: 120_000 }, () => {
         ...{ locks: [], series: [], past: [] },
         has: { users: false, presence: false, history: false, network },
       };
+      const line = {
+        workers: 4,
+        missing: 0,
+        members: 1200,
+        version: '0.2',
+        upMs: 7.2e6,
+        heardMs: 1,
+      };
+      const servers = [
+        { server: 'a:7', ...line },
+        { server: 'b:7', ...line, workers: 3, missing: 1, members: 900 },
+        {
+          server: 'c:7',
+          ...line,
+          ...{ workers: 0, missing: 4, members: 0, version: '0.1' },
+          ...{ upMs: null, heardMs: 42e3 },
+        },
+      ];
       const second = {
+        servers: network ? servers : [],
         ...{ at: 1, broker: 'up', values: [] },
         ...{ members: { total: 10, list: [] }, rooms: { total: 4, list: [] } },
         workers: Array.from({ length: workers }, (_, slot) => of(slot)),
@@ -84,7 +105,17 @@ describe.skipIf(!hasChromium)('in a browser', { timeout: 120_000 }, () => {
       await page.goto(`http://127.0.0.1:${server.port}/`);
       await page.locator('#members .nothing').waitFor();
       const shown = await page.locator('#workers-section:visible tbody tr').allInnerTexts();
-      expect(shown.map((text) => text.split(/\s+/).join(' ').trim())).toEqual(rows);
+      expect(shown.map(inWords)).toEqual(rows);
+      const nodes = await page.locator('#servers-section:visible tbody tr').allInnerTexts();
+      expect(nodes.map(inWords)).toEqual(
+        network
+          ? [
+              'a:7 serves 4 1,200 2 h 0.2',
+              'b:7 1 of 4 missing 3 900 2 h 0.2',
+              'c:7 missing for 42 s – – – 0.1',
+            ]
+          : [],
+      );
       await page.close();
     },
   );

@@ -59,6 +59,26 @@ describe.skipIf(!hasRedis)('over Redis', () => {
     expect(told(second.peer)).toEqual(['from a', 'from b']);
   });
 
+  test('the live page of each node has all of them', async () => {
+    clusters += 1;
+    const [a, b] = [await serve(options()), await serve(options())];
+    await join(b.url);
+    const ended = new AbortController();
+    const { body } = await fetch(`${a.url}/v1/live`, { signal: ended.signal });
+    let text = '';
+    const isThere = () =>
+      [...text.matchAll(/^data: (.*)$/gm)].some(([, line]) => {
+        const { servers } = JSON.parse(line as string) as { servers?: { members: number }[] };
+        return servers?.length === 2 && servers.some(({ members }) => members === 1);
+      });
+    for await (const chunk of body as ReadableStream<Uint8Array>) {
+      text += new TextDecoder().decode(chunk);
+      if (text.endsWith('\n\n') && isThere()) break;
+    }
+    ended.abort();
+    expect(isThere()).toBe(true);
+  });
+
   test('a restart of Redis is told, and the rooms go on', async () => {
     clusters += 1;
     const own = await startRedis();

@@ -1,6 +1,7 @@
 /** A node of a cluster over Redis, without a server around it, and all that it says. */
 import type { Publication } from '../../src/broker/broker.js';
-import { RedisBroker, type RedisConfig } from '../../src/broker/redis/redis.js';
+import type { RedisConfig } from '../../src/broker/redis/config.js';
+import { RedisBroker } from '../../src/broker/redis/redis.js';
 
 export class RedisNode {
   readonly broker: RedisBroker;

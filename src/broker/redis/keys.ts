@@ -71,6 +71,11 @@ export class Keys {
     return `${this.#prefix}t:${node}`;
   }
 
+  /** Hash: when each node was heard last, and what it said of itself. */
+  get nodes(): string {
+    return `${this.#prefix}nodes`;
+  }
+
   /** The lease of a node. */
   node(node: string): string {
     return `${this.#prefix}n:${node}`;

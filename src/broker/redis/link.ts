@@ -17,6 +17,7 @@ import { clearTimeout, nowMs, setTimeout } from '../../time.js';
 import { ALIVE, CHANGED, PRESENT, SHARE } from './board-scripts.js';
 import type { Keys } from './keys.js';
 import { PAST, PURGE, READ } from './log-scripts.js';
+import { LEAVE, NODES } from './nodes.js';
 import { channelsOf, keysOf, RIGHTS } from './rights.js';
 import { BEAT, HELLO, OPEN, PUBLISH, type Script, TERM_ENDED } from './scripts.js';
 
@@ -42,6 +43,8 @@ const SCRIPTS: readonly Script[] = [
   PAST,
   PURGE,
   BEAT,
+  NODES,
+  LEAVE,
   SHARE,
   PRESENT,
   ALIVE,

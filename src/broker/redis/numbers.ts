@@ -19,6 +19,16 @@ export interface RedisCounts {
   unreadable: number;
 }
 
+export const NONE: RedisCounts = {
+  links: 0,
+  uncertain: 0,
+  duplicates: 0,
+  backfilled: 0,
+  lost: 0,
+  resets: 0,
+  unreadable: 0,
+};
+
 /** How it is doing now. */
 export interface RedisLoad {
   /** Publications without an answer, and bytes of them, and how many there may be. */

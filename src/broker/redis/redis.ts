@@ -26,9 +26,11 @@ import type {
 import { RedisBoard } from './board.js';
 import { Changes } from './changes.js';
 import { Commits, MAX_UNSETTLED, MAX_UNSETTLED_BYTES } from './commits.js';
+import type { RedisConfig, RedisEvents } from './config.js';
 import { Keys } from './keys.js';
 import { Link, Misconfigured } from './link.js';
-import type { Kept, RedisCounts, RedisLoad } from './numbers.js';
+import { leaveNodes, type NodeFacts, readNodes, type SharingNode } from './nodes.js';
+import { NONE, type RedisCounts, type RedisLoad } from './numbers.js';
 import { keptFor, purge, readPast } from './past.js';
 import { Primary } from './primary.js';
 import { Subscriptions } from './subscriptions.js';
@@ -42,32 +44,6 @@ const LONGEST_PAUSE_TO_NEXT_MS = 500;
 /** Ticks between two looks whether the Sentinels still name the primary. */
 const TICKS_A_LOOK = 5;
 
-export interface RedisConfig {
-  /** As `redisUrl` has it. */
-  readonly url: string;
-  /** What all nodes that share rooms have in common. */
-  readonly clusterName: string;
-  /** What is kept of each room in any case, so that a cut between Redis and a node costs nothing. */
-  readonly kept: Omit<Kept, 'bytes'>;
-  /** What members are given of a room's past; nothing without. */
-  history?(room: string): HistoryPolicy;
-  readonly idleRoomMs: number;
-  readonly tickMs: number;
-  readonly positionCheckMs: number;
-  /** How long a connection may take to be made, and the longest deadline of a publish. */
-  readonly timeoutMs: number;
-}
-
-/** What happens at the broker, for the log. */
-export interface RedisEvents {
-  /** `cost`: what all links before have come to. */
-  linked(cost: RedisCounts): void;
-  /** The link has ended, or could not be made. `isOurs`: no retry mends it before the operator does. */
-  unlinked(cause: Error, isOurs: boolean): void;
-  /** How Redis is set up, where that is a risk. */
-  advice(text: string): void;
-}
-
 export class RedisBroker implements Broker {
   /** Random, so that no two incarnations of a node have one name. */
   readonly node = randomBytes(8).toString('hex');
@@ -78,15 +54,7 @@ export class RedisBroker implements Broker {
   readonly #commits: Commits;
   readonly #subscriptions: Subscriptions;
   readonly #board: RedisBoard;
-  readonly counts: RedisCounts = {
-    links: 0,
-    uncertain: 0,
-    duplicates: 0,
-    backfilled: 0,
-    lost: 0,
-    resets: 0,
-    unreadable: 0,
-  };
+  readonly counts: RedisCounts = { ...NONE };
   readonly #closing = new AbortController();
   /** A link, or a room of it, comes up, or no other ever will. */
   readonly #changes = new Changes();
@@ -94,6 +62,7 @@ export class RedisBroker implements Broker {
   #ticks: Ticks | null = null;
   #state: BrokerState = 'suspended';
   #isUnderWay: Promise<void>;
+  #facts: () => NodeFacts | null = () => null;
   #deliver: (publication: Publication) => void = () => {};
   #reset: (room: string, position: Position, was: Position) => void = () => {};
   #lost: (room: string, to: number) => void = () => {};
@@ -224,8 +193,20 @@ export class RedisBroker implements Broker {
     return purge(this.#usable, this.#keys, room, through);
   }
 
+  /** What others are told of this node. */
+  describe(facts: () => NodeFacts): void {
+    this.#facts = facts;
+  }
+
+  /** All that share rooms here, this one too. @throws Refusal `broker_unavailable`, or Error */
+  nodes(): Promise<SharingNode[]> {
+    return readNodes(this.#usable, this.#keys);
+  }
+
   async close(): Promise<void> {
     await this.#commits.close();
+    this.#ticks?.stop();
+    await leaveNodes(this.#link, this.#keys, this.node);
     this.#closing.abort(new Error('the server is shutting down'));
     await this.#isUnderWay;
     this.#subscriptions.close();
@@ -283,7 +264,12 @@ export class RedisBroker implements Broker {
       },
       signal,
     );
-    const ticks = new Ticks(link, this.#keys, this.node, tickMs, () => this.#board.lapsed());
+    const ticks = new Ticks(link, this.#keys, {
+      node: this.node,
+      everyMs: tickMs,
+      says: () => JSON.stringify(this.#facts()),
+      lapsed: () => this.#board.lapsed(),
+    });
     // What Redis remembers for so long has to be named before.
     const everyMs = Math.min(positionCheckMs, idleRoomMs / 2);
     const checks = setInterval(() => this.#check(link), everyMs);

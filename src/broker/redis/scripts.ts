@@ -267,9 +267,12 @@ return differing
   'all',
 );
 
+/** How long a node that is no longer heard, and has not said that it closes, is known as missing. */
+export const NODE_REMEMBERED_MS = 600_000;
+
 /**
- * KEYS: term, lease of the node, channel of its ticks. ARGV: term, what the lease says, ms it lasts,
- * number of the tick.
+ * KEYS: term, lease of the node, channel of its ticks, nodes. ARGV: term, what the node says of itself, ms the lease
+ * lasts, number of the tick, node.
  * Answers the time of Redis, and 1 where the lease had lapsed and is there again. The lease is a write, so that a
  * replica refuses it; a primary that is full is one all the same.
  */
@@ -281,8 +284,10 @@ ${CHECK_REIGN}
 ${WRITE}
 local hadLapsed = redis.call('EXISTS', KEYS[2]) == 0
 local failed = write('SET', KEYS[2], ARGV[2], 'PX', ARGV[3])
+  or write('HSET', KEYS[4], ARGV[5], string.format('%.0f', now) .. ' ' .. ARGV[2])
+if not failed then redis.call('PEXPIRE', KEYS[4], ${NODE_REMEMBERED_MS}) end
 redis.call('PUBLISH', KEYS[3], ARGV[4])
 return { string.format('%.0f', now), hadLapsed and not failed and 1 or 0 }
 `,
-  3,
+  4,
 );

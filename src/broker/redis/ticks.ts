@@ -13,12 +13,22 @@ import { BEAT } from './scripts.js';
 /** How many ticks may be missing before the link is taken for dead. */
 const MISSING_TICKS = 2;
 /** How long the lease of a node outlives its last tick, in milliseconds. */
-const LEASE_MS = 15_000;
+export const LEASE_MS = 15_000;
+
+export interface Ticking {
+  readonly node: string;
+  readonly everyMs: number;
+  /** What the node says of itself, to others. */
+  says(): string;
+  /** They may have taken it for gone; it has its lease again. */
+  lapsed(): void;
+}
 
 export class Ticks {
   readonly #link: Link;
   readonly #keys: Keys;
   readonly #node: string;
+  readonly #says: () => string;
   readonly #lapsed: () => void;
   readonly #timer: NodeJS.Timeout;
   /** When each tick that was not heard yet was sent, the first first. */
@@ -31,11 +41,11 @@ export class Ticks {
   /** How long the latest that was heard has taken, in milliseconds. */
   #latestMs = 0;
 
-  /** `lapsed`: others may have taken this node for gone; it has its lease again. */
-  constructor(link: Link, keys: Keys, node: string, everyMs: number, lapsed: () => void) {
+  constructor(link: Link, keys: Keys, { node, everyMs, says, lapsed }: Ticking) {
     this.#link = link;
     this.#keys = keys;
     this.#node = node;
+    this.#says = says;
     this.#lapsed = lapsed;
     this.#timer = setInterval(() => this.#tick(), everyMs);
   }
@@ -95,8 +105,9 @@ export class Ticks {
     this.#number += 1;
     const number = this.#number;
     const sentAt = nowMs();
-    const keys = [this.#keys.term, this.#keys.node(this.#node), this.channel];
-    this.#link.run(BEAT, keys, [String(Date.now()), String(LEASE_MS), String(number)]).then(
+    const keys = [this.#keys.term, this.#keys.node(this.#node), this.channel, this.#keys.nodes];
+    const args = [this.#says(), String(LEASE_MS), String(number), this.#node];
+    this.#link.run(BEAT, keys, args).then(
       (reply) => {
         const [now, hadLapsed] = reply as readonly [string, number];
         this.#link.setClock(Number(now), sentAt);

@@ -2,7 +2,8 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Broker, Position } from '../../../src/broker/broker.js';
-import { RedisBroker, type RedisConfig } from '../../../src/broker/redis/redis.js';
+import type { RedisConfig } from '../../../src/broker/redis/config.js';
+import { RedisBroker } from '../../../src/broker/redis/redis.js';
 import { brokerContract } from '../../contract/broker.js';
 import { audit } from '../../support/accounting.js';
 import { BrokerRun } from '../../support/broker-run.js';

@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Position } from '../../../src/broker/broker.js';
+import type { RedisConfig } from '../../../src/broker/redis/config.js';
 import { encodeRecord } from '../../../src/broker/redis/format.js';
 import { Keys } from '../../../src/broker/redis/keys.js';
-import type { RedisConfig } from '../../../src/broker/redis/redis.js';
 import { PUBLISH } from '../../../src/broker/redis/scripts.js';
 import { brokerContract } from '../../contract/broker.js';
 import { RedisNode as Node } from '../../support/redis-node.js';

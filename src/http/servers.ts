@@ -1,0 +1,32 @@
+/** The servers that share rooms over a broker on a network, of what each of their processes says there. */
+import type { SharingNode } from '../broker/redis/nodes.js';
+import { LEASE_MS } from '../broker/redis/ticks.js';
+import type { ServerLine } from '../page/frame.js';
+
+export function serversOf(nodes: readonly SharingNode[]): ServerLine[] {
+  const servers = new Map<string, SharingNode[]>();
+  for (const node of nodes) {
+    const key = node.slot === null ? node.node : node.server;
+    const all = servers.get(key);
+    if (all === undefined) servers.set(key, [node]);
+    else all.push(node);
+  }
+  return [...servers.values()].map(lineOf).sort((a, b) => (a.server < b.server ? -1 : 1));
+}
+
+/** What is missing of it is of no account while another has its slot. */
+function lineOf(all: readonly SharingNode[]): ServerLine {
+  const there = all.filter(({ heardMs }) => heardMs <= LEASE_MS);
+  const slots = new Set(there.map(({ slot }) => slot));
+  const missing = new Set(all.map(({ slot }) => slot).filter((slot) => !slots.has(slot)));
+  const [latest] = all.toSorted((a, b) => a.heardMs - b.heardMs) as [SharingNode];
+  return {
+    server: latest.server,
+    workers: slots.size,
+    missing: missing.size,
+    members: there.reduce((sum, { members }) => sum + members, 0),
+    version: latest.version,
+    upMs: there.length === 0 ? null : Math.max(...there.map(({ upMs }) => upMs)),
+    heardMs: latest.heardMs,
+  };
+}
