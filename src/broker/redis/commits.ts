@@ -10,11 +10,11 @@
  *
  * Not here: the connections (`link.ts`), what is delivered (`topic.ts`).
  */
-import { randomBytes } from 'node:crypto';
 import { Refusal, shuttingDown } from '../../errors.js';
 import { clearInterval, nowMs, setImmediate, setInterval } from '../../time.js';
 import { type Payload, type Position, type PublishOptions, UID_MS } from '../broker.js';
 import { encodeRecord } from './format.js';
+import { freshEpoch } from './fresh-epoch.js';
 import type { Keys } from './keys.js';
 import type { Link } from './link.js';
 import type { Kept } from './numbers.js';
@@ -143,10 +143,17 @@ export class Commits {
   /** Takes no more; resolves when everything is answered, at the latest by the deadlines. */
   async close(): Promise<void> {
     this.#isClosing = true;
-    if (this.#unsettled === 0) return;
-    await new Promise<void>((resolve) => {
-      this.#settled = resolve;
-    });
+    if (this.#unsettled > 0) {
+      await new Promise<void>((resolve) => {
+        this.#settled = resolve;
+      });
+    }
+    this.#stopSweeping();
+  }
+
+  #stopSweeping(): void {
+    if (this.#sweep !== null) clearInterval(this.#sweep);
+    this.#sweep = null;
   }
 
   #lane(room: string): Lane {
@@ -204,27 +211,28 @@ export class Commits {
     const { keys, node, idleRoomMs, timeoutMs } = this.#config;
     const { room } = lane;
     const { messages, ms, bytes } = this.#config.kept(room);
+    const names = [keys.term, keys.meta(room), keys.log(room), keys.channel(room)];
+    const args = [
+      freshEpoch(),
+      String(link.atRedis(commit.deadline)),
+      `n:${node}`,
+      String(commit.number),
+      String(commit.entries.length),
+      commit.records,
+      String(messages),
+      String(ms),
+      String(bytes),
+      String(idleRoomMs),
+      String(timeoutMs + CLOCK_MS),
+    ];
     const uid = commit.entries[0]?.uid;
+    if (uid !== undefined) {
+      names.push(keys.uid(room, uid));
+      args.push(String(UID_MS));
+    }
     try {
-      const reply = await link.run(
-        PUBLISH,
-        [keys.term, keys.meta(room), keys.log(room), keys.channel(room), keys.uid(room, uid ?? '')],
-        [
-          randomBytes(8).toString('hex'),
-          String(link.atRedis(commit.deadline)),
-          node,
-          String(commit.number),
-          String(commit.entries.length),
-          String(messages),
-          String(ms),
-          String(bytes),
-          String(idleRoomMs),
-          uid === undefined ? '0' : String(UID_MS),
-          String(timeoutMs + CLOCK_MS),
-          commit.records,
-        ],
-      );
-      this.#answered(lane, commit, link, reply as readonly string[], sentAt);
+      const reply = await link.run(PUBLISH, names, args);
+      this.#answered(lane, commit, link, String(reply), sentAt);
     } catch (error) {
       // The next link sends it again.
       if (!link.isOpen) return;
@@ -234,16 +242,11 @@ export class Commits {
     }
   }
 
-  #answered(
-    lane: Lane,
-    commit: Commit,
-    link: Link,
-    [now, first, last, epoch = '']: readonly string[],
-    sentAt: number,
-  ): void {
+  #answered(lane: Lane, commit: Commit, link: Link, reply: string, sentAt: number): void {
     if (lane.commit !== commit) return;
+    const [now, first, , epoch] = reply.split(' ');
     link.setClock(Number(now), sentAt);
-    if (first === undefined || last === undefined) {
+    if (first === undefined || epoch === undefined) {
       // Redis finds it late. Nothing has happened; by what is known of its clock now it may not be.
       if (nowMs() < commit.deadline && Number(now) < link.atRedis(commit.deadline)) {
         void this.#send(lane, commit, link);
@@ -278,10 +281,7 @@ export class Commits {
   #settle(entry: Entry): void {
     this.#unsettled -= 1;
     this.#bytes -= entry.bytes;
-    if (this.#unsettled > 0) return;
-    if (this.#sweep !== null) clearInterval(this.#sweep);
-    this.#sweep = null;
-    this.#settled?.();
+    if (this.#unsettled === 0) this.#settled?.();
   }
 
   #done(lane: Lane): void {
@@ -300,6 +300,10 @@ export class Commits {
    * behind it.
    */
   #giveUpLate(): void {
+    if (this.#unsettled === 0) {
+      this.#stopSweeping();
+      return;
+    }
     const now = nowMs();
     for (const lane of [...this.#lanes.values()]) {
       const late = lane.waiting.filter(({ deadline }) => deadline <= now + 2 * SWEEP_MS);

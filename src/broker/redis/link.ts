@@ -183,15 +183,9 @@ export class Link {
   }
 
   /** Calls leave in the order they are made. @throws Error, after which it may have been carried out unless it is an answer. */
-  async run(script: Script, keys: readonly string[], args: readonly string[]): Promise<Reply> {
-    return this.#command([
-      'EVALSHA',
-      script.sha,
-      String(keys.length),
-      ...keys,
-      this.#term,
-      ...args,
-    ]);
+  run(script: Script, keys: readonly string[], args: readonly string[]): Promise<Reply> {
+    const counted = String(keys.length);
+    return this.#command(['EVALSHA', script.sha, counted, ...keys, this.#term, ...args]);
   }
 
   /** Resolves when Redis has confirmed all of them. */
@@ -223,18 +217,18 @@ export class Link {
     if (this.#cause === null) this.#events.message(channel, text);
   };
 
-  async #command(args: string[]): Promise<Reply> {
+  #command(args: string[]): Promise<Reply> {
     return this.#orEnd(this.#commands.sendCommand<Reply>(args));
   }
 
-  async #orEnd<T>(answer: Promise<T>): Promise<T> {
-    try {
-      return await answer;
-    } catch (error) {
-      if (ENDING.test((error as Error).message)) this.end(error as Error);
-      throw this.#cause ?? error;
-    }
+  #orEnd<T>(answer: Promise<T>): Promise<T> {
+    return answer.catch(this.#failed);
   }
+
+  readonly #failed = (error: Error): never => {
+    if (ENDING.test(error.message)) this.end(error);
+    throw this.#cause ?? error;
+  };
 
   async #greet(keys: Keys): Promise<void> {
     const servers = await Promise.all(

@@ -19,7 +19,8 @@ export function keptFor(
   { historyMessages, historyBytes, historyMs }: HistoryPolicy,
   least: Omit<Kept, 'bytes'>,
 ): Kept {
-  if (historyMessages === 0) return { ...least, bytes: 0 };
+  // Each field by its name: this is asked of every message.
+  if (historyMessages === 0) return { messages: least.messages, ms: least.ms, bytes: 0 };
   return {
     messages: Math.max(least.messages, historyMessages),
     ms: Math.max(least.ms, historyMs),

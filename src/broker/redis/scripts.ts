@@ -11,8 +11,8 @@
  * The term: `id`, `run` of the server that it was greeted as, `by` its promotion, `c` when that was compared last.
  * A room's meta: `e` epoch, `s` number, `t` term, `h` closed epochs (`epoch:last`, joined by `,`),
  * `n:<node>` the node's last commit (`number first last epoch at`), `w` bytes ever written to a log that is
- * bounded in bytes, `p` the number up to which it was purged. An entry of a log has the message as `d`, and as
- * `o` the `w` behind it.
+ * bounded in bytes, `p` the number up to which it was purged, `x` when its log is forgotten (ms). An entry of a
+ * log has the message as `d`, and as `o` the `w` behind it.
  */
 import { createHash } from 'node:crypto';
 
@@ -32,7 +32,8 @@ export const TERM_ENDED = 'TERM';
 
 const NOW = `
 local clock = redis.call('TIME')
-local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+local at = clock[1] .. string.sub('00000' .. clock[2], -6, -4)
+local now = tonumber(at)
 `;
 
 const OTHER_TERM = `return redis.error_reply('${TERM_ENDED} this server is in another term')`;
@@ -51,12 +52,11 @@ const MOST_NODES_KEPT = 1024;
 /**
  * Where the room is in the present term: e, s, was (the end of the epoch that is closed by that, or '-'),
  * h, and whether that has to be written. Where nothing was known of it, a log has outlived its meta and
- * is to be deleted first. `known`: what whoever asks has of it; where that is further in the same epoch, Redis
- * has lost what it had, and the epoch is closed all the same.
+ * is to be deleted first. `m`: its e, s, t and h. `known`: what whoever asks has of it; where that is further in
+ * the same epoch, Redis has lost what it had, and the epoch is closed all the same.
  */
 const ENTER = `
-local function enter(meta, fresh, known)
-  local m = redis.call('HMGET', meta, 'e', 's', 't', 'h')
+local function enter(m, fresh, known)
   if not m[1] then return fresh, 0, '-', '', true end
   local epoch, seq = string.match(known or '', '^(.*):(%d+)$')
   local isBehind = epoch == m[1] and tonumber(seq) > tonumber(m[2])
@@ -123,18 +123,23 @@ return redis.call('HGET', KEYS[1], 'id')
 
 /** Most commits that a publish lets go of since they are too old, too many or too large together. */
 const LET_GO = 256;
+/** A log that is bounded by messages alone is cut once in so many of them. */
+const CUT_EVERY = 16;
 
 /**
- * KEYS: term, meta, log, channel, uid. ARGV: term, fresh epoch, not after (ms by the clock of Redis),
- * node, number of the commit, count, messages kept, ms they are kept, bytes of them ('0': as many as they
- * have; then the log may have a few more than its messages, which no member is given), ms a room is
- * remembered, ms a uid is ('0' without one), ms within which a commit may come again, records.
- * Answers {now, first, last, epoch, at}, or {now} where it is too late: then nothing has happened.
+ * KEYS: term, meta, log, channel, and uid where there is one. ARGV: term, fresh epoch, not after (ms by the clock
+ * of Redis), field of the node's last commit, number of the commit, count, records, messages kept, ms they are
+ * kept, bytes of them ('0': as many as they have; then the log may have a few more than its messages, which no
+ * member is given), ms a room is remembered, ms within which a commit may come again, ms a uid is.
+ * Answers 'now first last epoch', or 'now' where it is too late: then nothing has happened.
+ *
+ * It is the price of a message: a call costs Redis as much as all that it does, so what is read is read at
+ * once, and the log and the meta stay a sixteenth longer than they have to, so that they are given more time only
+ * once that is used up (`x`).
  */
 export const PUBLISH = script(
   `
 ${NOW}
-local at = string.format('%.0f', now)
 local term = redis.call('HMGET', KEYS[1], 'id', 'c')
 if term[1] ~= ARGV[1] then ${OTHER_TERM} end
 -- Within a millisecond nobody gives up a reign and has it back; each time it would cost a quarter of the rest.
@@ -143,40 +148,51 @@ if not isChecked then
 ${PROMOTION}
 ${CHECK_REIGN}
 end
-${ENTER}
-local mine = 'n:' .. ARGV[4]
-local before = redis.call('HGET', KEYS[2], mine)
-if before then
-  local no, first, last, epoch, at = string.match(before, '^(%d+) (%d+) (%d+) (%S+) (%d+)$')
-  if tonumber(no) >= tonumber(ARGV[5]) then return { now, first, last, epoch, at } end
+local m = redis.call('HMGET', KEYS[2], 'e', 's', 't', 'h', 'x', ARGV[4])
+local before = m[6]
+if before and tonumber(string.match(before, '^%d+')) >= tonumber(ARGV[5]) then
+  return at .. string.match(before, ' %d+ %d+ %S+')
 end
-if ARGV[11] ~= '0' then
-  local known = redis.call('GET', KEYS[5])
-  if known then
-    local seq, epoch, at = string.match(known, '^(%d+) (%S+) (%d+)$')
-    return { now, seq, seq, epoch, at }
-  end
+local known = KEYS[5] and redis.call('GET', KEYS[5])
+if known then
+  local seq, epoch = string.match(known, '^(%d+) (%S+)')
+  return at .. ' ' .. seq .. ' ' .. seq .. ' ' .. epoch
 end
-if now > tonumber(ARGV[3]) then return { now } end
-local e, s, was, h, isNew = enter(KEYS[2], ARGV[2])
-if isNew and was == '-' and redis.call('EXISTS', KEYS[3]) == 1 then redis.call('DEL', KEYS[3]) end
-local first, last = s + 1, s + tonumber(ARGV[6])
-local f, l = string.format('%.0f', first), string.format('%.0f', last)
-local message = f .. ' ' .. l .. ' ' .. e .. ' ' .. at .. ' ' .. was .. '\\n' .. ARGV[13]
--- A log that is further than the room is of a publish that failed behind it: what it has too much never was.
-local function append(...)
-  local done = redis.pcall('XADD', KEYS[3], ...)
-  if type(done) == 'table' and done.err and string.find(done.err, 'equal or smaller', 1, true) then
-    redis.call('DEL', KEYS[3])
-    done = redis.pcall('XADD', KEYS[3], ...)
-  end
-  return type(done) == 'table' and done.err and done
+if now > tonumber(ARGV[3]) then return at end
+local e, s, was, h, isNew = m[1], tonumber(m[2]), '-', m[4], false
+if not m[1] or m[3] ~= ARGV[1] then
+  ${ENTER}
+  e, s, was, h, isNew = enter(m, ARGV[2])
+  if was == '-' and redis.call('EXISTS', KEYS[3]) == 1 then redis.call('DEL', KEYS[3]) end
 end
-local keep, bytes = tonumber(ARGV[7]), tonumber(ARGV[9])
+local count = tonumber(ARGV[6])
+local last = s + count
+local l = string.format('%.0f', last)
+local head = (count == 1 and l or string.format('%.0f', s + 1)) .. ' ' .. l .. ' ' .. e
+local message = head .. ' ' .. at .. ' ' .. was .. '\\n' .. ARGV[7]
+local keep, ms, bytes = tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
+-- How much longer than it has to the log stays. What another node has set by other options is set anew.
+local idle = tonumber(ARGV[11])
+local spare, most = tonumber(m[5] or 0) - now - ms, math.floor(math.min(ms, idle) / 16)
+local isUsedUp = spare <= 0 or spare > most
+local id, written, added = l .. '-0', 0, nil
 if bytes > 0 then
-  local written = redis.call('HINCRBY', KEYS[2], 'w', #message)
-  local failed = append(l .. '-0', 'd', message, 'o', string.format('%.0f', written))
-  if failed then return failed end
+  written = redis.call('HINCRBY', KEYS[2], 'w', #message)
+  added = redis.pcall('XADD', KEYS[3], id, 'd', message, 'o', string.format('%.0f', written))
+elseif keep > 0 and last % ${CUT_EVERY} < count then
+  local oldest = string.format('%.0f', math.max(0, last - keep))
+  added = redis.pcall('XADD', KEYS[3], 'MINID', '~', oldest, id, 'd', message)
+elseif keep > 0 then
+  added = redis.pcall('XADD', KEYS[3], id, 'd', message)
+end
+if type(added) == 'table' and string.find(added.err, 'equal or smaller', 1, true) then
+  -- It is further than the room, of a publish that failed behind it: what it has too much never was.
+  redis.call('DEL', KEYS[3])
+  isUsedUp = true
+  added = redis.pcall('XADD', KEYS[3], id, 'd', message)
+end
+if type(added) == 'table' then return added end
+if bytes > 0 then
   local through
   for _ = 1, ${LET_GO} do
     local id = through and string.format('%.0f', through + 1) or '-'
@@ -185,7 +201,7 @@ if bytes > 0 then
     local old = entry[2][2]
     local behind = written - (tonumber(entry[2][4]) or written)
     local since = tonumber(string.match(old, '^%d+ %d+ %S+ (%d+)'))
-    local isYoung = since > now - tonumber(ARGV[8])
+    local isYoung = since > now - ms
     local mayStay = number > last - keep and isYoung and #old + behind <= bytes
     if number >= last or mayStay then break end
     through = number
@@ -193,24 +209,26 @@ if bytes > 0 then
   if through then
     redis.call('XTRIM', KEYS[3], 'MINID', string.format('%.0f', through + 1))
   end
-elseif keep > 0 then
-  local oldest = string.format('%.0f', math.max(0, last - keep))
-  local failed = append('MINID', '~', oldest, l .. '-0', 'd', message)
-  if failed then return failed end
 end
-if keep > 0 then redis.call('PEXPIRE', KEYS[3], ARGV[8]) end
 if not isChecked then redis.call('HSET', KEYS[1], 'c', at) end
-local done = ARGV[5] .. ' ' .. f .. ' ' .. l .. ' ' .. e .. ' ' .. at
+local done = ARGV[5] .. ' ' .. head .. ' ' .. at
 if isNew then
-  redis.call('HSET', KEYS[2], 'e', e, 's', l, 't', ARGV[1], 'h', h, mine, done)
+  redis.call('HSET', KEYS[2], 'e', e, 's', l, 't', ARGV[1], 'h', h, ARGV[4], done)
 else
-  redis.call('HSET', KEYS[2], 's', l, mine, done)
+  redis.call('HSET', KEYS[2], 's', l, ARGV[4], done)
 end
-if not before and redis.call('HLEN', KEYS[2]) > 6 + ${NODES_KEPT} then
+if isUsedUp then
+  if keep > 0 then
+    redis.call('PEXPIRE', KEYS[3], ms + most)
+    redis.call('HSET', KEYS[2], 'x', string.format('%.0f', now + ms + most))
+  end
+  redis.call('PEXPIRE', KEYS[2], idle + math.floor(idle / 16))
+end
+if not before and redis.call('HLEN', KEYS[2]) > 7 + ${NODES_KEPT} then
   local all = redis.call('HGETALL', KEYS[2])
   local others = {}
   for i = 1, #all, 2 do
-    if string.sub(all[i], 1, 2) == 'n:' and all[i] ~= mine then
+    if string.sub(all[i], 1, 2) == 'n:' and all[i] ~= ARGV[4] then
       others[#others + 1] = { all[i], tonumber(string.match(all[i + 1], '(%d+)$')) }
     end
   end
@@ -221,12 +239,11 @@ if not before and redis.call('HLEN', KEYS[2]) > 6 + ${NODES_KEPT} then
     redis.call('HDEL', KEYS[2], others[i][1])
   end
 end
-redis.call('PEXPIRE', KEYS[2], ARGV[10])
-if ARGV[11] ~= '0' then redis.call('SET', KEYS[5], f .. ' ' .. e .. ' ' .. at, 'PX', ARGV[11]) end
+if KEYS[5] then redis.call('SET', KEYS[5], l .. ' ' .. e .. ' ' .. at, 'PX', ARGV[13]) end
 redis.call('PUBLISH', KEYS[4], message)
-return { now, f, l, e, at }
+return at .. ' ' .. head
 `,
-  5,
+  'all',
 );
 
 /**
@@ -242,23 +259,24 @@ ${CHECK_TERM}
 ${ENTER}
 ${WRITE}
 local differing = {}
+-- As long as a publish has it, which may leave it as it is for that.
+local idle = tonumber(ARGV[3])
 for i = 1, (#KEYS - 1) / 3 do
   local meta, log, channel = KEYS[3 * i - 1], KEYS[3 * i], KEYS[3 * i + 1]
-  local e, s, was, h, isNew = enter(meta, ARGV[2], ARGV[3 + i])
+  local e, s, was, h, isNew = enter(redis.call('HMGET', meta, 'e', 's', 't', 'h'), ARGV[2], ARGV[3 + i])
   local seq = string.format('%.0f', s)
   local failed
   if isNew then
     failed = write('HSET', meta, 'e', e, 's', seq, 't', ARGV[1], 'h', h)
     if not failed and was == '-' then redis.call('DEL', log) end
     if not failed and was ~= '-' then
-      local at = string.format('%.0f', now)
       local head = string.format('%.0f', s + 1) .. ' ' .. seq .. ' ' .. e .. ' ' .. at .. ' ' .. was
       redis.call('PUBLISH', channel, head .. '\\n')
     end
   end
   if failed then differing[#differing + 1] = { i, '', failed }
   else
-    write('PEXPIRE', meta, ARGV[3])
+    write('PEXPIRE', meta, idle + math.floor(idle / 16))
     if ARGV[3 + i] ~= e .. ':' .. seq then differing[#differing + 1] = { i, e, seq, h } end
   end
 end

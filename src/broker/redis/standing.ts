@@ -3,9 +3,9 @@
  *
  * Not here: whose rooms they are, and what is made of the answers (`subscriptions.ts`).
  */
-import { randomBytes } from 'node:crypto';
 import type { Position } from '../broker.js';
 import { parseCommit, parsePosition } from './format.js';
+import { freshEpoch } from './fresh-epoch.js';
 import type { Keys } from './keys.js';
 import type { Link, Reply } from './link.js';
 import { READ } from './log-scripts.js';
@@ -54,7 +54,7 @@ async function askPart(
       ...topics.flatMap(({ room }) => [keys.meta(room), keys.log(room), keys.channel(room)]),
     ],
     [
-      randomBytes(8).toString('hex'),
+      freshEpoch(),
       String(idleRoomMs),
       ...known.map((position) => (position === null ? '' : `${position.epoch}:${position.seq}`)),
     ],

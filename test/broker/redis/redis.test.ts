@@ -203,34 +203,79 @@ describe.skipIf(!hasRedis)('Redis', () => {
     await a.broker.subscribe('r', never());
     const keys = new Keys(`c${clusters}`);
     const term = String(await redis.ask('HGET', keys.term, 'id'));
-    const names = [keys.term, keys.meta('r'), keys.log('r'), keys.channel('r'), keys.uid('r', '')];
-    const record = (data: string) => ['6000', encodeRecord(payload(data))];
-    const commit = (number: string, data: string, node = 'node') =>
-      redis.ask(
-        ...['EVAL', PUBLISH.text, '5', ...names, term, 'fresh', String(Date.now() + 10_000)],
-        ...[node, number, '1', '100', '60000', '0', '60000', '0', ...record(data)],
-      ) as Promise<string[]>;
-    const [, ...first] = await commit('7', '1');
-    const [, ...again] = await commit('7', '1');
-    expect(again).toEqual(first);
-    expect((await commit('8', '2'))[1]).toBe('2');
+    const names = [keys.term, keys.meta('r'), keys.log('r'), keys.channel('r')];
+    const commit = async (number: string, data: string, node = 'n:node') => {
+      const answer = await redis.ask(
+        ...['EVAL', PUBLISH.text, '4', ...names, term, 'fresh', String(Date.now() + 10_000)],
+        ...[node, number, '1', encodeRecord(payload(data)), '100', '60000', '0', '60000', '6000'],
+      );
+      // Without the time of the answer.
+      return String(answer).split(' ').slice(1);
+    };
+    const first = await commit('7', '1');
+    expect(await commit('7', '1')).toEqual(first);
+    expect((await commit('8', '2'))[0]).toBe('2');
     await a.until(() => a.said.length === 2);
     expect(a.said).toEqual([
       [1, 1],
       [2, 2],
     ]);
     // However many nodes have published meanwhile; those that can send nothing again are forgotten.
-    for (let n = 0; n < 40; n += 1) await commit('1', `${n}`, `other${n}`);
-    expect((await commit('8', '2')).slice(1)).toEqual(['2', ...(await commit('8', '2')).slice(2)]);
+    for (let n = 0; n < 40; n += 1) await commit('1', `${n}`, `n:other${n}`);
+    expect((await commit('8', '2'))[0]).toBe('2');
     expect(await redis.ask('HLEN', keys.meta('r'))).toBeGreaterThan(40);
     for (let n = 0; n < 40; n += 1) {
       await redis.ask('HSET', keys.meta('r'), `n:other${n}`, '1 1 1 e 1000');
     }
-    await commit('1', '43', 'last');
-    expect((await commit('8', '2'))[1]).toBe('2');
+    await commit('1', '43', 'n:last');
+    expect((await commit('8', '2'))[0]).toBe('2');
     const left = (await redis.ask('HKEYS', keys.meta('r'))) as string[];
     expect(left.filter((field) => field.startsWith('n:'))).toHaveLength(16);
     await close([a]);
+  });
+
+  it('keeps a room and its log long enough after each message, and gives them more time seldom', async () => {
+    const own = await startRedis();
+    const keys = new Keys('own');
+    const node = (ms: number) =>
+      new Node({
+        ...{ url: own.url, clusterName: 'own', kept: { messages: 100, ms } },
+        // Whatever it asks at each tick, it does not give more time.
+        ...{ idleRoomMs: 60_000, positionCheckMs: 60_000 },
+      }).up();
+    const [a, b] = await Promise.all([node(10_000), node(20_000)]);
+    let given = 0;
+    const publish = async (at: Node, data: string) => {
+      const calls = async () =>
+        Number(/pexpire:calls=(\d+)/.exec(String(await own.ask('INFO', 'commandstats')))?.[1]);
+      const before = await calls();
+      await at.broker.publish('r', payload(data), soon());
+      given = (await calls()) - before;
+    };
+    const stays = async (key: string) => Number(await own.ask('PTTL', key));
+    await publish(a, '1');
+    expect([(await stays(keys.log('r'))) > 10_000, (await stays(keys.meta('r'))) > 60_000]).toEqual(
+      [true, true],
+    );
+    await publish(a, '2');
+    expect(given).toBe(0);
+    // By what another node has set it would be forgotten sooner than this one says.
+    await publish(b, '3');
+    expect(given).toBe(2);
+    expect(await stays(keys.log('r'))).toBeGreaterThan(20_000);
+    await publish(a, '4');
+    expect(given).toBe(2);
+    expect(await stays(keys.log('r'))).toBeLessThan(11_000);
+    // A publish that failed behind its log: what it has too much goes, with the time it had.
+    await own.ask('XADD', keys.log('r'), '9-0', 'd', '');
+    await publish(a, '5');
+    expect(await stays(keys.log('r'))).toBeGreaterThan(10_000);
+    // It is used up.
+    await own.ask('HINCRBY', keys.meta('r'), 'x', '-700');
+    await publish(a, '6');
+    expect(given).toBe(2);
+    await Promise.all([a.broker.close(), b.broker.close()]);
+    await own.close();
   });
 
   it('begins another epoch where the room is forgotten while its log is read', async () => {
