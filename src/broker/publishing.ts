@@ -5,11 +5,12 @@
  *
  * V8: all are one task, by the name of the call, while there is any.
  */
+import { Line, type Queued } from '../line.js';
 import type { WaitGroup } from '../lock/index.js';
 import { clearTimeout, nowMs, setTimeout } from '../time.js';
 import type { Position } from './broker.js';
 
-interface Waiting {
+interface Waiting extends Queued<Waiting> {
   readonly askedAt: number;
   readonly reject: (cause: unknown) => void;
 }
@@ -23,7 +24,7 @@ export class Publishing {
   readonly #refusal: (cause: unknown) => Error;
   readonly #late: () => Error;
   /** The oldest first. */
-  readonly #waiting = new Set<Waiting>();
+  readonly #waiting = new Line<Waiting>();
   #timer: NodeJS.Timeout | undefined;
   #done: () => void = () => {};
 
@@ -44,7 +45,7 @@ export class Publishing {
   /** `answer`, unless that comes too late, or `giveUp` before it. */
   wait(answer: PromiseLike<Position>): Promise<Position> {
     return new Promise((resolve, reject) => {
-      const waiting: Waiting = { askedAt: nowMs(), reject };
+      const waiting: Waiting = { askedAt: nowMs(), reject, line: null, before: null, after: null };
       if (this.#waiting.size === 0) this.#begin();
       this.#waiting.add(waiting);
       Promise.resolve(answer).then(
@@ -58,7 +59,9 @@ export class Publishing {
 
   /** None is waited for any longer. */
   giveUp(cause: Error): void {
-    for (const waiting of this.#waiting) this.#refuse(waiting, cause);
+    for (let waiting = this.#waiting.first; waiting !== null; waiting = this.#waiting.first) {
+      this.#refuse(waiting, cause);
+    }
   }
 
   #begin(): void {
@@ -68,7 +71,7 @@ export class Publishing {
 
   #expire(): void {
     const until = nowMs() - this.#timeoutMs;
-    for (const waiting of this.#waiting) {
+    for (let waiting = this.#waiting.first; waiting !== null; waiting = this.#waiting.first) {
       if (waiting.askedAt > until) {
         this.#timer = setTimeout(() => this.#expire(), waiting.askedAt - until);
         return;

@@ -11,6 +11,7 @@
 import { Refusal } from '../../errors.js';
 import { clearInterval, nowMs, setInterval } from '../../time.js';
 import { type Link, MAX_BYTES } from './link.js';
+import { type Numbered, Numbers } from './numbered.js';
 
 /** Publishes and questions that may wait for their answer. */
 const MAX_WAITING = 16_384;
@@ -30,7 +31,7 @@ export interface Asking {
 }
 
 /** Of what is sent nothing else is kept. */
-interface Waiting {
+interface Waiting extends Numbered {
   readonly deadline: number;
   readonly signal: AbortSignal | undefined;
   readonly unknown: (why: string) => Refusal;
@@ -39,12 +40,10 @@ interface Waiting {
 }
 
 export class Asked {
-  /** The oldest first. */
-  readonly #sent = new Map<number, Waiting>();
+  readonly #sent = new Numbers<Waiting>();
   readonly #unsent = new Map<Waiting, Asking>();
   readonly #answered: () => void;
   #unsentBytes = 0;
-  #numbers = 0;
   #link: Link | null = null;
   #expiry: NodeJS.Timeout | undefined;
   /** Nothing is over before that: they are not looked through until then. */
@@ -88,6 +87,7 @@ export class Asked {
     return new Promise<T>((resolve, reject) => {
       const { deadline, signal, unknown, send, bytes } = asking;
       const waiting: Waiting = {
+        number: 0,
         deadline,
         signal,
         unknown,
@@ -105,21 +105,22 @@ export class Asked {
   }
 
   resolve(id: number, value: unknown): void {
-    this.#sent.get(id)?.resolve(value);
-    this.#drop(id);
+    const waiting = this.#sent.take(id);
+    if (waiting === null) return;
+    waiting.resolve(value);
+    this.#dropped();
   }
 
   reject(id: number, refusal: Refusal): void {
-    this.#sent.get(id)?.reject(refusal);
-    this.#drop(id);
+    const waiting = this.#sent.take(id);
+    if (waiting === null) return;
+    waiting.reject(refusal);
+    this.#dropped();
   }
 
   /** What was sent is not answered any more. */
   lost(why: string): void {
-    for (const [id, { reject, unknown }] of this.#sent) {
-      reject(unknown(why));
-      this.#drop(id);
-    }
+    for (const { number, unknown } of this.#sent.all()) this.reject(number, unknown(why));
   }
 
   /** Resolves when what was sent is answered, or will not be. */
@@ -135,13 +136,11 @@ export class Asked {
   }
 
   #send(link: Link, waiting: Waiting, send: Asking['send']): void {
-    this.#numbers = (this.#numbers + 1) >>> 0;
-    this.#sent.set(this.#numbers, waiting);
-    send(link, this.#numbers);
+    send(link, this.#sent.add(waiting));
   }
 
-  #drop(id: number): void {
-    if (!this.#sent.delete(id) || this.hasSent) return;
+  #dropped(): void {
+    if (this.hasSent) return;
     this.#closed();
     this.#answered();
   }
@@ -166,14 +165,13 @@ export class Asked {
     if (this.#soonest > soon) return;
     let soonest = Number.POSITIVE_INFINITY;
     const isOver = ({ deadline, signal }: Waiting) => deadline <= now || signal?.aborted === true;
-    for (const [id, waiting] of this.#sent) {
+    for (const waiting of this.#sent.all()) {
       if (!isOver(waiting)) {
         soonest = Math.min(soonest, soonestOf(waiting));
         continue;
       }
       const why = 'the worker that orders this room has not answered in time';
-      waiting.reject(waiting.unknown(why));
-      this.#drop(id);
+      this.reject(waiting.number, waiting.unknown(why));
     }
     for (const waiting of this.#unsent.keys()) {
       if (waiting.deadline > soon && !isOver(waiting)) {
