@@ -117,7 +117,7 @@ describe.skipIf(!hasRedis)('Redis', () => {
   });
 
   test('is down, and restarted empty: refused at once meanwhile, then a reset to 0', async () => {
-    const scene = await RedisScene.start();
+    const scene = await RedisScene.start({ options: QUICK });
     const members = [await scene.join(0, ROOM, OTHER), await scene.join(1, ROOM)];
     await burst(scene, [0, 1], 10);
     await scene.redis.kill();
@@ -125,6 +125,16 @@ describe.skipIf(!hasRedis)('Redis', () => {
     const before = performance.now();
     expect(await scene.publish(0, ROOM)).toBe('refused');
     expect(performance.now() - before).toBeLessThan(1000);
+    // A room that is known here, and one that is not.
+    const peer = await connectReading('websocket', scene.nodes[1]?.server.url as string);
+    peer.say({ type: 'join', id: 1, room: ROOM });
+    peer.say({ type: 'join', id: 2, room: 'chat:new' });
+    await peer.until(() => peer.events.some(({ type }) => type === 'error'));
+    expect(peer.events.find(({ type }) => type === 'joined')).toMatchObject({ id: 1, stale: true });
+    expect(peer.events.find(({ type }) => type === 'error')).toMatchObject({
+      id: 2,
+      code: 'broker_unavailable',
+    });
     await scene.redis.start();
     for (const member of members) await scene.until(member, 'up');
     expect(await scene.account([0, 1], [])).toEqual([]);

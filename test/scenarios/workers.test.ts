@@ -223,6 +223,37 @@ test('a worker that stands still is killed, and costs the rooms of the others no
   expect(ofType(goesOn, 'gap').concat(ofType(goesOn, 'reset') as never)).toEqual([]);
 });
 
+test('a primary that stands still costs those who are there nothing; who comes waits until it goes on', async () => {
+  const workers = await WorkersServer.start(2, ...QUICK, '--worker-stall-ms', '1000');
+  const room = workers.nameOf(1);
+  const peers = [
+    await join('websocket', workers.url, room),
+    await join('websocket', workers.url, room),
+  ];
+  const [one] = peers as [ReadingPeer];
+  workers.server.child.kill('SIGSTOP');
+  const late = fetch(`${workers.url}/healthz`);
+  let isAnswered = false;
+  void late.then(() => {
+    isAnswered = true;
+  });
+  // For longer than a worker may stand still: it is the primary that has not looked.
+  const until = performance.now() + 1500;
+  for (let n = 1; performance.now() < until; n += 1) {
+    one.say({ type: 'publish', id: n, room, data: n });
+    for (const peer of peers) await peer.until(() => data(peer).length === n);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  expect(isAnswered).toBe(false);
+  workers.server.child.kill('SIGCONT');
+  expect((await late).status).toBe(200);
+  await workers.whole('/v1/rooms');
+  expect([workers.pids(0), workers.pids(1)].map((pids) => pids.length)).toEqual([1, 1]);
+  for (const peer of peers) {
+    expect(ofType(peer, 'gap').concat(ofType(peer, 'reset') as never)).toEqual([]);
+  }
+});
+
 test('a connection that was handed to a worker which ends before it takes it is closed', async () => {
   const workers = await WorkersServer.start(2, ...QUICK);
   const { hostname, port } = new URL(workers.url);

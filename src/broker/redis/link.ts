@@ -156,6 +156,9 @@ export class Link {
     } catch (error) {
       link.end(error as Error);
       const { message } = error as Error;
+      if (message.startsWith('WRONGTYPE')) {
+        throw new Misconfigured(`${keys.term} there is not of roomcast; give another cluster name`);
+      }
       throw REFUSING.test(message) ? new Misconfigured(message) : error;
     } finally {
       clearTimeout(timer);
