@@ -1,6 +1,6 @@
 /**
  * Whether workers live: each is asked every second, and one that has not answered for too long is killed.
- * V13: none is blamed for a time in which the primary itself stood still.
+ * V13: none is blamed for a time in which the primary itself stood still, however short.
  */
 import type { Log } from '../log.js';
 import { clearInterval, nowMs, setInterval } from '../time.js';
@@ -17,10 +17,10 @@ export function watch(
   let lookedAt = nowMs();
   const timer = setInterval(() => {
     const now = nowMs();
-    const stoodStill = now - lookedAt > 2 * PING_MS;
+    const lateMs = Math.max(0, now - lookedAt - PING_MS);
     lookedAt = now;
     for (const seat of seats) {
-      if (stoodStill) seat.heardAt = now;
+      seat.heardAt = Math.min(now, seat.heardAt + lateMs);
       if (now - seat.heardAt <= limitMs(seat)) {
         seat.send({ type: 'ping' });
         continue;
