@@ -12,7 +12,7 @@ import type { HealthReport, WorkerReport } from './measure/worker-report.js';
 import { Member } from './member.js';
 import { type Plan, silenceLimit } from './plan.js';
 import { DistanceProxy } from './proxy.js';
-import { Publishers } from './publishers.js';
+import { aside, Publishers } from './publishers.js';
 import { Stamps } from './stamp.js';
 import { openTarget } from './targets/index.js';
 
@@ -221,8 +221,9 @@ export class Engine {
     at(start, () => {
       this.#health.reset();
       this.#publishers.begin(start, this.#bounds.at(-1)!);
-      this.#every(TICK_MS, start, () => this.#tick());
-      this.#every(1000, start, (second) => {
+      const between = start + aside(this.#plan);
+      this.#every(TICK_MS, between, () => this.#tick());
+      this.#every(1000, between, (second) => {
         this.#nextSecond = second + 1;
         this.#report(second);
       });

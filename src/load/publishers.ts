@@ -8,11 +8,22 @@ import { unreadRooms } from './assign.js';
 import type { Crew } from './crew.js';
 import { Latency } from './measure/latency.js';
 import type { PublishCounters } from './measure/worker-report.js';
+import type { Plan } from './plan.js';
 import { Publisher } from './publisher.js';
 import type { Link } from './targets/target.js';
 
 /** A closed loop that has not moved for this long gives up what is in flight. */
 const STUCK_MS = 1000;
+/** What is done every second belongs to that second, so it waits no longer than this, in µs. */
+const ASIDE_MAX = 50_000;
+
+/**
+ * How long after a whole second, when an open loop has a message due, there is time for what is no part of
+ * the load: half way to the next one, in µs. Done at the second, it holds up the same messages each time.
+ */
+export function aside({ rate }: Plan): number {
+  return rate === null ? 0 : Math.min(ASIDE_MAX, 0.5e6 / rate);
+}
 
 /** One room of a closed loop. */
 interface Loop {
@@ -125,9 +136,15 @@ export class Publishers {
     for (const publisher of this.#all) publisher.reset();
   }
 
-  #publish(publisher: Publisher, due: number, now: number): boolean {
-    const sent = publisher.publish(due, now, false);
-    if (sent) this.lateness.record(now - due);
+  /**
+   * Each is stamped as it is written: the ones before it in the same turn have taken their time.
+   * @param due in µs since the epoch; now, in a closed loop
+   */
+  #publish(publisher: Publisher, due?: number): boolean {
+    const now = this.#crew.now();
+    const from = due ?? now;
+    const sent = publisher.publish(from, now, false);
+    if (sent) this.lateness.record(now - from);
     else this.counters.blocked++;
     return sent;
   }
@@ -148,7 +165,7 @@ export class Publishers {
       start + ((Math.floor(i / own) * all + turnOf(inTurn[i % own]!)) / rate) * 1e6;
     this.#publishDue = (now) => {
       for (let due = dueAt(next); due <= now && due < end; due = dueAt(next)) {
-        this.#publish(inTurn[next++ % own]!, due, now);
+        this.#publish(inTurn[next++ % own]!, due);
       }
     };
     const tick = (): void => {
@@ -191,7 +208,7 @@ export class Publishers {
     const now = this.#crew.now();
     const seen = this.#crew.seen(loop.room);
     while (loop.sent - seen < window) {
-      if (!this.#publish(publishers[loop.turn++ % publishers.length]!, now, now)) break;
+      if (!this.#publish(publishers[loop.turn++ % publishers.length]!)) break;
       loop.sent++;
     }
     if (seen !== loop.seen) {

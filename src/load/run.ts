@@ -16,6 +16,7 @@ import type { RunResult, Second, ServerSample } from './measure/result.js';
 import type { Counters } from './measure/tally.js';
 import type { WorkerReport } from './measure/worker-report.js';
 import { type Plan, releaseMs } from './plan.js';
+import { aside } from './publishers.js';
 import { ServerProbe } from './server-probe.js';
 
 const SAMPLE_MS = 1000;
@@ -81,7 +82,7 @@ export async function run(plan: Plan, options: RunOptions = {}): Promise<RunResu
       throw new LoadError('unreachable', `no member could join: ${whyNot(merge.counters(0))}`);
     }
     const start = machineMicros() - epoch + plan.settleMs * 1000;
-    const watch = watchServer(probe, epoch + start, samples);
+    const watch = watchServer(probe, epoch + start, aside(plan) / 1000, samples);
     const sent = await fleet.run(start).finally(() => watch.stop());
     const stoppedAt = fleet.lost === null ? sent.stoppedAt : machineMicros() - epoch;
     // Whoever is lost has sent what nobody knows, so nobody knows what is owed.
@@ -123,10 +124,14 @@ function whyNot({ failures, closes, refused }: Counters): string {
   return reasons.map(([reason, times]) => `${reason} (${times} times)`).join(', ') || 'no answer';
 }
 
-/** @param start machine's µs */
+/**
+ * @param start machine's µs
+ * @param behind how long after a second the sample of it is taken, in ms
+ */
 function watchServer(
   probe: ServerProbe,
   start: number,
+  behind: number,
   samples: ServerSample[],
 ): { stop(): Promise<void> } {
   let timer: NodeJS.Timeout | undefined;
@@ -138,7 +143,8 @@ function watchServer(
     if (taken) samples.push(taken);
   };
   const next = (): void => {
-    const early = SAMPLE_MS - ((((at() * 1000) % SAMPLE_MS) + SAMPLE_MS) % SAMPLE_MS);
+    const since = at() * 1000 - behind;
+    const early = SAMPLE_MS - (((since % SAMPLE_MS) + SAMPLE_MS) % SAMPLE_MS);
     // A timer may be a little early: the same second is not sampled twice.
     const wait = early < SAMPLE_MS / 2 ? early + SAMPLE_MS : early;
     timer = setTimeout(() => {

@@ -338,4 +338,28 @@ export const MUTANTS: readonly Mutant[] = [
     test: 'verdict/doubts.test.ts',
     name: 'without anybody slow for most of slow nothing was compared',
   },
+  {
+    fault: 'messages are timed when they are decoded',
+    file: 'wire/arrivals.ts',
+    code: 'starts[at + 1]!, times[at]!);',
+    instead: 'starts[at + 1]!, performance.now());',
+    test: 'wire/arrivals.test.ts',
+    name: 'everybody hears all that was read for them, in its order and with its times',
+  },
+  {
+    fault: 'what is read is decoded before the rest is read',
+    file: 'wire/socket.ts',
+    code: 'if (readSize < READS_ON)',
+    instead: 'if (true)',
+    test: 'wire/arrivals.test.ts',
+    name: 'the time of a message lies between its arrival and',
+  },
+  {
+    fault: 'all messages of one turn are stamped with its beginning',
+    file: 'publishers.ts',
+    code: 'this.#publish(inTurn[next++ % own]!, due);',
+    instead: 'inTurn[next++ % own]!.publish(due, now, false);',
+    test: 'publishers.test.ts',
+    name: 'what goes out behind others in one turn is stamped when it goes out itself',
+  },
 ];

@@ -5,7 +5,7 @@ import { unreadRooms } from '../../src/load/assign.js';
 import { machineMicros } from '../../src/load/clock.js';
 import { Crew } from '../../src/load/crew.js';
 import { resolvePlan, type Scenario } from '../../src/load/plan.js';
-import { Publishers } from '../../src/load/publishers.js';
+import { aside, Publishers } from '../../src/load/publishers.js';
 import {
   dueOf,
   lateOf,
@@ -88,6 +88,34 @@ test('an open loop stamps what was due when it was due, however long it was held
   }
   expect(publishers.counters).toMatchObject({ sent: 100, last: 0, blocked: 0 });
   publishers.close();
+});
+
+test('what goes out behind others in one turn is stamped when it goes out itself', async () => {
+  const TAKES_MS = 2;
+  const { sent, publishers, crew } = await setUp({ rate: '100/s' }, () => {
+    const until = performance.now() + TAKES_MS;
+    while (performance.now() < until);
+  });
+  const start = Math.ceil(crew.now()) - 1_000_000;
+  publishers.begin(start, start + 50_000);
+  publishers.stop();
+  expect(sent).toHaveLength(5);
+  const written = sent.map(({ due, late }) => due + late);
+  for (let i = 1; i < 5; i++) {
+    // Stamps are of whole microseconds.
+    expect(written[i]! - written[i - 1]!).toBeGreaterThan(TAKES_MS * 1000 - 2);
+  }
+  publishers.close();
+});
+
+test.each([
+  [{ rate: '100/s' }, 5000],
+  [{ rate: '2000/s' }, 250],
+  [{ rate: '1/s' }, 50_000],
+  [{ window: '1' }, 0],
+])('with %j, what is no part of the load is done %i µs after the second', (scenario, expected) => {
+  const plan = resolvePlan({ members: '2', size: '64', ...scenario }, FAKE_SPEC, 1, 'abcd');
+  expect(aside(plan)).toBe(expected);
 });
 
 test('an open loop takes the rooms in turn, so that none waits for the publishers of the others', async () => {

@@ -6,16 +6,19 @@
 import { connect, isIP, type Socket } from 'node:net';
 import { checkServerIdentity, connect as connectTls, type PeerCertificate } from 'node:tls';
 import { machineMicros } from '../clock.js';
+import { arrived, type Hearer, hearAll } from './arrivals.js';
 import type { Endpoint } from './wire.js';
 
 export interface SocketEvents {
   connected(): void;
-  /** `buf[0, length)` arrived at `now`; valid during the call only. */
-  bytes(buf: Buffer, length: number, now: number): void;
+  /** `buf[start, end)` was read at `now`; valid during the call only. */
+  bytes(buf: Buffer, start: number, end: number, now: number): void;
   closed(reason: string): void;
 }
 
 const EMPTY = Buffer.alloc(0);
+/** Who reads less at a time is heard at once: it is told to stop at a byte. */
+const READS_ON = 16 * 1024;
 const sharedBuffers = new Map<number, Buffer>();
 
 /**
@@ -32,18 +35,28 @@ function readBuffer(size: number): Buffer {
   return buffer;
 }
 
-export class RawSocket {
+export class RawSocket implements Hearer {
   readonly #socket: Socket;
+  readonly #events: SocketEvents;
   #reason = 'end';
+  #isReset = false;
 
   constructor(endpoint: Endpoint, events: SocketEvents) {
-    this.#socket = endpoint.tls ? openTls(endpoint, events) : openTcp(endpoint, events);
+    this.#events = events;
+    this.#socket = endpoint.tls ? openTls(endpoint, events) : openTcp(endpoint, events, this);
     this.#socket
       .setNoDelay(true)
       .on('error', (error: NodeJS.ErrnoException) => {
         this.#reason = error.code ?? error.message;
       })
-      .on('close', () => events.closed(this.#reason));
+      .on('close', () => {
+        hearAll();
+        events.closed(this.#reason);
+      });
+  }
+
+  heard(buf: Buffer, start: number, end: number, now: number): void {
+    if (!this.#isReset) this.#events.bytes(buf, start, end, now);
   }
 
   get backlog(): number {
@@ -73,6 +86,7 @@ export class RawSocket {
   }
 
   reset(): void {
+    this.#isReset = true;
     resetSocket(this.#socket);
   }
 }
@@ -87,15 +101,17 @@ export function resetSocket(socket: Socket): void {
   else socket.resetAndDestroy();
 }
 
-function openTcp(endpoint: Endpoint, events: SocketEvents): Socket {
-  const buffer = readBuffer(endpoint.readSize);
+function openTcp(endpoint: Endpoint, events: SocketEvents, hearer: Hearer): Socket {
+  const { readSize } = endpoint;
+  const buffer = readBuffer(readSize);
   return connect({
     host: (endpoint.via ?? endpoint).host,
     port: (endpoint.via ?? endpoint).port,
     onread: {
       buffer,
       callback: (length) => {
-        events.bytes(buffer, length, machineMicros());
+        if (readSize < READS_ON) hearer.heard(buffer, 0, length, machineMicros());
+        else arrived(hearer, buffer, length, machineMicros());
         return true;
       },
     },
@@ -106,7 +122,7 @@ function openTcp(endpoint: Endpoint, events: SocketEvents): Socket {
 function openTls(endpoint: Endpoint, events: SocketEvents): Socket {
   const { host, port } = endpoint.via ?? endpoint;
   return connectTls({ host, port, ...expecting(endpoint.host) })
-    .on('data', (chunk: Buffer) => events.bytes(chunk, chunk.length, machineMicros()))
+    .on('data', (chunk: Buffer) => events.bytes(chunk, 0, chunk.length, machineMicros()))
     .once('secureConnect', () => events.connected());
 }
 

@@ -38,7 +38,7 @@ export class WebSocketWire implements Wire {
     this.#opcode = kind === 'text' ? TEXT : BINARY;
     this.#socket = new RawSocket(endpoint, {
       connected: () => this.#upgrade(endpoint),
-      bytes: (buf, length, now) => this.#bytes(buf, length, now),
+      bytes: (buf, start, end, now) => this.#bytes(buf, start, end, now),
       closed: (reason) => events.closed(this.#reason || reason),
     });
   }
@@ -92,31 +92,31 @@ export class WebSocketWire implements Wire {
     this.#socket.write(Buffer.from(`GET ${endpoint.path} HTTP/1.1\r\n${lines.join('')}\r\n`));
   }
 
-  #bytes(buf: Buffer, length: number, now: number): void {
-    this.#events.chunk(length, now);
-    let at = 0;
-    if (this.#state === 'upgrading') at = this.#response(buf, length);
-    if (at >= 0 && this.#heldLength > 0) at = this.#completeHeld(buf, at, length);
+  #bytes(buf: Buffer, start: number, end: number, now: number): void {
+    this.#events.chunk(end - start, now);
+    let at = start;
+    if (this.#state === 'upgrading') at = this.#response(buf, start, end);
+    if (at >= 0 && this.#heldLength > 0) at = this.#completeHeld(buf, at, end);
     if (at < 0) return;
-    at = this.#frames(buf, at, length);
-    if (at < length) this.#hold(buf, at, length);
+    at = this.#frames(buf, at, end);
+    if (at < end) this.#hold(buf, at, end);
   }
 
   /** Reads the upgrade's response; returns where frames begin, or -1 when more must come first. */
-  #response(buf: Buffer, length: number): number {
+  #response(buf: Buffer, start: number, end: number): number {
     const before = this.#heldLength;
-    this.#hold(buf, 0, length);
+    this.#hold(buf, start, end);
     const held = this.#held.subarray(0, this.#heldLength);
-    const end = held.indexOf('\r\n\r\n');
+    const headEnd = held.indexOf('\r\n\r\n');
     if (!HTTP.startsWith(held.toString('latin1', 0, HTTP.length))) {
       this.#fail('refused the upgrade: no HTTP');
       return -1;
     }
-    if (end < 0) {
+    if (headEnd < 0) {
       if (held.length > HEAD_MAX) this.#fail('response head beyond 16 KiB');
       return -1;
     }
-    const head = held.toString('latin1', 0, end);
+    const head = held.toString('latin1', 0, headEnd);
     const status = /^HTTP\/1\.1 (\d{3}[^\r]*)/.exec(head)?.[1] ?? 'no HTTP';
     const accept = /\r\nsec-websocket-accept: *(\S+)/i.exec(head)?.[1];
     if (!status.startsWith('101')) {
@@ -130,7 +130,7 @@ export class WebSocketWire implements Wire {
     this.#heldLength = 0;
     this.#state = 'open';
     this.#events.open();
-    return end + 4 - before;
+    return start + headEnd + 4 - before;
   }
 
   /** Delivers every whole frame in `buf[at, end)`; returns where the first partial one starts. */
