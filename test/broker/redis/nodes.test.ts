@@ -28,6 +28,10 @@ describe.skipIf(!hasRedis)('nodes over Redis', () => {
     );
     expect(own).toMatchObject({ ...facts('b'), node: b.broker.node });
     expect(own?.heardMs).toBeLessThan(5000);
+    // What it has is taken for gone so long after its last tick.
+    const lease = Number(await redis.ask('PTTL', `rc1:c:n:${b.broker.node}`));
+    expect(lease).toBeGreaterThan(10_000);
+    expect(lease).toBeLessThanOrEqual(15_000);
     const now = Date.now();
     const said = (agoMs: number, name: string) => `${now - agoMs} ${JSON.stringify(facts(name))}`;
     await redis.ask('HSET', 'rc1:c:nodes', '1', said(60_000, 'killed'));
