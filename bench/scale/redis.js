@@ -45,6 +45,7 @@ export class Redis {
         idleRoomMs: 3_600_000,
         tickMs: 2000,
         positionCheckMs: 60_000,
+        resumeRoomsPerSecond: 50_000,
         timeoutMs: 5000,
       },
       { linked() {}, unlinked() {}, advice() {} },

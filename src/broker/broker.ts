@@ -151,6 +151,11 @@ export interface Broker {
    * `reason` is `broker` unless it is said.
    */
   onLost(lost: (room: string, to: number, reason?: LossReason) => void): void;
+  /**
+   * How many members of this node are in a room, for brokers that bring rooms up one after the other: the largest
+   * come first. Once, as those before.
+   */
+  measureRooms?(sizeOf: (room: string) => number): void;
   /** The state of the broker as a whole has changed. */
   onState(changed: (state: BrokerState) => void): void;
   /** As it is now: of the part a room is at, or of the whole. */

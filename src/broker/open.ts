@@ -45,6 +45,7 @@ export function openBroker(given: Broker | undefined, config: Config, log: Log):
 function openRedis(config: Config, log: Log): Opened {
   needLibrary();
   const { redisUrl, clusterName, brokerTickMs, positionCheckMs, idleRoomMs } = config;
+  const { resumeRoomsPerSecond } = config;
   let policies = histories(config);
   let settle: (error: ConfigError | null) => void = () => {};
   const ready = new Promise<void>((resolve, reject) => {
@@ -58,6 +59,7 @@ function openRedis(config: Config, log: Log): Opened {
       clusterName,
       tickMs: brokerTickMs,
       positionCheckMs,
+      resumeRoomsPerSecond,
       idleRoomMs,
       timeoutMs: config.brokerTimeoutMs,
       kept: KEPT,

@@ -48,6 +48,11 @@ export const broker = {
     unit: 'ms',
     description: 'Between two looks whether Redis has messages of a room that were not delivered.',
   }),
+  resumeRoomsPerSecond: integer([50_000, 100, 10_000_000], {
+    group: BROKER,
+    unit: 'per second',
+    description: 'How many rooms of a node come up again, at most, after it has lost Redis.',
+  }),
   idleRoomMs: integer([3_600_000, 60_000, 30 * DAY], {
     group: BROKER,
     unit: 'ms',

@@ -186,6 +186,7 @@ export class Hub {
         survive(error);
       }
     });
+    broker.measureRooms?.((name) => this.#rooms.byName.get(name)?.size ?? 0);
     broker.onState(survived((state: BrokerState) => this.memberships.notice.changed(state)));
     broker.onLost(
       survived((name: string, to: number, reason?: LossReason) => {

@@ -17,6 +17,7 @@ export class RedisNode {
         idleRoomMs: 60_000,
         tickMs: 200,
         positionCheckMs: 60_000,
+        resumeRoomsPerSecond: 50_000,
         timeoutMs: 1000,
         ...config,
       },

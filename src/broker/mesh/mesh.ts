@@ -166,6 +166,11 @@ export class MeshBroker implements Broker {
     this.#inner.onState(changed);
   }
 
+  /** Connections are spread in turn: a room has about as many at each worker. */
+  measureRooms(sizeOf: (room: string) => number): void {
+    this.#inner.measureRooms?.(sizeOf);
+  }
+
   state(room?: string): BrokerState {
     if (room === undefined) return this.#inner.state();
     const visit = this.#visitOf(room);

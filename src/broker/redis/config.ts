@@ -14,6 +14,8 @@ export interface RedisConfig {
   readonly idleRoomMs: number;
   readonly tickMs: number;
   readonly positionCheckMs: number;
+  /** How many come up again over another link, at most. */
+  readonly resumeRoomsPerSecond: number;
   /** How long a connection may take to be made, and the longest deadline of a publish. */
   readonly timeoutMs: number;
 }

@@ -19,7 +19,7 @@ import type { Keys } from './keys.js';
 import { PAST, PURGE, READ } from './log-scripts.js';
 import { LEAVE, NODES } from './nodes.js';
 import { channelsOf, keysOf, RIGHTS } from './rights.js';
-import { BEAT, HELLO, OPEN, PUBLISH, type Script, TERM_ENDED } from './scripts.js';
+import { BEAT, HELLO, LOOK, OPEN, PUBLISH, type Script, TERM_ENDED } from './scripts.js';
 
 /** Where a primary is, and how to speak to it. */
 export interface Address {
@@ -38,6 +38,7 @@ const SCRIPTS: readonly Script[] = [
   RIGHTS,
   HELLO,
   PUBLISH,
+  LOOK,
   OPEN,
   READ,
   PAST,

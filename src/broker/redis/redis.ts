@@ -30,11 +30,12 @@ import type { RedisConfig, RedisEvents } from './config.js';
 import { Keys } from './keys.js';
 import { Link, Misconfigured } from './link.js';
 import { leaveNodes, type NodeFacts, readNodes, type SharingNode } from './nodes.js';
-import { NONE, type RedisCounts, type RedisLoad } from './numbers.js';
+import type { RedisCounts, RedisLoad } from './numbers.js';
 import { keptFor, purge, readPast } from './past.js';
 import { Primary } from './primary.js';
 import { Subscriptions } from './subscriptions.js';
 import { Ticks } from './ticks.js';
+import { Told } from './told.js';
 
 const NO_HISTORY: HistoryPolicy = { historyMessages: 0, historyBytes: 0, historyMs: 0 };
 const FIRST_PAUSE_MS = 50;
@@ -54,7 +55,7 @@ export class RedisBroker implements Broker {
   readonly #commits: Commits;
   readonly #subscriptions: Subscriptions;
   readonly #board: RedisBoard;
-  readonly counts: RedisCounts = { ...NONE };
+  readonly #told = new Told();
   readonly #closing = new AbortController();
   /** A link, or a room of it, comes up, or no other ever will. */
   readonly #changes = new Changes();
@@ -63,9 +64,7 @@ export class RedisBroker implements Broker {
   #state: BrokerState = 'suspended';
   #isUnderWay: Promise<void>;
   #facts: () => NodeFacts | null = () => null;
-  #deliver: (publication: Publication) => void = () => {};
-  #reset: (room: string, position: Position, was: Position) => void = () => {};
-  #lost: (room: string, to: number) => void = () => {};
+  #sizeOf: (room: string) => number = () => 0;
   #changed: (state: BrokerState) => void = () => {};
 
   constructor(config: RedisConfig, events: RedisEvents) {
@@ -75,7 +74,7 @@ export class RedisBroker implements Broker {
     const keys = new Keys(config.clusterName);
     this.#keys = keys;
     const { idleRoomMs, tickMs, timeoutMs } = config;
-    const { counts } = this;
+    const told = this.#told;
     this.#commits = new Commits({
       node: this.node,
       keys,
@@ -83,12 +82,10 @@ export class RedisBroker implements Broker {
       timeoutMs,
       kept: (room) => keptFor(this.#historyOf(room), config.kept),
       uncertain: (messages) => {
-        counts.uncertain += messages;
+        told.counts.uncertain += messages;
       },
     });
-    const unreadable = () => {
-      counts.unreadable += 1;
-    };
+    const unreadable = () => told.unreadable();
     this.#board = new RedisBoard({ node: this.node, keys, idleRoomMs, tickMs, unreadable });
     this.#subscriptions = new Subscriptions({
       keys,
@@ -98,41 +95,35 @@ export class RedisBroker implements Broker {
       },
       live: () => this.#changes.happened(),
       unreadable,
-      events: {
-        deliver: (publication) => this.#deliver(publication),
-        reset: (room, position, was) => {
-          counts.resets += 1;
-          this.#reset(room, position, was);
-        },
-        lost: (room, to, count) => {
-          counts.lost += count;
-          this.#lost(room, to);
-        },
-        duplicate: () => {
-          counts.duplicates += 1;
-        },
-        backfilled: (messages) => {
-          counts.backfilled += messages;
-        },
-      },
+      sizeOf: (room) => this.#sizeOf(room),
+      roomsPerSecond: config.resumeRoomsPerSecond,
+      events: told,
     });
     this.#isUnderWay = this.#run();
   }
 
   onDeliver(deliver: (publication: Publication) => void): void {
-    this.#deliver = deliver;
+    this.#told.onDeliver = deliver;
   }
 
   onReset(reset: (room: string, position: Position, was: Position) => void): void {
-    this.#reset = reset;
+    this.#told.onReset = reset;
   }
 
   onLost(lost: (room: string, to: number) => void): void {
-    this.#lost = lost;
+    this.#told.onLost = lost;
   }
 
   onState(changed: (state: BrokerState) => void): void {
     this.#changed = changed;
+  }
+
+  measureRooms(sizeOf: (room: string) => number): void {
+    this.#sizeOf = sizeOf;
+  }
+
+  get counts(): RedisCounts {
+    return this.#told.counts;
   }
 
   get board(): Board {

@@ -247,6 +247,29 @@ return at .. ' ' .. head
 );
 
 /**
+ * Whether rooms are where a node knows them to be: the first look, and mostly the last.
+ *
+ * KEYS: term, then the meta of each. ARGV: term, ms a room is remembered, then what the node knows of each (`epoch:seq`).
+ * Answers the places of those that `OPEN` has to be asked for.
+ */
+export const LOOK = script(
+  `
+${CHECK_TERM}
+local idle = tonumber(ARGV[2])
+local differing = {}
+for i = 2, #KEYS do
+  local meta = KEYS[i]
+  local m = redis.call('HMGET', meta, 't', 'e', 's')
+  local isSame = m[1] == ARGV[1] and m[2] and m[3] and m[2] .. ':' .. m[3] == ARGV[i + 1]
+  local done = isSame and redis.pcall('PEXPIRE', meta, idle + math.floor(idle / 16))
+  if not isSame or type(done) == 'table' then differing[#differing + 1] = i - 1 end
+end
+return differing
+`,
+  'all',
+);
+
+/**
  * KEYS: term, then meta, log and channel of each room. ARGV: term, fresh epoch, ms a room is
  * remembered, then what the node knows of each room (`epoch:seq`, or '' where it knows nothing).
  * Answers, for each room of which that is not all, {its place among the rooms, epoch, seq, closed

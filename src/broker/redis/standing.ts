@@ -9,8 +9,8 @@ import { freshEpoch } from './fresh-epoch.js';
 import type { Keys } from './keys.js';
 import type { Link, Reply } from './link.js';
 import { READ } from './log-scripts.js';
-import { OPEN } from './scripts.js';
-import type { Log, Topic } from './topic.js';
+import { LOOK, OPEN } from './scripts.js';
+import type { Log, State, Topic } from './topic.js';
 
 /** Rooms asked for in one script, which nobody else can interrupt. */
 const ROOMS_A_SCRIPT = 100;
@@ -23,7 +23,7 @@ export interface Asked {
   readonly keys: Keys;
   readonly idleRoomMs: number;
   /** Where a room stands; null where that is where it is known to be. */
-  answer(topic: Topic, position: Position | null): void;
+  answer(topic: Topic, state: State | null): void;
   /** Redis takes no new room now. */
   refuse(topic: Topic, why: string): void;
 }
@@ -41,35 +41,73 @@ export async function askRooms(link: Link, topics: readonly Topic[], asked: Aske
   await Promise.all(Array.from({ length: SCRIPTS_AT_ONCE }, work));
 }
 
-async function askPart(
+async function askPart(link: Link, topics: readonly Topic[], asked: Asked): Promise<void> {
+  const all = topics.map((topic): Known => ({ topic, known: topic.known }));
+  const unknown = all.filter(({ known }) => known === null);
+  const differing = await look(link, all, asked);
+  const toOpen = [...unknown, ...differing];
+  if (toOpen.length > 0) await open(link, toOpen, asked);
+}
+
+interface Known {
+  readonly topic: Topic;
+  /** When it was asked. */
+  readonly known: Position | null;
+}
+
+const textOf = (known: Position | null): string =>
+  known === null ? '' : `${known.epoch}:${known.seq}`;
+
+/** Of those of which something is known, those that are elsewhere. */
+async function look(
   link: Link,
-  topics: readonly Topic[],
+  all: readonly Known[],
+  { keys, idleRoomMs, answer }: Asked,
+): Promise<Known[]> {
+  const known = all.filter((each) => each.known !== null);
+  if (known.length === 0) return [];
+  const places = new Set(
+    (await link.run(
+      LOOK,
+      [keys.term, ...known.map(({ topic }) => keys.meta(topic.room))],
+      [String(idleRoomMs), ...known.map((each) => textOf(each.known))],
+    )) as number[],
+  );
+  for (const [i, { topic }] of known.entries()) if (!places.has(i + 1)) answer(topic, null);
+  return known.filter((_, i) => places.has(i + 1));
+}
+
+async function open(
+  link: Link,
+  topics: readonly Known[],
   { keys, idleRoomMs, answer, refuse }: Asked,
 ): Promise<void> {
-  const known = topics.map((topic) => topic.known);
   const reply = await link.run(
     OPEN,
     [
       keys.term,
-      ...topics.flatMap(({ room }) => [keys.meta(room), keys.log(room), keys.channel(room)]),
+      ...topics.flatMap(({ topic: { room } }) => [
+        keys.meta(room),
+        keys.log(room),
+        keys.channel(room),
+      ]),
     ],
-    [
-      freshEpoch(),
-      String(idleRoomMs),
-      ...known.map((position) => (position === null ? '' : `${position.epoch}:${position.seq}`)),
-    ],
+    [freshEpoch(), String(idleRoomMs), ...topics.map(({ known }) => textOf(known))],
   );
-  const differing = new Map<number, [epoch: string, seqOrWhy: string]>();
-  for (const [place, ...said] of reply as [number, string, string][]) {
+  const differing = new Map<number, [epoch: string, seqOrWhy: string, closed: string]>();
+  for (const [place, ...said] of reply as [number, string, string, string][]) {
     differing.set(place - 1, said);
   }
-  for (const [place, topic] of topics.entries()) {
-    const said = differing.get(place);
+  for (const [i, { topic }] of topics.entries()) {
+    const said = differing.get(i);
     if (said === undefined) answer(topic, null);
     else if (said[0] === '') refuse(topic, said[1]);
-    else answer(topic, { epoch: said[0], seq: Number(said[1]) });
+    else answer(topic, { epoch: said[0], seq: Number(said[1]), closed: closedOf(said[2]) });
   }
 }
+
+const closedOf = (text: string): Position[] =>
+  text === '' ? [] : text.split(',').map(parsePosition);
 
 type LogReply = [string, string, string, number, ...Reply[]];
 
@@ -84,7 +122,7 @@ export async function readLog(link: Link, keys: Keys, room: string, after: numbe
   return {
     epoch,
     seq: Number(seq),
-    closed: closed === '' ? [] : closed.split(',').map(parsePosition),
+    closed: closedOf(closed),
     hasMore: hasMore === 1,
     commits: messages.map((message) => parseCommit(String(message))),
   };

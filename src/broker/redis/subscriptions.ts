@@ -15,16 +15,19 @@ import type { Position } from '../broker.js';
 import { type Commit, parseCommit } from './format.js';
 import type { Keys } from './keys.js';
 import type { Link } from './link.js';
+import { inParts, type Pace } from './resume.js';
 import { type Asked, askRooms, readLog } from './standing.js';
-import { Topic, type TopicEvents } from './topic.js';
+import { type Log, type State, Topic, type TopicEvents } from './topic.js';
 
 /** Logs read at once. */
 const READS_AT_ONCE = 16;
 const LINGER_MS = 5000;
 /** Within which nodes that have lost the same Redis come back to it. */
 const SPREAD_MS = 500;
+/** A node that is cut again so soon may be one that does not keep up: it reads nothing of what it has missed. */
+const OFTEN_MS = 60_000;
 
-export interface SubscriptionsConfig {
+export interface SubscriptionsConfig extends Pace {
   readonly keys: Keys;
   readonly idleRoomMs: number;
   readonly events: TopicEvents;
@@ -49,6 +52,10 @@ export class Subscriptions {
   readonly #lingering = new Map<string, number>();
   #linger: NodeJS.Timeout | null = null;
   #link: Link | null = null;
+  /** Ends what brings the rooms of the present link up. */
+  #ended = new AbortController();
+  #cutAt = Number.NEGATIVE_INFINITY;
+  #isCutOften = false;
   /** Rooms of the present link whose channel is subscribed, or about to be. */
   readonly #channels = new Set<string>();
   /** Settles when Redis has confirmed all of them. */
@@ -123,15 +130,28 @@ export class Subscriptions {
   async attach(link: Link): Promise<void> {
     this.#link = link;
     this.#openWaiting();
+    if (this.#topics.size <= this.#channels.size) return;
+    const { signal } = this.#ended;
     // All nodes have lost the same Redis.
-    if (this.#topics.size > this.#channels.size) await sleep(Math.random() * SPREAD_MS);
-    if (this.#link !== link) return;
-    const topics = [...this.#topics.values()].filter(({ room }) => !this.#channels.has(room));
-    await this.#open(link, topics);
+    await sleep(Math.random() * SPREAD_MS, signal);
+    await inParts(this.#topics.values(), this.#config, signal, (part) => {
+      // Some have been let go of since, or opened for who has come.
+      const left = part.filter(
+        (topic) => this.#topics.get(topic.room) === topic && !this.#channels.has(topic.room),
+      );
+      return this.#open(link, left, [], this.#isCutOften);
+    });
   }
 
   detach(): void {
+    if (this.#link !== null) {
+      const now = nowMs();
+      this.#isCutOften = now - this.#cutAt < OFTEN_MS;
+      this.#cutAt = now;
+    }
     this.#link = null;
+    this.#ended.abort();
+    this.#ended = new AbortController();
     this.#channels.clear();
     this.#confirmed = Promise.resolve();
     this.#toRead.clear();
@@ -193,7 +213,13 @@ export class Subscriptions {
     });
   }
 
-  async #open(link: Link, topics: readonly Topic[], waits: readonly Wait[] = []): Promise<void> {
+  /** `tellsOnly`: what was missed is told and not read. */
+  async #open(
+    link: Link,
+    topics: readonly Topic[],
+    waits: readonly Wait[] = [],
+    tellsOnly = false,
+  ): Promise<void> {
     const { keys } = this.#config;
     const byTopic = new Map<Topic, Wait[]>();
     for (const wait of waits) {
@@ -212,13 +238,14 @@ export class Subscriptions {
       // Also where others have asked for the channel: what is published before that would come to nobody. It is
       // one connection, which confirms them in the order they were asked for.
       await this.#confirmed;
-      const answer: Asked['answer'] = (topic, position) => {
+      const answer: Asked['answer'] = (topic, state) => {
         const { known } = topic;
-        for (const { resolve } of byTopic.get(topic) ?? [])
-          resolve(position ?? (known as Position));
+        const { epoch, seq } = state ?? (known as Position);
+        for (const { resolve } of byTopic.get(topic) ?? []) resolve({ epoch, seq });
         byTopic.delete(topic);
-        if (position === null) this.#read(topic, () => topic.unchanged());
-        else if (known === null) this.#read(topic, () => topic.opened(position));
+        if (state === null) this.#read(topic, () => topic.unchanged());
+        else if (known === null) this.#read(topic, () => topic.opened(state));
+        else if (tellsOnly) this.#read(topic, () => topic.catchUp(nothingOf(state)));
         else this.#wantRead(topic);
       };
       const refuse = (topic: Topic, why: string) => {
@@ -308,3 +335,6 @@ export class Subscriptions {
     }
   }
 }
+
+/** Where a room stands, and nothing of what it has. */
+const nothingOf = (state: State): Log => ({ ...state, commits: [], hasMore: false });

@@ -27,7 +27,7 @@ export interface TopicEvents {
 }
 
 /** What Redis says of a room. */
-interface State extends Position {
+export interface State extends Position {
   /** The ends of the epochs before, the latest first. */
   readonly closed: readonly Position[];
 }

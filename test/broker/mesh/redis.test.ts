@@ -50,6 +50,7 @@ class Workers {
           idleRoomMs: 60_000,
           tickMs: 200,
           positionCheckMs: 60_000,
+          resumeRoomsPerSecond: 50_000,
           timeoutMs: 1000,
           ...config,
         },

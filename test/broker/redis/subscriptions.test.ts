@@ -4,7 +4,7 @@ import type { Position } from '../../../src/broker/broker.js';
 import { Keys } from '../../../src/broker/redis/keys.js';
 import type { Link } from '../../../src/broker/redis/link.js';
 import { READ } from '../../../src/broker/redis/log-scripts.js';
-import type { Script } from '../../../src/broker/redis/scripts.js';
+import { LOOK, type Script } from '../../../src/broker/redis/scripts.js';
 import { Subscriptions } from '../../../src/broker/redis/subscriptions.js';
 
 const keys = new Keys('c');
@@ -25,6 +25,8 @@ class FakeLink {
   readonly channels: string[] = [];
   /** How often it was asked where rooms stand. */
   asked = 0;
+  /** How many logs were. */
+  read = 0;
   /** Channels are confirmed no sooner. */
   confirms = Promise.resolve();
   constructor(readonly seq: number) {}
@@ -34,20 +36,27 @@ class FakeLink {
   }
   async unsubscribe(): Promise<void> {}
   async run(script: Script, names: readonly string[]): Promise<unknown> {
-    if (script === READ) return ['e', `${this.seq}`, '', 0];
+    if (script === READ) {
+      this.read += 1;
+      return ['e', `${this.seq}`, '', 0];
+    }
     this.asked += 1;
-    return names.slice(1).flatMap((_, i) => (i % 3 ? [] : [[i / 3 + 1, 'e', `${this.seq}`]]));
+    if (script === LOOK) return names.slice(1).map((_, i) => i + 1);
+    return names.slice(1).flatMap((_, i) => (i % 3 ? [] : [[i / 3 + 1, 'e', `${this.seq}`, '']]));
   }
 }
 
-function rooms() {
+function rooms(sizeOf = (_room: string) => 0) {
+  const lost: [string, number, number][] = [];
   const subscriptions = new Subscriptions({
     keys,
     idleRoomMs: 1000,
+    sizeOf,
+    roomsPerSecond: 1000,
     events: {
       deliver() {},
       reset() {},
-      lost() {},
+      lost: (...told) => lost.push(told),
       duplicate() {},
       backfilled() {},
     },
@@ -61,7 +70,7 @@ function rooms() {
     await vi.advanceTimersByTimeAsync(0);
     return link;
   };
-  return { subscriptions, attach };
+  return { subscriptions, attach, lost };
 }
 
 describe('rooms over another link', () => {
@@ -109,7 +118,8 @@ describe('rooms over another link', () => {
     expect([link.channels, link.asked]).toEqual([[keys.channel('r')], 0]);
     confirm();
     await Promise.all([first, second]);
-    expect([link.asked, order]).toEqual([2, ['first', 'second']]);
+    // Once for the first; for the second whether it is where it says, and where it is.
+    expect([link.asked, order]).toEqual([3, ['first', 'second']]);
     subscriptions.close();
   });
 
@@ -127,6 +137,75 @@ describe('rooms over another link', () => {
     await vi.advanceTimersByTimeAsync(1);
     expect(link.channels).toEqual([keys.channel('new'), keys.channel('r')]);
     random.mockRestore();
+    subscriptions.close();
+  });
+
+  it('come up with most members first, and no faster than they may', async () => {
+    const sizes: Record<string, number> = { small: 1, large: 900, none: 0, middle: 30 };
+    const { subscriptions, attach } = rooms((room) => sizes[room] ?? 1);
+    vi.spyOn(Math, 'random').mockReturnValue(0);
+    const names = [...Object.keys(sizes), ...Array.from({ length: 250 }, (_, n) => `other ${n}`)];
+    for (const room of names) void subscriptions.subscribe(room, never());
+    await attach(5);
+    subscriptions.detach();
+    // 1,000 a second, a tenth of them at once.
+    const link = await attach(5);
+    await vi.advanceTimersByTimeAsync(1);
+    expect(link.channels.slice(0, 3)).toEqual(
+      ['large', 'middle', 'small'].map((r) => keys.channel(r)),
+    );
+    expect(link.channels).toHaveLength(100);
+    await vi.advanceTimersByTimeAsync(98);
+    expect(link.channels).toHaveLength(100);
+    await vi.advanceTimersByTimeAsync(200);
+    expect(link.channels).toHaveLength(254);
+    expect(link.channels.at(-1)).toBe(keys.channel('none'));
+    subscriptions.close();
+  });
+
+  it('are not brought up over a link that has ended, and those let go of meanwhile over none', async () => {
+    const { subscriptions, attach } = rooms();
+    vi.spyOn(Math, 'random').mockReturnValue(0);
+    for (let n = 0; n < 300; n += 1) void subscriptions.subscribe(`${n}`, never());
+    await attach(5);
+    subscriptions.detach();
+    const second = await attach(5);
+    await vi.advanceTimersByTimeAsync(1);
+    subscriptions.detach();
+    await vi.advanceTimersByTimeAsync(1000);
+    expect(second.channels).toHaveLength(100);
+    for (let n = 150; n < 300; n += 1) subscriptions.unsubscribe(`${n}`);
+    const third = await attach(5);
+    await vi.advanceTimersByTimeAsync(10_000);
+    expect(third.channels).toEqual(
+      expect.arrayContaining([keys.channel('0'), keys.channel('149')]),
+    );
+    expect(subscriptions.suspended).toBe(0);
+    subscriptions.close();
+  });
+
+  it('read what they missed, but not after a second cut within a minute: that is told', async () => {
+    const { subscriptions, attach, lost } = rooms();
+    vi.spyOn(Math, 'random').mockReturnValue(0);
+    void subscriptions.subscribe('r', never());
+    await attach(5);
+    const cut = async (seq: number, afterMs: number) => {
+      await vi.advanceTimersByTimeAsync(afterMs);
+      subscriptions.detach();
+      const link = await attach(seq);
+      await vi.advanceTimersByTimeAsync(10);
+      expect(subscriptions.isLive('r')).toBe(true);
+      return link.read;
+    };
+    expect(await cut(7, 1000)).toBe(1);
+    expect(await cut(9, 59_000)).toBe(0);
+    expect(await cut(9, 59_000)).toBe(0);
+    expect(await cut(12, 61_000)).toBe(1);
+    expect(lost).toEqual([
+      ['r', 7, 2],
+      ['r', 9, 2],
+      ['r', 12, 3],
+    ]);
     subscriptions.close();
   });
 });
