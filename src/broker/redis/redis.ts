@@ -40,8 +40,8 @@ import { Told } from './told.js';
 const NO_HISTORY: HistoryPolicy = { historyMessages: 0, historyBytes: 0, historyMs: 0 };
 const FIRST_PAUSE_MS = 50;
 const LONGEST_PAUSE_MS = 2000;
-/** With Sentinels, which have another one soon. */
-const LONGEST_PAUSE_TO_NEXT_MS = 500;
+/** With Sentinels, which have another one soon: asking them is most of what it takes to notice. */
+const LONGEST_PAUSE_TO_NEXT_MS = 150;
 /** Ticks between two looks whether the Sentinels still name the primary. */
 const TICKS_A_LOOK = 5;
 

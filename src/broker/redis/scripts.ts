@@ -255,13 +255,13 @@ return at .. ' ' .. head
 export const LOOK = script(
   `
 ${CHECK_TERM}
-local idle = tonumber(ARGV[2])
+local longer = string.format('%.0f', math.floor(ARGV[2] * 17 / 16))
 local differing = {}
 for i = 2, #KEYS do
   local meta = KEYS[i]
   local m = redis.call('HMGET', meta, 't', 'e', 's')
   local isSame = m[1] == ARGV[1] and m[2] and m[3] and m[2] .. ':' .. m[3] == ARGV[i + 1]
-  local done = isSame and redis.pcall('PEXPIRE', meta, idle + math.floor(idle / 16))
+  local done = isSame and redis.pcall('PEXPIRE', meta, longer)
   if not isSame or type(done) == 'table' then differing[#differing + 1] = i - 1 end
 end
 return differing
@@ -283,7 +283,7 @@ ${ENTER}
 ${WRITE}
 local differing = {}
 -- As long as a publish has it, which may leave it as it is for that.
-local idle = tonumber(ARGV[3])
+local longer = string.format('%.0f', math.floor(ARGV[3] * 17 / 16))
 for i = 1, (#KEYS - 1) / 3 do
   local meta, log, channel = KEYS[3 * i - 1], KEYS[3 * i], KEYS[3 * i + 1]
   local e, s, was, h, isNew = enter(redis.call('HMGET', meta, 'e', 's', 't', 'h'), ARGV[2], ARGV[3 + i])
@@ -299,7 +299,7 @@ for i = 1, (#KEYS - 1) / 3 do
   end
   if failed then differing[#differing + 1] = { i, '', failed }
   else
-    write('PEXPIRE', meta, idle + math.floor(idle / 16))
+    write('PEXPIRE', meta, longer)
     if ARGV[3 + i] ~= e .. ':' .. seq then differing[#differing + 1] = { i, e, seq, h } end
   end
 end

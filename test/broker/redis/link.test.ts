@@ -1,0 +1,12 @@
+/** What a connection costs before it is made. */
+import { expect, it } from 'vitest';
+import { connection } from '../../../src/broker/redis/link.js';
+
+it('is of one class whatever the address, since making one holds the loop', () => {
+  const classOf = (port: number) => {
+    const client = connection({ url: `redis://127.0.0.1:${port}` }, 1000);
+    return Object.getPrototypeOf(Object.getPrototypeOf(client)) as unknown;
+  };
+  const [first, other, again] = [1, 2, 1].map(classOf);
+  expect(other === first && again === first).toBe(true);
+});
