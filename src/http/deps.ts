@@ -1,7 +1,7 @@
 /** What the HTTP API needs of the server it belongs to. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Authenticator } from '../auth/authenticator.js';
-import type { SharingNode } from '../broker/redis/nodes.js';
+import type { SharingNode } from '../broker/sharing-node.js';
 import type { CloseReason } from '../errors.js';
 import type { Detector } from '../lock/index.js';
 import type { Log } from '../log.js';

@@ -4,29 +4,13 @@
  * whoever operates them.
  */
 import { sleep } from '../../sleep.js';
+import type { NodeFacts, SharingNode } from '../sharing-node.js';
 import type { Keys } from './keys.js';
 import type { Link } from './link.js';
 import { CHECK_TERM, NODE_REMEMBERED_MS, script } from './scripts.js';
 
 /** How long an answer to that is waited for. */
 const LEAVE_MS = 500;
-
-/** What a node says of itself. */
-export interface NodeFacts {
-  /** Its machine and the process that was started there. */
-  readonly server: string;
-  /** Of several workers of a server each is a node; null where it is the only one. */
-  readonly slot: number | null;
-  readonly version: string;
-  readonly upMs: number;
-  readonly members: number;
-}
-
-export interface SharingNode extends NodeFacts {
-  readonly node: string;
-  /** How long ago it said so. */
-  readonly heardMs: number;
-}
 
 /**
  * KEYS: term, nodes. ARGV: term.

@@ -23,13 +23,14 @@ import type {
   PublishOptions,
   Range,
 } from '../broker.js';
+import type { NodeFacts, SharingNode } from '../sharing-node.js';
 import { RedisBoard } from './board.js';
 import { Changes } from './changes.js';
 import { Commits, MAX_UNSETTLED, MAX_UNSETTLED_BYTES } from './commits.js';
 import type { RedisConfig, RedisEvents } from './config.js';
 import { Keys } from './keys.js';
 import { Link, Misconfigured } from './link.js';
-import { leaveNodes, type NodeFacts, readNodes, type SharingNode } from './nodes.js';
+import { leaveNodes, readNodes } from './nodes.js';
 import type { RedisCounts, RedisLoad } from './numbers.js';
 import { keptFor, purge, readPast } from './past.js';
 import { Primary } from './primary.js';
