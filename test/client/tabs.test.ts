@@ -4,7 +4,8 @@
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -34,7 +35,8 @@ async function chromium() {
     // With SIGKILL its children would go on for a while, and write.
     child.kill('SIGTERM');
     await exited;
-    rmSync(profile, { recursive: true, maxRetries: 10 });
+    // Its children end after it; `rmSync` would not look again for what they still write.
+    await rm(profile, { recursive: true, maxRetries: 10 });
   });
   let url = '';
   for await (const line of createInterface({ input: child.stderr })) {

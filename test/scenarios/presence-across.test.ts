@@ -93,11 +93,8 @@ test('of workers, also while one is killed and its users come back', async () =>
   for (const url of urls) {
     const counts = { users: 5, connections: 6, anonymous: 1 };
     await expect.poll(async () => (await listOf(url)).counts, POLL).toEqual(counts);
-    const { users } = await listOf(url);
-    expect(users.find(({ user }) => user === 'both')).toMatchObject({
-      connections: 2,
-      info: { n: 1 },
-    });
+    const both = async () => (await listOf(url)).users.find(({ user }) => user === 'both');
+    await expect.poll(both, POLL).toMatchObject({ connections: 2, info: { n: 1 } });
   }
   for (const { view } of watchers) await expect.poll(() => view.counts.anonymous, POLL).toBe(1);
 

@@ -179,7 +179,9 @@ describe.skipIf(!hasRedis)('Redis', () => {
     const members = [await scene.join(0, ROOM), await scene.join(1, ROOM)];
     const replica = await replicaOf(scene);
     await burst(scene, [0, 1], 10);
-    await expect.poll(() => replica.ask('HGET', `rc1:roomcast:m:${ROOM}`, 's')).toBe('10');
+    await expect
+      .poll(() => replica.ask('HGET', `rc1:roomcast:m:${ROOM}`, 's'), { timeout: 20_000 })
+      .toBe('10');
     await scene.redis.kill();
     for (const member of members) await scene.until(member, 'suspended');
     expect(await scene.publish(0, ROOM)).toBe('refused');
@@ -196,7 +198,9 @@ describe.skipIf(!hasRedis)('Redis', () => {
     const members = [await scene.join(0, ROOM), await scene.join(1, ROOM)];
     const replica = await replicaOf(scene);
     await burst(scene, [0, 1], 10);
-    await expect.poll(() => replica.ask('HGET', `rc1:roomcast:m:${ROOM}`, 's')).toBe('10');
+    await expect
+      .poll(() => replica.ask('HGET', `rc1:roomcast:m:${ROOM}`, 's'), { timeout: 20_000 })
+      .toBe('10');
     await replica.ask('REPLICAOF', 'NO', 'ONE');
     await burst(scene, [0, 1], 5);
     for (const member of members) await member.until(() => types(member).length === 16);
@@ -211,7 +215,9 @@ describe.skipIf(!hasRedis)('Redis', () => {
     const [a, b] = [await scene.join(0, ROOM), await scene.join(1, ROOM)];
     const replica = await replicaOf(scene);
     await burst(scene, [0, 1], 10);
-    await expect.poll(() => replica.ask('HGET', `rc1:roomcast:m:${ROOM}`, 's')).toBe('10');
+    await expect
+      .poll(() => replica.ask('HGET', `rc1:roomcast:m:${ROOM}`, 's'), { timeout: 20_000 })
+      .toBe('10');
     await replica.ask('REPLICAOF', 'NO', 'ONE');
     scene.nodes[1]?.proxy.retarget(replica.port);
     scene.nodes[1]?.proxy.cut();

@@ -479,8 +479,8 @@ it('nothing of a room is handed over to who may not be in it, whenever that bega
       fc.boolean(),
       play,
     ),
-    { numRuns: Number(process.env['ROOMCAST_TEST_RUNS'] ?? 80), endOnFailure: true },
+    { numRuns: Number(process.env['ROOMCAST_TEST_RUNS'] ?? 240), endOnFailure: true },
   );
-  // It was about something.
+  // It was about something: the rarest of it comes once in 20 runs.
   for (const [what, count] of Object.entries(totals)) expect(count, what).toBeGreaterThan(0);
 }, 120_000);
