@@ -114,9 +114,8 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'verdict/deliveries.ts',
     code: 'return refused + blocked > due',
     instead: 'return blocked > due',
-    test: 'verdict/verdict.test.ts',
-    name: '%s fails by its name',
-    row: 'offered',
+    test: 'verdict/checks.test.ts',
+    name: 'what was refused and what was not sent are too much together',
   },
   {
     fault: 'a message that came late is one that came twice',

@@ -71,6 +71,17 @@ test('last messages that were refused again and again are no more than were due'
   expect(check('offered')?.text).toContain('of 2,500 messages due, 2,500 were refused');
 });
 
+test('what was refused and what was not sent are too much together', () => {
+  const { check } = judged((run) => {
+    const refused = { rate_limited: 15 };
+    Object.assign(run.publishing, { sent: 2486, accepted: 2471, refused, blocked: 15 });
+  });
+  expect(check('offered')).toMatchObject({
+    status: 'failed',
+    text: 'of 2,500 messages due, 15 were refused: rate_limited (15), and 15 not sent as the connection took no more',
+  });
+});
+
 test('without the last number nobody says that everything has come', () => {
   const { check } = judged((run) => {
     run.publishing.accepted = null;
