@@ -1,20 +1,20 @@
 /**
- * This worker's end of the link to another one, which owns the rooms of a slot, and what it has opened
- * there. A slot outlives the worker in it: when one ends, the next is asked for every room from where this
- * one is, so that what is missing comes, or is told (V21).
+ * This worker's end of the link to another one, which owns the rooms of a slot. A slot outlives the worker in
+ * it: when one ends, the next is connected to, wherever it is.
  *
- * Not here: what waits for an answer (`asked.ts`).
+ * Not here: what waits for an answer (`asked.ts`), the rooms that are opened there (`visited.ts`).
  */
 import { connect, type Socket } from 'node:net';
 import { Refusal, type RefusalCode } from '../../errors.js';
 import { survived } from '../../survived.js';
 import { clearTimeout, setTimeout } from '../../time.js';
-import type { LossReason, Payload, Position, Publication, PublishOptions } from '../broker.js';
+import type { Payload, Position, PublishOptions } from '../broker.js';
 import { Asked, unanswered, uncertain } from './asked.js';
 import { toMachine } from './clock.js';
 import { type FrameReader, KIND, VERSION } from './frames.js';
 import type { Question } from './host.js';
 import { Link } from './link.js';
+import { type RoomEvents, VisitedRooms } from './visited.js';
 
 /** Of what goes with the data of a publish, about. */
 const ENVELOPE_BYTES = 500;
@@ -24,34 +24,17 @@ const LONGEST_PAUSE_MS = 500;
 /** How long a worker that is being replaced may take to answer what it was sent. */
 const HANDOVER_MS = 1000;
 
-const REASONS: readonly LossReason[] = ['broker', 'node'];
-
-export interface VisitEvents {
-  deliver(publication: Publication): void;
-  lost(room: string, to: number, reason: LossReason): void;
-  reset(room: string, position: Position, was: Position): void;
+export interface VisitEvents extends RoomEvents {
   /** There is a new link, or one that takes something again: see `tell`. */
   up(): void;
   drained(): void;
 }
 
-interface Visited {
-  readonly name: string;
-  /** On the present link. */
-  number: number;
-  /** Of what was delivered or told last; null before the first answer. */
-  known: Position | null;
-  isOpen: boolean;
-  readonly waits: Set<{ resolve(position: Position): void; reject(error: unknown): void }>;
-}
-
 export class Visit {
   readonly #events: VisitEvents;
   readonly #name: string;
-  readonly #rooms = new Map<string, Visited>();
-  readonly #byNumber = new Map<number, Visited>();
+  readonly #rooms: VisitedRooms;
   readonly #asked = new Asked(() => this.#leaveIfDone());
-  #numbers = 0;
   #path = '';
   /** On its way to be a link. */
   #attempt: Socket | null = null;
@@ -67,6 +50,7 @@ export class Visit {
   constructor(events: VisitEvents, name: string) {
     this.#events = events;
     this.#name = name;
+    this.#rooms = new VisitedRooms(events);
   }
 
   get isUp(): boolean {
@@ -79,7 +63,7 @@ export class Visit {
   }
 
   isLive(room: string): boolean {
-    return this.isUp && (this.#rooms.get(room)?.isOpen ?? true);
+    return this.isUp && this.#rooms.isLive(room);
   }
 
   /**
@@ -95,6 +79,7 @@ export class Visit {
       return;
     }
     this.#isMoving = true;
+    this.#rooms.hold();
     this.#asked.sendTo(null);
     this.#moved = setTimeout(() => this.#link?.destroy(), HANDOVER_MS);
     this.#leaveIfDone();
@@ -115,10 +100,9 @@ export class Visit {
       bytes: this.isUp ? 0 : Buffer.byteLength(payload.data) + ENVELOPE_BYTES,
       send: (link, id) => {
         const frame = link.begin(KIND.publish).u32(id).f64(toMachine(deadline));
-        const room = this.#rooms.get(name);
-        // The owner knows it by that while it is open.
-        if (room?.isOpen) frame.u32(room.number);
-        else frame.u32(0).text(name);
+        const number = this.#rooms.numberOf(name);
+        frame.u32(number);
+        if (number === 0) frame.text(name);
         if (uid === undefined) frame.byte(0);
         else frame.byte(1).text(uid);
         frame.payload(payload).end();
@@ -137,44 +121,12 @@ export class Visit {
     });
   }
 
-  subscribe(name: string, signal: AbortSignal, since?: Position): Position | Promise<Position> {
-    let room = this.#rooms.get(name);
-    if (room !== undefined && since === undefined && room.isOpen && room.known !== null) {
-      return room.known;
-    }
-    if (room === undefined) {
-      room = { name, number: 0, known: since ?? null, isOpen: false, waits: new Set() };
-      this.#rooms.set(name, room);
-      this.#open(room);
-    } else if (since !== undefined) {
-      this.#close(room);
-      room.known = since;
-      this.#open(room);
-    }
-    const { waits } = room;
-    return new Promise((resolve, reject) => {
-      const giveUp = () => {
-        waits.delete(wait);
-        if (waits.size === 0 && room.known === null) this.unsubscribe(name);
-        reject(signal.reason);
-      };
-      const wait = {
-        resolve(position: Position) {
-          signal.removeEventListener('abort', giveUp);
-          resolve(position);
-        },
-        reject,
-      };
-      waits.add(wait);
-      signal.addEventListener('abort', giveUp, { once: true });
-    });
+  subscribe(room: string, signal: AbortSignal, since?: Position): Position | Promise<Position> {
+    return this.#rooms.subscribe(room, signal, since);
   }
 
-  unsubscribe(name: string): void {
-    const room = this.#rooms.get(name);
-    if (room === undefined) return;
-    this.#rooms.delete(name);
-    this.#close(room);
+  unsubscribe(room: string): void {
+    this.#rooms.unsubscribe(room);
   }
 
   /** Resolves when what was sent is answered, or will not be. */
@@ -187,24 +139,6 @@ export class Visit {
     this.#link?.end();
     this.#link = null;
     this.#rooms.clear();
-    this.#byNumber.clear();
-  }
-
-  #open(room: Visited): void {
-    const link = this.#link;
-    if (link === null || this.#isMoving) return;
-    this.#numbers = (this.#numbers + 1) >>> 0;
-    room.number = this.#numbers;
-    this.#byNumber.set(room.number, room);
-    const frame = link.begin(KIND.open).u32(room.number).text(room.name);
-    if (room.known === null) frame.byte(0).end();
-    else frame.byte(1).position(room.known).end();
-  }
-
-  #close(room: Visited): void {
-    room.isOpen = false;
-    if (!this.#byNumber.delete(room.number)) return;
-    this.#link?.begin(KIND.close).u32(room.number).end();
   }
 
   #connect(): void {
@@ -245,7 +179,7 @@ export class Visit {
     this.#pause = FIRST_PAUSE_MS;
     link.begin(KIND.hello).u32(VERSION).end();
     link.begin(KIND.board).rest(this.#name).end();
-    for (const room of this.#rooms.values()) this.#open(room);
+    this.#rooms.up(link);
     this.#asked.sendTo(link);
     this.#events.up();
   }
@@ -254,8 +188,7 @@ export class Visit {
     this.#link = null;
     this.#isMoving = false;
     clearTimeout(this.#moved);
-    this.#byNumber.clear();
-    for (const room of this.#rooms.values()) room.isOpen = false;
+    this.#rooms.down();
     this.#asked.sendTo(null);
     this.#asked.lost('the worker that orders this room has ended');
   }
@@ -298,61 +231,6 @@ export class Visit {
         return;
       }
     }
-    // It may be on its way while this worker lets go of the room.
-    const room = this.#byNumber.get(number);
-    if (room !== undefined) this.#tell(room, kind, reader);
-  }
-
-  #tell(room: Visited, kind: number, reader: FrameReader): void {
-    const { name, known } = room;
-    switch (kind) {
-      case KIND.opened: {
-        const position = reader.position();
-        room.isOpen = true;
-        room.known ??= position;
-        for (const { resolve } of room.waits) resolve(position);
-        room.waits.clear();
-        return;
-      }
-      case KIND.notOpened: {
-        const refusal = new Refusal(reader.text() as RefusalCode, reader.rest());
-        this.#byNumber.delete(room.number);
-        // Something of it may have come before.
-        room.isOpen = false;
-        for (const { reject } of room.waits) reject(refusal);
-        const isWanted = known !== null;
-        room.waits.clear();
-        if (!isWanted) this.#rooms.delete(name);
-        // Members are in it: it is asked for again until it is there.
-        else setTimeout(() => this.#openAgain(room), LONGEST_PAUSE_MS).unref();
-        return;
-      }
-      case KIND.message: {
-        const publication = reader.publication(name, (known as Position).epoch);
-        const { seq, epoch } = publication;
-        room.known = { seq, epoch };
-        this.#events.deliver(publication);
-        return;
-      }
-      case KIND.lost: {
-        const to = reader.f64();
-        const reason = REASONS[reader.byte()] ?? 'broker';
-        room.known = { seq: to, epoch: (known as Position).epoch };
-        this.#events.lost(name, to, reason);
-        return;
-      }
-      case KIND.reset: {
-        const position = reader.position();
-        const was = reader.position();
-        room.known = position;
-        this.#events.reset(name, position, was);
-        return;
-      }
-    }
-  }
-
-  #openAgain(room: Visited): void {
-    if (this.#isClosed || room.isOpen || this.#rooms.get(room.name) !== room) return;
-    if (!this.#byNumber.has(room.number)) this.#open(room);
+    this.#rooms.frame(number, kind, reader);
   }
 }

@@ -1,0 +1,195 @@
+/**
+ * The rooms that this worker has opened at the one that orders them. Over each link they are asked for anew from where
+ * this one is, so that what is missing comes, or is told (V21).
+ *
+ * Not here: the link (`visit.ts`), the other end (`host.ts`).
+ */
+import { Refusal, type RefusalCode } from '../../errors.js';
+import { setTimeout } from '../../time.js';
+import type { LossReason, Position, Publication } from '../broker.js';
+import { type FrameReader, KIND } from './frames.js';
+import type { Link } from './link.js';
+
+/** Until a room that was refused is asked for again. */
+const AGAIN_MS = 500;
+
+const REASONS: readonly LossReason[] = ['broker', 'node'];
+
+export interface RoomEvents {
+  deliver(publication: Publication): void;
+  lost(room: string, to: number, reason: LossReason): void;
+  reset(room: string, position: Position, was: Position): void;
+}
+
+interface Visited {
+  readonly name: string;
+  /** On the present link. */
+  number: number;
+  /** Of what was delivered or told last; null before the first answer. */
+  known: Position | null;
+  isOpen: boolean;
+  readonly waits: Set<{ resolve(position: Position): void; reject(error: unknown): void }>;
+}
+
+export class VisitedRooms {
+  readonly #events: RoomEvents;
+  readonly #rooms = new Map<string, Visited>();
+  readonly #byNumber = new Map<number, Visited>();
+  #numbers = 0;
+  #link: Link | null = null;
+  /** Nothing more is opened over the present link. */
+  #isHeld = false;
+
+  constructor(events: RoomEvents) {
+    this.#events = events;
+  }
+
+  isLive(room: string): boolean {
+    return this.#rooms.get(room)?.isOpen ?? true;
+  }
+
+  /** By which the owner knows it while it is open; else 0. */
+  numberOf(room: string): number {
+    const visited = this.#rooms.get(room);
+    return visited?.isOpen ? visited.number : 0;
+  }
+
+  subscribe(name: string, signal: AbortSignal, since?: Position): Position | Promise<Position> {
+    let room = this.#rooms.get(name);
+    if (room !== undefined && since === undefined && room.isOpen && room.known !== null) {
+      return room.known;
+    }
+    if (room === undefined) {
+      room = { name, number: 0, known: since ?? null, isOpen: false, waits: new Set() };
+      this.#rooms.set(name, room);
+      this.#open(room);
+    } else if (since !== undefined) {
+      this.#close(room);
+      room.known = since;
+      this.#open(room);
+    }
+    const { waits } = room;
+    return new Promise((resolve, reject) => {
+      const giveUp = () => {
+        waits.delete(wait);
+        if (waits.size === 0 && room.known === null) this.unsubscribe(name);
+        reject(signal.reason);
+      };
+      const wait = {
+        resolve(position: Position) {
+          signal.removeEventListener('abort', giveUp);
+          resolve(position);
+        },
+        reject,
+      };
+      waits.add(wait);
+      signal.addEventListener('abort', giveUp, { once: true });
+    });
+  }
+
+  unsubscribe(name: string): void {
+    const room = this.#rooms.get(name);
+    if (room === undefined) return;
+    this.#rooms.delete(name);
+    this.#close(room);
+  }
+
+  up(link: Link): void {
+    this.#link = link;
+    this.#isHeld = false;
+    for (const room of this.#rooms.values()) this.#open(room);
+  }
+
+  /** From now on nothing is opened before there is another link. */
+  hold(): void {
+    this.#isHeld = true;
+  }
+
+  down(): void {
+    this.#link = null;
+    this.#byNumber.clear();
+    for (const room of this.#rooms.values()) room.isOpen = false;
+  }
+
+  clear(): void {
+    this.#link = null;
+    this.#rooms.clear();
+    this.#byNumber.clear();
+  }
+
+  /** About the room of a number; it may be on its way while this worker lets go of the room. */
+  frame(number: number, kind: number, reader: FrameReader): void {
+    const room = this.#byNumber.get(number);
+    if (room !== undefined) this.#tell(room, kind, reader);
+  }
+
+  #open(room: Visited): void {
+    const link = this.#link;
+    if (link === null || this.#isHeld) return;
+    this.#numbers = (this.#numbers + 1) >>> 0;
+    room.number = this.#numbers;
+    this.#byNumber.set(room.number, room);
+    const frame = link.begin(KIND.open).u32(room.number).text(room.name);
+    if (room.known === null) frame.byte(0).end();
+    else frame.byte(1).position(room.known).end();
+  }
+
+  #close(room: Visited): void {
+    room.isOpen = false;
+    if (!this.#byNumber.delete(room.number)) return;
+    this.#link?.begin(KIND.close).u32(room.number).end();
+  }
+
+  #tell(room: Visited, kind: number, reader: FrameReader): void {
+    const { name, known } = room;
+    switch (kind) {
+      case KIND.opened: {
+        const position = reader.position();
+        room.isOpen = true;
+        room.known ??= position;
+        for (const { resolve } of room.waits) resolve(position);
+        room.waits.clear();
+        return;
+      }
+      case KIND.notOpened: {
+        const refusal = new Refusal(reader.text() as RefusalCode, reader.rest());
+        this.#byNumber.delete(room.number);
+        // Something of it may have come before.
+        room.isOpen = false;
+        for (const { reject } of room.waits) reject(refusal);
+        const isWanted = known !== null;
+        room.waits.clear();
+        if (!isWanted) this.#rooms.delete(name);
+        // Members are in it: it is asked for again until it is there.
+        else setTimeout(() => this.#openAgain(room), AGAIN_MS).unref();
+        return;
+      }
+      case KIND.message: {
+        const publication = reader.publication(name, (known as Position).epoch);
+        const { seq, epoch } = publication;
+        room.known = { seq, epoch };
+        this.#events.deliver(publication);
+        return;
+      }
+      case KIND.lost: {
+        const to = reader.f64();
+        const reason = REASONS[reader.byte()] ?? 'broker';
+        room.known = { seq: to, epoch: (known as Position).epoch };
+        this.#events.lost(name, to, reason);
+        return;
+      }
+      case KIND.reset: {
+        const position = reader.position();
+        const was = reader.position();
+        room.known = position;
+        this.#events.reset(name, position, was);
+        return;
+      }
+    }
+  }
+
+  #openAgain(room: Visited): void {
+    if (room.isOpen || this.#rooms.get(room.name) !== room) return;
+    if (!this.#byNumber.has(room.number)) this.#open(room);
+  }
+}
