@@ -86,7 +86,7 @@ test('what is being published when the server begins to close is answered as it 
 
 test('each of many publishes has its own time, whatever becomes of those before it (V8)', async () => {
   const answers: (() => void)[] = [];
-  const { calls: broker, tasks } = calls(
+  const { calls: broker, tasks, counts } = calls(
     () =>
       new Promise((resolve) => {
         answers.push(() => resolve({ seq: 1, epoch: 'e' }));
@@ -119,6 +119,8 @@ test('each of many publishes has its own time, whatever becomes of those before 
     [3, 'answered', 7500],
     [4, 'broker_uncertain', 9000],
   ]);
+  // What came too late is told no second time.
+  expect(counts.brokerCallSeconds.total()).toBe(5);
   expect([vi.getTimerCount(), tasks.size]).toEqual([0, 0]);
 });
 

@@ -241,6 +241,38 @@ it('a room that was refused behind its first message is asked for again, and pub
   await mesh.close();
 });
 
+/** It delivers before it has answered, and refuses when it is told to, once. */
+class Hesitant extends MemoryBroker {
+  refuse = () => {};
+  #hasBegun = false;
+  override subscribe(room: string, signal?: AbortSignal, since?: Position): Position {
+    const position = super.subscribe(room, signal, since);
+    if (this.#hasBegun) return position;
+    this.#hasBegun = true;
+    this.publish(room, payload('1'), soon());
+    return new Promise((_, reject) => {
+      this.refuse = () => reject(new Error('planned'));
+    }) as never;
+  }
+}
+
+it('a publish by the number of a room that is being refused is refused for certain (V22)', async () => {
+  const owner = new Hesitant();
+  const mesh = await TestMesh.start(2, (slot) => (slot === 0 ? owner : new MemoryBroker()));
+  const other = mesh.nodes[1] as Broker;
+  const told = listen(other);
+  await other.subscribe(OWNED, never());
+  await expect.poll(() => told).toEqual([1]);
+  owner.refuse();
+  // The owner has let go of the number, and the other one has not read that yet.
+  for (let n = 0; n < 50; n += 1) await Promise.resolve();
+  await expect(other.publish(OWNED, payload('2'), soon())).rejects.toMatchObject({
+    code: 'broker_unavailable',
+    message: 'The room was refused meanwhile.',
+  });
+  await mesh.close();
+});
+
 it('is settled once what was published before has come, also over a link that was slow', async () => {
   const mesh = await start();
   const [owner, other] = mesh.nodes as unknown as [Broker, Broker];
