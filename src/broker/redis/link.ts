@@ -93,13 +93,11 @@ function library(): typeof Library {
  */
 const NO_TIMEOUT = { timeout: undefined as unknown as number };
 
-/** `createClient` makes a class of all commands for each other address, which holds the loop for 12 ms and more. */
-const madeBy = () => library().RedisClient.factory({ RESP: 2 });
-let make: ReturnType<typeof madeBy> | null = null;
-
 /** One that never connects again; it is to be given a listener for errors. */
 export function connection({ url }: Address, timeoutMs: number) {
-  make ??= madeBy();
+  // The library keeps the class of the last factory that it was asked for. `createClient` asks by address, and the class
+  // of all commands is made anew for each other one, which holds the loop for 12 ms and more.
+  const make = library().RedisClient.factory({ RESP: 2 });
   // The types know `RESP` of the factory only.
   const options = {
     url,
