@@ -86,7 +86,11 @@ test('what is being published when the server begins to close is answered as it 
 
 test('each of many publishes has its own time, whatever becomes of those before it (V8)', async () => {
   const answers: (() => void)[] = [];
-  const { calls: broker, tasks, counts } = calls(
+  const {
+    calls: broker,
+    tasks,
+    counts,
+  } = calls(
     () =>
       new Promise((resolve) => {
         answers.push(() => resolve({ seq: 1, epoch: 'e' }));

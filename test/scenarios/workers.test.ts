@@ -196,13 +196,15 @@ test('workers that end while they start, and the one that waits for a slot, are 
   expect(workers.server.log.at(-1)).toMatchObject({ killed: [] });
 });
 
+/** Members of the room, one at each of two workers. */
+async function twoIn({ url }: WorkersServer, room: string) {
+  return [await join('websocket', url, room), await join('websocket', url, room)];
+}
+
 test('a worker that stands still is killed, and costs the rooms of the others nothing', async () => {
   const workers = await WorkersServer.start(2, ...QUICK, '--worker-stall-ms', '3000');
   const room = workers.nameOf(1);
-  const peers = [
-    await join('websocket', workers.url, room),
-    await join('websocket', workers.url, room),
-  ];
+  const peers = await twoIn(workers, room);
   workers.kill(0, 'SIGSTOP');
   // One of them is frozen with its worker, the other goes on at once.
   for (const peer of peers) {
@@ -226,10 +228,7 @@ test('a worker that stands still is killed, and costs the rooms of the others no
 test('a primary that stands still costs those who are there nothing; who comes waits until it goes on', async () => {
   const workers = await WorkersServer.start(2, ...QUICK, '--worker-stall-ms', '1000');
   const room = workers.nameOf(1);
-  const peers = [
-    await join('websocket', workers.url, room),
-    await join('websocket', workers.url, room),
-  ];
+  const peers = await twoIn(workers, room);
   const [one] = peers as [ReadingPeer];
   workers.server.child.kill('SIGSTOP');
   const late = fetch(`${workers.url}/healthz`);

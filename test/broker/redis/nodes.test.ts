@@ -1,4 +1,4 @@
-/** Which nodes there are, as any of them is told by Redis. */
+/** Which nodes there are, by what Redis tells each of them. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { RedisNode as Node } from '../../support/redis-node.js';
 import { hasRedis, type RedisServer, startRedis } from '../../support/redis-server.js';
