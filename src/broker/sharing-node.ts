@@ -1,7 +1,10 @@
 /**
- * A node as those who share its rooms know it. Types alone: an app compiles against them without the library
- * that a broker may need.
+ * A node as those who share its rooms know it. Apart from the broker that tells of it, so that who shows it, and an app that
+ * compiles against that, need no library of a broker.
  */
+
+/** How long a node is taken to be there after it last said so, in milliseconds. */
+export const LEASE_MS = 15_000;
 
 /** What a node says of itself. */
 export interface NodeFacts {

@@ -1,7 +1,5 @@
 /** The servers that share rooms over a broker on a network, of what each of their processes says there. */
-
-import { LEASE_MS } from '../broker/redis/ticks.js';
-import type { SharingNode } from '../broker/sharing-node.js';
+import { LEASE_MS, type SharingNode } from '../broker/sharing-node.js';
 import type { ServerLine } from '../page/frame.js';
 
 export function serversOf(nodes: readonly SharingNode[]): ServerLine[] {

@@ -6,14 +6,13 @@
  * Not here: what an end of the link means (`redis.ts`).
  */
 import { clearInterval, nowMs, setImmediate, setInterval } from '../../time.js';
+import { LEASE_MS } from '../sharing-node.js';
 import type { Keys } from './keys.js';
 import type { Link } from './link.js';
 import { BEAT } from './scripts.js';
 
 /** How many ticks may be missing before the link is taken for dead. */
 const MISSING_TICKS = 2;
-/** How long the lease of a node outlives its last tick, in milliseconds. */
-export const LEASE_MS = 15_000;
 
 export interface Ticking {
   readonly node: string;
