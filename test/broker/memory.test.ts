@@ -135,7 +135,7 @@ describe('MemoryBroker', () => {
   ])(
     'counts at least what it costs to keep messages behind a head that is %s (V3)',
     async (_, head) => {
-      const count = head.length > 1000 ? 1000 : 10_000;
+      const count = head.length > 1000 ? 5000 : 10_000;
       const bounds = { historyMessages: count, historyBytes: 1e9, historyBytesTotal: 1e9 };
       const broker = new MemoryBroker({ ...defaults, ...bounds });
       const codec = new JsonCodec();
@@ -146,13 +146,16 @@ describe('MemoryBroker', () => {
         const checked = checkPublish('a', fields['data'], undefined, undefined, limits, data);
         broker.publish('a', { data: checked.data, from: null }, soon);
       };
-      publishNext(0);
+      // By then what V8 makes of this code is there, too.
+      const first = count / 10;
+      for (let n = 0; n < first; n += 1) publishNext(n);
+      const already = broker.kept.bytes;
       const before = await bytesInUse();
-      for (let n = 1; n < count; n += 1) publishNext(n);
+      for (let n = first; n < count; n += 1) publishNext(n);
       const grown = (await bytesInUse()) - before;
       const { messages, bytes } = broker.kept;
       expect(messages).toBe(count);
-      expect(grown).toBeLessThanOrEqual(bytes);
+      expect(grown).toBeLessThanOrEqual(bytes - already);
       broker.close();
     },
   );
