@@ -1,40 +1,40 @@
 /**
- * The contract of a broker, version 2. A broker owns the order of a room: it gives every publication
- * its `seq` and `epoch` and delivers to every subscribed node, the publisher's own included.
+ * The broker contract, version 2. A broker owns the order of each room: it assigns `seq` and `epoch` to
+ * every publication and delivers it to every subscribed node, including the publisher's own.
  *
  * Order. Within one epoch a room's publications are delivered in `seq` order, each at most once. Calls
- * for one room are carried out in the order they were made, also while earlier ones have no answer
- * yet; answers may come in any order, before or after what they are about is delivered.
+ * for one room are carried out in the order they were made, even while earlier ones are unanswered.
+ * Answers may arrive in any order, before or after the delivery they belong to.
  *
- * Numbers. An (epoch, seq) of a room names one publication, for ever (V20). A broker that cannot
- * keep that, since it has restarted or lost what it had, goes on in a new epoch and tells by
- * `onReset`; the number it goes on from may be lower than that of before.
+ * Numbers. An (epoch, seq) of a room names one publication for ever (V20). A broker that cannot
+ * guarantee that, because it restarted or lost data, continues in a new epoch and reports it with
+ * `onReset`; the number it continues from may be lower than before.
  *
- * Losses. A hole in what is delivered is a loss of the broker's, which the room announces. What no
- * later publication would show is told by `onLost` or `onReset` (V21).
+ * Losses. A hole in the delivered numbers is a loss of the broker, and the room announces it. A loss
+ * that no later publication would reveal is reported with `onLost` or `onReset` (V21).
  *
- * A broker answers at once or with a promise, and never calls back about a room that is not subscribed.
- * It does not reconnect, resend or queue behind our back (V22).
+ * A broker answers at once or with a promise, and never calls back about a room without a subscription.
+ * It does not reconnect, resend or queue without our knowledge (V22).
  */
 
-/** What a publisher hands over. */
+/** A message as the publisher submits it. */
 export interface Payload {
-  /** JSON text, passed on as it is. */
+  /** JSON text, passed on unchanged. */
   readonly data: string;
   /** Id of the publishing member, or null for the HTTP API. */
   readonly from: string | null;
-  /** The user behind the publisher, where one is known. */
+  /** User id of the publisher, if known. */
   readonly user?: string | undefined;
   readonly key?: string | undefined;
-  /** What it is called where messages have names; `message` without. */
+  /** Event name, for protocols that have one; `message` if absent. */
   readonly event?: string | undefined;
-  /** Id of the one member that is not to be sent it. */
+  /** Id of one member that must not receive the message. */
   readonly except?: string | undefined;
-  /** The `traceparent` of its publish, where that is recorded. */
+  /** The `traceparent` of the publish, if tracing records it. */
   readonly trace?: string | undefined;
 }
 
-/** A place in a room's history. `seq` counts from 1; another `epoch` is another history. */
+/** A position in a room's history. `seq` counts from 1. Another `epoch` is a different numbering. */
 export interface Position {
   readonly seq: number;
   readonly epoch: string;
@@ -42,19 +42,19 @@ export interface Position {
 
 export interface Publication extends Payload, Position {
   readonly room: string;
-  /** Milliseconds since 1970, at the broker. */
+  /** Milliseconds since 1970, by the broker's clock. */
   readonly at: number;
 }
 
 export interface PublishOptions {
   /**
-   * By `nowMs()`: after it the publisher has been told that its message failed, so that the broker
-   * must not take it any more.
+   * On the clock of `nowMs()`. After the deadline the publisher has been told that the publish failed,
+   * so the broker must not accept it any more.
    */
   readonly deadline: number;
   /**
-   * The publisher's own name for this publication. Given again for the room within `UID_MS`, the
-   * answer is the position of the first, and nothing is published.
+   * The publisher's own id for this publication. If the same id is published to the room again within
+   * `UID_MS`, the broker returns the position of the first and publishes nothing.
    */
   readonly uid?: string | undefined;
 }
@@ -63,71 +63,78 @@ export interface PublishOptions {
 export const UID_MS = 300_000;
 
 /**
- * `suspended`: it cannot be reached, and whether anything is lost will be known when it can; members
- * stay. `down`: it is known to be gone.
+ * `suspended`: the broker is unreachable; losses become known when it is reachable again, and members
+ * stay. `down`: the broker is known to be gone.
  */
 export type BrokerState = 'up' | 'suspended' | 'down';
 
-/** Where a loss happened: at the broker or before it, or on the way from one node to another. */
+/** Where a loss happened: `broker` is at the broker or before it, `node` is between two nodes. */
 export type LossReason = 'broker' | 'node';
 
-/** Which publications of a room are asked for. */
+/** A request for part of a room's history. */
 export interface Range {
-  /** Both included; `from` at least 1. */
+  /** Inclusive on both ends; `from` is at least 1. */
   readonly from: number;
   readonly to: number;
   readonly maxMessages: number;
-  /** Of UTF-8 of `data`. The first publication is answered whatever it has. */
+  /** Bytes of UTF-8 of `data`. The first publication is returned whatever its size. */
   readonly maxBytes: number;
 }
 
-/** A part of what a room's broker still has. */
+/** Part of a room's history as the broker still has it. */
 export interface Past extends Position {
-  /** Of the oldest publication it has; `seq` + 1 when it has none. */
+  /** `seq` of the oldest publication kept; `seq` + 1 if none is kept. */
   readonly oldest: number;
   readonly publications: readonly Publication[];
 }
 
-/** What one node has of who is in a room: of one user, or of all who are nobody in particular together. */
+/** One node's presence in a room: one user, or all anonymous members together. */
 export interface Share {
   readonly user: string | null;
-  /** Of that node; 0: it is waited for there; null: it is not there any more. */
+  /** Connections at that node. 0: disconnected, lingering. null: removed. */
   readonly connections: number | null;
-  /** Milliseconds since 1970: when it came there, and when that said something new last. */
+  /** Milliseconds since 1970: when the user joined at that node, and when this entry last changed. */
   readonly since: number;
   readonly at: number;
-  /** JSON text: what is shown of it. */
+  /** JSON text: the info shown with the user. */
   readonly info?: string;
 }
 
 export interface BoardEvents {
-  /** A node has this from now on; `isWhole`: and nothing else in the room. */
+  /** A node reports shares of a room. `isWhole`: the node has no others in the room. */
   told(room: string, node: string, shares: readonly Share[], isWhole: boolean): void;
-  /** A node is gone, with all that it had in any room. */
+  /** A node is gone; drop its shares in all rooms. */
   gone(node: string): void;
-  /** What this node has in a room; nothing where nobody is there. */
+  /** This node's shares of a room; empty if no member is in it. */
   own(room: string): Iterable<Share>;
-  /** Rooms this node has anything in. */
+  /** Rooms in which this node has shares. */
   rooms(): Iterable<string>;
 }
 
 /**
- * Who is in rooms, of all nodes. Each tells what it has, and all have the same once nothing changes. A
- * node that ends without a word is `gone` when its lease is over.
+ * Presence across all nodes. Each node reports its own shares, and all nodes converge once changes
+ * cease. A node that dies without closing is reported `gone` when its lease expires.
  */
 export interface Board {
-  /** Once, before all else. */
+  /** Called once, before any other method. */
   attach(events: BoardEvents): void;
-  /** Somebody of this node is in a room from now on: what others have there is told. */
+  /** This node has members in the room from now on: reports other nodes' shares of it. */
   enter(room: string): void;
-  /** Nobody is any more. True where it is not told of the room from now on, and has to forget it. */
+  /**
+   * This node has no members in the room any more. Returns true if the board stops reporting the room,
+   * so that the caller must forget it.
+   */
   leave(room: string): boolean;
-  /** What this node has has changed. Never waits, and is never refused: what does not get through is told later. */
+  /**
+   * Publishes changes of this node's shares. Never waits and never refuses; what cannot be sent now is
+   * sent later.
+   */
   tell(room: string, shares: readonly Share[]): void;
   /**
-   * What nodes have in a room that nobody of this node is in, where that is not told anyway.
+   * Reads all nodes' shares of a room that has no member at this node; only for boards that do not
+   * report such rooms by themselves.
    *
-   * @throws Refusal `broker_unavailable`, by its own deadline
+   * @throws Refusal `broker_unavailable`, within its own deadline
    */
   read?(room: string): Promise<readonly (readonly [node: string, shares: readonly Share[]])[]>;
 }
@@ -135,67 +142,70 @@ export interface Board {
 export type MaybePromise<T> = T | Promise<T>;
 
 /**
- * A `signal` is that of a call until it is answered. A call that is answered at once leaves it as it was: the
- * next one may be given the same.
+ * Each `signal` belongs to one call until that call is answered. A call that is answered synchronously
+ * leaves its signal unused, and the next call may be passed the same one.
  */
 export interface Broker {
-  /** Where publications go; this and the next three are set once, before the first subscription. */
+  /**
+   * Sets the delivery callback. It, `onReset`, `onLost` and `onState` are set once, before the first
+   * subscription.
+   */
   onDeliver(deliver: (publication: Publication) => void): void;
   /**
-   * The numbering of a room has gone on at `position`, in another epoch than before. `was` is the
-   * end of the old one as far as it was delivered or told here; what followed it there is unknown.
+   * A room's numbering continues at `position`, in a new epoch. `was` is the last position of the old
+   * epoch that was delivered or reported here; what followed it there is unknown.
    */
   onReset(reset: (room: string, position: Position, was: Position) => void): void;
   /**
-   * Everything of the room up to `to`, in the present epoch, that has not been delivered will not be;
-   * `reason` is `broker` unless it is said.
+   * Publications of the room up to `to`, in the current epoch, that have not been delivered are lost.
+   * `reason` defaults to `broker`.
    */
   onLost(lost: (room: string, to: number, reason?: LossReason) => void): void;
   /**
-   * How many members of this node are in a room, for brokers that bring rooms up one after the other: the largest
-   * come first. Once, as those before.
+   * Sets a function that counts this node's members of a room, for brokers that resume rooms one by
+   * one: they resume the largest first. Set once, like the callbacks above.
    */
   measureRooms?(sizeOf: (room: string) => number): void;
-  /** The state of the broker as a whole has changed. */
+  /** Sets the callback for changes of the overall state. */
   onState(changed: (state: BrokerState) => void): void;
-  /** As it is now: of the part a room is at, or of the whole. */
+  /** The current state: of the broker responsible for `room`, or overall. */
   state(room?: string): BrokerState;
   /**
-   * Resolves only when the publication has its place in the order. A rejection says that nobody has
-   * seen it and nobody will, unless it is the Refusal `broker_uncertain`: then it may have been
-   * published, once.
+   * Resolves only once the publication has its position. A rejection means that no one has seen it or
+   * will, except for the Refusal `broker_uncertain`: then it may have been published, once.
    */
   publish(room: string, payload: Payload, options: PublishOptions): MaybePromise<Position>;
   /**
-   * Delivery begins after the returned position, perhaps before the answer has arrived. With `since`
-   * the node has had everything up to there: what followed is delivered first if the broker still has
-   * it, else told by `onLost` or `onReset`. When `signal` aborts before the answer, nobody waits any
-   * more and the broker undoes the subscription.
+   * Delivery begins after the returned position, possibly before the answer arrives. With `since`, the
+   * node already has everything up to that position: the broker first delivers what followed if it
+   * still has it, else reports it with `onLost` or `onReset`. If `signal` aborts before the answer, the
+   * broker undoes the subscription.
    */
   subscribe(room: string, signal: AbortSignal, since?: Position): MaybePromise<Position>;
-  /** When `signal` aborts, nobody waits any more; it is carried out all the same, or not at all. */
+  /** If `signal` aborts, the caller no longer waits; the unsubscribe may or may not be carried out. */
   unsubscribe(room: string, signal: AbortSignal): MaybePromise<void>;
   /**
-   * Resolves when everything of a subscribed room that was published before is delivered or told here:
-   * for brokers with several nodes, of which another may be further. When `signal` aborts, nobody waits.
+   * For brokers with several nodes, where another node may be ahead. Resolves when everything published
+   * to the subscribed room before the call is delivered or reported here. If `signal` aborts, the
+   * caller no longer waits.
    */
   settled?(room: string, signal: AbortSignal): MaybePromise<void>;
   /**
-   * What of the range the broker has, for brokers that keep any: rising, without a hole from
-   * `max(from, oldest)` on, at least one if there is one, byte for byte as it was delivered, never
-   * beyond `seq`, all of `epoch`. A publication is there before it is delivered. A room it knows
-   * nothing of, or keeps nothing of, answers an empty `publications`.
+   * For brokers that keep history. Returns the kept publications of the range: ascending, without a
+   * hole from `max(from, oldest)` on, at least one if there is one, byte for byte as delivered, never
+   * beyond `seq`, all of `epoch`. A publication is readable before it is delivered. For a room that is
+   * unknown or has no history, `publications` is empty.
    */
   history?(room: string, range: Range, signal: AbortSignal): MaybePromise<Past>;
   /**
-   * Everything of the room up to `through` is kept no longer; its numbers and its epoch stay. For
-   * brokers that have `history`.
+   * For brokers that have `history`. Deletes the room's history up to `through`; its numbers and epoch
+   * stay.
    */
   purge?(room: string, through: number, signal: AbortSignal): MaybePromise<void>;
-  /** How long a message takes to the broker and back to this node now, in milliseconds, where that is known. */
+  /** Current round trip of a message to the broker and back to this node, in milliseconds, if known. */
   readonly lagMs?: number;
-  /** Who is in rooms at other nodes, for brokers that have such. */
+  /** Presence at other nodes, for brokers that share it. */
   readonly board?: Board;
-  /** Settles when what is under way is settled and nothing of the broker is left open. */
+  /** Settles when all pending calls are settled and the broker holds no resource any more. */
   close(): MaybePromise<void>;
 }

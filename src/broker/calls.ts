@@ -1,6 +1,6 @@
 /**
- * Calls of a broker that may hang: each has a name, a deadline and an end (V8). An answer that is
- * there at once comes back at once; one that is late, or a failure, is a Refusal.
+ * Wraps broker calls that may hang: each has a name, a deadline and an end (V8). A synchronous answer
+ * is returned synchronously; a timeout or a failure becomes a Refusal.
  *
  * Not here: how publishes wait (`publishing.ts`).
  */
@@ -21,11 +21,11 @@ export const CALLS = [
 ] as const;
 export type Call = (typeof CALLS)[number];
 
-/** Who is told of calls that were not answered at once. */
+/** Receives metrics of calls that were not answered synchronously. */
 export interface CallObserver {
-  /** The wait for an answer has ended, with one or without. */
+  /** A wait has ended, with an answer or without one. */
   brokerAnswered(call: Call, seconds: number): void;
-  /** A publisher was told that nobody knows whether its message was published. */
+  /** A publish was refused with `broker_uncertain`. */
   brokerUncertain(): void;
 }
 
@@ -35,13 +35,13 @@ export class BrokerCalls {
   readonly #tasks: WaitGroup;
   readonly #observer: CallObserver;
   readonly #publishing: Publishing;
-  /** Of the calls that are not answered yet, but for publishes. */
+  /** Pending calls, except publishes. */
   readonly #asked = new Set<AbortController>();
-  /** For the next call: one costs 8 µs to make, and an answer that is there at once needs none. */
+  /** Reused until a call needs it: creating one costs 8 µs, and a synchronous answer needs none. */
   #unused = new AbortController();
   #isOver = false;
 
-  /** `tasks`: where calls under way are counted, by name. */
+  /** `tasks` counts pending calls, by name. */
   constructor(broker: Broker, timeoutMs: number, tasks: WaitGroup, observer: CallObserver) {
     this.#broker = broker;
     this.#timeoutMs = timeoutMs;
@@ -61,13 +61,13 @@ export class BrokerCalls {
   }
 
   /**
-   * @throws Refusal `broker_unavailable` or `shutting_down`, as do the others, or `broker_uncertain`;
-   *   as a rejection if later.
+   * @throws Refusal `broker_unavailable` or `shutting_down`, as all calls do, or `broker_uncertain`; as
+   *   a rejection if the answer is asynchronous.
    */
   publish(room: string, payload: Payload, uid?: string): MaybePromise<Position> {
     const deadline = nowMs() + this.#timeoutMs;
     let answer: MaybePromise<Position>;
-    // Not by `#ask`: a function for each message is what it would cost.
+    // Does not use `#ask`, which would allocate a closure per message.
     try {
       answer = this.#broker.publish(room, payload, { deadline, uid });
     } catch (error) {
@@ -86,54 +86,55 @@ export class BrokerCalls {
     return this.#ask('unsubscribe', asked, () => this.#broker.unsubscribe(room, asked.signal));
   }
 
-  /** Only of a broker that has one. */
+  /** Call only if the broker implements it. */
   settled(room: string): MaybePromise<void> {
     const asked = this.#unused;
     return this.#ask('settled', asked, () => this.#broker.settled?.(room, asked.signal));
   }
 
-  /** Only of a broker that has one. */
+  /** Call only if the broker implements it. */
   history(room: string, range: Range): MaybePromise<Past> {
     const asked = this.#unused;
     return this.#ask('history', asked, () => {
       const { history } = this.#broker;
-      if (history === undefined) throw new Error('it keeps none');
+      if (history === undefined) throw new Error('it keeps no history');
       return history.call(this.#broker, room, range, asked.signal);
     });
   }
 
-  /** Only of a broker that has one. */
+  /** Call only if the broker implements it. */
   purge(room: string, through: number): MaybePromise<void> {
     const asked = this.#unused;
     return this.#ask('purge', asked, () => {
       const { purge } = this.#broker;
-      if (purge === undefined) throw new Error('it keeps none');
+      if (purge === undefined) throw new Error('it keeps no history');
       return purge.call(this.#broker, room, through, asked.signal);
     });
   }
 
   /**
-   * Ends every wait; what fails from now on fails because of the shutdown. What is being published goes on
-   * to its answer: the broker has it, and nobody else could say what became of it (V22).
+   * Ends every wait except for publishes; calls that fail from now on fail with `shutting_down`.
+   * Pending publishes keep waiting for their answer: the broker has them, and only it can tell the
+   * outcome (V22).
    */
   abort(): void {
     this.#isOver = true;
     for (const asked of this.#asked) asked.abort(shuttingDown());
   }
 
-  /** Nor is anything else waited for. */
+  /** Ends every wait, publishes included. */
   giveUp(): void {
     this.abort();
     this.#publishing.giveUp(uncertain('the server has shut down'));
   }
 
-  /** What a failed call, or a failed wait for one, means to whoever asked. */
+  /** Maps the cause of a failed call, or of a failed wait for one, to a Refusal. */
   refusal(cause: unknown): Refusal {
     if (cause instanceof Refusal && cause.code === 'broker_uncertain') return cause;
     if (this.#isOver) return shuttingDown();
     if (cause instanceof Refusal) return cause;
     const why = cause instanceof Error ? cause.message : String(cause);
-    return new Refusal('broker_unavailable', `The broker could not do it: ${why}`);
+    return new Refusal('broker_unavailable', `The broker call failed: ${why}`);
   }
 
   #ask<T>(verb: Call, asked: AbortController, ask: () => MaybePromise<T>): MaybePromise<T> {
@@ -173,6 +174,6 @@ const rejection = (signal: AbortSignal): Promise<never> =>
     signal.addEventListener('abort', () => reject(signal.reason), { once: true });
   });
 
-/** The broker has been asked, and may or may not have done it. */
+/** The broker received the call and may or may not have carried it out. */
 const uncertain = (what: string) =>
   new Refusal('broker_uncertain', `It may have been published, or not: ${what}.`);

@@ -1,9 +1,9 @@
 /**
- * What all rooms of a process keep of their past: the bound of all together, above which the room that
- * is longest without a publish loses its history, not its numbers; and the end of what is too old where
- * nothing is published any more (V3, V18).
+ * The histories of all rooms of a process. Enforces the total byte limit: above it, the room with the
+ * oldest latest publish loses its history, not its numbers. Expires entries of rooms that are no longer
+ * published to (V3, V18).
  *
- * Not here: what one room keeps (`history.ts`).
+ * Not here: the history of one room (`history.ts`).
  */
 import { Line } from '../line.js';
 import type { HistoryPolicy } from '../options/config.js';
@@ -11,7 +11,7 @@ import { clearInterval, nowMs, setInterval } from '../time.js';
 import type { Publication } from './broker.js';
 import { type Eviction, History, type Kept } from './history.js';
 
-/** How often rooms that nothing is published to are looked at, in milliseconds. */
+/** Interval of the sweep that expires entries of quiet rooms, in milliseconds. */
 const SWEEP_MS = 5000;
 
 export class Histories {
@@ -21,30 +21,30 @@ export class Histories {
     evicted: { count: 0, bytes: 0, age: 0, total: 0, idle: 0, purge: 0 },
   };
   readonly limit: number;
-  /** Those that keep anything, the longest without a publish first. */
+  /** Histories with at least one entry, least recently published first. */
   readonly #held = new Line<History>();
-  /** Of any that there has been, in milliseconds. */
+  /** The shortest `historyMs` of any policy so far. */
   #shortestMs = Number.POSITIVE_INFINITY;
   #sweeper: NodeJS.Timeout | undefined;
 
-  /** `limit`: bytes of all together. */
+  /** `limit`: bytes of all histories together. */
   constructor(limit: number) {
     this.limit = limit;
   }
 
-  /** Rooms that keep anything. */
+  /** Rooms with at least one entry. */
   get rooms(): number {
     return this.#held.size;
   }
 
-  /** Of a room whose next publication is `next`; null where the policy says that nothing is kept. */
+  /** Creates the history of a room whose next publication is `next`; null if the policy keeps none. */
   open(policy: HistoryPolicy, next = 1): History | null {
     if (policy.historyMessages === 0) return null;
     this.#shortestMs = Math.min(this.#shortestMs, policy.historyMs);
     return new History(policy, this.kept, next);
   }
 
-  /** Has other bounds from now on, which are not none. */
+  /** Applies new bounds. The policy must keep at least one message. */
   rebound(history: History, policy: HistoryPolicy): void {
     this.#shortestMs = Math.min(this.#shortestMs, policy.historyMs);
     history.rebound(policy, nowMs());
@@ -62,19 +62,19 @@ export class Histories {
     }
   }
 
-  /** Lets go of what is too old. */
+  /** Drops expired entries. */
   expire(history: History): void {
     history.expire(nowMs());
     if (history.length === 0) this.#drop(history);
   }
 
-  /** Lets go of everything up to the publication `through`, or of all. */
+  /** Drops entries up to the publication `through`, or all. */
   evict(history: History, why: Eviction, through?: number): void {
     history.evict(why, through);
     if (history.length === 0) this.#drop(history);
   }
 
-  /** Nothing is to be appended any more. */
+  /** `append` must not be called afterwards. */
   close(): void {
     this.#held.clear();
     clearInterval(this.#sweeper);
@@ -84,7 +84,8 @@ export class Histories {
     const now = nowMs();
     let next: History | null;
     for (let history = this.#held.first; history !== null; history = next) {
-      // What was published to later than this can have nothing that is too old but what goes at the next.
+      // Rooms published to later expired old entries at that publish; the rest goes at their next
+      // publish or at a later sweep.
       if (history.latestAt > now - this.#shortestMs) return;
       next = history.after;
       this.expire(history);

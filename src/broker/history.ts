@@ -1,21 +1,23 @@
 /**
- * What one room keeps of its past: its latest publications without a hole, within count, bytes and age
- * (V18), each counted as what it costs on the heap (V3). It holds the very publications that are
- * delivered.
+ * The history of one room: its latest publications without a hole, within count, bytes and age (V18),
+ * each counted at its cost on the heap (V3). It holds the same publication objects that are delivered.
  *
- * A ring whose slots go by `seq`: the publication n is at `n % slots`.
+ * A ring buffer indexed by `seq`: publication n is at `n % slots`.
  *
- * Not here: the bound of all rooms together (`histories.ts`), the numbers of a room (`memory.ts`).
+ * Not here: the byte limit of all rooms together (`histories.ts`), a room's numbers (`memory.ts`).
  */
 import type { HistoryPolicy } from '../options/config.js';
 import { MAX_HEAD } from '../protocol/json.js';
 import type { Publication, Range } from './broker.js';
 
-/** Why a publication is kept no longer: a bound, one of all rooms, its room is forgotten, or by request. */
+/**
+ * Why an entry was evicted: a bound of the room, the total limit, an idle room was forgotten, or a
+ * purge.
+ */
 export const EVICTIONS = ['count', 'bytes', 'age', 'total', 'idle', 'purge'] as const;
 export type Eviction = (typeof EVICTIONS)[number];
 
-/** What all rooms of a broker keep, and what they have let go. */
+/** Totals of all rooms of a broker: what is kept, and evictions by reason. */
 export interface Kept {
   messages: number;
   bytes: number;
@@ -24,25 +26,30 @@ export interface Kept {
 
 interface Entry {
   readonly publication: Publication;
-  /** What it costs, in bytes. */
+  /** Cost on the heap, in bytes. */
   readonly bytes: number;
-  /** Bytes of UTF-8 of its data. */
+  /** Bytes of UTF-8 of the data. */
   readonly dataBytes: number;
-  /** By `nowMs()`. */
+  /** When it was appended, by `nowMs()`. */
   readonly at: number;
 }
 
-/** What a publication costs beside its texts: objects, and its share of the ring. Measured: 220 to 245. */
+/**
+ * Cost of a publication besides its strings: objects and its share of the ring. Measured: 220 to 245.
+ */
 const OVERHEAD_BYTES = 250;
-/** A text that is shorter is never cut out of another, but copied. */
+/**
+ * The engine copies shorter substrings; from this length a substring is a slice that keeps its parent
+ * alive.
+ */
 const LEAST_CUT = 13;
-/** What a text keeps that was cut out of the end of a frame, beside itself. */
+/** Bytes that a slice of the end of a frame keeps alive besides itself. */
 const FRAME_BYTES = MAX_HEAD + 64;
 const FIRST_SLOTS = 16;
 const NO_SLOTS: (Entry | undefined)[] = [];
 
 export class History {
-  /** Among all that keep anything. */
+  /** Links of the list of non-empty histories. */
   line: unknown = null;
   before: History | null = null;
   after: History | null = null;
@@ -50,11 +57,11 @@ export class History {
   readonly #kept: Kept;
   #slots = NO_SLOTS;
   #bytes = 0;
-  /** Of the oldest entry, or of the next to come. */
+  /** `seq` of the oldest entry; of the next publication if empty. */
   #oldest: number;
   #next: number;
 
-  /** `kept` is of all rooms; `next` is the `seq` of the first publication to come. */
+  /** `kept` holds the totals of all rooms; `next` is the `seq` of the first publication to come. */
   constructor(policy: HistoryPolicy, kept: Kept, next = 1) {
     this.#policy = policy;
     this.#kept = kept;
@@ -70,17 +77,17 @@ export class History {
     return this.#bytes;
   }
 
-  /** `seq` of the oldest that is kept; when nothing is, of the next to come. */
+  /** `seq` of the oldest entry; of the next publication if empty. */
   get oldest(): number {
     return this.#oldest;
   }
 
-  /** When the latest that is kept was taken in, by `nowMs()`; there is one. */
+  /** When the latest entry was appended, by `nowMs()`. The history must not be empty. */
   get latestAt(): number {
     return this.#at(this.#next - 1).at;
   }
 
-  /** Takes in the next publication of the room; `now` is of `nowMs()`. O(1), amortised. */
+  /** Appends the room's next publication. `now` is from `nowMs()`. Amortised O(1). */
   append(publication: Publication, now: number): void {
     const { historyMessages, historyBytes } = this.#policy;
     const dataBytes = Buffer.byteLength(publication.data);
@@ -94,11 +101,11 @@ export class History {
     this.#bytes += bytes;
     this.#kept.messages += 1;
     this.#kept.bytes += bytes;
-    // It does not fit into an empty one.
+    // It exceeds the byte bound even in an empty history.
     if (bytes > historyBytes) this.#evictOldest('bytes');
   }
 
-  /** Has other bounds from now on, which is of `nowMs()`. */
+  /** Applies new bounds. `now` is from `nowMs()`. */
   rebound(policy: HistoryPolicy, now: number): void {
     this.#policy = policy;
     this.expire(now);
@@ -106,18 +113,18 @@ export class History {
     while (this.#bytes > policy.historyBytes) this.#evictOldest('bytes');
   }
 
-  /** Lets go of what is older than it may be; `now` is of `nowMs()`. */
+  /** Drops expired entries. `now` is from `nowMs()`. */
   expire(now: number): void {
     const before = now - this.#policy.historyMs;
     while (this.length > 0 && this.#at(this.#oldest).at <= before) this.#evictOldest('age');
   }
 
-  /** Lets go of everything up to the publication `through`. */
+  /** Drops entries up to the publication `through`; by default all. */
   evict(why: Eviction, through = this.#next - 1): void {
     while (this.length > 0 && this.#oldest <= through) this.#evictOldest(why);
   }
 
-  /** What is kept of the range, within its bounds. */
+  /** The kept publications of the range, within its limits. */
   read({ from, to, maxMessages, maxBytes }: Range): Publication[] {
     const found: Publication[] = [];
     const first = Math.max(from, this.#oldest);
@@ -157,7 +164,7 @@ export class History {
   }
 }
 
-/** Bytes on the heap; `dataBytes` are those of UTF-8. */
+/** Cost on the heap, in bytes; `dataBytes` are bytes of UTF-8. */
 function costOf(
   { data, from, user, key, event, except, trace }: Publication,
   dataBytes: number,
@@ -169,7 +176,10 @@ function costOf(
   return bytes;
 }
 
-/** A text has one byte a unit where all of it is Latin-1, else two; one of ASCII may be a part of its frame. */
+/**
+ * A string takes one byte a unit if all of it is Latin-1, else two. An ASCII string may be a slice of
+ * its frame.
+ */
 function heapBytes(text: string, utf8: number): number {
   if (utf8 !== text.length) return Math.max(utf8, 2 * text.length);
   return utf8 < LEAST_CUT ? utf8 : utf8 + FRAME_BYTES;

@@ -1,10 +1,10 @@
 /**
- * The broker of a single process: answers at once, delivers synchronously. It remembers where the
- * rooms nobody is subscribed to stand, so that a quick reload goes on counting, but only the
- * latest `idleRooms` of them (V3): a room forgotten starts over under a new epoch. It is always
- * up, loses nothing, and never changes the epoch of a room that is subscribed.
+ * The broker of a single process. It answers synchronously and delivers synchronously. It remembers the
+ * positions of the latest `idleRooms` rooms without a subscription, so that a page reload continues the
+ * numbering (V3); a forgotten room restarts in a new epoch. It is always up, loses nothing, and never
+ * changes the epoch of a subscribed room.
  *
- * Not here: what rooms keep of their past (`history.ts`, `histories.ts`).
+ * Not here: the histories of rooms (`history.ts`, `histories.ts`).
  */
 import { randomBytes } from 'node:crypto';
 import { Refusal } from '../errors.js';
@@ -31,15 +31,15 @@ interface Topic extends Queued<Topic> {
   seq: number;
   readonly epoch: string;
   subscribed: boolean;
-  /** Null where none is kept. */
+  /** Null if the room keeps no history. */
   history: History | null;
 }
 
 export class MemoryBroker implements Broker {
   readonly #topics = new Map<string, Topic>();
-  /** Without a subscription, the longest idle first. */
+  /** Topics without a subscription, longest idle first. */
   readonly #idle = new Line<Topic>();
-  /** One prefix a process: two runs never hand out the same epoch. */
+  /** Epoch prefix of this process: two runs never use the same epoch. */
   readonly #run = randomBytes(4).toString('hex');
   readonly #uids = new Uids();
   readonly #histories: Histories;
@@ -71,14 +71,14 @@ export class MemoryBroker implements Broker {
   }
 
   onState(): void {
-    // There is no other.
+    // The state is always `up`.
   }
 
   state(): BrokerState {
     return 'up';
   }
 
-  /** Looks again at what its options say of what each room keeps. */
+  /** Applies changed history options to all rooms. */
   reload(): void {
     this.#policies = histories(this.#config);
     for (const [room, topic] of this.#topics) {
@@ -93,12 +93,12 @@ export class MemoryBroker implements Broker {
     }
   }
 
-  /** What all rooms keep. */
+  /** Totals of all histories. */
   get kept(): Readonly<Kept> {
     return this.#histories.kept;
   }
 
-  /** Rooms that keep anything, and bytes that all together may keep. */
+  /** Number of rooms with history, and the byte limit of all histories together. */
   get keeping(): { readonly rooms: number; readonly limit: number } {
     return this.#histories;
   }
@@ -153,7 +153,7 @@ export class MemoryBroker implements Broker {
   history(room: string, range: Range): Past {
     const topic = this.#topic(room);
     const { seq, epoch, history } = topic;
-    // A room that is asked about has an epoch from now on, as one that is published to has.
+    // A room whose history is read keeps its epoch from now on, as a room that is published to does.
     if (!topic.subscribed) this.#rest(topic);
     if (history === null) return { seq, epoch, oldest: seq + 1, publications: [] };
     this.#histories.expire(history);
@@ -196,7 +196,7 @@ export class MemoryBroker implements Broker {
     return (policies.get(namespaceOf(room)) ?? policies.get('default')) as HistoryPolicy;
   }
 
-  /** Delivers what the node has missed between `since` and `position`, or says that it cannot. */
+  /** Delivers the publications between `since` and `position`, or reports them lost. */
   #resume(room: string, position: Position, since: Position): void {
     if (since.epoch !== position.epoch) {
       this.#reset(room, position, since);
@@ -207,11 +207,14 @@ export class MemoryBroker implements Broker {
     if (from > to) return;
     const past = this.history(room, { from, to, maxMessages: to, maxBytes: Number.MAX_VALUE });
     for (const publication of past.publications) this.#deliver(publication);
-    // What is delivered shows what is missing before it.
+    // The hole before the first delivered publication shows itself.
     if (past.publications.length === 0) this.#lost(room, to);
   }
 
-  /** Nobody is subscribed: the topic is remembered until so many others have rested after it. */
+  /**
+   * Marks a topic without a subscription as the most recent idle one; evicts the longest idle past
+   * `idleRooms`.
+   */
   #rest(topic: Topic): void {
     this.#idle.delete(topic);
     this.#idle.add(topic);

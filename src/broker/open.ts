@@ -1,6 +1,6 @@
 /**
- * The broker of a server: the one that an app hands in, or that the options ask for, and what is said of
- * it in the log.
+ * Opens the broker of a server, either the one that an app passes in or the one that the options
+ * select, and logs its connection events.
  */
 import { ConfigError } from '../errors.js';
 import type { Log } from '../log.js';
@@ -12,28 +12,28 @@ import type { RedisEvents } from './redis/config.js';
 import { needLibrary } from './redis/link.js';
 import { RedisBroker } from './redis/redis.js';
 
-/** What Redis keeps of each room, so that a cut between it and a node costs nothing. */
+/** The log that Redis keeps of each room at least, so that a node can catch up after a disconnect. */
 const KEPT = { messages: 100, ms: 60_000 };
 
-/** Most causes that are told of one outage. */
+/** Most causes logged during one outage. */
 const MOST_CAUSES = 16;
 
 export interface Opened {
   readonly broker: Broker;
-  /** The one whose history is in this process; null for another. */
+  /** The memory broker; null for any other. */
   readonly memory: MemoryBroker | null;
-  /** Null for another. */
+  /** The Redis broker; null for any other. */
   readonly redis: RedisBroker | null;
   /**
-   * Resolves when rooms can be joined, or when that will not be soon; then it goes on trying. Rejects with
-   * ConfigError when trying is of no use.
+   * Resolves when the broker is connected or its first attempt has failed; after a failure it keeps
+   * retrying. Rejects with ConfigError if retrying cannot help.
    */
   readonly ready: Promise<void>;
-  /** Looks again at what the options say of what rooms keep. */
+  /** Applies changed history options. */
   reload(): void;
 }
 
-/** @throws ConfigError where what it needs is not installed */
+/** @throws ConfigError if a required package is not installed */
 export function openBroker(given: Broker | undefined, config: Config, log: Log): Opened {
   const ready = Promise.resolve();
   if (given !== undefined) return { broker: given, memory: null, redis: null, ready, reload() {} };
@@ -51,7 +51,7 @@ function openRedis(config: Config, log: Log): Opened {
   const ready = new Promise<void>((resolve, reject) => {
     settle = (error) => (error === null ? resolve() : reject(error));
   });
-  // Whoever does not wait for it has the log.
+  // Callers that do not await `ready` find the failure in the log.
   ready.catch(() => {});
   const broker = new RedisBroker(
     {
@@ -74,14 +74,14 @@ function openRedis(config: Config, log: Log): Opened {
   return { broker, memory: null, redis: broker, ready, reload };
 }
 
-/** `settled`: the first attempt has ended; with an error where no other can succeed. */
+/** `settled` is called when an attempt has ended, with an error if retrying cannot help. */
 function logged(
   log: Log,
   clusterName: string,
   settled: (error: ConfigError | null) => void,
 ): RedisEvents {
   let isLinked = false;
-  /** What was said of the present outage. */
+  /** Causes logged during the current outage. */
   const told = new Set<string>();
   const advised = new Set<string>();
   return {
@@ -96,7 +96,7 @@ function logged(
       if (isOurs && !isLinked) settled(unusable(message));
       else settled(null);
       isLinked = false;
-      // One line a cause, not one an attempt; some name what is never the same.
+      // Logs once per cause, not per attempt. Bounded, since some causes contain varying text.
       if (told.has(message) || told.size >= MOST_CAUSES) return;
       told.add(message);
       log.warn({ err: cause }, `Redis cannot be reached: ${message}`);
@@ -111,7 +111,7 @@ function logged(
 
 const unusable = (why: string): ConfigError => {
   const allowed =
-    'the address of a Redis, 6.2 or later, with a user that may do what docs/redis.md says';
+    'the address of a Redis server, 6.2 or later, whose user has the rights listed in docs/redis.md';
   return new ConfigError(`redisUrl (not shown) cannot be used: ${why}; give ${allowed}`, {
     code: 'bad_option',
     option: 'redisUrl',

@@ -1,9 +1,9 @@
 /**
- * Publishes that a broker answers later: each is over by the same time after it was asked, so that the
- * oldest is over first and one timer serves all. There may be thousands at once, several for each turn of the
- * loop, so that one is a promise and a record and nothing else.
+ * Waits for publishes that a broker answers asynchronously. All have the same timeout, so the oldest
+ * expires first and one timer serves all. Thousands may be pending at once, several per turn of the
+ * loop, so each costs only a promise and a record.
  *
- * V8: all are one task, by the name of the call, while there is any.
+ * V8: while any is pending, they count as one task, named after the call.
  */
 import { Line, type Queued } from '../line.js';
 import type { WaitGroup } from '../lock/index.js';
@@ -18,12 +18,12 @@ interface Waiting extends Queued<Waiting> {
 export class Publishing {
   readonly #timeoutMs: number;
   readonly #tasks: WaitGroup;
-  /** The wait of one has ended, however. */
+  /** Called when a wait ends, whatever its outcome. */
   readonly #ended: (seconds: number) => void;
-  /** What is said of one that has failed, or that `late` is said of. */
+  /** Maps the cause of a failure, or the result of `late`, to the error that the publisher gets. */
   readonly #refusal: (cause: unknown) => Error;
   readonly #late: () => Error;
-  /** The oldest first. */
+  /** Oldest first. */
   readonly #waiting = new Line<Waiting>();
   #timer: NodeJS.Timeout | undefined;
   #done: () => void = () => {};
@@ -42,7 +42,7 @@ export class Publishing {
     this.#late = options.late;
   }
 
-  /** `answer`, unless that comes too late, or `giveUp` before it. */
+  /** Resolves as `answer` does, unless the timeout or `giveUp` comes first. */
   wait(answer: PromiseLike<Position>): Promise<Position> {
     return new Promise((resolve, reject) => {
       const waiting: Waiting = { askedAt: nowMs(), reject, line: null, before: null, after: null };
@@ -57,7 +57,7 @@ export class Publishing {
     });
   }
 
-  /** None is waited for any longer. */
+  /** Rejects all pending publishes. */
   giveUp(cause: Error): void {
     for (let waiting = this.#waiting.first; waiting !== null; waiting = this.#waiting.first) {
       this.#refuse(waiting, cause);
@@ -84,7 +84,7 @@ export class Publishing {
     if (this.#end(waiting)) waiting.reject(this.#refusal(cause));
   }
 
-  /** False where it has ended before. */
+  /** Returns false if the wait had already ended. */
   #end(waiting: Waiting): boolean {
     if (!this.#waiting.delete(waiting)) return false;
     this.#ended((nowMs() - waiting.askedAt) / 1e3);

@@ -1,16 +1,16 @@
 /**
- * A node as those who share its rooms know it. Apart from the broker that tells of it, so that who shows it, and an app that
- * compiles against that, need no library of a broker.
+ * A node as other nodes of the cluster see it. Separate from the broker, so that its consumers, and
+ * apps that compile against these types, need no broker library.
  */
 
-/** How long a node is taken to be there after it last said so, in milliseconds. */
+/** A node counts as alive for this long after its last heartbeat, in milliseconds. */
 export const LEASE_MS = 15_000;
 
-/** What a node says of itself. */
+/** What a node reports about itself. */
 export interface NodeFacts {
-  /** Its machine and the process that was started there. */
+  /** Host name and pid of the process that was started there. */
   readonly server: string;
-  /** Of several workers of a server each is a node; null where it is the only one. */
+  /** Slot of the worker; each worker of a server is a node. null if the server has only one process. */
   readonly slot: number | null;
   readonly version: string;
   readonly upMs: number;
@@ -19,6 +19,6 @@ export interface NodeFacts {
 
 export interface SharingNode extends NodeFacts {
   readonly node: string;
-  /** How long ago it said so. */
+  /** Milliseconds since its last heartbeat. */
   readonly heardMs: number;
 }

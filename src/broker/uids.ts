@@ -1,6 +1,6 @@
 /**
- * The publications of the last `UID_MS` that had a `uid`, so that one sent again is not published
- * again. V3: at most `MAX_UIDS`; past that the oldest are forgotten early.
+ * Remembers publications with a `uid` for `UID_MS`, so that a resent one is not published again. V3: at
+ * most `MAX_UIDS`; past that the oldest are forgotten early.
  */
 import { nowMs } from '../time.js';
 import { type Position, UID_MS } from './broker.js';
@@ -8,10 +8,10 @@ import { type Position, UID_MS } from './broker.js';
 const MAX_UIDS = 100_000;
 
 export class Uids {
-  /** By room and uid, the oldest first. */
+  /** By room and uid, oldest first. */
   readonly #known = new Map<string, { readonly position: Position; readonly at: number }>();
 
-  /** Where the publication of that name is, if there was one. */
+  /** The position of the publication with this uid, if there was one. */
   find(room: string, uid: string): Position | undefined {
     this.#forgetOld();
     return this.#known.get(keyOf(room, uid))?.position;
