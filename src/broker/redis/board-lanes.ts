@@ -1,19 +1,19 @@
 /**
- * What this node has of rooms, on its way to the board in Redis.
+ * Sends this node's presence changes to Redis.
  *
- * V3: of a room one change is under way, and what changes meanwhile is kept once a user.
+ * V3: one change per room is in flight; further changes are kept once per user.
  *
- * Not here: what others have (`board.ts`), what Redis does (`board-scripts.ts`).
+ * Not here: the presence of other nodes (`board.ts`), the scripts (`board-scripts.ts`).
  */
 import type { Share } from '../broker.js';
 import { SHARE } from './board-scripts.js';
 import type { Keys } from './keys.js';
 import type { Link } from './link.js';
 
-/** Of one room. */
+/** Pending presence changes of one room. */
 interface Lane {
   isUnderWay: boolean;
-  /** Everything of this node is to be told, not only `next`. */
+  /** All of this node's shares must be sent, not only `next`. */
   isWhole: boolean;
   next: Map<string | null, Share>;
 }
@@ -22,7 +22,7 @@ export interface LanesConfig {
   readonly node: string;
   readonly keys: Keys;
   readonly idleRoomMs: number;
-  /** All that this node has of a room. */
+  /** All of this node's shares of a room. */
   own(room: string): Iterable<Share>;
 }
 
@@ -35,7 +35,7 @@ export class Lanes {
     this.#config = config;
   }
 
-  /** Whether something of a room has yet to arrive. */
+  /** True if changes of the room have not reached Redis yet. */
   has(room: string): boolean {
     return this.#lanes.has(room);
   }
@@ -46,7 +46,7 @@ export class Lanes {
     this.#send(room, lane);
   }
 
-  /** Tells all that this node has of these rooms. */
+  /** Sends all of this node's shares of these rooms. */
   tellAll(rooms: Iterable<string>): void {
     for (const room of rooms) {
       const lane = this.#lane(room);
@@ -55,12 +55,12 @@ export class Lanes {
     }
   }
 
-  /** Tells what Redis would not take before. */
+  /** Resends what Redis refused before. */
   tellAgain(): void {
     for (const [room, lane] of this.#lanes) this.#send(room, lane);
   }
 
-  /** A new link: over it all of these rooms is told, beside what waits. */
+  /** A new link: sends all shares of these rooms, and pending changes of others. */
   up(link: Link, rooms: Iterable<string>): void {
     this.#link = link;
     for (const lane of this.#lanes.values()) lane.isUnderWay = false;
@@ -112,13 +112,13 @@ export class Lanes {
         [node, String(idleRoomMs), isWhole ? '1' : '0', JSON.stringify(shares), ...fields],
       )
       .catch(() => {
-        // Redis would not, or cannot be asked: all of it is told when it can.
+        // Redis refused or the link ended: all shares are sent at the next attempt.
         lane.isWhole = true;
       })
       .finally(() => {
         if (this.#link !== link) return;
         lane.isUnderWay = false;
-        // What it would not take now is told again when it is looked who is gone.
+        // If Redis refused, `tellAgain` resends it at the next check for dead nodes.
         if (!lane.isWhole) this.#send(room, lane);
       });
   }

@@ -1,20 +1,23 @@
 /**
- * What Redis carries out of who is in rooms, each script in one step. A room's hash has a field for each
- * node and user, `<node><user>` or `<node>` for who is nobody in particular, with JSON, and `v`, which
- * rises by one with each change that is told. It begins at the time, so that a hash that was lost and made again
- * never seems to go on.
+ * Presence scripts that Redis runs for us, each atomically. A room's hash has a field for each node and
+ * user, `<node><user>`, or `<node>` for all anonymous members together, with JSON, and `v`, which rises
+ * by one with each published change. `v` starts at the current time, so that a recreated hash never
+ * looks like a continuation of the lost one.
  *
- * What a node has is good as long as its lease is (`scripts.ts`); what is left of others goes when it is read.
+ * A node's shares are valid as long as its lease is (`scripts.ts`); reading a room deletes expired
+ * ones.
  */
 import { CHECK_TERM, script } from './scripts.js';
 
-/** Characters of the name of a node: the beginning of each of its fields. */
+/** Characters of a node id, the prefix of each of its fields. */
 export const NODE_LENGTH = 16;
 
 /**
- * KEYS: term, hash, channel. ARGV: term, node, ms the room is remembered, '1' if it is all that the node
- * has, what is told, then fields and values, '' for one that is gone.
- * Answers `v`. What is told is `<v> <node> <0 or 1> <text>`.
+ * Writes and publishes a node's shares of a room.
+ *
+ * KEYS: term, hash, channel. ARGV: term, node, ms the room is remembered, '1' if these are all shares
+ * of the node, the text to publish, then fields and values, '' for a removed one.
+ * Returns: `v`. It publishes `<v> <node> <0 or 1> <text>`.
  */
 export const SHARE = script(
   `
@@ -40,9 +43,11 @@ return v
 );
 
 /**
- * KEYS: term, then the hash of each room. ARGV: term, what the key of a node's lease begins with, ms a
- * room is remembered.
- * Answers {v, field, value, field, value…} for each room.
+ * Reads the presence of rooms.
+ *
+ * KEYS: term, then the hash of each room. ARGV: term, key prefix of node leases, ms a room is
+ * remembered.
+ * Returns: {v, field, value, field, value…} for each room.
  */
 export const PRESENT = script(
   `
@@ -73,8 +78,10 @@ return answer
 );
 
 /**
+ * Checks the leases of nodes.
+ *
  * KEYS: term, then the lease of each node. ARGV: term.
- * Answers 1 or 0 for each.
+ * Returns: 1 or 0 for each.
  */
 export const ALIVE = script(
   `
@@ -87,8 +94,11 @@ return answer
 );
 
 /**
- * KEYS: term, then the hash of each room. ARGV: term, ms a room is remembered, then `v` as it is known of each.
- * Answers the places of those that have another.
+ * Finds rooms whose presence has changed.
+ *
+ * KEYS: term, then the hash of each room. ARGV: term, ms a room is remembered, then the known `v` of
+ * each.
+ * Returns: indexes of the rooms with another `v`.
  */
 export const CHANGED = script(
   `

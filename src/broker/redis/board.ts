@@ -1,14 +1,14 @@
 /**
- * Who is in rooms at all nodes, kept in Redis: each node writes what it has and tells it, and reads what others
- * have of the rooms that somebody of its own is in. What a node has is good as long as its lease: nothing
- * is said anew of members that sit still.
+ * Presence of all nodes, kept in Redis. Each node writes and publishes its own shares, and reads those
+ * of other nodes for the rooms in which it has members. A node's shares are valid as long as its lease,
+ * so unchanged members cost no traffic.
  *
- * V19: a node that misses a change learns so from the number of the next, or from a look once in
- * `positionCheckMs`, and reads the room again. After a lost link it tells all of its own again. V8: `close`
- * ends all timers.
+ * V19: the version number of the next change, or a check every `positionCheckMs`, reveals a missed
+ * change, and the room is read again. After a lost link the node sends all its shares again. V8:
+ * `close` ends all timers.
  *
- * Not here: how this node's own goes out (`board-lanes.ts`), the lease (`ticks.ts`), what Redis does
- * (`board-scripts.ts`), what is made of it (`room/`).
+ * Not here: sending this node's shares (`board-lanes.ts`), the lease (`ticks.ts`), the scripts
+ * (`board-scripts.ts`), what is made of the shares (`room/`).
  */
 import { Refusal } from '../../errors.js';
 import { ownText } from '../../own-text.js';
@@ -19,23 +19,26 @@ import { ALIVE, CHANGED, NODE_LENGTH, PRESENT } from './board-scripts.js';
 import type { Keys } from './keys.js';
 import type { Link } from './link.js';
 
-/** Rooms that are read in one script. */
+/** Rooms read per script. */
 const ROOMS_A_SCRIPT = 20;
-/** Rooms that are compared in one script. */
+/** Rooms compared per script. */
 const ROOMS_A_CHECK = 100;
-/** Ticks between two looks whose lease is over. */
+/** Ticks between two checks for expired leases. */
 const TICKS_A_LOOK = 2;
-/** After a cut the others come back too, and tell what they have: who is not there by then is gone. */
+/**
+ * After a reconnect the other nodes reconnect too and resend their shares. Nodes missing after this
+ * time are gone.
+ */
 const COME_BACK_MS = 5000;
 
 const NOBODY: BoardEvents = { told() {}, gone() {}, own: () => [], rooms: () => [] };
 
-/** A room that somebody of this node is in. */
+/** A room with members at this node. */
 interface Open {
   readonly room: string;
-  /** The change that was taken last; null before it is known. */
+  /** Version of the last change applied; null while unknown. */
   v: number | null;
-  /** What came while it is read; null while it is not. */
+  /** Changes received while the room is being read; null otherwise. */
   held: string[] | null;
   readonly nodes: Set<string>;
 }
@@ -45,7 +48,7 @@ export interface BoardConfig {
   readonly keys: Keys;
   readonly idleRoomMs: number;
   readonly tickMs: number;
-  /** Something came that is not of our format. */
+  /** A message could not be parsed. */
   unreadable(): void;
 }
 
@@ -60,7 +63,7 @@ export class RedisBoard implements Board {
   #look: NodeJS.Timeout | undefined;
   #comeBack: NodeJS.Timeout | undefined;
   #isScheduled = false;
-  /** Nodes that have told something since it was asked whose lease is over: they are there. */
+  /** Nodes that sent a change since the leases were queried: they are alive. */
   readonly #heard = new Set<string>();
 
   constructor(config: BoardConfig) {
@@ -105,7 +108,7 @@ export class RedisBoard implements Board {
     }
   }
 
-  /** A new link: all of this node's is told over it, and all rooms are read. */
+  /** A new link: sends all of this node's shares and reads all rooms. */
   async up(link: Link): Promise<void> {
     this.#link = link;
     this.#look = setInterval(() => this.#lookForGone(), TICKS_A_LOOK * this.#config.tickMs).unref();
@@ -117,7 +120,7 @@ export class RedisBoard implements Board {
     this.#comeBack = setTimeout(() => this.#reread(before), COME_BACK_MS).unref();
   }
 
-  /** The lease of this node had lapsed: what it had is gone for whoever has read a room since. */
+  /** This node's lease had expired: nodes that read a room since have dropped its shares. */
   lapsed(): void {
     this.#lanes.tellAll(this.#rooms.keys());
   }
@@ -129,7 +132,7 @@ export class RedisBoard implements Board {
     clearTimeout(this.#comeBack);
     for (const open of this.#rooms.values()) {
       open.v = null;
-      // It is read again when the others have come back; until then what comes is taken as it comes.
+      // The room is read again after `COME_BACK_MS`; until then changes are applied as they arrive.
       if (!this.#toOpen.has(open)) open.held = null;
     }
     this.#toLeave.clear();
@@ -143,7 +146,7 @@ export class RedisBoard implements Board {
     this.#toOpen.clear();
   }
 
-  /** From a channel of a room. */
+  /** A message from a room's presence channel. */
   message(channel: string, text: string): void {
     const open = this.#rooms.get(this.#config.keys.room(channel));
     if (open === undefined) return;
@@ -182,7 +185,7 @@ export class RedisBoard implements Board {
     });
   }
 
-  /** Subscribes to rooms before they are read, so that nothing comes between. */
+  /** Subscribes to rooms before reading them, so that no change is missed in between. */
   async #openAll(link: Link): Promise<void> {
     const { keys } = this.#config;
     const opening = [...this.#toOpen];
@@ -243,7 +246,7 @@ export class RedisBoard implements Board {
       else (open.held as string[]).push(text);
     }
     if (this.#lanes.has(room) || mine === count(this.#events.own(room))) return;
-    // Redis has lost what this node had told.
+    // Redis has lost shares of this node.
     this.#lanes.tellAll([room]);
   }
 
@@ -261,8 +264,8 @@ export class RedisBoard implements Board {
   }
 
   /**
-   * Reads again what has changed without a word, and has Redis remember the rooms for longer. What was under
-   * way while it was asked is read once more than it had to be.
+   * Reads rooms again whose changes were missed, and renews their expiry in Redis. A change in transit
+   * during the check causes one unnecessary read.
    */
   async check(): Promise<void> {
     const link = this.#link;
@@ -305,14 +308,14 @@ export class RedisBoard implements Board {
         this.#events.gone(node);
       }
     } catch {
-      // The link has ended, or will.
+      // The link has ended, or is about to.
     }
   }
 }
 
 const MESSAGE = /^(?<v>\d+) (?<node>\S+) (?<isWhole>[01]) (?<json>.*)$/s;
 
-/** What nodes have, of the fields of a room. */
+/** Shares by node, from the fields of a room's hash. */
 function sharesOf(fields: readonly string[]): Map<string, Share[]> {
   const all = new Map<string, Share[]>();
   for (let i = 0; i < fields.length; i += 2) {
@@ -332,4 +335,4 @@ function count(all: Iterable<unknown>): number {
 }
 
 const unavailable = () =>
-  new Refusal('broker_unavailable', 'Who is there is not known: there is no connection to Redis.');
+  new Refusal('broker_unavailable', 'Presence is unknown: there is no connection to Redis.');

@@ -1,8 +1,8 @@
-/** Waits for the next change of something, of which there may be many (V8: each ends with its signal). */
+/** Wakes up all waiters at the next change. V8: each wait ends with its signal. */
 export class Changes {
   readonly #waiting = new Set<() => void>();
 
-  /** Resolves at the next `happened`, or when that is not to be waited for any more. */
+  /** Resolves at the next `happened`, or when the signal aborts. */
   next(signal: AbortSignal | undefined): Promise<void> {
     return new Promise((resolve) => {
       const done = () => {

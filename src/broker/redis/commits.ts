@@ -1,14 +1,15 @@
 /**
- * Publications on their way to Redis. A room has one commit under way; what is published meanwhile
- * goes as the next one, so that a busy room costs Redis less a message, and what was never sent is
- * certain never to be seen.
+ * Publishes to Redis. A room has one commit in flight; publications made meanwhile form the next one.
+ * That lowers the cost per message of a busy room, and a publication that was never sent certainly
+ * never appears.
  *
- * V22: a commit has a number, and one that got no answer because the link ended is sent again with that
- * number over the next link, until its deadline, by which Redis refuses it too. Told of it is
- * `broker_unavailable` where it certainly was not and will not be published, else `broker_uncertain`.
- * V3: bounded by commits and bytes; past that a publish is refused `room_busy` at once.
+ * V22: a commit has a number. If the link ends before the answer, it is resent with that number over
+ * the next link, until its deadline, after which Redis refuses it too. It fails with
+ * `broker_unavailable` if it certainly was not and will not be published, else with `broker_uncertain`.
+ * V3: pending commits are bounded in count and bytes; past that a publish is refused at once with
+ * `room_busy`.
  *
- * Not here: the connections (`link.ts`), what is delivered (`topic.ts`).
+ * Not here: the connections (`link.ts`), deliveries (`topic.ts`).
  */
 import { Refusal, shuttingDown } from '../../errors.js';
 import { clearInterval, nowMs, setImmediate, setInterval } from '../../time.js';
@@ -20,25 +21,25 @@ import type { Link } from './link.js';
 import type { Kept } from './numbers.js';
 import { PUBLISH } from './scripts.js';
 
-/** Most publications, and bytes of them, in one commit. */
+/** Most publications and bytes in one commit. */
 const COMMIT_MESSAGES = 64;
 const COMMIT_BYTES = 64 * 1024;
-/** Most publications without an answer, and bytes of them. */
+/** Most unanswered publications and bytes. */
 export const MAX_UNSETTLED = 4096;
 export const MAX_UNSETTLED_BYTES = 8 * 1024 * 1024;
-/** How often is looked for publications whose time is over. */
+/** Interval of the sweep for expired publications, in milliseconds. */
 const SWEEP_MS = 50;
-/** How far the clock of Redis may be from what is known of it, in milliseconds. */
+/** Tolerated error of our estimate of the Redis clock, in milliseconds. */
 const CLOCK_MS = 1000;
-/** Answers of Redis that say: nothing has been done. Any other error leaves it open. */
+/** Error replies that mean nothing was done. After any other error the outcome is unknown. */
 const UNDONE = /^(OOM|NOREPLICAS|MISCONF|READONLY|TERM|NOSCRIPT|LOADING|MASTERDOWN|BUSY|NOAUTH)\b/;
 
 export interface CommitsConfig {
-  /** The incarnation of this node; no other ever had the name. */
+  /** Id of this incarnation of the node; no other ever has the same. */
   readonly node: string;
   readonly keys: Keys;
   kept(room: string): Kept;
-  /** How long a room nobody uses is remembered, in milliseconds. */
+  /** How long Redis remembers an unused room, in milliseconds. */
   readonly idleRoomMs: number;
   /** The longest deadline of a publish. */
   readonly timeoutMs: number;
@@ -58,13 +59,13 @@ interface Commit {
   readonly number: number;
   readonly entries: readonly Entry[];
   readonly records: string;
-  /** The first of its deadlines, by `nowMs()`. */
+  /** The earliest deadline of its entries, by `nowMs()`. */
   readonly deadline: number;
-  /** How often it was sent: more than once, and no refusal is certain any more. */
+  /** Times sent. After a resend no refusal is certain any more. */
   sent: number;
 }
 
-/** The publications of one room. */
+/** Pending publications of one room. */
 interface Lane {
   readonly room: string;
   commit: Commit | null;
@@ -74,7 +75,7 @@ interface Lane {
 export class Commits {
   readonly #config: CommitsConfig;
   readonly #lanes = new Map<string, Lane>();
-  /** Lanes that may have something to send at the end of this turn. */
+  /** Lanes to check at the end of this turn for something to send. */
   readonly #ready = new Set<Lane>();
   #link: Link | null = null;
   #numbers = 0;
@@ -110,17 +111,17 @@ export class Commits {
     });
   }
 
-  /** Publications without an answer. */
+  /** Unanswered publications. */
   get unsettled(): number {
     return this.#unsettled;
   }
 
-  /** Bytes of them. */
+  /** Bytes of the unanswered publications. */
   get unsettledBytes(): number {
     return this.#bytes;
   }
 
-  /** From here on this is where commits go; those that got no answer go first. */
+  /** Sends commits over this link from now on; unanswered ones first. */
   attach(link: Link): void {
     this.#link = link;
     for (const lane of [...this.#lanes.values()]) {
@@ -129,7 +130,10 @@ export class Commits {
     for (const lane of this.#lanes.values()) this.#isReady(lane);
   }
 
-  /** The link has ended: what was not sent certainly is not published; the rest waits for the next one. */
+  /**
+   * The link has ended. Unsent publications are refused, since they certainly are not published; sent
+   * commits wait for the next link.
+   */
   detach(): void {
     this.#link = null;
     for (const lane of this.#lanes.values()) {
@@ -140,7 +144,9 @@ export class Commits {
     }
   }
 
-  /** Takes no more; resolves when everything is answered, at the latest by the deadlines. */
+  /**
+   * Refuses new publishes. Resolves when every pending one is answered, at the latest at its deadline.
+   */
   async close(): Promise<void> {
     this.#isClosing = true;
     if (this.#unsettled > 0) {
@@ -166,7 +172,7 @@ export class Commits {
   }
 
   #isReady(lane: Lane): void {
-    // All that is published to a room in this turn goes in one commit.
+    // All publications to a room in this turn go into one commit.
     if (this.#ready.size === 0) setImmediate(() => this.#sendReady());
     this.#ready.add(lane);
   }
@@ -182,7 +188,10 @@ export class Commits {
     this.#ready.clear();
   }
 
-  /** The next commit of a lane that has something waiting. A publication with a `uid` goes alone. */
+  /**
+   * Forms the next commit of a lane with waiting publications. A publication with a `uid` gets its own
+   * commit.
+   */
   #cut(lane: Lane): Commit {
     let count = 0;
     let bytes = 0;
@@ -234,7 +243,7 @@ export class Commits {
       const reply = await link.run(PUBLISH, names, args);
       this.#answered(lane, commit, link, String(reply), sentAt);
     } catch (error) {
-      // The next link sends it again.
+      // The next link resends it.
       if (!link.isOpen) return;
       const { message } = error as Error;
       const isCertain = UNDONE.test(message) && commit.sent === 1;
@@ -247,16 +256,17 @@ export class Commits {
     const [now, first, , epoch] = reply.split(' ');
     link.setClock(Number(now), sentAt);
     if (first === undefined || epoch === undefined) {
-      // Redis finds it late. Nothing has happened; by what is known of its clock now it may not be.
+      // Redis considers it late, and nothing was done. By our updated estimate of its clock it may
+      // still be in time.
       if (nowMs() < commit.deadline && Number(now) < link.atRedis(commit.deadline)) {
         void this.#send(lane, commit, link);
         return;
       }
-      const why = 'it came to Redis after its deadline';
+      const why = 'it reached Redis after its deadline';
       this.#fail(lane, commit, commit.sent === 1 ? unavailable(why) : uncertain(why));
       return;
     }
-    // With a uid known from before it is one number, of a commit of whatever size.
+    // If its uid was already known, the answer is one number, of a commit of any size.
     let seq = Number(first);
     for (const entry of commit.entries) {
       this.#settle(entry);
@@ -295,9 +305,9 @@ export class Commits {
   }
 
   /**
-   * Ends what has waited too long: a little early where it was never sent, so that its publisher hears
-   * that it is certain; at the deadline where it was. What is sent behind it meanwhile comes to Redis
-   * behind it.
+   * Ends expired publishes: slightly early if never sent, so that the publisher gets a certain refusal
+   * before its own deadline; at the deadline if sent. Commits that are sent after an expired one still
+   * reach Redis after it.
    */
   #giveUpLate(): void {
     if (this.#unsettled === 0) {
@@ -321,7 +331,7 @@ export class Commits {
 }
 
 const unavailable = (why: string) =>
-  new Refusal('broker_unavailable', `It is not published: ${why}.`);
+  new Refusal('broker_unavailable', `The message was not published: ${why}.`);
 
 const uncertain = (why: string) =>
-  new Refusal('broker_uncertain', `It may have been published, or not: ${why}.`);
+  new Refusal('broker_uncertain', `The message may or may not have been published: ${why}.`);

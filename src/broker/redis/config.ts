@@ -1,31 +1,33 @@
-/** What the broker over Redis is given. */
+/** Configuration and events of the Redis broker. */
 import type { HistoryPolicy } from '../../options/config.js';
 import type { Kept, RedisCounts } from './numbers.js';
 
 export interface RedisConfig {
-  /** As `redisUrl` has it. */
+  /** In the format of the option `redisUrl`. */
   readonly url: string;
-  /** What all nodes that share rooms have in common. */
+  /** Name shared by all nodes of the cluster. */
   readonly clusterName: string;
-  /** What is kept of each room in any case, so that a cut between Redis and a node costs nothing. */
+  /** The log kept of each room at least, so that nodes can catch up after a disconnect. */
   readonly kept: Omit<Kept, 'bytes'>;
-  /** What members are given of a room's past; nothing without. */
+  /** History policy for members; no history if absent. */
   history?(room: string): HistoryPolicy;
   readonly idleRoomMs: number;
   readonly tickMs: number;
   readonly positionCheckMs: number;
-  /** How many come up again over another link, at most. */
+  /** Most rooms resumed per second after a reconnect. */
   readonly resumeRoomsPerSecond: number;
-  /** How long a connection may take to be made, and the longest deadline of a publish. */
+  /** Connect timeout, and the longest deadline of a publish. */
   readonly timeoutMs: number;
 }
 
-/** What happens at the broker, for the log. */
+/** Events for the log. */
 export interface RedisEvents {
-  /** `cost`: what all links before have come to. */
+  /** `cost`: counts since the start. */
   linked(cost: RedisCounts): void;
-  /** The link has ended, or could not be made. `isOurs`: no retry mends it before the operator does. */
+  /**
+   * The link has ended or could not be opened. `isOurs`: no retry helps before the operator fixes it.
+   */
   unlinked(cause: Error, isOurs: boolean): void;
-  /** How Redis is set up, where that is a risk. */
+  /** A risky setting of Redis. */
   advice(text: string): void;
 }

@@ -1,36 +1,37 @@
 /**
- * What is published and logged: a head that the script writes, `<first> <last> <epoch> <at> <was>` and a
- * line break, and behind it the records that the publishing node has written and nobody in between
- * reads. A record is a line of JSON for what is not data, then the data as it was given.
+ * Format of the messages in channels and logs. The script writes a head, `<first> <last> <epoch> <at>
+ * <was>` and a newline; then follow the records, written by the publishing node and read by nobody in
+ * between. A record is `<fields length> <data length> <fields><data>`: a JSON array of everything but
+ * the data, then the data unchanged. Lengths are in UTF-16 units.
  *
- * Whoever may write to our keys is trusted as the broker itself is; what cannot be read is refused as
- * a whole and counted, never half believed.
+ * Every client with write access to our keys is trusted as the broker itself is. A message that cannot
+ * be parsed is rejected as a whole and counted, never used in part.
  */
 import type { Payload, Position, Publication } from '../broker.js';
 
 /** One commit as it is delivered: publications of one epoch whose numbers have no hole. */
 export interface Commit {
   readonly first: number;
-  /** `first - 1` where there is no record: then only an epoch has ended. */
+  /** `first - 1` if there is no record: the commit only closes an epoch. */
   readonly last: number;
   readonly epoch: string;
   /** Milliseconds since 1970, by the clock of Redis. */
   readonly at: number;
-  /** The end of the epoch before, in the commit that begins another. */
+  /** Last position of the previous epoch, in the first commit of a new one. */
   readonly was: Position | null;
   readonly records: string;
 }
 
-/** A publication as a part of `Commit.records`. */
+/** Encodes a publication as part of `Commit.records`. */
 export function encodeRecord({ data, from, user, key, event, except, trace }: Payload): string {
-  // What is absent at the end is left out; inside it is null.
+  // Trailing absent fields are omitted; others are null.
   const fields: (string | null | undefined)[] = [from, key, user, event, except, trace];
   while (fields.length > 1 && fields[fields.length - 1] === undefined) fields.pop();
   const head = JSON.stringify(fields);
   return `${head.length} ${data.length} ${head}${data}`;
 }
 
-const UNREADABLE = 'a message that is not of this format';
+const UNREADABLE = 'the message is malformed';
 
 function wholeNumber(text: string): number {
   const number = Number(text);
@@ -38,14 +39,14 @@ function wholeNumber(text: string): number {
   return number;
 }
 
-/** A position as scripts write it: `<epoch>:<seq>`. @throws Error */
+/** Parses a position as scripts write it: `<epoch>:<seq>`. @throws Error */
 export function parsePosition(text: string): Position {
   const colon = text.lastIndexOf(':');
   if (colon <= 0) throw new Error(UNREADABLE);
   return { epoch: text.slice(0, colon), seq: wholeNumber(text.slice(colon + 1)) };
 }
 
-/** @throws Error where it is none. */
+/** @throws Error if the message is malformed */
 export function parseCommit(message: string): Commit {
   const end = message.indexOf('\n');
   const [first, last, epoch, at, was, ...more] = message.slice(0, Math.max(end, 0)).split(' ');
@@ -62,7 +63,7 @@ export function parseCommit(message: string): Commit {
   return commit;
 }
 
-/** The publications of a commit. @throws Error where they are not as many as it says. */
+/** The publications of a commit. @throws Error if their number differs from the head's */
 export function publicationsOf(room: string, commit: Commit): Publication[] {
   const { first, last, epoch, at, records } = commit;
   const publications: Publication[] = [];

@@ -1,4 +1,4 @@
-/** Names for epochs, so random that no two have one. Drawn many at a time: alone one costs 2 µs. */
+/** Random names for epochs, long enough to be unique. Drawn in blocks: a single draw costs 2 µs. */
 import { randomBytes } from 'node:crypto';
 
 const BYTES = 8;

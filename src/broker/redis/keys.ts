@@ -1,53 +1,53 @@
 /**
- * The names of what roomcast keeps in Redis. All begin with the version of the format and the name of
- * the cluster, so that two clusters, or two versions, on one Redis do not hear each other: channels
- * know no database number.
+ * Names of roomcast's keys and channels in Redis. All begin with the format version and the cluster
+ * name, so that two clusters or two versions on one Redis do not receive each other's messages:
+ * channels ignore database numbers.
  *
- * Not here: what the keys hold (`scripts.ts`), what a message says (`format.ts`).
+ * Not here: the content of the keys (`scripts.ts`), the format of messages (`format.ts`).
  */
 
-/** Of everything stored and sent; another version is another prefix. */
+/** Version of everything stored and sent; part of the prefix. */
 const FORMAT = 'rc1';
 
 export class Keys {
   readonly #prefix: string;
 
-  /** `cluster`: what all nodes that share rooms have in common; without `:`. */
+  /** `cluster`: the cluster name of all nodes that share rooms; must not contain `:`. */
   constructor(cluster: string) {
     this.#prefix = `${FORMAT}:${cluster}:`;
   }
 
-  /** What all of them match. */
+  /** Glob pattern that matches all of them. */
   get pattern(): string {
     return `${this.#prefix}*`;
   }
 
-  /** Hash: `run` and `id` of the present term, and `by`, what its server has of the primary before it. */
+  /** Hash: `run` and `id` of the current term, and `by`, the replication id of the previous primary. */
   get term(): string {
     return `${this.#prefix}term`;
   }
 
-  /** Hash of a room: epoch, number, term, closed epochs, the last commit of each node. */
+  /** Hash of a room: epoch, number, term, closed epochs, last commit of each node. */
   meta(room: string): string {
     return `${this.#prefix}m:${room}`;
   }
 
-  /** Stream of a room: one entry a commit, its id the number of its last publication. */
+  /** Stream of a room: one entry per commit, whose id is the number of its last publication. */
   log(room: string): string {
     return `${this.#prefix}l:${room}`;
   }
 
-  /** Where a room's commits are published. */
+  /** Channel of a room's commits. */
   channel(room: string): string {
     return `${this.#prefix}c:${room}`;
   }
 
-  /** Hash of who is in a room: a field for each node and user, and `v`, which counts its changes. */
+  /** Hash of a room's presence: a field for each node and user, and `v`, which counts changes. */
   presence(room: string): string {
     return `${this.#prefix}p:${room}`;
   }
 
-  /** Where changes of who is in a room are told. */
+  /** Channel of a room's presence changes. */
   board(room: string): string {
     return `${this.#prefix}b:${room}`;
   }
@@ -56,27 +56,27 @@ export class Keys {
     return channel.startsWith(`${this.#prefix}b:`);
   }
 
-  /** The room of a channel of either kind. */
+  /** The room of a commit or presence channel. */
   room(channel: string): string {
     return channel.slice(this.#prefix.length + 2);
   }
 
-  /** The answer to a publish that had a `uid`. */
+  /** Key of the answer to a publish with a `uid`. */
   uid(room: string, uid: string): string {
     return `${this.#prefix}u:${room.length}:${room}${uid}`;
   }
 
-  /** Where a node hears what it has sent through the way of a publish. */
+  /** Channel on which a node receives its own heartbeats. */
   tick(node: string): string {
     return `${this.#prefix}t:${node}`;
   }
 
-  /** Hash: when each node was heard last, and what it said of itself. */
+  /** Hash: last heartbeat of each node, and what it reported about itself. */
   get nodes(): string {
     return `${this.#prefix}nodes`;
   }
 
-  /** The lease of a node. */
+  /** Key of a node's lease. */
   node(node: string): string {
     return `${this.#prefix}n:${node}`;
   }

@@ -1,13 +1,13 @@
 /**
- * One life of the connections to a Redis primary: one for commands, one for subscriptions, which end
- * together. V22: nothing here reconnects, resends or subscribes again; when a link has ended, so has
- * all that was asked of it, and whether a command that got no answer was carried out is unknown.
+ * One link to a Redis primary: a connection for commands and one for subscriptions, which end together.
+ * V22: nothing here reconnects, resends or resubscribes. When a link ends, all its pending calls fail,
+ * and whether an unanswered command was carried out is unknown.
  *
- * V20: a link greets the server with its `run_id` before anything else and learns the term, which every
- * script carries. A link ends with the error `TERM` of a server in another term, and with each error
- * that says this is no primary (`READONLY`, `LOADING`, `NOSCRIPT`, `MASTERDOWN`).
+ * V20: opening a link first sends the server's `run_id` and learns the term, which every script
+ * carries. A link ends on the error `TERM` of a server in another term, and on every error that says
+ * this is no primary (`READONLY`, `LOADING`, `NOSCRIPT`, `MASTERDOWN`).
  *
- * Not here: when another link is made (`redis.ts`), whether it is alive (`ticks.ts`).
+ * Not here: when a link is opened (`redis.ts`), whether it is alive (`ticks.ts`).
  */
 import { randomBytes } from 'node:crypto';
 import { createRequire } from 'node:module';
@@ -21,16 +21,16 @@ import { LEAVE, NODES } from './nodes.js';
 import { channelsOf, keysOf, RIGHTS } from './rights.js';
 import { BEAT, HELLO, LOOK, OPEN, PUBLISH, type Script, TERM_ENDED } from './scripts.js';
 
-/** Where a primary is, and how to speak to it. */
+/** Address of a primary. */
 export interface Address {
-  /** `redis://` or `rediss://`, with user and password where they are needed. */
+  /** `redis://` or `rediss://`, with user and password if required. */
   readonly url: string;
 }
 
 type Client = ReturnType<typeof connection>;
 export type Reply = string | number | null | readonly Reply[];
 
-/** A cause that the operator has to see to: trying again soon is of no use, and it is said once. */
+/** A failure that only the operator can fix: retrying soon does not help, and it is logged once. */
 export class Misconfigured extends Error {}
 
 const LEAST_VERSION = [6, 2] as const;
@@ -51,22 +51,27 @@ const SCRIPTS: readonly Script[] = [
   ALIVE,
   CHANGED,
 ];
-/** Errors after which the server is not the primary of our term, or has forgotten our scripts. */
+/** Errors that mean the server is not the primary of our term, or has lost our scripts. */
 const ENDING = new RegExp(`^(${TERM_ENDED}|READONLY|LOADING|NOSCRIPT|MASTERDOWN)\\b`);
-/** Errors of a Redis that refuses for lack of rights or a password; no retry mends them. */
+/** Errors for missing rights or a wrong password; no retry fixes them. */
 const REFUSING =
   /^(NOAUTH|WRONGPASS|NOPERM|ERR invalid password|ERR Client sent AUTH|ERR ACL failure)/;
-/** Channels in one SUBSCRIBE: each is confirmed by a push of its own. */
+/** Channels per SUBSCRIBE: each is confirmed by a push of its own. */
 const CHANNELS_A_COMMAND = 512;
 
 let loaded: typeof Library | null = null;
 
-/** @throws ConfigError where the library is not installed. Its types stay here: an app without it compiles against ours. */
+/**
+ * Does not return the library: its types stay in this file, so that an app without it compiles against
+ * ours.
+ *
+ * @throws ConfigError if the library is not installed
+ */
 export function needLibrary(): void {
   library();
 }
 
-/** Installed beside roomcast by those who use it. */
+/** An optional peer that users of Redis install beside roomcast. */
 function library(): typeof Library {
   if (loaded !== null) return loaded;
   try {
@@ -88,17 +93,17 @@ function library(): typeof Library {
 }
 
 /**
- * A timer for each command would cost more than the command. Left out, the library sets one; its types
- * do not know `undefined`.
+ * No timeout per command: a timer would cost more than the command. If the option is left out, the
+ * library sets one; its types do not allow `undefined`.
  */
 const NO_TIMEOUT = { timeout: undefined as unknown as number };
 
-/** One that never connects again; it is to be given a listener for errors. */
+/** Creates a client that never reconnects. The caller must add an `error` listener. */
 export function connection({ url }: Address, timeoutMs: number) {
-  // The library keeps the class of the last factory that it was asked for. `createClient` asks by address, and the class
-  // of all commands is made anew for each other one, which holds the loop for 12 ms and more.
+  // The library caches the class of the last factory requested. `createClient` keys it by address, so
+  // each other address rebuilds the class of all commands, which blocks the loop for 12 ms and more.
   const make = library().RedisClient.factory({ RESP: 2 });
-  // The types know `RESP` of the factory only.
+  // The types only know the factory's `RESP`.
   const options = {
     url,
     RESP: 2 as const,
@@ -113,18 +118,18 @@ export function connection({ url }: Address, timeoutMs: number) {
 
 export interface LinkEvents {
   message(channel: string, text: string): void;
-  /** Once, with the cause; no call gets an answer from then on. */
+  /** Called once, with the cause. No pending or later call is answered. */
   end(cause: Error): void;
 }
 
 export class Link {
-  /** Set by the first of the two connections that ends, or by `end`. */
+  /** Why the link ended: set by the first connection that ends, or by `end`. */
   #cause: Error | null = null;
   readonly #commands: Client;
   readonly #subscriptions: Client;
   readonly #events: LinkEvents;
   #term = '';
-  /** Milliseconds of the clock of Redis at `nowMs()` 0, as the latest answers have it. */
+  /** The Redis clock minus `nowMs()`, in milliseconds, from the latest answer. */
   #clockOffset = 0;
 
   private constructor(address: Address, timeoutMs: number, events: LinkEvents) {
@@ -138,8 +143,8 @@ export class Link {
   }
 
   /**
-   * Connects, makes sure that it speaks to a primary that will do, loads the scripts and learns the term.
-   * @throws Misconfigured, or Error where trying again may help
+   * Connects, checks that the server is a suitable primary, loads the scripts and learns the term.
+   * @throws Misconfigured, or Error if retrying may help
    */
   static async open(
     address: Address,
@@ -150,7 +155,7 @@ export class Link {
   ): Promise<Link> {
     const link = new Link(address, timeoutMs, events);
     const giveUp = () => link.end(signal.reason as Error);
-    // It may accept a connection and say nothing.
+    // A server may accept a connection and never answer.
     const timer = setTimeout(
       () => link.end(new Error(`no answer within ${timeoutMs} ms`)),
       timeoutMs,
@@ -163,7 +168,7 @@ export class Link {
       link.end(error as Error);
       const { message } = error as Error;
       if (message.startsWith('WRONGTYPE')) {
-        throw new Misconfigured(`${keys.term} there is not of roomcast; give another cluster name`);
+        throw new Misconfigured(`the key ${keys.term} does not belong to roomcast; choose another cluster name`);
       }
       throw REFUSING.test(message) ? new Misconfigured(message) : error;
     } finally {
@@ -176,22 +181,25 @@ export class Link {
     return this.#cause === null;
   }
 
-  /** What makes the epochs of this primary's reign its own. */
+  /** Id of the primary's term, which every script compares. */
   get term(): string {
     return this.#term;
   }
 
-  /** A moment by `nowMs()`, by the clock of Redis. */
+  /** Converts a time of `nowMs()` to the Redis clock. */
   atRedis(ms: number): number {
     return Math.floor(ms + this.#clockOffset);
   }
 
-  /** Redis said that it was `now` there, in the answer to what was asked at `askedAt`. */
+  /** Updates the clock offset: Redis answered a call made at `askedAt` with its time `now`. */
   setClock(now: number, askedAt: number): void {
     this.#clockOffset = now - (askedAt + nowMs()) / 2;
   }
 
-  /** Calls leave in the order they are made. @throws Error, after which it may have been carried out unless it is an answer. */
+  /**
+   * Runs a script. Calls are sent in the order they are made. @throws Error; unless it is an error
+   * reply, the script may have run.
+   */
   run(script: Script, keys: readonly string[], args: readonly string[]): Promise<Reply> {
     const counted = String(keys.length);
     return this.#command(['EVALSHA', script.sha, counted, ...keys, this.#term, ...args]);
@@ -247,18 +255,18 @@ export class Link {
       }),
     );
     const [{ run_id: run = '', redis_version: version = '' }, other] = servers as [Facts, Facts];
-    // A name with two machines behind it, or a failover between the two.
+    // A host name with two machines behind it, or a failover between the two connects.
     if (run !== other['run_id']) throw new Error('the two connections reached two servers');
     checkVersion(version);
     const role = (await this.#command(['ROLE'])) as readonly Reply[];
-    if (role[0] !== 'master') throw new Error(`it is a ${role[0]}, no primary`);
+    if (role[0] !== 'master') throw new Error(`it is a ${role[0]}, not a primary`);
     for (const { text } of SCRIPTS) await this.#command(['SCRIPT', 'LOAD', text]);
     const fresh = randomBytes(8).toString('hex');
     await this.#checkRights(keys, fresh);
     this.#term = String(await this.#command(['EVALSHA', HELLO.sha, '1', keys.term, run, fresh]));
   }
 
-  /** `nobody`: no room and no node has the name. @throws Misconfigured */
+  /** `nobody`: a name that no room and no node has. @throws Misconfigured */
   async #checkRights(keys: Keys, nobody: string): Promise<void> {
     const asked = keysOf(keys, nobody);
     const refused = (await this.#command([
@@ -275,7 +283,7 @@ export class Link {
     await this.unsubscribe(channels);
   }
 
-  /** Values of the server's own, where it lets us read them: null where it does not. */
+  /** A server setting; null if the server does not let us read it. */
   async setting(name: string): Promise<string | null> {
     try {
       const [, value] = (await this.#command(['CONFIG', 'GET', name])) as readonly string[];
@@ -304,6 +312,6 @@ function checkVersion(version: string): void {
   const [leastMajor, leastMinor] = LEAST_VERSION;
   if (major > leastMajor || (major === leastMajor && minor >= leastMinor)) return;
   throw new Misconfigured(
-    `it is Redis ${version || 'of no known version'}; ${leastMajor}.${leastMinor} or later is needed`,
+    `it is Redis ${version || 'of unknown version'}; ${leastMajor}.${leastMinor} or later is needed`,
   );
 }

@@ -1,15 +1,16 @@
 /**
- * What Redis reads for us of the log of a room, and lets go of. V20: an entry behind the room's number is of a
- * publish that failed half-way; it is no message, and nobody is given it.
+ * Scripts that read and purge the log of a room. V20: an entry beyond the room's number belongs to a
+ * publish that failed half-way; it is no message and is never returned.
  *
- * Not here: what writes the log (`scripts.ts`), what is made of it (`topic.ts`, `past.ts`).
+ * Not here: writing the log (`scripts.ts`), processing the entries (`topic.ts`, `past.ts`).
  */
 import { CHECK_TERM, script } from './scripts.js';
 
 /**
- * KEYS: term, meta, log. ARGV: term, the number after which is read, most bytes.
- * Answers {epoch, seq, closed epochs, whether there is more, messages…}; an epoch of '' where the room is
- * unknown.
+ * Reads the log after a number.
+ *
+ * KEYS: term, meta, log. ARGV: term, number after which to read, most bytes.
+ * Returns: {epoch, seq, closed epochs, 1 if there is more, messages…}; epoch '' if the room is unknown.
  */
 export const READ = script(
   `
@@ -37,12 +38,13 @@ end
 );
 
 /**
- * What members are given of a log: the present epoch, not purged, and within the bounds of who reads.
+ * Reads history for members: the current epoch, not purged, and within the bounds of the caller's
+ * policy.
  *
- * KEYS: term, meta, log. ARGV: term, first and last number asked for, most messages, most bytes of their
- * data, messages of the room that are given, ms that one is.
- * Answers {epoch, seq, oldest, messages…}; an epoch of '' where the room is unknown. The messages
- * may begin before what was asked for, and end behind it, by less than a commit.
+ * KEYS: term, meta, log. ARGV: term, first and last number requested, most messages, most bytes of
+ * their data, messages of the room that members may get, ms that one is kept.
+ * Returns: {epoch, seq, oldest, messages…}; epoch '' if the room is unknown. The messages may begin
+ * before the requested range and end after it, by less than a commit.
  */
 export const PAST = script(
   `
@@ -86,7 +88,7 @@ while entry and from <= to do
   if tonumber(first) > to then break end
   answer[#answer + 1] = message
   count = count + tonumber(last) - math.max(from, tonumber(first)) + 1
-  -- With what a message has beside its data, mostly.
+  -- Allows for the other fields of a message.
   bytes = bytes + #message
   if count >= tonumber(ARGV[4]) or bytes > tonumber(ARGV[5]) + 256 * count then break end
   from = tonumber(last) + 1
@@ -97,8 +99,9 @@ return answer
 );
 
 /**
- * KEYS: term, meta, log. ARGV: term, the number up to which members are given nothing any more.
- * Commits that lie before it are let go of.
+ * Hides the history up to a number from members, and deletes the commits that lie before it.
+ *
+ * KEYS: term, meta, log. ARGV: term, the number up to which to purge.
  */
 export const PURGE = script(
   `
@@ -107,7 +110,7 @@ local m = redis.call('HMGET', KEYS[2], 's', 'p')
 if not m[1] then return 0 end
 local through = math.min(tonumber(ARGV[2]), tonumber(m[1]))
 if through <= (tonumber(m[2]) or 0) then return 0 end
--- First what gives memory back: a Redis that is full would refuse the other before it.
+-- Frees memory first: a full Redis would refuse the HSET if it came before.
 redis.call('XTRIM', KEYS[3], 'MINID', string.format('%.0f', through + 1))
 redis.call('HSET', KEYS[2], 'p', string.format('%.0f', through))
 return 1

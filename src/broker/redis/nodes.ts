@@ -1,7 +1,7 @@
 /**
- * Which nodes share their rooms in this Redis. Each leaves what it is with its ticks (`scripts.ts`), and takes it away
- * when it closes; one that ends without a word is remembered as missing for a while. Nothing depends on it: it is for
- * whoever operates them.
+ * Lists the nodes that share this Redis, for operators; nothing depends on it. Each node reports itself
+ * with its heartbeats (`scripts.ts`) and removes itself when it closes. A node that dies is listed as
+ * missing for a while.
  */
 import { sleep } from '../../sleep.js';
 import type { NodeFacts, SharingNode } from '../sharing-node.js';
@@ -9,12 +9,14 @@ import type { Keys } from './keys.js';
 import type { Link } from './link.js';
 import { CHECK_TERM, NODE_REMEMBERED_MS, script } from './scripts.js';
 
-/** How long an answer to that is waited for. */
+/** Timeout of `leaveNodes`, in milliseconds. */
 const LEAVE_MS = 500;
 
 /**
+ * Lists the nodes.
+ *
  * KEYS: term, nodes. ARGV: term.
- * Answers {node, ms since it was heard, what it says} of each.
+ * Returns: {node, ms since its last heartbeat, what it reported} of each.
  */
 export const NODES = script(
   `
@@ -31,7 +33,7 @@ return answer
   2,
 );
 
-/** KEYS: term, nodes. ARGV: term, node: it closes. */
+/** Removes a node that closes. KEYS: term, nodes. ARGV: term, node. */
 export const LEAVE = script(
   `
 ${CHECK_TERM}
@@ -48,7 +50,7 @@ export async function readNodes(link: Link, keys: Keys): Promise<SharingNode[]> 
   });
 }
 
-/** Says that it closes, as far as that is possible; others find out. */
+/** Removes this node from the list, best effort; others notice anyway. */
 export async function leaveNodes(link: Link | null, keys: Keys, node: string): Promise<void> {
   if (link === null) return;
   const over = new AbortController();

@@ -1,14 +1,17 @@
-/** The numbers of the broker over Redis: what is kept of a room, and what is counted for the log and the metrics. */
+/**
+ * Figures of the Redis broker: how much of a room is kept, and counts and gauges for the log and the
+ * metrics.
+ */
 
 /** How much of a room Redis keeps. */
 export interface Kept {
   readonly messages: number;
   readonly ms: number;
-  /** Of commits; 0: as many as the messages have. */
+  /** Bytes of commits; 0: no bound. */
   readonly bytes: number;
 }
 
-/** What has happened since the start. */
+/** Counts since the start. */
 export interface RedisCounts {
   links: number;
   uncertain: number;
@@ -29,15 +32,15 @@ export const NONE: RedisCounts = {
   unreadable: 0,
 };
 
-/** How it is doing now. */
+/** Current gauges. */
 export interface RedisLoad {
-  /** Publications without an answer, and bytes of them, and how many there may be. */
+  /** Unanswered publications and their bytes, each with its limit. */
   readonly unsettled: number;
   readonly unsettledMax: number;
   readonly unsettledBytes: number;
   readonly unsettledLimitBytes: number;
-  /** Rooms somebody is in that pass nothing on. */
+  /** Rooms with members here that are suspended. */
   readonly suspendedRooms: number;
-  /** How long a message takes to Redis and back; 0 while there is no link. */
+  /** Round trip to Redis in milliseconds; 0 without a link. */
   readonly lagMs: number;
 }

@@ -1,10 +1,12 @@
 /**
- * What members are given of a room's log in Redis, and how much of it is kept for them and for nodes.
+ * Reads history for members from a room's log in Redis, and decides how much of the log is kept for
+ * members and nodes together.
  *
- * V18: within count and age to the message, whoever has published; within bytes when a commit is
- * added, and with the latest commit in any case. The log is cut by commits, and what is given by messages.
+ * V18: count and age are exact to the message, whichever node published. The byte bound applies when a
+ * commit is added, and the latest commit is always kept. The log is trimmed by commits, and history is
+ * returned by messages.
  *
- * Not here: the log itself (`scripts.ts`), what a node reads of it for its own deliveries (`topic.ts`).
+ * Not here: writing the log (`scripts.ts`), reading it for a node's own deliveries (`topic.ts`).
  */
 import type { HistoryPolicy } from '../../options/config.js';
 import type { Past, Publication, Range } from '../broker.js';
@@ -14,12 +16,12 @@ import type { Link } from './link.js';
 import { PAST, PURGE } from './log-scripts.js';
 import type { Kept } from './numbers.js';
 
-/** How much of a room is kept for members, and for nodes, which need `least`. */
+/** How much of a room's log is kept: enough for members and for nodes, which need `least`. */
 export function keptFor(
   { historyMessages, historyBytes, historyMs }: HistoryPolicy,
   least: Omit<Kept, 'bytes'>,
 ): Kept {
-  // Each field by its name: this is asked of every message.
+  // Fields are listed one by one, since this runs for every message.
   if (historyMessages === 0) return { messages: least.messages, ms: least.ms, bytes: 0 };
   return {
     messages: Math.max(least.messages, historyMessages),
@@ -28,7 +30,7 @@ export function keptFor(
   };
 }
 
-/** @throws Error, as a rejection, also where the log is not of our format */
+/** @throws Error, as a rejection, also if the log is malformed */
 export async function readPast(
   link: Link,
   keys: Keys,

@@ -1,11 +1,13 @@
 /**
- * The broker that keeps the rooms of several nodes in one Redis: orders by a script a commit, delivers by
- * its channels, keeps a log of each room, and finds its own way back after every cut.
+ * The broker for several nodes that share one Redis. It orders each commit with one script, delivers
+ * over Redis channels, keeps a log of each room, and recovers by itself after every disconnect.
  *
- * One link at a time (`link.ts`); when it ends, the next is tried with a back-off, to what is the primary by
- * then (`primary.ts`). V20: another primary is another term and so another epoch. V21: whatever a cut may
- * have cost is read, or told. V22: what was asked of a link that ended is sent again by number or called
- * uncertain (`commits.ts`). V3: what is under way and what is held back are bounded there.
+ * It holds one link at a time (`link.ts`). When a link ends, it retries with back-off, against the
+ * server that is the primary by then (`primary.ts`). V20: another primary means another term and so
+ * another epoch. V21: whatever a disconnect may have cost is read from the log or reported as lost.
+ * V22: a commit that was unanswered when its link ended is resent under its number, or refused as
+ * uncertain (`commits.ts`). V3: pending and held-back messages are bounded, in `commits.ts` and
+ * `topic.ts`.
  */
 import { randomBytes } from 'node:crypto';
 import { Refusal } from '../../errors.js';
@@ -41,13 +43,16 @@ import { Told } from './told.js';
 const NO_HISTORY: HistoryPolicy = { historyMessages: 0, historyBytes: 0, historyMs: 0 };
 const FIRST_PAUSE_MS = 50;
 const LONGEST_PAUSE_MS = 2000;
-/** With Sentinels, which have another one soon: asking them is most of what it takes to notice. */
+/**
+ * Shorter with Sentinels, which promote a replica soon: how often they are asked decides how quickly
+ * that is noticed.
+ */
 const LONGEST_PAUSE_TO_NEXT_MS = 150;
-/** Ticks between two looks whether the Sentinels still name the primary. */
+/** Ticks between two checks whether the Sentinels still name this primary. */
 const TICKS_A_LOOK = 5;
 
 export class RedisBroker implements Broker {
-  /** Random, so that no two incarnations of a node have one name. */
+  /** Node id. Random, so that no two incarnations of a node share one. */
   readonly node = randomBytes(8).toString('hex');
   readonly #config: RedisConfig;
   readonly #primary: Primary;
@@ -58,7 +63,7 @@ export class RedisBroker implements Broker {
   readonly #board: RedisBoard;
   readonly #told = new Told();
   readonly #closing = new AbortController();
-  /** A link, or a room of it, comes up, or no other ever will. */
+  /** Notified when the state changes, when a room becomes live, and on close. */
   readonly #changes = new Changes();
   #link: Link | null = null;
   #ticks: Ticks | null = null;
@@ -151,7 +156,10 @@ export class RedisBroker implements Broker {
     return this.#subscriptions.isLive(room) ? 'up' : 'suspended';
   }
 
-  /** Also resolves where it is closed. Without a room: of whatever has come, nothing that is read from logs. */
+  /**
+   * Also resolves when the broker is closed. Without `room`, it only covers messages in transit over
+   * the channels, not those that are read from logs.
+   */
   async settled(room?: string, signal?: AbortSignal): Promise<void> {
     let heardBy: Ticks | null = null;
     while (!this.#closing.signal.aborted && !signal?.aborted) {
@@ -185,12 +193,14 @@ export class RedisBroker implements Broker {
     return purge(this.#usable, this.#keys, room, through);
   }
 
-  /** What others are told of this node. */
+  /** Sets what this node reports about itself to other nodes. */
   describe(facts: () => NodeFacts): void {
     this.#facts = facts;
   }
 
-  /** All that share rooms here, this one too. @throws Refusal `broker_unavailable`, or Error */
+  /**
+   * All nodes that share this Redis, including this one. @throws Refusal `broker_unavailable`, or Error
+   */
   nodes(): Promise<SharingNode[]> {
     return readNodes(this.#usable, this.#keys);
   }
@@ -215,7 +225,7 @@ export class RedisBroker implements Broker {
     throw new Refusal('broker_unavailable', 'There is no connection to Redis.');
   }
 
-  /** One link after the other, until it is closed. */
+  /** Opens one link after the other until the broker is closed. */
   async #run(): Promise<void> {
     let pause = FIRST_PAUSE_MS;
     while (!this.#closing.signal.aborted) {
@@ -226,14 +236,14 @@ export class RedisBroker implements Broker {
         this.#events.unlinked(error as Error, error instanceof Misconfigured);
       }
       if (this.#closing.signal.aborted) return;
-      // Full jitter: all nodes have lost the same Redis.
+      // Full jitter: all nodes lost the same Redis at once.
       await sleep(Math.random() * pause, this.#closing.signal);
       const longest = this.#primary.hasSentinels ? LONGEST_PAUSE_TO_NEXT_MS : LONGEST_PAUSE_MS;
       pause = Math.min(pause * 2, longest);
     }
   }
 
-  /** The life of one link. Says whether it came up. */
+  /** Runs one link until it ends. Returns whether it was ever up. */
   async #live(): Promise<boolean> {
     const { timeoutMs, tickMs, positionCheckMs, idleRoomMs } = this.#config;
     const { signal } = this.#closing;
@@ -262,13 +272,13 @@ export class RedisBroker implements Broker {
       says: () => JSON.stringify(this.#facts()),
       lapsed: () => this.#board.lapsed(),
     });
-    // What Redis remembers for so long has to be named before.
+    // Redis forgets a room after `idleRoomMs`, so the check must renew it earlier.
     const everyMs = Math.min(positionCheckMs, idleRoomMs / 2);
     const checks = setInterval(() => this.#check(link), everyMs);
     const looks = setInterval(() => this.#lookForPrimary(link, url), TICKS_A_LOOK * tickMs);
     const giveUp = () => link.end(signal.reason as Error);
     signal.addEventListener('abort', giveUp, { once: true });
-    // It may have been closed while this link was made.
+    // The broker may have been closed while the link was being opened.
     if (signal.aborted) giveUp();
     let isUp = false;
     try {
@@ -299,7 +309,7 @@ export class RedisBroker implements Broker {
 
   async #lookForPrimary(link: Link, url: string): Promise<void> {
     if (await this.#primary.isLeft(url, this.#closing.signal)) {
-      link.end(new Error('it is the primary no longer'));
+      link.end(new Error('it is no longer the primary'));
     }
   }
 
@@ -321,7 +331,7 @@ export class RedisBroker implements Broker {
     try {
       for (const text of await this.#primary.advice(link)) this.#events.advice(text);
     } catch {
-      // The link has ended, which is told.
+      // The link has ended, which is reported elsewhere.
     }
   }
 

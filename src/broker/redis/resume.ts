@@ -1,26 +1,27 @@
 /**
- * In which order, and how fast, rooms come up again over another link: those with most members first, and no more a
- * second than Redis and this node can do beside what goes on. The loop is let go of between any two parts.
+ * Order and pace of resuming rooms over a new link: rooms with most members first, limited to
+ * `roomsPerSecond`, so that Redis and this node keep capacity for live traffic. It yields the loop
+ * between any two parts.
  *
- * Not here: what bringing up is (`subscriptions.ts`).
+ * Not here: how a room is resumed (`subscriptions.ts`).
  */
 import { sleep } from '../../sleep.js';
 import { nowMs } from '../../time.js';
 
-/** Most rooms in a part; fewer where that many would come in less than `PART_MS`. */
+/** Most rooms in one part; fewer if that many would exceed the rate over `PART_MS`. */
 const ROOMS_A_PART = 512;
 const PART_MS = 100;
 const PARTS_AT_ONCE = 2;
-/** Rooms whose size is looked at in a turn of the loop. */
+/** Rooms whose size is read in one turn of the loop. */
 const SIZES_A_TURN = 4096;
 
 export interface Pace {
-  /** How many members of this node are in a room. */
+  /** Number of this node's members in a room. */
   sizeOf(room: string): number;
   readonly roomsPerSecond: number;
 }
 
-/** Resolves when all are through, or the signal says that it is over. Rejects as soon as `work` does. */
+/** Resolves when all parts are done or the signal aborts. Rejects as soon as `work` does. */
 export async function inParts<T extends { readonly room: string }>(
   all: Iterable<T>,
   { sizeOf, roomsPerSecond }: Pace,
@@ -44,7 +45,9 @@ export async function inParts<T extends { readonly room: string }>(
   await Promise.all(Array.from({ length: PARTS_AT_ONCE }, parts));
 }
 
-/** To the next power of two: to sort a hundred thousand exactly would hold the loop for too long. */
+/**
+ * Sorts by size classes, powers of two: sorting a hundred thousand rooms exactly would block the loop.
+ */
 async function largestFirst<T extends { readonly room: string }>(
   all: Iterable<T>,
   sizeOf: (room: string) => number,

@@ -1,15 +1,17 @@
 /**
- * Whether our user of Redis may do all that the scripts do, asked before anything is kept: without one command a
- * room would be left half written. Each is tried on keys that nobody has, and leaves nothing.
+ * Checks that our Redis user may run every command of the scripts, before anything is written: without
+ * one command a room would be left half written. Each is tried on keys of no room or node, and leaves
+ * no trace.
  *
- * Not here: what is done where one is missing (`link.ts`).
+ * Not here: what happens if one is missing (`link.ts`).
  */
 import type { Keys } from './keys.js';
 import { script } from './scripts.js';
 
 /**
- * KEYS: term, then what a room that nobody has would have: meta, log, uid, who is in it; the lease of such a node; the
- * channels of the three. Answers the commands that may not be run, the first of each kind of key among them.
+ * KEYS: term, then the keys of a room that does not exist: meta, log, uid, presence; the lease of a
+ * node that does not exist; the channels of the three.
+ * Returns: the commands that are refused, each once.
  */
 export const RIGHTS = script(
   `
@@ -54,14 +56,14 @@ return refused
   9,
 );
 
-/** The channels of a room and a node that nobody has. */
+/** The channels of a room and a node that do not exist. */
 export const channelsOf = (keys: Keys, nobody: string): string[] => [
   keys.channel(nobody),
   keys.board(nobody),
   keys.tick(nobody),
 ];
 
-/** What `RIGHTS` is asked of. */
+/** The keys for `RIGHTS`. */
 export const keysOf = (keys: Keys, nobody: string): string[] => [
   keys.term,
   keys.meta(nobody),

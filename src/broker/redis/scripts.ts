@@ -1,18 +1,19 @@
 /**
- * What Redis carries out for us, each script in one step: nobody sees half of it.
+ * Scripts that Redis runs for us, each atomically.
  *
  * V20: an (epoch, seq) of a room names one publication for ever. Every script first compares the term
- * of the connection with the one stored (`hello`): another primary, or one that was restarted, has
- * another, and what met another term closes the epoch and goes on counting. What gives out numbers also
- * looks whether the server has lost its reign and got it back, in which it may have the same term, and fewer
- * numbers. Whatever a script writes it writes in an order that a failure leaves nothing counted: Redis does
- * not roll back. What needs memory comes first, since Redis looks for memory only before the first write of a script.
+ * of the link with the stored one (`HELLO`): another primary, or a restarted one, has another term. A
+ * room last written in another term gets a new epoch and continues its numbers. Scripts that assign
+ * numbers also check whether the server was demoted and promoted again: then it may have the same term
+ * and fewer numbers. Redis does not roll back, so each script orders its writes so that a failure
+ * leaves nothing counted. Commands that need memory come first, since Redis checks memory only before
+ * the first write of a script.
  *
- * The term: `id`, `run` of the server that it was greeted as, `by` its promotion, `c` when that was compared last.
- * A room's meta: `e` epoch, `s` number, `t` term, `h` closed epochs (`epoch:last`, joined by `,`),
- * `n:<node>` the node's last commit (`number first last epoch at`), `w` bytes ever written to a log that is
- * bounded in bytes, `p` the number up to which it was purged, `x` when its log is forgotten (ms). An entry of a
- * log has the message as `d`, and as `o` the `w` behind it.
+ * The term hash: `id`, `run` (run id of the server), `by` (see `PROMOTION`), `c` (time of
+ * the last promotion check). A room's meta: `e` epoch, `s` number, `t` term, `h` closed epochs
+ * (`epoch:last`, joined by `,`), `n:<node>` the node's last commit (`number first last epoch at`), `w`
+ * bytes ever written to a log that is bounded in bytes, `p` the number up to which it was purged, `x`
+ * when its log expires (ms). A log entry has the message as `d`, and as `o` the value of `w` after it.
  */
 import { createHash } from 'node:crypto';
 
@@ -27,7 +28,7 @@ export const script = (text: string, keys: Script['keys']): Script => {
   return { text: trimmed, sha: createHash('sha1').update(trimmed).digest('hex'), keys };
 };
 
-/** The error by which a script says that the server is not the one we greeted. */
+/** Error code with which a script reports that the server is not in the term of our link. */
 export const TERM_ENDED = 'TERM';
 
 const NOW = `
@@ -43,17 +44,20 @@ if redis.call('HGET', KEYS[1], 'id') ~= ARGV[1] then ${OTHER_TERM} end
 ${NOW}
 `;
 
-/** How many closed epochs of a room, and how many nodes' last commits, are remembered. */
+/** Closed epochs remembered per room, and nodes whose last commit is remembered. */
 const CLOSED_EPOCHS = 4;
 const NODES_KEPT = 16;
-/** And how many in any case: more never publish to one room within the time in which one may come again. */
+/**
+ * Upper bound on remembered nodes: more never publish to one room within the time in which a commit may
+ * be resent.
+ */
 const MOST_NODES_KEPT = 1024;
 
 /**
- * Where the room is in the present term: e, s, was (the end of the epoch that is closed by that, or '-'),
- * h, and whether that has to be written. Where nothing was known of it, a log has outlived its meta and
- * is to be deleted first. `m`: its e, s, t and h. `known`: what whoever asks has of it; where that is further in
- * the same epoch, Redis has lost what it had, and the epoch is closed all the same.
+ * Brings a room into the current term. Returns e, s, was (last position of the epoch closed by this, or
+ * '-'), h, and whether these must be written. If Redis has no meta of the room, a leftover log must be
+ * deleted first. `m`: its e, s, t and h. `known`: the caller's position; if it is further in the same
+ * epoch, Redis has lost data, and the epoch is closed as well.
  */
 const ENTER = `
 local function enter(m, fresh, known)
@@ -71,8 +75,8 @@ end
 `;
 
 /**
- * Writes, and answers with the error of a primary that goes on but takes no more now: without memory,
- * replicas or a disk. Any other error is that of the script.
+ * Runs a write. Returns the error of a primary that is up but refuses writes now: no memory, no
+ * replicas or no disk. Raises any other error.
  */
 const WRITE = `
 local function write(...)
@@ -86,8 +90,9 @@ end
 `;
 
 /**
- * What a server that was promoted has of the primary before it; nothing where it never was. One that is demoted and
- * promoted again keeps its run id and gets back the term that others have stored, but not this.
+ * Replication id of the previous primary, on a promoted server; nil if it was never promoted. A server
+ * that is demoted and promoted again keeps its run id and may restore a term stored earlier, but this
+ * id differs.
  */
 const PROMOTION = `
 local function promotion()
@@ -96,8 +101,10 @@ local function promotion()
 end
 `;
 
-/** Connections outlive a demotion, a sync and a promotion, behind which the server has lost its last numbers. */
-const CHECK_REIGN = `
+/**
+ * Connections survive a demotion, a sync and a promotion, in which the server loses its last numbers.
+ */
+const CHECK_PROMOTION = `
 local promoted = promotion()
 if promoted and promoted ~= redis.call('HGET', KEYS[1], 'by') then
   return redis.error_reply('${TERM_ENDED} this server was demoted and promoted')
@@ -105,8 +112,9 @@ end
 `;
 
 /**
+ * Starts a new term if the server has restarted or was promoted.
  * KEYS: term. ARGV: run id of the server, a fresh id.
- * Answers the id of the term.
+ * Returns: the id of the term.
  */
 export const HELLO = script(
   `
@@ -121,32 +129,35 @@ return redis.call('HGET', KEYS[1], 'id')
   1,
 );
 
-/** Most commits that a publish lets go of since they are too old, too many or too large together. */
+/** Most commits that one publish trims for age, count or size. */
 const LET_GO = 256;
-/** A log that is bounded by messages alone is cut once in so many of them. */
+/** A log bounded only by messages is trimmed once per this many messages. */
 const CUT_EVERY = 16;
 
 /**
- * KEYS: term, meta, log, channel, and uid where there is one. ARGV: term, fresh epoch, not after (ms by the clock
- * of Redis), field of the node's last commit, number of the commit, count, records, messages kept, ms they are
- * kept, bytes of them ('0': as many as they have; then the log may have a few more than its messages, which no
- * member is given), ms a room is remembered, ms within which a commit may come again, ms a uid is.
- * Answers 'now first last epoch', or 'now' where it is too late: then nothing has happened.
+ * Publishes one commit.
+ * KEYS: term, meta, log, channel, and uid if there is one. ARGV: term, fresh epoch, deadline (ms on the
+ * Redis clock), field of the node's last commit, number of the commit, count, records, messages kept,
+ * ms they are kept, bytes kept ('0': no bound; the log may then hold a few messages more than its
+ * bound, which no member gets), ms a room is remembered, ms within which a commit may be resent, ms a
+ * uid is remembered.
+ * Returns: 'now first last epoch', or 'now' if it is too late and nothing was done.
  *
- * It is the price of a message: a call costs Redis as much as all that it does, so what is read is read at
- * once, and the log and the meta stay a sixteenth longer than they have to, so that they are given more time only
- * once that is used up (`x`).
+ * This script is the cost of a message: Redis charges a call for all that it does. So it reads
+ * everything at once, and the expiries of the log and the meta are a sixteenth longer than needed, so
+ * that it renews them only once that margin is used up (`x`).
  */
 export const PUBLISH = script(
   `
 ${NOW}
 local term = redis.call('HMGET', KEYS[1], 'id', 'c')
 if term[1] ~= ARGV[1] then ${OTHER_TERM} end
--- Within a millisecond nobody gives up a reign and has it back; each time it would cost a quarter of the rest.
+-- A demotion and promotion take more than a millisecond; checking each time would add a quarter to the
+-- cost.
 local isChecked = term[2] == at
 if not isChecked then
 ${PROMOTION}
-${CHECK_REIGN}
+${CHECK_PROMOTION}
 end
 local m = redis.call('HMGET', KEYS[2], 'e', 's', 't', 'h', 'x', ARGV[4])
 local before = m[6]
@@ -171,7 +182,7 @@ local l = string.format('%.0f', last)
 local head = (count == 1 and l or string.format('%.0f', s + 1)) .. ' ' .. l .. ' ' .. e
 local message = head .. ' ' .. at .. ' ' .. was .. '\\n' .. ARGV[7]
 local keep, ms, bytes = tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
--- How much longer than it has to the log stays. What another node has set by other options is set anew.
+-- Margin left in the log's expiry. An expiry that another node set with other options is set anew.
 local idle = tonumber(ARGV[11])
 local spare, most = tonumber(m[5] or 0) - now - ms, math.floor(math.min(ms, idle) / 16)
 local isUsedUp = spare <= 0 or spare > most
@@ -186,7 +197,8 @@ elseif keep > 0 then
   added = redis.pcall('XADD', KEYS[3], id, 'd', message)
 end
 if type(added) == 'table' and string.find(added.err, 'equal or smaller', 1, true) then
-  -- It is further than the room, of a publish that failed behind it: what it has too much never was.
+  -- The log is ahead of the room, from a publish that failed after XADD: the excess entries never
+  -- existed.
   redis.call('DEL', KEYS[3])
   isUsedUp = true
   added = redis.pcall('XADD', KEYS[3], id, 'd', message)
@@ -247,10 +259,11 @@ return at .. ' ' .. head
 );
 
 /**
- * Whether rooms are where a node knows them to be: the first look, and mostly the last.
- *
- * KEYS: term, then the meta of each. ARGV: term, ms a room is remembered, then what the node knows of each (`epoch:seq`).
- * Answers the places of those that `OPEN` has to be asked for.
+ * Checks whether rooms are still at the positions that a node knows: the first query, and mostly the
+ * last.
+ * KEYS: term, then the meta of each room. ARGV: term, ms a room is remembered, then the known position
+ * of each room (`epoch:seq`).
+ * Returns: indexes of the rooms for which `OPEN` is needed.
  */
 export const LOOK = script(
   `
@@ -270,11 +283,12 @@ return differing
 );
 
 /**
+ * Opens rooms: brings each into the current term and reports those that differ from what the node
+ * knows. It publishes the closing of an epoch to the room's channel.
  * KEYS: term, then meta, log and channel of each room. ARGV: term, fresh epoch, ms a room is
- * remembered, then what the node knows of each room (`epoch:seq`, or '' where it knows nothing).
- * Answers, for each room of which that is not all, {its place among the rooms, epoch, seq, closed
- * epochs}; of one that cannot be entered now, {its place, '', why}. A room whose epoch is closed here is
- * told to everybody.
+ * remembered, then the known position of each room (`epoch:seq`, or '' if unknown).
+ * Returns: for each room that differs {its index, epoch, seq, closed epochs}; for a room that cannot be
+ * opened now {its index, '', reason}.
  */
 export const OPEN = script(
   `
@@ -282,7 +296,7 @@ ${CHECK_TERM}
 ${ENTER}
 ${WRITE}
 local differing = {}
--- As long as a publish has it, which may leave it as it is for that.
+-- The same expiry as in PUBLISH, which may skip renewing it because of that.
 local longer = string.format('%.0f', math.floor(ARGV[3] * 17 / 16))
 for i = 1, (#KEYS - 1) / 3 do
   local meta, log, channel = KEYS[3 * i - 1], KEYS[3 * i], KEYS[3 * i + 1]
@@ -308,20 +322,21 @@ return differing
   'all',
 );
 
-/** How long a node that is no longer heard, and has not said that it closes, is known as missing. */
+/** A node that stopped without closing is listed as missing for this long, in milliseconds. */
 export const NODE_REMEMBERED_MS = 600_000;
 
 /**
- * KEYS: term, lease of the node, channel of its ticks, nodes. ARGV: term, what the node says of itself, ms the lease
- * lasts, number of the tick, node.
- * Answers the time of Redis, and 1 where the lease had lapsed and is there again. The lease is a write, so that a
- * replica refuses it; a primary that is full is one all the same.
+ * Heartbeat of a node: renews its lease and echoes the number.
+ * KEYS: term, lease of the node, channel of its heartbeats, nodes. ARGV: term, what the node reports
+ * about itself, ms the lease lasts, number of the heartbeat, node.
+ * Returns: the time of Redis, and 1 if the lease had expired and is renewed. The lease is a write, so
+ * that a replica refuses it; a primary that is out of memory still counts as one.
  */
 export const BEAT = script(
   `
 ${CHECK_TERM}
 ${PROMOTION}
-${CHECK_REIGN}
+${CHECK_PROMOTION}
 ${WRITE}
 local hadLapsed = redis.call('EXISTS', KEYS[2]) == 0
 local failed = write('SET', KEYS[2], ARGV[2], 'PX', ARGV[3])

@@ -1,10 +1,9 @@
 /**
- * Which server is the primary, as the Sentinels say that watch it. All of them are asked at once, and what
- * most of those that answer say counts: one that is cut off says what was true before.
+ * Asks the Sentinels which server is the primary. All are asked at once, and the majority of those that
+ * answer decides: a Sentinel that is isolated reports an outdated primary.
  *
- * V20: what they say is a hint, and no proof: a link makes sure that it speaks to a primary, and in which
- * term (`link.ts`). V8: each question has a deadline
- * and a signal.
+ * V20: the answer is a hint, not a proof: the link itself checks that it has reached a primary, and in
+ * which term (`link.ts`). V8: each query has a deadline and a signal.
  *
  * Not here: when they are asked (`redis.ts`).
  */
@@ -12,16 +11,16 @@ import type { RedisPlace, Sentinel } from '../../options/redis-url.js';
 import { clearTimeout, setTimeout } from '../../time.js';
 import { connection, Misconfigured } from './link.js';
 
-/** Errors of a Sentinel that wants to know who asks. */
+/** Errors of a Sentinel that requires authentication. */
 const WHO = /^(NOAUTH|ERR operation not permitted)/i;
 
-/** What one of them says; null where it does not know the name. */
+/** Answer of one Sentinel; null if it does not know the name. */
 type Said = string | null;
 
 /**
- * The address of the primary, and whether more than half of all Sentinels say so.
+ * The URL of the primary, and whether more than half of all Sentinels agree on it.
  *
- * @throws Misconfigured where they know no primary of this name, Error where none answers
+ * @throws Misconfigured if they know no primary of this name, Error if none answers
  */
 export async function askSentinels(
   place: RedisPlace,
@@ -59,7 +58,7 @@ async function ask(place: RedisPlace, { host, port }: Sentinel, limit: Limit): P
   try {
     return await askAt(place, `${isSecured ? 'rediss' : 'redis'}://${host}:${port}`, limit);
   } catch (error) {
-    // Most have no password of their own, and one that has none refuses one.
+    // Most Sentinels have no password, and refuse one in that case.
     if (!WHO.test((error as Error).message)) throw error;
     return askAt(place, url, limit);
   }

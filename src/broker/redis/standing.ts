@@ -1,7 +1,7 @@
 /**
- * What Redis says of rooms: where they stand, and what their logs hold behind a number.
+ * Queries of rooms in Redis: their positions, and their log entries after a number.
  *
- * Not here: whose rooms they are, and what is made of the answers (`subscriptions.ts`).
+ * Not here: which rooms to query, and what to do with the answers (`subscriptions.ts`).
  */
 import type { Position } from '../broker.js';
 import { parseCommit, parsePosition } from './format.js';
@@ -12,9 +12,9 @@ import { READ } from './log-scripts.js';
 import { LOOK, OPEN } from './scripts.js';
 import type { Log, State, Topic } from './topic.js';
 
-/** Rooms asked for in one script, which nobody else can interrupt. */
+/** Rooms queried by one script, which blocks all other clients. */
 const ROOMS_A_SCRIPT = 100;
-/** Scripts under way at once while a link is brought up. */
+/** Concurrent scripts while a link resumes. */
 const SCRIPTS_AT_ONCE = 2;
 /** Most bytes of a log in one answer. */
 const READ_BYTES = 256 * 1024;
@@ -22,13 +22,13 @@ const READ_BYTES = 256 * 1024;
 export interface Asked {
   readonly keys: Keys;
   readonly idleRoomMs: number;
-  /** Where a room stands; null where that is where it is known to be. */
+  /** A room's state; null if the room is still at its known position. */
   answer(topic: Topic, state: State | null): void;
-  /** Redis takes no new room now. */
+  /** Redis cannot open the room now. */
   refuse(topic: Topic, why: string): void;
 }
 
-/** Asks where rooms stand. */
+/** Queries the state of rooms, and opens those that are unknown or have moved. */
 export async function askRooms(link: Link, topics: readonly Topic[], asked: Asked): Promise<void> {
   let next = 0;
   const work = async () => {
@@ -51,14 +51,14 @@ async function askPart(link: Link, topics: readonly Topic[], asked: Asked): Prom
 
 interface Known {
   readonly topic: Topic;
-  /** When it was asked. */
+  /** `topic.known` at the time of the query. */
   readonly known: Position | null;
 }
 
 const textOf = (known: Position | null): string =>
   known === null ? '' : `${known.epoch}:${known.seq}`;
 
-/** Of those of which something is known, those that are elsewhere. */
+/** Returns the rooms with a known position that have moved. */
 async function look(
   link: Link,
   all: readonly Known[],
@@ -111,7 +111,7 @@ const closedOf = (text: string): Position[] =>
 
 type LogReply = [string, string, string, number, ...Reply[]];
 
-/** What Redis has of a room behind a number. */
+/** Reads a room's log after a number. */
 export async function readLog(link: Link, keys: Keys, room: string, after: number): Promise<Log> {
   const reply = await link.run(
     READ,

@@ -1,12 +1,12 @@
 /**
- * The rooms a node is subscribed to, and what brings them up again over another link: channels first,
- * then where each room stands, then what lies between. V22: no library subscribes again for us.
+ * Rooms this node has subscribed to in Redis. After a reconnect it resubscribes the channels, reads
+ * each room's position, then reads the missed log entries. V22: no library resubscribes for us.
  *
- * What is asked for in one turn of the loop goes in one batch. A room that nobody wants any more is kept
- * for `LINGER_MS`, since people reload pages.
+ * Subscriptions requested in one turn of the loop go out as one batch. After `unsubscribe` a room stays
+ * subscribed for `LINGER_MS`, since people reload pages.
  *
- * Not here: what Redis is asked (`standing.ts`), what is passed on and what is missing (`topic.ts`), when a
- * link is made (`redis.ts`).
+ * Not here: the Redis queries (`standing.ts`), delivery and gap detection for one room (`topic.ts`),
+ * when a link is opened (`redis.ts`).
  */
 import { Refusal } from '../../errors.js';
 import { sleep } from '../../sleep.js';
@@ -19,23 +19,28 @@ import { inParts, type Pace } from './resume.js';
 import { type Asked, askRooms, readLog } from './standing.js';
 import { type Log, type State, Topic, type TopicEvents } from './topic.js';
 
-/** Logs read at once. */
+/** Concurrent log reads. */
 const READS_AT_ONCE = 16;
 const LINGER_MS = 5000;
-/** Within which nodes that have lost the same Redis come back to it. */
+/**
+ * After a disconnect, nodes resume at a random time within this window, since all lost the same Redis.
+ */
 const SPREAD_MS = 500;
-/** A node that is cut again so soon may be one that does not keep up: it reads nothing of what it has missed. */
+/**
+ * A node disconnected again within this time may be too slow to keep up, so it reports the missed
+ * messages as lost instead of reading them.
+ */
 const OFTEN_MS = 60_000;
 
 export interface SubscriptionsConfig extends Pace {
   readonly keys: Keys;
   readonly idleRoomMs: number;
   readonly events: TopicEvents;
-  /** Resolves when everything that was published before is delivered here. */
+  /** Resolves when everything published before the call is delivered here. */
   barrier(): Promise<void>;
-  /** A room that was suspended passes on what comes again. */
+  /** A suspended room is live again. */
   live(): void;
-  /** Something came that is not of our format. */
+  /** A message could not be parsed. */
   unreadable(): void;
 }
 
@@ -48,17 +53,17 @@ interface Wait {
 export class Subscriptions {
   readonly #config: SubscriptionsConfig;
   readonly #topics = new Map<string, Topic>();
-  /** Rooms nobody wants any more, with the time they are let go of, the first to go first. */
+  /** Unsubscribed rooms with the time at which their channel is dropped, earliest first. */
   readonly #lingering = new Map<string, number>();
   #linger: NodeJS.Timeout | null = null;
   #link: Link | null = null;
-  /** Ends what brings the rooms of the present link up. */
+  /** Aborts resuming the rooms over the current link. */
   #ended = new AbortController();
   #cutAt = Number.NEGATIVE_INFINITY;
   #isCutOften = false;
-  /** Rooms of the present link whose channel is subscribed, or about to be. */
+  /** Rooms whose channel is subscribed over the current link, or is about to be. */
   readonly #channels = new Set<string>();
-  /** Settles when Redis has confirmed all of them. */
+  /** Settles when Redis has confirmed the latest subscription. */
   #confirmed: Promise<void> = Promise.resolve();
   #waits: Wait[] = [];
   readonly #toRead = new Set<Topic>();
@@ -73,26 +78,26 @@ export class Subscriptions {
     return topic === undefined || topic.isLive;
   }
 
-  /** Rooms somebody is in that pass nothing on now. */
+  /** Rooms with members here that are suspended. */
   get suspended(): number {
     let count = 0;
-    for (const { isWanted, isLive } of this.#topics.values()) if (isWanted && !isLive) count += 1;
+    for (const { isSubscribed, isLive } of this.#topics.values()) if (isSubscribed && !isLive) count += 1;
     return count;
   }
 
   subscribe(room: string, signal: AbortSignal, since?: Position): Position | Promise<Position> {
     const present = this.#topics.get(room);
-    if (present?.isWanted && present.known !== null && since === undefined) return present.known;
+    if (present?.isSubscribed && present.known !== null && since === undefined) return present.known;
     this.#lingering.delete(room);
     let topic = present;
     if (topic === undefined || since !== undefined) {
-      // What it has held back comes from the log.
-      if (topic !== undefined) topic.isWanted = false;
+      // The commits it held back are read from the log instead.
+      if (topic !== undefined) topic.isSubscribed = false;
       topic = new Topic(room, this.#config.events, since);
       this.#topics.set(room, topic);
-    } else if (!topic.isWanted) {
+    } else if (!topic.isSubscribed) {
       topic.restart();
-      topic.isWanted = true;
+      topic.isSubscribed = true;
     }
     const wanted = topic;
     return new Promise((resolve, reject) => {
@@ -120,22 +125,22 @@ export class Subscriptions {
 
   unsubscribe(room: string): void {
     const topic = this.#topics.get(room);
-    if (topic === undefined || !topic.isWanted) return;
-    topic.isWanted = false;
+    if (topic === undefined || !topic.isSubscribed) return;
+    topic.isSubscribed = false;
     this.#lingering.set(room, nowMs() + LINGER_MS);
-    this.#linger ??= setTimeout(() => this.#letGo(), LINGER_MS);
+    this.#linger ??= setTimeout(() => this.#dropLingering(), LINGER_MS);
   }
 
-  /** Brings every room up over this link. Resolves when it is known of each where it stands. */
+  /** Resumes every room over this link. Resolves when the position of each is known. */
   async attach(link: Link): Promise<void> {
     this.#link = link;
     this.#openWaiting();
     if (this.#topics.size <= this.#channels.size) return;
     const { signal } = this.#ended;
-    // All nodes have lost the same Redis.
+    // Jitter: all nodes lost the same Redis at once.
     await sleep(Math.random() * SPREAD_MS, signal);
     await inParts(this.#topics.values(), this.#config, signal, (part) => {
-      // Some have been let go of since, or opened for who has come.
+      // Rooms may have been dropped since, or opened by a new subscription.
       const left = part.filter(
         (topic) => this.#topics.get(topic.room) === topic && !this.#channels.has(topic.room),
       );
@@ -177,23 +182,23 @@ export class Subscriptions {
   }
 
   /**
-   * The net under it all: asks where the rooms stand, and reads what is still missing when everything
-   * that was under way has come.
+   * Safety net against lost deliveries: compares each room's position with Redis, waits until
+   * everything in transit has arrived, then reads what is still missing.
    */
   async check(): Promise<void> {
     const link = this.#link;
     if (link === null) return;
-    const topics = [...this.#topics.values()].filter((topic) => topic.isWanted && topic.isLive);
+    const topics = [...this.#topics.values()].filter((topic) => topic.isSubscribed && topic.isLive);
     const behind: { topic: Topic; position: Position }[] = [];
     const answer: Asked['answer'] = (topic, position) => {
       if (position !== null) behind.push({ topic, position });
     };
-    // One that Redis has forgotten, and cannot begin anew now, is looked at again the next time.
+    // If Redis has forgotten a room and cannot restart it now, the next check retries.
     await askRooms(link, topics, { ...this.#config, answer, refuse() {} });
     if (behind.length === 0) return;
     await this.#config.barrier();
     for (const { topic, position } of behind) {
-      if (topic.isLive && topic.isBehind(position)) this.#wantRead(topic);
+      if (topic.isLive && topic.isBehind(position)) this.#queueRead(topic);
     }
   }
 
@@ -202,18 +207,18 @@ export class Subscriptions {
     if (link === null || this.#waits.length === 0) return;
     const waits: Wait[] = [];
     for (const wait of this.#waits) {
-      // Who has come with a position has brought another one.
+      // A later subscription with a position has replaced the topic.
       const topic = this.#topics.get(wait.topic.room);
-      if (topic === undefined) wait.reject(new Refusal('broker_unavailable', 'Nobody wants it.'));
+      if (topic === undefined) wait.reject(new Refusal('broker_unavailable', 'The room was unsubscribed meanwhile.'));
       else waits.push(Object.assign(wait, { topic }));
     }
     this.#waits = [];
     this.#open(link, [...new Set(waits.map(({ topic }) => topic))], waits).catch(() => {
-      // The link has ended; the next one opens them. An error of a link that lives ends it.
+      // The link has ended; the next one opens them. Errors on a live link end it.
     });
   }
 
-  /** `tellsOnly`: what was missed is told and not read. */
+  /** `tellsOnly`: missed messages are reported as lost and not read. */
   async #open(
     link: Link,
     topics: readonly Topic[],
@@ -235,8 +240,8 @@ export class Subscriptions {
         channels.push(keys.channel(room));
       }
       if (channels.length > 0) this.#confirmed = link.subscribe(channels);
-      // Also where others have asked for the channel: what is published before that would come to nobody. It is
-      // one connection, which confirms them in the order they were asked for.
+      // Waits also for subscriptions requested by other callers: publications before the confirmation
+      // would reach nobody. They share one connection, which confirms in order.
       await this.#confirmed;
       const answer: Asked['answer'] = (topic, state) => {
         const { known } = topic;
@@ -246,10 +251,10 @@ export class Subscriptions {
         if (state === null) this.#read(topic, () => topic.unchanged());
         else if (known === null) this.#read(topic, () => topic.opened(state));
         else if (tellsOnly) this.#read(topic, () => topic.catchUp(nothingOf(state)));
-        else this.#wantRead(topic);
+        else this.#queueRead(topic);
       };
       const refuse = (topic: Topic, why: string) => {
-        // Its members have to be told where it goes on; that is tried again over another link.
+        // Its members need the new position; retried over another link.
         if (topic.known !== null) throw new Error(why);
         const refusal = new Refusal('broker_unavailable', `The room cannot be opened: ${why}.`);
         if (this.#topics.get(topic.room) === topic) this.unsubscribe(topic.room);
@@ -258,27 +263,27 @@ export class Subscriptions {
       };
       await askRooms(link, topics, { ...this.#config, answer, refuse });
     } catch (error) {
-      // Whoever still waits, waits for the next link, by its own deadline.
+      // Remaining waiters wait for the next link, up to their own deadlines.
       this.#waits.push(...[...byTopic.values()].flat());
       if (link.isOpen) link.end(error as Error);
       throw error;
     }
   }
 
-  /** Does something with a topic, and has its log read where that turns out to be needed. */
+  /** Runs a step on a topic, and reads its log if the step requires it. */
   #read(topic: Topic, step: () => boolean): void {
     const wasLive = topic.isLive;
     try {
-      if (step()) this.#wantRead(topic);
+      if (step()) this.#queueRead(topic);
       else if (!wasLive && topic.isLive) this.#config.live();
     } catch {
-      // Records that are not of our format; what they hold is lost, which the log may mend.
+      // The records could not be parsed; their content is missing, which the log may repair.
       this.#config.unreadable();
-      this.#wantRead(topic);
+      this.#queueRead(topic);
     }
   }
 
-  #wantRead(topic: Topic): void {
+  #queueRead(topic: Topic): void {
     topic.suspend();
     this.#toRead.add(topic);
     this.#readNext();
@@ -304,24 +309,25 @@ export class Subscriptions {
 
   async #readLog(link: Link, topic: Topic): Promise<void> {
     const before = topic.known;
-    // It was let go of, and is wanted anew: it is opened for that.
+    // It was dropped and subscribed again; that subscription opens it.
     if (before === null) return;
     const log = await readLog(link, this.#config.keys, topic.room, before.seq);
-    // The link may have ended, and the room may have been let go of, meanwhile.
+    // Meanwhile the link may have ended, or the room may have been dropped.
     if (this.#link !== link || this.#topics.get(topic.room) !== topic || topic.known === null)
       return;
-    // Redis has forgotten the room, and where there is no epoch, nothing can be told: it is to begin another.
+    // Redis has forgotten the room. Without an epoch nothing can be reported, so the room is opened
+    // again.
     if (log.epoch === '') await this.#open(link, [topic]);
     else this.#read(topic, () => topic.catchUp(log));
   }
 
-  #letGo(): void {
+  #dropLingering(): void {
     this.#linger = null;
     const now = nowMs();
     const gone: string[] = [];
     for (const [room, at] of this.#lingering) {
       if (at > now) {
-        this.#linger = setTimeout(() => this.#letGo(), at - now);
+        this.#linger = setTimeout(() => this.#dropLingering(), at - now);
         break;
       }
       this.#lingering.delete(room);
@@ -336,5 +342,5 @@ export class Subscriptions {
   }
 }
 
-/** Where a room stands, and nothing of what it has. */
+/** A room's position with an empty log. */
 const nothingOf = (state: State): Log => ({ ...state, commits: [], hasMore: false });

@@ -1,9 +1,8 @@
 /**
- * Whether a link is alive. A node sends itself a number through
- * the way of a publish, with a write, and hears it where deliveries come: a replica refuses the write, a
- * dead connection does not bring it.
+ * Heartbeats that show whether a link is alive. A node publishes a number to itself, with a write, and
+ * receives it on its own channel. A replica refuses the write; a dead connection does not deliver it.
  *
- * Not here: what an end of the link means (`redis.ts`).
+ * Not here: what happens when a link ends (`redis.ts`).
  */
 import { clearInterval, nowMs, setImmediate, setInterval } from '../../time.js';
 import { LEASE_MS } from '../sharing-node.js';
@@ -11,15 +10,15 @@ import type { Keys } from './keys.js';
 import type { Link } from './link.js';
 import { BEAT } from './scripts.js';
 
-/** How many ticks may be missing before the link is taken for dead. */
+/** Outstanding ticks after which the link counts as dead. */
 const MISSING_TICKS = 2;
 
 export interface Ticking {
   readonly node: string;
   readonly everyMs: number;
-  /** What the node says of itself, to others. */
+  /** What the node reports about itself to other nodes, as JSON text. */
   says(): string;
-  /** They may have taken it for gone; it has its lease again. */
+  /** The node's lease had expired and is renewed; other nodes may have treated it as gone. */
   lapsed(): void;
 }
 
@@ -30,14 +29,14 @@ export class Ticks {
   readonly #says: () => string;
   readonly #lapsed: () => void;
   readonly #timer: NodeJS.Timeout;
-  /** When each tick that was not heard yet was sent, the first first. */
+  /** Send time of each outstanding tick, oldest first. */
   readonly #sent = new Map<number, number>();
   readonly #heard = new Map<number, (isHeard: boolean) => void>();
-  /** One for all that ask in a turn of the loop. */
+  /** Shared by all callers in one turn of the loop. */
   #barrier: Promise<boolean> | null = null;
   #isOver = false;
   #number = 0;
-  /** How long the latest that was heard has taken, in milliseconds. */
+  /** Round trip of the latest tick, in milliseconds. */
   #latestMs = 0;
 
   constructor(link: Link, keys: Keys, { node, everyMs, says, lapsed }: Ticking) {
@@ -53,13 +52,19 @@ export class Ticks {
     return this.#keys.tick(this.#node);
   }
 
-  /** How long a message takes to Redis and back, at least, in milliseconds. */
+  /**
+   * Round trip of a message to Redis and back, in milliseconds; a lower bound while a tick is
+   * outstanding.
+   */
   get lagMs(): number {
     const [missing] = this.#sent.values();
     return missing === undefined ? this.#latestMs : Math.max(this.#latestMs, nowMs() - missing);
   }
 
-  /** Resolves when everything that was published before has come; with false where the link has ended. */
+  /**
+   * Resolves with true when everything published before the call has arrived, with false if the link
+   * has ended.
+   */
   barrier(): Promise<boolean> {
     this.#barrier ??= new Promise((resolve) => {
       setImmediate(() => {
@@ -93,7 +98,7 @@ export class Ticks {
 
   #tick(): void {
     if (this.#sent.size >= MISSING_TICKS) {
-      this.#link.end(new Error(`${this.#sent.size} ticks have not come back`));
+      this.#link.end(new Error(`${this.#sent.size} heartbeats were not echoed`));
       return;
     }
     const sentAt = nowMs();
@@ -112,7 +117,7 @@ export class Ticks {
         this.#link.setClock(Number(now), sentAt);
         if (hadLapsed === 1) this.#lapsed();
       },
-      // An answer that is an error: this server does not do what a primary of ours has to.
+      // An error reply: this server cannot do what our primary must.
       (error: Error) => this.#link.end(error),
     );
     return number;

@@ -1,7 +1,7 @@
 /**
- * What the broker over Redis tells whoever it serves, and how often it has told what.
+ * Passes the broker's deliveries, resets and losses to the callbacks of its user, and counts them.
  *
- * Not here: what there is to tell (`topic.ts`), of which state the broker is (`redis.ts`).
+ * Not here: what to report (`topic.ts`), the broker's state (`redis.ts`).
  */
 import type { Position, Publication } from '../broker.js';
 import { NONE, type RedisCounts } from './numbers.js';
@@ -35,7 +35,7 @@ export class Told implements TopicEvents {
     this.counts.backfilled += messages;
   }
 
-  /** Something came that is not of our format. */
+  /** A message could not be parsed. */
   unreadable(): void {
     this.counts.unreadable += 1;
   }

@@ -1,13 +1,13 @@
 /**
- * What a node has of one room, and the way back to having all of it. Pure: it reads nothing itself.
+ * Delivery state of one room at this node, and how it catches up. Pure: it reads nothing itself.
  *
- * V4, V20: within an epoch commits are passed on in order, each once; what was seen before is dropped
- * and counted. V21: after a hole, another epoch or a lost connection everything is held back until what
- * lies between has been read; what is no longer there is told, exactly, by `lost`, and where an epoch
- * has ended by `reset`. V3: held back are at most `MAX_HELD_BYTES`; past that all of it is forgotten
- * and read again.
+ * V4, V20: within an epoch commits are delivered in order, each once; duplicates are dropped and
+ * counted. V21: after a hole, a new epoch or a disconnect it holds back all commits until the missing
+ * part of the log has been read. What the log no longer has is reported exactly, by `lost`, and a
+ * closed epoch by `reset`. V3: it holds back at most `MAX_HELD_BYTES`; past that it discards them all
+ * and reads them from the log.
  *
- * Not here: what reads, and when (`subscriptions.ts`).
+ * Not here: what reads the log, and when (`subscriptions.ts`).
  */
 import { ownText } from '../../own-text.js';
 import type { Position, Publication } from '../broker.js';
@@ -18,39 +18,39 @@ const MAX_HELD_BYTES = 1024 * 1024;
 export interface TopicEvents {
   deliver(publication: Publication): void;
   reset(room: string, position: Position, was: Position): void;
-  /** `messages` of them were not passed on. */
+  /** `messages`: number of publications that were not delivered. */
   lost(room: string, to: number, messages: number): void;
-  /** Commits that were delivered before. */
+  /** A commit arrived that had been delivered before. */
   duplicate(): void;
-  /** A number of publications that were read from the log instead of delivered. */
+  /** Number of publications that were read from the log instead of received. */
   backfilled(messages: number): void;
 }
 
-/** What Redis says of a room. */
+/** A room's state as Redis reports it. */
 export interface State extends Position {
-  /** The ends of the epochs before, the latest first. */
+  /** Last positions of the previous epochs, latest first. */
   readonly closed: readonly Position[];
 }
 
-/** What it has of it behind a number, in order. */
+/** The state and the log entries after a number, in order. */
 export interface Log extends State {
   readonly commits: readonly Commit[];
-  /** There is more than was asked for. */
+  /** The log has more entries than this answer. */
   readonly hasMore: boolean;
 }
 
 export class Topic {
-  /** Somebody here is in the room; else it is about to be let go of, and passes on nothing. */
-  isWanted = true;
-  /** Of what was passed on last, or null before anything is known. */
+  /** False after `unsubscribe`: the room lingers and delivers nothing. */
+  isSubscribed = true;
+  /** Position delivered last; null before any is known. */
   #known: Position | null;
-  /** What came while not all before it was there; null while there is nothing to wait for. */
+  /** Commits held back until earlier ones have been delivered; null while live. */
   #held: Commit[] | null = [];
   #heldBytes = 0;
-  /** More was held back than may be. */
+  /** Held-back commits were discarded for exceeding `MAX_HELD_BYTES`. */
   #hasForgotten = false;
 
-  /** `since`: a node has everything up to there. */
+  /** `since`: the node already has everything up to this position. */
   constructor(
     readonly room: string,
     private readonly events: TopicEvents,
@@ -63,35 +63,37 @@ export class Topic {
     return this.#known;
   }
 
-  /** Everything up to `known` was passed on, and the next commit can be. */
+  /** True if everything up to `known` has been delivered and the next commit can be. */
   get isLive(): boolean {
     return this.#held === null;
   }
 
-  /** Holds back what comes: the connection is gone, or it is not known where the room stands. */
+  /** Holds back commits from now on: the link has ended, or the room's position is unknown. */
   suspend(): void {
     this.#held ??= [];
   }
 
-  /** Forgets what it knew: it is wanted anew, and begins where Redis says it stands. */
+  /** Discards its state for a new subscription, which starts at the position that Redis reports. */
   restart(): void {
     this.#known = null;
     this.#held = [];
     this.#heldBytes = 0;
   }
 
-  /** The room stands here: passes on what came later. Says whether something has to be read first. */
+  /**
+   * The room's position is known: delivers later commits. Returns true if the log must be read first.
+   */
   opened({ seq, epoch }: Position): boolean {
     this.#known ??= { seq, epoch };
     return this.#release();
   }
 
-  /** Nothing has happened since `known`. Says whether something has to be read first. */
+  /** The room is still at `known`. Returns true if the log must be read first. */
   unchanged(): boolean {
     return this.#release();
   }
 
-  /** A delivery. Says whether something has to be read before it can be passed on. */
+  /** A commit arrived. Returns true if the log must be read before it can be delivered. */
   receive(commit: Commit): boolean {
     if (this.#held !== null) {
       this.#hold(commit);
@@ -103,15 +105,15 @@ export class Topic {
     return true;
   }
 
-  /** Whether something is missing here of what Redis says there is. */
+  /** True if Redis has commits that have not been delivered here. */
   isBehind({ epoch, seq }: Position): boolean {
     const known = this.#known;
     return known !== null && (known.epoch !== epoch || known.seq < seq);
   }
 
   /**
-   * Passes on what was read behind `known` and what was held back since, and tells of what is missing.
-   * Says whether something has to be read again.
+   * Delivers the log entries after `known` and the commits held back since, and reports what is
+   * missing. Returns true if the log must be read again.
    */
   catchUp(log: Log): boolean {
     const held = this.#held ?? [];
@@ -121,16 +123,17 @@ export class Topic {
     const place = ({ epoch }: { epoch: string }) => epochs.findIndex((one) => one.epoch === epoch);
     const at = place(this.#known as Position);
     if (at < 0) {
-      // Nothing is known of what came between the two epochs.
+      // What happened between the two epochs is unknown.
       this.#reset({ epoch: log.epoch, seq: log.closed[0]?.seq ?? 0 });
       return true;
     }
     if (at < current && (this.#known as Position).seq > (epochs[at] as { end: number }).end) {
-      // More was seen than has survived: the next epoch counts from further back than was read.
+      // This node saw more than survived: the next epoch starts at a lower number than the log was read
+      // from.
       this.#goTo(at + 1, epochs, place);
       return true;
     }
-    // What the log no longer has, a delivery may have brought.
+    // Held-back commits may fill what the log no longer has.
     const brought = held.filter((one) => place(one) < current || one.last <= log.seq);
     const fromLog = new Set(log.commits);
     const all = log.hasMore ? [...log.commits] : [...log.commits, ...brought];
@@ -150,8 +153,9 @@ export class Topic {
       this.#hasForgotten = false;
       return true;
     }
-    // What begins another epoch is later than what was read, and so is what follows it. What belongs
-    // nowhere is of an epoch of before, or of one whose beginning was lost: reading again tells which.
+    // A commit that begins an epoch following the log's is newer than the log, and so are its
+    // successors. Any other unknown epoch is an older one, or one whose first commit was missed:
+    // reading again tells which.
     const follow = new Set([log.epoch]);
     let isUnknown = false;
     this.#held = held.filter(({ epoch, was }) => {
@@ -173,7 +177,7 @@ export class Topic {
     (this.#held as Commit[]).push(commit);
   }
 
-  /** Passes on what was held back, as far as it follows; true where something has to be read first. */
+  /** Delivers held-back commits as far as they follow. Returns true if the log must be read first. */
   #release(): boolean {
     if (this.#hasForgotten) {
       this.#hasForgotten = false;
@@ -191,14 +195,14 @@ export class Topic {
     return false;
   }
 
-  /** Passes on a commit that follows what is known, or was known before; else says false. */
+  /** Delivers a commit that follows `known`; drops a duplicate. Returns false if it can do neither. */
   #apply(commit: Commit): boolean {
     const { epoch, was } = commit;
     const known = this.#known as Position;
     if (epoch !== known.epoch) {
-      // Only the end of the epoch we are in says that nothing lies between.
+      // Only a commit that names the end of our current epoch proves that nothing is missing.
       if (was === null || was.epoch !== known.epoch || was.seq > known.seq) return false;
-      // For as long as the epoch lasts.
+      // Copied, since it is kept as long as the epoch lasts.
       this.#reset({ epoch: ownText(epoch), seq: was.seq });
     } else if (this.#isSeen(commit)) {
       this.events.duplicate();
@@ -217,27 +221,27 @@ export class Topic {
   #pass(commit: Commit): void {
     const { seq, epoch } = this.#known as Position;
     this.#known = { seq: commit.last, epoch };
-    if (!this.isWanted) return;
+    if (!this.isSubscribed) return;
     for (const publication of publicationsOf(this.room, commit)) {
       if (publication.seq > seq) this.events.deliver(publication);
     }
   }
 
-  /** Everything of the present epoch that has not been passed on up to there is gone. */
+  /** Reports undelivered publications of the current epoch up to `to` as lost. */
   #lost(to: number): void {
     const { seq, epoch } = this.#known as Position;
     if (to <= seq) return;
     this.#known = { seq: to, epoch };
-    if (this.isWanted) this.events.lost(this.room, to, to - seq);
+    if (this.isSubscribed) this.events.lost(this.room, to, to - seq);
   }
 
   #reset(position: Position): void {
     const was = this.#known as Position;
     this.#known = position;
-    if (this.isWanted) this.events.reset(this.room, position, was);
+    if (this.isSubscribed) this.events.reset(this.room, position, was);
   }
 
-  /** Ends each epoch up to the one at `place`, with what is missing of it. */
+  /** Advances through each epoch before index `to`, reporting its losses and the reset. */
   #goTo(
     to: number,
     epochs: readonly { epoch: string; end: number }[],
