@@ -1,10 +1,10 @@
 /**
- * What this worker has asked of another one and waits for: publishes and questions, in the order they
- * came, sent or not yet.
+ * Requests this worker has made to another worker: publishes and queries, in order, sent or still
+ * unsent.
  *
- * V22: what was sent to a worker that ended may have been done, and is never sent again; what was not
- * sent waits for the next worker, until its deadline. V3: what waits is bounded in messages and bytes.
- * V8: nothing waits beyond its deadline, or its signal.
+ * V22: a request sent to a worker that died may have been carried out and is never resent; an unsent
+ * one waits for the next worker, until its deadline. V3: unsent requests are bounded in bytes, and all
+ * pending ones in number. V8: no request outlives its deadline or its signal.
  *
  * Not here: the link and the rooms (`visit.ts`).
  */
@@ -13,24 +13,24 @@ import { clearInterval, nowMs, setInterval } from '../../time.js';
 import { type Link, MAX_BYTES } from './link.js';
 import { type Numbered, Numbers } from './numbered.js';
 
-/** Publishes and questions that may wait for their answer. */
+/** Most pending publishes and queries. */
 const MAX_WAITING = 16_384;
-/** How often it is looked for those whose deadline has passed. */
+/** Interval of the check for expired requests, in milliseconds. */
 const EXPIRE_MS = 50;
 
 export interface Asking {
-  /** By `nowMs()`; `Infinity` where a signal ends it. */
+  /** On the clock of `nowMs()`; `Infinity` if a signal ends it. */
   readonly deadline: number;
   readonly signal?: AbortSignal | undefined;
-  /** While it is not sent. */
+  /** Bytes to count while it is unsent. */
   readonly bytes: number;
-  /** Writes it to the link, under this number. */
+  /** Writes the request to the link, under this number. */
   readonly send: (link: Link, id: number) => void;
-  /** What is said when nobody can say whether it was done. */
+  /** Makes the refusal for an unknown outcome. */
   readonly unknown: (why: string) => Refusal;
 }
 
-/** Of what is sent nothing else is kept. */
+/** A pending request. Once sent, nothing else of it is kept. */
 interface Waiting extends Numbered {
   readonly deadline: number;
   readonly signal: AbortSignal | undefined;
@@ -46,17 +46,17 @@ export class Asked {
   #unsentBytes = 0;
   #link: Link | null = null;
   #expiry: NodeJS.Timeout | undefined;
-  /** Nothing is over before that: they are not looked through until then. */
+  /** Earliest deadline of any pending request: no check is needed before. */
   #soonest = Number.POSITIVE_INFINITY;
   #isClosed = false;
   #closed: () => void = () => {};
 
-  /** `answered`: nothing that was sent waits any more. */
+  /** `answered` is called when no sent request is pending any more. */
   constructor(answered: () => void) {
     this.#answered = answered;
   }
 
-  /** Bytes that are not sent. */
+  /** Bytes of unsent requests. */
   get bytes(): number {
     return this.#unsentBytes;
   }
@@ -65,7 +65,7 @@ export class Asked {
     return this.#sent.size > 0;
   }
 
-  /** From now on it is sent there, what waits first; null: it waits. */
+  /** Sends requests over this link from now on, the unsent ones first. null: requests wait. */
   sendTo(link: Link | null): void {
     this.#link = link;
     if (link === null) return;
@@ -118,12 +118,12 @@ export class Asked {
     this.#dropped();
   }
 
-  /** What was sent is not answered any more. */
+  /** Fails all sent requests: their answers will not come. */
   lost(why: string): void {
     for (const { number, unknown } of this.#sent.all()) this.reject(number, unknown(why));
   }
 
-  /** Resolves when what was sent is answered, or will not be. */
+  /** Refuses unsent requests. Resolves when every sent one is settled. */
   async close(): Promise<void> {
     this.#isClosed = true;
     for (const waiting of this.#unsent.keys()) this.#refuse(waiting, closing());
@@ -151,7 +151,7 @@ export class Asked {
     waiting.reject(error);
   }
 
-  /** Deadlines are not in the order of what was asked. */
+  /** Deadlines are not in the order of the requests. */
   #expire(): void {
     const now = nowMs();
     if (this.#sent.size + this.#unsent.size === 0) {
@@ -160,7 +160,8 @@ export class Asked {
       this.#soonest = Number.POSITIVE_INFINITY;
       return;
     }
-    // A little early: the publisher of what is not sent is to hear that it is certain before its own time is over.
+    // Slightly early, so that the publisher of an unsent message gets a certain refusal before its own
+    // deadline.
     const soon = now + 2 * EXPIRE_MS;
     if (this.#soonest > soon) return;
     let soonest = Number.POSITIVE_INFINITY;
@@ -178,21 +179,21 @@ export class Asked {
         soonest = Math.min(soonest, soonestOf(waiting));
         continue;
       }
-      const why = 'The worker that orders this room is not there.';
+      const why = 'The worker that orders this room is unavailable.';
       this.#refuse(waiting, new Refusal('broker_unavailable', why));
     }
     this.#soonest = soonest;
   }
 }
 
-/** A signal may end it at any time. */
+/** A signal may abort at any time. */
 const soonestOf = ({ deadline, signal }: Waiting): number => (signal === undefined ? deadline : 0);
 
-/** What `unknown` says of a publish. */
+/** Refusal for a publish of unknown outcome. */
 export const uncertain = (why: string): Refusal =>
-  new Refusal('broker_uncertain', `It may have been published, or not: ${why}.`);
-/** Of a question. */
+  new Refusal('broker_uncertain', `The message may or may not have been published: ${why}.`);
+/** Refusal for an unanswered query. */
 export const unanswered = (why: string): Refusal =>
-  new Refusal('broker_unavailable', `It was not answered: ${why}.`);
+  new Refusal('broker_unavailable', `The request was not answered: ${why}.`);
 
 const closing = () => new Refusal('broker_unavailable', 'The broker is closed.');

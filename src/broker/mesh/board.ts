@@ -1,26 +1,32 @@
 /**
- * Who is in rooms at the workers of one machine: each tells all others what it has, so that every worker
- * knows all of it, whoever owns the room. Where the broker inside has a board of its own, that is it.
+ * Presence among the workers of one machine. Each worker sends its shares to all others, so every
+ * worker knows all of them, whichever worker owns the room. Not used if the inner broker has a board of
+ * its own.
  *
- * V3, V23: what a link does not take is not kept for it: the room is told as a whole once it does. V8: the lease
- * of a worker that has gone is a timer that ends with the board.
+ * V3, V23: shares that a full link cannot take are not queued; the room is sent as a whole once the
+ * link has drained. V8: the lease timers of dead workers end with the board.
  *
- * Not here: what is made of it (`room/elsewhere.ts`), the links (`visit.ts`, `host.ts`).
+ * Not here: what is made of the shares (`room/elsewhere.ts`), the links (`visit.ts`, `host.ts`).
  */
 import { randomBytes } from 'node:crypto';
 import { clearTimeout, setTimeout } from '../../time.js';
 import type { Board, BoardEvents, Share } from '../broker.js';
 
-/** How long what a worker had outlives its link, in milliseconds: its members may be on their way to another. */
+/**
+ * A dead worker's shares are kept this long, in milliseconds, since its members may be reconnecting to
+ * another worker.
+ */
 export const LEASE_MS = 15_000;
 
-/** The way to another worker. */
+/** A link to another worker. */
 export interface Peer {
-  /** False where it does not take it now: `up` or `drained` is called when it does. */
+  /**
+   * Returns false if the link is full or down; `up` or `drained` is called once it accepts data again.
+   */
   tell(text: string): boolean;
 }
 
-/** A room, what the worker has there, and whether that is all. */
+/** A room, the worker's shares, and whether those are all. */
 type Told = readonly [room: string, shares: readonly Share[], isWhole: boolean];
 
 const NOBODY: BoardEvents = {
@@ -36,9 +42,9 @@ interface Worker {
 }
 
 export class MeshBoard implements Board {
-  /** Of this incarnation. */
+  /** Id of this incarnation of the worker. */
   readonly #node = randomBytes(8).toString('hex');
-  /** With the rooms that it has to be told as a whole. */
+  /** Links, with the rooms that must still be sent as a whole. */
   readonly #peers = new Map<Peer, Set<string>>();
   readonly #workers = new Map<string, Worker>();
   readonly #leaseMs: number;
@@ -65,18 +71,18 @@ export class MeshBoard implements Board {
     }
   }
 
-  /** Who this worker is: what a new link is told before all else, however much waits behind it. */
+  /** The id of this worker, as the first text sent over a new link, ahead of everything queued. */
   get name(): string {
     return JSON.stringify(this.#node);
   }
 
-  /** There is a new link to it, which knows the name and nothing else. */
+  /** A new link is up; the other worker knows only our name so far. */
   up(peer: Peer): void {
     this.#peers.set(peer, new Set(this.#events.rooms()));
     this.drained(peer);
   }
 
-  /** It takes more now. */
+  /** The link accepts data again. */
   drained(peer: Peer): void {
     const behind = this.#peers.get(peer);
     if (behind === undefined) return;
@@ -86,7 +92,10 @@ export class MeshBoard implements Board {
     }
   }
 
-  /** Another worker tells who it is, or what it has. `node`: who it has said it is. Returns who it is. */
+  /**
+   * Handles a text from another worker: its id, or shares. `node`: the id it has sent before. Returns
+   * its id.
+   */
   hear(text: string, node: string): string {
     const said = JSON.parse(text) as string | Told;
     if (typeof said !== 'string') {
@@ -98,12 +107,12 @@ export class MeshBoard implements Board {
     this.#workers.set(said, worker);
     worker.links += 1;
     clearTimeout(worker.lease);
-    // It tells all of it again.
+    // It resends all its shares.
     this.#events.gone(said);
     return said;
   }
 
-  /** The link of another worker has ended. */
+  /** A link from another worker has ended. */
   ended(node: string): void {
     const worker = this.#workers.get(node);
     if (worker === undefined) return;

@@ -1,14 +1,15 @@
 /**
- * Deadlines between processes of one machine: `nowMs()` counts from the start of each, the clock under it
- * is one for all. A worker that stood still refuses what was to be done before it woke up.
+ * Converts deadlines between processes of one machine. `nowMs()` counts from the start of each process,
+ * but all share the clock below it. So a worker that was stalled refuses requests whose deadline passed
+ * meanwhile.
  */
 import { nowMs } from '../../time.js';
 
-/** What the clock of the machine is ahead of that of this process. */
+/** The machine's clock minus `nowMs()`. */
 const AHEAD_MS = Number(process.hrtime.bigint()) / 1e6 - nowMs();
 
-/** Of a time by `nowMs()` here. */
+/** Converts a time of `nowMs()` to the machine's clock. */
 export const toMachine = (ms: number): number => ms + AHEAD_MS;
 
-/** A time by `nowMs()` here. */
+/** Converts a time of the machine's clock to `nowMs()`. */
 export const fromMachine = (ms: number): number => ms - AHEAD_MS;

@@ -1,16 +1,16 @@
 /**
- * What workers say to each other about rooms, as bytes: `length kind fields`, a frame after the other.
- * Lengths are of what follows them; numbers are big-endian, texts UTF-8 behind their length, and the last
- * text of a frame goes to its end. A room has a number on each link, given by who opens it.
+ * Binary frames between workers: `length kind fields`, one after the other. A length counts the bytes
+ * after it; numbers are big-endian; a text is UTF-8 after its length, and the last text of a frame
+ * extends to its end. A room has a number per link, assigned by the worker that opens it.
  *
- * Pure: no socket is known here (`link.ts`). Both ends are of one release, which the first frame says.
+ * Pure: sockets are in `link.ts`. Both ends run the same release, which the first frame checks.
  */
 import type { Payload, Position, Publication } from '../broker.js';
 
-/** Changes with what is written here. */
+/** Must change with the format. */
 export const VERSION = 3;
 
-/** From who wants something of a room to its owner, and back. */
+/** Kinds below 16 go to the owner of a room, the others come back from it. */
 export const KIND = {
   hello: 1,
   open: 2,
@@ -33,19 +33,19 @@ export const HEAD = 4;
 
 const SLAB = 65_536;
 
-/** Texts of a payload that are there, which follow in this order. */
+/** Flags for the optional texts of a payload, which follow in this order. */
 const HAS = { from: 1, user: 2, key: 4, event: 8, except: 16, trace: 32 } as const;
 
-/** The publication that was written last, and where its bytes are: all its guests are told in turn. */
+/** The latest publication written, and its encoded bytes: it is sent to several subscribers in turn. */
 let latest: Publication | null = null;
 let latestSlab: Buffer = Buffer.alloc(0);
 let latestStart = 0;
 let latestEnd = 0;
 
-/** Frames that wait to be sent, one behind the other. */
+/** Buffer of frames to be sent. */
 export class FrameWriter {
   #slab: Buffer = Buffer.allocUnsafeSlow(SLAB);
-  /** What has been taken ends here. */
+  /** End of the bytes already taken. */
   #start = 0;
   #end = 0;
   #frame = 0;
@@ -54,7 +54,7 @@ export class FrameWriter {
     return this.#end - this.#start;
   }
 
-  /** Everything since the last call. The bytes are not written to again. */
+  /** Returns all bytes since the last call. They are not written to again. */
   take(): Buffer {
     const taken = this.#slab.subarray(this.#start, this.#end);
     this.#start = this.#end;
@@ -85,7 +85,7 @@ export class FrameWriter {
     return this;
   }
 
-  /** Numbers of messages pass 2^32. */
+  /** For sequence numbers, which can exceed 2^32. */
   f64(value: number): this {
     this.#need(8);
     this.#end = this.#slab.writeDoubleBE(value, this.#end);
@@ -93,7 +93,7 @@ export class FrameWriter {
   }
 
   text(text: string): this {
-    // As many bytes as a text of this length may have.
+    // The most bytes that a text of this length can have.
     this.#need(2 + text.length * 3);
     const length = this.#slab.write(text, this.#end + 2);
     this.#slab.writeUInt16BE(length, this.#end);
@@ -101,14 +101,14 @@ export class FrameWriter {
     return this;
   }
 
-  /** The last of a frame. */
+  /** The last text of a frame, without a length. */
   rest(text: string): this {
     this.#need(text.length * 3);
     this.#end += this.#slab.write(text, this.#end);
     return this;
   }
 
-  /** To the end of the frame; for all guests it is made once (V6). */
+  /** Extends to the end of the frame. Encoded once for all subscribers (V6). */
   publication(publication: Publication): this {
     if (publication === latest) {
       this.#need(latestEnd - latestStart);
@@ -129,7 +129,7 @@ export class FrameWriter {
   }
 
   payload(payload: Payload): this {
-    // Not by a list of names: each message comes through here.
+    // Written out instead of a loop over names, since it runs for every message.
     const { from, user, key, event, except, trace } = payload;
     let flags = 0;
     if (from !== null) flags |= HAS.from;
@@ -160,13 +160,13 @@ export class FrameWriter {
   }
 }
 
-/** One frame, read from its beginning. */
+/** Reads one frame from start to end. */
 export class FrameReader {
   #bytes: Buffer = Buffer.alloc(0);
   #at = 0;
   #end = 0;
 
-  /** `start`: behind the length. */
+  /** `start`: first byte after the length. Returns the kind. */
   begin(bytes: Buffer, start: number, end: number): number {
     this.#bytes = bytes;
     this.#at = start;
@@ -209,7 +209,7 @@ export class FrameReader {
 
   payload(): Payload {
     const flags = this.byte();
-    // In the order they are written.
+    // In the order of writing.
     const from = this.#textIf(flags & HAS.from) ?? null;
     const user = this.#textIf(flags & HAS.user);
     const key = this.#textIf(flags & HAS.key);
@@ -226,7 +226,7 @@ export class FrameReader {
     return { room, seq, epoch, at, data, from, user, key, event, except, trace };
   }
 
-  #textIf(isThere: number): string | undefined {
-    return isThere === 0 ? undefined : this.text();
+  #textIf(flag: number): string | undefined {
+    return flag === 0 ? undefined : this.text();
   }
 }

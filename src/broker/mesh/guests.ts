@@ -1,39 +1,39 @@
 /**
- * Somebody who wants a room at its owner: this worker itself, or another one over a link. A place knows
- * what its guest has been told, so that each publication is passed on once, in order, and what is let
- * go of is told exactly (V20, V21, V23).
+ * A subscriber ("guest") of a room at the worker that owns it: the owner itself, or another worker over a link. A
+ * `Place` knows the position it was sent last, so that each publication is sent once, in order, and
+ * shed ones are announced exactly (V20, V21, V23).
  */
 import type { LossReason, Position, Publication } from '../broker.js';
 
-/** What is told of a room, the way there. */
+/** The outgoing side of a subscriber. */
 export interface Way {
-  /** More waits on it than may: nothing is told until `Place.catchUp` is called. */
+  /** True while its queue is over the bound; nothing is sent until `Place.catchUp` is called. */
   readonly isFull: boolean;
-  /** Delivery begins after `position`, or follows what was told before. */
+  /** Delivery begins after `position`, or continues from what was sent before. */
   opened(place: Place, position: Position): void;
   message(place: Place, publication: Publication): void;
   lost(place: Place, to: number, reason: LossReason): void;
   reset(place: Place, position: Position, was: Position): void;
-  /** The place has let go of something: its way is to call `catchUp` once it is not full. */
+  /** The place has dropped something: call its `catchUp` once the queue is no longer full. */
   shed(place: Place): void;
-  /** Messages that were let go of, as they are told. */
+  /** Counts dropped messages as they are announced. */
   count(lost: number): void;
 }
 
 export class Place {
   readonly #way: Way;
-  /** Of the room on its way; 0 where it has none. */
+  /** Number of the room on its link; 0 without a link. */
   readonly number: number;
-  /** Of what was told last; empty before anything was. */
+  /** Epoch sent last; empty before any. */
   epoch: string;
   sent: number;
-  /** Where what is told begins, once that is known, for a guest that came without a position. */
+  /** Position after which delivery began, for a subscriber without `since`; null until known. */
   began: Position | null = null;
   isOpen = false;
   isGone = false;
   #isShed = false;
 
-  /** `since`: the guest has had everything up to there. */
+  /** `since`: the subscriber already has everything up to this position. */
   constructor(
     readonly room: string,
     way: Way,
@@ -46,7 +46,7 @@ export class Place {
     this.sent = since?.seq ?? 0;
   }
 
-  /** The room is at `position`: the answer to who has opened it, once. */
+  /** Answers the subscriber with the room's position, once. */
   opened(position: Position): void {
     if (this.isOpen) return;
     this.isOpen = true;
@@ -60,7 +60,7 @@ export class Place {
 
   message(publication: Publication): void {
     const { epoch, seq } = publication;
-    // It has overtaken the answer of the broker to the first subscription.
+    // The publication has overtaken the broker's answer to the first subscription.
     if (this.epoch === '') this.opened({ epoch, seq: seq - 1 });
     if (this.epoch === epoch && seq <= this.sent) return;
     const way = this.#way;
@@ -96,7 +96,7 @@ export class Place {
     this.sent = position.seq;
   }
 
-  /** Tells what was let go of: the room is at `position` now. */
+  /** Announces what was dropped; the room is now at `position`. */
   catchUp(position: Position): void {
     if (!this.#isShed) return;
     this.#isShed = false;

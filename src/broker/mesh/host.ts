@@ -1,7 +1,7 @@
 /**
- * The owner's end of a link: another worker opens rooms here, publishes into them, and is told of them.
- * What it does not read in time is let go of and announced (V23); the answers to its publishes are as
- * many as it has asked, which its own end bounds.
+ * The owner's end of a link: another worker opens rooms here, publishes to them and receives their
+ * messages. Messages that it does not read in time are dropped and announced (V23). Answers are bounded
+ * by its own limit on pending requests.
  */
 import type { Socket } from 'node:net';
 import { Refusal, type RefusalCode } from '../../errors.js';
@@ -14,11 +14,11 @@ import { Place, type Way } from './guests.js';
 import { Link } from './link.js';
 import type { Owner } from './owner.js';
 
-/** A question that is rare, as JSON. */
+/** A rare query, sent as JSON. */
 export type Question =
   | { readonly what: 'history'; readonly room: string; readonly range: Range }
   | { readonly what: 'purge'; readonly room: string; readonly through: number }
-  /** The answer is behind all that was to be told of the room. */
+  /** Answered after everything pending for the room has been sent. */
   | { readonly what: 'settled'; readonly room: string };
 
 const LOSS: Record<LossReason, number> = { broker: 0, node: 1 };
@@ -28,7 +28,7 @@ export class Host implements Way {
   readonly #owner: Owner;
   readonly #broker: Broker;
   readonly #board: MeshBoard;
-  /** Who the other worker is, as it has said. */
+  /** Id of the other worker, as it has sent it. */
   #node = '';
   readonly #count: (lost: number) => void;
   readonly #places = new Map<number, Place>();
@@ -51,7 +51,7 @@ export class Host implements Way {
       frame: (kind, reader) => this.#frame(kind, reader),
       drained: () => this.#catchUp(),
       ended: () => {
-        this.#closing.abort(new Error('the worker has gone'));
+        this.#closing.abort(new Error('the link to the worker has ended'));
         for (const place of this.#places.values()) owner.close(place);
         this.#places.clear();
         this.#shed.clear();
@@ -65,7 +65,7 @@ export class Host implements Way {
     return this.#link.isFull;
   }
 
-  /** Bytes that wait for the other worker. */
+  /** Bytes queued for the other worker. */
   get bytes(): number {
     return this.#link.bytes;
   }
@@ -94,7 +94,7 @@ export class Host implements Way {
     this.#count(lost);
   }
 
-  /** What waits goes out; nothing else does. */
+  /** Flushes the queue and sends nothing afterwards. */
   end(): void {
     this.#link.end();
   }
@@ -139,7 +139,7 @@ export class Host implements Way {
     const place = new Place(name, this, number, since);
     this.#places.set(number, place);
     const refuse = (error: unknown) => {
-      // It has been closed meanwhile, or the link has ended.
+      // The place was closed meanwhile, or the link has ended.
       if (!this.#places.delete(number)) return;
       const { code, message } = refusalOf(error);
       this.#link.begin(KIND.notOpened).u32(number).text(code).rest(message).end();
@@ -166,7 +166,7 @@ export class Host implements Way {
     }
     const uid = reader.byte() === 1 ? reader.text() : undefined;
     let answer: MaybePromise<Position>;
-    // Not by `settle`: three functions for each message are what it would cost.
+    // Does not use `settle`, which would allocate three closures per message.
     try {
       answer = this.#broker.publish(room, reader.payload(), { deadline, uid });
     } catch (error) {
@@ -218,7 +218,7 @@ export class Host implements Way {
   }
 }
 
-/** An answer that is there at once is passed on at once, so that order is kept. */
+/** Passes a synchronous answer on synchronously, so that order is kept. */
 function settle<T>(
   ask: () => MaybePromise<T>,
   refuse: (error: unknown) => void,

@@ -1,27 +1,27 @@
 /**
- * One end of a connection between two workers: frames of a turn of the loop leave in one write, and what
- * comes is cut into frames. What waits to be sent is counted in frames and bytes, so that who sends can
+ * One end of a connection between two workers. Frames of one turn of the loop go out in one write, and
+ * incoming bytes are split into frames. Frames and bytes to be sent are counted, so that senders can
  * keep within a bound (V3, V23).
  *
- * Not here: what frames mean (`host.ts`, `visit.ts`), how a connection is made (`mesh.ts`, `visit.ts`).
+ * Not here: the meaning of frames (`host.ts`, `visit.ts`), opening connections (`mesh.ts`, `visit.ts`).
  */
 import type { Socket } from 'node:net';
 import { survived } from '../../survived.js';
 import { setImmediate } from '../../time.js';
 import { FrameReader, FrameWriter, HEAD, KIND, VERSION } from './frames.js';
 
-/** What may wait for a worker that does not read. */
+/** Most bytes queued for a worker that does not read. */
 export const MAX_BYTES = 8 * 1_048_576;
 const MAX_FRAMES = 65_536;
-/** Of one frame: a message of the largest size that may be configured, in escapes of nobody. */
+/** Most bytes of one frame: fits an unescaped message of the largest configurable size. */
 const MAX_FRAME = 64 * 1_048_576;
 
 export interface LinkEvents {
-  /** One frame; the reader is good until the call returns. */
+  /** A frame arrived. The reader is valid until the call returns. */
   frame(kind: number, reader: FrameReader): void;
-  /** What waits is under half of the bound again. */
+  /** The queue is below half of its bounds again. */
   drained(): void;
-  /** Nothing is sent or comes any more; once. */
+  /** The connection has ended; called once. */
   ended(): void;
 }
 
@@ -30,13 +30,13 @@ export class Link {
   readonly #events: LinkEvents;
   readonly #writer = new FrameWriter();
   readonly #reader = new FrameReader();
-  /** The beginning of a frame that is not whole, how long it is, and how long the frame. */
+  /** An incomplete frame: its bytes so far, their count, and the length of the whole frame. */
   #rest: Buffer[] = [];
   #restBytes = 0;
   #wholeBytes = HEAD;
   #isScheduled = false;
   #hasEnded = false;
-  /** Frames that are not in the hands of the system. */
+  /** Frames written to the socket but not yet to the kernel. */
   #frames = 0;
   #fresh = 0;
   #isFull = false;
@@ -48,7 +48,7 @@ export class Link {
       'data',
       survived((chunk: Buffer) => this.#read(chunk)),
     );
-    // The close that follows says it.
+    // The `close` event follows and is handled.
     socket.on('error', () => {});
     socket.on(
       'close',
@@ -56,7 +56,7 @@ export class Link {
     );
   }
 
-  /** More waits than may: what is told next has to be let go of, and announced. */
+  /** True while the queue is over its bounds: further messages must be dropped and announced. */
   get isFull(): boolean {
     if (!this.#isFull) this.#isFull = this.bytes > MAX_BYTES || this.frames > MAX_FRAMES;
     return this.#isFull;
@@ -74,7 +74,10 @@ export class Link {
     return this.#hasEnded;
   }
 
-  /** To be ended with `end()` before the next. It leaves with this turn of the loop. */
+  /**
+   * Begins a frame, which the caller must finish with `end()` before the next one. It is sent at the
+   * end of this turn of the loop.
+   */
   begin(kind: number): FrameWriter {
     this.#fresh += 1;
     if (!this.#isScheduled) {
@@ -96,7 +99,7 @@ export class Link {
     );
   }
 
-  /** What waits goes out first. */
+  /** Flushes the queue, then closes. */
   end(): void {
     this.flush();
     this.#socket.end();
@@ -151,7 +154,10 @@ export class Link {
     this.#restBytes = bytes.length - at;
   }
 
-  /** With a frame that was not taken, all behind it is lost: a new link says what that was (V21). */
+  /**
+   * If handling a frame fails, all frames after it are lost; the next link reports what they were
+   * (V21).
+   */
   #frame(kind: number): void {
     try {
       this.#events.frame(kind, this.#reader);

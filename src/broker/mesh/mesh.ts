@@ -1,12 +1,13 @@
 /**
- * The broker of one of several workers, around the broker that each of them has: a room is ordered by the
- * worker whose slot its name falls into, and only that one asks the broker inside. For its own rooms it
- * answers as the one inside does, at once where that does.
+ * The broker of one of several workers, wrapped around the inner broker of each. A hash assigns each
+ * room to the slot of one worker, its owner; only the owner uses its inner broker for the room, and the
+ * others reach it over links. For its own rooms it answers as the inner broker does, synchronously if
+ * that does.
  *
- * V20: an owner that lost its memory with its process goes on in another epoch, since the broker inside
- * does. V21, V23: a link is bounded; what is let go of on it is told with reason `node`.
+ * V20: an owner that restarted has a fresh inner broker, which continues in a new epoch. V21, V23: each
+ * link is bounded; messages dropped on it are reported with reason `node`.
  *
- * Not here: which workers there are and where (`cluster/`).
+ * Not here: which workers exist and where (`cluster/`).
  */
 import { createServer, type Server } from 'node:net';
 import { isThenable } from '../../thenable.js';
@@ -31,33 +32,33 @@ import { slotOf } from './slots.js';
 import { Visit } from './visit.js';
 
 export interface MeshOptions {
-  /** Of this worker, from 0. */
+  /** Slot of this worker, from 0. */
   readonly slot: number;
   readonly slots: number;
-  /** Belongs to the mesh from now on. */
+  /** The inner broker; the mesh owns it from now on. */
   readonly inner: Broker;
-  /** How long who was at a worker outlives it: 15,000 ms. */
+  /** How long a dead worker's presence is kept, in milliseconds. Default 15,000. */
   readonly leaseMs?: number;
 }
 
-/** What has happened since the start. */
+/** Counts since the start. */
 export interface MeshCounts {
-  /** Messages that a worker was not sent, since it did not read. */
+  /** Messages dropped because a worker did not read them in time. */
   lost: number;
 }
 
 export class MeshBroker implements Broker {
   readonly counts: MeshCounts = { lost: 0 };
-  /** Where the broker inside keeps any. */
+  /** Only if the inner broker keeps history. */
   declare readonly history?: NonNullable<Broker['history']>;
   declare readonly purge?: NonNullable<Broker['purge']>;
-  /** That of the broker inside is of all nodes. */
+  /** The inner broker's board, which covers all nodes, if it has one; else the mesh's. */
   readonly board: Board;
   readonly #board: MeshBoard;
   readonly #slots: number;
   readonly #inner: Broker;
   readonly #owner: Owner;
-  /** By slot; none for this worker's own. */
+  /** Links to the other workers, by slot; null for this worker's own slot. */
   readonly #visits: readonly (Visit | null)[];
   readonly #own = new Map<string, Place>();
   readonly #way: Way;
@@ -101,7 +102,7 @@ export class MeshBroker implements Broker {
     if (inner.purge !== undefined) this.purge = (...asked) => this.#purge(...asked);
   }
 
-  /** Bytes that wait for other workers. */
+  /** Bytes queued for other workers. */
   get bytes(): number {
     let bytes = 0;
     for (const host of this.#hosts) bytes += host.bytes;
@@ -109,12 +110,12 @@ export class MeshBroker implements Broker {
     return bytes;
   }
 
-  /** Publications in the rooms that this worker orders, to whomever they went. */
+  /** Publications in the rooms this worker owns. */
   get published(): number {
     return this.#owner.published;
   }
 
-  /** Rooms that this worker orders and anybody is in. */
+  /** Rooms this worker owns that have a subscriber. */
   get ownedRooms(): number {
     return this.#owner.rooms;
   }
@@ -123,12 +124,12 @@ export class MeshBroker implements Broker {
     return this.#inner.lagMs ?? 0;
   }
 
-  /** Slots whose worker cannot be reached. */
+  /** Slots whose worker is unreachable. */
   get missing(): number[] {
     return this.#visits.flatMap((visit, at) => (visit === null || visit.isUp ? [] : [at]));
   }
 
-  /** Others find this worker at this path from now on. */
+  /** Accepts links from other workers at this path. */
   listen(path: string): Promise<void> {
     const server = createServer((socket) => {
       const count = (lost: number) => {
@@ -140,12 +141,12 @@ export class MeshBroker implements Broker {
     this.#server = server;
     return new Promise((resolve, reject) => {
       server.once('error', reject);
-      // Not by way of a primary: each worker listens on a path of its own.
+      // Not through the primary: each worker listens on a path of its own.
       server.listen({ path, exclusive: true }, resolve);
     });
   }
 
-  /** The worker of another slot is at this path from now on. */
+  /** The worker of another slot listens at this path from now on. */
   moved(slot: number, path: string): void {
     this.#visits[slot]?.moveTo(path);
   }
@@ -166,7 +167,10 @@ export class MeshBroker implements Broker {
     this.#inner.onState(changed);
   }
 
-  /** Connections are spread in turn: a room has about as many at each worker. */
+  /**
+   * Counts only this worker: connections are spread in turn, so a room has about as many at each
+   * worker.
+   */
   measureRooms(sizeOf: (room: string) => number): void {
     this.#inner.measureRooms?.(sizeOf);
   }

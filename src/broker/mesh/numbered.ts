@@ -1,6 +1,6 @@
 /**
- * What waits for an answer by its number, which is given once in 2^32: an answer that comes too late finds
- * nothing. Not a Map, for the reason `line.ts` gives: with each message something comes and goes.
+ * Pending requests by number. A number is unique within 2^32 requests, so that a late answer finds
+ * nothing. Not a Map, for the reason `line.ts` gives: every message adds and removes an entry.
  */
 const FEWEST = 64;
 
@@ -10,7 +10,7 @@ export interface Numbered {
 }
 
 export class Numbers<T extends Numbered> {
-  /** Each where the last bits of its number say; as many places as a power of two, half of them free. */
+  /** Indexed by the low bits of the number. The length is a power of two, and at least half is free. */
   #places: (T | null)[] = Array(FEWEST).fill(null);
   #last = 0;
   #size = 0;
@@ -19,11 +19,11 @@ export class Numbers<T extends Numbered> {
     return this.#size;
   }
 
-  /** Gives it its number. */
+  /** Adds an entry and assigns its number. */
   add(one: T): number {
     if (this.#size * 2 >= this.#places.length) this.#grow();
     const mask = this.#places.length - 1;
-    // Who has waited for long may still be where the next one would be.
+    // A long pending entry may still occupy the next index.
     do this.#last = (this.#last + 1) >>> 0;
     while (this.#places[this.#last & mask] !== null);
     one.number = this.#last;
@@ -32,7 +32,7 @@ export class Numbers<T extends Numbered> {
     return this.#last;
   }
 
-  /** Takes it out; null where it has been before. */
+  /** Removes the entry; null if it was removed before. */
   take(number: number): T | null {
     const at = number & (this.#places.length - 1);
     const one = this.#places[at] as T | null;
@@ -42,7 +42,7 @@ export class Numbers<T extends Numbered> {
     return one;
   }
 
-  /** All of them, mostly the oldest first; any may be taken out meanwhile. */
+  /** All entries, mostly oldest first; the caller may remove any while iterating. */
   all(): T[] {
     const { length } = this.#places;
     const all: T[] = [];
@@ -55,7 +55,7 @@ export class Numbers<T extends Numbered> {
 
   #grow(): void {
     const places: (T | null)[] = Array(this.#places.length * 2).fill(null);
-    // Numbers that differ in fewer bits differ in more.
+    // Entries with different indexes keep different ones in a longer array.
     for (const one of this.#places) if (one) places[one.number & (places.length - 1)] = one;
     this.#places = places;
   }

@@ -1,15 +1,15 @@
 /**
- * The rooms of this worker's slot, between the broker that orders them and all who want them here: this
- * worker and others. The broker is asked once, however many they are, so that a message enters the
- * machine once. V2: nothing is locked; a place is told in the turn the broker tells. V8: what is asked for a room
- * is asked no longer than somebody is in it.
+ * The rooms of this worker's slot, between the broker that orders them and their subscribers, here and
+ * at other workers. It subscribes at the broker once per room, so a message enters the machine once.
+ * V2: no locks; each `Place` is notified in the turn in which the broker notifies. V8: a pending call
+ * for a room is aborted when its last subscriber leaves.
  *
- * V4, V20: a room has one stream of what the broker tells, and nobody is ahead of it in another epoch: who
- * comes without a position begins where the stream is, also while that is behind the broker, and is answered
- * with where it has begun, also where the stream has gone on since; who comes from another epoch than the stream
- * is told a reset to it.
+ * V4, V20: a room has one stream, and no subscriber is ahead of it in another epoch. A subscriber
+ * without a position starts at the stream's position, even if that is behind the broker, and its answer
+ * is the position where it started, even if the stream has moved on. A subscriber from another epoch
+ * gets a reset to the stream's.
  *
- * Not here: what a place is told (`guests.ts`), the links (`host.ts`).
+ * Not here: what each subscriber is sent (`guests.ts`), the links (`host.ts`).
  */
 import { isThenable } from '../../thenable.js';
 import type { Broker, LossReason, MaybePromise, Position, Publication } from '../broker.js';
@@ -18,17 +18,17 @@ import type { Place } from './guests.js';
 interface OwnedRoom {
   readonly name: string;
   readonly places: Set<Place>;
-  /** What the broker delivered or told last; what follows is told next. Null before it is known. */
+  /** The stream's position: what the broker delivered or reported last. Null until known. */
   known: Position | null;
-  /** Where the broker was when it answered last. */
+  /** The broker's position in its latest answer. */
   head: Position | null;
-  /** Settles with the latest subscription, or before it. */
+  /** Settles when the latest subscription at the broker is answered; null if none is pending. */
   answered: Promise<unknown> | null;
-  /** The latest publication that was counted. */
+  /** Position of the latest publication counted. */
   counted: Position | null;
-  /** Ends what is asked of the broker for it: nobody is in it any more. Null before anything is answered later. */
+  /** Aborts pending broker calls when the last subscriber leaves. Null until a call is asynchronous. */
   ended: AbortController | null;
-  /** Who asked whether everything is told, and who has asked since: they share the next answer. */
+  /** The pending `settled` call, and the next one, shared by all callers that came since. */
   settling: Promise<void> | null;
   next: Promise<void> | null;
 }
@@ -37,9 +37,9 @@ export class Owner {
   readonly #broker: Broker;
   readonly #rooms = new Map<string, OwnedRoom>();
   readonly #closing = new AbortController();
-  /** For the next room of which the broker answers later. */
+  /** Reused until a broker call is asynchronous. */
   #unused = new AbortController();
-  /** Publications that came from the broker. */
+  /** Publications received from the broker. */
   published = 0;
 
   constructor(broker: Broker) {
@@ -49,19 +49,19 @@ export class Owner {
     broker.onReset((room, position) => this.#reset(room, position));
   }
 
-  /** How many anybody is in. */
+  /** Rooms with a subscriber. */
   get rooms(): number {
     return this.#rooms.size;
   }
 
-  /** Where the room is, as far as it is known here. */
+  /** The stream's position of a room; null if unknown. */
   positionOf(room: string): Position | null {
     return this.#rooms.get(room)?.known ?? null;
   }
 
   /**
-   * Has the place told of its room from now on, or from what its guest has had. The answer is also told
-   * to the place itself.
+   * Subscribes a place to its room, from now on or after `since`. The place itself also gets the
+   * answer.
    */
   open(place: Place, since?: Position): MaybePromise<Position> {
     const room = this.#room(place.room);
@@ -72,7 +72,7 @@ export class Owner {
       return this.#opened(place, known);
     }
     if (since.epoch === known.epoch) return this.#subscribe(room, place, lowest(room, since));
-    // Which of the two epochs is the later one only the broker can say.
+    // Only the broker knows which of the two epochs is newer.
     if (room.answered !== null) return room.answered.then(() => this.#move(room, place, since));
     return this.#move(room, place, since);
   }
@@ -83,9 +83,9 @@ export class Owner {
     const room = this.#rooms.get(place.room);
     if (!room?.places.delete(place) || room.places.size > 0) return;
     this.#rooms.delete(room.name);
-    room.ended?.abort(new Error('nobody is in the room any more'));
+    room.ended?.abort(new Error('the room has no subscriber any more'));
     const { signal } = this.#closing;
-    // What is still delivered of it goes nowhere; who opens it next subscribes anew.
+    // Later deliveries for the room are ignored; the next subscriber subscribes anew.
     const ignore = () => {};
     try {
       const answer = this.#broker.unsubscribe(room.name, signal);
@@ -96,8 +96,9 @@ export class Owner {
   }
 
   /**
-   * Resolves when everything that was published before is told, or nobody is in the room any more. However many
-   * ask, and however long the broker is away, it is asked twice a room at most.
+   * Resolves when everything published before the call has been sent, or the room has no subscriber any
+   * more. However many callers wait, at most one broker call per room is pending and one more follows
+   * it.
    */
   settled(name: string): MaybePromise<void> {
     const room = this.#rooms.get(name);
@@ -111,7 +112,7 @@ export class Owner {
     return room.next;
   }
 
-  /** Ends what waits for the broker. */
+  /** Aborts all pending broker calls. */
   end(): void {
     const why = new Error('the server is shutting down');
     this.#closing.abort(why);
@@ -129,7 +130,7 @@ export class Owner {
     return asked;
   }
 
-  /** Has the broker tell the room from `since` on, or from where it is. */
+  /** Subscribes at the broker after `since`, or at its current position. */
   #subscribe(room: OwnedRoom, place: Place, since?: Position): MaybePromise<Position> {
     const before = room.known;
     if (since !== undefined) room.known = since;
@@ -163,22 +164,22 @@ export class Owner {
     return opened;
   }
 
-  /** Brings a place and the stream, which are in two epochs, into that of the broker. */
+  /** Moves a place and the stream, which are in different epochs, to the broker's epoch. */
   #move(room: OwnedRoom, place: Place, since: Position): MaybePromise<Position> {
     const { known, head } = room;
     if (place.isGone) return since;
     if (known === null || head === null) return this.#subscribe(room, place, since);
-    const isThere = known.epoch === head.epoch;
-    const from = isThere ? known : lowest(room, head);
+    const isCurrent = known.epoch === head.epoch;
+    const from = isCurrent ? known : lowest(room, head);
     place.opened(from);
     for (const each of room.places) each.reset(from);
-    return isThere ? known : this.#subscribe(room, place, from);
+    return isCurrent ? known : this.#subscribe(room, place, from);
   }
 
   #opened(place: Place, position: Position): Position {
-    // It has left meanwhile; the room was let go of then, or others are in it.
+    // If the place has left meanwhile, the room was dropped or has other subscribers.
     if (!place.isGone) place.opened(position);
-    // What was told may have overtaken the answer of the broker, for which it has waited.
+    // Deliveries may have overtaken the broker's answer.
     return place.began ?? position;
   }
 
@@ -196,7 +197,7 @@ export class Owner {
     const { seq, epoch } = publication;
     room.known = { seq, epoch };
     const { counted } = room;
-    // What comes again for who has come back was counted.
+    // Publications redelivered for a resuming subscriber were counted before.
     if (counted?.epoch !== epoch || counted.seq < seq) {
       this.published += 1;
       room.counted = room.known;
@@ -216,7 +217,7 @@ export class Owner {
     if (room === undefined) return;
     const { known, head } = room;
     room.known = { seq, epoch };
-    // While it catches up, there is another epoch between it and the broker.
+    // While the stream catches up, other epochs may lie between it and the broker.
     if (known?.epoch === head?.epoch) room.head = room.known;
     for (const place of room.places) place.reset(room.known);
   }
@@ -241,7 +242,7 @@ export class Owner {
   }
 }
 
-/** The broker delivers from here on to all: nobody may miss what another has had. */
+/** The lowest position of all subscribers in the epoch: the broker redelivers from there to all. */
 function lowest({ places }: OwnedRoom, { epoch, seq }: Position): Position {
   let least = seq;
   for (const place of places) if (place.epoch === epoch) least = Math.min(least, place.sent);

@@ -1,12 +1,11 @@
 /**
- * Which worker gives a room its order: a hash of its name over the slots. How many slots there are is
- * fixed while a server runs, and a slot outlives the worker in it, so that the rest of a division is
- * enough.
+ * Maps rooms to the workers that order them: a hash of the name modulo the number of slots. That number
+ * is fixed while a server runs, and a slot outlives its worker, so plain modulo is enough.
  */
 
 /** The slot of a name, from 0; the same in every process. */
 export function slotOf(name: string, slots: number): number {
-  // FNV-1a, and the last steps of MurmurHash3, which spread names that differ in their end.
+  // FNV-1a, then the finalizer of MurmurHash3, which spreads names that differ only at the end.
   let hash = 0x811c9dc5;
   for (let i = 0; i < name.length; i += 1) {
     hash = Math.imul(hash ^ name.charCodeAt(i), 0x01000193);

@@ -1,8 +1,8 @@
 /**
- * This worker's end of the link to another one, which owns the rooms of a slot. A slot outlives the worker in
- * it: when one ends, the next is connected to, wherever it is.
+ * A `Visit` is this worker's end of the link to another worker, which owns the rooms of one slot. A slot outlives
+ * its worker: when that ends, this connects to its successor.
  *
- * Not here: what waits for an answer (`asked.ts`), the rooms that are opened there (`visited.ts`).
+ * Not here: pending requests (`asked.ts`), the rooms opened over the link (`visited.ts`).
  */
 import { connect, type Socket } from 'node:net';
 import { Refusal, type RefusalCode } from '../../errors.js';
@@ -16,16 +16,16 @@ import type { Question } from './host.js';
 import { Link } from './link.js';
 import { type RoomEvents, VisitedRooms } from './visited.js';
 
-/** Of what goes with the data of a publish, about. */
+/** Approximate bytes of a publish besides its data. */
 const ENVELOPE_BYTES = 500;
 const QUESTION_BYTES = 200;
 const FIRST_PAUSE_MS = 20;
 const LONGEST_PAUSE_MS = 500;
-/** How long a worker that is being replaced may take to answer what it was sent. */
+/** Time for a worker being replaced to answer the requests sent to it, in milliseconds. */
 const HANDOVER_MS = 1000;
 
 export interface VisitEvents extends RoomEvents {
-  /** There is a new link, or one that takes something again: see `tell`. */
+  /** A new link is up, or a full one has drained: see `tell`. */
   up(): void;
   drained(): void;
 }
@@ -36,17 +36,17 @@ export class Visit {
   readonly #rooms: VisitedRooms;
   readonly #asked = new Asked(() => this.#leaveIfDone());
   #path = '';
-  /** On its way to be a link. */
+  /** Connecting socket. */
   #attempt: Socket | null = null;
   #link: Link | null = null;
-  /** The worker there is being replaced: nothing more is sent to it. */
+  /** The worker is being replaced: nothing more is sent to it. */
   #isMoving = false;
   #moved: NodeJS.Timeout | undefined;
   #pause = FIRST_PAUSE_MS;
   #retry: NodeJS.Timeout | undefined;
   #isClosed = false;
 
-  /** `name`: what the board of the other worker is told of who this one is. */
+  /** `name`: identifies this worker to the other worker's board. */
   constructor(events: VisitEvents, name: string) {
     this.#events = events;
     this.#name = name;
@@ -57,7 +57,7 @@ export class Visit {
     return this.#link !== null && !this.#isMoving;
   }
 
-  /** Bytes that wait to be sent. */
+  /** Bytes waiting to be sent. */
   get bytes(): number {
     return this.#asked.bytes + (this.#link?.bytes ?? 0);
   }
@@ -67,8 +67,8 @@ export class Visit {
   }
 
   /**
-   * The worker of the slot is at this path from now on. What was sent to the one before is answered by
-   * that one, if it still lives, before anything is sent to the new one, so that order is kept.
+   * The worker of the slot listens at this path from now on. Requests sent to its predecessor are
+   * answered by that, if it still lives, before anything is sent to the new one, so that order is kept.
    */
   moveTo(path: string): void {
     if (path === this.#path) return;
@@ -85,7 +85,7 @@ export class Visit {
     this.#leaveIfDone();
   }
 
-  /** Who is where, as `board.ts` has it. False where nothing more can be sent now. */
+  /** Sends a text of `board.ts`. Returns false if the link cannot take it now. */
   tell(text: string): boolean {
     const link = this.#link;
     if (link === null || this.#isMoving || link.isFull) return false;
@@ -96,7 +96,7 @@ export class Visit {
   publish(name: string, payload: Payload, { deadline, uid }: PublishOptions): Promise<Position> {
     return this.#asked.ask<Position>({
       deadline,
-      // Of bytes there is a bound only while it cannot be sent.
+      // Bytes are only bounded while the request cannot be sent.
       bytes: this.isUp ? 0 : Buffer.byteLength(payload.data) + ENVELOPE_BYTES,
       send: (link, id) => {
         const frame = link.begin(KIND.publish).u32(id).f64(toMachine(deadline));
@@ -129,7 +129,7 @@ export class Visit {
     this.#rooms.unsubscribe(room);
   }
 
-  /** Resolves when what was sent is answered, or will not be. */
+  /** Resolves when every sent request is settled. */
   async close(): Promise<void> {
     this.#isClosed = true;
     await this.#asked.close();
@@ -144,7 +144,7 @@ export class Visit {
   #connect(): void {
     clearTimeout(this.#retry);
     if (this.#isClosed) return;
-    // One to where a worker was before comes too late.
+    // A pending connect to the previous path is obsolete.
     this.#attempt?.destroy();
     const socket = connect(this.#path);
     this.#attempt = socket;
@@ -164,7 +164,7 @@ export class Visit {
 
   #up(socket: Socket): void {
     const link: Link = new Link(socket, {
-      // One that was left may still say something.
+      // A replaced link may still deliver frames.
       frame: (kind, reader) => {
         if (this.#link === link) this.#frame(kind, reader);
       },
@@ -193,7 +193,7 @@ export class Visit {
     this.#asked.lost('the worker that orders this room has ended');
   }
 
-  /** The worker there may be about to be replaced: then the new one is told by `moveTo`. */
+  /** Retries later. If the worker is being replaced, `moveTo` brings the new path. */
   #again(): void {
     clearTimeout(this.#retry);
     this.#retry = setTimeout(() => this.#connect(), this.#pause);

@@ -1,8 +1,8 @@
 /**
- * The rooms that this worker has opened at the one that orders them. Over each link they are asked for anew from where
- * this one is, so that what is missing comes, or is told (V21).
+ * The rooms this worker has opened at their owner. Over each new link it reopens them from its own
+ * position, so that missing messages are delivered or reported (V21).
  *
- * Not here: the link (`visit.ts`), the other end (`host.ts`).
+ * Not here: the link (`visit.ts`), the owner's end (`host.ts`).
  */
 import { Refusal, type RefusalCode } from '../../errors.js';
 import { setTimeout } from '../../time.js';
@@ -10,7 +10,7 @@ import type { LossReason, Position, Publication } from '../broker.js';
 import { type FrameReader, KIND } from './frames.js';
 import type { Link } from './link.js';
 
-/** Until a room that was refused is asked for again. */
+/** Delay before a refused room is reopened, in milliseconds. */
 const AGAIN_MS = 500;
 
 const REASONS: readonly LossReason[] = ['broker', 'node'];
@@ -23,9 +23,9 @@ export interface RoomEvents {
 
 interface Visited {
   readonly name: string;
-  /** On the present link. */
+  /** Number of the room on the current link. */
   number: number;
-  /** Of what was delivered or told last; null before the first answer. */
+  /** Position delivered or reported last; null before the first answer. */
   known: Position | null;
   isOpen: boolean;
   readonly waits: Set<{ resolve(position: Position): void; reject(error: unknown): void }>;
@@ -37,7 +37,7 @@ export class VisitedRooms {
   readonly #byNumber = new Map<number, Visited>();
   #numbers = 0;
   #link: Link | null = null;
-  /** Nothing more is opened over the present link. */
+  /** No further rooms are opened over the current link. */
   #isHeld = false;
 
   constructor(events: RoomEvents) {
@@ -48,7 +48,7 @@ export class VisitedRooms {
     return this.#rooms.get(room)?.isOpen ?? true;
   }
 
-  /** By which the owner knows it while it is open; else 0. */
+  /** Number of an open room on the link; 0 if it is not open. */
   numberOf(room: string): number {
     const visited = this.#rooms.get(room);
     return visited?.isOpen ? visited.number : 0;
@@ -100,7 +100,7 @@ export class VisitedRooms {
     for (const room of this.#rooms.values()) this.#open(room);
   }
 
-  /** From now on nothing is opened before there is another link. */
+  /** Opens no rooms until there is a new link. */
   hold(): void {
     this.#isHeld = true;
   }
@@ -117,7 +117,7 @@ export class VisitedRooms {
     this.#byNumber.clear();
   }
 
-  /** About the room of a number; it may be on its way while this worker lets go of the room. */
+  /** A frame about a room; it may arrive after this worker has closed the room. */
   frame(number: number, kind: number, reader: FrameReader): void {
     const room = this.#byNumber.get(number);
     if (room !== undefined) this.#tell(room, kind, reader);
@@ -154,13 +154,13 @@ export class VisitedRooms {
       case KIND.notOpened: {
         const refusal = new Refusal(reader.text() as RefusalCode, reader.rest());
         this.#byNumber.delete(room.number);
-        // Something of it may have come before.
+        // Messages of the room may have arrived before.
         room.isOpen = false;
         for (const { reject } of room.waits) reject(refusal);
-        const isWanted = known !== null;
+        const hasMembers = known !== null;
         room.waits.clear();
-        if (!isWanted) this.#rooms.delete(name);
-        // Members are in it: it is asked for again until it is there.
+        if (!hasMembers) this.#rooms.delete(name);
+        // The room has members: it is reopened until that succeeds.
         else setTimeout(() => this.#openAgain(room), AGAIN_MS).unref();
         return;
       }
