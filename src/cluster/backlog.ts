@@ -1,27 +1,28 @@
 /**
- * Connections that the primary has accepted and that no worker was handed yet. `node:cluster` accepts all
- * that come, and where every worker stands still it keeps them without a bound. Here they have one (V3):
- * one more is closed at once, so that its peer comes again.
+ * Limits the connections that the primary has accepted and not yet handed to a worker. `node:cluster`
+ * accepts every connection, and keeps them without a bound while all workers are stalled. Here they
+ * have one (V3): connections beyond it are closed at once, so that clients reconnect.
  *
- * They cannot be left to the system: Node has no way to stop accepting but to close the socket. The bound
- * is what may be connected at all, so that nobody is turned away who comes back with all others at once.
+ * They cannot be left in the kernel's queue: the only way for Node to stop accepting is to close the
+ * socket. The bound is the total number of connections allowed, so that a reconnect of all clients at
+ * once fits.
  *
- * `node:cluster` makes a server of Node for each socket, takes its handle, and lets nobody have either. So
- * this is where servers are made: `createServer` of the module, as it finds it.
+ * `node:cluster` creates a Node server per socket, takes its handle, and exposes neither. So this hooks
+ * the place where servers are created: `net.createServer`, as `node:cluster` calls it.
  *
- * Not here: a connection that a worker was handed (`handover.ts`).
+ * Not here: connections already handed to a worker (`handover.ts`).
  */
 import net, { type Server } from 'node:net';
 import { placesFor } from '../descriptors.js';
 import { FailureLog, type Log, silent } from '../log.js';
 import type { Config } from '../options/config.js';
 
-/** A handle of Node. */
+/** A connection handle of Node. */
 export interface Connection {
   close(): void;
 }
 
-/** One that listens. */
+/** A listening handle of Node. */
 interface Listening {
   onconnection(error: number, connection?: Connection): void;
 }
@@ -29,17 +30,20 @@ interface Listening {
 export class Backlog {
   #most = 0;
   readonly #closed: FailureLog;
-  /** Those that wait at the same socket. It and they end together. */
+  /**
+   * For each waiting connection, the set of those that wait at the same socket. They end together with
+   * it.
+   */
   readonly #waiting = new WeakMap<Connection, Set<Connection>>();
   readonly #createServer = net.createServer;
 
-  /** Of sockets that are opened from now on. */
+  /** Applies to sockets opened from now on. */
   constructor(config: Config, log: Log) {
     this.#closed = new FailureLog(log);
     this.follow(config);
     net.createServer = (...given: unknown[]) => {
       const server = Reflect.apply(this.#createServer, net, given) as Server;
-      // Before `node:cluster` takes it.
+      // Runs before `node:cluster` takes the handle.
       server.once('listening', () => {
         const { _handle } = server as unknown as { readonly _handle: Listening };
         process.nextTick(() => this.#bound(_handle));
@@ -52,7 +56,7 @@ export class Backlog {
     this.#most = placesFor(config, silent).sockets;
   }
 
-  /** A worker is handed it. */
+  /** The connection is being handed to a worker. */
   handedOver(connection: Connection): void {
     this.#waiting.get(connection)?.delete(connection);
   }
@@ -73,7 +77,7 @@ export class Backlog {
   #take(waiting: Set<Connection>, connection: Connection): boolean {
     if (waiting.size >= this.#most) {
       connection.close();
-      this.#closed.add({ waiting: waiting.size }, 'no worker takes connections: more are closed');
+      this.#closed.add({ waiting: waiting.size }, 'no worker takes connections: new ones are closed');
       return false;
     }
     waiting.add(connection);

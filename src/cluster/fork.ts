@@ -1,12 +1,12 @@
 /**
- * A process for a worker, or why the machine gives none (V12). Node tells that in three ways: it throws
- * (memory); it returns a worker that has no process and no channel (descriptors), or no process and a
- * channel (processes), and says an error later, and never an exit. Here it is always the same: no worker,
- * and the error later.
+ * Forks a worker process, or reports why the machine refuses (V12). Node reports that in three ways: it
+ * throws (memory); it returns a worker without process and channel (descriptors); it returns a worker
+ * with a channel but no process (processes). In the last two it emits an error later, and never an
+ * exit. Here the result is always the same: null, and the error later.
  */
 import cluster, { type Worker } from 'node:cluster';
 
-/** `refused` is called after this has returned null, and only then. */
+/** `refused` is called only if this returns null, and after it has returned. */
 export function fork(refused: (error: Error) => void): Worker | null {
   let worker: Worker;
   try {
@@ -17,7 +17,7 @@ export function fork(refused: (error: Error) => void): Worker | null {
   }
   if (worker.process.pid !== undefined) return worker;
   worker.once('error', refused);
-  // Node does so when a process exits; this one never will.
+  // Node cleans up when a process exits; this one never exits.
   if (worker.isConnected()) worker.process.disconnect();
   delete cluster.workers?.[worker.id];
   return null;

@@ -1,25 +1,29 @@
 /**
- * A connection on its way from the primary to a worker. `node:cluster` keeps it open until the worker has
- * said that it has it. Where a worker ends before that, nobody would answer and nobody would close it: its
- * peer would wait for ever. Here it is closed, so that the peer comes again (V8).
+ * Closes a connection if the worker it is handed to dies first. `node:cluster` keeps a connection open
+ * until the worker acknowledges it. If the worker dies before that, nobody would answer or close it,
+ * and the client would wait for ever. Here it is closed, so that the client reconnects (V8).
  *
- * `node:cluster` hands a worker the next only when it has taken the one before, so there is one at most.
+ * `node:cluster` hands a worker the next connection only after the previous one is acknowledged, so
+ * there is at most one.
  *
- * Not here: which worker is given a connection, which is for `node:cluster`; those that wait for one
+ * Not here: which worker gets a connection (`node:cluster`); connections that wait for a worker
  * (`backlog.ts`).
  */
 import type { Worker } from 'node:cluster';
 import type { Backlog, Connection } from './backlog.js';
 
-/** The message with which it does. */
+/** An internal message of `node:cluster`. */
 interface Sent {
   readonly act?: string;
 }
 
-/** The last connection that each worker was handed, which may be closed twice; one that was declined is at another by then. */
+/**
+ * The last connection handed to each worker. Closing it twice is harmless; a declined one has been
+ * handed to another worker by then.
+ */
 const handed = new Map<Worker, Connection>();
 
-/** Once for each worker, before it listens. `backlog` is told of each that it is handed. */
+/** Call once per worker, before it listens. Tells `backlog` of each connection handed over. */
 export function closeWhatIsNotTaken(worker: Worker, backlog: Backlog): void {
   const { process } = worker;
   const send = process.send.bind(process) as (...sent: unknown[]) => boolean;

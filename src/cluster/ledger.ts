@@ -1,9 +1,10 @@
 /**
- * What the workers have counted, kept where no worker dies with it: the latest numbers of each, and those
- * of all that have ended, together. V10: what a worker had queued when it ended was abandoned.
+ * Keeps the workers' counters in the primary, so that they survive a worker's death: the latest values
+ * of each worker, and the sum of all that have ended. V10: what a worker had queued when it ended
+ * counts as abandoned.
  *
- * A worker leaves its numbers here before it shows them to anybody, so that a sum never falls below one
- * that was shown.
+ * A worker reports its values here before it shows them to anyone, so that a sum never falls below one
+ * shown before.
  */
 import { pack, remains, unpack } from '../metrics/packed.js';
 import { type AllValues, KEYS, together } from '../metrics/values.js';
@@ -15,7 +16,7 @@ import type { Packed } from './messages.js';
 const LATE_MS = 250;
 
 interface Gathering {
-  /** Incarnations. */
+  /** Incarnations whose values are still missing. */
   readonly awaited: Set<number>;
   readonly done: (gathered: Gathered) => void;
   readonly timer: NodeJS.Timeout;
@@ -23,24 +24,24 @@ interface Gathering {
 
 export class Ledger {
   restarts = 0;
-  /** By incarnation, the oldest first. */
+  /** By incarnation, oldest first. */
   readonly #latest = new Map<number, { readonly slot: number; values: Packed | null }>();
   #left: AllValues | null = null;
   readonly #gatherings = new Set<Gathering>();
 
-  /** A worker has been started. */
+  /** A worker was started. */
   begin(incarnation: number, slot: number): void {
     this.#latest.set(incarnation, { slot, values: null });
   }
 
-  /** Its numbers as they are now. */
+  /** Stores a worker's current values. */
   note(incarnation: number, values: Packed): void {
     const entry = this.#latest.get(incarnation);
     if (entry !== undefined) entry.values = values;
     this.#heard(incarnation);
   }
 
-  /** It has ended: what it had counted stays. */
+  /** A worker has ended: its values are added to the sum of ended workers. */
   end(incarnation: number): void {
     const values = this.#latest.get(incarnation)?.values;
     this.#latest.delete(incarnation);
@@ -48,7 +49,7 @@ export class Ledger {
     this.#heard(incarnation);
   }
 
-  /** Calls `done` once the numbers of these incarnations are of now, or are late. */
+  /** Calls `done` once these incarnations have reported current values, or `LATE_MS` have passed. */
   gather(incarnations: readonly number[], done: (gathered: Gathered) => void): void {
     const gathering: Gathering = {
       awaited: new Set(incarnations),

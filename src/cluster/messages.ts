@@ -1,6 +1,6 @@
 /**
- * What the primary and its workers say to each other, on the channel that Node gives them: the life of
- * a worker and a few numbers. No message of a room is among it (`broker/mesh/`).
+ * Messages between the primary and its workers, over Node's channel: the lifecycle of workers and their
+ * metrics. Room messages do not pass here (`broker/mesh/`).
  */
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -8,23 +8,23 @@ import type { Gathered } from '../metrics/workers.js';
 import type { Config } from '../options/config.js';
 import type { CloseReport } from '../roomcast.js';
 
-/** The worker that has a slot now; each has another incarnation. */
+/** Incarnation of the worker in each slot. Every worker process has a new incarnation. */
 export type Table = readonly (number | null)[];
 
 export interface Start {
-  /** Its own: bounds are divided. */
+  /** The worker's own options, with its share of the limits. */
   readonly config: Config;
   readonly slot: number;
   readonly slots: number;
   readonly incarnation: number;
-  /** A private folder, for the sockets between workers. */
+  /** A private folder for the sockets between workers. */
   readonly folder: string;
   readonly table: Table;
-  /** A service manager has handed over the socket. */
+  /** A service manager passed the listening socket. */
   readonly isActivated: boolean;
 }
 
-/** Counters and gauges of one worker, as `metrics/packed.ts` has them. */
+/** Counters and gauges of one worker, packed by `metrics/packed.ts`. */
 export type Packed = Float64Array;
 
 export type ToWorker =
@@ -32,35 +32,35 @@ export type ToWorker =
   | { readonly type: 'table'; readonly table: Table }
   /** Open the public port. */
   | { readonly type: 'serve' }
-  /** Accept nothing more; all else goes on. */
+  /** Stop accepting connections; existing ones go on. */
   | { readonly type: 'stop' }
   | { readonly type: 'close' }
-  /** All that end with it have drained. */
+  /** All workers that shut down together have drained. */
   | { readonly type: 'end' }
   | { readonly type: 'ping' }
   | { readonly type: 'locks' }
-  /** Leave your numbers here. */
+  /** Report the current metrics. */
   | { readonly type: 'leave' }
   | { readonly type: 'gathered'; readonly id: number; readonly gathered: Gathered };
 
 export type ToPrimary =
-  /** It listens: what was said before is lost. */
+  /** The process listens to messages; earlier ones were lost. */
   | { readonly type: 'here' }
-  /** Rooms of its slot can be had from it. */
+  /** Accepts links from other workers: can serve the rooms of its slot. */
   | { readonly type: 'meshed' }
-  /** All it has to do is to open the public port. */
+  /** Ready to open the public port. */
   | { readonly type: 'ready' }
   | { readonly type: 'serving'; readonly url: string; readonly internalUrl: string }
   | { readonly type: 'stopped' }
   | { readonly type: 'drained' }
   | { readonly type: 'closed'; readonly report: CloseReport }
-  /** It cannot start. */
+  /** The worker cannot start. */
   | { readonly type: 'failed'; readonly failure: Failure }
   | { readonly type: 'pong' }
   | { readonly type: 'left'; readonly values: Packed }
   | { readonly type: 'gather'; readonly id: number; readonly values: Packed };
 
-/** An error as it crosses to another process. */
+/** An error in transferable form. */
 export interface Failure {
   readonly kind: 'config' | 'listen' | 'other';
   readonly message: string;
@@ -69,13 +69,13 @@ export interface Failure {
   readonly stack?: string | undefined;
 }
 
-/** Where a worker listens for rooms (`m`) and for requests (`h`) of the others. */
+/** Path of a worker's socket for room links (`m`) or for HTTP requests (`h`) of other workers. */
 export const pathOf = (folder: string, what: 'm' | 'h', slot: number, incarnation: number) =>
   join(folder, `${what}${slot}.${incarnation}`);
 
-/** Who listens for requests in that folder, and where; a worker that was killed may be among them. */
+/** The sockets for requests in the folder; those of killed workers may be among them. */
 export function listenersIn(folder: string): { slot: number; path: string }[] {
-  // At the end the primary removes it.
+  // The primary removes the folder at the end.
   const names = existsSync(folder) ? readdirSync(folder) : [];
   return names.flatMap((name) => {
     const slot = /^h(\d+)\.\d+$/.exec(name)?.[1];

@@ -1,11 +1,10 @@
 /**
- * Requests between workers: each listens on a unix socket of its own, with the same entrance as the
- * port. Questions of the HTTP API go to all others; a request for a session of SockJS goes to the one that
- * has it, and its answer is piped back. V8: a question has a deadline, and one that is asked again ends with
- * either of the two workers. V3: of a request that is passed on,
- * a pipe's worth is held.
+ * HTTP requests between workers. Each worker listens on a unix socket of its own, with the same routes
+ * as the port. Queries of the HTTP API go to all other workers. A SockJS request goes to the worker
+ * that has its session, and the answer is piped back. V8: a query has a deadline, and repeating it ends
+ * when either of the two workers ends. V3: a forwarded request buffers no more than a pipe does.
  *
- * What comes on such a socket comes from a worker: that folder is private.
+ * Everything on such a socket comes from a worker: the folder is private.
  */
 import { existsSync } from 'node:fs';
 import {
@@ -25,14 +24,14 @@ import { sleep } from '../sleep.js';
 import { clearTimeout, setTimeout } from '../time.js';
 import { answerRefusal } from '../transport/answer.js';
 
-/** How long a worker may take to answer a question, in milliseconds. */
+/** Timeout of a query, and pause before it is repeated, in milliseconds. */
 const ASK_MS = 500;
-/** The address of the peer behind a request that is passed on. */
+/** Header with the client's address on a forwarded request. */
 const ADDRESS = 'x-roomcast-address';
-/** Where a session is: the name of the server is the client's own. */
+/** Matches a SockJS session URL. The client chooses the server id in it. */
 const SESSION =
   /^\/sockjs\/[\w%~-]{1,64}\/(?<id>[\w%~-]{1,64})\/(?:xhr|xhr_send|xhr_streaming|eventsource)\/?(?:\?|$)/;
-/** Of one connection (RFC 9110, 7.6.1). */
+/** Hop-by-hop headers (RFC 9110, 7.6.1). */
 const HOP = new Set([
   'connection',
   'keep-alive',
@@ -43,7 +42,7 @@ const HOP = new Set([
   'upgrade',
 ]);
 
-/** Where a worker listens. */
+/** The socket of a worker. */
 export interface Address {
   readonly slot: number;
   readonly path: string;
@@ -52,11 +51,11 @@ export interface Address {
 export interface PeersOptions {
   readonly slot: number;
   readonly slots: number;
-  /** Of the options: what comes from others is below it. Theirs may be another. */
+  /** The option of this worker; requests from others are moved below it. Theirs may differ. */
   readonly pathPrefix: string;
-  /** Where the worker of a slot listens now; null while there is none. */
+  /** Path of the socket of a slot's current worker; null if there is none. */
   pathOf(slot: number): string | null;
-  /** All other workers that listen, whether they have their slot or not. */
+  /** All other workers that listen, with or without a slot. */
   listening(): readonly Address[];
   ownedRooms(): number;
   missed(): void;
@@ -134,7 +133,7 @@ export class Peers implements Contract {
     return last.filter((answer) => answer !== null);
   }
 
-  /** Slots. */
+  /** Slots of the other workers. */
   get #others(): number[] {
     return Array.from({ length: this.count }, (_, slot) => slot).filter(
       (slot) => slot !== this.slot,
@@ -154,7 +153,7 @@ export class Peers implements Contract {
     ) as Promise<[Address, Answer | null][]>;
   }
 
-  /** The answer that came last: `first`, where that one will do. */
+  /** Repeats a query until its answer is acceptable. Returns the last answer. */
   async #insist(
     address: Address,
     question: Question,
@@ -163,14 +162,14 @@ export class Peers implements Contract {
     for (let answer = first; ; answer = await this.#ask(address, question)) {
       if (!question.insists?.(answer)) return answer;
       await sleep(ASK_MS, this.#closed.signal);
-      // A worker that comes anew knows already what this is about.
+      // A new worker learns by itself what this query is about.
       if (this.#closed.signal.aborted || !existsSync(address.path)) return null;
-      // Things may be otherwise by now.
+      // The condition may have changed meanwhile.
       if (!question.insists(answer)) return answer;
     }
   }
 
-  /** Null without an answer in time. */
+  /** Returns null if no answer arrives in time. */
   #ask(
     { slot, path: socketPath }: Address,
     { method, url: path, body, headers: own }: Question,
@@ -228,7 +227,7 @@ export class Peers implements Contract {
       answer.on('error', refuse);
       answer.pipe(response);
     });
-    // Who hangs up here hangs up there.
+    // If the client disconnects, the forwarded request is aborted too.
     response.once('close', () => passed.destroy());
     request.pipe(passed);
     return true;
@@ -242,7 +241,7 @@ export class Peers implements Contract {
 
 const NOT_THERE = new Refusal(
   'worker_unavailable',
-  'The worker that has this session is not there; ask again.',
+  'The worker that has this session is unavailable; try again.',
 );
 
 function answerOf(slot: number, { statusCode = 0 }: IncomingMessage, body: Buffer): Answer | null {

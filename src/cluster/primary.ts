@@ -1,11 +1,10 @@
 /**
- * The process that holds the port of several workers and their lives: starts them, has another take the
- * place of one that has ended, and ends all. It serves nothing itself, and no message of a room passes
- * through it.
+ * The primary process of several workers on one port: it starts, replaces and stops them. It serves no
+ * requests, and no room message passes through it.
  *
- * Not here: what a worker does (`worker.ts`), what is known of one (`seated.ts`), one that stands still
- * (`watch.ts`), when another takes its place (`restarts.ts`), new ones for all (`replacement.ts`), one
- * that waits for a slot (`spare.ts`), numbers of them all (`ledger.ts`), signals (`cli/`).
+ * Not here: a worker (`worker.ts`), the state of one (`seated.ts`), detecting stalled ones
+ * (`watch.ts`), restart back-off (`restarts.ts`), replacing all of them (`replacement.ts`), the spare
+ * process (`spare.ts`), their metrics (`ledger.ts`), signals (`cli/`).
  */
 import cluster from 'node:cluster';
 import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
@@ -32,13 +31,13 @@ import { watch } from './watch.js';
 export interface PrimaryOptions {
   readonly config: Config;
   readonly log: Log;
-  /** The program of a worker. */
+  /** Entry file of a worker. */
   readonly entry: URL;
 }
 
-/** What a shutdown of all came to. */
+/** Result of shutting down all workers. */
 export interface ClusterReport extends CloseReport {
-  /** Slots of workers that had to be killed; what they held is not in the sums. */
+  /** Slots of workers killed during shutdown; their counts are missing from the totals. */
   readonly killed: readonly number[];
 }
 
@@ -49,7 +48,7 @@ export class Primary {
   readonly #folder: string;
   readonly #isActivated: boolean;
   #config: Config;
-  /** By slot: who has it now. */
+  /** The current worker of each slot. */
   readonly #seats: (Seated | null)[];
   readonly #all = new Set<Seated>();
   #incarnations = 0;
@@ -78,7 +77,7 @@ export class Primary {
       exec: entry.pathname,
       args: [],
       serialization: 'advanced',
-      // A debugger has one process.
+      // A debugger port can serve only one process.
       execArgv: process.execArgv.filter((arg) => !arg.startsWith('--inspect')),
     });
   }
@@ -86,16 +85,16 @@ export class Primary {
   /**
    * Resolves once every worker serves.
    *
-   * @throws ConfigError, or the error of a socket, as a rejection; nothing is left then
+   * @throws ConfigError, or a socket error, as a rejection; all workers are stopped then
    */
   async start(): Promise<Served> {
-    // Who starts does it with all its time, and serves nobody yet.
+    // A starting worker serves nobody yet and gets the whole start timeout.
     const limitMs = ({ hasServed }: Seated) => (hasServed ? this.#config.workerStallMs : START_MS);
     this.#endWatch = watch(this.#all, limitMs, this.#log);
     const seats = this.#seats.map((_, slot) => this.#fork(slot));
     try {
       await Promise.all(seats.map((seat) => seat.until(isReady, START_MS)));
-      // All at once: the first would be given all who wait for the port.
+      // All open the port together: otherwise the first would get all waiting clients.
       this.#mayServe = true;
       for (const seat of seats) seat.send({ type: 'serve' });
       await Promise.all(seats.map((seat) => seat.until(isServing, START_MS)));
@@ -109,10 +108,10 @@ export class Primary {
   }
 
   /**
-   * Replaces the workers one after the other by such with other options; a port stays open throughout.
-   * One that cannot start ends it, and the others stay as they were.
+   * Replaces the workers one by one with ones that have new options; the port stays open throughout. If
+   * one cannot start, the replacement stops and the remaining old workers stay.
    *
-   * @throws ConfigError `needs_restart` for what the primary itself is bound to
+   * @throws ConfigError `needs_restart` for options that the primary itself is bound to
    */
   restart(next: Config): Promise<void> {
     checkBound(this.#config, next);
@@ -121,12 +120,12 @@ export class Primary {
     return this.#restarting;
   }
 
-  /** Has each worker write to the log what locks are held and waited for. */
+  /** Makes each worker log its held and awaited locks. */
   locks(): void {
     for (const seat of this.#all) seat.send({ type: 'locks' });
   }
 
-  /** Ends all workers in an orderly way. */
+  /** Shuts down all workers gracefully. */
   async close(): Promise<ClusterReport> {
     this.#isClosing = true;
     this.#restarts.close();
@@ -162,7 +161,7 @@ export class Primary {
     return this.#seats.map((seat) => seat?.incarnation ?? null);
   }
 
-  /** `isHeld`: it waits for its turn, so that there is time for it to start. */
+  /** `isHeld`: the worker waits to replace another, so it need not start from the spare process. */
   #fork(slot: number, isHeld = false): Seated {
     this.#incarnations += 1;
     const spare = isHeld ? null : this.#spare.take();
@@ -174,7 +173,7 @@ export class Primary {
     closeWhatIsNotTaken(worker, this.#backlog);
     worker.on('message', (message: ToPrimary) => this.#hear(seat, message));
     worker.on('exit', (code, signal) => this.#exited(seat, code, signal));
-    // That of a channel to a process that has just ended: its exit follows.
+    // The channel of a process that has just ended fails; its exit event follows.
     worker.on('error', () => {});
     if (spare !== null) this.#begin(seat);
     return seat;
@@ -240,7 +239,7 @@ export class Primary {
     seat.changed();
   }
 
-  /** The slot is its from now on: all others turn to it, and who had it leaves. */
+  /** Gives the worker its slot: all others link to it, and the previous worker leaves. */
   #seat(seat: Seated): void {
     const before = this.#seats[seat.slot];
     const isLeft = before && before !== seat && !isGone(before);
@@ -254,7 +253,7 @@ export class Primary {
 
   #gather(asking: Seated, id: number, values: Float64Array): void {
     this.#ledger.note(asking.incarnation, values);
-    // One that is about to serve has counted nothing yet.
+    // A starting worker has counted nothing yet.
     const others = [...this.#all].filter((seat) => seat !== asking && seat.state !== 'starting');
     for (const seat of others) seat.send({ type: 'leave' });
     this.#ledger.gather(
@@ -263,7 +262,7 @@ export class Primary {
     );
   }
 
-  /** The machine gives no process for it. */
+  /** The machine refused to start a process for it. */
   #refused(seat: Seated, error: Error): void {
     this.#log.error({ err: error, worker: seat.slot }, 'no process can be started for a worker');
     const { message, stack } = error;
@@ -274,21 +273,21 @@ export class Primary {
   #exited(seat: Seated, code: number | null, signal: string | null): void {
     const isMissed = this.#end(seat);
     for (const what of ['m', 'h'] as const) {
-      // One that was killed has left them.
+      // A killed worker leaves its sockets behind.
       rmSync(pathOf(this.#folder, what, seat.slot, seat.incarnation), { force: true });
     }
     if (!isMissed) return;
     this.#log.error(
       { worker: seat.slot, pid: seat.pid, code, signal },
-      'a worker has ended; the next takes its place',
+      'a worker has ended; another one replaces it',
     );
-    // Until the first start is complete, its failure is that of the start.
+    // Before the first start has completed, `start` reports the failure.
     if (!this.#hasServed) return;
     this.#ledger.restarts += 1;
     this.#restarts.after(seat);
   }
 
-  /** Says whether its slot has nobody now, and is to have another. */
+  /** Returns whether its slot is empty now and needs a new worker. */
   #end(seat: Seated): boolean {
     const wasLeaving = seat.state === 'leaving' || seat.isHeld || this.#isClosing;
     seat.state = 'gone';
@@ -296,12 +295,12 @@ export class Primary {
     seat.changed();
     this.#ledger.end(seat.incarnation);
     this.#endDrained();
-    // It may not have had the slot yet, that of one that ended before it.
+    // It may not have taken over the slot of a worker that ended before it.
     const holder = this.#seats[seat.slot];
     return !wasLeaving && holder != null && isGone(holder);
   }
 
-  /** A request may come to any worker as long as one has members. */
+  /** Any worker may get requests for members of the others, so all stay until all have drained. */
   #endDrained(): void {
     const all = [...this.#all].filter(({ state }) => state !== 'starting');
     for (const seat of all) {
@@ -329,7 +328,7 @@ export class Primary {
     if (!(await replaceAll(seats, next, this.#log))) this.#config = before;
   }
 
-  /** The start has failed. */
+  /** Stops all workers after a failed start. */
   async #abandon(): Promise<void> {
     this.#isClosing = true;
     this.#backlog.close();
@@ -341,7 +340,7 @@ export class Primary {
   }
 }
 
-/** What workers that come anew cannot have otherwise than those before: the port, and how many they are. */
+/** Options that replaced workers cannot change: the port, and the number of workers. */
 const BOUND = ['workers', 'host', 'port', 'unixSocket', 'internalPort', 'internalHost'] as const;
 
 function checkBound(now: Config, next: Config): void {

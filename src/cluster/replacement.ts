@@ -1,38 +1,37 @@
 /**
- * The replacement of all workers, one after the other: the next one is ready before the one before it
- * stops to accept, so that there is always one that does. One that cannot start ends it, and those that
- * are there stay.
+ * Replaces all workers, one by one. A new worker is ready before its predecessor stops accepting, so
+ * that one always accepts. If one cannot start, the replacement stops, and the remaining workers stay.
  */
 import type { Log } from '../log.js';
 import type { Config } from '../options/config.js';
 import { sleep } from '../sleep.js';
 import { END_MS, isGone, isReady, isServing, type Seated, START_MS } from './seated.js';
 
-/** What is replaced. */
+/** The workers, as the primary gives access to them. */
 export interface Seats {
   readonly slots: number;
   readonly isClosing: boolean;
-  /** Who has the slot now. */
+  /** The current worker of a slot. */
   at(slot: number): Seated | null;
-  /** A worker for a slot, which waits to be seated. */
+  /** Starts a worker that waits for its slot. */
   fork(slot: number): Seated;
-  /** The slot is its from now on, and who had it leaves. */
+  /** Gives the worker its slot; the previous worker leaves. */
   seat(seat: Seated): void;
 }
 
-/** Says whether all were. `config`: of those that come. */
+/** Returns false if a worker could not be replaced. `config`: options of the new workers. */
 export async function replaceAll(seats: Seats, config: Config, log: Log): Promise<boolean> {
-  log.info({ workers: seats.slots }, 'the workers are replaced, one after the other');
+  log.info({ workers: seats.slots }, 'replacing all workers, one by one');
   for (let slot = 0; slot < seats.slots; slot += 1) {
     if (seats.isClosing) return true;
     try {
       await replaceOne(seats, slot, config);
     } catch (error) {
-      log.error({ err: error, worker: slot }, 'a worker cannot be replaced; those before stay');
+      log.error({ err: error, worker: slot }, 'a worker cannot be replaced; the remaining workers stay');
       return false;
     }
   }
-  log.info({ workers: seats.slots }, 'all workers are replaced');
+  log.info({ workers: seats.slots }, 'all workers have been replaced');
   return true;
 }
 
@@ -41,18 +40,18 @@ async function replaceOne(seats: Seats, slot: number, config: Config): Promise<v
   let old: Seated | null = null;
   try {
     await next.until(isReady, START_MS);
-    // Not before: it may have ended meanwhile, and another have its place.
+    // Read only now: the previous worker may have ended and been replaced meanwhile.
     old = seats.at(slot);
     if (old && isServing(old)) {
       old.send({ type: 'stop' });
       await old.until(({ hasStopped }) => hasStopped, START_MS).catch(() => {});
-      // Who was accepted last has to be able to say what it wants.
+      // Connections accepted last get time to send their request.
       await sleep(config.lameDuckMs);
     }
     seats.seat(next);
     await next.until(isServing, START_MS);
   } catch (error) {
-    // If it has the slot by now, its exit has the primary start another.
+    // If it already has the slot, the primary starts another when it exits.
     next.kill();
     throw error;
   }

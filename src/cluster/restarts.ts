@@ -1,18 +1,18 @@
 /**
- * When a slot whose worker has ended gets another: at once after a long life, later and later after short
- * ones, and where the machine gave no process at all.
+ * Restart back-off per slot: at once after a long life; with growing delays after short ones, or if the
+ * machine refuses a process.
  */
 import { clearTimeout, nowMs, setTimeout } from '../time.js';
 
-/** Of the back-off between a crash soon after the start and the next start. */
+/** Delays between an early crash and the next start, in milliseconds. */
 const FIRST_PAUSE_MS = 100;
 const LONGEST_PAUSE_MS = 5000;
-/** A worker that has lived so long is started anew at once. */
+/** A worker that has lived this long is replaced at once, in milliseconds. */
 const STEADY_MS = 10_000;
 
 export class Restarts {
   readonly #start: (slot: number) => void;
-  /** By slot: before the next start after a short life. */
+  /** By slot: delay before the next start after a short life. */
   readonly #pauses: number[];
   readonly #timers = new Set<NodeJS.Timeout>();
 
@@ -21,7 +21,7 @@ export class Restarts {
     this.#pauses = Array.from({ length: slots }, () => 0);
   }
 
-  /** `since`: when the one that has ended began. */
+  /** Schedules the restart of a slot. `since`: when the ended worker started. */
   after({ slot, since }: { readonly slot: number; readonly since: number }): void {
     const before = this.#pauses[slot] ?? 0;
     const isSteady = nowMs() - since >= STEADY_MS;
@@ -38,7 +38,7 @@ export class Restarts {
     this.#timers.add(timer);
   }
 
-  /** Nothing is started any more. */
+  /** Cancels all scheduled restarts. */
   close(): void {
     for (const timer of this.#timers) clearTimeout(timer);
   }

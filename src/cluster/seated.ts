@@ -1,8 +1,8 @@
 /**
- * One worker as the primary knows it: its process, the slot it has, how far its life has come, and waiting
- * for that. V8: every wait has a deadline, and its end names the worker.
+ * State of one worker in the primary: its process, its slot ("seat"), its lifecycle, and waiting for
+ * state changes. V8: every wait has a deadline, and its error names the worker.
  *
- * Not here: what is done with workers (`primary.ts`, `replacement.ts`).
+ * Not here: operations on workers (`primary.ts`, `replacement.ts`).
  */
 import type { Worker } from 'node:cluster';
 import { ConfigError, type ConfigErrorCode } from '../errors.js';
@@ -11,9 +11,9 @@ import type { CloseReport } from '../roomcast.js';
 import { clearTimeout, nowMs, setTimeout } from '../time.js';
 import type { Failure, ToWorker } from './messages.js';
 
-/** A worker may take so long to come up: it loads a program. */
+/** Start timeout of a worker, which loads a program, in milliseconds. */
 export const START_MS = 60_000;
-/** What a worker has beside `shutdownGraceMs` to write its log and end. */
+/** Time besides `shutdownGraceMs` for a worker to write its log and exit, in milliseconds. */
 export const END_MS = 3000;
 
 export interface Served {
@@ -34,7 +34,10 @@ export class Seated {
   served: Served | null = null;
   readonly #changed = new Set<() => void>();
 
-  /** `worker`: null where the machine gave none; it is gone soon. `isHeld`: it replaces another and waits for its turn. */
+  /**
+   * `worker`: null if the machine refused a process; the state is `gone` soon after. `isHeld`: it
+   * replaces another worker and waits for its turn.
+   */
   constructor(
     readonly worker: Worker | null,
     readonly slot: number,
@@ -42,7 +45,7 @@ export class Seated {
     public isHeld: boolean,
   ) {}
 
-  /** Members may be at it. */
+  /** It has opened the port, so it may have members. */
   get hasServed(): boolean {
     return this.served !== null;
   }
@@ -52,7 +55,7 @@ export class Seated {
   }
 
   send(message: ToWorker): void {
-    // A worker that has ended says so by its exit.
+    // An ended worker is handled by its exit event.
     if (this.state !== 'gone' && this.worker?.isConnected()) this.worker.send(message, () => {});
   }
 
@@ -60,12 +63,14 @@ export class Seated {
     this.worker?.process.kill('SIGKILL');
   }
 
-  /** Something of it is another now: who waits looks. */
+  /** Some state has changed: waiters check their conditions. */
   changed(): void {
     for (const look of this.#changed) look();
   }
 
-  /** @throws Error where it ends, or `limitMs` pass, before it `is` so; as a rejection. */
+  /**
+   * Waits until `is` holds. @throws Error if the worker ends or `limitMs` pass first; as a rejection.
+   */
   until(is: (seat: Seated) => boolean, limitMs: number): Promise<void> {
     return new Promise((resolve, reject) => {
       const look = () => {

@@ -1,10 +1,13 @@
 /**
- * The options of one worker: what is a bound of all is divided, so that V3 holds for the machine as it
- * does for a process.
+ * Options of one worker. Limits that apply to the whole server are divided among the workers, so that
+ * V3 holds for the machine.
  */
 import type { Config } from '../options/config.js';
 
-/** Divided so that the shares come to the whole, with no less than 1: 0 is no limit for all, or none, and only so for each. */
+/**
+ * Divided so that the shares add up to the total, with at least 1 each. 0 means no limit, or none at
+ * all, and stays 0.
+ */
 const DIVIDED = [
   'maxConnections',
   'maxRooms',
@@ -21,7 +24,8 @@ export function shareOf(config: Config, slot: number, slots: number): Config {
     const share = Math.floor(all / slots) + (slot < all % slots ? 1 : 0);
     own[name] = Math.max(share, Math.min(all, 1));
   }
-  // The system spreads the connections of one address, but not evenly.
+  // The system spreads the connections of one address, but not evenly, so each worker gets an eighth
+  // more.
   const each = Math.ceil(config.maxConnectionsPerAddress / slots);
   return { ...config, ...own, maxConnectionsPerAddress: each + Math.ceil(each / 8) };
 }

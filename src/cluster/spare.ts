@@ -1,7 +1,7 @@
 /**
- * One process that has loaded the program of a worker and waits for a slot: when a worker ends, its rooms
- * wait for this one to be told so, and not for a process to start, which takes ten times as long, and
- * more on a machine that is busy. It costs the memory of an idle process.
+ * One idle process that has loaded the worker program and waits for a slot. When a worker dies, its
+ * rooms then wait for a message to the spare and not for a process start, which takes ten times as
+ * long, or more on a busy machine. It costs the memory of an idle process.
  */
 import type { Worker } from 'node:cluster';
 import type { Log } from '../log.js';
@@ -9,7 +9,7 @@ import { clearTimeout, setTimeout } from '../time.js';
 import { fork } from './fork.js';
 import type { ToPrimary } from './messages.js';
 
-/** Until another is tried where one has ended. */
+/** Delay before another spare is started after one has ended or failed to start, in milliseconds. */
 const AGAIN_MS = 5000;
 
 export class Spare {
@@ -23,7 +23,7 @@ export class Spare {
     this.#log = log;
   }
 
-  /** Has one some time from now on. */
+  /** Starts a spare unless there is one. */
   prepare(): void {
     if (this.#worker !== null) return;
     clearTimeout(this.#again);
@@ -31,19 +31,19 @@ export class Spare {
     this.#worker
       ?.on('message', this.#heard)
       .on('exit', this.#exited)
-      // That of a channel to a process that has just ended: its exit follows.
+      // The channel of a process that has just ended fails; its exit event follows.
       .on('error', ignore);
   }
 
-  /** It is the caller's from now on, and has said that it is here; null where there is none yet. */
+  /** Hands over the spare, which has already sent `here`; null if none is ready. */
   take(): Worker | null {
-    return this.#isHere ? this.#letGo() : null;
+    return this.#isHere ? this.#release() : null;
   }
 
   close(): void {
     this.#isClosed = true;
     clearTimeout(this.#again);
-    this.#letGo()?.process.kill('SIGKILL');
+    this.#release()?.process.kill('SIGKILL');
   }
 
   readonly #heard = ({ type }: ToPrimary): void => {
@@ -51,12 +51,12 @@ export class Spare {
   };
 
   readonly #exited = (): void => {
-    this.#letGo();
+    this.#release();
     this.#prepareLater();
   };
 
   readonly #refused = (error: Error): void => {
-    this.#log.warn({ err: error }, 'no process can be started that waits for a slot');
+    this.#log.warn({ err: error }, 'no spare process can be started');
     this.#prepareLater();
   };
 
@@ -65,7 +65,7 @@ export class Spare {
     if (!this.#isClosed) this.#again = setTimeout(() => this.prepare(), AGAIN_MS);
   }
 
-  #letGo(): Worker | null {
+  #release(): Worker | null {
     const worker = this.#worker;
     this.#worker = null;
     this.#isHere = false;

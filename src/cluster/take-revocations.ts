@@ -1,14 +1,14 @@
 /**
- * Revocations of the others, for a worker that comes anew: it has all of them before anybody can come to it
- * (V15). It listens by then, so that one is either asked for or told to it.
+ * Loads the revocations of the other workers into a new worker, before clients can connect to it (V15).
+ * It already listens by then, so a revocation is either in the answers or sent to it.
  *
- * Not here: revocations that come later (`http/revocations.ts`).
+ * Not here: later revocations (`http/revocations.ts`).
  */
 import type { Revocation } from '../auth/revocations.js';
 import type { Answer, Peers } from '../http/peers.js';
 import type { People } from '../session/people.js';
 
-/** Resolves once each worker that listens has answered, or has ended: it takes as long as that does. */
+/** Resolves once each listening worker has answered or ended, however long that takes. */
 export async function takeRevocations(
   peers: Pick<Peers, 'askUntilDone'>,
   people: Pick<People, 'take'>,
@@ -24,5 +24,5 @@ export async function takeRevocations(
   }
 }
 
-/** A worker with other options may have no users: `not_enabled`. */
+/** A worker with other options may have no users: it answers `not_enabled`. */
 const isWhole = ({ status }: Answer) => status === 200 || status === 409;

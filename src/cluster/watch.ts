@@ -1,6 +1,6 @@
 /**
- * Whether workers live: each is asked every second, and one that has not answered for too long is killed.
- * V13: none is blamed for a time in which the primary itself stood still, however short.
+ * Pings each worker every second and kills one that has not answered for too long. V13: time in which
+ * the primary itself was stalled, however short, does not count.
  */
 import type { Log } from '../log.js';
 import { clearInterval, nowMs, setInterval } from '../time.js';
@@ -8,7 +8,7 @@ import type { Seated } from './seated.js';
 
 const PING_MS = 1000;
 
-/** `limitMs`: how long one may say nothing. Returns what ends it. */
+/** `limitMs`: how long a worker may be silent. Returns a function that stops the watch. */
 export function watch(
   seats: ReadonlySet<Seated>,
   limitMs: (seat: Seated) => number,
@@ -28,7 +28,7 @@ export function watch(
       const silentMs = Math.round(now - seat.heardAt);
       log.error(
         { worker: seat.slot, pid: seat.pid, silentMs },
-        'a worker stands still; it is killed',
+        'a worker does not respond; it is killed',
       );
       seat.kill();
     }

@@ -1,8 +1,9 @@
 /**
- * One of several workers on one port: a roomcast with a seat among the others, which does what the
- * primary says. It leaves signals to the primary, and ends in an orderly way when the primary has gone.
+ * One of several workers on one port: a roomcast that follows the primary's commands and is connected
+ * to the other workers. It leaves signals to the primary, and shuts down gracefully if the primary
+ * dies.
  *
- * V8: what it opens it closes. V10: its numbers are at the primary before anybody sees them.
+ * V8: it closes what it opens. V10: it reports its metrics to the primary before anyone sees them.
  *
  * Not here: its log (`cli/worker.ts`), the primary (`primary.ts`).
  */
@@ -25,21 +26,21 @@ import { listenersIn, pathOf } from './messages.js';
 import { Peers } from './peers.js';
 import { takeRevocations } from './take-revocations.js';
 
-/** How often numbers are left at the primary, for when there is no time for last ones. */
+/** Interval of reporting metrics to the primary, in case the worker dies without a last report. */
 const LEAVE_MS = 1000;
-/** How long the primary may take to answer, in milliseconds. */
+/** Timeout for the primary's answer, in milliseconds. */
 const GATHER_MS = 2000;
 
 export interface WorkerOptions {
-  /** Made once it is known what it has to be like. */
+  /** Called once the options are known. */
   createLog(config: Config, slot: number): Log;
-  /** To be called once it serves. */
+  /** Called once the worker serves. */
   served(): void;
-  /** To be called once nothing of the worker is left. */
+  /** Called once the worker has released everything. */
   ended(): void;
 }
 
-/** Takes part from now on. */
+/** Starts to follow the primary's commands. */
 export function joinWorkers(options: WorkerOptions): void {
   const tell = (message: ToPrimary) => {
     if (process.connected) process.send?.(message);
@@ -51,7 +52,7 @@ export function joinWorkers(options: WorkerOptions): void {
   });
   tell({ type: 'here' });
   cluster.worker?.on('disconnect', () => {
-    // Otherwise Node ends the process here and now.
+    // Otherwise Node exits the process at once.
     if (cluster.worker) cluster.worker.exitedAfterDisconnect = true;
     if (worker === null || worker.hasEnded) options.ended();
     else worker.obey({ type: 'close' });
@@ -157,19 +158,19 @@ class WorkerProcess {
     const mayOpen = new Promise<void>((resolve) => {
       this.#mayOpen = resolve;
     });
-    // What members elsewhere publish waits until this one is there, and is refused where it has no broker.
+    // Publishes from other workers wait until this one is up; it would refuse them without a broker.
     await composed.ready;
-    // Rooms first: members elsewhere wait for them.
+    // Rooms first: members at other workers wait for them.
     await mesh.listen(pathOf(folder, 'm', slot, incarnation));
     this.#meet();
     this.#tell({ type: 'meshed' });
     await composed.prepare();
     await peers.listen(own, composed.taker.request);
-    // Only now: what is revoked from here on comes to it like to all others.
+    // Only now: later revocations are sent to this worker like to all others.
     await takeRevocations(peers, composed.people);
-    // It is the primary that was given the socket, and that listens.
+    // The service manager passed the socket to the primary, which listens for this worker.
     if (this.#start.isActivated) process.env['LISTEN_PID'] = String(process.pid);
-    // Before another makes way for it: a certificate may be wrong.
+    // Before the previous worker leaves: a certificate may be invalid.
     const listeners = listenersOf(composed.config, composed.log);
     this.#tell({ type: 'ready' });
     await mayOpen;
@@ -187,7 +188,7 @@ class WorkerProcess {
     this.#end({ type: 'closed', report });
   }
 
-  /** Nothing keeps the process once its last word is out. */
+  /** Sends the last message, then lets the process exit. */
   #end(last: ToPrimary): void {
     this.hasEnded = true;
     const { ended } = this.#options;
@@ -213,7 +214,7 @@ class WorkerProcess {
     });
   }
 
-  /** Turns to those that have the other slots now. */
+  /** Links to the current workers of the other slots. */
   #meet(): void {
     const { slot, folder } = this.#start;
     this.#table.forEach((incarnation, other) => {
@@ -228,8 +229,8 @@ class WorkerProcess {
     return new Promise((resolve, reject) => {
       const late = setTimeout(() => {
         this.#gatherings.delete(id);
-        // Less than all would look as if counters had been set back.
-        reject(new Refusal('worker_unavailable', 'The numbers of all workers are not to be had.'));
+        // A partial sum would look as if counters had been reset.
+        reject(new Refusal('worker_unavailable', 'The metrics of all workers are unavailable.'));
       }, GATHER_MS);
       this.#gatherings.set(id, (gathered) => {
         clearTimeout(late);
@@ -239,17 +240,17 @@ class WorkerProcess {
     });
   }
 
-  /** The primary would have: the last worker removes their folder. */
+  /** Without the primary, the last worker removes the socket folder. */
   #tidy(): void {
     try {
       rmdirSync(this.#start.folder);
     } catch {
-      // Others are still there.
+      // Other workers still use it.
     }
   }
 }
 
-/** Those of a worker: a room that several have members of is counted where it is ordered. */
+/** Gauges of a worker. A room with members at several workers is counted only at its owner. */
 class SeatGauges implements Gauges {
   readonly #own: Gauges;
   readonly #mesh: MeshBroker;
