@@ -1,7 +1,7 @@
 /**
- * A subscriber ("guest") of a room at the worker that owns it: the owner itself, or another worker over a link. A
- * `Place` knows the position it was sent last, so that each publication is sent once, in order, and
- * shed ones are announced exactly (V20, V21, V23).
+ * A subscriber ("guest") of a room at the worker that owns it: the owner itself, or another worker over
+ * a link. A `Place` knows the position it was sent last, so that each publication is sent once, in
+ * order, and shed ones are announced exactly (V20, V21, V23).
  */
 import type { LossReason, Position, Publication } from '../broker.js';
 

@@ -1,6 +1,6 @@
 /**
- * A `Visit` is this worker's end of the link to another worker, which owns the rooms of one slot. A slot outlives
- * its worker: when that ends, this connects to its successor.
+ * A `Visit` is this worker's end of the link to another worker, which owns the rooms of one slot. A
+ * slot outlives its worker: when that ends, this connects to its successor.
  *
  * Not here: pending requests (`asked.ts`), the rooms opened over the link (`visited.ts`).
  */
