@@ -1,6 +1,6 @@
 /**
- * One account for every broker: what publishers were answered and members were told, added up. And that
- * it catches what brokers are known to do.
+ * Checks every broker with one account of all publish answers and all deliveries, and checks that the
+ * account detects known broker faults.
  */
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -20,7 +20,7 @@ const ROOMS = [0, 1, 2].flatMap((slot) => [roomOf(slot, SLOTS, 'a'), roomOf(slot
 const turn = () => new Promise<void>((resolve) => setImmediate(resolve));
 
 describe('the account', () => {
-  it('of a memory broker adds up', async () => {
+  it('of a memory broker is consistent', async () => {
     const run = new BrokerRun();
     const broker = new MemoryBroker();
     await run.join(broker, 'node', ROOMS, () => true);
@@ -30,7 +30,7 @@ describe('the account', () => {
     broker.close();
   });
 
-  it('of a mesh adds up, whatever dies and is replaced', async () => {
+  it('of a mesh is consistent while workers die and are replaced', async () => {
     const step = fc.record({
       what: fc.constantFrom('publish', 'publish', 'publish', 'publish', 'turn', 'kill', 'replace'),
       node: fc.nat(SLOTS - 1),
@@ -110,7 +110,7 @@ describe('the account', () => {
     }
   };
 
-  it.each(MUTATIONS)('of a memory broker with a fault does not: %s', async (mutation) => {
+  it.each(MUTATIONS)('of a memory broker detects the fault: %s', async (mutation) => {
     const run = new BrokerRun();
     const broker = new MutantBroker(new MemoryBroker(), mutation);
     await run.join(broker, 'node', ROOMS, () => true);
@@ -160,16 +160,16 @@ describe('the account', () => {
       return audit(run.published, run.members);
     };
 
-    it('adds up', async () => {
+    it('is consistent', async () => {
       expect(await account(null)).toEqual([]);
     });
 
-    it.each(MUTATIONS)('does not where a node has a fault: %s', async (mutation) => {
+    it.each(MUTATIONS)('detects a fault in one node: %s', async (mutation) => {
       expectFault(mutation, await account(mutation));
     });
   });
 
-  it.each(MUTATIONS)('of a mesh with a fault in one worker does not: %s', async (mutation) => {
+  it.each(MUTATIONS)('of a mesh detects a fault in one worker: %s', async (mutation) => {
     const mutants: MutantBroker[] = [];
     const mesh = await TestMesh.start(SLOTS, (slot) => {
       const inner = new MemoryBroker();

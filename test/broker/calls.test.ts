@@ -1,4 +1,4 @@
-/** Calls of a broker that answer, fail or hang: whatever they do, nothing of them is left (V8). */
+/** Broker calls that answer, fail or hang leave no timer or listener behind (V8). */
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { BrokerCalls } from '../../src/broker/calls.js';
 import { Detector, WaitGroup } from '../../src/lock/index.js';
@@ -26,7 +26,7 @@ const payload = { data: '1', from: null };
 test.each([
   ['an answer', async () => ({ seq: 1, epoch: 'e' }), undefined],
   ['a failure', async () => Promise.reject(new Error('no')), 'broker_unavailable'],
-])('the timer of a call goes with %s', async (_, answer, code) => {
+])('the timer of a call is cleared on %s', async (_, answer, code) => {
   const { calls: broker, tasks } = calls(answer);
   const call = Promise.resolve(broker.publish('a', payload));
   expect(vi.getTimerCount()).toBe(1);
@@ -35,11 +35,11 @@ test.each([
   expect([vi.getTimerCount(), tasks.size]).toEqual([0, 0]);
 });
 
-test('a call that hangs is over after its time, or at the end', async () => {
+test('a call that hangs ends at its timeout or at shutdown', async () => {
   const { calls: broker, tasks } = calls(() => new Promise(() => {}));
   const late = expect(broker.publish('a', payload)).rejects.toMatchObject({
     code: 'broker_uncertain',
-    message: 'It may have been published, or not: no answer to publish within 5000 ms.',
+    message: 'The message may or may not have been published: no answer to publish within 5000 ms.',
   });
   await vi.advanceTimersByTimeAsync(5000);
   await late;
@@ -56,7 +56,7 @@ test('a call that hangs is over after its time, or at the end', async () => {
   expect([vi.getTimerCount(), tasks.size]).toEqual([0, 0]);
 });
 
-test('the wait for an answer is told, and a publish of which nobody knows', async () => {
+test('the observer is notified of waits and of uncertain publishes', async () => {
   const { calls: broker, counts } = calls(() => new Promise(() => {}));
   const late = expect(broker.publish('a', payload)).rejects.toMatchObject({
     code: 'broker_uncertain',
@@ -70,7 +70,7 @@ test('the wait for an answer is told, and a publish of which nobody knows', asyn
   expect(none.brokerCallSeconds.total()).toBe(0);
 });
 
-test('what is being published when the server begins to close is answered as it went', async () => {
+test('a publish pending at the start of a shutdown gets its real answer', async () => {
   let answer: (position: { seq: number; epoch: string }) => void = () => {};
   const { calls: broker } = calls(
     () =>
@@ -84,7 +84,7 @@ test('what is being published when the server begins to close is answered as it 
   expect(await published).toEqual({ seq: 1, epoch: 'e' });
 });
 
-test('each of many publishes has its own time, whatever becomes of those before it (V8)', async () => {
+test('each of many publishes has its own timeout, whatever the outcome of earlier ones (V8)', async () => {
   const answers: (() => void)[] = [];
   const {
     calls: broker,
@@ -128,7 +128,7 @@ test('each of many publishes has its own time, whatever becomes of those before 
   expect([vi.getTimerCount(), tasks.size]).toEqual([0, 0]);
 });
 
-test('a shutdown waits for every publish under way, and says so of each when it gives up', async () => {
+test('a shutdown waits for every pending publish, and refuses each as uncertain when it gives up', async () => {
   const { calls: broker, tasks } = calls(() => new Promise(() => {}));
   const codes = [1, 2, 3].map(() =>
     Promise.resolve(broker.publish('a', payload)).catch(({ code }) => code),

@@ -43,11 +43,11 @@ class Rooms {
 }
 
 describe('Histories', () => {
-  it('opens none where nothing is kept', () => {
+  it('opens no history if the policy keeps none', () => {
     expect(new Histories(1e6).open({ ...policy, historyMessages: 0 })).toBeNull();
   });
 
-  it('takes it from the room that is longest without a publish when there is too much', () => {
+  it('evicts the least recently published room when over the total limit', () => {
     const world = new Rooms(3, 6000);
     for (const room of [0, 1, 2]) for (let n = 0; n < 5; n += 1) world.publish(room);
     expect(world.lengths()).toEqual([5, 5, 5]);
@@ -62,7 +62,7 @@ describe('Histories', () => {
     expect(world.rooms[1]?.read(everything).map(({ seq }) => seq)).toEqual([6]);
   });
 
-  it('is within the bound of all after every publish, and takes no more than it must (V18)', () => {
+  it('stays within the total limit after every publish, and evicts no more than necessary (V18)', () => {
     const data = fc.constantFrom('1', 'x'.repeat(500), '漢'.repeat(400));
     const steps = fc.array(fc.record({ room: fc.nat(5), data }), { maxLength: 150 });
     fc.assert(
@@ -93,7 +93,7 @@ describe('Histories', () => {
     );
   });
 
-  it('lets go of what is too old where nothing is published any more, by twice its age', () => {
+  it('expires entries of quiet rooms within twice their age', () => {
     const short = { ...policy, historyMs: 10_000 };
     const world = new Rooms(3, 1e6, [short, policy, short]);
     world.publish(0);
@@ -111,7 +111,7 @@ describe('Histories', () => {
     expect(world.histories.kept).toMatchObject({ messages: 0, bytes: 0, evicted: { age: 4 } });
   });
 
-  it('has a timer only while something is kept (V8)', () => {
+  it('runs a timer only while some history is kept (V8)', () => {
     const world = new Rooms(1, 1e6);
     expect(vi.getTimerCount()).toBe(0);
     world.publish(0);

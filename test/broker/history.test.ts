@@ -36,7 +36,7 @@ function costOf(one: Publication): number {
 }
 
 describe('History', () => {
-  it('keeps what an array would, within count, bytes and age, without a hole (V18)', () => {
+  it('keeps the same as an array model, within count, bytes and age, without a hole (V18)', () => {
     const bounds = fc.record({
       historyMessages: fc.integer({ min: 1, max: 40 }),
       historyBytes: fc.integer({ min: 1024, max: 20_000 }),
@@ -137,14 +137,14 @@ describe('History', () => {
     );
   });
 
-  it('hands out the very publications it was given', () => {
+  it('returns the same publication objects that were appended', () => {
     const history = new History(policy(2), nothing());
     const one = publication(1, '"x"');
     history.append(one, 0);
     expect(history.read(everything)[0]).toBe(one);
   });
 
-  it('gives back the slots of what has gone', async () => {
+  it('shrinks the ring after evictions', async () => {
     const kept = nothing();
     const history = new History(policy(500_000), kept);
     const before = await bytesInUse();

@@ -25,7 +25,7 @@ const limits = commandLimits(defaults);
 const soon = { deadline: Number.POSITIVE_INFINITY };
 
 describe('MemoryBroker', () => {
-  it('answers at once, and delivers before it answers', () => {
+  it('answers synchronously, and delivers before it answers', () => {
     const broker = new MemoryBroker();
     const order: string[] = [];
     broker.onDeliver(({ seq }) => order.push(`delivered ${seq}`));
@@ -34,7 +34,7 @@ describe('MemoryBroker', () => {
     expect(order).toEqual(['delivered 1', 'published 1']);
   });
 
-  it('forgets the topic that has rested longest when there are too many (V3)', () => {
+  it('forgets the longest idle topic when there are too many (V3)', () => {
     const broker = new MemoryBroker({ ...defaults, idleRooms: 100, historyMessages: 10 });
     broker.onDeliver(() => {});
     broker.subscribe('subscribed');
@@ -60,7 +60,7 @@ describe('MemoryBroker', () => {
     expect(broker.kept.messages).toBe(104);
   });
 
-  it('keeps what the namespace of a room says, and of one with settings of its own what those say', () => {
+  it('applies the history policy of each namespace', () => {
     const namespaces = { chat: { historyMessages: 2 }, none: { historyMessages: 0 } };
     const broker = new MemoryBroker({ ...defaults, historyMessages: 1, namespaces });
     const oldest = (room: string) => {
@@ -70,7 +70,7 @@ describe('MemoryBroker', () => {
     expect(['a', 'chat:a', 'none:a', 'constructor:a'].map(oldest)).toEqual([5, 4, 6, 5]);
   });
 
-  it('keeps what its options say when they have changed', () => {
+  it('applies changed history options', () => {
     const config = { ...defaults, historyMessages: 5 };
     const broker = new MemoryBroker(config);
     const publish = (n: number) => {
@@ -97,7 +97,7 @@ describe('MemoryBroker', () => {
     broker.close();
   });
 
-  it('remembers the epoch of a room that was asked about, as of one that rests', () => {
+  it('remembers the epoch of a room whose history was read, as of an idle one', () => {
     const broker = new MemoryBroker({ ...defaults, idleRooms: 1 });
     const range = { from: 1, to: 9, maxMessages: 9, maxBytes: 9 };
     const { epoch } = broker.history('a', range);
@@ -111,7 +111,7 @@ describe('MemoryBroker', () => {
     ['of 1 KB', (n: number) => String(n).padStart(1000, '-')],
     ['of 3-byte characters', (n: number) => `${n}${'漢'.repeat(300)}`],
     ['ASCII but for one character', (n: number) => `${'x'.repeat(600)}${n}漢`],
-  ])('counts at least what it costs to keep messages that are %s (V3)', async (_, value) => {
+  ])('counts at least the heap cost of messages that are %s (V3)', async (_, value) => {
     const count = 20_000;
     const bounds = { historyMessages: count, historyBytes: 1e9, historyBytesTotal: 1e9 };
     const broker = new MemoryBroker({ ...defaults, ...bounds });
@@ -133,7 +133,7 @@ describe('MemoryBroker', () => {
     ['as long as is read past', `"uid":"${'u'.repeat(64)}",`],
     ['of 60 KB', `"junk":"${'j'.repeat(60_000)}",`],
   ])(
-    'counts at least what it costs to keep messages behind a head that is %s (V3)',
+    'counts at least the heap cost of messages after a head that is %s (V3)',
     async (_, head) => {
       const count = head.length > 1000 ? 5000 : 10_000;
       const bounds = { historyMessages: count, historyBytes: 1e9, historyBytesTotal: 1e9 };
@@ -160,7 +160,7 @@ describe('MemoryBroker', () => {
     },
   );
 
-  it('has no timer left when it is closed (V8)', () => {
+  it('leaves no timer when it is closed (V8)', () => {
     vi.useFakeTimers();
     const broker = new MemoryBroker({ ...defaults, historyMessages: 10 });
     broker.publish('a', payload, soon);
@@ -170,7 +170,7 @@ describe('MemoryBroker', () => {
     vi.useRealTimers();
   });
 
-  it('gives no two topics, and no two runs, the same epoch', () => {
+  it('never uses an epoch twice, for two topics or in two runs', () => {
     const epochs = [new MemoryBroker(), new MemoryBroker()].flatMap((broker) =>
       ['a', 'b'].map((room) => broker.publish(room, payload, soon).epoch),
     );

@@ -1,11 +1,11 @@
-/** What the log says of an outage of the broker. */
+/** Log lines about an outage of the broker. */
 import { describe, expect, it } from 'vitest';
 import { openBroker } from '../../src/broker/open.js';
 import { defaults } from '../../src/options/config.js';
 import { hasRedis, startRedis } from '../support/redis-server.js';
 
 describe.skipIf(!hasRedis)('the log', () => {
-  it('says each cause of an outage once, also one that comes later', async () => {
+  it('has one line per cause of an outage, including later causes', async () => {
     const redis = await startRedis();
     const lines: string[] = [];
     const line = (_: object, text: string) => void lines.push(text);

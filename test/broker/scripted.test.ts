@@ -1,4 +1,7 @@
-/** What the tests of rooms are run on keeps the contract of brokers, answering at once, later, or by turns. */
+/**
+ * The scripted broker, which room tests use, keeps the broker contract, whether it answers at once,
+ * later, or alternately.
+ */
 import { brokerContract } from '../contract/broker.js';
 import { type Answer, ScriptedBroker } from '../support/scripted-broker.js';
 

@@ -1,4 +1,4 @@
-/** Workers that take no connection: what the primary holds for them has a bound (V3). */
+/** Connections that the primary holds while no worker takes them are bounded (V3). */
 import { once } from 'node:events';
 import { readdirSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
@@ -10,7 +10,7 @@ import { WorkersServer } from '../support/workers.js';
 const WORKERS = 2;
 const MORE = 40;
 
-test('past the bound connections are closed, and those below it are served later', async () => {
+test('connections past the bound are closed, and those below it are served later', async () => {
   const flags = ['--max-connections', '8', '--worker-stall-ms', '60000', '--drain-ms', '0'];
   const workers = await WorkersServer.start(WORKERS, ...flags);
   const { server } = workers;

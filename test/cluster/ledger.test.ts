@@ -29,14 +29,14 @@ function worker(delivered: number, queued: number) {
 const gather = (ledger: Ledger, incarnations: number[] = []) =>
   new Promise<Gathered>((resolve) => ledger.gather(incarnations, resolve));
 
-it('numbers survive the way from one process to another', () => {
+it('values survive the transfer between processes', () => {
   const values = worker(5, 2);
   const there = unpack(structuredClone(pack(values)));
   expect(pack(there)).toEqual(pack(values));
   expect(() => unpack(new Float64Array(3))).toThrow('3 numbers');
 });
 
-it('what a worker had counted stays when it ends, and what it had queued is abandoned (V10)', async () => {
+it('counts of an ended worker stay, and its queued messages count as abandoned (V10)', async () => {
   const ledger = new Ledger();
   const note = (incarnation: number, slot: number, values: AllValues) => {
     ledger.begin(incarnation, slot);
@@ -73,7 +73,7 @@ it('what a worker had counted stays when it ends, and what it had queued is aban
   );
 });
 
-it('a worker that does not answer in time stands in the answer with its last numbers', async () => {
+it('a worker that does not answer in time is reported with its last values', async () => {
   const ledger = new Ledger();
   for (const [incarnation, slot] of [
     [1, 0],

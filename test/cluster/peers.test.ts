@@ -1,6 +1,6 @@
 /**
- * Questions between workers, over real unix sockets and with time that the test makes pass: who is asked,
- * who is asked again and until when, and that a worker that comes anew has what is revoked (V15).
+ * Queries between workers, over real unix sockets with a virtual clock: which workers are asked, which
+ * are asked again and until when, and that a new worker gets the revocations (V15).
  */
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -115,8 +115,8 @@ async function passUntil(isSo: () => boolean): Promise<void> {
   }
 }
 
-describe('a question', () => {
-  it('goes to those who have the other slots, and names who has not answered', async () => {
+describe('a query', () => {
+  it('goes to the workers of the other slots, and names those that did not answer', async () => {
     await Other.start(1, 2, json(200, 'one'));
     await Other.start(1, 7, json(200, 'next of one'));
     const peers = await start([1, 2, null]);
@@ -127,7 +127,7 @@ describe('a question', () => {
     expect(missed).toBe(1);
   });
 
-  it('that is for everywhere goes to those without their slot too, also in the own one', async () => {
+  it('with isEverywhere also goes to workers without a slot, including in our own slot', async () => {
     await Other.start(1, 2, json(200, 'one'));
     await Other.start(1, 7, json(200, 'next of one'));
     await Other.start(0, 1, json(503, 'before'));
@@ -138,7 +138,7 @@ describe('a question', () => {
     expect(missing).toEqual([2]);
   });
 
-  it('names a slot of which only one of two has answered', async () => {
+  it('names a slot if only one of its two workers answered', async () => {
     await Other.start(1, 2, json(200, 'one'));
     await Other.start(1, 7, silence);
     const peers = await start();
@@ -169,8 +169,8 @@ describe('a question', () => {
   });
 });
 
-describe('who is asked again', () => {
-  it('is asked until it will do, and not for what no longer holds', async () => {
+describe('a worker that is asked again', () => {
+  it('is asked until its answer is acceptable, or the condition no longer holds', async () => {
     const one = await Other.start(1, 2, json(503));
     const two = await Other.start(2, 3, json(503));
     const peers = await start();
@@ -192,7 +192,7 @@ describe('who is asked again', () => {
     expect(asked).toHaveLength(last);
   });
 
-  it('is left alone once it has ended, and by one that ends', async () => {
+  it('is not asked any more once it, or the asking worker, has ended', async () => {
     const one = await Other.start(1, 2, json(503));
     await Other.start(2, 3, json(503));
     const peers = await start();
@@ -206,7 +206,7 @@ describe('who is asked again', () => {
   });
 });
 
-describe('a worker that comes anew', () => {
+describe('a new worker', () => {
   const UNTIL = Date.now() + 3_600_000;
   const entry = (id: string) => ({ id, user: id, before: 1, until: UNTIL });
   const has = (...ids: string[]) => json(200, { revocations: ids.map(entry) });
@@ -217,7 +217,7 @@ describe('a worker that comes anew', () => {
     return new People(new Revocations(1, 0, alarms));
   }
 
-  it('has the revocations of all who listen, as long as that takes', async () => {
+  it('gets the revocations of all listening workers, however long that takes', async () => {
     const one = await Other.start(1, 2, silence);
     await Other.start(0, 1, has('b', 'c'));
     const two = await Other.start(2, 3, json(503));
@@ -243,7 +243,7 @@ describe('a worker that comes anew', () => {
     expect(own.revocations()).toContainEqual(entry('a'));
   });
 
-  it('has none that is lifted before it has them all', async () => {
+  it('has no revocation that is lifted before it has loaded them all', async () => {
     const one = await Other.start(1, 2, silence);
     await Other.start(2, 3, has('a', 'b'));
     const own = people();
@@ -256,7 +256,7 @@ describe('a worker that comes anew', () => {
     expect(own.revocations().map(({ id }) => id)).toEqual(['b']);
   });
 
-  it('has nothing to ask where it is alone', async () => {
+  it('asks nobody if it is alone', async () => {
     await takeRevocations(await start(), people());
     expect(asked).toEqual([]);
   });

@@ -1,6 +1,6 @@
 /**
- * A machine that gives no process for a worker, each way Node tells it: the server survives it, says it,
- * and tries again (V12).
+ * A machine that refuses a process for a worker, in each way Node reports it: the server survives,
+ * reports it and retries (V12).
  */
 import { expect, test } from 'vitest';
 import { run } from '../support/process.js';
@@ -34,7 +34,7 @@ const of = ({ log }: ReturnType<typeof serve>, message: string) =>
 const codes = (lines: ReturnType<typeof of>) =>
   lines.map(({ err }) => (err as { readonly code?: string }).code);
 
-test('a slot gets its worker once there is one', async () => {
+test('a slot gets its worker once a process can be started', async () => {
   // Two that serve, the one that waits, and three attempts to take the place of one that has ended.
   const server = serve(0, 0, ENOMEM, EMFILE, EAGAIN, ENOMEM);
   await server.line(SPARE_REFUSED);
@@ -54,7 +54,7 @@ test('a slot gets its worker once there is one', async () => {
 });
 
 test.each([ENOMEM, EMFILE, EAGAIN])(
-  'a start that is refused (%i) says so and ends',
+  'a refused start (%i) is reported and ends',
   async (code) => {
     const server = serve(0, code);
     expect(await server.exited).toBe(1);
@@ -63,7 +63,7 @@ test.each([ENOMEM, EMFILE, EAGAIN])(
 );
 
 test.each([ENOMEM, EMFILE, EAGAIN])(
-  'a replacement that is refused (%i) leaves those that are there',
+  'a refused replacement (%i) keeps the old workers',
   async (code) => {
     const server = serve(0, 0, 0, code);
     await server.line('serving');

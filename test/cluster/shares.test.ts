@@ -3,7 +3,7 @@ import { expect, it } from 'vitest';
 import { shareOf } from '../../src/cluster/shares.js';
 import { defaults } from '../../src/options/config.js';
 
-it('divides what is of all, so that the shares come to the whole', () => {
+it('divides limits of the whole server so that the shares add up to the total', () => {
   fc.assert(
     fc.property(
       fc.oneof(fc.nat(100), fc.nat(1_000_000)),
@@ -23,14 +23,14 @@ it('divides what is of all, so that the shares come to the whole', () => {
   );
 });
 
-it('leaves no limit as none, and what is of one member as it is', () => {
+it('keeps unlimited options unlimited, and per-member options unchanged', () => {
   const share = shareOf({ ...defaults, maxConnections: 0, maxConnectionsPerAddress: 0 }, 1, 4);
   expect([share.maxConnections, share.maxConnectionsPerAddress]).toEqual([0, 0]);
   expect(share.publishRate).toBe(defaults.publishRate);
   expect(share.queueBytes).toBe(defaults.queueBytes);
 });
 
-it('allows an address some more than its share, since connections are spread unevenly', () => {
+it('allows an address slightly more than its share, since connections are spread unevenly', () => {
   const perAddress = (all: number) =>
     shareOf({ ...defaults, maxConnectionsPerAddress: all }, 0, 4).maxConnectionsPerAddress;
   expect([1, 4, 32, 100].map(perAddress)).toEqual([2, 2, 9, 29]);

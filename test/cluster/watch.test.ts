@@ -1,4 +1,7 @@
-/** Who is taken for standing still: a worker that does not answer, and none while the primary itself does nothing. */
+/**
+ * Which workers count as stalled: one that does not answer, and none while the primary itself is
+ * stalled.
+ */
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { Seated } from '../../src/cluster/seated.js';
 import { watch } from '../../src/cluster/watch.js';
@@ -42,7 +45,7 @@ function watched(limitMs: number, answers = true) {
 
 describe('a worker', () => {
   it.each([0, 5, 500, 999, 1500, 60_000])(
-    'that answers is not blamed for %i ms in which the primary stands still',
+    'that answers is not blamed for %i ms in which the primary is stalled',
     (ms) => {
       const { seat, look } = watched(1000);
       for (let n = 0; n < 20; n += 1) look(n % 3 === 0 ? 0 : ms);
@@ -51,7 +54,7 @@ describe('a worker', () => {
   );
 
   it.each([0, 300])(
-    'that does not answer a primary is killed, also where that is %i ms late',
+    'that does not answer is killed, also by a primary that is %i ms late',
     (ms) => {
       const { seat, look } = watched(3000, false);
       for (let n = 0; n < 3; n += 1) look(ms);

@@ -16,7 +16,7 @@ boardContract(
   { runs: 30 },
 );
 
-it('a link that is full of rooms at once still says whose it is', async () => {
+it('a link that is full at once still sends the id of its worker', async () => {
   const mesh = await TestMesh.start(2, () => new MemoryBroker());
   const [before, other] = mesh.nodes;
   const share = { user: 'u', connections: 1, since: 1, at: 2 };

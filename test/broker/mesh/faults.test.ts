@@ -1,4 +1,7 @@
-/** What a mesh does when a worker is slow, gone or late: what its rooms are told, and what publishers are. */
+/**
+ * Behaviour of a mesh when a worker is slow, dead or late: what rooms receive, and what publishers are
+ * answered.
+ */
 import { expect, it } from 'vitest';
 import type { Broker, LossReason, Position } from '../../../src/broker/broker.js';
 import { BrokerCalls } from '../../../src/broker/calls.js';
@@ -27,7 +30,7 @@ function listen(broker: Broker) {
   return told;
 }
 
-it('spreads rooms over the slots, the same in every process', () => {
+it('spreads rooms over the slots, identically in every process', () => {
   const counts = [0, 0, 0, 0];
   for (let n = 0; n < 10_000; n += 1) counts[slotOf(`chat:room-${n}`, 4)]! += 1;
   for (const count of counts) expect(Math.abs(count - 2500)).toBeLessThan(200);
@@ -42,7 +45,7 @@ it('spreads rooms over the slots, the same in every process', () => {
   `);
 });
 
-it('a worker that does not read misses what its link cannot hold, and is told exactly that (V23)', async () => {
+it('a worker that does not read loses what its link cannot hold, and exactly that is reported (V23)', async () => {
   const mesh = await start();
   const [owner, other] = mesh.nodes as unknown as [Broker, Broker];
   const told = listen(other);
@@ -68,7 +71,7 @@ it('a worker that does not read misses what its link cannot hold, and is told ex
   await mesh.close();
 });
 
-it('a worker that comes anew goes on in another epoch, and its rooms are told where they were', async () => {
+it('a restarted worker continues in a new epoch, and its rooms get a reset with their old position', async () => {
   const mesh = await start();
   const told = listen(mesh.nodes[1] as Broker);
   const before = await mesh.nodes[1]!.subscribe(OWNED, never());
@@ -89,7 +92,7 @@ it('a worker that comes anew goes on in another epoch, and its rooms are told wh
   await mesh.close();
 });
 
-it('a publish says what is known of it when its worker ends, or does not answer', async () => {
+it('a publish is refused by what is known of it when its worker dies or does not answer', async () => {
   const mesh = await start();
   const other = mesh.nodes[1] as Broker;
   mesh.stall(0);
@@ -105,7 +108,7 @@ it('a publish says what is known of it when its worker ends, or does not answer'
   await mesh.close();
 });
 
-it('what was never sent is told as certain, also where its publisher waits no longer than its deadline (V22)', async () => {
+it('an unsent publish is refused as certain before its publisher stops waiting (V22)', async () => {
   const mesh = await start();
   const tasks = new WaitGroup({ name: 'tasks', detector: new Detector({ mode: 'strict' }) });
   const calls = new BrokerCalls(mesh.nodes[1] as Broker, 400, tasks, new Recorder());
@@ -117,7 +120,7 @@ it('what was never sent is told as certain, also where its publisher waits no lo
   await mesh.close();
 });
 
-it('what wakes up after the deadline of a publish does not publish it (V22)', async () => {
+it('a worker that resumes after the deadline of a publish does not publish it (V22)', async () => {
   const mesh = await start();
   const [owner, other] = mesh.nodes as unknown as [Broker, Broker];
   const told = listen(owner);
@@ -131,7 +134,7 @@ it('what wakes up after the deadline of a publish does not publish it (V22)', as
   await mesh.close();
 });
 
-it('refuses at once what cannot wait any more, and holds no more than it may (V3)', async () => {
+it('refuses at once when the queue is full, and stays within its bound (V3)', async () => {
   const mesh = await start();
   const other = mesh.nodes[1] as Broker;
   mesh.kill(0);
@@ -151,7 +154,7 @@ it('refuses at once what cannot wait any more, and holds no more than it may (V3
   await mesh.close();
 });
 
-it('lets so many publishes wait, and one after them is refused (V3)', async () => {
+it('queues up to the limit of publishes, and refuses the next one (V3)', async () => {
   const mesh = await start();
   const other = mesh.nodes[1] as Broker;
   mesh.kill(0);
@@ -166,7 +169,7 @@ it('lets so many publishes wait, and one after them is refused (V3)', async () =
   await mesh.close();
 });
 
-it('each wait ends by itself, whatever waits before it (V8)', async () => {
+it('each wait ends on its own, whatever is queued before it (V8)', async () => {
   const mesh = await start();
   const other = mesh.nodes[1] as Broker;
   const range = { from: 1, to: 1, maxMessages: 1, maxBytes: 1 };
@@ -189,7 +192,7 @@ it('each wait ends by itself, whatever waits before it (V8)', async () => {
   await mesh.close();
 });
 
-it('a mistake in the middle of what has come is told once, and what was behind it is not lost in silence', async () => {
+it('an error in the middle of received frames is reported once, and the frames after it are not lost silently', async () => {
   const mistakes: unknown[] = [];
   const noLonger = onSurvived((error) => mistakes.push(error));
   const mesh = await start();
@@ -224,7 +227,7 @@ class Hasty extends MemoryBroker {
   }
 }
 
-it('a room that was refused behind its first message is asked for again, and published to by its name', async () => {
+it('a room refused after its first message is reopened, and publishes use its name meanwhile', async () => {
   const inner = [new Hasty(), new MemoryBroker()];
   const mesh = await TestMesh.start(2, (slot) => inner[slot] as Broker);
   const other = mesh.nodes[1] as Broker;
@@ -256,7 +259,7 @@ class Hesitant extends MemoryBroker {
   }
 }
 
-it('a publish by the number of a room that is being refused is refused for certain (V22)', async () => {
+it('a publish by the number of a room that was just refused is refused as certain (V22)', async () => {
   const owner = new Hesitant();
   const mesh = await TestMesh.start(2, (slot) => (slot === 0 ? owner : new MemoryBroker()));
   const other = mesh.nodes[1] as Broker;
@@ -273,7 +276,7 @@ it('a publish by the number of a room that is being refused is refused for certa
   await mesh.close();
 });
 
-it('is settled once what was published before has come, also over a link that was slow', async () => {
+it('settles once everything published before has arrived, also over a slow link', async () => {
   const mesh = await start();
   const [owner, other] = mesh.nodes as unknown as [Broker, Broker];
   const told = listen(other);

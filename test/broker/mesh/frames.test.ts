@@ -1,4 +1,6 @@
-/** What workers say to each other arrives as it was said, whoever else is told it, and however it is cut. */
+/**
+ * Frames between workers arrive unchanged, however they are split and whoever else receives them.
+ */
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import type { Publication } from '../../../src/broker/broker.js';
@@ -36,7 +38,7 @@ function read(bytes: Buffer): [room: number, publication: Publication][] {
   return all;
 }
 
-it('a publication is the same to each of its guests (V6)', () => {
+it('a publication is the same for each subscriber (V6)', () => {
   fc.assert(
     fc.property(
       fc.array(

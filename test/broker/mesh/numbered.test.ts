@@ -1,9 +1,9 @@
-/** Numbers of what waits, held against a Map, whoever waits for how long. */
+/** `Numbers` compared with a Map, for entries that wait for any length of time. */
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { type Numbered, Numbers } from '../../../src/broker/mesh/numbered.js';
 
-it('finds each by its number, once, and nobody by one of before', () => {
+it('finds each entry by its number, once, and none by an old number', () => {
   fc.assert(
     fc.property(
       // Many of those that wait are taken, some never.

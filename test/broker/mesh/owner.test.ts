@@ -1,4 +1,4 @@
-/** What the owner of a room asks of its broker, and until when; what it answers. */
+/** Calls that the owner of a room makes to its broker, when they end, and what it answers. */
 import { describe, expect, it } from 'vitest';
 import type { Broker, Position, Publication } from '../../../src/broker/broker.js';
 import { Place, type Way } from '../../../src/broker/mesh/guests.js';
@@ -42,7 +42,7 @@ function away() {
 }
 
 describe('an owner whose broker does not answer', () => {
-  it('asks for a room no longer than somebody is in it', async () => {
+  it('aborts its calls for a room when the last subscriber leaves', async () => {
     const { broker, owner } = away();
     const [one, two] = [1, 2].map((number) => new Place('r', way, number)) as [Place, Place];
     const opened = [one, two].map((place) => owner.open(place) as Promise<Position>);
@@ -60,7 +60,7 @@ describe('an owner whose broker does not answer', () => {
     expect(broker.subscribes.map(({ aborted }) => aborted)).toEqual([true, true, true]);
   });
 
-  it('asks twice at most whether everything is told, however many want to know', async () => {
+  it('makes at most two settled calls, however many callers wait', async () => {
     const { broker, owner } = away();
     const place = new Place('r', way, 1);
     void (owner.open(place) as Promise<Position>).catch(() => {});
@@ -102,7 +102,7 @@ class Slow {
   }
 }
 
-describe('an owner that is told before its broker has answered', () => {
+describe('an owner that gets deliveries before the answer of its broker', () => {
   /** One without a position, behind which another comes with one, from which the broker tells. */
   const start = () => {
     const broker = new Slow();
@@ -119,7 +119,7 @@ describe('an owner that is told before its broker has answered', () => {
     return { broker, told, answer };
   };
 
-  it('answers with where it has begun to tell, not where it is by then', async () => {
+  it('answers with the position where the stream began, not the current one', async () => {
     const { broker, told, answer } = start();
     broker.answers[1]?.({ epoch: 'e', seq: 4 });
     await Promise.resolve();
@@ -129,7 +129,7 @@ describe('an owner that is told before its broker has answered', () => {
     expect(told).toEqual(['e 3', 'e 4']);
   });
 
-  it('answers with the epoch that it has begun in, where that has ended since', async () => {
+  it('answers with the epoch in which the stream began, even if it has ended since', async () => {
     const { broker, told, answer } = start();
     broker.answers[1]?.({ epoch: 'f', seq: 3 });
     await Promise.resolve();
@@ -140,7 +140,7 @@ describe('an owner that is told before its broker has answered', () => {
     expect(told).toEqual(['e 3', 'reset f 3']);
   });
 
-  it('answers with where the stream is, where nothing was told', async () => {
+  it('answers with the position of the stream if nothing was delivered', async () => {
     const { broker, told, answer } = start();
     broker.answers[0]?.({ epoch: 'f', seq: 3 });
     expect(await answer).toEqual({ epoch: 'e', seq: 2 });

@@ -1,4 +1,4 @@
-/** Workers over a Redis: the contract of a broker, and one account whatever dies and is replaced. */
+/** Workers over Redis: the broker contract, and one account while workers die and are replaced. */
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Broker, Position } from '../../../src/broker/broker.js';
@@ -113,7 +113,7 @@ describe.skipIf(!hasRedis)('a mesh over Redis', () => {
     { nodes: SLOTS, history: true, runs: 15 },
   );
 
-  it('a worker that is replaced costs the rooms it ordered nothing', async () => {
+  it('replacing a worker costs its rooms nothing', async () => {
     const { mesh, nodes } = await Workers.start(redis.url);
     const room = roomOf(0, SLOTS, 'room');
     const told: unknown[] = [];
@@ -132,7 +132,7 @@ describe.skipIf(!hasRedis)('a mesh over Redis', () => {
     await mesh.close();
   });
 
-  it('who comes back from an epoch before sets nobody back', async () => {
+  it('a subscriber from an old epoch does not set others back', async () => {
     const workers = await Workers.start(redis.url);
     const { mesh, nodes } = workers;
     const room = roomOf(0, SLOTS, 'room');
@@ -173,7 +173,7 @@ describe.skipIf(!hasRedis)('a mesh over Redis', () => {
     await mesh.close();
   });
 
-  it('adds up, whatever dies and is replaced', async () => {
+  it('has a consistent account while workers die and are replaced', async () => {
     const rooms = [0, 1, 2].map((slot) => roomOf(slot, SLOTS, 'a'));
     const step = fc.record({
       what: fc.constantFrom(

@@ -53,7 +53,7 @@ describe.skipIf(!hasRedis)('Redis', () => {
     { runs: 20 },
   );
 
-  it('has again who was at a node whose lease lapsed while it lived', async () => {
+  it('shows members of a node again whose lease expired while it was alive', async () => {
     clusters += 1;
     const clusterName = `b${clusters}`;
     // Nothing is renewed but where the test asks for it.
@@ -85,7 +85,7 @@ describe.skipIf(!hasRedis)('Redis', () => {
   });
 });
 
-it('does not take for gone who has told something since it was asked who is', async () => {
+it('does not report a node as gone that sent a change during the lease check', async () => {
   vi.useFakeTimers();
   const unreadable = vi.fn();
   const keys = new Keys('c');

@@ -1,8 +1,8 @@
-/** What a connection costs before it is made. */
+/** Cost of creating a connection. */
 import { expect, it } from 'vitest';
 import { connection } from '../../../src/broker/redis/link.js';
 
-it('is of one class whatever the address, since making one holds the loop', () => {
+it('uses one class for every address, since building a class blocks the loop', () => {
   const classOf = (port: number) => {
     const client = connection({ url: `redis://127.0.0.1:${port}` }, 1000);
     return Object.getPrototypeOf(Object.getPrototypeOf(client)) as unknown;

@@ -1,4 +1,4 @@
-/** Which nodes there are, by what Redis tells each of them. */
+/** The list of nodes, from their reports to Redis. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { RedisNode as Node } from '../../support/redis-node.js';
 import { hasRedis, type RedisServer, startRedis } from '../../support/redis-server.js';
@@ -14,7 +14,7 @@ describe.skipIf(!hasRedis)('nodes over Redis', () => {
     await redis.close();
   });
 
-  it('know of each other, of who has ended without a word, and not of who has closed', async () => {
+  it('list each other and nodes that died, and not nodes that closed', async () => {
     const open = async (name: string) => {
       const node = new Node({ url: redis.url, clusterName: 'c' });
       node.broker.describe(() => facts(name));

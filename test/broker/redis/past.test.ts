@@ -1,4 +1,6 @@
-/** What is given of a room's log in Redis, and what Redis holds for it: against a list, over a real one (V18). */
+/**
+ * History from a room's log in a real Redis, and the size of that log, compared with a list (V18).
+ */
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import type { Publication, Range } from '../../../src/broker/broker.js';
@@ -14,7 +16,7 @@ const KEEPS: HistoryPolicy = { historyMessages: 1000, historyBytes: 1e6, history
 
 let clusters = 0;
 
-describe.skipIf(!hasRedis)('the past of a room in Redis', () => {
+describe.skipIf(!hasRedis)('the history of a room in Redis', () => {
   let redis: RedisServer;
   beforeAll(async () => {
     redis = await startRedis();
@@ -75,7 +77,7 @@ describe.skipIf(!hasRedis)('the past of a room in Redis', () => {
   const numbers = (from: number, to: number) =>
     Array.from({ length: Math.max(0, to - from + 1) }, (_, i) => from + i);
 
-  it('is what a list would have, whatever is published, read and purged', async () => {
+  it('equals a list model, whatever is published, read and purged', async () => {
     const step = fc.oneof(
       { weight: 4, arbitrary: fc.record({ publish: fc.integer({ min: 1, max: 9 }) }) },
       { weight: 1, arbitrary: fc.record({ purge: fc.nat(40) }) },
@@ -132,7 +134,7 @@ describe.skipIf(!hasRedis)('the past of a room in Redis', () => {
     expect(purged).toBeGreaterThan(10);
   });
 
-  it('holds no more than its bytes, whatever commits are like, and the latest all the same', async () => {
+  it('stays within its byte bound for commits of any size, and always keeps the latest', async () => {
     const { publish, read, held } = await open({ historyBytes: 3000 });
     for (let n = 0; n < 40; n += 1) {
       await publish(...numbers(0, n % 5).map(() => JSON.stringify('x'.repeat((n * 37) % 600))));
@@ -149,7 +151,7 @@ describe.skipIf(!hasRedis)('the past of a room in Redis', () => {
     expect((await read()).publications).toHaveLength(1);
   });
 
-  it('has each message as long as it may, and not longer', async () => {
+  it('returns each message until it expires, and no longer', async () => {
     const { publish, read, held } = await open({ historyMs: 400 });
     for (let n = 0; n < 5; n += 1) await publish('1', '2');
     expect((await read()).oldest).toBe(1);
@@ -161,7 +163,7 @@ describe.skipIf(!hasRedis)('the past of a room in Redis', () => {
     expect(await held()).toHaveLength(1);
   });
 
-  it('is found where only the later part of a long log is young enough', async () => {
+  it('is found if only the later part of a long log has not expired', async () => {
     const { publish, cluster } = await open({ historyMs: 60_000 });
     for (let n = 0; n < 50; n += 1) await publish('1', '2', '3');
     await new Promise((resolve) => setTimeout(resolve, 300));
@@ -173,7 +175,7 @@ describe.skipIf(!hasRedis)('the past of a room in Redis', () => {
     expect(seqs(past.publications)).toEqual(numbers(151, 164));
   });
 
-  it('is of the present epoch alone', async () => {
+  it('covers only the current epoch', async () => {
     const { publish, read, broker, keys } = await open();
     await publish('1', '2');
     const { epoch } = await read();
@@ -188,7 +190,7 @@ describe.skipIf(!hasRedis)('the past of a room in Redis', () => {
     expect(past.publications).toMatchObject([{ seq: 3, epoch: past.epoch, data: '3' }]);
   });
 
-  it('begins at once where it was off before, with what nodes had for themselves', async () => {
+  it('starts at once when it is switched on, with the log that nodes kept for themselves', async () => {
     const off = await open({ historyMessages: 0 });
     await off.publish('1');
     expect(await off.read()).toMatchObject({ seq: 1, oldest: 2, publications: [] });
@@ -197,7 +199,7 @@ describe.skipIf(!hasRedis)('the past of a room in Redis', () => {
     expect(await on.read()).toMatchObject({ seq: 2, oldest: 2, publications: [{ data: '2' }] });
   });
 
-  it('cannot be asked for without a connection, and says so', async () => {
+  it('is refused without a connection', async () => {
     const own = await startRedis();
     onTestFinished(() => own.close());
     let lost = () => {};

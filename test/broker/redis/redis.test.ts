@@ -71,7 +71,7 @@ describe.skipIf(!hasRedis)('Redis', () => {
     { nodes: 3, history: true },
   );
 
-  it('delivers in order to all nodes, many messages a commit', async () => {
+  it('delivers in order to all nodes, many messages per commit', async () => {
     const [a, b] = (await cluster(2)) as [Node, Node];
     await a.broker.subscribe('r', never());
     await b.broker.subscribe('r', never());
@@ -88,7 +88,7 @@ describe.skipIf(!hasRedis)('Redis', () => {
     await close([a, b]);
   });
 
-  it('fills from the log what a cut subscription has missed', async () => {
+  it('reads from the log what a disconnected subscription missed', async () => {
     const [a, b] = (await cluster(2)) as [Node, Node];
     await a.broker.subscribe('r', never());
     await a.broker.publish('r', payload('1'), soon());
@@ -103,7 +103,7 @@ describe.skipIf(!hasRedis)('Redis', () => {
     await close([a, b]);
   });
 
-  it('tells exactly what it missed where nothing is kept, also before a silence', async () => {
+  it('reports exactly what it missed if no log is kept, also before a silence', async () => {
     const [a, b] = (await cluster(2, { kept: NONE })) as [Node, Node];
     await a.broker.subscribe('r', never());
     await a.broker.publish('r', payload('1'), soon());
@@ -119,7 +119,7 @@ describe.skipIf(!hasRedis)('Redis', () => {
     await close([a, b]);
   });
 
-  it('goes on in another epoch, at 0, when Redis has forgotten everything', async () => {
+  it('continues in a new epoch, at 0, when Redis has lost everything', async () => {
     const [a] = (await cluster(1)) as [Node];
     const before = (await a.broker.subscribe('r', never())) as Position;
     await a.broker.publish('r', payload('1'), soon());
@@ -136,7 +136,7 @@ describe.skipIf(!hasRedis)('Redis', () => {
     await close([a]);
   });
 
-  it('goes on in another epoch where one room was deleted', async () => {
+  it('continues in a new epoch if one room was deleted', async () => {
     const [a] = (await cluster(1)) as [Node];
     await a.broker.subscribe('r', never());
     await a.broker.publish('r', payload('1'), soon());
@@ -148,7 +148,7 @@ describe.skipIf(!hasRedis)('Redis', () => {
     await close([a]);
   });
 
-  it('notices a loss before a silence by the position check', async () => {
+  it('detects a loss before a silence by the position check', async () => {
     const [a] = (await cluster(1, { positionCheckMs: 300 })) as [Node];
     await a.broker.subscribe('r', never());
     await a.broker.publish('r', payload('1'), soon());
@@ -160,7 +160,7 @@ describe.skipIf(!hasRedis)('Redis', () => {
     await close([a]);
   });
 
-  it('refuses at once without a connection, and says so where it cannot know', async () => {
+  it('refuses at once without a connection, and as uncertain if the outcome is unknown', async () => {
     const own = await startRedis();
     const a = await new Node({ url: own.url, clusterName: 'own' }).up();
     own.signal('SIGSTOP');
@@ -178,7 +178,7 @@ describe.skipIf(!hasRedis)('Redis', () => {
     await own.close();
   });
 
-  it('publishes once what it has to send again', async () => {
+  it('publishes a resent commit once', async () => {
     const own = await startRedis('--appendonly', 'yes', '--appendfsync', 'always');
     const [a] = [await new Node({ url: own.url, clusterName: 'own' }).up()];
     await a.broker.subscribe('r', never());
@@ -198,7 +198,7 @@ describe.skipIf(!hasRedis)('Redis', () => {
     await own.close();
   });
 
-  it('takes a commit that comes again under its number for the one it has', async () => {
+  it('recognises a resent commit by its number', async () => {
     const [a] = (await cluster(1)) as [Node];
     await a.broker.subscribe('r', never());
     const keys = new Keys(`c${clusters}`);
@@ -234,7 +234,7 @@ describe.skipIf(!hasRedis)('Redis', () => {
     await close([a]);
   });
 
-  it('keeps a room and its log long enough after each message, and gives them more time seldom', async () => {
+  it('keeps a room and its log long enough after each message, and seldom renews their expiry', async () => {
     const own = await startRedis();
     const keys = new Keys('own');
     const node = (ms: number) =>
@@ -278,7 +278,7 @@ describe.skipIf(!hasRedis)('Redis', () => {
     await own.close();
   });
 
-  it('begins another epoch where the room is forgotten while its log is read', async () => {
+  it('begins a new epoch if Redis forgets the room while its log is read', async () => {
     const [a] = (await cluster(1)) as [Node];
     const { epoch } = (await a.broker.subscribe('r', never())) as Position;
     await a.broker.publish('r', payload('1'), soon());
@@ -299,7 +299,7 @@ describe.skipIf(!hasRedis)('Redis', () => {
     await close([a]);
   });
 
-  it('counts on under another epoch after a restart with what was saved', async () => {
+  it('continues the numbers in a new epoch after a restart from saved data', async () => {
     const own = await startRedis('--appendonly', 'yes', '--appendfsync', 'always');
     const a = await new Node({ url: own.url, clusterName: 'own' }).up();
     const before = (await a.broker.subscribe('r', never())) as Position;

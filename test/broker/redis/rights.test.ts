@@ -1,4 +1,4 @@
-/** A user of Redis that may not do all that is needed is found at the start, before a room is half written. */
+/** A Redis user with missing rights is detected at the start, before a room is half written. */
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import * as boards from '../../../src/broker/redis/board-scripts.js';
@@ -24,8 +24,8 @@ const rights = (): string[] => {
   return found?.trim().split(/\s+/) ?? [];
 };
 
-describe('the rights that are asked for', () => {
-  it('are those of all scripts, and docs/redis.md has them', () => {
+describe('the required rights', () => {
+  it('are those of all scripts, and docs/redis.md lists them', () => {
     expect(COMMANDS.length).toBeGreaterThan(15);
     for (const command of COMMANDS) {
       expect(RIGHTS.text).toMatch(new RegExp(`(?:try|call)\\('${command}'`));
@@ -57,11 +57,11 @@ describe.skipIf(!hasRedis)('a user of Redis', () => {
     return cause.message;
   };
 
-  it('that may do what docs/redis.md says comes up', async () => {
+  it('with the rights in docs/redis.md can connect', async () => {
     expect(await told()).toBe(null);
   });
 
-  it.each(COMMANDS)('that may not run %s is told so', async (command) => {
+  it.each(COMMANDS)('without the right to run %s is refused with that reason', async (command) => {
     expect((await told(`-${command.toLowerCase()}`))?.toUpperCase()).toContain(command);
   });
 
@@ -70,11 +70,11 @@ describe.skipIf(!hasRedis)('a user of Redis', () => {
     ['subscribing', ['-subscribe'], /subscribe/],
     ['the logs', ['resetkeys', '~rc1:c:m:*', '~rc1:c:term'], /keys/],
     ['the channels of rooms', ['resetchannels', '&rc1:c:t:*'], /PUBLISH/],
-  ])('that may not use %s is told so', async (_, less, why) => {
+  ])('without access to %s is refused with that reason', async (_, less, why) => {
     expect(await told(...less)).toMatch(why);
   });
 
-  it('that is not let write a number any more stops no room for others', async () => {
+  it('that loses the right to write numbers blocks no room for others', async () => {
     await redis.ask('ACL', 'SETUSER', 'w', 'reset', 'on', '>p', ...rights());
     const url = redis.url.replace('redis://', 'redis://w:p@');
     const one = await new Node({ url, clusterName: 'c' }).up();

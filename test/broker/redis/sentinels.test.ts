@@ -1,4 +1,4 @@
-/** Another primary: found by the Sentinels, told as a reset, and accounted for. */
+/** A new primary is found through the Sentinels, reported as a reset, and accounted for. */
 import { afterEach, describe, expect, it } from 'vitest';
 import { audit } from '../../support/accounting.js';
 import { BrokerRun } from '../../support/broker-run.js';
@@ -38,7 +38,7 @@ describe.skipIf(!hasRedis)('Sentinels', () => {
     }
   };
 
-  it('a primary that is killed under load: what was lost is told, and it adds up', async () => {
+  it('a primary killed under load: losses are reported, and the account is consistent', async () => {
     const watched = kept(await Watched.start());
     const nodes = [await node(watched.url), await node(watched.url)];
     const run = new BrokerRun();
@@ -82,7 +82,7 @@ describe.skipIf(!hasRedis)('Sentinels', () => {
     }
   }, 60_000);
 
-  it('a primary that the Sentinels have left is left, though it goes on answering', async () => {
+  it('leaves a primary that the Sentinels have replaced, even if it still answers', async () => {
     const [old, next] = [await startRedis(), await startRedis()].map(kept) as [
       RedisServer,
       RedisServer,
@@ -105,10 +105,10 @@ describe.skipIf(!hasRedis)('Sentinels', () => {
     for (let n = 0; n < 30; n += 1) run.publish(b.broker, ROOMS[n % 3] as string);
     await last(run, a, [a, b]);
     expect(audit(run.published, run.members)).toEqual([]);
-    expect(a.causes.map(({ message }) => message)).toEqual(['it is the primary no longer']);
+    expect(a.causes.map(({ message }) => message)).toEqual(['it is no longer the primary']);
   });
 
-  it('of two primaries at a time each has its own epochs, and who comes back is told', async () => {
+  it('two primaries at once have different epochs, and a returning node gets a reset', async () => {
     // A copy of the old one goes on as the new one; the old one is cut off with one of the nodes.
     const old = kept(await startRedis());
     const next = kept(await startRedis('--replicaof', '127.0.0.1', String(old.port)));
@@ -141,7 +141,7 @@ describe.skipIf(!hasRedis)('Sentinels', () => {
     expect(resets.sort()).toEqual(['left', 'left', 'left', 'moved', 'moved', 'moved']);
   });
 
-  it('says what is wrong: nobody answers, or none knows the name', async () => {
+  it('reports the cause: no Sentinel answers, or none knows the name', async () => {
     const nobody = kept(await NamedBy.start(null));
     const unknown = new RedisNode({ url: urlOf([nobody]), clusterName: 'c' });
     kept(unknown.broker);

@@ -1,4 +1,7 @@
-/** A Redis that will not do is refused in a line that says what would, and one that is a risk is warned of. */
+/**
+ * An unsuitable Redis is refused with a message that says what would do; a risky setting is warned
+ * about.
+ */
 import { createServer, type Socket } from 'node:net';
 import { afterEach, describe, expect, it, onTestFinished } from 'vitest';
 import { Misconfigured } from '../../../src/broker/redis/link.js';
@@ -35,7 +38,7 @@ async function redisOf(version: string) {
 }
 
 it.each(['6.0.16', '5.0.7', ''])(
-  'a Redis "%s" is too old, and is asked nothing more',
+  'a Redis "%s" is too old, and gets no further command',
   async (version) => {
     const { url, asked } = await redisOf(version);
     await expect(serve({ broker: 'redis', redisUrl: url })).rejects.toMatchObject({
@@ -62,7 +65,7 @@ describe.skipIf(!hasRedis)('a Redis', () => {
     return { redis, made };
   };
 
-  it('that forgets what nobody has used is warned of, by the name of what it is set to', async () => {
+  it('with an eviction policy causes a warning that names the policy', async () => {
     const { made } = await node('--maxmemory-policy', 'allkeys-lru');
     await made.until(() => made.advice.length > 0);
     expect(made.advice).toEqual([
@@ -70,7 +73,7 @@ describe.skipIf(!hasRedis)('a Redis', () => {
     ]);
   });
 
-  it('that has something else under the name of the cluster is refused, and nothing of it is touched', async () => {
+  it('with foreign data under the cluster name is refused and left untouched', async () => {
     const redis = await startRedis();
     opened.push(redis);
     await redis.ask('SET', 'rc1:c:term', 'of somebody');
@@ -79,7 +82,7 @@ describe.skipIf(!hasRedis)('a Redis', () => {
     await made.until(() => made.causes.length > 0);
     expect(made.causes[0]).toBeInstanceOf(Misconfigured);
     expect(made.causes[0]?.message).toBe(
-      'rc1:c:term there is not of roomcast; give another cluster name',
+      'the key rc1:c:term does not belong to roomcast; choose another cluster name',
     );
     expect(() => made.broker.publish('r', { data: '1', from: null }, { deadline: 1e9 })).toThrow(
       expect.objectContaining({ code: 'broker_unavailable' }),
@@ -88,7 +91,7 @@ describe.skipIf(!hasRedis)('a Redis', () => {
     expect(await redis.ask('GET', 'rc1:c:term')).toBe('of somebody');
   });
 
-  it('in which others use our channels costs what they say, and is counted', async () => {
+  it('ignores and counts foreign messages in our channels', async () => {
     const { redis, made } = await node();
     await made.up();
     await made.broker.subscribe('r', new AbortController().signal);

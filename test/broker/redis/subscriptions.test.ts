@@ -1,4 +1,4 @@
-/** What is asked of a link, of which rooms, and when, on a clock of its own. */
+/** Which rooms are queried over a link, what is queried, and when, on a virtual clock. */
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { Position } from '../../../src/broker/broker.js';
 import { Keys } from '../../../src/broker/redis/keys.js';
@@ -73,8 +73,8 @@ function rooms(sizeOf = (_room: string) => 0) {
   return { subscriptions, attach, lost };
 }
 
-describe('rooms over another link', () => {
-  it('are not opened where nobody wants them any more', async () => {
+describe('rooms over a new link', () => {
+  it('are not opened if they were unsubscribed meanwhile', async () => {
     const { subscriptions, attach } = rooms();
     const answer = subscriptions.subscribe('gone', never()) as Promise<unknown>;
     const refused = expect(answer).rejects.toMatchObject({ code: 'broker_unavailable' });
@@ -89,7 +89,7 @@ describe('rooms over another link', () => {
     subscriptions.close();
   });
 
-  it('are answered to who waited for one that somebody has come to with a position', async () => {
+  it('are answered also for a waiter whose room was then subscribed with a position', async () => {
     const { subscriptions, attach } = rooms();
     const first = subscriptions.subscribe('r', never());
     const second = subscriptions.subscribe('r', never(), { epoch: 'e', seq: 5 });
@@ -99,7 +99,7 @@ describe('rooms over another link', () => {
     subscriptions.close();
   });
 
-  it('are asked for behind their channel, also where another has asked for that', async () => {
+  it('are queried after their channel is confirmed, even if another caller requested it', async () => {
     const { subscriptions, attach } = rooms();
     const link = await attach(5);
     let confirm: () => void = () => {};
@@ -123,7 +123,7 @@ describe('rooms over another link', () => {
     subscriptions.close();
   });
 
-  it('come up within half a second, not all at once; new ones do not wait for it', async () => {
+  it('resume within half a second with jitter; new rooms do not wait for it', async () => {
     const { subscriptions, attach } = rooms();
     const random = vi.spyOn(Math, 'random').mockReturnValue(0.5);
     void subscriptions.subscribe('r', never());
@@ -140,7 +140,7 @@ describe('rooms over another link', () => {
     subscriptions.close();
   });
 
-  it('come up with most members first, and no faster than they may', async () => {
+  it('resume with most members first, within the rate limit', async () => {
     const sizes: Record<string, number> = { small: 1, large: 900, none: 0, middle: 30 };
     const { subscriptions, attach } = rooms((room) => sizes[room] ?? 1);
     vi.spyOn(Math, 'random').mockReturnValue(0);
@@ -163,7 +163,7 @@ describe('rooms over another link', () => {
     subscriptions.close();
   });
 
-  it('are not brought up over a link that has ended, and those let go of meanwhile over none', async () => {
+  it('are not resumed over a link that has ended, nor if dropped meanwhile', async () => {
     const { subscriptions, attach } = rooms();
     vi.spyOn(Math, 'random').mockReturnValue(0);
     for (let n = 0; n < 300; n += 1) void subscriptions.subscribe(`${n}`, never());
@@ -184,7 +184,7 @@ describe('rooms over another link', () => {
     subscriptions.close();
   });
 
-  it('read what they missed, but not after a second cut within a minute: that is told', async () => {
+  it('read what they missed, but report it as lost after a second disconnect within a minute', async () => {
     const { subscriptions, attach, lost } = rooms();
     vi.spyOn(Math, 'random').mockReturnValue(0);
     void subscriptions.subscribe('r', never());

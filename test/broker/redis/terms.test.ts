@@ -1,6 +1,7 @@
 /**
- * An (epoch, seq) names one message whatever becomes of a primary (V20), and nobody is left without what others
- * were given under a number that it had (V21). With real servers, made replicas and primaries by hand.
+ * An (epoch, seq) names one message whatever happens to a primary (V20), and no node misses a message
+ * that others got under a number that it had already (V21). Uses real servers, demoted and promoted by
+ * hand.
  */
 import fc from 'fast-check';
 import { afterEach, describe, expect, it } from 'vitest';
@@ -53,7 +54,7 @@ describe.skipIf(!hasRedis)('a primary of Redis', () => {
     replica.ask('REPLICAOF', '127.0.0.1', String(primary.port));
   const promote = (redis: RedisServer) => redis.ask('REPLICAOF', 'NO', 'ONE');
 
-  it('that was demoted and promoted again, greeted by nobody between, goes on in another epoch', async () => {
+  it('that was demoted and promoted again, with no link in between, continues in a new epoch', async () => {
     const a = await server();
     const b = await server('--replicaof', '127.0.0.1', String(a.port));
     await synced(b);
@@ -82,7 +83,7 @@ describe.skipIf(!hasRedis)('a primary of Redis', () => {
     ]);
   });
 
-  it('that was so while no link noticed is found out by the next tick', async () => {
+  it('that was so unnoticed by its link is detected by the next heartbeat', async () => {
     const a = await server();
     const b = await server('--replicaof', '127.0.0.1', String(a.port));
     await synced(b);
@@ -100,7 +101,7 @@ describe.skipIf(!hasRedis)('a primary of Redis', () => {
     expect(one.said.at(-1)).toEqual({ reset: 5, was: 5, same: false });
   });
 
-  it('that was so within a tick gives out no number again', async () => {
+  it('that was so between two heartbeats assigns no number twice', async () => {
     const a = await server();
     const b = await server('--replicaof', '127.0.0.1', String(a.port));
     await synced(b);
@@ -142,7 +143,7 @@ describe.skipIf(!hasRedis)('a primary of Redis', () => {
     }
   });
 
-  it('adds up whoever reigns when, and however often within a tick', async () => {
+  it('has a consistent account through any sequence of failovers, even between two heartbeats', async () => {
     const a = await server();
     const b = await server();
     let rooms = 0;
@@ -198,7 +199,7 @@ describe.skipIf(!hasRedis)('a primary of Redis', () => {
     );
   }, 120_000);
 
-  it('that was promoted once is the same term for all who come', async () => {
+  it('that was promoted once has the same term for every link', async () => {
     const a = await server();
     const b = await server('--replicaof', '127.0.0.1', String(a.port));
     await synced(b);
@@ -214,7 +215,7 @@ describe.skipIf(!hasRedis)('a primary of Redis', () => {
     expect(one.broker.counts.links).toBe(1);
   });
 
-  it('that has less of a room than a node ends its epoch, though it is in the same term', async () => {
+  it('that has less of a room than a node closes the epoch, even in the same term', async () => {
     const a = await server();
     const one = await node(a, { positionCheckMs: 200 });
     await one.broker.subscribe('r', never());

@@ -253,7 +253,7 @@ function run(world: World, { what, n }: Op): void {
 }
 
 describe('a room at a node', () => {
-  it('passes on everything once and in order, and tells exactly what it cannot (V4, V20, V21)', () => {
+  it('delivers everything once and in order, and reports losses exactly (V4, V20, V21)', () => {
     const seen = { resets: 0, lost: 0, delivered: 0 };
     fc.assert(
       fc.property(fc.constantFrom(0, 1, 5, 100), ops(), (keep, all) => {
@@ -274,7 +274,7 @@ describe('a room at a node', () => {
     expect(Math.min(seen.resets, seen.lost, seen.delivered)).toBeGreaterThan(100);
   });
 
-  it('misses nothing that has survived while the log has it', () => {
+  it('misses nothing that the log still has', () => {
     fc.assert(
       fc.property(ops(['forget', 'deleted']), (all) => {
         const world = new World(1_000_000);
@@ -295,7 +295,7 @@ describe('a room at a node', () => {
     );
   });
 
-  it('loses what was lost on the way and no more where nothing is kept', () => {
+  it('loses only what was lost in transit if no log is kept', () => {
     const world = new World(0);
     const { server, witness } = world;
     for (const n of [1, 2, 3]) server.publish(n, 0);
@@ -306,7 +306,7 @@ describe('a room at a node', () => {
     expect(witness.lost).toBe(2);
   });
 
-  it('holds back at most 1 MiB, and reads again what it let go of (V3)', () => {
+  it('holds back at most 1 MiB, and rereads what it discarded (V3)', () => {
     const world = new World(1_000_000);
     const { server, topic, witness } = world;
     const big = 'x'.repeat(64 * 1024);
@@ -327,7 +327,7 @@ describe('a room at a node', () => {
     expect(witness.lost).toBe(0);
   });
 
-  it('does not keep what began its epoch (V3)', async () => {
+  it('does not keep the message that began its epoch alive (V3)', async () => {
     const epoch = 'the-epoch-of-another-term';
     const record = encodeRecord({ data: 'x'.repeat(60_000), from: null });
     const events = { deliver() {}, reset() {}, lost() {}, duplicate() {}, backfilled() {} };
