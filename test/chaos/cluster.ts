@@ -1,4 +1,6 @@
-/** What is meddled with in a run of chaos: servers, what can be done to them, and how it is undone. */
+/**
+ * The cluster of a chaos run: its servers, the faults that can be injected, and how each is undone.
+ */
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Random } from './random.js';

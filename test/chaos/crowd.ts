@@ -1,4 +1,4 @@
-/** Members that come, stand still, go and come back with their positions, as long as a round takes. */
+/** Members that join, stall, leave and return with their positions for the length of a round. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { LoggingMember } from '../support/logging-member.js';
 import type { Cluster } from './cluster.js';

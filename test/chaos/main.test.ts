@@ -1,4 +1,4 @@
-/** The command as its users run it, for a few seconds of each kind. */
+/** Runs the chaos command as users do, for a few seconds per kind of cluster. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
@@ -21,7 +21,7 @@ async function chaos(...args: string[]) {
   return { code, said };
 }
 
-test('says how it is run', async () => {
+test('prints its usage', async () => {
   expect(await chaos('--help')).toMatchObject({
     code: 0,
     said: expect.stringMatching(/--minutes/),

@@ -1,7 +1,8 @@
 /**
- * `npm run chaos`: rooms in memory with three workers, and in Redis with two nodes, while everything that
- * can go wrong does, for as long as is wanted; what publishers and members have seen is added up, round by
- * round. Ends with 0 where all adds up, with 1 where it does not, and with 2 where it could not run.
+ * `npm run chaos`: runs a memory cluster with three workers and a Redis cluster with two nodes, and
+ * injects every kind of fault for the requested time. After each round it checks what publishers and
+ * members saw against the account. Exits with 0 if all rounds are consistent, 1 if not, and 2 if it
+ * could not run.
  */
 import { writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

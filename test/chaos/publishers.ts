@@ -1,4 +1,6 @@
-/** Who publishes in a round: one at a time each, now and then many at once, or what is large. */
+/**
+ * Publishers of a round: one publish at a time each, and now and then a burst or a large message.
+ */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Published } from '../support/accounting.js';
 import type { Cluster } from './cluster.js';

@@ -1,4 +1,4 @@
-/** Numbers by chance that a seed gives again. */
+/** Random numbers, reproducible from a seed. */
 export class Random {
   #state: number;
 

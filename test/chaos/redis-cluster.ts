@@ -1,4 +1,4 @@
-/** Rooms in one Redis, and two nodes, each with a network of its own to it. */
+/** A chaos cluster over one Redis: two nodes, each with a network of its own to it. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { FaultProxy } from '../support/fault-proxy.js';
 import { freePort } from '../support/free-port.js';

@@ -1,6 +1,6 @@
 /**
- * One round of chaos: publishers, members and faults at once for a while, then everything is undone, the
- * last messages are waited for, and the logs are added up (`accounting.ts`).
+ * One round of chaos: publishers, members and faults run together for a while. Then all faults are
+ * undone, the last messages are awaited, and the logs are checked (`accounting.ts`).
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { audit, type MemberLog, type Published } from '../support/accounting.js';

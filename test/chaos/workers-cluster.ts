@@ -1,4 +1,4 @@
-/** Rooms in memory, ordered by several workers on one port. */
+/** A chaos cluster in memory: several workers on one port. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { slotOf } from '../../src/broker/mesh/slots.js';
 import { freePort } from '../support/free-port.js';
@@ -17,15 +17,15 @@ export class WorkersCluster implements Cluster {
   readonly faults = [
     { name: 'a worker is killed', run: (random: Random) => this.#kill(random) },
     {
-      name: 'a worker stands still',
+      name: 'a worker stalls',
       run: (random: Random) => this.#stop(random, random.between(200, 1500)),
     },
     {
-      name: 'a worker stands still until it is killed',
+      name: 'a worker stalls until it is killed',
       run: (random: Random) => this.#stop(random, STALL_MS + 3000),
     },
     {
-      name: 'the primary stands still',
+      name: 'the primary stalls',
       run: (random: Random) => this.#stopPrimary(random),
     },
     { name: 'the primary is killed', run: () => this.#toAll(() => this.#killPrimary()) },
@@ -133,8 +133,8 @@ export class WorkersCluster implements Cluster {
   async #replaceAll(): Promise<void> {
     this.#server.child.kill('SIGHUP');
     const isOver = ({ msg }: { readonly msg?: unknown }) =>
-      msg === 'all workers are replaced' ||
-      msg === 'a worker cannot be replaced; those before stay';
+      msg === 'all workers have been replaced' ||
+      msg === 'a worker cannot be replaced; the remaining workers stay';
     const before = this.#server.log.filter(isOver).length;
     while (this.#server.log.filter(isOver).length === before) await sleep(50);
   }

@@ -33,7 +33,7 @@ test('connections past the bound are closed, and those below it are served later
   }
   await expect.poll(() => closed.size).toBe(MORE);
   expect(closed).toEqual(new Set(sockets.slice(-MORE)));
-  await server.line('no worker takes connections: more are closed');
+  await server.line('no worker takes connections: new ones are closed');
   const held = readdirSync(`/proc/${server.child.pid}/fd`).length;
   expect(held).toBeLessThan(bound + WORKERS + 64);
 

@@ -6,7 +6,7 @@ import { expect, test } from 'vitest';
 import { run } from '../support/process.js';
 
 const REFUSED = 'no process can be started for a worker';
-const SPARE_REFUSED = 'no process can be started that waits for a slot';
+const SPARE_REFUSED = 'no spare process can be started';
 /** What the system answers: no memory, no descriptors, no processes. */
 const [ENOMEM, EMFILE, EAGAIN] = [-12, -24, -11];
 
@@ -68,7 +68,7 @@ test.each([ENOMEM, EMFILE, EAGAIN])(
     const server = serve(0, 0, 0, code);
     await server.line('serving');
     server.child.kill('SIGHUP');
-    await server.line('a worker cannot be replaced; those before stay');
+    await server.line('a worker cannot be replaced; the remaining workers stay');
     expect(of(server, 'a worker serves')).toHaveLength(2);
   },
 );

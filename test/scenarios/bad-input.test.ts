@@ -1,6 +1,6 @@
 /**
- * Whatever a peer sends over a real connection (V11): it is told a code, or closed with one of the
- * table; a counter moves; nobody else notices; and nothing of it is kept.
+ * Anything a peer sends over a real connection (V11): it gets a coded error, or a close with a reason
+ * of the table; a counter rises; no other member notices; and nothing is kept.
  */
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
@@ -133,7 +133,7 @@ describe('over WebSocket', () => {
     await isUntouched(server);
   });
 
-  test('whatever is wrong with a command is refused with a code', async () => {
+  test('every invalid command is refused with a code', async () => {
     const server = await start();
     const peer = await connectRawWebSocket(server.url);
     for (const [what, bytes, code] of REFUSED) {
@@ -155,7 +155,7 @@ describe('over WebSocket', () => {
     await isUntouched(server);
   });
 
-  test('names that mean something to JavaScript are names like others', async () => {
+  test('names that are special in JavaScript are ordinary names', async () => {
     const policy: Config['policy'] = 'latest-by-key';
     const namespaces: Config['namespaces'] = { ['constructor']: { policy } };
     const server = await start({ namespaces });
@@ -185,7 +185,7 @@ describe('over WebSocket', () => {
     await isUntouched(server);
   });
 
-  test('a frame that is cut short ends as lost', async () => {
+  test('a truncated frame ends the connection as lost', async () => {
     const server = await start();
     const peer = await connectRawWebSocket(server.url);
     await peer.write(frame('{"type":', { length: 100 }));
@@ -195,7 +195,7 @@ describe('over WebSocket', () => {
     await isUntouched(server);
   });
 
-  test('random bytes are refused with a code, or end with one', async () => {
+  test('random bytes are refused or closed with a code', async () => {
     const server = await start({ firstFrameMs: 200 });
     const { bad_frame, bad_utf8, frame_too_big, message_too_big, nothing_sent } = CLOSES;
     const codes: readonly number[] = [
@@ -322,14 +322,14 @@ describe('upgrades', () => {
     await isUntouched(server);
   });
 
-  test('of the right origin, and of none, are not', async () => {
+  test('with the right origin, or without one, are accepted', async () => {
     const { url } = await start({ origin: ['https://good.example'] });
     const peer = await connectRawWebSocket(url, '/ws', { Origin: 'https://good.example' });
     expect(peer.status).toBe(101);
   });
 });
 
-describe('HTTP that is none, or not all of it', () => {
+describe('malformed or incomplete HTTP', () => {
   const POST =
     'POST /v1/rooms/a/messages HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n';
   /** What is answered until the server ends the connection. */
@@ -379,7 +379,7 @@ describe('HTTP that is none, or not all of it', () => {
     await isUntouched(server);
   });
 
-  test('what comes before is answered first', async () => {
+  test('earlier requests are answered first', async () => {
     const server = await start();
     const answer = await ask(
       server.url,
@@ -388,7 +388,7 @@ describe('HTTP that is none, or not all of it', () => {
     expect(answer.match(/HTTP\/1\.1 \d+/g)).toEqual(['HTTP/1.1 200', 'HTTP/1.1 400']);
   });
 
-  test('a body that gets on, but not in time, is answered too', async () => {
+  test('a body that progresses too slowly is answered too', async () => {
     const server = await start({ firstFrameMs: 200, requestMs: 1000, stallAfterMs: 60_000 });
     let answer = '';
     const socket = connect(Number(new URL(server.url).port), '127.0.0.1');
@@ -489,7 +489,7 @@ describe('over SockJS', () => {
   });
 });
 
-test('nothing of all this is kept', async () => {
+test('no resources of these connections are kept', async () => {
   const server = await start({ joinRate: 0 });
   const { url } = server;
   const round = async () => {

@@ -1,11 +1,14 @@
-/** A burst that WebSocket carries arrives over every transport, although the client makes it one body. */
+/**
+ * A burst that WebSocket can carry arrives over every transport, although the SockJS client sends it as
+ * one body.
+ */
 import { expect, onTestFinished, test } from 'vitest';
 import { serve } from '../support/server.js';
 import { Signal } from '../support/signal.js';
 import { openSockJs } from '../support/sockjs-client.js';
 
 test.each(['websocket', 'xhr-streaming', 'xhr-polling'])(
-  'forty messages of nearly the greatest length over %s',
+  'forty messages of almost the maximum length over %s',
   { timeout: 60_000 },
   async (transport) => {
     const { url } = await serve();

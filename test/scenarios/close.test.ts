@@ -1,7 +1,7 @@
 /**
- * `close()` of a whole server, over real sockets, at the worst moments: each named after the bug of
- * a test server or a client library that hung there. None may hang, and the detector of locks,
- * strict in all tests, has nothing to report.
+ * `close()` of a whole server over real sockets, at the worst moments. Each test is named after a bug
+ * that hung some test server or client library there. None may hang, and the strict lock detector must
+ * report nothing.
  */
 import { once } from 'node:events';
 import { connect } from 'node:net';
@@ -90,7 +90,7 @@ async function client(url: string) {
   };
 }
 
-test('miniredis f4b3ed6: a close waits for no handler that waits for it: a join that the broker never answers', async () => {
+test('miniredis f4b3ed6: close does not wait for a handler that waits for close: a join that the broker never answers', async () => {
   const broker = new GatedBroker();
   const { server, url } = await open({}, broker);
   const member = await client(url);
@@ -105,7 +105,7 @@ test('miniredis f4b3ed6: a close waits for no handler that waits for it: a join 
   expect(await member.closed).toBe(4200);
 });
 
-test('miniredis d66fb3b: a second close is the first one', async () => {
+test('miniredis d66fb3b: a second close returns the first one', async () => {
   const { server } = await open();
   const first = server.close();
   expect(server.close()).toBe(first);
@@ -113,7 +113,7 @@ test('miniredis d66fb3b: a second close is the first one', async () => {
   expect(server.close()).toBe(first);
 });
 
-test('miniredis #121: a member that reads nothing does not keep it longer than the grace', async () => {
+test('miniredis #121: a member that does not read delays it no longer than the grace period', async () => {
   const { server, url } = await open({ publishRate: 0 });
   const member = await client(url);
   member.send({ type: 'join', id: 1, room: 'r' });
@@ -129,7 +129,7 @@ test('miniredis #121: a member that reads nothing does not keep it longer than t
   member.socket.terminate();
 });
 
-test('miniredis #151: a connection that comes during the close is ended too', async () => {
+test('miniredis #151: a connection that arrives during the close is closed too', async () => {
   const { server, url } = await open();
   const socket = connect(Number(new URL(url).port), '127.0.0.1');
   socket.on('error', () => {});
@@ -138,13 +138,13 @@ test('miniredis #151: a connection that comes during the close is ended too', as
   await Promise.all([server.close(), gone]);
 });
 
-test('miniredis #220: what comes when it is closed already is refused at once', async () => {
+test('miniredis #220: requests after the close are refused at once', async () => {
   const { server } = await open();
   await server.close();
   await expect(server.publish('r', 1)).rejects.toMatchObject({ code: 'shutting_down' });
 });
 
-test('miniredis #300: a member that is gone does not join when the broker answers at last', async () => {
+test('miniredis #300: a disconnected member does not join when the broker finally answers', async () => {
   const broker = new GatedBroker();
   const { server, url } = await open({}, broker);
   const member = await client(url);
@@ -162,7 +162,7 @@ test('miniredis #300: a member that is gone does not join when the broker answer
   expect(other.events).toContainEqual(expect.objectContaining({ type: 'joined', members: 1 }));
 });
 
-test('node-redis #3398: the last thing in flight fails, and the close still comes to its end', async () => {
+test('node-redis #3398: the last pending call fails, and the close still completes', async () => {
   const broker = new GatedBroker();
   const { server, url } = await open({}, broker);
   const member = await client(url);
@@ -173,7 +173,7 @@ test('node-redis #3398: the last thing in flight fails, and the close still come
   expect(await closed).toMatchObject({ waiting: [] });
 });
 
-test('a broker that never closes is named, and not waited for beyond the grace', async () => {
+test('a broker that never closes is reported, and delays close no longer than the grace period', async () => {
   class Stuck extends DelegateBroker {
     override close(): Promise<void> {
       return new Promise(() => {});
@@ -183,7 +183,7 @@ test('a broker that never closes is named, and not waited for beyond the grace',
   expect(await server.close()).toMatchObject({ waiting: ['broker close'] });
 });
 
-test('close may come before it listens, and while it is about to', async () => {
+test('close may be called before and while the server starts to listen', async () => {
   const config = {
     ...defaults,
     lockDetector: 'strict' as const,
@@ -199,7 +199,7 @@ test('close may come before it listens, and while it is about to', async () => {
   await expect(listening).rejects.toMatchObject({ code: 'shutting_down' });
 });
 
-test('a port that is taken leaves nothing open', async () => {
+test('a port in use leaves nothing open', async () => {
   const { url } = await open();
   const port = Number(new URL(url).port);
   const config = {
@@ -217,7 +217,7 @@ test('a port that is taken leaves nothing open', async () => {
   await vi.waitFor(() => expect(servers()).toBe(before));
 });
 
-test('it may be called from inside a call of the broker', async () => {
+test('close may be called from inside a broker call', async () => {
   const closed = new Signal();
   let done = false;
   class Closing extends DelegateBroker {

@@ -1,8 +1,7 @@
 /**
- * Peers that do anything at all, at the same time: legal frames and illegal ones in random order,
- * cut at random, half-closed, reset, left unread. Afterwards the members beside them have missed
- * nothing (V4), the accounts are exact (V10), nothing is kept of the others (V8), and no mistake of
- * ours was met (V11).
+ * Hostile peers, all at once: legal and illegal frames in random order, split at random, half-closed,
+ * reset, left unread. Afterwards the regular members have missed nothing (V4), the accounts are exact
+ * (V10), nothing of the hostile peers is kept (V8), and no bug of ours was hit (V11).
  */
 import { existsSync, readdirSync } from 'node:fs';
 import fc from 'fast-check';
@@ -170,7 +169,7 @@ const resources = (): readonly [descriptors: number, timers: number] => [
   process.getActiveResourcesInfo().filter((kind) => kind === 'Timeout').length,
 ];
 
-test('members beside hostile peers miss nothing, and nothing is kept of those', async () => {
+test('members beside hostile peers miss nothing, and nothing of the hostile peers is kept', async () => {
   // A timer of a connection that is kept is kept longer than this test may take.
   const firstFrameMs = 600_000;
   const { url } = await serve({

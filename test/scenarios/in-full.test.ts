@@ -1,11 +1,11 @@
 /**
- * What takes minutes to be seen whole, made short for every day; in full, with the defaults, it is
+ * Tests that need minutes in full, shortened by default. In full, with the default options:
  *
  *     npm run build && ROOMCAST_TEST_FULL=1 npx vitest run test/scenarios/in-full.test.ts
  *
- * V7: what a shutdown reports and what its members have counted agree to the message. V13: a member
- * that takes a little all the time keeps its connection, and one that takes nothing does not, whatever
- * lies in the kernel.
+ * V7: the report of a shutdown and the counts of its members agree to the message. V13: a member that
+ * steadily reads a little keeps its connection, and one that reads nothing does not, whatever is
+ * buffered in the kernel.
  */
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
@@ -74,7 +74,7 @@ class Counting {
 
 // Beside another file of tests it has failed once in three, and why is not known: run it by itself.
 test.runIf(isFull)(
-  'SIGTERM: the report and what the members counted agree to the message',
+  'SIGTERM: the report and the counts of the members agree to the message',
   async () => {
     const [all, slow, stalled] = isFull ? [500, 50, 50] : [60, 6, 6];
     const server = await serveProcess(
@@ -194,7 +194,7 @@ test('a member that reads 16 KiB a second, in short 128, keeps its connection', 
   expect([scrape.sum('members'), scrape.sum('evictions_total')]).toEqual([1, 0]);
 }, 180_000);
 
-test('a member that reads nothing is gone in time, with megabytes for it in the kernel', async () => {
+test('a member that reads nothing is evicted in time, with megabytes buffered for it in the kernel', async () => {
   const stallAfterMs = isFull ? 30_000 : 3000;
   const member = await flooded(...(isFull ? [] : ['--stall-after-ms', '3000']));
   const started = performance.now();

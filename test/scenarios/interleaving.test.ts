@@ -1,8 +1,8 @@
 /**
- * Any order of whatever can happen to rooms and their members, over all policies, transports that
- * are fast, slow or polled, brokers that answer at once, later, never or with a failure, and
- * flushes cut anywhere, keeps V3, V4, V5, V6 and V10, evicts in time and leaves nothing behind.
- * What "keeps" means is in `support/peer.ts` and `support/invariants.ts`.
+ * Any interleaving of events in rooms and members, over all policies, with fast, slow or polled
+ * transports, brokers that answer at once, later, never or with a failure, and flushes interrupted
+ * anywhere, keeps V3, V4, V5, V6 and V10, evicts in time and leaves nothing behind. The checks are in
+ * `support/peer.ts` and `support/invariants.ts`.
  */
 import fc from 'fast-check';
 import { expect, it, onTestFinished, vi } from 'vitest';
@@ -407,7 +407,7 @@ const seed = process.env['ROOMCAST_TEST_SEED'];
 const runs = Number(process.env['ROOMCAST_TEST_RUNS'] ?? 200);
 
 it(
-  'keeps its promises whatever happens in whatever order, and no lock is reported',
+  'keeps the invariants in any interleaving, and no lock is reported',
   async () => {
     const reports: LockReport[] = [];
     configureDetector({ mode: 'watch', onReport: (report) => reports.push(report) });

@@ -1,7 +1,7 @@
 /**
- * A primary of Redis that is cut off from all but one node and one of three Sentinels, by the network: the
- * others get another primary and go on; the one goes on in its own numbering, and is told when it is
- * back. What each side's members have adds up (V20, V21).
+ * A Redis primary is isolated by the network with one node and one of three Sentinels. The others get
+ * another primary and go on; the isolated node goes on in its own numbering and gets a reset when it is
+ * back. The account of each side is consistent (V20, V21).
  */
 import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -56,7 +56,7 @@ const resets = (member: LoggingMember) =>
   toldOf(member).flatMap((each) => (each.type === 'reset' ? [each] : []));
 
 describe.skipIf(!hasRedis || whyNoNamespaces !== null)('an isolated primary', () => {
-  test('goes on with the node that it is cut off with; the others have another', {
+  test('serves the node isolated with it; the others have another primary', {
     timeout: 240_000,
   }, async () => {
     const network = new NetworkNamespace();

@@ -1,6 +1,6 @@
 /**
- * A person with a browser: logs in to an app, is known to its rooms by the cookie, seen by others as one
- * user in three tabs, through a reload and a lost network, and reads that they were cut off.
+ * A person with a browser logs in to an app and is known to its rooms by the cookie. Others see one
+ * user in three tabs, through a reload and a lost network, and the user reads that access was revoked.
  */
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -119,7 +119,7 @@ describe.skipIf(!hasChromium)('a browser', () => {
     return context;
   };
 
-  test('logs in, is one user in three tabs, a reload and a lost network, is revoked, and sees it', async () => {
+  test('logs in, is one user through three tabs, a reload and a lost network, is revoked, and sees it', async () => {
     const { roomcast, cut, url } = await startApp();
     const [ann, bob] = [await person(), await person()];
     const watching = await bob.newPage();

@@ -1,4 +1,4 @@
-/** What the machine refuses: the built server at the end of its descriptors (V12). */
+/** Refusals by the machine: the built server runs out of file descriptors (V12). */
 import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
 import { connect } from 'node:net';
@@ -17,7 +17,7 @@ function limit(pid: number, descriptors: number): void {
 }
 
 describe.runIf(process.platform === 'linux')('out of descriptors', { timeout: 60_000 }, () => {
-  test('members stay, the live page goes on, and those who come later are served', async () => {
+  test('members stay, the live page goes on, and later clients are served', async () => {
     const server = await serveProcess();
     const { port } = new URL(server.url);
     const member = new WebSocket(`ws://127.0.0.1:${port}/ws`);
@@ -48,7 +48,7 @@ describe.runIf(process.platform === 'linux')('out of descriptors', { timeout: 60
     expect(server.child.exitCode).toBeNull();
   });
 
-  test('a limit that does not fit is lowered, and the log says so', async () => {
+  test('a limit that is too high is lowered, and the log says so', async () => {
     const lines: string[] = [];
     const log = pino({ level: 'warn' }, { write: (line) => void lines.push(line) });
     const maxConnections = maxFds() + 1;

@@ -1,6 +1,7 @@
 /**
- * Workers of one machine and a node beside them, over one Redis, as their users run them: rooms are one across
- * all, and what dies costs what is told, by the account of what publishers and members have seen (V20 to V22).
+ * Workers of one machine and another node over one Redis, run as users run them. Rooms are one across
+ * all of them, and a crash costs only reported losses, by the account of publishers and members (V20 to
+ * V22).
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Published } from '../support/accounting.js';
@@ -26,7 +27,7 @@ describe.skipIf(!hasRedis)('workers and a node over Redis', () => {
     await redis.close();
   });
 
-  test('rooms are one, a worker that dies costs nothing but its members, and a lost Redis is told', {
+  test('rooms are one, a dead worker costs only its members, and a lost Redis is reported', {
     timeout: 120_000,
   }, async () => {
     const [workers, node] = await Promise.all([

@@ -1,6 +1,6 @@
 /**
- * The promise across connections (V17): who comes back with a position lacks nothing that it is not
- * told of, over real connections on every transport, also where nothing is kept.
+ * Positions across connections (V17): a member that returns with a position misses nothing that is not
+ * reported, over real connections on every transport, also without history.
  */
 import { describe, expect, test } from 'vitest';
 import type { Position } from '../../src/protocol/events.js';
@@ -29,7 +29,7 @@ const told = ({ events }: ReadingPeer) =>
   });
 
 describe.each(TRANSPORTS)('over %s', (name) => {
-  test('a member that comes back is told exactly what it has missed, with nothing kept', async () => {
+  test('a returning member is told exactly what it missed, without history', async () => {
     const server = await serve();
     const publish = async (count: number) => {
       for (let n = 0; n < count; n += 1) await server.publish(ROOM, n);
@@ -55,7 +55,7 @@ describe.each(TRANSPORTS)('over %s', (name) => {
   });
 });
 
-test('positions that cannot be gone on from are answered as such, in rooms that were idle too', async () => {
+test('positions that cannot be resumed are answered as such, also in idle rooms', async () => {
   const server = await serve();
   const first = await connectReading('websocket', server.url);
   const { epoch } = await join(first);
@@ -80,7 +80,7 @@ test('positions that cannot be gone on from are answered as such, in rooms that 
   expect(joined.epoch).not.toBe(epoch);
 });
 
-test('a server says that it understands positions, and that it keeps no messages', async () => {
+test('a server announces that it supports positions and keeps no history', async () => {
   const server = await serve();
   const peer = await connectReading('websocket', server.url);
   expect(peer.events[0]).toMatchObject({ features: expect.arrayContaining(['since']) });

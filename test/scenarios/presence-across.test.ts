@@ -1,6 +1,6 @@
 /**
- * Who is in a room, by members of several workers and of several nodes: one list, and the same answer
- * whichever is asked (V19).
+ * Presence in a room with members at several workers and several nodes: one list, and the same answer
+ * from each of them (V19).
  */
 import { once } from 'node:events';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
@@ -71,7 +71,7 @@ const OPTIONS = {
   presenceIntervalMs: 50,
 };
 
-test('of workers, also while one is killed and its users come back', async () => {
+test('across workers, also while one is killed and its users return', async () => {
   const flags = ['--token-secret', SECRET, '--anonymous', 'true', '--presence', 'users'];
   const workers = await WorkersServer.start(
     2,
@@ -131,7 +131,7 @@ describe.skipIf(!hasRedis)('over Redis', () => {
     await redis.close();
   });
 
-  test('of nodes, also where nobody of the asked one is there, and after Redis has lost it all', async () => {
+  test('across nodes, also from a node without members in the room, and after Redis has lost everything', async () => {
     const options = {
       ...OPTIONS,
       broker: 'redis' as const,

@@ -1,8 +1,8 @@
 /**
- * Where a server keeps messages, whoever comes back lacks nothing, and a gap is filled while life goes
- * on, over real connections on every transport (V17, V18). Without, see `positions.test.ts`.
+ * With history, a returning member misses nothing, and a gap is filled while live messages go on, over
+ * real connections on every transport (V17, V18). Without history, see `positions.test.ts`.
  *
- * `ROOMCAST_TEST_RECOVER_BYTES=1073741824` has the one that reads slowly recover 1 GiB.
+ * `ROOMCAST_TEST_RECOVER_BYTES=1073741824` makes the slow reader recover 1 GiB.
  */
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
@@ -39,7 +39,7 @@ async function join(peer: ReadingPeer, since?: Position): Promise<Told<'joined'>
 }
 
 describe.each(TRANSPORTS)('over %s', (name) => {
-  test('a stalled member is evicted with 4101, and comes back to everything it has missed', async () => {
+  test('a stalled member is evicted with 4101, and recovers everything it missed when it returns', async () => {
     const slow = { queueMessages: 40, stallAfterMs: 1000, heartbeatMs: 60_000 };
     const server = await serve({ ...KEEPS, ...slow });
     const api = apiOf(server.url);
@@ -151,7 +151,7 @@ parentPort.on('message', (said) => {
 });
 `;
 
-test('others join while many recover, and none waits for them', async () => {
+test('others join while many members recover, and none waits for them', async () => {
   const data = 'x'.repeat(4000);
   const count = 200;
   const server = await serveProcess(
@@ -187,7 +187,7 @@ test('others join while many recover, and none waits for them', async () => {
   expect(Math.max(...joins) / all).toBeLessThan(0.25);
 }, 60_000);
 
-test('after a restart everybody is answered epoch_changed, on every transport', async () => {
+test('after a restart every member is answered epoch_changed, on every transport', async () => {
   const server = await serve(KEEPS);
   const first = await connectReading('websocket', server.url);
   const { epoch } = await join(first);
@@ -213,7 +213,7 @@ test('after a restart everybody is answered epoch_changed, on every transport', 
 
 const bytes = Number(process.env['ROOMCAST_TEST_RECOVER_BYTES'] ?? 32 * MIB);
 
-test(`one that reads ${bytes} bytes again slowly costs its cursor and one batch`, async () => {
+test(`a member that slowly rereads ${bytes} bytes costs one cursor and one batch`, async () => {
   const data = 'x'.repeat(60_000);
   // As many as fit, with what each costs beside its data.
   const count = Math.floor(bytes / (data.length + 500));

@@ -1,24 +1,24 @@
 /**
- * What happens when Redis, or the way to it, fails, with real members, whose logs are accounted for
+ * Failures of Redis, or of the network to it, with real members whose logs are accounted for
  * (`accounting.ts`, rules 1 to 8; V4, V20, V21, V22, V23):
  *
  * | Redis … | test |
  * |---|---|
  * | is slow | is slow: … |
- * | stops; answers nobody for a while | stops: …; pauses its clients: … |
+ * | stops, or answers nobody for a while | stops: …; pauses its clients: … |
  * | is down; restarted empty | is down, and restarted empty: … |
  * | restarted with older data | is restarted with older data: … |
- * | failed over, nothing lost; writes lost | a replica takes over …: … |
+ * | failed over, nothing lost; writes lost | is replaced by a replica …: … |
  * | is two | is two for a while: … |
- * | is cut off from one node | the way from, to, or between …: …; `redis-nodes.test.ts` with real networks |
- * | cuts our subscriber | cuts a connection: …; cuts who does not read: …; is away for longer than …: … |
+ * | is unreachable from one node | the way from, to, or between …: …; `redis-nodes.test.ts` with real networks |
+ * | closes our subscriber | closes a connection: …; closes a slow reader: …; is away for longer than …: … |
  * | loses a message on a living connection | loses a message: … |
  * | evicts or flushes a room | forgets everything, or a room: … |
  * | is full, or without replicas | is full: … |
- * | is further on another node than on the one a member comes to | is behind on one node: …; is away from a node: … |
+ * | is ahead on another node of the one a member uses | is behind on one node: …; is away from a node: … |
  *
- * Nodes that die or stand still: `redis-nodes.test.ts`. Workers and their primary: `workers.test.ts`,
- * `workers-killed.test.ts`. Slots that move: Redis Cluster is not spoken to.
+ * Nodes that die or stall: `redis-nodes.test.ts`. Workers and their primary: `workers.test.ts`,
+ * `workers-killed.test.ts`. Moving slots: Redis Cluster is not supported.
  */
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { connectReading } from '../support/reading-peer.js';
@@ -81,7 +81,7 @@ describe.skipIf(!hasRedis)('Redis', () => {
     expect(members.flatMap(({ notices }) => notices)).toEqual([]);
   });
 
-  test('stops: members stay and are told once, publishes end by their deadline, and none appears after it', async () => {
+  test('stops: members stay and are notified once, publishes end by their deadline, and none appears after it', async () => {
     const scene = await RedisScene.start({ options: QUICK });
     const [a, b] = [await scene.join(0, ROOM), await scene.join(1, ROOM)];
     await burst(scene, [0, 1], 10);
@@ -115,7 +115,7 @@ describe.skipIf(!hasRedis)('Redis', () => {
     ]);
   });
 
-  test('pauses its clients: what they ask is late, or refused, and never both', async () => {
+  test('pauses its clients: a publish is late or refused, and never both', async () => {
     const scene = await RedisScene.start({ options: { brokerTimeoutMs: 1000 } });
     const [a] = [await scene.join(0, ROOM), await scene.join(1, ROOM)];
     await burst(scene, [0, 1], 10);
@@ -155,7 +155,7 @@ describe.skipIf(!hasRedis)('Redis', () => {
     }
   });
 
-  test('is restarted with older data: rooms count on from what is left, in another epoch', async () => {
+  test('is restarted with older data: rooms continue from what is left, in a new epoch', async () => {
     const scene = await RedisScene.start();
     const members = [await scene.join(0, ROOM), await scene.join(1, ROOM)];
     await burst(scene, [0, 1], 10);
@@ -185,7 +185,7 @@ describe.skipIf(!hasRedis)('Redis', () => {
     return replica;
   }
 
-  test('a replica takes over that has everything: a reset with equal numbers', async () => {
+  test('is replaced by a replica that has everything: a reset with equal numbers', async () => {
     const scene = await RedisScene.start();
     const members = [await scene.join(0, ROOM), await scene.join(1, ROOM)];
     const replica = await replicaOf(scene);
@@ -205,7 +205,7 @@ describe.skipIf(!hasRedis)('Redis', () => {
     for (const member of members) expect(resets(member)).toEqual([[10, 10]]);
   });
 
-  test('a replica takes over that lacks the last writes: both lines stay apart', async () => {
+  test('is replaced by a replica that lacks the last writes: both epochs stay apart', async () => {
     const scene = await RedisScene.start();
     const members = [await scene.join(0, ROOM), await scene.join(1, ROOM)];
     const replica = await replicaOf(scene);
@@ -222,7 +222,7 @@ describe.skipIf(!hasRedis)('Redis', () => {
     for (const member of members) expect(resets(member)).toEqual([[15, 10]]);
   });
 
-  test('is two for a while: each side goes on, and the one that loses is told', async () => {
+  test('is two for a while: each side goes on, and the losing side gets a reset', async () => {
     const scene = await RedisScene.start();
     const [a, b] = [await scene.join(0, ROOM), await scene.join(1, ROOM)];
     const replica = await replicaOf(scene);
@@ -279,7 +279,7 @@ describe.skipIf(!hasRedis)('Redis', () => {
     ['pubsub', 3],
     ['normal', 3],
   ])(
-    'cuts a connection (%s, times: %d): the log fills the hole once a minute, and what was under way goes once',
+    'closes a connection (%s, times: %d): the log fills the hole once a minute, and pending publishes go out once',
     async (type, times) => {
       const scene = await RedisScene.start();
       const members = [await scene.join(0, ROOM), await scene.join(1, ROOM)];
@@ -297,7 +297,7 @@ describe.skipIf(!hasRedis)('Redis', () => {
     },
   );
 
-  test('is behind on one node: who comes to it from another goes on from where it was (V17)', async () => {
+  test('is behind on one node: a member from another node resumes from its position (V17)', async () => {
     const scene = await RedisScene.start({ options: { brokerTickMs: 2000 } });
     const [a, b] = [await scene.join(0, ROOM), await scene.join(1, ROOM)];
     const moving = await scene.join(0, ROOM);
@@ -328,7 +328,7 @@ describe.skipIf(!hasRedis)('Redis', () => {
     expect(await scene.account([0, 1], [])).toEqual([]);
   });
 
-  test('is away from a node: who comes to it with a position it cannot judge is refused until it can', async () => {
+  test('is away from a node: a position that it cannot judge is refused until it can', async () => {
     const scene = await RedisScene.start({ options: QUICK });
     const [a, b] = [await scene.join(0, ROOM), await scene.join(1, ROOM)];
     await burst(scene, [0], 10);
@@ -360,7 +360,7 @@ describe.skipIf(!hasRedis)('Redis', () => {
     expect(types(b).filter((type) => type === 'gap')).toHaveLength(1);
   });
 
-  test('cuts who does not read: that node fills up from the log, and Redis holds no more than its limit', async () => {
+  test('closes a slow reader: that node catches up from the log, and Redis stays within its buffer limit', async () => {
     const scene = await RedisScene.start({ nodes: 3, options: { brokerTickMs: 1000 } });
     await scene.redis.ask('CONFIG', 'SET', 'client-output-buffer-limit', 'pubsub 1mb 0 0');
     const members = [await scene.join(0, ROOM), await scene.join(1, ROOM)];
@@ -379,7 +379,7 @@ describe.skipIf(!hasRedis)('Redis', () => {
     expect(await scene.account([0, 1, 2], members)).toEqual([]);
   });
 
-  test('loses a message on a living connection: the next one shows it, or the check of positions', async () => {
+  test('loses a message on a living connection: the next message or the position check reveals it', async () => {
     const scene = await RedisScene.start({ options: { positionCheckMs: 1000 } });
     const members = [await scene.join(0, ROOM), await scene.join(1, ROOM)];
     const proxy = scene.nodes[1]?.proxy;
@@ -396,7 +396,7 @@ describe.skipIf(!hasRedis)('Redis', () => {
     expect(await scene.account([0, 1], members)).toEqual([]);
   });
 
-  test('forgets everything, or a room: its members are told that the numbering is another', async () => {
+  test('forgets everything, or a room: its members get a reset', async () => {
     const scene = await RedisScene.start();
     const [a, b] = [await scene.join(0, ROOM, OTHER), await scene.join(1, ROOM)];
     await burst(scene, [0, 1], 10);
@@ -415,7 +415,7 @@ describe.skipIf(!hasRedis)('Redis', () => {
     ['full', 'maxmemory', '1', '0'],
     ['without replicas', 'min-replicas-to-write', '1', '0'],
   ])(
-    'is %s: publishes are refused for certain, and nothing else happens',
+    'is %s: publishes are refused as certain, and nothing else happens',
     async (_, name, bad, good) => {
       const scene = await RedisScene.start({ options: QUICK });
       const members = [await scene.join(0, ROOM), await scene.join(1, ROOM)];

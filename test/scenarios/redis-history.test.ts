@@ -1,6 +1,6 @@
 /**
- * What rooms keep in Redis, as members and the HTTP API have it: at every node, whoever published, also after
- * the node that a member was at has gone (V17, V18).
+ * History of rooms in Redis, as members and the HTTP API get it: at every node, whichever node
+ * published, also after the node of a member has died (V17, V18).
  */
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -55,7 +55,7 @@ describe.skipIf(!hasRedis)('history over Redis', () => {
     return [await serve(options(config)), await serve(options(config))] as const;
   }
 
-  test('whoever comes back, to another node, lacks nothing', async () => {
+  test('a member that returns to another node misses nothing', async () => {
     clusters += 1;
     const first = await startServer(options());
     const second = await serve(options());
@@ -75,7 +75,7 @@ describe.skipIf(!hasRedis)('history over Redis', () => {
     }
   });
 
-  test('it catches up with a room that goes on, at both nodes', async () => {
+  test('a member catches up with a live room, at both nodes', async () => {
     const [a, b] = await twoNodes();
     const { peer, joined } = await join(a.url);
     for (const n of numbers(1, 300)) await a.publish(ROOM, `${n} ${'x'.repeat(500)}`);
@@ -97,7 +97,7 @@ describe.skipIf(!hasRedis)('history over Redis', () => {
     expect(back.joined.recover).toMatchObject({ result: 'complete', from: 4 });
   });
 
-  test('what is kept no longer is a gap, and the last few are there', async () => {
+  test('expired messages are a gap, and the last few are delivered', async () => {
     const [a, b] = await twoNodes({ historyMessages: 10 });
     const { peer, joined } = await join(a.url);
     for (const n of numbers(1, 30)) await a.publish(ROOM, n);
@@ -112,7 +112,7 @@ describe.skipIf(!hasRedis)('history over Redis', () => {
     expect(story(last.peer)).toEqual([28, 29, 30]);
   });
 
-  test('a member reads a part of it again, at the other node', async () => {
+  test('a member rereads a part of it, at the other node', async () => {
     const [a, b] = await twoNodes();
     const { peer } = await join(b.url);
     expect(all(peer, 'welcome')[0]?.features).toContain('history');
@@ -127,7 +127,7 @@ describe.skipIf(!hasRedis)('history over Redis', () => {
     expect(all(peer, 'history')).toMatchObject([{ id: 9, count: 50, missing: [] }]);
   });
 
-  test('the HTTP API reads it page by page, purges it, and says the oldest, whoever is asked', async () => {
+  test('the HTTP API of every node reads it page by page, purges it, and reports the oldest', async () => {
     const [a, b] = await twoNodes();
     const { peer, joined } = await join(a.url);
     for (const n of numbers(1, 25)) await a.publish(ROOM, n);
@@ -156,7 +156,7 @@ describe.skipIf(!hasRedis)('history over Redis', () => {
     expect(story(back.peer)).toEqual(['4-10 expired', ...numbers(11, 25)]);
   });
 
-  test('a restart of Redis is another epoch, of which the past is kept anew', async () => {
+  test('a restart of Redis starts a new epoch with a new history', async () => {
     clusters += 1;
     const own = await startRedis();
     const server = await serve(options({ redisUrl: own.url, brokerTickMs: 200 }));
@@ -182,7 +182,7 @@ describe.skipIf(!hasRedis)('history over Redis', () => {
     await own.close();
   });
 
-  test('a user of Redis needs no more than docs/redis.md says', async () => {
+  test('a Redis user needs no more rights than docs/redis.md lists', async () => {
     clusters += 1;
     const text = readFileSync(new URL('../../docs/redis.md', import.meta.url), 'utf8');
     const rights = /With an ACL, a user needs:\n\n((?: {4}.+\n)+)/
@@ -206,7 +206,7 @@ describe.skipIf(!hasRedis)('history over Redis', () => {
     expect((await fetch(`${path}?through=5`, { method: 'DELETE' })).status).toBe(503);
   });
 
-  test('a namespace may keep none, and no option is without effect unsaid', async () => {
+  test('a namespace may keep none, and an option without effect is reported', async () => {
     clusters += 1;
     const lines: string[] = [];
     const line = (_: object, text: string) => void lines.push(text);

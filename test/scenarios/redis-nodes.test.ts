@@ -1,7 +1,7 @@
 /**
- * Nodes that are processes of their own, over one Redis: one is killed, stands still, or is cut off by its
- * network in one direction; the members of the other notice nothing (V23), and those of the one are told
- * what they lack (V21), accounted for from logs. What Redis itself does: `redis-faults.test.ts`.
+ * Nodes in processes of their own, over one Redis: one is killed, stalled, or isolated by its network
+ * in one direction. Members of the other notice nothing (V23), and members of the one are told what
+ * they missed (V21), accounted for from logs. Failures of Redis itself: `redis-faults.test.ts`.
  */
 import { describe, expect, onTestFinished, test } from 'vitest';
 import type { LoggingMember } from '../support/logging-member.js';
@@ -29,7 +29,7 @@ async function startNode(redisUrl: string, by: string[] = [], ...flags: string[]
 }
 
 describe.skipIf(!hasRedis)('a node', () => {
-  test('that is killed costs its members a new connection, and they are told what they missed', async () => {
+  test('that is killed makes its members reconnect, and they are told what they missed', async () => {
     const scene = await RedisScene.start({ nodes: 1 });
     const { server, url } = await startNode(scene.redis.url, [], '--port', '0');
     const [a, b] = [await scene.join(0, ROOM), await scene.join(url, ROOM)];
@@ -44,7 +44,7 @@ describe.skipIf(!hasRedis)('a node', () => {
     expect(messages(b)).toBeLessThan(messages(a));
   });
 
-  test('that stands still delays its own members alone, and goes on from where it was', async () => {
+  test('that is stalled delays only its own members, and continues from its position', async () => {
     const scene = await RedisScene.start({ nodes: 1 });
     const { server, url } = await startNode(scene.redis.url, [], '--port', '0');
     const [a, b] = [await scene.join(0, ROOM), await scene.join(url, ROOM)];
@@ -61,7 +61,7 @@ describe.skipIf(!hasRedis)('a node', () => {
 
 describe.skipIf(!hasRedis || whyNoNamespaces !== null)('a node with a network of its own', () => {
   test.each(['up', 'down'] as const)(
-    'cut off from Redis in one direction (%s): it says so, and the others notice nothing',
+    'isolated from Redis in one direction (%s) reports it, and the others notice nothing',
     async (direction) => {
       const network = new NetworkNamespace();
       onTestFinished(() => network.close());

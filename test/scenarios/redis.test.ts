@@ -1,4 +1,7 @@
-/** Several servers over one Redis, with real members: what is published on one reaches all, and what is not is told. */
+/**
+ * Several servers over one Redis, with real members: a message published on one reaches all, and losses
+ * are reported.
+ */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Position } from '../../src/protocol/events.js';
 import type { Received } from '../support/fake-transport.js';
@@ -45,7 +48,7 @@ describe.skipIf(!hasRedis)('over Redis', () => {
     clusterName: `s${clusters}`,
   });
 
-  test('a room is one, whichever node its members and publishers are at', async () => {
+  test('a room is one, whichever nodes its members and publishers use', async () => {
     clusters += 1;
     const [a, b] = [await serve(options()), await serve(options())];
     const first = await join(a.url);
@@ -59,7 +62,7 @@ describe.skipIf(!hasRedis)('over Redis', () => {
     expect(told(second.peer)).toEqual(['from a', 'from b']);
   });
 
-  test('the live page of each node has all of them', async () => {
+  test('the live page of each node lists all nodes', async () => {
     clusters += 1;
     const [a, b] = [await serve(options()), await serve(options())];
     await join(b.url);
@@ -79,7 +82,7 @@ describe.skipIf(!hasRedis)('over Redis', () => {
     expect(isThere()).toBe(true);
   });
 
-  test('a restart of Redis is told, and the rooms go on', async () => {
+  test('a restart of Redis is reported, and the rooms go on', async () => {
     clusters += 1;
     const own = await startRedis();
     const server = await serve({ ...options(), redisUrl: own.url });
@@ -103,7 +106,7 @@ describe.skipIf(!hasRedis)('over Redis', () => {
     await own.close();
   });
 
-  test('a wrong password, a replica and no address are refused at the start, in a line', async () => {
+  test('a wrong password, a replica and an invalid address are refused at the start, in one line', async () => {
     clusters += 1;
     const wrong = { ...options(), redisUrl: redis.url.replace('redis://', 'redis://:bad@') };
     await expect(serve(wrong)).rejects.toMatchObject({
@@ -123,7 +126,7 @@ describe.skipIf(!hasRedis)('over Redis', () => {
     });
   });
 
-  test('a server starts without Redis, says so, and serves when it is there', async () => {
+  test('a server starts without Redis, reports it, and serves once Redis is up', async () => {
     clusters += 1;
     const own = await startRedis();
     await own.kill();

@@ -1,11 +1,11 @@
 /**
- * V15: rights are taken away at any moment (a join waits for the broker, a flush is cut in two, a batch
- * is outstanding, a queue is full, an `auth` is under way, a member reads again what it has missed, a page
- * of that is being read, a poll is open or none is, the app is asked about a join or a publish), all of them in
- * a room or only those to its history or to who is in it, or everything, of a user or of one token, for a time
- * and for tokens of before; and nothing of what was taken away is handed to the transport afterwards, or taken
- * from who may not send it; what the member had not had is told by a gap, so that V4 holds on.
- * What else has to hold is in `support/peer.ts` and `support/invariants.ts`.
+ * V15: rights are revoked at any moment: while a join waits for the broker, a flush is interrupted, a
+ * batch is outstanding, a queue is full, an `auth` is pending, a member replays what it missed or reads
+ * a page of history, with or without an open poll, or while the app decides on a join or a publish.
+ * Revocations cover all rights in a room, only its history or its presence, or everything; of a user or
+ * of one token; for a time, or for tokens issued before. Afterwards nothing revoked is handed to the
+ * transport, or accepted from a member that may not publish. A gap reports what the member had not
+ * received, so that V4 holds. The other checks are in `support/peer.ts` and `support/invariants.ts`.
  */
 import fc from 'fast-check';
 import { expect, it, vi } from 'vitest';
@@ -469,7 +469,7 @@ async function play(
   }
 }
 
-it('nothing of a room is handed over to who may not be in it, whenever that began', async () => {
+it('nothing of a room is handed to a member that may not be in it, from the moment of the revocation', async () => {
   await fc.assert(
     fc.asyncProperty(
       fc.scheduler(),

@@ -1,6 +1,6 @@
 /**
- * The end of a server, as an operator sees it: SIGTERM with 500 members of which a tenth has
- * stopped reading, and upgrades that arrive while it drains.
+ * Shutdown as an operator sees it: SIGTERM with 500 members, a tenth of which have stopped reading, and
+ * upgrades that arrive during the drain.
  */
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
@@ -71,7 +71,7 @@ async function halfUpgrade(url: string): Promise<{ finish(): Promise<string> }> 
   };
 }
 
-test('SIGTERM lets 450 members go, resets 50 that are stalled, and ends with 0', async () => {
+test('SIGTERM drains 450 members, resets 50 stalled ones, and exits with 0', async () => {
   const server = await serveProcess(
     // Time for a busy machine to confirm 450 closes.
     '--shutdown-grace-ms',
@@ -141,7 +141,7 @@ test('a second signal ends the process at once', async () => {
   peer.socket.terminate();
 });
 
-test('/readyz answers 503 from the first moment to the last member, over new connections too', async () => {
+test('/readyz answers 503 from the start until the last member has left, over new connections too', async () => {
   const server = await serveProcess('--lame-duck-ms', '300', '--drain-ms', '0');
   const ready = async () => {
     const headers = { connection: 'close' };
@@ -162,7 +162,7 @@ test('/readyz answers 503 from the first moment to the last member, over new con
   expect(await server.exited).toBe(0);
 }, 60_000);
 
-test('a request that is half sent at SIGTERM is answered', async () => {
+test('a request half sent at SIGTERM is answered', async () => {
   const server = await serveProcess('--lame-duck-ms', '0', '--drain-ms', '0');
   const { port } = new URL(server.url);
   const socket = connect(Number(port), '127.0.0.1');
@@ -181,7 +181,7 @@ test('a request that is half sent at SIGTERM is answered', async () => {
   expect(await server.exited).toBe(0);
 });
 
-test('a poller hears of the end at its next poll, and keeps nothing waiting', async () => {
+test('a poller is told of the shutdown at its next poll, and delays nothing', async () => {
   const server = await serveProcess('--lame-duck-ms', '0', '--drain-ms', '0');
   const poll = async () => {
     const answer = await fetch(`${server.url}/sockjs/0/poller/xhr`, { method: 'POST' });
@@ -197,7 +197,7 @@ test('a poller hears of the end at its next poll, and keeps nothing waiting', as
   expect(server.log.at(-1)).toMatchObject({ drained: 1, abandoned: 0, unconfirmed: 0 });
 });
 
-test('what the report says and what the members have read agree to the message', async () => {
+test('the report and what the members have read agree to the message', async () => {
   const READING = 40;
   const SLOW = 5;
   const DEAF = 5;

@@ -1,7 +1,7 @@
 /**
- * The headline: one slow member never slows anyone else, and nothing is lost without saying so.
- * First the form everybody writes, in which one peer that stops reading keeps all others from
- * joining; then ours, without a network, and over real connections on every transport.
+ * The headline: one slow member never slows anyone else, and nothing is lost silently. First the naive
+ * implementation, in which one peer that stops reading keeps all others from joining; then ours,
+ * without a network, and over real connections on every transport.
  */
 import { once } from 'node:events';
 import { createServer } from 'node:http';
@@ -42,8 +42,8 @@ class NaiveRoom<M extends { send(text: string): Promise<void> }> {
   }
 }
 
-describe('the naive form', () => {
-  test('has everybody who wants to join wait for the one that does not read', async () => {
+describe('the naive implementation', () => {
+  test('makes every join wait for the member that does not read', async () => {
     freezeClocks();
     onTestFinished(() => {
       vi.useRealTimers();
@@ -74,7 +74,7 @@ describe('the naive form', () => {
     expect(room.members.size).toBe(4);
   });
 
-  test('does so over TCP, once the kernel has taken all that it takes', async () => {
+  test('does so over TCP, once the kernel buffers are full', async () => {
     const http = createServer();
     const server = new WebSocketServer({ server: http });
     http.listen(0, '127.0.0.1');
@@ -198,7 +198,7 @@ describe('ours, without a network', () => {
     core.check();
   });
 
-  test('the stalled one is told what it has missed when it reads again', async () => {
+  test('the stalled member is told what it missed when it reads again', async () => {
     const { core, stalled, publish } = await stalledAmongOthers();
     publish(100);
     stalled.transport.resume();
@@ -208,7 +208,7 @@ describe('ours, without a network', () => {
     core.checkDrained();
   });
 
-  test('the stalled one is evicted with 4101 when it does not', async () => {
+  test('the stalled member is evicted with 4101 if it does not', async () => {
     const { core, healthy, stalled, publish, pass, settle } = await stalledAmongOthers();
     publish(100);
     await pass(29_900);
@@ -273,7 +273,7 @@ async function start(name: TransportName, config: Partial<Config>) {
 }
 
 describe.each(TRANSPORTS)('ours, over %s', (name) => {
-  test('a stalled member delays nobody, and is told what it has missed', async () => {
+  test('a stalled member delays nobody, and is told what it missed', async () => {
     const flood = await start(name, { stallAfterMs: 60_000 });
     const { api, stalled, healthy, url } = flood;
     while (flood.published * MESSAGE.length < floodBytes(name)) {

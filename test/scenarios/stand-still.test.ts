@@ -1,7 +1,7 @@
 /**
- * V13: no peer is charged with a time in which the server itself stood still. Its event loop is
- * blocked for longer than a heartbeat while pings are on their way; the pongs wait in the kernel
- * when it goes on, where timers run before sockets are read.
+ * V13: time in which the server itself was stalled is never held against a peer. Its event loop is
+ * blocked for longer than a heartbeat while pings are pending; when it resumes, the pongs are still in
+ * the kernel, and timers run before sockets are read.
  */
 import { once } from 'node:events';
 import { expect, test } from 'vitest';
@@ -26,7 +26,7 @@ const BLOCK = `process.on('SIGUSR2', () => {
 const pings = ({ frames }: RawPeer) => frames.filter(({ opcode }) => opcode === PING);
 const pong = (peer: RawPeer) => peer.write(frame(pings(peer).at(-1)!.payload, { opcode: PONG }));
 
-test('a server whose loop was blocked closes no peer whose pong it has not read, and one that sent none', async () => {
+test('a server whose loop was blocked closes a peer that sent no pong, and none whose pong it has not read yet', async () => {
   const { child, line } = run(['serve', '--port', '0', '--heartbeat-ms', String(HEARTBEAT_MS)], {
     node: ['--import', `data:text/javascript,${encodeURIComponent(BLOCK)}`],
   });

@@ -1,7 +1,7 @@
 /**
- * Workers are killed under load, again and again: everything that was published is accounted for by the
- * logs of publishers and members, the sums are right at every scrape, rooms accept again, and a session of
- * SockJS that ended with its worker is known to nobody. Twice every day; fifty times
+ * Kills workers under load, repeatedly. The logs of publishers and members account for every
+ * publication, the totals are right at every scrape, rooms accept publishes again, and a SockJS session
+ * that ended with its worker is unknown everywhere. Twice by default; fifty times with
  *
  *     npm run build && ROOMCAST_TEST_FULL=1 npx vitest run test/scenarios/workers-killed.test.ts
  */
@@ -18,7 +18,7 @@ const COUNTERS = ['published', 'fanout', 'delivered', 'abandoned'].map(
   (name) => `roomcast_${name}_total`,
 );
 
-test('workers that are killed cost what is told, and nothing else', {
+test('killed workers cost only what is reported', {
   timeout: KILLS * 60_000,
 }, async () => {
   const workers = await WorkersServer.start(SLOTS, '--drain-ms', '0', '--lame-duck-ms', '0');

@@ -1,6 +1,7 @@
 /**
- * Revocations with several workers: one that was answered holds at each of them, whichever was asked, and
- * whatever starts, ends, stands still or is replaced meanwhile; one that was lifted holds at none (V15).
+ * Revocations with several workers. An answered revocation applies at every worker, whichever was
+ * asked, and whatever starts, ends, stalls or is replaced meanwhile; a lifted one applies at none
+ * (V15).
  */
 import { Agent, request } from 'node:http';
 import { expect, onTestFinished, test } from 'vitest';
@@ -74,7 +75,7 @@ async function lists(workers: WorkersServer): Promise<string[][]> {
   return all;
 }
 
-test('a user that is cut off is so at each worker, and is in again at each when that is lifted', async () => {
+test('a revoked user is disconnected at every worker, and admitted at every worker once that is lifted', async () => {
   const workers = await start(3, ...QUICK);
   const ask = asker(workers);
   const peers = [];
@@ -93,7 +94,7 @@ test('a user that is cut off is so at each worker, and is in again at each when 
   expect((await ask('DELETE', '/v1/users/42')).body).toMatchObject({ closed: 4 });
 });
 
-test('one more than may be holds at no worker', async () => {
+test('a revocation over the limit applies at no worker', async () => {
   const workers = await start(2, ...QUICK, '--max-revocations', '1');
   const ask = asker(workers);
   const { body } = await ask('POST', REVOCATIONS, { user: '1' });
@@ -107,7 +108,7 @@ test('one more than may be holds at no worker', async () => {
   expect(await lists(workers)).toEqual(Array(3).fill([body['id']]));
 });
 
-test('a worker that takes the place of another knows who is cut off before anybody comes to it', async () => {
+test('a replacement worker has the revocations before any client connects to it', async () => {
   const workers = await start(2, ...QUICK);
   await asker(workers)('POST', REVOCATIONS, { user: '42' });
   for (const slot of [0, 1]) {
@@ -117,7 +118,7 @@ test('a worker that takes the place of another knows who is cut off before anybo
   expect(await turnedAway(workers, '42')).toEqual(Array(3).fill(4005));
 });
 
-test('a worker that stands still has it when it goes on, once', async () => {
+test('a stalled worker applies a revocation once when it resumes', async () => {
   const workers = await start(2, ...QUICK, '--worker-stall-ms', '60000');
   const peers = [await joined(workers, '42'), await joined(workers, '42')];
   const asks = [asker(workers, true), asker(workers, true)];
@@ -142,14 +143,14 @@ test('a worker that stands still has it when it goes on, once', async () => {
   for (let n = 0; n < 3; n += 1) await joined(workers, '42');
 });
 
-test('workers are replaced, and all that was answered meanwhile holds at each; what was lifted at none', async () => {
+test('while workers are replaced, answered revocations apply at every worker, and lifted ones at none', async () => {
   const workers = await start(2, '--drain-ms', '0', '--lame-duck-ms', '500');
   const ask = asker(workers);
   const standing: string[] = [];
   let isOver = false;
   let count = 0;
   workers.server.child.kill('SIGHUP');
-  const over = workers.server.line('all workers are replaced').then(() => {
+  const over = workers.server.line('all workers have been replaced').then(() => {
     isOver = true;
   });
   while (!isOver) {
@@ -172,7 +173,7 @@ test('workers are replaced, and all that was answered meanwhile holds at each; w
     .toEqual(Array(3).fill(standing.sort()));
 });
 
-test('a member that its worker takes leave of is cut off with the others', async () => {
+test('a member of a worker that is shutting down is disconnected with the others', async () => {
   const workers = await start(
     2,
     '--drain-ms',

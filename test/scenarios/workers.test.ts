@@ -1,6 +1,6 @@
 /**
- * Several workers on one port, with real members: rooms are one whichever worker their members are at, a
- * worker that is killed costs what is told, and the sums are right all the while (V10, V20, V21).
+ * Several workers on one port, with real members: a room is one, whichever worker its members use;
+ * killing a worker costs only reported losses; and the totals are right throughout (V10, V20, V21).
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -17,7 +17,7 @@ import { run } from '../support/process.js';
 import { connectReading, type ReadingPeer } from '../support/reading-peer.js';
 import { WorkersServer } from '../support/workers.js';
 
-const STANDS = 'a worker stands still; it is killed';
+const STANDS = 'a worker does not respond; it is killed';
 const QUICK = ['--drain-ms', '0', '--lame-duck-ms', '0'];
 
 async function join(name: (typeof TRANSPORTS)[number], url: string, room: string) {
@@ -54,7 +54,7 @@ const data = ({ events }: ReadingPeer) =>
 const ofType = <Type extends Received['type']>({ events }: ReadingPeer, type: Type) =>
   events.filter((event): event is Received & { type: Type } => event.type === type);
 
-test('a room is one, and every answer is of all workers', async () => {
+test('a room is one, and every answer covers all workers', async () => {
   const workers = await WorkersServer.start(3, ...QUICK);
   const { url } = workers;
   const room = 'chat:lobby';
@@ -110,7 +110,7 @@ test('a room is one, and every answer is of all workers', async () => {
   expect(unconfirmed).toBeLessThanOrEqual(3);
 });
 
-test('a worker that is killed: rooms go on, what is lost is told, and nothing is counted twice', async () => {
+test('a worker is killed: rooms go on, losses are reported, and nothing is counted twice', async () => {
   const workers = await WorkersServer.start(3, ...QUICK);
   const { url } = workers;
   const [dies, ...stay] = [0, 1, 2].map((slot) => workers.nameOf(slot)) as [string, string, string];
@@ -174,7 +174,7 @@ test('a worker that is killed: rooms go on, what is lost is told, and nothing is
   }
 });
 
-test('workers that end while they start, and the one that waits for a slot, are replaced too', async () => {
+test('workers that die while starting, and the spare, are replaced too', async () => {
   // While there is no worker the port is closed, and it has to be the same one then.
   const port = String(await freePort());
   const workers = await WorkersServer.start(2, ...QUICK, '--port', port);
@@ -201,7 +201,7 @@ async function twoIn({ url }: WorkersServer, room: string) {
   return [await join('websocket', url, room), await join('websocket', url, room)];
 }
 
-test('a worker that stands still is killed, and costs the rooms of the others nothing', async () => {
+test('a stalled worker is killed, and rooms of the others are unaffected', async () => {
   const workers = await WorkersServer.start(2, ...QUICK, '--worker-stall-ms', '3000');
   const room = workers.nameOf(1);
   const peers = await twoIn(workers, room);
@@ -225,7 +225,7 @@ test('a worker that stands still is killed, and costs the rooms of the others no
   expect(ofType(goesOn, 'gap').concat(ofType(goesOn, 'reset') as never)).toEqual([]);
 });
 
-test('a primary that stands still costs those who are there nothing; who comes waits until it goes on', async () => {
+test('a stalled primary does not affect members; new clients wait until it resumes', async () => {
   const workers = await WorkersServer.start(2, ...QUICK, '--worker-stall-ms', '1000');
   const room = workers.nameOf(1);
   const peers = await twoIn(workers, room);
@@ -253,7 +253,7 @@ test('a primary that stands still costs those who are there nothing; who comes w
   }
 });
 
-test('a connection that was handed to a worker which ends before it takes it is closed', async () => {
+test('a connection handed to a worker that dies before taking it is closed', async () => {
   const workers = await WorkersServer.start(2, ...QUICK);
   const { hostname, port } = new URL(workers.url);
   workers.kill(0, 'SIGSTOP');
@@ -275,7 +275,7 @@ test('a connection that was handed to a worker which ends before it takes it is 
   expect(answered).toBe(asked.length - 1);
 });
 
-test('what is purged no worker replays, from what it had read before either', async () => {
+test('no worker replays purged messages, not even ones it had read before', async () => {
   const workers = await WorkersServer.start(2, ...QUICK, '--history-messages', '10');
   const { url } = workers;
   const room = workers.nameOf(0);
@@ -299,7 +299,7 @@ test('what is purged no worker replays, from what it had read before either', as
   }
 });
 
-test('workers are replaced one after the other, and no connection is refused', async () => {
+test('workers are replaced one by one, and no connection is refused', async () => {
   const workers = await WorkersServer.start(2, '--drain-ms', '0', '--lame-duck-ms', '300');
   const { url } = workers;
   const peer = await join('websocket', url, 'chat:lobby');
@@ -319,7 +319,7 @@ test('workers are replaced one after the other, and no connection is refused', a
   };
   const knocking = [knock(), knock()];
   workers.server.child.kill('SIGHUP');
-  await workers.server.line('all workers are replaced');
+  await workers.server.line('all workers have been replaced');
   isOver = true;
   await Promise.all(knocking);
   expect(refused).toEqual([]);
@@ -332,14 +332,14 @@ test('workers are replaced one after the other, and no connection is refused', a
   expect(workers.server.log.filter(({ msg }) => /left open/.test(String(msg)))).toEqual([]);
 });
 
-test('a worker that cannot start when it is to replace another leaves that one in its place', async () => {
+test('a replacement worker that cannot start leaves the old one in place', async () => {
   const { tlsCert, tlsKey } = certificate();
   const port = await freePort();
   const flags = ['--tls-cert', tlsCert, '--tls-key', tlsKey, '--internal-port', `${port}`];
   const workers = await WorkersServer.start(2, ...QUICK, ...flags);
   writeFileSync(tlsCert, 'none');
   workers.server.child.kill('SIGHUP');
-  const said = await workers.server.line('a worker cannot be replaced; those before stay');
+  const said = await workers.server.line('a worker cannot be replaced; the remaining workers stay');
   expect(said).toMatchObject({ worker: 0, err: { code: 'bad_option', option: 'tlsCert' } });
   for (const slot of [0, 1]) {
     expect(workers.pids(slot)).toHaveLength(1);
@@ -353,7 +353,7 @@ test('a worker that cannot start when it is to replace another leaves that one i
   }
 });
 
-test('a request for a session is answered by who has it, also on connections that carry several', async () => {
+test('a session request is answered by the worker that has it, also on connections that carry several', async () => {
   const workers = await WorkersServer.start(3, ...QUICK);
   const { hostname, port } = new URL(workers.url);
   // One connection, so that all requests come to the same worker.
@@ -407,7 +407,7 @@ test('a request for a session is answered by who has it, also on connections tha
   expect(await peer.closed).toBe(4200);
 });
 
-test('a socket that a service manager hands over is that of all workers', async () => {
+test('a socket passed by a service manager serves all workers', async () => {
   const manager = createServer();
   await new Promise<void>((resolve) => void manager.listen(0, '127.0.0.1', resolve));
   const { port } = manager.address() as AddressInfo;
@@ -432,7 +432,7 @@ test('a socket that a service manager hands over is that of all workers', async 
   expect(await once(child, 'exit')).toEqual([0, null]);
 });
 
-test('what cannot be shared is refused at the start', async () => {
+test('options that workers cannot share are refused at the start', async () => {
   const refused = async (...flags: string[]) => {
     const process = run(['serve', '--port', '0', ...flags]);
     return [await process.exited, process.stderr];

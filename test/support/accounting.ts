@@ -1,11 +1,11 @@
 /**
- * The account of a run, made from logs alone: what publishers meant and were answered, and what members
- * were told. It knows nothing of the broker under test, so that the same one judges all of them.
+ * The account of a run, made only from logs: what publishers sent and were answered, and what members
+ * received. It knows nothing of the broker under test, so that the same account judges all brokers.
  *
- * 1 one payload for each (room, epoch, seq) · 2 numbers rise, epochs come in one order · 3 what a member
- * has and was told to lack is everything, once · 4 what was accepted is had, told, or behind a reset ·
- * 5 what was refused is nowhere · 6 what is uncertain is there at most once an epoch · 7 nothing after its
- * deadline · 8 who was not disturbed has no gap and no reset
+ * 1 one payload for each (room, epoch, seq) · 2 numbers rise, epochs come in one order · 3 received
+ * plus reported missing is everything, once · 4 an accepted message is received, reported missing, or
+ * before a reset · 5 a refused message is never received · 6 an uncertain one at most once per epoch ·
+ * 7 nothing after its deadline · 8 an undisturbed member has no gap and no reset
  */
 
 interface Place {

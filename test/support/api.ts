@@ -1,4 +1,4 @@
-/** What a test asks a running server: to publish, and how its members and its counters stand. */
+/** API calls of a test to a running server: publishing, and reading members and counters. */
 import { expect } from 'vitest';
 import { parse, sum } from '../metrics/support.js';
 

@@ -1,9 +1,9 @@
 /**
- * Small broadcast servers on `ws` to try the load generator on: every text message goes to every
- * connection. `loop` is what everybody writes first; `coalesced` joins what a turn of the event
- * loop brought into one write a connection; `awaiting` has the defect the generator must find: it
- * waits for each send before the next, so one member that does not read holds up all. `echo` sends
- * a message back to who sent it, and to nobody else.
+ * Small broadcast servers on `ws` to test the load generator: every text message goes to every
+ * connection. `loop` is the usual naive implementation; `coalesced` joins the messages of one turn of
+ * the event loop into one write per connection; `awaiting` has the defect the generator must find: it
+ * waits for each send before the next, so one member that does not read blocks all. `echo` returns a
+ * message to its sender only.
  */
 import { createServer } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';

@@ -1,7 +1,7 @@
 /**
  * A run over brokers that keeps the logs for `accounting.ts`: publishers and members at every node of a
- * cluster, while somebody meddles with it. A member here is a node in a room, and is told what the node
- * is: what a room makes of it is tested elsewhere.
+ * cluster, while the test injects faults. A member here is a node's subscription to a room and logs
+ * what the node receives; what a room makes of it is tested elsewhere.
  */
 import type { Broker, Position } from '../../src/broker/broker.js';
 import { Refusal } from '../../src/errors.js';

@@ -1,4 +1,6 @@
-/** Builds `dist/` before the tests where it is missing or older than `src/`: some run what users run. */
+/**
+ * Builds `dist/` before the tests if it is missing or older than `src/`: some tests run the built code.
+ */
 import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, statSync, utimesSync } from 'node:fs';
 

@@ -1,4 +1,4 @@
-/** Certificates that nobody has signed but themselves, as files. */
+/** Self-signed certificates, as files. */
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

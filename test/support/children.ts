@@ -1,4 +1,4 @@
-/** Processes that a test, or a run of chaos, has started: none outlives it, however it ends. */
+/** Child processes of a test or a chaos run: none outlives it, however it ends. */
 import type { ChildProcess } from 'node:child_process';
 
 const children = new Set<ChildProcess>();

@@ -1,7 +1,7 @@
 /**
- * The core as a server has it (sessions, hub, rooms, members, recorder), on transports without a
- * network and a broker that does as it is told. What a peer may be told is held by its witness
- * (`peer.ts`), the rest of the invariants by `check`.
+ * The core as a server builds it (sessions, hub, rooms, members, recorder), on transports without a
+ * network and a scripted broker. Each peer's witness (`peer.ts`) checks what the peer receives; `check`
+ * checks the other invariants.
  */
 
 import { vi } from 'vitest';

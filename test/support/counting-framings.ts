@@ -1,4 +1,4 @@
-/** The framings of fake transports, counting how often each message is encoded (V6). */
+/** Framings of fake transports that count how often each message is encoded (V6). */
 import type { Framing } from '../../src/transport/transport.js';
 import { type FakeName, FRAMINGS } from './fake-transport.js';
 

@@ -1,4 +1,4 @@
-/** The memory broker, to be made to answer differently. */
+/** A memory broker whose answers a test can override. */
 import type {
   Broker,
   BrokerState,

@@ -1,4 +1,4 @@
-/** A session that says back what it hears: the service that suites of SockJS are written for. */
+/** A session that echoes its input: the service that SockJS test suites expect. */
 import type { Fault, Transport, TransportSink } from '../../src/transport/transport.js';
 
 export class SessionEcho implements TransportSink {

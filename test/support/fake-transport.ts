@@ -1,7 +1,7 @@
 /**
- * A transport without a network: the test decides when a batch is complete, when the peer stalls,
- * when a poll arrives and when the connection breaks. What the peer has had is decoded back into
- * events. It holds the core to the contract of a transport: `write` throws at a breach.
+ * A transport without a network: the test decides when a batch completes, when the peer stalls, when a
+ * poll arrives and when the connection breaks. Frames the peer received are decoded back into events.
+ * It enforces the transport contract on the core: `write` throws on a breach.
  */
 import type { CloseReason, EndReason } from '../../src/errors.js';
 import type { Event } from '../../src/protocol/events.js';

@@ -1,6 +1,6 @@
 /**
- * A network between a node and its Redis that does what networks do: is slow, narrow, cut, silent in one
- * direction or both, or loses one message. Everything is of this node alone: each has a proxy of its own.
+ * A network between one node and its Redis, with faults: slow, narrow, disconnected, silent in one
+ * direction or both, or losing one message. Each node has a proxy of its own.
  */
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';

@@ -1,4 +1,4 @@
-/** What is left on the heap of this process after everything that can go has gone. */
+/** Heap in use by this process after garbage collection. */
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 

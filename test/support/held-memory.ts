@@ -1,4 +1,4 @@
-/** What the memory of the queues was told to hold, and whether that adds up (V3). */
+/** Records what the queue memory was told to hold, and checks the totals (V3). */
 import { vi } from 'vitest';
 import { Batch, Frame, type Held, QueueMemory } from '../../src/room/frame.js';
 import type { Core } from './core.js';

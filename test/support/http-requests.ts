@@ -1,4 +1,4 @@
-/** HTTP as a test wants it: whole answers, and answers that are still coming. */
+/** HTTP requests for tests: whole answers, and answers still in progress. */
 import { Agent, type IncomingHttpHeaders, request } from 'node:http';
 import { Signal } from './signal.js';
 

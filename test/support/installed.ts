@@ -1,4 +1,4 @@
-/** Programs of Debian that tests run. */
+/** Debian programs that tests run. */
 import { existsSync } from 'node:fs';
 
 const told = new Set<string>();

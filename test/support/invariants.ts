@@ -1,4 +1,4 @@
-/** What has to hold of a core, as far as it can be seen from outside. When is for `core.ts` to say. */
+/** Invariants of a core that can be checked from outside. `core.ts` decides when. */
 import { BATCH_BYTES } from '../../src/room/outbox.js';
 import type { Core } from './core.js';
 import { clocks } from './fake-transport.js';

@@ -1,4 +1,4 @@
-/** What the kernel holds for a connection, where it can be asked. */
+/** Bytes that the kernel buffers for a connection, where it can be queried. */
 import { readFileSync } from 'node:fs';
 
 /**

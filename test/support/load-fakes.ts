@@ -1,4 +1,4 @@
-/** What tests of the load generator share: how a target is named, and what stands in for wires and servers. */
+/** Shared by tests of the load generator: target names, and fakes for wires and servers. */
 
 import type { TargetSpec } from '../../src/load/targets/index.js';
 import type { Link, Sink as LinkSink, Target } from '../../src/load/targets/target.js';

@@ -1,4 +1,6 @@
-/** `roomcast load` as its users run it: a process, its output, its exit code; and a load of a second. */
+/**
+ * Runs `roomcast load` as users do: a process, its output and exit code; and a load of one second.
+ */
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';

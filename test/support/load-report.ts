@@ -1,4 +1,4 @@
-/** A report of a run that never was, with every part filled in: the same figures every time. */
+/** A made-up load report with every part filled in, with the same figures every time. */
 import { Latency } from '../../src/load/measure/latency.js';
 import {
   CURVE,

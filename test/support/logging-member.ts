@@ -1,6 +1,6 @@
 /**
- * A member over a real WebSocket that does nothing but keep the log that an account is made from. It
- * comes back with its positions when it is told to, as a client does.
+ * A member over a real WebSocket that only keeps the log for an account. It reconnects with its
+ * positions when told to, as a client does.
  */
 import { WebSocket } from 'ws';
 import type { Position } from '../../src/protocol/events.js';

@@ -1,6 +1,6 @@
 /**
- * The event loop in the hands of a test: what `setImmediate` was asked to run is run a turn at a
- * time, and a look at the clock may take as long as the test wants. Restored when the test is over.
+ * The event loop under a test's control: callbacks of `setImmediate` run one turn at a time, and
+ * reading the clock may take as long as the test wants. Restored after the test.
  */
 import { vi } from 'vitest';
 

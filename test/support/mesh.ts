@@ -1,7 +1,7 @@
 /**
- * A mesh of workers in one process: the brokers are those of a server, the links real unix sockets. Each
- * link goes by a relay of its own, so that it can be cut, or hold what is sent, as if its worker were dead
- * or stood still.
+ * A mesh of workers in one process: the brokers are those of a server, the links real unix sockets.
+ * Each link goes through a relay of its own, which can disconnect it or hold its data, as if the worker
+ * were dead or stalled.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { connect, createServer, type Server, type Socket } from 'node:net';

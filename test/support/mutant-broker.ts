@@ -1,7 +1,7 @@
 /**
- * A broker with one of the faults that brokers are known for, around one without: to see that the account
- * catches it. The faults are those of systems in use (`research`: numbers that are used again, a lost
- * tail, what is sent twice, another order, a subscription that goes away in silence, older data).
+ * A broker with one known fault around a correct one, to check that the account detects it. The faults
+ * occur in real systems (`research`: reused numbers, a lost tail, duplicates, reordering, a silently
+ * dropped subscription, older data).
  */
 import type {
   Broker,

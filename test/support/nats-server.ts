@@ -1,6 +1,6 @@
 /**
- * As much of a NATS server as the load generator talks to, over WebSocket: INFO, CONNECT, PING, SUB,
- * UNSUB, PUB, MSG. It cuts its output into frames of a few bytes, as a real one may cut anywhere.
+ * The part of a NATS server that the load generator uses, over WebSocket: INFO, CONNECT, PING, SUB,
+ * UNSUB, PUB, MSG. It splits its output into frames of a few bytes, as a real one may split anywhere.
  */
 import type { AddressInfo } from 'node:net';
 import { type WebSocket, WebSocketServer } from 'ws';

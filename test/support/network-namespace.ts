@@ -1,6 +1,6 @@
 /**
- * A machine of its own for a node, as far as its network goes: a namespace with a link to Redis and
- * another to its members, the first of which can be cut one way, so that neither end is told.
+ * A network namespace for a node, with a link to Redis and another to its members. The link to Redis
+ * can be cut in one direction without either end being told.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
 

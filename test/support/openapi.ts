@@ -1,6 +1,7 @@
 /**
- * The OpenAPI document, made from the routes. It is made ahead and shipped (`docs/openapi.json`), so
- * that no server carries what makes it; `npx vitest run test/http/docs.test.ts -u` writes it anew.
+ * The OpenAPI document, generated from the routes. It is generated ahead and shipped
+ * (`docs/openapi.json`), so that no server carries the generator; `npx vitest run
+ * test/http/docs.test.ts -u` regenerates it.
  */
 import swagger from '@fastify/swagger';
 import fastify from 'fastify';

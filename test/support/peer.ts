@@ -1,6 +1,6 @@
 /**
- * A peer of a core, and its witness, who reads what the peer reads and fails the moment it breaks
- * what the protocol promises (V4, V5, order of replies, states of health).
+ * A peer of a core, and its witness, which reads what the peer reads and fails as soon as it breaks the
+ * protocol (V4, V5, order of replies, states of health).
  */
 import type { HealthState, Position } from '../../src/protocol/events.js';
 import type { Member } from '../../src/room/member.js';

@@ -1,4 +1,4 @@
-/** A client that is told who is in a room, and holds the server to how that is told. */
+/** A client that watches presence and checks the server's presence messages. */
 import type { Event, PresenceCounts, Present } from '../../src/protocol/events.js';
 import type { Received } from './fake-transport.js';
 

@@ -1,4 +1,4 @@
-/** The command as its users run it (`spawned.ts`), ended when the test is over. */
+/** Runs the command as users do (`spawned.ts`), and ends it after the test. */
 import { onTestFinished } from 'vitest';
 import { type How, type Process, start } from './spawned.js';
 

@@ -1,6 +1,6 @@
 /**
- * nginx, HAProxy and Caddy of Debian, each started on a free port with a configuration of ours: the one
- * that `deploy/proxies/` has, or the simplest that a person types.
+ * nginx, HAProxy and Caddy from Debian, each started on a free port with one of our configurations: the
+ * one in `deploy/proxies/`, or the simplest one a user would write.
  */
 import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';

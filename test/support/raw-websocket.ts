@@ -1,7 +1,6 @@
 /**
- * A WebSocket peer made of bytes: it may send what no library would, and not read. What the server
- * sends is taken apart, and has to be as RFC 6455 has it; nothing is answered by itself, neither
- * pings nor a close.
+ * A WebSocket peer at byte level: it may send what no library would, and stop reading. It parses what
+ * the server sends, strictly by RFC 6455, and answers nothing by itself, neither pings nor a close.
  */
 import { randomBytes } from 'node:crypto';
 import { connect, type Socket } from 'node:net';

@@ -1,6 +1,6 @@
 /**
- * A peer over a real connection that reads only while it is told to, on every transport. What it
- * has read is decoded; a stalled one neither reads nor asks for more, as a frozen tab would.
+ * A peer over a real connection that reads only when told to, on every transport. It decodes what it
+ * has read; while stalled it neither reads nor polls, like a frozen tab.
  */
 import { randomBytes } from 'node:crypto';
 import { Agent, type IncomingMessage, request } from 'node:http';

@@ -1,4 +1,4 @@
-/** A node of a cluster over Redis, without a server around it, and all that it says. */
+/** A node over Redis, without a server around it, and everything it reports. */
 import type { Publication } from '../../src/broker/broker.js';
 import type { RedisConfig } from '../../src/broker/redis/config.js';
 import { RedisBroker } from '../../src/broker/redis/redis.js';

@@ -1,6 +1,6 @@
 /**
- * Servers over one Redis, each by a network of its own (`fault-proxy.ts`), with publishers and members
- * whose logs are accounted for at the end.
+ * Servers over one Redis, each through a network of its own (`fault-proxy.ts`), with publishers and
+ * members whose logs are accounted for at the end.
  */
 import { onTestFinished } from 'vitest';
 import { Refusal } from '../../src/errors.js';

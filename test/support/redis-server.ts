@@ -1,4 +1,4 @@
-/** A Redis of the test's own, from Debian's package, to be stopped, killed and asked. */
+/** A Redis server from Debian's package for one test, which can stop, kill and query it. */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';

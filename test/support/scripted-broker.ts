@@ -1,7 +1,7 @@
 /**
- * A broker that answers when the test says so: at once, later, with a failure, or never. It keeps
- * the contract, as far as it lets a broker go: it delivers as soon as it has subscribed, which may
- * be before its answer has arrived; it may lose publications, and go on in another epoch.
+ * A broker whose answers a test scripts: at once, later, with a failure, or never. It keeps the broker
+ * contract, and uses its freedom: it delivers as soon as it has subscribed, possibly before its answer
+ * arrives; it may lose publications, and continue in a new epoch.
  */
 import type {
   Broker,

@@ -1,4 +1,4 @@
-/** A primary with a replica and the Sentinels that watch them, all of the test's own, on free ports. */
+/** A primary, a replica and the Sentinels that watch them, all for one test, on free ports. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';

@@ -1,4 +1,4 @@
-/** A server for a test: on a free port, silent, with whatever options the test is about. */
+/** A server for a test: on a free port, silent, with the options of the test. */
 import { onTestFinished } from 'vitest';
 import type { Log } from '../../src/log.js';
 import type { Config } from '../../src/options/config.js';

@@ -1,4 +1,4 @@
-/** Waiting for a condition without a clock: it is looked at again whenever something has happened. */
+/** Waits for a condition without a clock: it is checked again whenever something has happened. */
 export class Signal {
   #waiting: (() => void)[] = [];
 

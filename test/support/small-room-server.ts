@@ -1,8 +1,9 @@
 /**
- * A small room server that speaks as much of roomcast's protocol as the load generator does: rooms,
- * numbers, positions, history, confirmations, a bound for each member with gaps announced. It takes the pongs of members for
- * acknowledgements, so that it notices a slow one long before the kernel's buffers are full. Right as it
- * stands; a fault is one step done wrong (`Steps`), so that a test can say which the generator finds.
+ * A small room server that implements the part of roomcast's protocol that the load generator uses:
+ * rooms, numbers, positions, history, confirmations, a bound per member with announced gaps. It takes
+ * members' pongs as acknowledgements, so that it detects a slow one long before the kernel's buffers
+ * are full. It is correct; a fault is one step replaced by a wrong one (`Steps`), so that a test can
+ * name the fault that the generator finds.
  */
 import { createServer } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';

@@ -1,4 +1,4 @@
-/** The public client of SockJS, on one transport. */
+/** The public SockJS client, on one transport. */
 import SockJS from 'sockjs-client';
 
 /** In which it has to have opened; by itself it guesses, and on a busy machine guesses too short. */

@@ -1,4 +1,4 @@
-/** The command as its users run it: a process of its own, and what it said. Whoever starts it ends it. */
+/** The command as users run it: a process, and its output. The caller must end it. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';

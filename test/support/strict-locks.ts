@@ -1,4 +1,6 @@
-/** Every test runs under the strict detector: the wait that would close a deadlock is rejected. */
+/**
+ * Every test runs under the strict lock detector: the wait that would close a deadlock is rejected.
+ */
 import { configureDetector } from '../../src/lock/index.js';
 
 configureDetector({ mode: 'strict' });

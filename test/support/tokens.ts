@@ -1,4 +1,7 @@
-/** Tokens for tests, signed with a secret by Node itself: what reads them is not what makes them. */
+/**
+ * Tokens for tests, signed with a secret by Node itself, so that one library does not both make and
+ * read them.
+ */
 import { createHmac } from 'node:crypto';
 import type { Authenticator } from '../../src/auth/authenticator.js';
 import type { Claims } from '../../src/auth/claims.js';

@@ -1,4 +1,4 @@
-/** The two peers a transport meets: a client as people use it, and one that does not read. */
+/** The two kinds of peers for a transport: a regular client, and one that does not read. */
 import { randomBytes } from 'node:crypto';
 import { connect, type Socket } from 'node:net';
 import { WebSocket } from 'ws';

@@ -1,4 +1,4 @@
-/** A server with every transport and nothing behind them: what a transport says is recorded. */
+/** A server with every transport and nothing behind them: it records what a transport reports. */
 import { createServer, IncomingMessage, type Server } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import type { EndReason, RefusalCode } from '../../src/errors.js';

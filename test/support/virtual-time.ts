@@ -1,8 +1,8 @@
 /**
- * In tests the time of `src/` is that of the globals, so that `vi.useFakeTimers()` rules it.
- * `test/time.test.ts` runs the built server, which has not got this, under fake timers.
+ * In tests `src/` uses the global timers, so that `vi.useFakeTimers()` controls its time.
+ * `test/time.test.ts` runs the built server, which does not use this, under fake timers.
  *
- * A mistake that a server would survive fails the run, unless the test has planned it.
+ * An error that a server would survive fails the run, unless the test has planned it.
  */
 import { vi } from 'vitest';
 import { onSurvived } from '../../src/survived.js';

@@ -1,4 +1,4 @@
-/** A core in a world of its own: no time passes and no turn of the loop comes unless the test says so. */
+/** A core in a virtual world: time passes and turns of the loop come only when the test says so. */
 import { onTestFinished, vi } from 'vitest';
 import { Core, type CoreOptions } from './core.js';
 import { Loop } from './loop.js';

@@ -1,4 +1,4 @@
-/** `roomcast serve --workers` as its users run it, and its workers as the system knows them. */
+/** Runs `roomcast serve --workers` as users do, and inspects its worker processes. */
 import { readFileSync } from 'node:fs';
 import { slotOf } from '../../src/broker/mesh/slots.js';
 import { parse, sum, unaccounted } from '../metrics/support.js';
@@ -60,7 +60,7 @@ export class WorkersServer {
   /** Resolves once the primary knows of so many ends. */
   async noted(ends: number): Promise<void> {
     const isEnd = ({ msg }: { readonly msg?: unknown }) =>
-      msg === 'a worker has ended; the next takes its place';
+      msg === 'a worker has ended; another one replaces it';
     await this.#changed.until(() => this.server.log.filter(isEnd).length >= ends);
   }
 

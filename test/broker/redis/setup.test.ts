@@ -45,7 +45,7 @@ it.each(['6.0.16', '5.0.7', ''])(
       code: 'bad_option',
       option: 'redisUrl',
       message: expect.stringMatching(
-        /^redisUrl \(not shown\) cannot be used: it is Redis (\S+|of no known version); 6\.2 or later is needed; give [^\n]+$/,
+        /^redisUrl \(not shown\) cannot be used: it is Redis (\S+|of unknown version); 6\.2 or later is needed; give [^\n]+$/,
       ),
     });
     expect(asked.filter((command) => !/^(INFO|HELLO|CLIENT|SELECT)/.test(command))).toEqual([]);

@@ -1,6 +1,7 @@
 /**
- * A stand-in for Centrifugo, which is not in the registries: of its JSON protocol connect, subscribe,
- * unsubscribe, publish, pings and pushes. Its own client `centrifuge` is run against it.
+ * A stand-in for Centrifugo, which is not in the registries. It implements connect, subscribe,
+ * unsubscribe, publish, pings and pushes of its JSON protocol. Its own client `centrifuge` is run
+ * against it.
  */
 import { type Peer, Rooms, startPeer } from './rooms.js';
 

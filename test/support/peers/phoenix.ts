@@ -1,7 +1,7 @@
 /**
- * A stand-in for a Phoenix server, which is not in the registries: channels over version 2 of the
- * JSON serializer, with a channel `room:*` that broadcasts "publish". Phoenix' own client is run
- * against it.
+ * A stand-in for a Phoenix server, which is not in the registries: channels over version 2 of the JSON
+ * serializer, with a channel `room:*` that broadcasts "publish". The client of Phoenix is run against
+ * it.
  */
 import { type Peer, Rooms, startPeer } from './rooms.js';
 

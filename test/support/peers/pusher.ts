@@ -1,6 +1,6 @@
 /**
- * A stand-in for a server of Pusher Channels (protocol 7), which are not in the registries: private
- * channels with their signatures, client events, pings. Pusher's own client is run against it.
+ * A stand-in for a Pusher Channels server (protocol 7), which is not in the registries: private
+ * channels with their signatures, client events, pings. The client of Pusher is run against it.
  */
 import { createHmac } from 'node:crypto';
 import { type Peer, Rooms, startPeer } from './rooms.js';

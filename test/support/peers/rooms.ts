@@ -1,4 +1,4 @@
-/** What the stand-ins of other people's servers share: a WebSocket server and who is in which room. */
+/** Shared by the stand-ins of other servers: a WebSocket server, and the members of each room. */
 import type { IncomingMessage } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { onTestFinished } from 'vitest';
