@@ -107,7 +107,7 @@ export class MeshBoard implements Board {
     this.#workers.set(said, worker);
     worker.links += 1;
     clearTimeout(worker.lease);
-    // It resends all its shares.
+    // Drops its shares, since it resends all of them.
     this.#events.gone(said);
     return said;
   }

@@ -99,15 +99,15 @@ export class Subscriptions {
       topic.restart();
       topic.isSubscribed = true;
     }
-    const wanted = topic;
+    const current = topic;
     return new Promise((resolve, reject) => {
       const giveUp = () => {
         this.#waits = this.#waits.filter((one) => one !== wait);
-        if (this.#topics.get(room) === wanted) this.unsubscribe(room);
+        if (this.#topics.get(room) === current) this.unsubscribe(room);
         reject(signal.reason as Error);
       };
       const wait: Wait = {
-        topic: wanted,
+        topic: current,
         resolve: (position) => {
           signal.removeEventListener('abort', giveUp);
           resolve(position);
