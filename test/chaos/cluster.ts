@@ -5,20 +5,20 @@ import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Random } from './random.js';
 
-/** A time in which a process stood still: what it was asked meanwhile began later. */
+/** A time in which a process was stalled: requests to it started later. */
 export interface Stop {
-  /** Which it was, as its cluster names it. */
+  /** The cluster's name of the process. */
   readonly of: string;
   readonly from: number;
   readonly to: number;
 }
 
-/** What a process may hold after a round: twice what it has at its start, and some. */
+/** Memory limit of a process after a round: a little over twice its memory at the start. */
 export const MOST_MIB = 256;
 
 export interface Fault {
   readonly name: string;
-  /** Resolves when it is undone. */
+  /** Injects the fault; resolves when it is undone. */
   run(random: Random): Promise<void>;
 }
 
@@ -26,22 +26,24 @@ export interface Cluster {
   readonly name: string;
   readonly faults: readonly Fault[];
   readonly stops: readonly Stop[];
-  /** Where members and publishers turn to, now. */
+  /** Current addresses for members and publishers. */
   readonly urls: readonly string[];
-  /** Begins another round: nothing has been done to anything yet. */
+  /** Begins another round, with no faults yet. */
   begin(random: Random): void;
-  /** A publish to this address may have waited in the process of this stop before it had a deadline. */
+  /**
+   * True if a publish to this address may have waited in the stopped process before it had a deadline.
+   */
   isOnWay(stop: Stop, url: string): boolean;
-  /** Everything works again. */
+  /** Resolves once everything works again. */
   healed(): Promise<void>;
-  /** Nothing was done in this round to what a member at this address, in this room, depends on. */
+  /** True if this round had no fault that affects a member at this address in this room. */
   isUndisturbed(url: string, room: string): boolean;
-  /** Of each server, in MiB. */
+  /** Memory of each server, in MiB. */
   memory(): Readonly<Record<string, number>>;
   close(): Promise<void>;
 }
 
-/** Has a process stand still for a while. Its end meanwhile is none of ours. */
+/** Stalls a process for a while; ignores that it may end meanwhile. */
 export async function stopFor(pid: number, ms: number, of: string): Promise<Stop> {
   const from = performance.now();
   signal(pid, 'SIGSTOP');
@@ -58,7 +60,7 @@ export function signal(pid: number, name: NodeJS.Signals): void {
   }
 }
 
-/** What it holds, in MiB; 0 where it has gone. */
+/** Resident memory in MiB; 0 if the process has ended. */
 export function residentMiB(pid: number): number {
   try {
     const kib = /VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0;
@@ -68,13 +70,13 @@ export function residentMiB(pid: number): number {
   }
 }
 
-/** What is wrong with what processes hold after a round, when nothing waits any more; a line each. */
+/** Processes over the memory limit after a round, when nothing is queued any more; one line each. */
 export const tooLarge = (memory: Readonly<Record<string, number>>): string[] =>
   Object.entries(memory)
     .filter(([, mib]) => mib > MOST_MIB)
     .map(([name, mib]) => `memory: ${name} holds ${mib} MiB, ${MOST_MIB} are allowed`);
 
-/** Resolves once a server says that it is ready. @throws Error after 60 s */
+/** Resolves once a server reports that it is ready. @throws Error after 60 s */
 export async function ready(url: string): Promise<void> {
   const deadline = performance.now() + 60_000;
   while (performance.now() < deadline) {

@@ -4,7 +4,7 @@ import { LoggingMember } from '../support/logging-member.js';
 import type { Cluster } from './cluster.js';
 import type { Random } from './random.js';
 
-/** Half of them never do anything by themselves. */
+/** Half of them never stall or leave by themselves. */
 const MEMBERS = 8;
 const ROOMS_EACH = 3;
 
@@ -24,17 +24,17 @@ export class Crowd {
     });
   }
 
-  /** Resolves once all are in their rooms. */
+  /** Connects all members; resolves once all are in their rooms. */
   async come(): Promise<void> {
     await Promise.all(this.members.map((each) => this.#present(each)));
   }
 
-  /** Until `end`; what ends meanwhile comes back. */
+  /** Runs until `end`; members that get disconnected return. */
   async run(): Promise<void> {
     await Promise.all(this.members.map((each) => this.#live(each)));
   }
 
-  /** Resolves once everybody is back, and reads. */
+  /** Resolves once all members are back and reading. */
   async end(): Promise<void> {
     this.#isOver = true;
     for (const { member } of this.members) member.resume();
@@ -65,7 +65,7 @@ export class Crowd {
     each.member.comeBack(this.#random.pick(this.#cluster.urls));
   }
 
-  /** Resolves once it is in all its rooms. */
+  /** Resolves once the member is in all its rooms. */
   async #present(each: Attendee): Promise<void> {
     for (;;) {
       if (each.member.isClosed) this.#comeBack(each);
@@ -81,7 +81,7 @@ class Attendee {
 
   constructor(
     readonly member: LoggingMember,
-    /** Where it was first. */
+    /** Its first address. */
     readonly url: string,
     readonly isRestless: boolean,
   ) {}

@@ -5,7 +5,7 @@ import { type Asked, extended } from './publishers.js';
 
 const STOP: Stop = { of: 'a', from: 1000, to: 3000 };
 
-/** A server that stands still at some times, and others that do not carry what is published to it. */
+/** A server that is stalled at some times, and others that its publishes do not pass through. */
 const cluster = (...stops: readonly Stop[]) =>
   ({ stops, isOnWay: ({ of }: Stop, url: string) => of === url }) as Partial<Cluster> as Cluster;
 

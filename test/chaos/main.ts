@@ -42,7 +42,7 @@ interface Verdict {
   readonly faults: string[];
   readonly before: Readonly<Record<string, number>>;
   after: Readonly<Record<string, number>>;
-  /** The most of any process after a round. */
+  /** The highest memory of any process after a round. */
   most: number;
 }
 
@@ -64,10 +64,10 @@ try {
 } catch (error) {
   process.stderr.write(`It could not run: ${(error as Error).stack}\n`);
 }
-// Whatever of a server did not end does not keep us.
+// Remaining server processes must not keep this one alive.
 process.exit(exitCode);
 
-/** Ends with 2 where there is an option that is not known. */
+/** Exits with 2 on an unknown option. */
 function parsed<T extends ParseArgsConfig>(config: T): ReturnType<typeof parseArgs<T>> {
   try {
     return parseArgs(config);
@@ -106,7 +106,7 @@ async function main(): Promise<number> {
   return verdicts.every(({ faults }) => faults.length === 0) ? 0 : 1;
 }
 
-/** Rounds over one cluster, until the time is over; at least one. */
+/** Plays rounds on one cluster until the time is over, at least one. */
 async function play(cluster: Cluster, until: number, ms: number, random: Random): Promise<Verdict> {
   const places = new Map<string, string>();
   const before = cluster.memory();

@@ -7,14 +7,14 @@ import type { Cluster } from './cluster.js';
 import type { Random } from './random.js';
 
 const PUBLISHERS = 4;
-/** `--broker-timeout-ms` as by default. */
+/** Default of `--broker-timeout-ms`. */
 const TIMEOUT_MS = 5000;
-/** A server that has not answered by then does not. */
+/** A server that has not answered by then is not expected to. */
 const GIVE_UP_MS = 2 * TIMEOUT_MS;
-/** Publishes that wait for their answers: no more begin. */
+/** Most pending publishes; no more are started beyond that. */
 const MAX_PENDING = 400;
 
-/** A publish, and when its answer came from a server; `Infinity` where none has. */
+/** A publish, and when a server answered it; `Infinity` if none did. */
 export interface Asked extends Published {
   readonly url: string;
   readonly answeredAt: number;
@@ -29,7 +29,7 @@ export class Publishers {
   readonly #pending = new Set<Promise<unknown>>();
   #isOver = false;
 
-  /** `prefix`: of the payloads of this round alone. */
+  /** `prefix`: prefix of the payloads of this round. */
   constructor(cluster: Cluster, rooms: readonly string[], random: Random, prefix: string) {
     this.#cluster = cluster;
     this.#rooms = rooms;
@@ -41,13 +41,16 @@ export class Publishers {
     await Promise.all(Array.from({ length: PUBLISHERS }, () => this.#publishing()));
   }
 
-  /** Resolves once everything has its answer. */
+  /** Resolves once every publish is answered. */
   async end(): Promise<void> {
     this.#isOver = true;
     await Promise.all(this.#pending);
   }
 
-  /** Publishes to each room, by each way, until it is accepted; resolves with the payloads, by room. */
+  /**
+   * Publishes to each room, in each way, until a publish is accepted; resolves with the payloads, by
+   * room.
+   */
   async lasts(): Promise<ReadonlyMap<string, readonly string[]>> {
     const payloads = new Map<string, string[]>();
     for (const room of this.#rooms) {
@@ -108,15 +111,15 @@ export class Publishers {
       return note(answer.code === 'broker_uncertain' ? 'uncertain' : 'refused', now);
     } catch (error) {
       const { code } = ((error as Error).cause ?? {}) as { code?: string };
-      // Else its connection has ended, or was never answered: it may have been published.
+      // Otherwise the connection ended, or the request was never answered: it may have been published.
       return note(code === 'ECONNREFUSED' ? 'refused' : 'uncertain');
     }
   }
 }
 
 /**
- * With the deadline later by what a process on its way may have stood still before it read the publish:
- * one that stood still when the answer came has not given it.
+ * Extends each deadline by the time in which a process on the way may have been stalled before it read
+ * the publish. A process that was stalled when the answer arrived did not give it.
  */
 export const extended = (published: readonly Asked[], cluster: Cluster): Published[] =>
   published.map((each) => {

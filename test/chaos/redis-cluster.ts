@@ -24,7 +24,7 @@ interface Node {
   process: Process;
 }
 
-/** What is done to one node, or to the way from it to Redis. */
+/** A fault in one node, or in its network to Redis. */
 type OfNode = (node: Node, random: Random) => void | Promise<void>;
 
 export class RedisCluster implements Cluster {
@@ -34,9 +34,9 @@ export class RedisCluster implements Cluster {
   readonly #redis: RedisServer;
   readonly #nodes: readonly Node[];
   readonly #rooms: readonly string[];
-  /** Nodes that anything was done to; all of them where it was Redis. */
+  /** Nodes affected by a fault; all of them if it was in Redis. */
   readonly #struck = new Set<Node>();
-  /** In some rounds all that happens, happens to one node, and the other is to notice nothing. */
+  /** In some rounds all faults hit one node, and the other must notice nothing. */
   #victim: Node | null = null;
 
   private constructor(redis: RedisServer, nodes: readonly Node[], rooms: readonly string[]) {
@@ -152,7 +152,7 @@ export class RedisCluster implements Cluster {
   }
 
   static async start(rooms: readonly string[]): Promise<RedisCluster> {
-    // Little memory, so that who does not read is cut.
+    // A small buffer limit, so that Redis disconnects slow readers.
     const limit = ['--client-output-buffer-limit', 'pubsub 1mb 0 0'];
     const redis = await startRedis(...limit, '--dbfilename', 'dump.rdb');
     const nodes: Node[] = [];

@@ -9,15 +9,15 @@ import { Crowd } from './crowd.js';
 import { extended, Publishers } from './publishers.js';
 import type { Random } from './random.js';
 
-/** Of memory, mesh and Redis the same; in three workers each has two of these. */
+/** The same for memory, mesh and Redis; each of three workers owns two of these. */
 export const ROOMS = Array.from({ length: 6 }, (_, n) => `chaos:${n}`);
-/** How long members may take to have the last messages; what they lack then is a fault. */
+/** How long members may take to receive the last messages; anything missing after that is a fault. */
 const SETTLE_MS = 30_000;
 
 export interface Round {
-  /** What does not add up. */
+  /** Violations found. */
   readonly faults: readonly string[];
-  /** What was done, in order. */
+  /** Faults injected, in order. */
   readonly done: readonly { readonly what: string; readonly at: number; readonly ms: number }[];
   readonly counts: Readonly<Record<string, number>>;
   readonly published: readonly Published[];
@@ -28,9 +28,9 @@ export interface RoundOptions {
   readonly cluster: Cluster;
   readonly ms: number;
   readonly random: Random;
-  /** Of this round alone. */
+  /** Prefix of the payloads of this round. */
   readonly prefix: string;
-  /** What was at each place in the rounds before. */
+  /** The payload at each position in earlier rounds. */
   readonly places: Map<string, string>;
 }
 
@@ -79,7 +79,7 @@ export async function playRound(options: RoundOptions): Promise<Round> {
   }
 }
 
-/** Resolves once all members have the last messages of their rooms, or have taken too long. */
+/** Resolves once all members have the last messages of their rooms, or the time is over. */
 async function settled(crowd: Crowd, lasts: ReadonlyMap<string, readonly string[]>): Promise<void> {
   const has = ({ told }: MemberLog, payload: string) =>
     told.some((each) => each.type === 'message' && each.payload === payload);

@@ -8,7 +8,7 @@ import type { Random } from './random.js';
 
 const SLOTS = 3;
 const ALL = Array.from({ length: SLOTS }, (_, slot) => slot);
-/** After so long a worker that stands still is killed. */
+/** A worker that is stalled for this long is killed, in milliseconds. */
 const STALL_MS = 3000;
 
 export class WorkersCluster implements Cluster {
@@ -33,7 +33,7 @@ export class WorkersCluster implements Cluster {
   ];
   readonly #port: number;
   readonly #struck = new Set<number>();
-  /** In some rounds all that happens, happens to one slot, and rooms of the others are to notice nothing. */
+  /** In some rounds all faults hit one slot, and rooms of the others must notice nothing. */
   #victim: number | null = null;
   #server: Process;
 
@@ -69,7 +69,7 @@ export class WorkersCluster implements Cluster {
     }
   }
 
-  /** Which worker has accepted it nobody says. */
+  /** It is unknown which worker accepted the connection. */
   isOnWay(): boolean {
     return true;
   }
@@ -125,7 +125,7 @@ export class WorkersCluster implements Cluster {
     this.stops.push(await stopFor(this.#of(slot), ms, `worker ${slot}`));
   }
 
-  /** It only accepts: who is in a room notices nothing. */
+  /** It only accepts connections: members notice nothing. */
   async #stopPrimary(random: Random): Promise<void> {
     this.stops.push(await stopFor(this.#pid, random.between(200, 2500), 'primary'));
   }
@@ -139,10 +139,10 @@ export class WorkersCluster implements Cluster {
     while (this.#server.log.filter(isOver).length === before) await sleep(50);
   }
 
-  /** The workers take leave of their members and end; a service manager would start it all anew. */
+  /** The workers close their members and exit; a service manager would restart everything. */
   async #killPrimary(): Promise<void> {
     this.#server.child.kill('SIGKILL');
-    // Its output ends with the last of its workers.
+    // Its output ends when the last worker has exited.
     await this.#server.exited;
     this.#server = serve(this.#port);
     await this.#server.line('serving');

@@ -13,7 +13,7 @@ interface Place {
   readonly seq: number;
 }
 
-/** What became of a publish. Times are by one clock of all. */
+/** A publish and its outcome. All times are on one shared clock. */
 export interface Published {
   readonly room: string;
   /** Unique in the run. */
@@ -24,10 +24,10 @@ export interface Published {
   readonly answer: Place | 'refused' | 'uncertain' | 'pending';
 }
 
-/** What a member was told, in order. */
+/** An event that a member received. */
 export type Told =
   | { readonly type: 'joined'; readonly at: number; readonly position: Place }
-  /** It has come back with a position that is gone on from: the room is at `position` by then. */
+  /** It returned with a position that could be resumed; the room is at `position` by then. */
   | {
       readonly type: 'rejoined';
       readonly at: number;
@@ -47,18 +47,18 @@ export interface MemberLog {
   readonly name: string;
   readonly room: string;
   readonly told: readonly Told[];
-  /** When it left, or its node died; null where it was there to the end. */
+  /** When it left, or its node died; null if it stayed to the end. */
   readonly endedAt: number | null;
-  /** Neither its node nor the broker of its room was meddled with. */
+  /** No fault was injected into its node or the broker of its room. */
   readonly isUndisturbed?: boolean;
 }
 
-/** How far clocks, and the way from the broker, may be apart in rule 7, in milliseconds. */
+/** Tolerance of rule 7 for clock differences and delivery time, in milliseconds. */
 const TOLERANCE_MS = 2000;
 
 /**
- * What does not add up, a line each, beginning with its rule; nothing where all does. `places`: what was
- * at each place in runs before this one, to which this one adds.
+ * Returns the violations, one line each, beginning with the number of the rule. `places`: the payload
+ * at each position in earlier runs, to which this run adds.
  */
 export function audit(
   published: readonly Published[],
@@ -74,11 +74,11 @@ export function audit(
   return faults;
 }
 
-/** What is known of each place in each room. */
+/** The known publication at each position of each room. */
 class Account {
   readonly #places: Map<string, string>;
   readonly byPayload = new Map<string, Published>();
-  /** The highest place that was accepted or seen, by room and epoch. */
+  /** The highest position accepted or seen, by room and epoch. */
   readonly ends = new Map<string, number>();
   readonly #faults: string[];
 
@@ -103,14 +103,14 @@ class Account {
 
 interface Term {
   readonly epoch: string;
-  /** What follows it belongs to the member. */
+  /** The member must receive everything after this number. */
   readonly start: number;
   /** When it began. */
   readonly at: number;
-  /** Had, or told to be lacking. */
+  /** The last number received or reported missing. */
   last: number;
   readonly has: Set<number>;
-  /** Where it was left for another; null at the end. */
+  /** Last number of the epoch, from the reset that ended it; null for the last epoch. */
   wasTo: number | null;
 }
 
@@ -129,7 +129,7 @@ class Stay {
     for (const told of log.told) this.#read(told);
   }
 
-  /** At its end it has everything of the epoch that it is in. */
+  /** At the end it must have everything of its current epoch. */
   close(): void {
     const term = this.terms.at(-1);
     if (term === undefined || this.log.endedAt !== null) return;
@@ -214,7 +214,7 @@ class Stay {
   }
 }
 
-/** No two members go from one epoch to another in different directions. */
+/** Checks that no two members move between two epochs in opposite directions. */
 function checkEpochs(members: readonly MemberLog[], faults: string[]): void {
   const before = new Set<string>();
   for (const { name, room, told } of members) {
@@ -268,7 +268,7 @@ function checkAnswers(
         faults.push(`4: ${payload} at ${answer.epoch} ${answer.seq}: ${stay.log.name} ${fault}`);
     }
   }
-  // Nobody is sent what nobody has published.
+  // Members only receive what was published.
   for (const stay of stays) {
     for (const payload of stay.seen.keys()) {
       if (!account.byPayload.has(payload))
@@ -277,12 +277,15 @@ function checkAnswers(
   }
 }
 
-/** Why a member lacks what was accepted and sent while it was there, without having been told; or null. */
+/**
+ * Why a member lacks, unreported, a message that was accepted while the member was in the room; or
+ * null.
+ */
 function lacks({ log, terms }: Stay, { epoch, seq }: Place, sentAt: number): string | null {
   const [first] = terms;
   if (first === undefined || log.endedAt !== null || first.at > sentAt) return null;
   const at = terms.findIndex((term) => term.epoch === epoch);
-  // Told that what followed is unknown, in between.
+  // A reset in between reported that the rest is unknown.
   if (at < 0)
     return terms.length > 1 && (terms.at(-1)?.at ?? 0) > sentAt ? null : 'was never in that epoch';
   const term = terms[at] as Term;

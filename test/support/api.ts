@@ -15,7 +15,7 @@ interface Scrape {
 export interface Api {
   /** Publishes each, in order. */
   publish(room: string, data: readonly unknown[]): Promise<void>;
-  /** Null where there is no such member. */
+  /** Null if there is no such member. */
   member(id: string): Promise<MemberState | null>;
   scrape(): Promise<Scrape>;
   /** Scrapes until the condition holds. */

@@ -20,7 +20,7 @@ export interface BroadcastServer {
   close(): Promise<void>;
 }
 
-/** @param transform changes what is sent on, or drops it by returning undefined */
+/** @param transform changes the text to broadcast, or drops it by returning undefined */
 export async function startBroadcastServer(
   fanout: Fanout,
   port = 0,

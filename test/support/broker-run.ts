@@ -20,7 +20,7 @@ export class BrokerRun {
     this.#timeoutMs = timeoutMs;
   }
 
-  /** Subscribes a node to rooms; from now on what it is told is noted. What ends it is returned. */
+  /** Subscribes a node to rooms and logs what it receives. Returns a function that ends it. */
   async join(
     broker: Broker,
     name: string,
@@ -29,7 +29,10 @@ export class BrokerRun {
   ): Promise<() => void> {
     const logs = new Map<string, { told: Told[]; last: Position }>();
     const at = () => performance.now();
-    /** What is told of a room whose subscription has an answer that has not come here yet. */
+    /**
+     * Events of a room whose subscription has been answered, while that answer has not arrived here
+     * yet.
+     */
     const early = new Map<string, (() => void)[]>();
     const logOf = (room: string, again: () => void) => {
       early.get(room)?.push(again);
@@ -39,7 +42,7 @@ export class BrokerRun {
       const { room, seq, epoch, data } = publication;
       const log = logOf(room, () => deliver(publication));
       if (log === undefined) return;
-      // A hole is a gap, as the contract has it; another epoch is a reset.
+      // By the contract a hole is a gap, and a new epoch a reset.
       if (epoch !== log.last.epoch) {
         const position = { epoch, seq: seq - 1 };
         log.told.push({ type: 'reset', at: at(), position, was: log.last });
@@ -86,7 +89,7 @@ export class BrokerRun {
     };
   }
 
-  /** Says whether it was accepted. */
+  /** Returns whether it was accepted. */
   publish(broker: Broker, room: string): Promise<boolean> {
     this.#payloads += 1;
     const payload = `"${this.#payloads}"`;
@@ -112,7 +115,7 @@ export class BrokerRun {
     return answer;
   }
 
-  /** Resolves when every publish has its answer. */
+  /** Resolves when every publish is answered. */
   async settled(): Promise<void> {
     await Promise.all(this.#answers);
   }

@@ -5,7 +5,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
 
-/** `name` tells one from another; `folder`: where the files are, else in one that goes with the test. */
+/**
+ * `name`: distinguishes certificates. `folder`: where the files go; by default a folder removed after
+ * the test.
+ */
 export function certificate(name = 'localhost', folder = newFolder()) {
   const [tlsKey, tlsCert] = [join(folder, 'key.pem'), join(folder, 'cert.pem')];
   const made = ['-newkey', 'rsa:2048', '-nodes', '-days', '2', '-subj', `/CN=${name}`];

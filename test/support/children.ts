@@ -7,7 +7,7 @@ process.once('exit', () => {
   for (const child of children) child.kill('SIGKILL');
 });
 
-/** Ends it when this process ends, unless it has before. */
+/** Kills the child when this process exits, unless it has ended before. */
 export function endWithUs(child: ChildProcess): void {
   children.add(child);
   child.once('exit', () => children.delete(child));

@@ -4,14 +4,14 @@ import { type Browser, chromium, type LaunchOptions } from 'playwright-core';
 
 export const EXECUTABLE = '/usr/bin/chromium';
 
-/** Whether browser tests can run here. Where they cannot, they are skipped and say why; in CI they fail. */
+/** Whether browser tests can run here. If not, they are skipped with the reason; in CI they fail. */
 export const hasChromium = process.env['CI'] === 'true' || existsSync(EXECUTABLE);
 
 if (!hasChromium) {
   console.warn(`Browser tests are skipped: ${EXECUTABLE} is missing. apt-get install chromium`);
 }
 
-/** No traffic of its own, and nothing that a container has not. */
+/** No background traffic, and nothing that is missing in a container. */
 export const ARGS = [
   '--no-sandbox',
   '--disable-gpu',

@@ -30,11 +30,11 @@ import { type BrokerScript, ScriptedBroker } from './scripted-broker.js';
 export interface CoreOptions {
   readonly config?: Partial<Config>;
   readonly broker?: BrokerScript;
-  /** Messages that a room keeps at its broker. */
+  /** Messages that a room keeps in its history. */
   readonly keeps?: number;
-  /** Told of closes. */
+  /** Log for closes. */
   readonly log?: Log;
-  /** What an app has to say. */
+  /** The embedder's `Auth`. */
   readonly auth?: Auth;
 }
 
@@ -49,7 +49,7 @@ export class Core {
   readonly people: People;
   readonly sessions: Sessions;
   readonly peers: Peer[] = [];
-  /** Mistakes of the server's, and of what it told its peers. */
+  /** Errors of the server, and violations seen by its peers. */
   readonly failures: unknown[] = [];
   readonly #framings = new CountingFramings();
   readonly #held = new HeldMemory();
@@ -102,12 +102,12 @@ export class Core {
     return peer;
   }
 
-  /** The peers that are still connected. */
+  /** Peers that are still connected. */
   get open(): Peer[] {
     return this.peers.filter(({ transport }) => transport.isOpen);
   }
 
-  /** Runs what is a check: the core must not see it throw. */
+  /** Runs a check. Errors are recorded and not thrown into the core. */
   guard(run: () => void): void {
     try {
       run();
@@ -126,7 +126,7 @@ export class Core {
     return own?.policy ?? this.config.policy;
   }
 
-  /** Everything that has to hold whenever nothing is running. */
+  /** Checks the invariants that hold whenever nothing is running. */
   check(): void {
     if (this.failures.length > 0) throw this.failures[0];
     checkCounts(this);
@@ -135,13 +135,13 @@ export class Core {
     this.#framings.check((text) => this.#maySendAgain(text));
   }
 
-  /** What has to hold of peers that have had everything there is for them. */
+  /** Checks the invariants of peers that have received everything available. */
   checkDrained(): void {
     this.check();
     checkDrained(this);
   }
 
-  /** What has to hold when everybody has gone. */
+  /** Checks the invariants after all peers have left. */
   checkEmpty(): void {
     this.check();
     const { hub } = this;
@@ -165,19 +165,19 @@ export class Core {
     return this.observer.deliverySeconds.total();
   }
 
-  /** Whoever stalls goes in time; `isQuiet` when no turn of the loop is due. */
+  /** Checks that stalled peers are evicted in time. `isQuiet`: no turn of the loop is due. */
   checkStalls(isQuiet: boolean): void {
     checkStalls(this, isQuiet);
   }
 
-  /** How often a message may be encoded beside once: when it was read again, or kept for readers. */
+  /** How many extra times a message may be encoded: when it was replayed, or kept for readers. */
   #maySendAgain(text: string): number {
     const { keeps, reads } = this.broker;
     const { data } = JSON.parse(text) as { data: unknown };
     return keeps === 0 ? 0 : 1 + (reads.get(JSON.stringify(data)) ?? 0);
   }
 
-  /** Where the rooms are when somebody joins and leaves. */
+  /** Records the position of a room at each join and leave. */
   #watchMembers(): void {
     const mark = (member: Member, what: Mark['what'], room: string) => {
       const { epoch, seq } = this.hub.rooms.get(room)!;

@@ -23,7 +23,7 @@ export class CountingFramings {
     return framing;
   }
 
-  /** Each once an encoding, and `again(text)` times more. */
+  /** Checks that each text was encoded once per encoding, plus up to `again(text)` times. */
   check(again: (text: string) => number): void {
     for (const [key, times] of this.#encoded) {
       if (times === 1) continue;

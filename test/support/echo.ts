@@ -2,11 +2,11 @@
 import type { Fault, Transport, TransportSink } from '../../src/transport/transport.js';
 
 export class SessionEcho implements TransportSink {
-  /** The one opened last. */
+  /** The latest session. */
   static latest: SessionEcho | undefined;
   /** Resolves when the session is over. */
   readonly over: Promise<void>;
-  /** Resolves when it may be written to again. */
+  /** Resolves when it can be written to again. */
   readonly polled: Promise<void>;
   readonly stallAfterMs = 30_000;
   readonly #transport: Transport;

@@ -20,7 +20,7 @@ export interface Message {
   readonly key?: string;
 }
 
-/** A page of what was before. */
+/** A page of history. */
 interface Past {
   readonly type: 'past';
   readonly id?: number | string;
@@ -82,14 +82,14 @@ export function textsIn(name: FakeName, bytes: Buffer): string[] {
     .flatMap(unwrap);
 }
 
-/** Both clocks: to whoever looks at it often, `performance.now()` may be made to run ahead. */
+/** Both clocks; a test may make `performance.now()` run ahead of the other when it is read often. */
 export const clocks = () => ({ now: performance.now(), date: Date.now() });
 
 export interface FakeTransportOptions {
   readonly name?: FakeName;
-  /** In place of the framing of that name, such as one that counts. */
+  /** Replaces the framing of that name, e.g. with one that counts. */
   readonly framing?: Framing;
-  /** Told of every event as the peer gets it. */
+  /** Called with every event as the peer receives it. */
   readonly onEvent?: (event: Received) => void;
 }
 
@@ -99,11 +99,11 @@ export class FakeTransport implements Transport {
   readonly remoteAddress = '192.0.2.1';
   /** What the peer has read, in order. */
   readonly events: Received[] = [];
-  /** Whoever is told what happens; set once by the test. */
+  /** Receives the transport's events; set once by the test. */
   sink: TransportSink | null = null;
-  /** The batch the kernel has not taken. */
+  /** The batch that the kernel has not taken yet. */
   outstanding: Buffer | null = null;
-  /** When it last took, or could have taken, a batch. */
+  /** When the peer last took a batch, or could have. */
   progress = clocks();
   /** Batches and bytes handed over. */
   batches = 0;
@@ -112,13 +112,13 @@ export class FakeTransport implements Transport {
   closed: CloseReason | null = null;
   closedAt = 0;
   end: EndReason | null = null;
-  /** The peer does not read: nothing is complete before `resume` or `complete`. */
+  /** The peer does not read: no batch completes before `resume` or `complete`. */
   isStalled = false;
-  /** When the peer was seen to take some of what is outstanding, by the clock of the loop. */
+  /** When the peer last took part of the outstanding batch, on the loop's clock. */
   progressAt = Number.NEGATIVE_INFINITY;
-  /** Messages written and not confirmed; the test says so. */
+  /** Messages written and not confirmed, as set by the test. */
   unconfirmedMessages = 0;
-  /** Whether the peer waits for an answer; always, unless it polls. */
+  /** Whether the peer has an open request; always true unless it polls. */
   #isAsking: boolean;
   readonly #onEvent: (event: Received) => void;
 
@@ -156,7 +156,7 @@ export class FakeTransport implements Transport {
     return false;
   }
 
-  /** The peer reads what is outstanding, and no more. */
+  /** The peer reads the outstanding batch, and no more. */
   complete(): void {
     const batch = this.outstanding;
     if (batch === null || !this.isOpen) return;
@@ -175,7 +175,7 @@ export class FakeTransport implements Transport {
     this.complete();
   }
 
-  /** The peer asks; nothing where it need not. */
+  /** The peer polls; a no-op on transports without polls. */
   poll(): void {
     if (!this.isPolling || this.#isAsking || this.outstanding !== null || !this.isOpen) return;
     this.#isAsking = true;
@@ -183,7 +183,7 @@ export class FakeTransport implements Transport {
     this.sink?.ready();
   }
 
-  /** The peer says something. */
+  /** The peer sends a text. */
   say(text: string): void {
     if (this.end === null) this.sink?.received(text, Buffer.byteLength(text));
   }

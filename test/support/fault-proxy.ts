@@ -8,14 +8,14 @@ import { type AddressInfo, connect, createServer, type Server, type Socket } fro
 /** `up`: from the node to Redis; `down`: back. */
 export type Direction = 'up' | 'down';
 
-/** What the one end may have sent that the other has not taken, in bytes. */
+/** Most bytes held that one end has sent and the other has not taken. */
 const HELD_BYTES = 64 * 1024;
-/** How often a narrow way lets something through, in milliseconds. */
+/** Interval at which a throttled direction passes data, in milliseconds. */
 const STEP_MS = 20;
 
 interface Faults {
   delayMs: number;
-  /** Of the way down; `Infinity` as a rule, 0 where nothing comes through but nothing is lost either. */
+  /** Rate of the direction down: `Infinity` by default; 0 passes nothing and loses nothing. */
   bytesPerSecond: number;
   readonly silent: Set<Direction>;
 }
@@ -32,7 +32,7 @@ export class FaultProxy {
     this.#server = createServer((near) => this.#accept(near));
   }
 
-  /** To a port of this machine. */
+  /** Starts a proxy to a port of this machine. */
   static async start(target: number): Promise<FaultProxy> {
     const proxy = new FaultProxy(target);
     proxy.#server.listen(0, '127.0.0.1');
@@ -53,34 +53,34 @@ export class FaultProxy {
     this.#target = port;
   }
 
-  /** Everything takes so much longer, in each direction. */
+  /** Delays all data by this much, in each direction. */
   delay(ms: number): void {
     this.#faults.delayMs = ms;
   }
 
-  /** What comes down is limited to so much; 0 lets nothing through, and loses nothing. */
+  /** Limits the rate of the direction down; 0 passes nothing, and loses nothing. */
   throttle(bytesPerSecond: number): void {
     this.#faults.bytesPerSecond = bytesPerSecond;
     for (const pair of this.#pairs) pair.pump();
   }
 
-  /** Ends all connections; `refusing`: no other is made until `heal`. */
+  /** Closes all connections. `refusing`: none is accepted until `heal`. */
   cut(refusing = false): void {
     this.#isRefusing = refusing;
     for (const pair of this.#pairs) pair.destroy();
   }
 
-  /** What is sent in a direction goes nowhere, and nobody is told. */
+  /** Drops all data of a direction; neither end is told. */
   silence(...directions: Direction[]): void {
     for (const direction of directions) this.#faults.silent.add(direction);
   }
 
-  /** Loses the next message of a channel that ends so. Resolves when it is lost. */
+  /** Loses the next message of a channel whose name ends with `channel`. Resolves when it is lost. */
   loseOne(channel: string): Promise<void> {
     return Promise.race([...this.#pairs].map((pair) => pair.loseOne(channel)));
   }
 
-  /** A network that works. Connections that have lost bytes are ended, as their ends would find out. */
+  /** Restores the network. Connections that have lost bytes are closed, as their ends would notice. */
   heal(): void {
     const hasLost = this.#faults.silent.size > 0;
     this.#isRefusing = false;
@@ -122,7 +122,7 @@ class Pair {
       new Way(far, near, 'down', faults, (chunk) => this.#replies.pass(chunk)),
     ];
     for (const socket of [near, far]) {
-      // The close that follows ends the other.
+      // The `close` event follows and ends the other side.
       socket.on('error', () => {});
       socket.on('close', () => {
         this.destroy();
@@ -214,7 +214,7 @@ class Way {
   }
 }
 
-/** Replies of Redis, cut where one ends, while one of them is to be lost. */
+/** Splits the stream into Redis replies while one of them is to be lost. */
 class Replies {
   #rest = Buffer.alloc(0);
   #wanted: { readonly channel: string; readonly lost: () => void } | null = null;
@@ -225,7 +225,7 @@ class Replies {
     });
   }
 
-  /** What of it is passed on: whole replies only, while one is looked for. */
+  /** Returns the part to pass on; only whole replies while looking for one. */
   pass(chunk: Buffer): Buffer {
     if (this.#wanted === null && this.#rest.length === 0) return chunk;
     const bytes = Buffer.concat([this.#rest, chunk]);
@@ -252,7 +252,7 @@ class Replies {
   }
 }
 
-/** Where the reply that begins at `at` ends (RESP 2); null where it is not whole. */
+/** End of the reply that begins at `at` (RESP 2); null if incomplete. */
 function endOf(bytes: Buffer, at: number): number | null {
   const line = bytes.indexOf('\r\n', at);
   if (line < 0) return null;

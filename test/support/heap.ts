@@ -5,12 +5,12 @@ import { runInNewContext } from 'node:vm';
 setFlagsFromString('--expose-gc');
 const collect = runInNewContext('gc') as (options?: { type: 'minor' }) => void;
 
-/** Lets go of what is young and nobody has; who has outlived two is old. */
+/** Collects young garbage; objects that have survived two collections are old. */
 export const collectYoung = (): void => collect({ type: 'minor' });
 
 /** Bytes in use, buffers outside the heap included. */
 export async function bytesInUse(): Promise<number> {
-  // What finalizers let go of is collected the next time.
+  // Objects released by finalizers are collected by the next run.
   for (let n = 0; n < 3; n += 1) {
     collect();
     await new Promise(setImmediate);

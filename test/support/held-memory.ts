@@ -30,12 +30,12 @@ export class HeldMemory {
     );
   }
 
-  /** How many things are held. */
+  /** Number of held items. */
   get size(): number {
     return this.#held.size;
   }
 
-  /** The memory of the queues is the sum of what is held, each counted once. */
+  /** Checks that the memory of the queues equals the sum of all held items, each counted once. */
   check({ hub, peers, config }: Core): void {
     const { memory, members } = hub;
     let bytes = 0;
@@ -49,7 +49,7 @@ export class HeldMemory {
       if (!(item instanceof Batch)) continue;
       batches.set(item.bytes, item);
       holders += count;
-      // The frames in it are kept by it, once.
+      // It keeps its frames, each once.
       messages -= item.messages;
     }
     let outstanding = 0;
@@ -65,7 +65,7 @@ export class HeldMemory {
     }
     if (holders !== outstanding) throw new Error(`${holders} batches held of ${outstanding}`);
     if (messages !== queued) throw new Error(`${messages} messages held of ${queued}`);
-    // Beside them: control lanes, and the slots of rings.
+    // Besides: control lanes, and the slots of rings.
     const others = memory.bytes - bytes;
     const { controlBytes, queueMessages, namespaces } = config;
     const policies = 1 + Object.keys(namespaces).length;

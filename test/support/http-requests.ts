@@ -11,21 +11,21 @@ interface Answer {
 interface OpenAnswer {
   readonly status: number;
   readonly headers: IncomingHttpHeaders;
-  /** What has come of the body so far. */
+  /** The body received so far. */
   readonly text: string;
-  /** Resolves once `text` contains this, or the answer is over. */
+  /** Resolves once `text` contains `part`, or the response has ended. */
   until(part: string): Promise<void>;
-  /** Resolves with the whole body; `aborted` when it broke off. */
+  /** Resolves with the whole body; `aborted` if the response was cut off. */
   readonly ended: Promise<string>;
-  /** Hangs up. */
+  /** Closes the connection. */
   abort(): void;
 }
 
 export interface Client {
   open(method: string, path: string, options?: RequestOptions): Promise<OpenAnswer>;
-  /** Waits for the whole answer. */
+  /** Sends a request and waits for the whole response. */
   ask(method: string, path: string, options?: RequestOptions): Promise<Answer>;
-  /** Closes the connections that are idle. */
+  /** Closes idle connections. */
   close(): void;
 }
 

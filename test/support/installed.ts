@@ -4,8 +4,8 @@ import { existsSync } from 'node:fs';
 const told = new Set<string>();
 
 /**
- * Whether a program is installed: one of the package of the same name, unless said otherwise. Where it
- * is not, its tests are skipped and say why; in CI they fail.
+ * Whether a program is installed. `debian`: its Debian package, by default of the same name. If it is
+ * missing, its tests are skipped with the reason; in CI they fail.
  */
 export function has(program: string, debian = program): boolean {
   const isThere = ['/usr/bin', '/usr/sbin'].some((path) => existsSync(`${path}/${program}`));

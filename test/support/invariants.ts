@@ -3,9 +3,9 @@ import { BATCH_BYTES } from '../../src/room/outbox.js';
 import type { Core } from './core.js';
 import { clocks } from './fake-transport.js';
 
-/** Members are judged every 50 ms. */
+/** Members are checked for stalls every 50 ms. */
 const LATE_MS = 100;
-/** A gap, its framing, and what else may ride on a full batch. */
+/** A gap, its framing, and other small frames in a full batch. */
 const SLACK_BYTES = 512;
 
 /** V10: fanned out = delivered + dropped + abandoned + queued. */
@@ -16,7 +16,7 @@ export function checkCounts({ hub, observer, delivered }: Core): void {
   for (const member of hub.members.values()) queued += member.queuedMessages;
   let behind = 0;
   for (const member of hub.behind) behind += member.queuedMessages;
-  // A scrape asks only those that are behind.
+  // A scrape only asks members that are behind.
   if (queued !== behind) throw new Error(`V10: ${queued} queued, ${behind} by those behind`);
   const sum = delivered + dropped + totals.abandoned + queued;
   if (totals.fannedOut !== sum) {
@@ -26,14 +26,14 @@ export function checkCounts({ hub, observer, delivered }: Core): void {
   }
 }
 
-/** V3: nobody holds more than the bounds allow. */
+/** V3: no peer holds more than the bounds allow. */
 export function checkBounds({ config, hub, peers }: Core): void {
   for (const { member, transport, session } of peers) {
     const outstanding = transport.outstanding?.length ?? 0;
     const say = (what: string) => new Error(`V3: ${member.id}: ${what}`);
     const largest = Math.max(BATCH_BYTES, config.maxMessageBytes) + SLACK_BYTES;
     if (transport.largestBatch > largest) throw say(`batch of ${transport.largestBatch}`);
-    // One queue for each policy there is.
+    // One queue for each policy.
     const policies = 1 + Object.keys(config.namespaces).length;
     const bytes = policies * config.queueBytes + config.controlBytes + outstanding;
     if (member.queuedBytes > bytes) throw say(`${member.queuedBytes} bytes of ${bytes}`);
@@ -43,7 +43,7 @@ export function checkBounds({ config, hub, peers }: Core): void {
   }
 }
 
-/** What has to hold of peers that have had everything there is for them. */
+/** Invariants of peers that have received everything available. */
 export function checkDrained({ open, broker, hub }: Core): void {
   const read = hub.replays.size + hub.backfills.size;
   if (read > 0) throw new Error(`${read} replays or backfills go on`);
@@ -69,8 +69,8 @@ export function checkDrained({ open, broker, hub }: Core): void {
 }
 
 /**
- * Whoever takes nothing is evicted in time, and only who has taken nothing. `isQuiet` when no
- * turn of the loop is due, in which an eviction could be carried out.
+ * A member that reads nothing is evicted in time, and no other is. `isQuiet`: no turn of the loop is
+ * due in which an eviction could be carried out.
  */
 export function checkStalls({ config, peers }: Core, isQuiet: boolean): void {
   const { stallAfterMs } = config;
@@ -79,7 +79,7 @@ export function checkStalls({ config, peers }: Core, isQuiet: boolean): void {
     const say = (what: string) => new Error(`${member.id} (${transport.name}): ${what}`);
     const end = transport.isOpen ? performance.now() : transport.closedAt;
     const stalled = end - Math.max(transport.progress.now, drained.now);
-    // What was found in a stall is carried out, also when the stall is over.
+    // An eviction decided during a stall is carried out even if the stall is over.
     if (stalled >= stallAfterMs || peer.policies.has('disconnect')) peer.mayBeEvicted = true;
     if (transport.closed === 'slow_consumer' && !peer.mayBeEvicted) {
       throw say(`evicted after ${stalled} ms`);

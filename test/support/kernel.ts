@@ -2,8 +2,8 @@
 import { readFileSync } from 'node:fs';
 
 /**
- * Bytes the kernel has taken from us on port `local` for the peer on port `remote`, and has not
- * got rid of; also when our side is closed. Null where there is no `/proc/net/tcp` (not Linux).
+ * Bytes that the kernel buffers from our port `local` for the peer's port `remote`, also after our side
+ * has closed. Null without `/proc/net/tcp` (not Linux).
  */
 export function unreadInKernel(local: number, remote: number): number | null {
   let table: string;

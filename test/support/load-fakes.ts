@@ -31,17 +31,17 @@ export const deafSink: LinkSink = {
   closed() {},
 };
 
-/** What a target is told by flags, over a WebSocket if not said otherwise. */
+/** A target from flags, over WebSocket by default. */
 export const targetSpec = (
   name: TargetSpec['name'],
   url: string,
   more: Partial<TargetSpec> = {},
 ): TargetSpec => ({ name, url, transport: 'websocket', headers: {}, templates: {}, ...more });
 
-/** Nothing is there. */
+/** Nothing listens there. */
 export const FAKE_SPEC = targetSpec('roomcast', 'ws://127.0.0.1:9');
 
-/** One that numbers, and takes no positions. */
+/** A target that numbers messages and supports no positions. */
 export const fakeTarget = (more: Partial<Target> = {}): Target => ({
   name: 'fake',
   numbered: true,

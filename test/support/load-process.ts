@@ -10,12 +10,12 @@ import { onTestFinished } from 'vitest';
 
 export const MAIN = new URL('../../dist/cli/main.js', import.meta.url).pathname;
 
-/** Of a `ws` server. */
+/** Flags for a quick load on a `ws` server. */
 export const QUICK: readonly string[] = [
   ...['--target', 'ws', '--members', '12', '--rate', '100/s', '--ramp-up', '0'],
   ...['--settle', '200ms', '--warmup', '0', '--calm', '1s', '--drain', '5s'],
 ];
-/** Passed, or void where the machine was too busy for a verdict on times. */
+/** Exit codes: passed, or void if the machine was too busy for a verdict on times. */
 export const NOT_FAILED = [0, 3];
 
 export interface Ended {
@@ -44,7 +44,7 @@ export function start(
   return { child, ended: once(child, 'close').then(([code]) => ({ code, stdout, stderr })) };
 }
 
-/** Until the test is over. */
+/** A path that is removed after the test. */
 export function temporary(): string {
   const path = mkdtempSync(join(tmpdir(), 'load-'));
   onTestFinished(() => rmSync(path, { recursive: true, force: true }));

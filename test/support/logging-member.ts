@@ -8,18 +8,18 @@ import type { MemberLog, Told } from './accounting.js';
 import type { Received } from './fake-transport.js';
 import { Signal } from './signal.js';
 
-/** A join that was refused is tried again so much later, in milliseconds. */
+/** Delay before a refused join is retried, in milliseconds. */
 const AGAIN_MS = 200;
 
 export class LoggingMember {
   readonly logs: (MemberLog & { told: Told[]; endedAt: number | null })[];
-  /** What it was told of the broker, in order. */
+  /** Broker states it received, in order. */
   readonly notices: string[] = [];
   readonly #rooms: readonly string[];
   readonly #changed = new Signal();
-  /** Of what it was told last, by room. */
+  /** Its latest position, by room. */
   readonly #positions = new Map<string, Position>();
-  /** Rooms that it has asked for on this connection, and with what position. */
+  /** Rooms requested on this connection, and the position sent with each. */
   #since = new Map<string, Position | undefined>();
   #socket: WebSocket;
   isClosed = false;
@@ -40,7 +40,7 @@ export class LoggingMember {
     await this.#changed.until(() => this.isClosed || condition());
   }
 
-  /** Another connection, which goes on where this one was. */
+  /** Reconnects and resumes from its positions. */
   comeBack(url: string): void {
     this.#socket.terminate();
     this.isClosed = false;
@@ -70,7 +70,7 @@ export class LoggingMember {
     socket.on('message', (text) => {
       if (socket === this.#socket) this.#read(JSON.parse(String(text)) as Received);
     });
-    // A reset of the connection is one of the ends it may meet.
+    // A connection reset is an expected end.
     socket.on('error', () => {});
     socket.on('close', () => {
       if (socket !== this.#socket) return;
@@ -117,7 +117,7 @@ export class LoggingMember {
       } else note({ type: 'reset', at, position, was: since }, position);
     } else if (event.type === 'message') {
       const place = { epoch: before?.epoch ?? '', seq: event.seq };
-      // When it was published, by whoever ordered it: it may be read much later.
+      // The broker's publish time: it may be read much later.
       const published = event.at - performance.timeOrigin;
       const payload = JSON.stringify(idOf(event.data));
       note({ type: 'message', at: published, place, payload }, place);
@@ -131,6 +131,6 @@ export class LoggingMember {
   }
 }
 
-/** A payload is told from others by its first word; what follows only makes it longer. */
+/** The first word of a payload identifies it; the rest is padding. */
 const idOf = (data: unknown) =>
   typeof data === 'string' ? (data.split(' ', 1)[0] as string) : data;

@@ -9,7 +9,10 @@ export class Loop {
   readonly #now = performance.now;
   #spent = 0;
 
-  /** `onSchedule` is told when something is to be run; `lookMs` is what `performance.now()` takes. */
+  /**
+   * `onSchedule` is called when a callback is scheduled; `lookMs` is the duration of each
+   * `performance.now()`.
+   */
   constructor({
     onSchedule = () => {},
     lookMs = 0,
@@ -25,7 +28,7 @@ export class Loop {
     };
   }
 
-  /** Time that something takes. */
+  /** Advances the clock, as work would. */
   spend(ms: number): void {
     this.#spent += ms;
   }
@@ -34,12 +37,12 @@ export class Loop {
     return this.#due.length === 0;
   }
 
-  /** Runs the oldest of what is due. */
+  /** Runs the oldest due callback. */
   turn(): void {
     this.#due.shift()?.();
   }
 
-  /** Runs until nothing is due; returns how many turns that took. */
+  /** Runs until nothing is due. Returns the number of turns. */
   run(): number {
     let turns = 0;
     for (; !this.isIdle; turns += 1) this.turn();

@@ -26,7 +26,7 @@ export class TestMesh {
     this.#inner = inner;
   }
 
-  /** `inner`: the broker of a slot, once others may come to it. */
+  /** `inner`: makes the inner broker of a slot; resolves once other workers may connect. */
   static async start(
     slots: number,
     inner: (slot: number) => Broker | Promise<Broker>,
@@ -36,7 +36,7 @@ export class TestMesh {
     return mesh;
   }
 
-  /** A new worker for a slot, which all others know from now on; the one before leaves. */
+  /** Starts a new worker for a slot and announces it to all others; the previous one leaves. */
   async replace(slot: number): Promise<MeshBroker> {
     const node = new MeshBroker({
       slot,
@@ -58,12 +58,12 @@ export class TestMesh {
     return node;
   }
 
-  /** The worker of a slot is gone in the middle of what it says, and nobody is told. */
+  /** The worker of a slot dies in the middle of a frame, and nobody is told. */
   kill(slot: number): void {
     for (const relay of this.#relays) if (relay.ends.includes(slot)) relay.cut();
   }
 
-  /** The worker of a slot reads nothing, until what this returns is called. */
+  /** The worker of a slot stops reading until the returned function is called. */
   stall(slot: number): () => void {
     const held = [...this.#relays].filter(({ ends }) => ends.includes(slot));
     for (const relay of held) relay.hold(true);
@@ -76,12 +76,12 @@ export class TestMesh {
     return slotOf(room, this.#slots);
   }
 
-  /** Resolves once what was told before has come: a question goes behind it, there and back. */
+  /** Resolves once everything sent before has arrived: a query follows it, there and back. */
   async settle(): Promise<void> {
     const far = { deadline: performance.now() + 10_000 };
     const ask = async (node: MeshBroker, slot: number) =>
       node.publish(roomOf(slot, this.#slots), { data: '0', from: null }, far);
-    // One that is closed refuses.
+    // A closed node refuses.
     await Promise.allSettled(
       this.nodes.flatMap((node) => this.nodes.map((_, slot) => ask(node, slot))),
     );
@@ -107,10 +107,10 @@ export class TestMesh {
   }
 }
 
-/** Of a worker that has gone, in a test. */
+/** Lease of a dead worker in tests. */
 const LEASE_MS = 300;
 
-/** Between the two ends of one link. */
+/** Relays one link. */
 class Relay {
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
@@ -157,7 +157,7 @@ class Relay {
   }
 }
 
-/** A room that the worker of this slot owns, and nobody is in. */
+/** The name of an unused room that the worker of this slot owns. */
 export function roomOf(slot: number, slots: number, name = 'nobody'): string {
   for (let n = 0; ; n += 1) if (slotOf(`${name} ${n}`, slots) === slot) return `${name} ${n}`;
 }

@@ -25,7 +25,7 @@ export const MUTATIONS = [
 ] as const;
 export type Mutation = (typeof MUTATIONS)[number];
 
-/** Of a room, while it is not subscribed. */
+/** Messages of a room that are missed while it is not subscribed. */
 const MISSED = 5;
 
 export class MutantBroker implements Broker {
@@ -42,7 +42,7 @@ export class MutantBroker implements Broker {
     this.#mutation = mutation;
   }
 
-  /** From now on the fault shows. */
+  /** Activates the fault. */
   strike(): void {
     this.#isStruck = true;
   }
@@ -97,28 +97,28 @@ export class MutantBroker implements Broker {
     const { seq } = publication;
     switch (this.#mutation) {
       case 'lost tail': {
-        // Each comes with the next one: nothing ever shows that the last is missing.
+        // Each message is delivered with the next one, so nothing reveals that the last is missing.
         const held = this.#held.get(publication.room);
         this.#held.set(publication.room, publication);
         if (held !== undefined) this.#deliver(held);
         return;
       }
       case 'silent resubscribe': {
-        // What came before it was subscribed again is missing, though nothing was wrong.
+        // Messages before the resubscription are missing, though nothing was wrong.
         const missed = this.#missed.get(publication.room) ?? 0;
         this.#missed.set(publication.room, missed + 1);
         if (missed >= MISSED) this.#deliver(publication);
         return;
       }
       case 'lost in the middle':
-        // What follows shows it to nobody: it has the number of what is missing.
+        // The next message hides the loss: it reuses the number.
         if (seq % 2 === 0) this.#deliver({ ...publication, seq: seq / 2 });
         return;
       case 'reused numbers':
         this.#deliver({ ...publication, seq: this.#first.seq });
         return;
       case 'older data':
-        // As if it had been set back: it goes on counting from the beginning, in the same epoch.
+        // As if it had been reset: it counts from the beginning again, in the same epoch.
         this.#deliver({ ...publication, seq: Math.max(1, seq - 5) });
         return;
       case 'reorder': {

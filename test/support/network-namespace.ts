@@ -6,7 +6,7 @@ import { execFileSync, spawnSync } from 'node:child_process';
 
 const ip = (...args: string[]): void => void execFileSync('ip', args, { stdio: 'pipe' });
 
-/** Why there can be none here; null where there can. */
+/** Why namespaces cannot be used here; null if they can. */
 export const whyNoNamespaces = (() => {
   const name = `rcprobe${process.pid}`;
   const made = spawnSync('ip', ['netns', 'add', name], { encoding: 'utf8' });
@@ -28,7 +28,7 @@ interface Link {
   readonly thereAddress: string;
 }
 
-/** Nobody has it: what is sent to it arrives, and is thrown away. */
+/** An unused address: frames sent to it arrive and are discarded. */
 const NOBODY = '02:00:00:00:00:ff';
 let count = 0;
 
@@ -39,7 +39,7 @@ export class NetworkNamespace {
 
   constructor() {
     count += 1;
-    // The name of an interface has 15 characters.
+    // An interface name has at most 15 characters.
     const id = `${process.pid % 10_000}n${count}`;
     this.#name = `rc${id}`;
     ip('netns', 'add', this.#name);
@@ -48,27 +48,27 @@ export class NetworkNamespace {
     ip('-n', this.#name, 'link', 'set', 'lo', 'up');
   }
 
-  /** The command that runs another one there. */
+  /** The command prefix that runs another command in the namespace. */
   get by(): string[] {
     return ['ip', 'netns', 'exec', this.#name];
   }
 
-  /** Where Redis is found from there. */
+  /** Address of Redis, seen from the namespace. */
   get redisAddress(): string {
     return this.#back.hereAddress;
   }
 
-  /** Where it is found by that link, for a Redis that is there itself. */
+  /** Address of the namespace on that link, for a Redis that runs in it. */
   get backAddress(): string {
     return this.#back.thereAddress;
   }
 
-  /** Where members find it. */
+  /** Address of the node for members. */
   get address(): string {
     return this.#front.thereAddress;
   }
 
-  /** From now on what is sent to Redis (`up`), or comes from it (`down`), does not arrive. */
+  /** Drops all data to Redis (`up`) or from it (`down`) from now on. */
   cut(direction: 'up' | 'down'): void {
     const { here, there, hereAddress, thereAddress } = this.#back;
     const wrong = ['nud', 'permanent', 'lladdr', NOBODY];

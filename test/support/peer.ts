@@ -17,16 +17,16 @@ export type Say =
   | { type: 'history'; room: string; last: number; before?: number }
   | { type: 'ping' };
 
-/** Where the server was with a room when it carried out a join or a leave of a member. */
+/** The server's position in a room when it carried out a join or a leave of a member. */
 export interface Mark extends Position {
   readonly what: 'join' | 'leave';
   readonly room: string;
 }
 
-/** A room as far as its member has read. */
+/** A room as its member has read it so far. */
 interface Read {
   epoch: string;
-  /** What it has to hear of next. */
+  /** The next number it must receive or be told of. */
   next: number;
 }
 
@@ -43,31 +43,31 @@ const MOVES: Record<HealthState, readonly HealthState[]> = {
 export class Peer {
   readonly transport: FakeTransport;
   readonly session: Session;
-  /** The rooms it is in as far as it has read. */
+  /** The rooms it is in, as far as it has read. */
   readonly rooms = new Map<string, Read>();
-  /** What the peer has not read of yet. */
+  /** Joins and leaves that the peer has not read yet. */
   readonly marks: Mark[] = [];
   readonly received = { messages: 0, gaps: 0 };
   readonly healthEvents: { state: HealthState; at: number }[] = [];
   closing: number | null = null;
-  /** When it was last seen with nothing left to read. */
+  /** When it last had nothing left to read. */
   drained = clocks();
-  /** Since when, at least, it has been there to be judged. */
+  /** Since when, at least, stall checks apply to it. */
   judgedSince = Date.now();
   /** Policies of the rooms it has ever been in. */
   readonly policies = new Set<string>();
-  /** Whatever is kept it may read. */
+  /** It may read all history. */
   mayRead = true;
-  /** It has been slow enough for it. */
+  /** It has been slow enough to be evicted. */
   mayBeEvicted = false;
   readonly #core: Core;
-  /** What it said and has no answer to, by its id, the oldest first. */
+  /** Its unanswered commands by id, oldest first. */
   readonly #asked = new Map<number, Say>();
   #ids = 0;
   #replies = 0;
-  /** Pages that it has had and that are not answered yet, by id. */
+  /** Pages received for history requests that are not complete yet, by id. */
   readonly #pasts = new Map<number, Told<'past'>[]>();
-  /** The room of a gap that says `left`: the reply has to follow. */
+  /** The room of a gap with reason `left`: the reply must follow. */
   #leaving: string | null = null;
 
   constructor(core: Core, name: FakeName) {
@@ -89,14 +89,14 @@ export class Peer {
     return this.healthEvents.at(-1)?.state ?? 'healthy';
   }
 
-  /** Says something that is answered, whatever it is. */
+  /** Sends a command that is always answered. */
   say(command: Say): void {
     this.#ids += 1;
     this.#asked.set(this.#ids, command);
     this.transport.say(JSON.stringify({ id: this.#ids, ...command }));
   }
 
-  /** Commands that were answered, and how many there were. */
+  /** Number of answered commands, and of all. */
   get replies(): readonly [answered: number, asked: number] {
     return [this.#replies, this.#ids];
   }
@@ -113,7 +113,7 @@ export class Peer {
       throw new Error(`${this.member.id}: ${why}: ${say}`);
     };
     if (this.closing !== null) fail('something after closing');
-    // The reply may be what its control lane has no room for: then the connection ends here.
+    // The control lane may have no room for the reply: then the connection ends here.
     if (this.#leaving !== null && !['gap', 'reset', 'left', 'closing'].includes(event.type)) {
       fail('something between gap and left');
     }
@@ -192,7 +192,10 @@ export class Peer {
     }
   }
 
-  /** What is answered: only publishes and requests for history may be behind what was said after them. */
+  /**
+   * Finds the command of a reply: only replies to publishes and history requests may be overtaken by
+   * later ones.
+   */
   #answered(id: number, fail: Fail): Say {
     for (const [due, { type }] of this.#asked) {
       if (due === id) break;
@@ -203,7 +206,7 @@ export class Peer {
     return asked;
   }
 
-  /** Where it is in the room now, and whether its position was answered as it has to be (V17). */
+  /** Sets its position in the room, and checks the answer to its position (V17). */
   #checkJoined({ room, epoch, seq, recover }: Told<'joined'>, asked: Say, fail: Fail): void {
     if (this.rooms.has(room)) fail('joined twice');
     const mark = this.#mark('join', room);
@@ -215,7 +218,7 @@ export class Peer {
     this.rooms.set(room, { epoch, next: recover?.from ?? seq + 1 });
   }
 
-  /** Whether there could be this message: it is what is published under its number (V20). */
+  /** Checks a message against what was published under its number (V20). */
   #checkMessage({ room, seq, at, data }: Told<'message'>, { epoch }: Read, fail: Fail): void {
     const { published, lost, keeps } = this.#core.broker;
     const place = ScriptedBroker.place(room, { epoch, seq });
@@ -224,7 +227,7 @@ export class Peer {
     if (at > Date.now()) fail('is from the future');
   }
 
-  /** Whether a gap could have the reason it gives. */
+  /** Checks that a gap can have its reason. */
   #checkReason({ room, from, to, reason }: Told<'gap'>, read: Read, fail: Fail): void {
     const { lost, published, hasFailedToRead, lies } = this.#core.broker;
     const policy = this.#core.policyOf(room);
@@ -243,7 +246,7 @@ export class Peer {
     }
   }
 
-  /** A later publication of the room has its key. */
+  /** True if a later publication of the room has the same key. */
   #isReplaced(room: string, place: string, key: string): boolean {
     let isLater = false;
     for (const [other, payload] of this.#core.broker.published) {
@@ -276,7 +279,7 @@ export class Peer {
     }
   }
 
-  /** Pages and what is missing make up the range that was asked for. */
+  /** Checks that pages and missing ranges together make up the requested range. */
   #checkHistory(event: Told<'history'>, asked: Say & { type: 'history' }, fail: Fail): void {
     const { room, epoch, from, to, count, missing, next = to + 1 } = event;
     const pasts = this.#pasts.get(event.id as number) ?? [];

@@ -7,11 +7,11 @@ type Told = Extract<Event, { type: 'presence' | 'presence_diff' }>;
 export class PresenceView {
   mode: 'none' | 'users' | 'count' | 'off' = 'none';
   rev = -1;
-  /** In the middle of a list it is not to be looked at. */
+  /** False in the middle of a list, when the list must not be checked. */
   isWhole = false;
   readonly users = new Map<string, Present>();
   counts: PresenceCounts = { users: 0, connections: 0, anonymous: 0 };
-  /** Who was told to have come and to have left, in order. */
+  /** Users reported as joined and left, in order. */
   readonly events: string[] = [];
   frames = 0;
 
@@ -21,7 +21,7 @@ export class PresenceView {
 
   #hear(event: Told): void {
     this.frames += 1;
-    // Until it joins the room anew.
+    // Until it joins the room again.
     if (this.mode === 'off') throw new Error(`a ${event.type} after it was told to be over`);
     if (event.type === 'presence' && event.mode === 'off') {
       this.mode = 'off';

@@ -9,7 +9,7 @@ import { freePort } from './free-port.js';
 const PROMETHEUS = '/usr/bin/prometheus';
 const PROMTOOL = '/usr/bin/promtool';
 
-/** Whether there is one. Where not, its tests are skipped and say why; in CI they fail. */
+/** Whether it is installed. If not, its tests are skipped with the reason; in CI they fail. */
 export const hasPrometheus =
   process.env['CI'] === 'true' || (existsSync(PROMETHEUS) && existsSync(PROMTOOL));
 
@@ -19,14 +19,14 @@ if (!hasPrometheus) {
   );
 }
 
-/** Runs promtool. `output` is all it says. */
+/** Runs promtool. `output` is its whole output. */
 export function promtool(args: readonly string[], input = ''): { status: number; output: string } {
   const { status, stdout, stderr, error } = spawnSync(PROMTOOL, args, { input, encoding: 'utf8' });
   if (error) throw error;
   return { status: status ?? -1, output: stdout + stderr };
 }
 
-/** A directory of its own; `remove` lets go of it. */
+/** Creates a temporary directory; `remove` deletes it. */
 export function temporary(): { path: string; remove(): void } {
   const path = mkdtempSync(join(tmpdir(), 'roomcast-'));
   return { path, remove: () => rmSync(path, { recursive: true, force: true }) };
@@ -114,7 +114,7 @@ export class Prometheus {
   }
 
   async #isReady(): Promise<boolean> {
-    // Nobody listens yet.
+    // It does not listen yet.
     const response = await fetch(`${this.url}/-/ready`).catch(() => null);
     return response?.ok ?? false;
   }

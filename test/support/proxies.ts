@@ -13,20 +13,20 @@ import { freePort } from './free-port.js';
 export const PROXIES = ['nginx', 'haproxy', 'caddy'] as const;
 export type ProxyName = (typeof PROXIES)[number];
 
-/** A configuration of `deploy/proxies/`, as it is there. */
+/** A configuration of `deploy/proxies/`, unchanged. */
 const shipped = (file: string): string =>
   readFileSync(new URL(`../../deploy/proxies/${file}`, import.meta.url), 'utf8');
 
 interface Where {
-  /** Of the proxy. */
+  /** Port of the proxy. */
   readonly port: number;
-  /** `host:port` of the servers. */
+  /** `host:port` of each server. */
   readonly servers: readonly string[];
-  /** Below which everything is; `/` or a path without a slash at its end. */
+  /** Path prefix: `/`, or a path without a trailing slash. */
   readonly prefix: string;
 }
 
-/** The text with something in it changed, which has to be there. */
+/** Replaces parts of a text, each of which must occur in it. */
 function changed(text: string, changes: readonly (readonly [from: string, to: string])[]): string {
   return changes.reduce((all, [from, to]) => {
     if (!all.includes(from)) throw new Error(`The configuration has no "${from}".`);
@@ -37,9 +37,9 @@ function changed(text: string, changes: readonly (readonly [from: string, to: st
 interface Proxy {
   /** The shipped configuration with other ports, below a prefix as its comment says. */
   ours(where: Where): string;
-  /** What a person types who has not read anything. */
+  /** What a user writes without reading the documentation. */
   simplest(where: Where): string;
-  /** What the program has to have around that, and its arguments. */
+  /** What the program needs around the configuration, and its arguments. */
   files(config: string, folder: string): { config: string; args: (file: string) => string[] };
 }
 
@@ -109,7 +109,7 @@ ${config}
   },
 };
 
-/** Resolves with its URL once it takes connections. It ends with the test. */
+/** Resolves with its URL once it accepts connections. It ends with the test. */
 export async function startProxy(
   name: ProxyName,
   kind: 'ours' | 'simplest',
@@ -119,7 +119,7 @@ export async function startProxy(
   return run(name, KINDS[name][kind]({ port, servers, prefix }), port);
 }
 
-/** HAProxy that carries bytes and says from whom they are by the PROXY protocol, in this version. */
+/** HAProxy in TCP mode, which sends client addresses by this version of the PROXY protocol. */
 export async function startTcpProxy(server: string, version: 1 | 2): Promise<string> {
   const port = await freePort();
   const send = version === 1 ? 'send-proxy' : 'send-proxy-v2';

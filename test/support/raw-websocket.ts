@@ -14,7 +14,7 @@ export const BINARY = 2;
 export const CLOSE = 8;
 export const PING = 9;
 export const PONG = 10;
-/** What a close frame without a code stands for. */
+/** The code that stands for a close frame without one. */
 const NO_CODE = 1005;
 
 export interface FrameOptions {
@@ -25,13 +25,13 @@ export interface FrameOptions {
   readonly isMasked?: boolean;
   /** Four bytes. */
   readonly mask?: readonly number[];
-  /** In place of the true length. */
+  /** Replaces the true length. */
   readonly length?: number | bigint;
-  /** Of the length: 7, 16 or 64; by default the fewest that can say it. */
+  /** Bits of the length field: 7, 16 or 64; by default the smallest that fits. */
   readonly lengthBits?: 7 | 16 | 64;
 }
 
-/** A frame as a client sends it, or as it should not. */
+/** A valid or invalid client frame. */
 export function frame(payload: string | Buffer, options: FrameOptions = {}): Buffer {
   const data = typeof payload === 'string' ? Buffer.from(payload) : payload;
   const { opcode = TEXT, isFinal = true, reserved = 0, isMasked = true } = options;
@@ -56,23 +56,23 @@ interface ReadFrame {
 
 export interface RawPeer {
   readonly socket: Socket;
-  /** Of the answer to the upgrade. */
+  /** Status of the answer to the upgrade. */
   readonly status: number;
   readonly head: string;
   /** Every frame so far. */
   readonly frames: readonly ReadFrame[];
-  /** Events of the text frames so far, out of the wrapping of SockJS where it is spoken. */
+  /** Events in the text frames so far, with SockJS framing removed. */
   readonly events: readonly Received[];
   /** The code in the close frame, once there is one. */
   readonly code: number | null;
-  /** The connection is gone. */
+  /** The connection has ended. */
   readonly isGone: boolean;
-  /** Writes, and waits until the kernel has taken it or the connection is gone. */
+  /** Writes, and waits until the kernel has taken the bytes or the connection has ended. */
   write(bytes: Buffer): Promise<void>;
   until(condition: () => boolean): Promise<void>;
 }
 
-/** The bytes that ask for a WebSocket; a header that is null is left out. */
+/** The bytes of an upgrade request; a null header is left out. */
 export const upgrade = (
   path: string,
   headers: Readonly<Record<string, string | null>> = {},
@@ -92,7 +92,7 @@ export const upgrade = (
   return `${method} ${path} HTTP/${version}\r\n${text}\r\n`;
 };
 
-/** The first frame of the server's in these bytes, and where it ends; null when it is not all there. */
+/** The first server frame in these bytes, and its end; null if incomplete. */
 function firstFrame(bytes: Buffer): (ReadFrame & { readonly end: number }) | null {
   if (bytes.length < 2) return null;
   const [first, second] = bytes as unknown as [number, number];
@@ -113,7 +113,7 @@ function eventsIn(text: string): readonly Received[] {
   return [];
 }
 
-/** Beside the test that opened them, which may count what is held, nobody holds those that are gone. */
+/** Only open sockets are referenced, since a test may count what is held. */
 const open = new Set<Socket>();
 const destroyOpen = () => {
   for (const socket of open) socket.destroy();
@@ -130,7 +130,7 @@ export async function connectRawWebSocket(
   return peer;
 }
 
-/** Sends these bytes first, which ask for a WebSocket; resolves once the server has answered. */
+/** Sends these bytes first, as the upgrade request; resolves once the server has answered. */
 export async function connectRaw(url: string, request: string | Buffer): Promise<RawPeer> {
   const socket = connect(Number(new URL(url).port), '127.0.0.1');
   open.add(socket);
@@ -167,7 +167,7 @@ export async function connectRaw(url: string, request: string | Buffer): Promise
     if (status === 101) read();
     changed.fire();
   });
-  // A reset is one of the ends it may meet.
+  // A connection reset is an expected end.
   socket.on('error', () => {});
   socket.on('close', () => {
     open.delete(socket);
@@ -197,7 +197,7 @@ export async function connectRaw(url: string, request: string | Buffer): Promise
     get isGone() {
       return isGone;
     },
-    // The callback comes with an error where the connection goes first.
+    // The callback gets an error if the connection ends first.
     write: (bytes) =>
       new Promise((resolve) => {
         socket.write(bytes, () => resolve());

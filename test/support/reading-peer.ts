@@ -13,7 +13,7 @@ import { Signal } from './signal.js';
 export interface ReadingPeer {
   readonly name: TransportName;
   readonly events: readonly Received[];
-  /** Of its member, once it was welcomed. */
+  /** Member id, once welcomed. */
   readonly id: string;
   say(command: object): void;
   stall(): void;
@@ -24,7 +24,7 @@ export interface ReadingPeer {
   readonly closed: Promise<number>;
 }
 
-/** What carries the frames of one transport. */
+/** Carries the frames of one transport. */
 interface Wire {
   send(text: string): void;
   stall(): void;
@@ -41,13 +41,13 @@ const CLOSED_WITHOUT_A_WORD = 1006;
 
 /** How it connects. */
 export interface Via {
-  /** The address of this machine that it comes from. */
+  /** Local address to connect from. */
   readonly localAddress?: string;
   /** Sent with each request. */
   readonly headers?: Readonly<Record<string, string>>;
 }
 
-/** Connected and welcomed; gone when the test is over. */
+/** Connects and waits for the welcome; closed after the test. */
 export async function connectReading(
   name: TransportName,
   url: string,
@@ -93,13 +93,13 @@ export async function connectReading(
   return peer;
 }
 
-/** Takes SockJS frames apart. */
+/** Parses SockJS frames. */
 function unwrapping(reader: Reader): (frame: string) => void {
   let isOpen = false;
   return (frame) => {
     if (frame.startsWith('a')) reader.texts(JSON.parse(frame.slice(1)) as string[]);
     if (frame.startsWith('c')) reader.closed((JSON.parse(frame.slice(1)) as [number])[0]);
-    // A second opening: the server has forgotten the session, and began another in its place.
+    // A second open frame: the server has forgotten the session and started another in its place.
     if (frame === 'o' && isOpen) reader.closed(CLOSED_WITHOUT_A_WORD);
     isOpen ||= frame === 'o';
   };
@@ -107,7 +107,7 @@ function unwrapping(reader: Reader): (frame: string) => void {
 
 const session = () => `/sockjs/000/${randomBytes(8).toString('hex')}`;
 
-/** What is at the other end of a wire, and at this one. */
+/** Both ends of a wire. */
 interface Ends {
   readonly url: string;
   readonly via: Via;
@@ -128,7 +128,7 @@ function overWebSocket({ url, via, reader }: Ends, path: string, onText: (text: 
   };
 }
 
-/** Requests one after another, each of whose answer is read as it comes. */
+/** Sends requests one after another and reads each response as it arrives. */
 function overHttp(
   { url, via, reader }: Ends,
   method: string,
@@ -178,7 +178,7 @@ function overHttp(
       sent.on('close', resolve);
       sent.end(JSON.stringify([text]));
     });
-  /** As clients do: on two connections a publish could overtake its join. */
+  /** Sends in sequence, as clients do: on two connections a publish could overtake its join. */
   let sending = Promise.resolve();
   ask();
   return {

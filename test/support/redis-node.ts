@@ -49,7 +49,7 @@ export class RedisNode {
     });
   }
 
-  /** Resolves once it is so; looks whenever anything has happened. */
+  /** Resolves once the condition holds; checks it after every event. */
   async until(isSo: () => boolean, what = isSo.toString()): Promise<void> {
     const timeout = setTimeout(() => {
       throw new Error(`not within 10 s: ${what}; said ${JSON.stringify(this.said)}`);

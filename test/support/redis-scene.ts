@@ -13,7 +13,7 @@ import { serve } from './server.js';
 
 type Server = Awaited<ReturnType<typeof serve>>;
 
-/** How long members may take to have the last message, before what they lack is told as a fault. */
+/** How long members may take to receive the last message; anything missing after that is a fault. */
 const SETTLE_MS = 20_000;
 
 interface SceneNode {
@@ -23,7 +23,7 @@ interface SceneNode {
 
 interface SceneOptions {
   readonly nodes?: number;
-  /** Of `redis-server`. */
+  /** Options of `redis-server`. */
   readonly redis?: readonly string[];
   readonly options?: Partial<Config>;
 }
@@ -42,7 +42,7 @@ export class RedisScene {
   }
 
   static async start({ nodes = 2, redis = [], options = {} }: SceneOptions = {}) {
-    // A replica is not to wait for others.
+    // A replica should not wait for others.
     const server = await startRedis('--repl-diskless-sync-delay', '0', ...redis);
     onTestFinished(() => server.close());
     const scene = new RedisScene(server, options);
@@ -52,7 +52,7 @@ export class RedisScene {
 
   async #add(): Promise<void> {
     const proxy = await FaultProxy.start(this.redis.port);
-    // Before the server has ended, so that it has somebody to speak to.
+    // Before the server ends, so that it still has a peer.
     const server = await serve({
       broker: 'redis',
       redisUrl: proxy.url,
@@ -63,7 +63,7 @@ export class RedisScene {
     this.nodes.push({ server, proxy });
   }
 
-  /** A member at a node, in its rooms. */
+  /** Connects a member to a node and joins rooms. */
   async join(node: number | string, ...rooms: string[]): Promise<LoggingMember> {
     const url = typeof node === 'string' ? node : (this.nodes[node] as SceneNode).server.url;
     const member = new LoggingMember(url, `m${this.#members.length} at ${node}`, rooms);
@@ -73,13 +73,13 @@ export class RedisScene {
     return member;
   }
 
-  /** Resolves with the answer, as the account has it. `padding`: bytes that it has more. */
+  /** Publishes; resolves with the record for the account. `padding`: extra bytes. */
   async publish(node: number, room: string, padding = 0): Promise<Published['answer']> {
     const { server } = this.nodes[node] as SceneNode;
     return this.noting(room, padding, (data) => server.publish(room, data));
   }
 
-  /** Of a publish by whatever way. */
+  /** Records a publish made in any way. */
   async noting(
     room: string,
     padding: number,
@@ -102,7 +102,7 @@ export class RedisScene {
     }
   }
 
-  /** Resolves with a publish there, once one is accepted. */
+  /** Publishes until a publish is accepted; resolves with that one. */
   async accepts(node: number, room: string): Promise<Published> {
     for (;;) {
       const next = this.published.length;
@@ -113,14 +113,15 @@ export class RedisScene {
     }
   }
 
-  /** Resolves once the broker of a node is in a state, as its members were told. */
+  /** Resolves once the broker of a node is in a state, as reported to its members. */
   async until(member: LoggingMember, state: string): Promise<void> {
     await member.until(() => member.notices.at(-1) === state);
   }
 
   /**
-   * Publishes to every room once more, from every node that is given, waits for all members to have that,
-   * and resolves with what does not add up. `undisturbed`: who is to have noticed nothing.
+   * Publishes to every room once more from every given node, waits until all members have these
+   * messages, and returns the violations of the account. `undisturbed`: members that must notice
+   * nothing.
    */
   async account(
     nodes: readonly number[],
@@ -158,6 +159,6 @@ export class RedisScene {
   }
 }
 
-/** It may have ended while the last messages were waited for. */
+/** The member may have ended while the last messages were awaited. */
 const endOf = (members: readonly LoggingMember[], log: MemberLog) =>
   members.flatMap(({ logs }) => logs).find(({ told }) => told === log.told)?.endedAt ?? null;

@@ -8,7 +8,7 @@ import { createClient } from '@redis/client';
 import { endWithUs } from './children.js';
 import { freePort } from './free-port.js';
 
-/** Whether there is one; with CI=true there has to be. */
+/** Whether Redis is installed; with CI=true it must be. */
 export const hasRedis = (() => {
   try {
     execFileSync('redis-server', ['--version']);
@@ -26,11 +26,11 @@ export interface RedisServer {
   /** Sends a command and resolves with its answer. */
   ask(...command: string[]): Promise<unknown>;
   signal(signal: NodeJS.Signals): void;
-  /** Ends it, as a crash does, and resolves when it has. */
+  /** Kills it, as a crash does, and resolves once it has ended. */
   kill(): Promise<void>;
-  /** Starts it again on its port, with what it had saved, and these options beside its own. */
+  /** Restarts it on its port, with its saved data, and these options besides its own. */
   start(...more: string[]): Promise<void>;
-  /** Removes what it had saved. */
+  /** Deletes its saved data. */
   forget(): void;
   close(): Promise<void>;
 }
@@ -69,7 +69,7 @@ export async function startRedis(...options: string[]): Promise<RedisServer> {
     async ask(...command) {
       const client = createClient({ url, RESP: 2, socket: { reconnectStrategy: false } });
       client.on('error', () => {
-        // Whoever asked is told by the command.
+        // The command reports the error to its caller.
       });
       await client.connect();
       try {

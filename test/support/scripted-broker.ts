@@ -27,20 +27,20 @@ export interface BrokerScript {
 interface Topic {
   seq: number;
   epoch: string;
-  /** All there were, the present last. */
+  /** All epochs, the current one last. */
   readonly epochs: string[];
   isSubscribed: boolean;
-  /** Of what was delivered or told last, or subscribed from. */
+  /** The position delivered or reported last, or subscribed from. */
   delivered: Position;
   last: Publication | null;
-  /** The latest, as many as are kept. */
+  /** The latest publications, as many as are kept. */
   kept: Publication[];
   readonly uids: Map<string, Position>;
-  /** Everything up to here is kept no longer. */
+  /** Everything up to here has expired. */
   expired: number;
 }
 
-/** A change of the epoch, as whoever is subscribed has to tell of it. */
+/** A change of the epoch, as subscribers must report it. */
 export interface Reset {
   readonly to: Position;
   readonly was: Position;
@@ -50,20 +50,20 @@ const AT_ONCE: BrokerScript = { answer: () => 'now', later: (_, job) => job() };
 
 export class ScriptedBroker implements Broker {
   readonly topics = new Map<string, Topic>();
-  /** Every publication that has a place in the order, by `place`. */
+  /** Every publication with a position, by `place`. */
   readonly published = new Map<string, Payload>();
-  /** Places of those that were not delivered. */
+  /** Positions of publications that were not delivered. */
   readonly lost = new Set<string>();
   /** By room, in order. */
   readonly resets = new Map<string, Reset[]>();
   readonly script: BrokerScript;
-  /** Messages a room keeps; may change. */
+  /** Messages a room keeps in its history; may change. */
   keeps: number;
-  /** How often each was read again, by its data. */
+  /** How often each was replayed, by its data. */
   readonly reads = new Map<string, number>();
-  /** A call for history has failed, or had no answer. */
+  /** A history call has failed or was not answered. */
   hasFailedToRead = false;
-  /** A test has had it say what is not so of what it keeps. */
+  /** A test made it report false history. */
   lies = false;
   lagMs = 0;
   #pending = 0;
@@ -188,13 +188,13 @@ export class ScriptedBroker implements Broker {
     return answer;
   }
 
-  /** What of an epoch is kept no longer; of one that is over, all. */
+  /** Number up to which an epoch has expired; an ended epoch has expired entirely. */
   expiredTo({ room, epoch }: { readonly room: string; readonly epoch: string }): number {
     const topic = this.#topic(room);
     return topic.epoch === epoch ? topic.expired : Number.POSITIVE_INFINITY;
   }
 
-  /** Keeps nothing any more up to `through`. */
+  /** Expires everything up to `through`. */
   expire(room: string, through: number): void {
     const topic = this.#topic(room);
     topic.kept = topic.kept.filter(({ seq }) => seq > through);
@@ -205,7 +205,7 @@ export class ScriptedBroker implements Broker {
     this.topics.clear();
   }
 
-  /** `count` publications of others get a place in the order, and nobody gets them. */
+  /** Assigns positions to `count` publications of others and delivers none of them. */
   lose(room: string, count: number): void {
     const topic = this.#topic(room);
     for (let n = 0; n < count; n += 1) {
@@ -217,17 +217,17 @@ export class ScriptedBroker implements Broker {
     }
   }
 
-  /** Tells that everything so far that was not delivered is lost. */
+  /** Reports everything not delivered so far as lost. */
   admit(room: string): void {
     const topic = this.#topic(room);
     const { seq, epoch, isSubscribed, delivered } = topic;
-    // In another epoch than was last delivered there is nothing that it could say of this one.
+    // It can report nothing about an epoch other than the one delivered last.
     if (!isSubscribed || epoch !== delivered.epoch) return;
     topic.delivered = { epoch, seq };
     this.#lost(room, seq);
   }
 
-  /** Goes on from `seq` in another epoch, and says so; or leaves that to the next publication. */
+  /** Continues from `seq` in a new epoch, and reports it, or leaves that to the next publication. */
   reset(room: string, seq: number, saysSo = true): void {
     const topic = this.#topic(room);
     const was = { epoch: topic.epoch, seq: topic.seq };
@@ -244,12 +244,12 @@ export class ScriptedBroker implements Broker {
     this.#reset(room, { epoch: topic.epoch, seq }, told);
   }
 
-  /** Where the room is. */
+  /** The room's position. */
   at(room: string): Position {
     return this.#topic(room);
   }
 
-  /** All there were, the present last. */
+  /** All epochs, the current one last. */
   epochsOf(room: string): readonly string[] {
     return this.#topic(room).epochs;
   }
@@ -259,7 +259,7 @@ export class ScriptedBroker implements Broker {
     this.#changed(state);
   }
 
-  /** Against the contract: what was delivered last is delivered again, also behind a reset. */
+  /** Violates the contract: delivers the last publication again, even after a reset. */
   repeat(room: string): void {
     const { isSubscribed, last, delivered } = this.#topic(room);
     if (!isSubscribed || last === null) return;
@@ -274,7 +274,7 @@ export class ScriptedBroker implements Broker {
     topic.expired = (topic.kept[0]?.seq ?? topic.seq + 1) - 1;
   }
 
-  /** Whoever is subscribed is at `to` now; where that is another epoch, after a reset. */
+  /** Moves the subscribers to `to`; to another epoch with a reset. */
   #goOn(room: string, { epoch, seq }: Position, was = this.#topic(room).delivered): void {
     const topic = this.#topic(room);
     if (topic.delivered.epoch === epoch) return;
@@ -311,7 +311,7 @@ export class ScriptedBroker implements Broker {
       throw new Error(`${what} failed`);
     }
     if (answer === 'never') return new Promise<T>(() => {});
-    // What was asked before comes first.
+    // Earlier calls come first.
     if (answer === 'now' && this.#pending === 0) return carryOut();
     this.#pending += 1;
     return new Promise<T>((resolve, reject) => {

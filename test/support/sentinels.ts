@@ -77,7 +77,7 @@ export class Watched {
   }
 }
 
-/** What Sentinels answer, without any: it names whatever the test says. */
+/** A fake Sentinel: it names the primary that the test sets. */
 export class NamedBy {
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
@@ -87,7 +87,7 @@ export class NamedBy {
     this.#server = createServer((socket) => {
       this.#sockets.add(socket);
       socket.on('error', () => {});
-      // Each command comes whole on a machine of its own; only the question has an answer of its own.
+      // On one machine each command arrives whole; only the query needs an answer of its own.
       socket.on('data', (chunk: Buffer) => {
         if (!chunk.toString().includes('GET-MASTER-ADDR-BY-NAME')) socket.write('+OK\r\n');
         else if (this.names === null) socket.write('*-1\r\n');

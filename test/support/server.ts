@@ -7,14 +7,16 @@ import { serve as open } from '../../src/serve.js';
 
 type Serving = Roomcast & { readonly url: string };
 
-/** Sheds its members at once, unless the test says otherwise. To be closed by the caller. */
+/**
+ * Closes its members without a drain period, unless the test overrides that. The caller must close it.
+ */
 export async function startServer(options: Partial<Config> = {}, log?: Log): Promise<Serving> {
   const { roomcast, url } = await open({
     port: 0,
     lameDuckMs: 0,
     drainMs: 0,
     lockDetector: 'strict',
-    // Of Node: some tests wait for the end of a connection.
+    // Node's own default: some tests wait for the end of a connection.
     keepAliveMs: 5000,
     ...options,
     log,
@@ -22,7 +24,7 @@ export async function startServer(options: Partial<Config> = {}, log?: Log): Pro
   return { ...roomcast, url };
 }
 
-/** Closed when the test is over. */
+/** Closed after the test. */
 export async function serve(options: Partial<Config> = {}, log?: Log): Promise<Serving> {
   const server = await startServer(options, log);
   onTestFinished(async () => {

@@ -9,7 +9,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { type WebSocket, WebSocketServer } from 'ws';
 
-/** Who leaves more bytes unacknowledged is slow; who leaves more than the bound is sent no more. */
+/** A member with more unacknowledged bytes is slow; above the bound it is sent nothing more. */
 const SLOW = 32 * 1024;
 const BOUND = 128 * 1024;
 const PING_MS = 20;
@@ -17,11 +17,11 @@ const PING_MS = 20;
 export interface Client {
   readonly ws: WebSocket;
   readonly socket: Socket;
-  /** In the order of their connecting, from 0; the first is the generator's first contact. */
+  /** Order of connecting, from 0; the first is the generator's first contact. */
   readonly index: number;
-  /** Its rooms, and the number of each when it joined. */
+  /** Its rooms, and the number of each at the time of the join. */
   readonly rooms: Map<Room, number>;
-  /** By room: the numbers it was not sent, and has not been told of. */
+  /** By room: the numbers it was not sent and not told of yet. */
   readonly missed: Map<Room, { from: number; to: number }>;
   /** Bytes sent to it, and bytes it is known to have read. */
   sent: number;
@@ -30,7 +30,7 @@ export interface Client {
 
 export interface Room {
   readonly name: string;
-  /** In the order in which rooms were joined for the first time. */
+  /** Order in which rooms were first joined. */
   readonly index: number;
   readonly members: Set<Client>;
   /** Every message so far. */
@@ -42,41 +42,41 @@ export interface Message {
   readonly seq: number;
   readonly data: string;
   readonly from: Client;
-  /** What the frame says instead of its room. */
+  /** The room to put into the frame instead of the real one. */
   readonly room?: string;
 }
 
-/** The server's steps; each may be done in another way. */
+/** The server's steps; each can be overridden. */
 export interface Steps {
-  /** A member asks to join; the right thing is `next()`. */
+  /** A member requests a join; the correct step is `next()`. */
   join(client: Client, room: Room, next: () => void): void;
-  /** A message has come; the right thing is `next()`: number it, confirm it, deliver it. */
+  /** A message has arrived; the correct step is `next()`: number it, confirm it, deliver it. */
   publish(client: Client, room: Room, data: string, next: () => void): void;
-  /** What number a publish is confirmed with; null confirms nothing. */
+  /** The number that confirms a publish; null confirms nothing. */
   confirm(room: Room, seq: number): number | null;
-  /** A join has come with a position: which messages it is sent; null where it starts anew. */
+  /** A join with a position: which messages to send; null to start anew. */
   resume(client: Client, room: Room, missed: Message[]): Message[] | null;
-  /** Messages are asked for again: which of them are sent, and which ranges are named as not kept. */
+  /** A history request: which messages to send, and which ranges to report as not kept. */
   history(
     client: Client,
     room: Room,
     asked: Message[],
     answer: (messages: readonly Message[], missing?: readonly [number, number][]) => void,
   ): void;
-  /** Sends one message to one member; the right thing is `send(message)`. */
+  /** Sends one message to one member; the correct step is `send(message)`. */
   deliver(client: Client, room: Room, message: Message, send: (message: Message) => void): void;
 }
 
 export interface SmallRoomServer {
   readonly url: string;
   readonly clients: Set<Client>;
-  /** What its metrics say; it has none while this is null. */
+  /** Value of its metric; it has no metrics while this is null. */
   evictions: number | null;
   isSlow(client: Client): boolean;
-  /** Whether anybody is slow. */
+  /** True if any member is slow. */
   anySlow(): boolean;
   gap(client: Client, room: Room, from: number, to: number): void;
-  /** Until it is closed. */
+  /** Runs `act` at an interval until the server is closed. */
   every(ms: number, act: () => void): void;
   close(): Promise<void>;
 }
@@ -105,7 +105,7 @@ export async function startSmallRoomServer(
     room: Room,
     { seq, data, room: said = room.name }: Message,
   ): void => {
-    // What was on its way when it left, or before it came back, is none of its messages.
+    // Messages in transit when it left, or before it returned, do not count as its own.
     if (seq <= (client.rooms.get(room) ?? seq)) return;
     if (client.sent - client.acknowledged > BOUND) {
       client.missed.set(room, { from: client.missed.get(room)?.from ?? seq, to: seq });

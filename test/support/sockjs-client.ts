@@ -1,7 +1,7 @@
 /** The public SockJS client, on one transport. */
 import SockJS from 'sockjs-client';
 
-/** In which it has to have opened; by itself it guesses, and on a busy machine guesses too short. */
+/** Time to open. Its own estimate is too short on a busy machine. */
 export const OPEN_WITHIN_MS = 60_000;
 
 export const openSockJs = (url: string, transport: string) =>

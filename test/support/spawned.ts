@@ -16,17 +16,17 @@ export interface Process {
   /** Lines of `stdout`, parsed: the log of `serve`. */
   readonly log: readonly LogLine[];
   readonly stderr: string;
-  /** Resolves with the first line of the log, also of the past, that has this message. */
+  /** Resolves with the first log line that has this message, including earlier ones. */
   line(message: string): Promise<LogLine>;
-  /** Resolves with the exit code once all output is here; null where a signal ended it. */
+  /** Resolves with the exit code once all output has arrived; null if a signal ended it. */
   readonly exited: Promise<number | null>;
 }
 
 export interface How {
   readonly env?: Record<string, string>;
-  /** Arguments of Node itself. */
+  /** Arguments for Node. */
   readonly node?: readonly string[];
-  /** The command that runs it, for another place than this. */
+  /** A command prefix that runs it elsewhere. */
   readonly by?: readonly string[];
 }
 
@@ -35,7 +35,7 @@ export function start(
   args: readonly string[],
   { env = {}, node = [], by = [] }: How = {},
 ): Process {
-  // Options of whoever runs the tests are not what they are about.
+  // The environment of the test run must not change its options.
   const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith('ROOMCAST_'));
   const [program, ...rest] = [...by, process.execPath, ...node, MAIN, ...args];
   const child = spawn(program as string, rest, {

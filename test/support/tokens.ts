@@ -10,7 +10,7 @@ export const SECRET = 'the-secret-of-the-tests-of-40-characters';
 
 const part = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64url');
 
-/** With these claims, good for ten minutes unless they say otherwise. */
+/** A token with these claims, valid for ten minutes unless they say otherwise. */
 export function tokenOf(claims: Readonly<Record<string, unknown>>, secret = SECRET): string {
   const exp = Math.floor(Date.now() / 1000) + 600;
   const text = `${part({ alg: 'HS256' })}.${part({ exp, ...claims })}`;
@@ -20,7 +20,7 @@ export function tokenOf(claims: Readonly<Record<string, unknown>>, secret = SECR
 /** May do everything. */
 export const EVERYTHING = { '*': ['join', 'publish', 'history', 'presence'] } as const;
 
-/** As a connection has it checked that began with a request that says nothing. */
+/** Checks a token as a connection does that began with an empty request. */
 export async function checkToken(auth: Authenticator, token: unknown): Promise<Claims> {
   const handshake = { headers: {}, url: '/ws', address: '192.0.2.1' };
   return (await auth.check(token, handshake, new AbortController().signal)) as Claims;

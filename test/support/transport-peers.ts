@@ -11,13 +11,13 @@ export interface Peer {
   readonly texts: readonly string[];
   send(text: string): void;
   close(): void;
-  /** Resolves once that many texts have come. */
+  /** Resolves once `count` texts have arrived. */
   received(count: number): Promise<void>;
   /** Resolves with the code of the close. */
   readonly closed: Promise<number>;
 }
 
-/** What both clients have in common. */
+/** Common interface of both clients. */
 interface Client {
   onopen: (() => void) | null;
   onmessage: ((event: { data: unknown }) => void) | null;
@@ -61,14 +61,14 @@ export async function connectPeer(name: TransportName, port: number): Promise<Pe
   };
 }
 
-/** A bare connection whose session is open, and which reads only when it is told to. */
+/** A bare connection with an open session that reads only when told to. */
 export interface RawPeer {
   readonly socket: Socket;
   /** Reads again; resolves once the server has sent `bytes` more than the opening. */
   read(bytes: number): Promise<void>;
-  /** What has been read since the opening. */
+  /** Data read since the session opened. */
   readonly text: string;
-  /** Its end of the connection. */
+  /** Its local port. */
   readonly port: number;
 }
 
@@ -81,7 +81,8 @@ export async function connectRaw(name: TransportName, port: number): Promise<Raw
       `GET ${path}`,
       `Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ${randomBytes(16).toString('base64')}\r\n`,
     );
-  // What opens the session, and how its answer ends. A poll is answered before the next is open.
+  // The request that opens the session, and the end of its answer. A poll is answered before the next
+  // is open.
   const [request, opening] = {
     websocket: [upgrade('/ws'), '\r\n\r\n'],
     'sockjs-websocket': [upgrade(`${session}/websocket`), '\x81\x01o'],

@@ -16,13 +16,13 @@ import { WebSocketAcceptor } from '../../src/transport/websocket-acceptor.js';
 import { Turns } from '../../src/turns.js';
 import { Signal } from './signal.js';
 
-/** A session as the server has it, with everything its transport has said so far. */
+/** A session at the server, with everything its transport has reported so far. */
 export class ServerSession implements TransportSink {
   /** `completed`, `ready`, `received`, `binary`, `roundTrip`, `faulted <reason>`, `ended <reason>`. */
   readonly events: string[] = [];
   readonly stallAfterMs = 30_000;
   readonly texts: string[] = [];
-  /** The length each text was said to have. */
+  /** The reported length of each text. */
   readonly bytes: number[] = [];
   readonly #changed = new Signal();
 
@@ -52,7 +52,7 @@ export class ServerSession implements TransportSink {
     );
   }
 
-  /** Writes one batch as soon as the transport takes it, and waits until it is complete. */
+  /** Writes one batch as soon as the transport accepts it, and waits until it is complete. */
   async send(...texts: string[]): Promise<void> {
     await this.until(() => this.transport.writable);
     const before = this.count('completed');
@@ -105,15 +105,15 @@ export interface TransportServer {
   readonly http: Server;
   readonly port: number;
   readonly sockjs: SockjsServer;
-  /** By which it judges its peers. */
+  /** Clock for judging its peers. */
   readonly clock: LoopClock;
   /** Every session so far, in the order they were opened. */
   readonly sessions: readonly ServerSession[];
-  /** The connections that are open. */
+  /** Open connections. */
   readonly sockets: ReadonlySet<Socket>;
   /** Codes of refused SockJS requests. */
   readonly refused: readonly RefusalCode[];
-  /** The session opened as number `index`, once it is. */
+  /** Resolves with session number `index` once it has opened. */
   session(index?: number): Promise<ServerSession>;
   /** Resolves once no connection is open. */
   idle(): Promise<void>;
@@ -123,7 +123,7 @@ export interface TransportServer {
 /** WebSocket at `/ws`, SockJS at `/sockjs`. */
 export async function startTransports(
   options: Partial<SockjsOptions & Pick<Input, 'turns' | 'memory'>> = {},
-  /** Instead of recording. */
+  /** Replaces the recording sessions. */
   service?: Accept,
 ): Promise<TransportServer> {
   const sessions: ServerSession[] = [];

@@ -3,7 +3,7 @@ import { onTestFinished, vi } from 'vitest';
 import { Core, type CoreOptions } from './core.js';
 import { Loop } from './loop.js';
 
-/** Timers and clocks stand still until they are advanced; microtasks and immediates are not touched. */
+/** Timers and clocks only move when advanced; microtasks and immediates are not affected. */
 export function freezeClocks(): void {
   vi.useFakeTimers({
     toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'Date', 'performance'],
@@ -15,11 +15,11 @@ export interface Virtual {
   readonly loop: Loop;
   /** Lets promises settle and the loop run until nothing is left to do. */
   settle(): Promise<void>;
-  /** The same after each bit of time; 10 ms is finer than anything here is looked at. */
+  /** The same after each step of time; 10 ms is finer than any interval here. */
   pass(ms: number): Promise<void>;
 }
 
-/** Taken down when the test is over, which fails then if a peer was told what it may not be told. */
+/** Closed after the test, which fails if a peer received anything it must not. */
 export function startCore(options: CoreOptions = {}): Virtual {
   const world = openCore(options);
   onTestFinished(async () => {
@@ -30,7 +30,7 @@ export function startCore(options: CoreOptions = {}): Virtual {
   return world;
 }
 
-/** The same, one of several in a test: to be closed before the next is opened. */
+/** The same for several in one test: close each before opening the next. */
 export function openCore(options: CoreOptions = {}): Virtual & { close(): Promise<void> } {
   freezeClocks();
   const loop = new Loop();

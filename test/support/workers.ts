@@ -24,24 +24,24 @@ export class WorkersServer {
     return this.server.url;
   }
 
-  /** Of the worker that orders a room, or has a session. */
+  /** Slot of the worker that owns a room or a session. */
   slotOf(name: string): number {
     return slotOf(name, this.slots);
   }
 
-  /** A name, of a room or a session, that falls to a slot. */
+  /** A room name or session id that maps to a slot. */
   nameOf(slot: number, prefix = 'chat:'): string {
     for (let n = 0; ; n += 1) if (this.slotOf(`${prefix}${n}`) === slot) return `${prefix}${n}`;
   }
 
-  /** Process ids of the workers that have served in a slot, the present one last. */
+  /** Process ids of the workers that have served in a slot, the current one last. */
   pids(slot: number): number[] {
     return this.server.log
       .filter(({ msg, worker }) => msg === 'a worker serves' && worker === slot)
       .map(({ pid }) => Number(pid));
   }
 
-  /** All processes of the server but the primary, also the one that waits for a slot. */
+  /** All processes of the server except the primary, including the spare. */
   get children(): number[] {
     const { pid } = this.server.child;
     const listed = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8');
@@ -52,19 +52,22 @@ export class WorkersServer {
     process.kill(this.pids(slot).at(-1) as number, signal);
   }
 
-  /** Resolves once so many workers have served in a slot. */
+  /** Resolves once `times` workers have served in a slot. */
   async served(slot: number, times: number): Promise<void> {
     await this.#changed.until(() => this.pids(slot).length >= times);
   }
 
-  /** Resolves once the primary knows of so many ends. */
+  /** Resolves once the primary has logged this many ended workers. */
   async noted(ends: number): Promise<void> {
     const isEnd = ({ msg }: { readonly msg?: unknown }) =>
       msg === 'a worker has ended; another one replaces it';
     await this.#changed.until(() => this.server.log.filter(isEnd).length >= ends);
   }
 
-  /** What the API says of all workers: a busy machine may keep one from answering in time, and it is asked again. */
+  /**
+   * An API answer that covers all workers; repeated while a busy machine keeps a worker from answering
+   * in time.
+   */
   async whole(path: string): Promise<Record<string, unknown>> {
     for (;;) {
       const answer = await this.json(path);
@@ -78,7 +81,7 @@ export class WorkersServer {
     return (await response.json()) as Record<string, unknown>;
   }
 
-  /** Publishes by the HTTP API; what was answered. @throws Error without an answer in time */
+  /** Publishes by the HTTP API; resolves with the answer. @throws Error if none arrives in time */
   publish(room: string, data: unknown, timeoutMs = 60_000): Promise<Record<string, unknown>> {
     return this.json(`/v1/rooms/${room}/messages`, {
       method: 'POST',
@@ -88,13 +91,13 @@ export class WorkersServer {
     });
   }
 
-  /** A scrape: the sum of a metric by its name, and what V10 leaves unaccounted. */
+  /** A scrape: the sum of a metric by name, and what V10 leaves unaccounted. */
   async scrape(): Promise<{ sum(name: string): number; unaccounted: number }> {
     const series = parse(await (await fetch(`${this.url}/metrics`)).text());
     return { sum: (name) => sum(series, name), unaccounted: unaccounted(series) };
   }
 
-  /** A scrape for which every worker has answered in time. */
+  /** A scrape that every worker has answered in time. */
   async freshScrape(): ReturnType<WorkersServer['scrape']> {
     for (;;) {
       const scrape = await this.scrape();

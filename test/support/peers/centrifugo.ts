@@ -25,7 +25,7 @@ export function startCentrifugo(): Promise<Peer> {
         if (id === undefined) continue; // a pong
         if (connect) {
           connected = true;
-          // A ping with the connect's reply, as one frame of two lines.
+          // A ping together with the reply to connect, as one frame of two lines.
           replies.push(
             { id, connect: { client: 'c', version: '6.0.0', ping: 25, pong: true } },
             {},

@@ -3,7 +3,7 @@ import { EventEmitter, on } from 'node:events';
 import { createRequire } from 'node:module';
 import { type Peer, startPeer } from './rooms.js';
 
-// Both by `require`: there may be one copy of graphql only, and Vite would take its ES modules.
+// Both by `require`: only one copy of graphql may be loaded, and Vite would use its ES modules.
 const require = createRequire(import.meta.url);
 const { buildSchema } = require('graphql') as typeof import('graphql');
 const { useServer } = require('graphql-ws/use/ws') as typeof import('graphql-ws/use/ws');

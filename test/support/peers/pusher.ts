@@ -42,7 +42,7 @@ export function startPusher(): Promise<Peer> {
         rooms.enter(wanted, client);
         send('pusher_internal:subscription_succeeded', '{}', wanted);
       } else if (event.startsWith('client-') && rooms.has(channel, client)) {
-        // As Pusher does: to everybody but its sender, and its data as it came.
+        // As Pusher does: to all except the sender, with the data unchanged.
         rooms.send(channel, JSON.stringify({ event, channel, data }), client);
       } else send('pusher:error', { code: null, message: 'not subscribed' });
     });
