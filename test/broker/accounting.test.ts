@@ -15,7 +15,7 @@ import { RedisNode } from '../support/redis-node.js';
 import { hasRedis, type RedisServer, startRedis } from '../support/redis-server.js';
 
 const SLOTS = 3;
-/** Of each slot two. */
+/** Two rooms per slot. */
 const ROOMS = [0, 1, 2].flatMap((slot) => [roomOf(slot, SLOTS, 'a'), roomOf(slot, SLOTS, 'b')]);
 const turn = () => new Promise<void>((resolve) => setImmediate(resolve));
 
@@ -58,7 +58,7 @@ describe('the account', () => {
           } else {
             struck.add(node);
             leave[node]?.();
-            // Others find out when their links end, or when they are told to turn to another.
+            // Others notice when their links end, or when they are told of the replacement.
             if (what === 'kill') mesh.kill(node);
             await mesh.replace(node);
             await join(node);
@@ -71,7 +71,7 @@ describe('the account', () => {
         resets += run.members
           .flatMap(({ told }) => told)
           .filter(({ type }) => type === 'reset').length;
-        // Rooms of a worker that nothing happened to are as if nothing had.
+        // Undisturbed rooms at undisturbed workers see only messages.
         for (const { told, room, endedAt, name } of run.members) {
           if (endedAt !== null || struck.has(Number(name)) || struck.has(mesh.slotOf(room)))
             continue;
@@ -81,7 +81,7 @@ describe('the account', () => {
       }),
       { numRuns: 25 },
     );
-    // It has seen what it is about.
+    // The runs covered both outcomes.
     expect(resets).toBeGreaterThan(0);
     expect(uncertain).toBeGreaterThan(0);
   });
@@ -99,7 +99,7 @@ describe('the account', () => {
   };
   const isNamed = (mutation: (typeof MUTATIONS)[number], faults: readonly string[]) =>
     faults.some((fault) => RULES[mutation].test(fault));
-  /** Faults that look alike from afar: neither is taken for the other. */
+  /** Faults with similar symptoms: neither is mistaken for the other. */
   const ALIKE = ['lost tail', 'silent resubscribe'] as const;
   const expectFault = (mutation: (typeof MUTATIONS)[number], faults: readonly string[]) => {
     expect(faults.filter((fault) => RULES[mutation].test(fault))).not.toEqual([]);
@@ -133,7 +133,7 @@ describe('the account', () => {
       await redis.close();
     });
 
-    /** One of two nodes has the fault, from the middle on. */
+    /** One of two nodes has the fault, from the middle of the run on. */
     const account = async (mutation: (typeof MUTATIONS)[number] | null) => {
       clusters += 1;
       const clusterName = `c${clusters}`;
@@ -191,7 +191,7 @@ describe('the account', () => {
     await run.settled();
     await mesh.settle();
     const faults = audit(run.published, run.members);
-    // The mesh lets through no number twice or backwards: what such a fault costs is missing then.
+    // The mesh delivers no number twice or out of order: such a fault shows as a loss.
     expect(faults.some((fault) => /^[1-8]: /.test(fault))).toBe(true);
     await mesh.close();
   });

@@ -49,7 +49,7 @@ test('a call that hangs ends at its timeout or at shutdown', async () => {
   });
   broker.abort();
   await ended;
-  // It may have been published by now: that is waited for as long as there is time (V22).
+  // It may have been published by now: the shutdown waits for the answer as long as it can (V22).
   expect(tasks.size).toBe(1);
   broker.giveUp();
   await published;
@@ -113,7 +113,7 @@ test('each of many publishes has its own timeout, whatever the outcome of earlie
   answers[1]?.();
   await vi.advanceTimersByTimeAsync(2500);
   answers[3]?.();
-  // It came too late.
+  // The answer was too late.
   answers[0]?.();
   await vi.advanceTimersByTimeAsync(2500);
   expect(ends).toEqual([
@@ -123,7 +123,7 @@ test('each of many publishes has its own timeout, whatever the outcome of earlie
     [3, 'answered', 7500],
     [4, 'broker_uncertain', 9000],
   ]);
-  // What came too late is told no second time.
+  // A late answer has no further effect.
   expect(counts.brokerCallSeconds.total()).toBe(5);
   expect([vi.getTimerCount(), tasks.size]).toEqual([0, 0]);
 });

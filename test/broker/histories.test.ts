@@ -14,7 +14,7 @@ afterEach(() => {
 const policy = { historyMessages: 1000, historyBytes: 5000, historyMs: 60_000 };
 const everything = { from: 1, to: 1e6, maxMessages: 1e6, maxBytes: 1e9 };
 
-/** Rooms of some histories, each numbered by itself. */
+/** Rooms with histories, each with its own numbers. */
 class Rooms {
   readonly histories: Histories;
   readonly rooms: History[];
@@ -53,10 +53,10 @@ describe('Histories', () => {
     expect(world.lengths()).toEqual([5, 5, 5]);
     world.publish(0);
     for (let n = 0; n < 10; n += 1) world.publish(2);
-    // 1 was published to least lately, although 0 came first.
+    // Room 1 is the least recently published one, although room 0 is older.
     expect(world.lengths()).toEqual([6, 0, 15]);
     expect(world.histories.kept.evicted).toMatchObject({ total: 5 });
-    // Its numbers go on.
+    // Its numbers continue.
     expect(world.rooms[1]?.oldest).toBe(6);
     world.publish(1);
     expect(world.rooms[1]?.read(everything).map(({ seq }) => seq)).toEqual([6]);
@@ -83,7 +83,8 @@ describe('Histories', () => {
             (each) => each !== room && rooms[each]!.length < before[each]!.length,
           );
           for (const each of lost) expect(rooms[each]?.length).toBe(0);
-          // The ones longest without a publish, and with the last of them it would not have fitted.
+          // The least recently published rooms went, and without evicting the last of them the total
+          // would exceed the limit.
           const had = order.filter((each) => each !== room && before[each]!.length > 0);
           expect(lost).toEqual(had.slice(0, lost.length));
           if (lost.length > 0) expect(held + before[lost.at(-1)!]!.bytes).toBeGreaterThan(limit);
@@ -103,7 +104,7 @@ describe('Histories', () => {
     world.publish(0);
     expect(world.lengths()).toEqual([2, 1, 1]);
     vi.advanceTimersByTime(11_000);
-    // The first of 0 was gone with the next look after its time, or goes with the last.
+    // The first entry of room 0 expires at its next publish or at the next sweep.
     vi.advanceTimersByTime(5000);
     expect(world.lengths()).toEqual([0, 1, 0]);
     vi.advanceTimersByTime(40_000);

@@ -28,7 +28,7 @@ const policy = (historyMessages: number, historyBytes = 1e9, historyMs = 1e9) =>
 
 const everything = { from: 1, to: 2 ** 53 - 1, maxMessages: 1e9, maxBytes: 1e9 };
 
-/** What it is counted as, asked of a history that has nothing else. */
+/** Counted cost of a publication, measured with an otherwise empty history. */
 function costOf(one: Publication): number {
   const kept = nothing();
   new History(policy(1), kept).append(one, 0);

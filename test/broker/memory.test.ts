@@ -45,17 +45,17 @@ describe('MemoryBroker', () => {
       return seq;
     };
     for (let n = 0; n < 100; n += 1) expect(publish(`r${n}`)).toBe(1);
-    // Used again: no longer the one that has rested longest.
+    // Used again, so it is no longer the longest idle one.
     expect(publish('r0')).toBe(2);
     const forgotten = epochs.get('r1');
     publish('one more');
     expect(publish('r0')).toBe(3);
     expect(publish('r2')).toBe(2);
     expect(publish('subscribed')).toBe(1);
-    // It starts over, and says so.
+    // It starts over, in a new epoch.
     expect(publish('r1')).toBe(1);
     expect(epochs.get('r1')).not.toBe(forgotten);
-    // With what it had kept.
+    // Its history is gone too.
     expect(broker.kept.evicted.idle).toBe(2);
     expect(broker.kept.messages).toBe(104);
   });
@@ -140,13 +140,13 @@ describe('MemoryBroker', () => {
       const broker = new MemoryBroker({ ...defaults, ...bounds });
       const codec = new JsonCodec();
       const publishNext = (n: number) => {
-        // As it comes from a socket: a text of its own.
+        // As received from a socket: a separate string.
         const frame = `{"type":"publish","room":"a",${head}"data":"${String(n).padStart(13, 'x')}"}`;
         const { fields, data } = codec.decode(Buffer.from(frame).toString('latin1')) as Asked;
         const checked = checkPublish('a', fields['data'], undefined, undefined, limits, data);
         broker.publish('a', { data: checked.data, from: null }, soon);
       };
-      // By then what V8 makes of this code is there, too.
+      // By then the engine has compiled this code, too.
       const first = count / 10;
       for (let n = 0; n < first; n += 1) publishNext(n);
       const already = broker.kept.bytes;

@@ -23,7 +23,7 @@ test('connections past the bound are closed, and those below it are served later
   onTestFinished(() => {
     for (const socket of sockets) socket.destroy();
   });
-  // One after the other: which of them are past the bound is certain.
+  // One by one, so that it is certain which are past the bound.
   for (let n = 0; n < bound + WORKERS + MORE; n += 1) {
     const socket = connect(Number(port), hostname);
     sockets.push(socket);
@@ -42,7 +42,7 @@ test('connections past the bound are closed, and those below it are served later
   first.write('GET /healthz HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n');
   const [answer] = await once(first, 'data');
   expect(String(answer)).toMatch(/^HTTP\/1\.1 200 /);
-  // There is room again.
+  // There is capacity again.
   for (const socket of sockets) socket.destroy();
   await expect
     .poll(async () => (await fetch(`${workers.url}/readyz`).catch(() => null))?.status)

@@ -8,7 +8,7 @@ import type { AllValues } from '../../src/metrics/values.js';
 import { type Gathered, merged } from '../../src/metrics/workers.js';
 import { FakeGauges, FakeMember, parse, sources, sum, unaccounted } from '../metrics/support.js';
 
-/** A worker of which so many deliveries are counted, and so many messages wait. */
+/** Values of a worker with these deliveries and queued messages. */
 function worker(delivered: number, queued: number) {
   const recorder = new Recorder();
   recorder.fannedOut(delivered + queued);
@@ -49,7 +49,7 @@ it('counts of an ended worker stay, and its queued messages count as abandoned (
   note(4, 0, worker(0, 4));
   ledger.end(4);
   const gathered = await gather(ledger);
-  // A scrape of one of them, as text.
+  // A scrape of one worker, as text.
   const metrics = createMetrics({
     ...sources(),
     detector: new Detector({ mode: 'off' }),
@@ -61,12 +61,12 @@ it('counts of an ended worker stay, and its queued messages count as abandoned (
   expect(sum(series, 'roomcast_abandoned_total')).toBe(7);
   expect(sum(series, 'roomcast_queue_messages')).toBe(0);
   expect(unaccounted(series)).toBe(0);
-  // Of the living: a gauge of the dead is over.
+  // Only living workers: gauges of dead ones are dropped.
   expect(sum(series, 'roomcast_members')).toBe(2);
   expect(sum(series, 'roomcast_workers')).toBe(2);
   expect(series.get('roomcast_member_rtt_seconds_count{transport="sockjs-websocket"}')).toBe(4);
   expect(series.get('roomcast_worker_restarts_total')).toBe(2);
-  // What is of a process is told of each.
+  // Process metrics are reported per worker.
   const resident = [...series.keys()].filter((key) => key.startsWith('process_resident'));
   expect(resident).toEqual(
     ['0', '1'].map((slot) => `process_resident_memory_bytes{worker="${slot}"}`),
@@ -90,6 +90,6 @@ it('a worker that does not answer in time is reported with its last values', asy
   expect(Array.from(all['delivered'] as number[])).toEqual([11]);
   expect(all['workersStale']).toBe(1);
   expect(all['workersMissing']).toBe(0);
-  // One of three has nobody.
+  // One slot of three is empty.
   expect(merged(gathered, 3)['workersMissing']).toBe(1);
 });

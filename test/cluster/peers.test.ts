@@ -21,7 +21,7 @@ const EVERYWHERE = { method: 'GET', url: '/it', isEverywhere: true } as const;
 let folder: string;
 let ends: (() => unknown)[];
 const heard = new Signal();
-/** Slots of those who were asked, in order. */
+/** Slots of the workers that were asked, in order. */
 let asked: number[];
 let missed: number;
 
@@ -44,7 +44,7 @@ const json =
   };
 const silence: RequestListener = () => {};
 
-/** A worker that answers so, until it is told otherwise. */
+/** A worker with a fixed answer, which the test may change. */
 class Other {
   readonly #server: Server;
   answer: RequestListener;
@@ -72,7 +72,7 @@ class Other {
   }
 }
 
-/** The worker of slot 0, of three; `table` is who has the others. */
+/** Starts the worker of slot 0 of three; `table` lists the incarnations in all slots. */
 async function start(table: (number | null)[] = [1, 2, 3], pathPrefix = '/'): Promise<Peers> {
   const own = pathOf(folder, 'h', 0, 9);
   const peers = new Peers({
@@ -96,8 +96,8 @@ async function start(table: (number | null)[] = [1, 2, 3], pathPrefix = '/'): Pr
 
 const times = (count: number) => heard.until(() => asked.length >= count);
 /**
- * Until nothing happens any more: all of it is in this process, and what is written to a unix socket is
- * there in the next turn of the loop. Whether it `isSo` before.
+ * Runs the loop until nothing happens any more: everything is in this process, and data written to a
+ * unix socket arrives in the next turn of the loop. Returns whether `isSo` held before that.
  */
 async function turns(isSo = () => false): Promise<boolean> {
   for (let turn = 0; turn < 20; turn += 1) {
@@ -107,7 +107,7 @@ async function turns(isSo = () => false): Promise<boolean> {
   return false;
 }
 
-/** Sleeps and deadlines are over once nothing else happens. */
+/** Advances the clock whenever nothing else happens. */
 async function passUntil(isSo: () => boolean): Promise<void> {
   for (;;) {
     if (await turns(isSo)) return;
@@ -134,7 +134,7 @@ describe('a query', () => {
     const peers = await start();
     const { answers, missing } = await peers.ask(EVERYWHERE);
     expect(answers.map(({ body }) => body).sort()).toEqual(['before', 'next of one', 'one']);
-    // Nobody is there, who would have to be told.
+    // No worker has that slot.
     expect(missing).toEqual([2]);
   });
 
@@ -182,7 +182,7 @@ describe('a worker that is asked again', () => {
     const before = asked.length;
     await passUntil(() => asked.length >= before + 3);
     expect(new Set(asked.slice(before))).toEqual(new Set([2]));
-    // It has its answer, and the next time is not there yet.
+    // It has answered, and is not due to be asked again yet.
     await turns();
     const last = asked.length;
     holds = false;
@@ -233,11 +233,11 @@ describe('a new worker', () => {
     const before = asked.length;
     await passUntil(() => asked.length >= before + 4);
     expect(isReady).toBe(false);
-    // Its rooms are another's by now.
+    // Another worker has its rooms by now.
     two.end();
     await passUntil(() => isReady);
     await taken;
-    // All of them, though it is to have no more than one of its own.
+    // All of them, although its own limit is one.
     const ids = own.revocations().map(({ id }) => id);
     expect(ids.sort()).toEqual(['a', 'b', 'c']);
     expect(own.revocations()).toContainEqual(entry('a'));

@@ -7,10 +7,13 @@ import { run } from '../support/process.js';
 
 const REFUSED = 'no process can be started for a worker';
 const SPARE_REFUSED = 'no spare process can be started';
-/** What the system answers: no memory, no descriptors, no processes. */
+/** Errors of the system: no memory, no descriptors, no processes. */
 const [ENOMEM, EMFILE, EAGAIN] = [-12, -24, -11];
 
-/** `serve` with two workers, whose primary is refused processes: by call, in order; 0 is not. */
+/**
+ * Runs `serve` with two workers. The system answers the primary's forks with these errors, in order; 0
+ * succeeds.
+ */
 function serve(...answers: readonly number[]) {
   const refusing = `
     import cluster from 'node:cluster';
@@ -35,7 +38,7 @@ const codes = (lines: ReturnType<typeof of>) =>
   lines.map(({ err }) => (err as { readonly code?: string }).code);
 
 test('a slot gets its worker once a process can be started', async () => {
-  // Two that serve, the one that waits, and three attempts to take the place of one that has ended.
+  // Two workers, the spare, and three attempts to replace an ended one.
   const server = serve(0, 0, ENOMEM, EMFILE, EAGAIN, ENOMEM);
   await server.line(SPARE_REFUSED);
   const { url } = await server.line('serving');

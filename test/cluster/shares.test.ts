@@ -14,7 +14,7 @@ it('divides limits of the whole server so that the shares add up to the total', 
         for (const name of ['maxConnections', 'queueBytesTotal', 'maxRooms'] as const) {
           const values = shares.map((share) => share[name]);
           const sum = values.reduce((before, value) => before + value, 0);
-          // None is 0, which would be no limit.
+          // No share is 0, which would mean no limit.
           expect(sum).toBe(all === 0 ? 0 : Math.max(all, slots));
           expect(Math.max(...values) - Math.min(...values)).toBeLessThanOrEqual(1);
         }

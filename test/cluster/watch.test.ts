@@ -34,7 +34,9 @@ function watched(limitMs: number, answers = true) {
   watch(new Set([seat as unknown as Seated]), () => limitMs, silent);
   return {
     seat,
-    /** Until the primary looks again, so much later than it meant to; then it hears what there is to hear. */
+    /**
+     * Advances to the primary's next check, which is `ms` late; then the worker answers, if it does.
+     */
     look(ms = 0) {
       lateMs += ms;
       vi.advanceTimersByTime(1000);

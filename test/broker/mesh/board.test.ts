@@ -24,7 +24,7 @@ it('a link that is full at once still sends the id of its worker', async () => {
   other?.board.attach(has);
   mesh.kill(0);
   await expect.poll(() => other?.missing).toEqual([0]);
-  // More than a link takes, all of a worker that is away.
+  // More than a link can hold, all owned by the dead worker.
   for (let n = 0; n < 200; n += 1) {
     const room = roomOf(0, 2, `${n}${'x'.repeat(60_000)}`);
     void other?.subscribe(room, new AbortController().signal);

@@ -34,7 +34,7 @@ it('spreads rooms over the slots, identically in every process', () => {
   const counts = [0, 0, 0, 0];
   for (let n = 0; n < 10_000; n += 1) counts[slotOf(`chat:room-${n}`, 4)]! += 1;
   for (const count of counts) expect(Math.abs(count - 2500)).toBeLessThan(200);
-  // Of this release: a worker of another one would look for rooms elsewhere.
+  // Fixed for this release: a worker of another release would map rooms differently.
   expect(['', 'a', 'chat:lobby', '漢字'].map((name) => slotOf(name, 1000))).toMatchInlineSnapshot(`
     [
       923,
@@ -55,7 +55,7 @@ it('a worker that does not read loses what its link cannot hold, and exactly tha
   const goOn = mesh.stall(1);
   const text = JSON.stringify('x'.repeat(100_000));
   const count = 400;
-  // Nobody waits for it (V1).
+  // The publish does not wait for it (V1).
   for (let n = 0; n < count; n += 1) owner.publish(OWNED, payload(text), soon());
   await new Promise<void>((resolve) => setImmediate(resolve));
   expect(mesh.nodes[0]?.bytes).toBeLessThan(8 * 2 ** 20 + 2 * text.length);
@@ -65,7 +65,7 @@ it('a worker that does not read loses what its link cannot hold, and exactly tha
   expect(had).toEqual(Array.from({ length: had.length }, (_, n) => n + 1));
   expect(had.length).toBeLessThan(count);
   expect(mesh.nodes[0]?.counts.lost).toBe(count + 1 - had.length);
-  // What comes then comes as ever.
+  // Later messages arrive as usual.
   await owner.publish(OWNED, payload('2'), soon());
   await expect.poll(() => told.at(-1)).toBe(count + 2);
   await mesh.close();
@@ -79,9 +79,9 @@ it('a restarted worker continues in a new epoch, and its rooms get a reset with 
   mesh.kill(0);
   await expect.poll(() => mesh.nodes[1]?.state(OWNED)).toBe('suspended');
   expect(mesh.nodes[1]?.missing).toEqual([0]);
-  // The rooms of others, and all of it as a whole, are not.
+  // Rooms of other workers are not suspended, nor is the whole broker.
   expect(mesh.nodes[1]?.state(roomOf(1, 2))).toBe('up');
-  // Not sent yet, so that it is sent once, to the one that comes.
+  // Unsent, so it is sent once, to the new worker.
   const waiting = mesh.nodes[1]!.publish(OWNED, payload('3'), soon(20_000));
   await mesh.replace(0);
   const after = await waiting;
@@ -204,7 +204,7 @@ it('an error in the middle of received frames is reported once, and the frames a
   });
   other.onLost((_, to) => told.push(`lost to ${to}`));
   await other.subscribe(OWNED, never());
-  // Of one turn, so in one piece.
+  // Sent in one turn, so in one piece.
   for (let n = 1; n <= 5; n += 1) owner.publish(OWNED, payload(`${n}`), soon());
   await expect.poll(() => told).toEqual([1, 'lost to 5']);
   expect(mistakes).toEqual([new PlannedError('a mistake')]);
@@ -214,7 +214,7 @@ it('an error in the middle of received frames is reported once, and the frames a
   await mesh.close();
 });
 
-/** It delivers before it has answered, and then refuses, once. */
+/** Delivers before it answers, and then refuses once. */
 class Hasty extends MemoryBroker {
   subscribes = 0;
   override subscribe(room: string, signal?: AbortSignal, since?: Position): Position {
@@ -235,7 +235,7 @@ it('a room refused after its first message is reopened, and publishes use its na
   await other.subscribe(OWNED, never());
   await expect.poll(() => told).toEqual([1]);
   await expect.poll(() => other.state(OWNED)).toBe('suspended');
-  // Where it is not open it goes by its name.
+  // A room that is not open is identified by its name.
   expect(await other.publish(OWNED, payload('2'), soon())).toMatchObject({ seq: 2 });
   await expect.poll(() => told, { timeout: 5000 }).toEqual([1, 'lost to 2, broker']);
   expect(other.state(OWNED)).toBe('up');
@@ -244,7 +244,7 @@ it('a room refused after its first message is reopened, and publishes use its na
   await mesh.close();
 });
 
-/** It delivers before it has answered, and refuses when it is told to, once. */
+/** Delivers before it answers, and refuses once when told to. */
 class Hesitant extends MemoryBroker {
   refuse = () => {};
   #hasBegun = false;
@@ -267,7 +267,7 @@ it('a publish by the number of a room that was just refused is refused as certai
   await other.subscribe(OWNED, never());
   await expect.poll(() => told).toEqual([1]);
   owner.refuse();
-  // The owner has let go of the number, and the other one has not read that yet.
+  // The owner has released the number, and the other worker has not read that yet.
   for (let n = 0; n < 50; n += 1) await Promise.resolve();
   await expect(other.publish(OWNED, payload('2'), soon())).rejects.toMatchObject({
     code: 'broker_unavailable',

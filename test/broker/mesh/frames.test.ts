@@ -8,7 +8,7 @@ import { FrameReader, FrameWriter, HEAD, KIND } from '../../../src/broker/mesh/f
 
 const text = fc.string({ unit: 'grapheme', maxLength: 20 });
 const maybe = fc.option(text, { nil: undefined });
-/** Some do not fit into what is left of a slab, or into one. */
+/** Some do not fit into the rest of a slab, or into a whole one. */
 const data = fc
   .tuple(text, fc.constantFrom(0, 0, 0, 10_000, 70_000))
   .map(([begin, more]) => JSON.stringify(begin + 'é'.repeat(more)));
@@ -44,7 +44,7 @@ it('a publication is the same for each subscriber (V6)', () => {
       fc.array(
         fc.record({
           publication,
-          // One may be told again, much later: what is kept is delivered to who comes back.
+          // A publication may be sent again much later, from history to a returning subscriber.
           isSame: fc.boolean(),
           guests: fc.array(fc.nat({ max: 2 }), { maxLength: 4 }),
           taken: fc.option(fc.nat({ max: 2 }), { freq: 1 }),

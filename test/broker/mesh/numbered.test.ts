@@ -6,7 +6,7 @@ import { type Numbered, Numbers } from '../../../src/broker/mesh/numbered.js';
 it('finds each entry by its number, once, and none by an old number', () => {
   fc.assert(
     fc.property(
-      // Many of those that wait are taken, some never.
+      // Many entries are taken, some never.
       fc.array(fc.oneof(fc.constant('add' as const), fc.nat({ max: 400 })), { maxLength: 2000 }),
       (steps) => {
         const numbers = new Numbers<Numbered>();

@@ -14,7 +14,7 @@ const way: Way = {
   count() {},
 };
 
-/** A broker that cannot be reached: what is asked of it has no end but that of its signal. */
+/** An unreachable broker: its calls end only by their signals. */
 class Away {
   readonly subscribes: AbortSignal[] = [];
   readonly settles: { signal: AbortSignal; done: () => void }[] = [];
@@ -53,7 +53,7 @@ describe('an owner whose broker does not answer', () => {
     expect(broker.subscribes.map(({ aborted }) => aborted)).toEqual([true, true]);
     expect((await ends).map(({ status }) => status)).toEqual(['rejected', 'rejected']);
     expect(owner.rooms).toBe(0);
-    // Who comes then is asked for anew.
+    // A later subscriber causes a new call.
     void (owner.open(new Place('r', way, 3)) as Promise<Position>).catch(() => {});
     expect(broker.subscribes.map(({ aborted }) => aborted)).toEqual([true, true, false]);
     owner.end();
@@ -69,7 +69,7 @@ describe('an owner whose broker does not answer', () => {
     broker.settles[0]?.done();
     await answers[0];
     await expect.poll(() => broker.settles.length).toBe(2);
-    // Who asks now is not answered by what was asked before.
+    // A later caller is not answered by the earlier call.
     answers.push(owner.settled('r'));
     broker.settles[1]?.done();
     await Promise.all(answers.slice(0, 100));
@@ -81,7 +81,7 @@ describe('an owner whose broker does not answer', () => {
   });
 });
 
-/** A broker that answers when the test says so, and tells what the test says. */
+/** A broker that answers and delivers when the test says so. */
 class Slow {
   readonly answers: ((position: Position) => void)[] = [];
   deliver: (publication: Publication) => void = () => {};
@@ -103,7 +103,7 @@ class Slow {
 }
 
 describe('an owner that gets deliveries before the answer of its broker', () => {
-  /** One without a position, behind which another comes with one, from which the broker tells. */
+  /** A subscriber without a position, then one with a position, from which the broker delivers. */
   const start = () => {
     const broker = new Slow();
     const owner = new Owner(broker as unknown as Broker);

@@ -18,7 +18,9 @@ const payload = (data: string) => ({ data, from: null });
 const QUICKLY = { interval: 5, timeout: 10_000 };
 const up = (broker: Broker) => expect.poll(() => broker.state(), QUICKLY).toBe('up');
 
-/** Resolves when what was published before is delivered, also over the next link where this one ends. */
+/**
+ * Resolves when everything published before is delivered, over the next link if the current one ends.
+ */
 async function settled(broker: RedisBroker): Promise<void> {
   for (let isDone = false; !isDone; ) {
     await up(broker);
@@ -30,7 +32,7 @@ async function settled(broker: RedisBroker): Promise<void> {
   }
 }
 
-/** Workers, each with connections of its own to one Redis. */
+/** Workers that share one Redis, each with its own connections. */
 class Workers {
   static #clusters = 0;
   readonly inner: RedisBroker[] = [];
@@ -76,9 +78,9 @@ class Workers {
     await Promise.all(this.inner.map(up));
   }
 
-  /** Whatever was published is delivered, as far as it will be. */
+  /** Resolves once everything published is delivered or reported lost. */
   async settle(rooms: readonly string[]): Promise<void> {
-    // One that is closed is not up, and never will be.
+    // A closed broker never becomes `up`.
     const living = this.inner.filter((broker) => !this.#closed.has(broker));
     await Promise.all(living.map(settled));
     for (const broker of living) {
@@ -124,7 +126,7 @@ describe.skipIf(!hasRedis)('a mesh over Redis', () => {
     for (const data of ['1', '2']) await nodes[2]?.publish(room, payload(data), soon());
     mesh.kill(0);
     await expect.poll(() => nodes[1]?.state(room)).toBe('suspended');
-    // Its link to Redis outlives those to the others, as of a worker that stands still.
+    // Its link to Redis outlives those to the other workers, as with a stalled worker.
     await nodes[0]?.publish(room, payload('3'), soon());
     await mesh.replace(0);
     await nodes[2]?.publish(room, payload('4'), soon());
@@ -153,7 +155,7 @@ describe.skipIf(!hasRedis)('a mesh over Redis', () => {
     await workers.up();
     run.publish(nodes[0] as Broker, room);
     await run.settled();
-    // With the log over the restart, where it is from has not been forgotten.
+    // Redis kept its data over the restart, so the old epoch is still known.
     const back: unknown[] = [];
     nodes[2]?.onReset((_, position, was) => back.push([position.seq, was.seq]));
     nodes[2]?.onDeliver(({ seq, epoch }) => back.push([seq, epoch === before.epoch]));
@@ -162,7 +164,7 @@ describe.skipIf(!hasRedis)('a mesh over Redis', () => {
     run.publish(nodes[0] as Broker, room);
     await run.settled();
     await workers.settle([room]);
-    // From where it came in, which may be before or after the first of the new epoch.
+    // The reset depends on whether it subscribed before or after the first message of the new epoch.
     const told = [
       [21, 5],
       [22, false],
@@ -216,7 +218,7 @@ describe.skipIf(!hasRedis)('a mesh over Redis', () => {
           }
         }
         await run.settled();
-        // Behind it nothing is under way, and whoever is behind finds out.
+        // After it nothing is in transit, and subscribers that are behind notice.
         for (const room of rooms) {
           const last = () => run.publish(workers.nodes[0] as Broker, room);
           await expect.poll(last, QUICKLY).toBe(true);

@@ -36,7 +36,7 @@ describe.skipIf(!hasRedis)('Redis', () => {
           await broker.close();
           await redis.ask('DEL', `rc1:${clusterName}:n:${broker.node}`);
         },
-        // The next that each of two would be told is lost on the way.
+        // Loses the next change to each of two nodes.
         async cut() {
           for (const { broker } of nodes.slice(0, 2)) {
             const board = broker.board as RedisBoard;
@@ -56,7 +56,7 @@ describe.skipIf(!hasRedis)('Redis', () => {
   it('shows members of a node again whose lease expired while it was alive', async () => {
     clusters += 1;
     const clusterName = `b${clusters}`;
-    // Nothing is renewed but where the test asks for it.
+    // Leases are only renewed when the test does so.
     const config = { url: redis.url, clusterName, tickMs: 60_000 };
     const [a, b] = (await Promise.all([1, 2].map(() => new RedisNode(config).up()))) as [
       RedisNode,
@@ -72,7 +72,7 @@ describe.skipIf(!hasRedis)('Redis', () => {
     const read = async () => (await b.broker.board.read?.('r')) ?? [];
     while ((await read()).length === 0);
     await redis.ask('DEL', `rc1:${clusterName}:n:${a.broker.node}`);
-    // Whoever reads now finds nobody, and nobody is kept for later.
+    // A reader now finds no member, and stale fields are deleted.
     expect(await read()).toEqual([]);
     b.broker.board.enter('r');
     await b.broker.settled();

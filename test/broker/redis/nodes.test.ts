@@ -28,7 +28,7 @@ describe.skipIf(!hasRedis)('nodes over Redis', () => {
     );
     expect(own).toMatchObject({ ...facts('b'), node: b.broker.node });
     expect(own?.heardMs).toBeLessThan(5000);
-    // What it has is taken for gone so long after its last tick.
+    // The node counts as gone this long after its last heartbeat.
     const lease = Number(await redis.ask('PTTL', `rc1:c:n:${b.broker.node}`));
     expect(lease).toBeGreaterThan(10_000);
     expect(lease).toBeLessThanOrEqual(15_000);

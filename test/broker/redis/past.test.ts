@@ -23,7 +23,7 @@ describe.skipIf(!hasRedis)('the history of a room in Redis', () => {
   });
   afterAll(() => redis.close());
 
-  /** A node, of a cluster of its own unless it is said. */
+  /** Starts a node, in its own cluster by default. */
   async function start(policy: Partial<HistoryPolicy> = {}, cluster = `past${++clusters}`) {
     let isUp = () => {};
     const up = new Promise<void>((resolve) => {
@@ -50,13 +50,13 @@ describe.skipIf(!hasRedis)('the history of a room in Redis', () => {
       cluster,
       close,
       keys: new Keys(cluster),
-      /** In one commit, since it is one turn. */
+      /** One turn, so one commit. */
       publish: (...data: string[]) =>
         Promise.all(
           data.map((each) => broker.publish('r', { data: each, from: null }, { ...soon() })),
         ),
       read: (range: Partial<Range> = {}) => broker.history('r', { ...ALL, ...range }),
-      /** Bytes of all commits that Redis holds of it. */
+      /** Bytes of all commits of the room in Redis. */
       async held() {
         const entries = (await redis.ask('XRANGE', new Keys(cluster).log('r'), '-', '+')) as [
           string,
@@ -141,7 +141,7 @@ describe.skipIf(!hasRedis)('the history of a room in Redis', () => {
       const bytes = await held();
       const sum = bytes.reduce((all, each) => all + each, 0);
       expect(sum <= 3000 || bytes.length === 1, `${bytes}`).toBe(true);
-      // And no fewer: one commit more would not have fitted.
+      // And no fewer: one more commit would not fit.
       const { oldest, seq, publications } = await read();
       expect(seqs(publications)).toEqual(numbers(oldest, seq));
       if (n > 10) expect(sum).toBeGreaterThan(3000 - 5 * 700);
@@ -156,7 +156,7 @@ describe.skipIf(!hasRedis)('the history of a room in Redis', () => {
     for (let n = 0; n < 5; n += 1) await publish('1', '2');
     expect((await read()).oldest).toBe(1);
     await new Promise((resolve) => setTimeout(resolve, 450));
-    // Nobody has published since: what is too old is not given, though it is held.
+    // Without a later publish, expired messages are still stored but not returned.
     expect(await read()).toMatchObject({ seq: 10, oldest: 11, publications: [] });
     await publish('3');
     expect(await read()).toMatchObject({ seq: 11, oldest: 11, publications: [{ data: '3' }] });
@@ -168,7 +168,7 @@ describe.skipIf(!hasRedis)('the history of a room in Redis', () => {
     for (let n = 0; n < 50; n += 1) await publish('1', '2', '3');
     await new Promise((resolve) => setTimeout(resolve, 300));
     for (let n = 0; n < 7; n += 1) await publish('4', '5');
-    // Another node, whose members are given less.
+    // Another node, whose policy is smaller.
     const { read } = await open({ historyMs: 280 }, cluster);
     const past = await read();
     expect([past.oldest, past.seq]).toEqual([151, 164]);
@@ -179,7 +179,7 @@ describe.skipIf(!hasRedis)('the history of a room in Redis', () => {
     const { publish, read, broker, keys } = await open();
     await publish('1', '2');
     const { epoch } = await read();
-    // As after a failover: another primary, with all that the first had.
+    // As after a failover: another primary with all data of the first.
     const term = String(await redis.ask('HGET', keys.term, 'id'));
     await redis.ask('HSET', keys.meta('r'), 't', `${term} of before`);
     expect(await broker.subscribe('r', never())).toMatchObject({ seq: 2 });

@@ -28,7 +28,7 @@ describe.skipIf(!hasRedis)('Redis', () => {
     await redis.close();
   });
 
-  /** Nodes of one cluster of their own, connected. */
+  /** Connected nodes of a new cluster. */
   const cluster = async (count: number, config: Partial<RedisConfig> = {}): Promise<Node[]> => {
     clusters += 1;
     const clusterName = `c${clusters}`;
@@ -57,10 +57,10 @@ describe.skipIf(!hasRedis)('Redis', () => {
           return node.broker;
         },
         async settle() {
-          // What was published before is delivered when a tick that was sent behind it is heard.
+          // Everything published before a heartbeat is delivered once that heartbeat is received.
           await Promise.all(made.map(({ broker }) => broker.settled()));
           const rooms = ['a', 'b', '__proto__'];
-          // One that is closed is not up, and never will be.
+          // A closed broker never becomes `up`.
           const isUp = ({ broker }: Node) =>
             broker.state() !== 'up' || rooms.every((room) => broker.state(room) === 'up');
           await Promise.all(made.map((node) => node.until(() => isUp(node))));
@@ -114,7 +114,7 @@ describe.skipIf(!hasRedis)('Redis', () => {
     await b.up();
     await b.broker.publish('r', payload('2'), soon());
     await a.until(() => a.broker.state() === 'up' && a.said.length > 1);
-    // Whether it came by the new connection or was missed depends on when it was made again.
+    // Whether it was delivered or missed depends on when the new connection was made.
     expect([[[2, 2]], [{ lost: 2 }]]).toContainEqual(a.said.slice(1));
     await close([a, b]);
   });
@@ -153,7 +153,7 @@ describe.skipIf(!hasRedis)('Redis', () => {
     await a.broker.subscribe('r', never());
     await a.broker.publish('r', payload('1'), soon());
     await a.until(() => a.said.length === 1);
-    // As a message lost on the way to it.
+    // Simulates a message lost in transit.
     await redis.ask('HSET', `rc1:c${clusters}:m:r`, 's', '3');
     await a.until(() => a.said.length === 2);
     expect(a.said[1]).toEqual({ lost: 3 });
@@ -172,7 +172,7 @@ describe.skipIf(!hasRedis)('Redis', () => {
     );
     own.signal('SIGCONT');
     await a.up();
-    // Redis refuses what comes to it after its deadline.
+    // Redis refuses a publish that arrives after its deadline.
     expect((await a.broker.subscribe('r', never())).seq).toBe(0);
     await a.broker.close();
     await own.close();
@@ -209,7 +209,7 @@ describe.skipIf(!hasRedis)('Redis', () => {
         ...['EVAL', PUBLISH.text, '4', ...names, term, 'fresh', String(Date.now() + 10_000)],
         ...[node, number, '1', encodeRecord(payload(data)), '100', '60000', '0', '60000', '6000'],
       );
-      // Without the time of the answer.
+      // Compares all but the time of the answer.
       return String(answer).split(' ').slice(1);
     };
     const first = await commit('7', '1');
@@ -220,7 +220,7 @@ describe.skipIf(!hasRedis)('Redis', () => {
       [1, 1],
       [2, 2],
     ]);
-    // However many nodes have published meanwhile; those that can send nothing again are forgotten.
+    // However many nodes have published meanwhile; nodes that can no longer resend are forgotten.
     for (let n = 0; n < 40; n += 1) await commit('1', `${n}`, `n:other${n}`);
     expect((await commit('8', '2'))[0]).toBe('2');
     expect(await redis.ask('HLEN', keys.meta('r'))).toBeGreaterThan(40);
@@ -240,7 +240,7 @@ describe.skipIf(!hasRedis)('Redis', () => {
     const node = (ms: number) =>
       new Node({
         ...{ url: own.url, clusterName: 'own', kept: { messages: 100, ms } },
-        // Whatever it asks at each tick, it does not give more time.
+        // Periodic calls do not renew the expiry.
         ...{ idleRoomMs: 60_000, positionCheckMs: 60_000 },
       }).up();
     const [a, b] = await Promise.all([node(10_000), node(20_000)]);
@@ -259,18 +259,18 @@ describe.skipIf(!hasRedis)('Redis', () => {
     );
     await publish(a, '2');
     expect(given).toBe(0);
-    // By what another node has set it would be forgotten sooner than this one says.
+    // The expiry set by the other node is shorter than this node's options require.
     await publish(b, '3');
     expect(given).toBe(2);
     expect(await stays(keys.log('r'))).toBeGreaterThan(20_000);
     await publish(a, '4');
     expect(given).toBe(2);
     expect(await stays(keys.log('r'))).toBeLessThan(11_000);
-    // A publish that failed behind its log: what it has too much goes, with the time it had.
+    // A publish failed after XADD: the excess entry goes, and the expiry is set anew.
     await own.ask('XADD', keys.log('r'), '9-0', 'd', '');
     await publish(a, '5');
     expect(await stays(keys.log('r'))).toBeGreaterThan(10_000);
-    // It is used up.
+    // Uses up the margin.
     await own.ask('HINCRBY', keys.meta('r'), 'x', '-700');
     await publish(a, '6');
     expect(given).toBe(2);
@@ -285,7 +285,7 @@ describe.skipIf(!hasRedis)('Redis', () => {
     await a.until(() => a.said.length === 1);
     const keys = new Keys(`c${clusters}`);
     await redis.ask('DEL', keys.meta('r'));
-    // Behind a hole, which has it read.
+    // After a hole, so that the node reads the log.
     await redis.ask(
       'PUBLISH',
       keys.channel('r'),
@@ -313,7 +313,7 @@ describe.skipIf(!hasRedis)('Redis', () => {
     const after = await a.broker.publish('r', payload('3'), soon());
     expect(after.seq).toBe(3);
     expect(after.epoch).not.toBe(before.epoch);
-    // The log is kept over it: whoever was at 1 of the old epoch still gets 2.
+    // The log survives it: a subscriber at 1 of the old epoch still gets 2.
     const other = await new Node({ url: own.url, clusterName: 'own' }).up();
     await other.broker.subscribe('r', never(), { epoch: before.epoch, seq: 1 });
     await other.until(() => other.said.length === 3);

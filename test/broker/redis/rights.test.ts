@@ -9,7 +9,7 @@ import * as scripts from '../../../src/broker/redis/scripts.js';
 import { RedisNode as Node } from '../../support/redis-node.js';
 import { hasRedis, type RedisServer, startRedis } from '../../support/redis-server.js';
 
-/** What any of the scripts runs. */
+/** Commands that the scripts run. */
 const COMMANDS = [
   ...new Set(
     [...Object.values(scripts), ...Object.values(logs), ...Object.values(boards)]
@@ -43,7 +43,10 @@ describe.skipIf(!hasRedis)('a user of Redis', () => {
     await redis.close();
   });
 
-  /** What a node is told that comes as a user with these rights beside what is needed; null where it comes up. */
+  /**
+   * The refusal that a node gets if its user has the required rights with these changes; null if it
+   * connects.
+   */
   const told = async (...less: string[]): Promise<string | null> => {
     await redis.ask('ACL', 'SETUSER', 'u', 'reset', 'on', '>p', ...rights(), ...less);
     const url = redis.url.replace('redis://', 'redis://u:p@');
@@ -91,7 +94,7 @@ describe.skipIf(!hasRedis)('a user of Redis', () => {
       [1, 1],
       [2, 3],
     ]);
-    // What was not counted is nobody's.
+    // An uncounted message is never delivered.
     await publish(one, '4').catch(() => {});
     const late = await new Node({ url: redis.url, clusterName: 'c' }).up();
     await late.broker.subscribe('r', new AbortController().signal, { seq: 1, epoch });

@@ -23,7 +23,7 @@ describe.skipIf(!hasRedis)('Sentinels', () => {
     kept(made.broker);
     return made;
   };
-  /** A message that is accepted, and had by whoever is in the room. */
+  /** Publishes until a message is accepted and all members have it. */
   const last = async (run: BrokerRun, { broker }: RedisNode, nodes: readonly RedisNode[]) => {
     await run.settled();
     for (const room of ROOMS) {
@@ -59,7 +59,7 @@ describe.skipIf(!hasRedis)('Sentinels', () => {
     await expect
       .poll(() => run.published.length, { interval: 5, timeout: 30_000 })
       .toBeGreaterThan(200);
-    // Some of what it has taken no replica has had, as a machine that is lost may have.
+    // No replica has some of its accepted messages, as after the loss of a machine.
     watched.replica.signal('SIGSTOP');
     await watched.primary.ask('CLIENT', 'KILL', 'TYPE', 'replica');
     const before = run.published.length;
@@ -77,7 +77,7 @@ describe.skipIf(!hasRedis)('Sentinels', () => {
     for (const { told, room } of run.members) {
       const resets = told.flatMap((each) => (each.type === 'reset' ? [each] : []));
       expect([room, resets.length]).toEqual([room, 1]);
-      // More was seen than has survived.
+      // Members saw more than survived.
       expect(resets[0]?.position.seq).toBeLessThan(resets[0]?.was.seq as number);
     }
   }, 60_000);
@@ -95,7 +95,7 @@ describe.skipIf(!hasRedis)('Sentinels', () => {
     await run.join(b.broker, 'b', ROOMS);
     for (let n = 0; n < 30; n += 1) run.publish(a.broker, ROOMS[n % 3] as string);
     await run.settled();
-    // One of three says nothing: it may be the one that is cut off.
+    // One of three does not answer: it may be the isolated one.
     (named[0] as NamedBy).names = next.port;
     await new Promise<void>((resolve) => setTimeout(resolve, 1500));
     expect([a.broker.counts.links, b.broker.counts.links]).toEqual([1, 1]);
@@ -109,7 +109,7 @@ describe.skipIf(!hasRedis)('Sentinels', () => {
   });
 
   it('two primaries at once have different epochs, and a returning node gets a reset', async () => {
-    // A copy of the old one goes on as the new one; the old one is cut off with one of the nodes.
+    // A replica continues as the new primary; the old one is isolated with one of the nodes.
     const old = kept(await startRedis());
     const next = kept(await startRedis('--replicaof', '127.0.0.1', String(old.port)));
     const cutOff = kept(await NamedBy.start(old.port));

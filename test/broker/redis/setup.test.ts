@@ -9,7 +9,9 @@ import { RedisNode as Node } from '../../support/redis-node.js';
 import { hasRedis, startRedis } from '../../support/redis-server.js';
 import { serve } from '../../support/server.js';
 
-/** What says that it is a Redis of a version, and nothing else but yes; and what it was asked. */
+/**
+ * A fake Redis that reports a version and answers everything else with OK; logs the commands it gets.
+ */
 async function redisOf(version: string) {
   const asked: string[] = [];
   const sockets = new Set<Socket>();

@@ -9,7 +9,7 @@ import { Subscriptions } from '../../../src/broker/redis/subscriptions.js';
 
 const keys = new Keys('c');
 const never = () => new AbortController().signal;
-/** Longer than nodes take to come back. */
+/** The window in which nodes resume. */
 const SPREAD_MS = 500;
 
 beforeEach(() => {
@@ -19,15 +19,15 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-/** A Redis in which every room stands at 5, of which the log has nothing to give. */
+/** A fake Redis in which every room is at 5 and every log is empty. */
 class FakeLink {
   readonly isOpen = true;
   readonly channels: string[] = [];
-  /** How often it was asked where rooms stand. */
+  /** Number of position queries. */
   asked = 0;
-  /** How many logs were. */
+  /** Number of log reads. */
   read = 0;
-  /** Channels are confirmed no sooner. */
+  /** Channels are confirmed once this resolves. */
   confirms = Promise.resolve();
   constructor(readonly seq: number) {}
   async subscribe(channels: readonly string[]): Promise<void> {
@@ -79,7 +79,7 @@ describe('rooms over a new link', () => {
     const answer = subscriptions.subscribe('gone', never()) as Promise<unknown>;
     const refused = expect(answer).rejects.toMatchObject({ code: 'broker_unavailable' });
     subscriptions.unsubscribe('gone');
-    // Longer than it lingers.
+    // Longer than the linger time.
     await vi.advanceTimersByTimeAsync(6000);
     const stays = subscriptions.subscribe('stays', never());
     const link = await attach(0);
@@ -118,7 +118,7 @@ describe('rooms over a new link', () => {
     expect([link.channels, link.asked]).toEqual([[keys.channel('r')], 0]);
     confirm();
     await Promise.all([first, second]);
-    // Once for the first; for the second whether it is where it says, and where it is.
+    // One query for the first; two for the second: LOOK and OPEN.
     expect([link.asked, order]).toEqual([3, ['first', 'second']]);
     subscriptions.close();
   });
@@ -148,7 +148,7 @@ describe('rooms over a new link', () => {
     for (const room of names) void subscriptions.subscribe(room, never());
     await attach(5);
     subscriptions.detach();
-    // 1,000 a second, a tenth of them at once.
+    // 1,000 a second, in parts of a tenth.
     const link = await attach(5);
     await vi.advanceTimersByTimeAsync(1);
     expect(link.channels.slice(0, 3)).toEqual(

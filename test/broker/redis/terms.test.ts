@@ -38,7 +38,7 @@ describe.skipIf(!hasRedis)('a primary of Redis', () => {
     }
     return position as Position;
   };
-  /** Resolves when a replica has everything of its primary. */
+  /** Resolves when a replica is in sync with its primary. */
   const synced = async (replica: RedisServer) => {
     for (;;) {
       const info = String(await replica.ask('INFO', 'replication'));
@@ -46,7 +46,7 @@ describe.skipIf(!hasRedis)('a primary of Redis', () => {
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
   };
-  /** Resolves when a replica knows of so many messages. */
+  /** Resolves when a replica has this many messages. */
   const has = async (replica: RedisServer, seq: number) => {
     while ((await replica.ask('HGET', 'rc1:c:m:r', 's')) !== `${seq}`);
   };
@@ -63,7 +63,7 @@ describe.skipIf(!hasRedis)('a primary of Redis', () => {
     const before = await publish(one, 1, 5);
     await has(b, 5);
     await promote(b);
-    // On the side that loses.
+    // On the losing side.
     await publish(one, 6, 10);
     await follow(a, b);
     await synced(a);
@@ -105,7 +105,8 @@ describe.skipIf(!hasRedis)('a primary of Redis', () => {
     const a = await server();
     const b = await server('--replicaof', '127.0.0.1', String(a.port));
     await synced(b);
-    // Greeted while it has taken over from another once, and so has something to tell its reigns by.
+    // The second time the server had been promoted before the link opened, so the term records a
+    // promotion.
     for (const wasPromoted of [false, true]) {
       if (wasPromoted) {
         await promote(b);
@@ -147,12 +148,16 @@ describe.skipIf(!hasRedis)('a primary of Redis', () => {
     const a = await server();
     const b = await server();
     let rooms = 0;
-    /** How many are published while `a` has its replica, on the side that loses, on the other, and after. */
+    /**
+     * Messages published while `a` has its replica, on the losing side, on the other side, and
+     * afterwards.
+     */
     const reign = fc.record({
       before: fc.nat(2),
       lost: fc.nat(3),
       elsewhere: fc.nat(3),
-      // Nobody, at `a`, at `b` while it reigns: whoever greets a server has the term stored.
+      // A link opened at nobody, at `a`, or at `b` while it is the primary: opening a link stores a
+      // term.
       comes: fc.constantFrom('nobody', 'a', 'b'),
       by: fc.array(fc.nat(1), { maxLength: 4 }),
     });

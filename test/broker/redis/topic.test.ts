@@ -5,21 +5,21 @@ import { type Commit, encodeRecord, parseCommit } from '../../../src/broker/redi
 import { type Log, Topic } from '../../../src/broker/redis/topic.js';
 import { bytesInUse } from '../../support/heap.js';
 
-/** Closed epochs a room remembers, as the scripts have it. */
+/** Closed epochs remembered per room, as in the scripts. */
 const CLOSED_EPOCHS = 4;
 
-/** What Redis holds of a room, and what of it is on its way to the node. */
+/** A room in Redis, and the messages in transit to the node. */
 class Server {
-  /** Messages that a primary has taken with it. */
+  /** Messages lost with a primary. */
   gone = 0;
   epoch = 'e0';
   seq = 0;
   closed: Position[] = [];
   log: Commit[] = [];
-  /** The next script finds another term. */
+  /** The next script runs in another term. */
   isOtherTerm = false;
   channel: Commit[] = [];
-  /** Every publication there ever was, by epoch and number. */
+  /** Every publication ever made, by epoch and number. */
   readonly data = new Map<string, string>();
   #epochs = 0;
   #values = 0;
@@ -68,7 +68,7 @@ class Server {
     return { epoch, seq, closed: [...closed], commits, hasMore };
   }
 
-  /** The last commits are gone with the primary that had them. */
+  /** The last commits are lost with their primary. */
   failOver(commits: number): void {
     for (let n = 0; n < commits; n += 1) {
       const gone = this.log.at(-1);
@@ -88,7 +88,7 @@ class Server {
   }
 }
 
-/** What a node was told, and whether it adds up. */
+/** Records what a node receives and checks it. */
 class Witness {
   at: Position | null = null;
   readonly delivered = new Set<string>();
@@ -107,7 +107,7 @@ class Witness {
 
   reset(position: Position, was: Position): void {
     expect(was).toEqual(this.at);
-    // As much as has survived of the old epoch was passed on, or told to be lost.
+    // The surviving part of the old epoch was delivered or reported lost.
     const end = this.server.closed.find(({ epoch }) => epoch === was.epoch);
     if (end !== undefined) expect(was.seq).toBeGreaterThanOrEqual(end.seq);
     expect(position.epoch).not.toBe(was.epoch);
@@ -124,14 +124,14 @@ class Witness {
   }
 }
 
-/** A node that is subscribed to one room, and the network between. */
+/** A node subscribed to one room, and the network in between. */
 class World {
   readonly server = new Server();
   readonly witness = new Witness(this.server);
   readonly topic: Topic;
   isCut = false;
   wantsRead = false;
-  /** The answer to a read that is on its way. */
+  /** The answer to a pending read. */
   answer: Log | null = null;
 
   constructor(readonly keep: number) {
@@ -191,7 +191,7 @@ class World {
     this.step(() => this.topic.catchUp(answer));
   }
 
-  /** Everything that is under way arrives; then the position is checked. */
+  /** Delivers everything in transit, then checks the position. */
   settle(): void {
     this.cutIfTermEnded();
     this.connect();
@@ -243,7 +243,7 @@ function run(world: World, { what, n }: Op): void {
     const [next] = server.channel;
     if (next !== undefined) server.channel.splice(n, 0, next);
   } else if (what === 'failOver' || what === 'newTerm') {
-    // A primary that is lost takes its connections with it; one whose term was deleted does not.
+    // A lost primary closes its connections; one whose term was deleted does not.
     server.failOver(what === 'failOver' ? n - 1 : 0);
     if (what === 'failOver') world.cut();
   } else {
@@ -270,7 +270,7 @@ describe('a room at a node', () => {
       }),
       { numRuns: 2000 },
     );
-    // The worlds were not empty.
+    // The runs were not empty.
     expect(Math.min(seen.resets, seen.lost, seen.delivered)).toBeGreaterThan(100);
   });
 
