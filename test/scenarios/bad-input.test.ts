@@ -19,7 +19,7 @@ import { serve } from '../support/server.js';
 const LIMIT = 4096;
 const ROOM = 'quiet';
 
-/** A server with somebody in it whom none of this concerns. */
+/** Starts a server with an uninvolved member, the witness. */
 async function start(config: Partial<Config> = {}) {
   const { url } = await serve({ maxMessageBytes: LIMIT, ...config });
   const api = apiOf(url);
@@ -31,7 +31,7 @@ async function start(config: Partial<Config> = {}) {
 
 type Started = Awaited<ReturnType<typeof start>>;
 
-/** The witness has heard nothing but what was meant for it, and still hears that. */
+/** Checks that the witness has received only its own messages, and still receives them. */
 async function isUntouched({ api, witness }: Started, count = 1): Promise<void> {
   await api.publish(ROOM, [`message ${count}`]);
   await witness.until(() => witness.events.length === 2 + count);
@@ -39,7 +39,7 @@ async function isUntouched({ api, witness }: Started, count = 1): Promise<void> 
   expect(types).toEqual(['welcome', 'joined', ...Array(count).fill('message')]);
 }
 
-/** Nothing is queued for anybody, and nobody is there but the witness. */
+/** Checks that no queue holds anything, and that the witness is the only member. */
 async function isClean({ api }: Started): Promise<void> {
   const scrape = await api.until((each) => each.sum('members') === 1 && each.sum('rooms') === 1);
   expect(scrape.sum('queue_messages')).toBe(0);
@@ -51,7 +51,7 @@ const closedFor = (reason: EndReason) => (scrape: { sum: (...args: never[]) => n
 
 const nested = (levels: number) => `${'['.repeat(levels)}${']'.repeat(levels)}`;
 
-/** What ends a connection, and why. */
+/** Input that ends a connection, with the reason. */
 const FATAL: readonly [what: string, bytes: Buffer, reason: EndReason][] = [
   ['a text frame that is not UTF-8', frame(Buffer.from([0xff, 0xfe])), 'bad_utf8'],
   ['half a character', frame(Buffer.from([0xe6, 0xbc])), 'bad_utf8'],
@@ -98,7 +98,7 @@ const FATAL: readonly [what: string, bytes: Buffer, reason: EndReason][] = [
   ],
 ];
 
-/** What is refused, and with which code; the connection goes on. */
+/** Input that is refused, with its code; the connection stays. */
 const REFUSED: readonly [what: string, bytes: Buffer, code: RefusalCode][] = [
   ['a binary frame', frame('{"type":"ping"}', { opcode: BINARY }), 'binary_frame'],
   ['nothing', frame(''), 'bad_json'],
@@ -216,7 +216,7 @@ describe('over WebSocket', () => {
           const peer = await connectRawWebSocket(server.url);
           peers += 1;
           await peer.write(Buffer.from(bytes));
-          // Bytes that may begin a frame get no answer before `firstFrameMs` is over.
+          // Bytes that may be the start of a frame get no answer before `firstFrameMs`.
           const told = () => peer.events.slice(1);
           await peer.until(() => peer.code !== null || told().length > 0);
           for (const event of told()) {
@@ -272,7 +272,7 @@ describe('over WebSocket', () => {
       await peer.write(flood);
       const scrape = await server.api.scrape();
       evicted = scrape.sum('evictions_total', { reason: 'control_overflow' });
-      // The lane of one member, and the batch in flight.
+      // The control lane of one member, and the batch in flight.
       expect(scrape.sum('queue_bytes')).toBeLessThan(65_536 + 2 * 16_384);
     }
     await server.api.until((scrape) => closedFor('control_overflow')(scrape) === 1);
@@ -332,7 +332,7 @@ describe('upgrades', () => {
 describe('malformed or incomplete HTTP', () => {
   const POST =
     'POST /v1/rooms/a/messages HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n';
-  /** What is answered until the server ends the connection. */
+  /** The response until the server closes the connection. */
   const ask = (url: string, text: string) =>
     new Promise<string>((resolve) => {
       let answer = '';
@@ -435,7 +435,7 @@ describe('over SockJS', () => {
     const { client, path } = await open(Number(new URL(server.url).port));
     const answer = await client
       .ask('POST', `${path}/xhr_send`, { body })
-      // Where it does not wait for the rest of it, the server may hang up on us.
+      // If the server does not wait for the rest of the body, it may close the connection.
       .catch(() => ({ status }));
     expect(answer.status).toBe(status);
     expect((await server.api.scrape()).sum('refusals_total', { code })).toBe(1);
@@ -482,7 +482,7 @@ describe('over SockJS', () => {
       CLOSES.rate_limited.text,
     ]);
     const scrape = await server.api.until((each) => closedFor('rate_limited')(each) === 1);
-    // As many again for each second that the machine takes for one body.
+    // The same number again for each second that the machine needs for one body.
     expect(scrape.sum('refusals_total', { code: 'bad_json' })).toBeLessThan(1000);
     client.close();
     await isUntouched(server);
@@ -516,7 +516,7 @@ test('no resources of these connections are kept', async () => {
   const before = await bytesInUse();
   for (let n = 0; n < 10; n += 1) await round();
   const after = await bytesInUse();
-  // A connection that is kept costs 20 KB and more; there were 240.
+  // A leaked connection costs 20 KB and more; there were 240.
   expect(after - before).toBeLessThan(2_000_000);
   await isUntouched(server);
 });

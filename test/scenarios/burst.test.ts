@@ -29,7 +29,7 @@ test.each(['websocket', 'xhr-streaming', 'xhr-polling'])(
     };
     socket.onopen = () => socket.send(JSON.stringify({ type: 'join', id: 0, room: 'burst' }));
     await changed.until(() => seen.length > 0);
-    // What the client escapes is three times as long in the body.
+    // The client's escaping triples the length in the body.
     const data = '\u{1f600}'.repeat(16_000);
     for (let id = 1; id <= 40; id += 1) {
       socket.send(JSON.stringify({ type: 'publish', id, room: 'burst', data }));

@@ -23,7 +23,7 @@ let reports: object[];
 beforeEach(() => {
   reports = [];
 });
-/** What the server's own detector reports is logged as a warning. */
+/** Reports of the server's lock detector are logged as warnings. */
 const log: Log = {
   ...silent,
   warn: (fields) => {
@@ -34,7 +34,7 @@ afterEach(() => {
   expect(reports).toEqual([]);
 });
 
-/** Answers subscriptions when, and how, the test says. */
+/** Answers subscriptions when and as the test says. */
 class GatedBroker extends DelegateBroker {
   readonly asked = new Signal();
   readonly gates: ((answer: 'yes' | Error) => void)[] = [];
@@ -213,7 +213,7 @@ test('a port in use leaves nothing open', async () => {
     process.getActiveResourcesInfo().filter((each) => each === 'TCPServerWrap').length;
   const before = servers();
   await expect(serve({ ...config, log })).rejects.toMatchObject({ code: 'EADDRINUSE' });
-  // The handle of a socket goes in a turn of its own.
+  // A socket's handle is closed in a later turn.
   await vi.waitFor(() => expect(servers()).toBe(before));
 });
 

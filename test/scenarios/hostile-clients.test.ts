@@ -26,14 +26,14 @@ const TRANSPORTS = ['websocket', 'sockjs-websocket', 'xhr-streaming'] as const;
 const LIMIT = 4096;
 const DESCRIPTORS = '/proc/self/fd';
 
-/** What a hostile peer does to its connection beside writing to it. */
+/** Actions of a hostile peer besides writing. */
 const DEEDS = ['half-close', 'reset', 'hang up', 'stop reading', 'read on', 'wait'] as const;
 type Deed = (typeof DEEDS)[number];
 
 interface Plan {
   readonly path: string;
   readonly steps: readonly (Buffer | Deed)[];
-  /** In how many bytes at a time it writes, over and over. */
+  /** Sizes of its writes, repeated in turn. */
   readonly cuts: readonly number[];
 }
 
@@ -106,7 +106,7 @@ const plan: fc.Arbitrary<Plan> = fc.record({
 
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 
-/** Does what is planned, and hangs up. */
+/** Carries out a plan, and closes the connection. */
 async function play(url: string, { path, steps, cuts }: Plan): Promise<void> {
   const peer = await connectRaw(url, upgrade(path));
   const join = JSON.stringify({ type: 'join', id: 0, room: 'shared' });
@@ -140,7 +140,7 @@ async function play(url: string, { path, steps, cuts }: Plan): Promise<void> {
   socket.destroy();
 }
 
-/** Whether a member has had every message of its room up to the last, and heard of nothing else. */
+/** Checks that a member received every message of its room up to the last, and nothing else. */
 function expectUntouched({ name, events }: ReadingPeer, room: string): void {
   const kinds = new Set(events.slice(2).map(({ type }) => type));
   expect([name, room, [...kinds]]).toEqual([name, room, ['message']]);
@@ -150,7 +150,7 @@ function expectUntouched({ name, events }: ReadingPeer, room: string): void {
   expect(seqs).toEqual(seqs.map((_, index) => first + index));
 }
 
-/** Nobody is left but the members, and every message is accounted for. */
+/** Waits until only the members are left and every message is accounted for. */
 async function settled(api: Api, members: number): Promise<void> {
   const scrape = await api.until(
     (each) =>
@@ -163,14 +163,14 @@ async function settled(api: Api, members: number): Promise<void> {
   expect(scrape.sum('connections_closed_total', { reason: 'internal_error' })).toBe(0);
 }
 
-/** Of this process, which is the server and all its peers: descriptors, where Linux says, and timers. */
+/** Resources of this process, which is the server and all peers: descriptors (on Linux) and timers. */
 const resources = (): readonly [descriptors: number, timers: number] => [
   existsSync(DESCRIPTORS) ? readdirSync(DESCRIPTORS).length : 0,
   process.getActiveResourcesInfo().filter((kind) => kind === 'Timeout').length,
 ];
 
 test('members beside hostile peers miss nothing, and nothing of the hostile peers is kept', async () => {
-  // A timer of a connection that is kept is kept longer than this test may take.
+  // The timer of a leaked connection would outlive this test.
   const firstFrameMs = 600_000;
   const { url } = await serve({
     maxMessageBytes: LIMIT,
@@ -200,7 +200,7 @@ test('members beside hostile peers miss nothing, and nothing of the hostile peer
     ]);
     for (const room of ROOMS) await api.publish(room, [last]);
     for (const { room, peer } of members) {
-      // Behind it may come what a hostile peer had published before it hung up.
+      // Messages that a hostile peer published before it disconnected may follow.
       await peer.until(() =>
         peer.events.some((event) => event.type === 'message' && event.data === last),
       );
@@ -212,9 +212,8 @@ test('members beside hostile peers miss nothing, and nothing of the hostile peer
     fc.asyncProperty(fc.array(plan, { minLength: 10, maxLength: 20, size: 'max' }), run),
     { numRuns: 25, interruptAfterTimeLimit: 15_000, endOnFailure: true },
   );
-  // What `fetch` has open goes when it has been idle for some seconds; a member that polls may keep a
-  // connection more busy than it did before, at both ends. What a kind of peer left would be a
-  // multiple of the rounds.
+  // `fetch` closes connections after some idle seconds; a polling member may keep one more connection
+  // busy than before, at both ends. A leak of one kind of peer would be a multiple of the rounds.
   const spare = 2 * members.length;
   while (resources().some((count, index) => count > before[index]! + spare)) await turn();
 });

@@ -19,7 +19,7 @@ import { Signal } from '../support/signal.js';
 const isFull = process.env['ROOMCAST_TEST_FULL'] !== undefined;
 const sleep = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
 
-/** One who counts the messages it gets; `bytesPerSecond`: all it reads of them. */
+/** A member that counts its messages. `bytesPerSecond`: its reading rate. */
 class Counting {
   messages = 0;
   code = 0;
@@ -60,26 +60,26 @@ class Counting {
   hasJoined = false;
   hasGap = false;
 
-  /** Reads nothing any more. */
+  /** Stops reading. */
   stall(): void {
     this.#socket.pause();
   }
 
-  /** Reads what the kernel still has, to its end. */
+  /** Reads everything left in the kernel. */
   async end(): Promise<void> {
     this.#socket.resume();
     await this.#changed.until(() => this.code !== 0);
   }
 }
 
-// Beside another file of tests it has failed once in three, and why is not known: run it by itself.
+// Beside another test file it failed once in three runs, for an unknown reason: run it by itself.
 test.runIf(isFull)(
   'SIGTERM: the report and the counts of the members agree to the message',
   async () => {
     const [all, slow, stalled] = isFull ? [500, 50, 50] : [60, 6, 6];
     const server = await serveProcess(
       ...['--lame-duck-ms', '0', '--drain-ms', '500', '--join-rate', '0'],
-      // Nothing is dropped, and nobody goes before the end.
+      // Nothing is dropped, and no member leaves before the end.
       ...[
         '--queue-messages',
         '100000',
@@ -106,7 +106,8 @@ test.runIf(isFull)(
     await changed.until(() => members.every(({ hasJoined }) => hasJoined));
     for (const member of members.slice(-stalled)) member.stall();
     const api = apiOf(server.url);
-    // More than the kernel takes for who reads nothing, and than who is slow reads within the grace.
+    // More than the kernel buffers for a stalled member, and than a slow one reads within the grace
+    // period.
     const count = 800;
     for (let sent = 0; sent < count; sent += 40) {
       await api.publish('all', Array<string>(40).fill('x'.repeat(16_384)));
@@ -123,7 +124,7 @@ test.runIf(isFull)(
     console.log({ isFull, all, count, read, complete: complete.length, lost, ...report });
     expect(members.filter(({ hasGap }) => hasGap)).toEqual([]);
     expect(reading.filter((each) => each.messages !== count || each.code !== 4200)).toEqual([]);
-    // Whoever is called drained has had everything, and everything that was not read is accounted for.
+    // Members reported as drained received everything, and everything unread is accounted for.
     expect(complete.length).toBeGreaterThanOrEqual(drained);
     expect(drained).toBeGreaterThanOrEqual(reading.length);
     expect(abandoned).toBeGreaterThanOrEqual(stalled);
@@ -133,7 +134,7 @@ test.runIf(isFull)(
   180_000,
 );
 
-/** A server that publishes more than a member reads, and a member that reads what it is told to. */
+/** A server that publishes more than the member reads, and a member that reads as told. */
 async function flooded(...args: string[]) {
   const server = await serveProcess('--publish-rate', '0', ...args);
   const socket: Socket = connect(Number(new URL(server.url).port), '127.0.0.1');
@@ -162,7 +163,7 @@ async function flooded(...args: string[]) {
   };
 }
 
-// Over loopback a kernel says that there is room again once it has 64 KiB of it.
+// On loopback the kernel reports free space again once it has 64 KiB.
 const steadyBytes = isFull ? 1024 : 8192;
 
 test('a member that reads 16 KiB a second, in short 128, keeps its connection', async () => {
@@ -206,6 +207,6 @@ test('a member that reads nothing is evicted in time, with megabytes buffered fo
   await evicted();
   const ms = performance.now() - started;
   console.log({ isFull, stallAfterMs, ms });
-  // A time is only measured where the machine has nothing else to do.
+  // Times are only checked on an otherwise idle machine.
   if (isFull) expect(ms).toBeLessThan(stallAfterMs + 2000);
 }, 120_000);

@@ -17,7 +17,7 @@ import { freezeClocks } from '../support/virtual.js';
 
 const ROOMS = ['a', 'b', 'new:a', 'key:a', 'key:b', 'cut:a'] as const;
 const NAMES = ['websocket', 'sockjs-websocket', 'xhr-polling'] as const satisfies FakeName[];
-/** More than a flush offers to between two looks at the clock. */
+/** More members than a flush serves between two reads of the clock. */
 const CROWD = 20;
 
 const namespaces = {
@@ -33,7 +33,7 @@ class World {
   readonly #answers: Iterator<Answer>;
   readonly #jobs: (() => void)[] = [];
   #messages = 0;
-  /** From here on everybody reads and the broker answers. */
+  /** From now on all peers read and the broker answers. */
   isEnding = false;
 
   constructor(scheduler: fc.Scheduler, answers: Iterator<Answer>, settings: Settings) {
@@ -72,7 +72,7 @@ class World {
     });
   }
 
-  /** No two messages are alike: what is told under a number can be held against what was published. */
+  /** Makes each message unique, so that a received one can be compared with what was published. */
   unlike(): number {
     this.#messages += 1;
     return this.#messages;
@@ -88,12 +88,12 @@ class World {
     this.core.checkStalls(this.loop.isIdle);
   }
 
-  /** Time passes; turns of the loop come when the scheduler says so. */
+  /** Advances the time; the scheduler decides on turns of the loop. */
   async pass(ms: number): Promise<void> {
     await vi.advanceTimersByTimeAsync(ms);
   }
 
-  /** Everybody reads whatever is there until there is nothing more. */
+  /** All peers read until nothing is left. */
   async settle(): Promise<void> {
     for (let quiet = 0; quiet < 3; ) {
       await this.scheduler.waitAll();
@@ -130,10 +130,10 @@ interface Settings {
   recoverAfterMs: number;
   recoverMaxMs: number;
   maxHistoryMessages: number;
-  /** Messages that a room keeps. */
+  /** Messages that a room keeps in its history. */
   keeps: number;
   crowd: number;
-  /** Who is there from the start, and where. */
+  /** The initial members and their rooms. */
   actors: { name: FakeName; rooms: string[]; isStalled: boolean }[];
 }
 
@@ -164,7 +164,7 @@ const settings: fc.Arbitrary<Settings> = fc.record({
   ),
 });
 
-/** Nothing is predicted: the witness of each peer knows what it may hear. */
+/** No model state: the witness of each peer knows what it may receive. */
 type Model = Record<string, never>;
 
 class Step implements fc.AsyncCommand<Model, World, true> {
@@ -234,7 +234,7 @@ const steps = [
               const position = core.hub.publish(null, name, data, {
                 key: keys[n % keys.length],
               });
-              // What a publisher is told is checked where there is one.
+              // The publisher's answer is checked by its witness, if there is one.
               if (position instanceof Promise) position.catch(() => {});
             } catch {
               // Refused, by a broker that fails.
@@ -353,7 +353,7 @@ const steps = [
     .map((ms) => new Step(`pass ${ms} ms`, (world) => world.pass(ms))),
 ];
 
-/** One run: the steps in some order with what the loop and the broker do, then the end of all. */
+/** One run: the steps interleaved with the loop and the broker, then the final checks. */
 async function play(
   scheduler: fc.Scheduler,
   commands: Iterable<fc.AsyncCommand<Model, World, true>>,
@@ -377,7 +377,7 @@ async function play(
 
     world.isEnding = true;
     await world.settle();
-    // A broker that does not answer has its time, and a peer its time to be well again.
+    // Waits for the broker's timeout, and for peers to become healthy again.
     await world.pass(1000);
     await world.settle();
     await world.pass(given.recoverAfterMs + 500);
@@ -391,7 +391,7 @@ async function play(
     core.checkEmpty();
     expect([...core.hub.rooms.keys()]).toEqual([]);
     await core.hub.close(1000);
-    // The watchdog of the locks looks once more before it sleeps.
+    // The lock watchdog checks once more before it stops.
     await world.pass(5000);
     core.clock.close();
     expect(vi.getTimerCount()).toBe(0);
@@ -402,7 +402,7 @@ async function play(
   }
 }
 
-/** A seed that a failure has printed, to be played again and cut down to what matters. */
+/** A seed printed by a failure, to replay and shrink it. */
 const seed = process.env['ROOMCAST_TEST_SEED'];
 const runs = Number(process.env['ROOMCAST_TEST_RUNS'] ?? 200);
 

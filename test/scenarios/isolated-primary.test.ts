@@ -31,7 +31,7 @@ function redis(by: readonly string[], ...args: readonly string[]): void {
   onTestFinished(() => void child.kill('SIGKILL'));
 }
 
-/** What a Redis, or a Sentinel, answers; null while it does not. */
+/** The answer of a Redis or a Sentinel; null if there is none. */
 async function ask(address: string, ...command: string[]): Promise<unknown> {
   const client = createClient({
     url: `redis://${address}`,
@@ -162,14 +162,14 @@ describe.skipIf(!hasRedis || whyNoNamespaces !== null)('an isolated primary', ()
     network.cut('up');
     network.cut('down');
     await b.until(() => resets(b).length > 0);
-    // Two primaries at a time: what each side publishes, that side has.
+    // Two primaries at once: each side receives what it publishes.
     for (let n = 0; n < 5; n += 1) {
       const [mine, theirs] = [await accepted(urls.cutOff), await accepted(urls.other)];
       await a.until(() => has(a, mine.payload));
       await b.until(() => has(b, theirs.payload));
       expect([has(a, theirs.payload), has(b, mine.payload)]).toEqual([false, false]);
     }
-    // Who is cut off is told nothing: its primary answers it.
+    // The isolated node notices nothing: its primary answers it.
     expect([resets(a), a.notices]).toEqual([[], []]);
 
     network.heal();
@@ -179,7 +179,7 @@ describe.skipIf(!hasRedis || whyNoNamespaces !== null)('an isolated primary', ()
     for (const each of [a, b]) {
       await each.until(() => last.every(({ payload }) => has(each, payload)));
     }
-    // It has had what did not survive, and is told so; the other has lost nothing.
+    // It received messages that did not survive, and gets a reset; the other has lost nothing.
     expect(resets(a).map(({ was }) => was.seq)).toEqual([15]);
     expect(resets(b).map(({ position, was }) => [position.seq, was.seq])).toEqual([[10, 10]]);
     expect(audit(published, [...a.logs, ...b.logs])).toEqual([]);

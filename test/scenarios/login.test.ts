@@ -10,7 +10,7 @@ import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 
 import { createRoomcast, Refusal } from '../../src/index.js';
 import { hasChromium, launchChromium } from '../support/chromium.js';
 
-/** Shows who is here, whoever comes and goes, and how the connection has ended; one that is lost is made again. */
+/** Shows the presence list and its changes, and how the connection ended; reconnects a lost one. */
 const PAGE = `<!doctype html>
 <form method="post" action="/login"><input name="user"><button>log in</button></form>
 <p id="here"></p><p id="events"></p><p id="state">connecting</p>
@@ -43,7 +43,7 @@ const PAGE = `<!doctype html>
   }
 </script>`;
 
-/** An app with sessions of its own, and rooms beside it. */
+/** An app with its own sessions and rooms. */
 async function startApp() {
   const sessions = new Map<string, string>();
   const roomcast = createRoomcast({
@@ -81,7 +81,7 @@ async function startApp() {
     sockets.set(user, (sockets.get(user) ?? new Set()).add(socket));
     roomcast.handleUpgrade(request, socket, head);
   });
-  /** The network of a user is gone for a moment: nobody has said goodbye. */
+  /** The network of a user fails for a moment, without a close. */
   const cut = (user: string) => {
     for (const socket of sockets.get(user) ?? []) socket.destroy();
   };
@@ -112,7 +112,7 @@ describe.skipIf(!hasChromium)('a browser', () => {
   });
   afterAll(() => browser.close());
 
-  /** With cookies of its own. */
+  /** A browser context with its own cookies. */
   const person = async () => {
     const context = await browser.newContext();
     onTestFinished(() => context.close());
@@ -142,7 +142,7 @@ describe.skipIf(!hasChromium)('a browser', () => {
     await shows(tab, 'here', 'ann bob');
     await others[1].close();
     await vi.waitFor(() => expect(connections()).toBe(1), 20_000);
-    // Three tabs, a reload and a lost network: one has come, nobody has left.
+    // Three tabs, a reload and a lost network: one user joined, none left.
     await shows(watching, 'events', '+ann');
     expect(
       roomcast
@@ -153,7 +153,7 @@ describe.skipIf(!hasChromium)('a browser', () => {
     expect(roomcast.revoke({ user: 'ann' })).toMatchObject({ closed: 1 });
     await shows(tab, 'state', 'closed 4005');
     await shows(watching, 'events', '+ann -ann');
-    // Another connection of theirs is not let in.
+    // Another connection of the user is refused.
     await tab.reload();
     await shows(tab, 'state', 'closed 4005');
     await shows(watching, 'here', 'bob');

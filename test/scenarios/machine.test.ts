@@ -29,7 +29,7 @@ describe.runIf(process.platform === 'linux')('out of descriptors', { timeout: 60
     const sockets = Array.from({ length: 150 }, () =>
       connect(Number(port), '127.0.0.1').on('error', () => {}),
     );
-    // Two samples, each of which asks the system for numbers it cannot get.
+    // Two samples, each of which fails to read numbers from the system.
     let seconds = 0;
     for await (const chunk of viewer.body as ReadableStream<Uint8Array>) {
       seconds += Buffer.from(chunk).toString().split('event: second').length - 1;

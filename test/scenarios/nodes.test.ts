@@ -75,7 +75,7 @@ describe.skipIf(!hasRedis)('workers and a node over Redis', () => {
         logs.map(({ told }) => told.filter((each) => each.type === type).length),
       );
     const none = () => living().map(() => rooms.map(() => 0));
-    /** A message in each room that all who are there have. */
+    /** Publishes a message in each room that all members receive. */
     const meet = async () => {
       for (const room of rooms) {
         for (const server of [workers, node]) while (!(await publish(server, room)));
@@ -107,7 +107,7 @@ describe.skipIf(!hasRedis)('workers and a node over Redis', () => {
     expect(before.sum('roomcast_redis_links_total')).toBe(SLOTS);
     expect(await workers.whole(`/v1/rooms/${rooms[0]}`)).toMatchObject({ members: 2 * SLOTS });
 
-    // What is published while the owner of a room is not there comes from the log.
+    // Messages published while the owner of a room is down come from the log.
     workers.kill(0, 'SIGKILL');
     const during = rooms.flatMap((room) =>
       Array.from({ length: 20 }, (_, n) => publish(n % 2 === 0 ? workers : node, room)),
@@ -119,7 +119,7 @@ describe.skipIf(!hasRedis)('workers and a node over Redis', () => {
     expect([toldOf('gap'), toldOf('reset')]).toEqual([none(), none()]);
     expect((await workers.freshScrape()).unaccounted).toBe(0);
 
-    // Restarted with what it had, then with nothing.
+    // Restarted with its data, then empty.
     const once = () => living().map(() => rooms.map(() => 1));
     const twice = () => living().map(() => rooms.map(() => 2));
     for (const [what, resets] of [
@@ -138,7 +138,7 @@ describe.skipIf(!hasRedis)('workers and a node over Redis', () => {
       }
       await meet();
       if (what === 'data') expect([what, toldOf('reset')]).toEqual([what, resets()]);
-      // FLUSHALL may be noticed before the restart is.
+      // The FLUSHALL may be noticed before the restart.
       else for (const each of toldOf('reset').flat()) expect([2, 3]).toContain(each);
     }
     const after = await workers.freshScrape();

@@ -11,7 +11,7 @@ import { serve } from '../support/server.js';
 
 const ROOM = 'chat:lobby';
 
-/** Joins, and resolves with the answer, for which no id is needed where there is a position. */
+/** Joins, and resolves with the answer; with a position it needs no id. */
 async function join(peer: ReadingPeer, since?: Position) {
   const command = since === undefined ? { id: 1 } : { since };
   peer.say({ type: 'join', room: ROOM, ...command });
@@ -34,7 +34,7 @@ describe.each(TRANSPORTS)('over %s', (name) => {
     const publish = async (count: number) => {
       for (let n = 0; n < count; n += 1) await server.publish(ROOM, n);
     };
-    // Somebody stays, so that the room does.
+    // Another member stays, so that the room does.
     const other = await connectReading('websocket', server.url);
     await join(other);
     const first = await connectReading(name, server.url);
@@ -63,7 +63,7 @@ test('positions that cannot be resumed are answered as such, also in idle rooms'
   await first.until(() => told(first).length === 5);
   first.say({ type: 'leave', id: 2, room: ROOM });
   await first.until(() => first.events.some(({ type }) => type === 'left'));
-  // Nobody is there, and the numbers go on.
+  // The room is empty, and its numbers continue.
   await server.publish(ROOM, 'missed');
 
   const recovered = async (since: Position) =>
@@ -72,7 +72,7 @@ test('positions that cannot be resumed are answered as such, also in idle rooms'
   expect(await recovered({ epoch, seq: 5 })).toEqual({ result: 'partial', from: 6, to: 6 });
   expect(await recovered({ epoch, seq: 7 })).toEqual({ result: 'ahead' });
 
-  // A server that was started anew knows nothing of what was before, and says so.
+  // A restarted server knows no earlier epoch, and says so.
   const restarted = await serve();
   const back = await connectReading('websocket', restarted.url);
   const joined = await join(back, { epoch, seq: 6 });

@@ -15,7 +15,7 @@ import { WorkersServer } from '../support/workers.js';
 const ROOM = 'chat:lobby';
 const POLL = { interval: 10, timeout: 20_000 };
 
-/** A user who watches a room, or nobody in particular. */
+/** A user, or an anonymous member, who watches a room. */
 class Watcher {
   readonly view = new PresenceView();
   isClosed = false;
@@ -52,7 +52,7 @@ const listOf = async (url: string) => {
   };
 };
 
-/** All who watch know these, and whoever is asked answers them. */
+/** Waits until all watchers have this list and every server answers with it. */
 async function know(watchers: readonly Watcher[], urls: readonly string[], users: string[]) {
   for (const watcher of watchers) await expect.poll(() => watcher.users, POLL).toEqual(users);
   for (const url of urls) {
@@ -79,7 +79,7 @@ test('across workers, also while one is killed and its users return', async () =
     ...['--join-by', 'anyone', '--presence-by', 'anyone', '--presence-interval-ms', '50'],
     ...['--drain-ms', '0', '--lame-duck-ms', '0'],
   );
-  // In turn to the workers; the API is asked at one after the other.
+  // Connections go to the workers in turn; the API is queried at each of them.
   const urls = Array.from({ length: 4 }, () => workers.url);
   const watchers: Watcher[] = [];
   for (const user of ['a', 'b', 'c', 'd']) {
@@ -111,10 +111,10 @@ test('across workers, also while one is killed and its users return', async () =
   const back: Watcher[] = [];
   for (const user of gone) back.push(await Watcher.join(workers.url, user, { of: user }));
   await know([...living, ...back], urls, ['a', 'b', 'both', 'c', 'd']);
-  // Nobody has left and come.
+  // No user was reported as left or joined.
   expect(living.map(({ view }) => view.events.length)).toEqual(before);
 
-  // Who has always been at one worker leaves, and all know it.
+  // A user who stayed at one worker leaves, and all watchers learn of it.
   const leaving = living.find((each) => watchers.indexOf(each) < 4) as Watcher;
   const left = ['a', 'b', 'c', 'd'][watchers.indexOf(leaving)];
   leaving.socket.send(JSON.stringify({ type: 'leave', room: ROOM }));
@@ -167,7 +167,7 @@ describe.skipIf(!hasRedis)('over Redis', () => {
     await redis.start();
     await Watcher.join(c.url, 'cas');
     await know([ann, ben], urls, ['ann', 'ben', 'cas']);
-    // Nobody has left and come: who is cut off comes back within its lease.
+    // No user was reported as left or joined: an isolated node returns within its lease.
     expect(ann.view.events).not.toContain('-ben');
   });
 });

@@ -50,7 +50,7 @@ describe.each(TRANSPORTS)('over %s', (name) => {
     peer.stall();
     let published = 1;
     while ((await api.member(peer.id)) !== null) {
-      // Above what a kernel takes; SockJS over HTTP has the peer ask again after 128 KiB.
+      // More than the kernel buffers; SockJS over HTTP makes the peer poll again after 128 KiB.
       const isMore = published * MESSAGE.length < (name.endsWith('websocket') ? 12 : 0.5) * MIB;
       const count = isMore ? 16 : 1;
       await api.publish(ROOM, Array(count).fill(MESSAGE));
@@ -60,7 +60,7 @@ describe.each(TRANSPORTS)('over %s', (name) => {
     const scrape = await api.scrape();
     expect(scrape.sum('evictions_total', { reason: 'slow_consumer' })).toBe(1);
     peer.resume();
-    // On a busy machine it may come too late to be told.
+    // On a busy machine it may return too late to be told.
     expect([CLOSE.slow_consumer.code, 1006]).toContain(await peer.closed);
 
     const back = await connectReading(name, server.url);
@@ -84,11 +84,11 @@ describe.each(TRANSPORTS)('over %s', (name) => {
     const { epoch } = await join(peer);
     for (let n = 1; n <= 41; n += 1) {
       await server.publish(ROOM, n);
-      // No more than are queued for one that polls.
+      // No more than a poller's queue holds.
       if (n % 10 === 1) await peer.until(() => last(peer) === n);
     }
     const resume = server.stall(peer.id);
-    // The first is on its way, and sixteen are queued at the end.
+    // The first is in flight, and sixteen are queued at the end.
     for (let n = 0; n < 32; n += 1) {
       await server.publish(ROOM, n);
       await new Promise(setImmediate);
@@ -128,8 +128,8 @@ describe.each(TRANSPORTS)('over %s', (name) => {
 });
 
 /**
- * Joins and leaves a room, one after the other, in a thread of its own: whose loop has nothing else to do
- * says how long each took.
+ * Joins and leaves a room repeatedly in a thread of its own, whose idle loop measures how long each
+ * took.
  */
 const JOINER = `
 const { parentPort, workerData: { url, room } } = require('node:worker_threads');
@@ -182,7 +182,7 @@ test('others join while many members recover, and none waits for them', async ()
   const all = performance.now() - begun;
   const joins = await took();
   for (const peer of peers) expect(peer.events.length).toBe(count + 2);
-  // As long as they recover others come and go, and none of them waits for a part of it worth the name.
+  // Others join and leave throughout the recovery, and none waits for a notable part of it.
   expect(joins.length).toBeGreaterThan(5);
   expect(Math.max(...joins) / all).toBeLessThan(0.25);
 }, 60_000);
@@ -215,7 +215,7 @@ const bytes = Number(process.env['ROOMCAST_TEST_RECOVER_BYTES'] ?? 32 * MIB);
 
 test(`a member that slowly rereads ${bytes} bytes costs one cursor and one batch`, async () => {
   const data = 'x'.repeat(60_000);
-  // As many as fit, with what each costs beside its data.
+  // As many as fit, including the cost of each besides its data.
   const count = Math.floor(bytes / (data.length + 500));
   const server = await serveProcess(
     ...['--history-messages', '100000', '--history-bytes', `${GIB}`],
@@ -236,7 +236,7 @@ test(`a member that slowly rereads ${bytes} bytes costs one cursor and one batch
   }
   const peer = await connectReading('websocket', server.url);
   await join(peer, { epoch, seq: 0 });
-  // From here on it takes a little ten times a second.
+  // From now on it reads a little ten times a second.
   peer.stall();
   const begun = rss();
   let most = 0;

@@ -32,7 +32,7 @@ const QUICK = { brokerTimeoutMs: 1500 };
 const accepted = (answers: readonly unknown[]) =>
   answers.filter((answer) => typeof answer === 'object').length;
 
-/** So many publishes, from the nodes in turn, at once. */
+/** Makes this many publishes at once, from the nodes in turn. */
 const burst = (scene: RedisScene, nodes: readonly number[], count: number, room = ROOM) =>
   Promise.all(
     Array.from({ length: count }, (_, n) => scene.publish(nodes[n % nodes.length] as number, room)),
@@ -46,7 +46,7 @@ const types = (scene: { readonly logs: readonly { told: readonly { type: string 
 
 type Member = Awaited<ReturnType<RedisScene['join']>>;
 
-/** An accepted message may still be on its way: what dies before it is read is told by a reset. */
+/** Waits until members have read all: a message that is lost in transit is reported by a reset. */
 const allRead = (members: readonly Member[], count: number) =>
   Promise.all(
     members.map((member) =>
@@ -70,7 +70,7 @@ describe.skipIf(!hasRedis)('Redis', () => {
     };
     const before = await calls();
     const rounds = [];
-    // Each publisher waits for nothing: what comes while a commit is under way goes with the next.
+    // Publishers do not wait: publishes during a commit go into the next one.
     for (let n = 0; n < 10; n += 1) {
       rounds.push(burst(scene, [0, 1], 40));
       await new Promise((resolve) => setTimeout(resolve, 20));
@@ -91,7 +91,7 @@ describe.skipIf(!hasRedis)('Redis', () => {
     const other = scene.publish(1, ROOM);
     await Promise.all([scene.until(a, 'suspended'), scene.until(b, 'suspended')]);
     expect(await ready(scene, 0)).toBe(503);
-    // A room that is known here, and one that is not.
+    // A room known to this node, and an unknown one.
     peer.say({ type: 'join', id: 1, room: ROOM });
     peer.say({ type: 'join', id: 2, room: OTHER });
     await peer.until(() => peer.events.some((event) => event.type === 'joined'));
@@ -100,7 +100,7 @@ describe.skipIf(!hasRedis)('Redis', () => {
     const error = peer.events.find(({ type }) => type === 'error');
     expect(error).toMatchObject({ id: 2, code: 'broker_unavailable' });
     const answers = await full;
-    // What was sent may have been carried out; what was not, and what there was no room for, was not.
+    // Sent publishes may have been carried out; unsent ones, and those over the limit, were not.
     expect(answers.filter((answer) => answer === 'uncertain').length).toBeGreaterThan(0);
     expect(answers.filter((answer) => answer === 'refused').length).toBeGreaterThan(4000);
     expect(await other).toBe('uncertain');
@@ -136,7 +136,7 @@ describe.skipIf(!hasRedis)('Redis', () => {
     const before = performance.now();
     expect(await scene.publish(0, ROOM)).toBe('refused');
     expect(performance.now() - before).toBeLessThan(1000);
-    // A room that is known here, and one that is not.
+    // A room known to this node, and an unknown one.
     const peer = await connectReading('websocket', scene.nodes[1]?.server.url as string);
     peer.say({ type: 'join', id: 1, room: ROOM });
     peer.say({ type: 'join', id: 2, room: 'chat:new' });
@@ -162,7 +162,7 @@ describe.skipIf(!hasRedis)('Redis', () => {
     await scene.redis.ask('SAVE');
     await burst(scene, [0, 1], 10);
     await allRead(members, 20);
-    // In the middle of these.
+    // During these publishes.
     const during = burst(scene, [0, 1], 200);
     await scene.redis.kill();
     await scene.redis.start();
@@ -175,7 +175,7 @@ describe.skipIf(!hasRedis)('Redis', () => {
     }
   });
 
-  /** A second Redis that has all that the first has. */
+  /** Starts a replica with all data of the first Redis. */
   async function replicaOf(scene: RedisScene) {
     const replica = await startRedis('--replicaof', '127.0.0.1', String(scene.redis.port));
     onTestFinished(() => replica.close());
@@ -197,7 +197,7 @@ describe.skipIf(!hasRedis)('Redis', () => {
     await scene.redis.kill();
     for (const member of members) await scene.until(member, 'suspended');
     expect(await scene.publish(0, ROOM)).toBe('refused');
-    // Until it is a primary it will not do.
+    // It is not accepted until it is a primary.
     for (const { proxy } of scene.nodes) proxy.retarget(replica.port);
     expect(await scene.publish(0, ROOM)).toBe('refused');
     await replica.ask('REPLICAOF', 'NO', 'ONE');
@@ -237,7 +237,7 @@ describe.skipIf(!hasRedis)('Redis', () => {
     await scene.accepts(1, ROOM);
     expect(accepted(await burst(scene, [0, 1], 20))).toBe(20);
     for (const member of [a, b]) await member.until(() => types(member).length >= 21);
-    // The first becomes a replica of the second, with its connections as they were.
+    // The first becomes a replica of the second and keeps its connections.
     await scene.redis.ask('REPLICAOF', '127.0.0.1', String(replica.port));
     scene.nodes[0]?.proxy.retarget(replica.port);
     await scene.accepts(0, ROOM);
@@ -267,7 +267,7 @@ describe.skipIf(!hasRedis)('Redis', () => {
       proxy?.heal();
       await scene.until(b, 'up');
       expect(await scene.account([0, 1], [a])).toEqual([]);
-      // The log had it all.
+      // The log had all of it.
       expect(types(b)).not.toContain('gap');
       expect(b.notices).toEqual(['suspended', 'up']);
     },
@@ -290,9 +290,9 @@ describe.skipIf(!hasRedis)('Redis', () => {
         answers.push(...(await during));
         for (const node of [0, 1]) await scene.accepts(node, ROOM);
       }
-      // Sent again by its number: nobody is told that it is not known.
+      // Resent by its number: no publish is uncertain.
       expect(answers).not.toContain('uncertain');
-      // What a node misses by a second cut within a minute it tells by a gap.
+      // After a second disconnect within a minute the node reports a gap.
       expect(await scene.account([0, 1], times === 1 ? members : [])).toEqual([]);
     },
   );
@@ -316,7 +316,7 @@ describe.skipIf(!hasRedis)('Redis', () => {
     await move();
     expect(types(moving).at(-1)).toBe('rejoined');
     expect(types(moving)).not.toContain('reset');
-    // Of another epoch, which the node has not heard of.
+    // A position of another epoch that the node does not know.
     moving.comeBack(scene.nodes[0]?.server.url as string);
     await moving.joined();
     await scene.redis.ask('DEL', `rc1:roomcast:m:${ROOM}`);
@@ -422,13 +422,13 @@ describe.skipIf(!hasRedis)('Redis', () => {
       await burst(scene, [0, 1], 10);
       await scene.redis.ask('CONFIG', 'SET', name, bad);
       expect(new Set(await burst(scene, [0, 1], 10))).toEqual(new Set(['refused']));
-      // Rooms that are known here can be joined; others cannot be told to be.
+      // Rooms known to this node can be joined; others cannot be opened.
       await scene.join(0, ROOM);
       const peer = await connectReading('websocket', scene.nodes[0]?.server.url as string);
       peer.say({ type: 'join', id: 1, room: OTHER });
       await peer.until(() => peer.events.some(({ type }) => type === 'error'));
       expect(peer.events.at(-1)).toMatchObject({ code: 'broker_unavailable' });
-      // Longer than it takes to find a connection dead.
+      // Longer than the detection of a dead connection.
       await new Promise((resolve) => setTimeout(resolve, 1000));
       await scene.redis.ask('CONFIG', 'SET', name, good);
       expect(await scene.account([0, 1], members)).toEqual([]);

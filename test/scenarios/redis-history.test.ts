@@ -63,7 +63,7 @@ describe.skipIf(!hasRedis)('history over Redis', () => {
     for (const n of numbers(1, 20)) await first.publish(ROOM, n);
     await peer.until(() => story(peer).length === 20);
     await first.close();
-    // Nobody is in the room anywhere.
+    // The room has no member on any node.
     for (const n of numbers(21, 60)) await second.publish(ROOM, n);
     for (const name of ['websocket', 'xhr-polling'] as const) {
       const since: Position = { epoch: joined.epoch, seq: 20 };
@@ -167,7 +167,7 @@ describe.skipIf(!hasRedis)('history over Redis', () => {
     await peer.until(() => all(peer, 'broker').at(-1)?.state === 'suspended');
     const path = `${server.url}/v1/rooms/${ROOM}/messages`;
     expect((await fetch(path)).status).toBe(503);
-    // What is asked for meanwhile is refused, and the connection goes on.
+    // Requests are refused meanwhile, and the connection stays.
     peer.say({ type: 'history', id: 5, room: ROOM, from: 1, to: 3 });
     await peer.until(() => all(peer, 'error').length === 1);
     expect(all(peer, 'error')).toMatchObject([{ id: 5, code: 'broker_unavailable' }]);
@@ -201,7 +201,7 @@ describe.skipIf(!hasRedis)('history over Redis', () => {
     expect(await (await fetch(path)).json()).toMatchObject({ seq: 5, oldest: 5 });
     peer.say({ type: 'leave', id: 2, room: ROOM });
     await peer.until(() => all(peer, 'left').length === 1);
-    // A right that is missing.
+    // A missing right.
     await redis.ask('ACL', 'SETUSER', 'rooms', '-xtrim');
     expect((await fetch(`${path}?through=5`, { method: 'DELETE' })).status).toBe(503);
   });

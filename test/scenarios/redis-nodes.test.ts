@@ -18,7 +18,7 @@ const burst = (scene: RedisScene, count: number) =>
 const messages = ({ logs }: LoggingMember) =>
   logs.flatMap(({ told }) => told.filter(({ type }) => type === 'message')).length;
 
-/** Another node of the scene's cluster, as its users run it. */
+/** Starts another node of the scene's cluster as users do. */
 async function startNode(redisUrl: string, by: string[] = [], ...flags: string[]) {
   const server = run(
     ['serve', '--broker', 'redis', '--redis-url', redisUrl, '--broker-tick-ms', '200', ...flags],
@@ -52,7 +52,7 @@ describe.skipIf(!hasRedis)('a node', () => {
     server.child.kill('SIGSTOP');
     await burst(scene, 20);
     await a.until(() => messages(a) === 30);
-    // Redis keeps what it cannot send for longer than it takes to miss ticks.
+    // Redis buffers unsent data for longer than the heartbeat timeout.
     await new Promise((resolve) => setTimeout(resolve, 700));
     server.child.kill('SIGCONT');
     expect(await scene.account([0], [a, b])).toEqual([]);
@@ -88,7 +88,7 @@ describe.skipIf(!hasRedis || whyNoNamespaces !== null)('a node with a network of
       await a.until(() => messages(a) === 30);
       network.heal();
       await scene.until(b, 'up');
-      // The log had it all.
+      // The log had all of it.
       expect(await scene.account([0], [a, b])).toEqual([]);
       expect(b.notices).toEqual(['suspended', 'up']);
     },

@@ -24,14 +24,14 @@ import { freezeClocks } from '../support/virtual.js';
 const ROOMS = ['a', 'b', 'c:a', 'c:b'] as const;
 const USERS = ['1', '2'] as const;
 
-/** What a token says: the user, its own name, when it was issued (ms), and the actions by room. */
+/** Claims of a token: the user, its id, when it was issued (ms), and the actions by room. */
 interface Said {
   readonly user: string;
   readonly jti: string | null;
   readonly iat: number | null;
   readonly rooms: Readonly<Partial<Record<string, readonly Action[]>>>;
 }
-/** What is asked for; `before` in seconds. */
+/** A revocation request; `before` in seconds. */
 interface Revoked {
   readonly user?: string;
   readonly token?: string;
@@ -46,16 +46,16 @@ class World {
   readonly loop: Loop;
   readonly scheduler: fc.Scheduler;
   readonly known = new Map<object, Said>();
-  /** What the last token of each member has said. */
+  /** Claims of each member's last token. */
   readonly allowed = new Map<Member, Said>();
-  /** In force, by the model, until when. */
+  /** Revocations in force, by the model, and until when. */
   readonly revoked = new Map<string, Revoked & { before: number; until: number }>();
   readonly #answers: Iterator<Answer>;
   isEnding = false;
   readonly handedOver = { message: 0, past: 0, presence: 0, presence_diff: 0 };
-  /** Messages of members that were taken, and refused after the app had said yes. */
+  /** Messages of members that were accepted, and refused after the app had allowed them. */
   readonly sent = { taken: 0, tooLate: 0 };
-  /** What was under way when it was cut; the last two: when only that right was taken away. */
+  /** What was pending when rights were revoked; the last two: when only that right was revoked. */
   readonly cut = {
     rooms: 0,
     polls: 0,
@@ -65,7 +65,7 @@ class World {
     watching: 0,
     closed: 0,
   };
-  /** Where a room was when a member has joined it: what is older is of its history. */
+  /** Position of a room when a member joined it: older messages are history. */
   readonly joinedAt = new Map<string, number>();
 
   constructor(
@@ -107,7 +107,7 @@ class World {
       },
     });
     const tokens = new Map<object, Said>();
-    // The check of a token is a wait like any other; what it says is what was sent.
+    // Checking a token is a wait like any other; its result is the claims that were sent.
     vi.spyOn(this.core.auth, 'check').mockImplementation(async (token) => {
       const said = JSON.parse(String(token)) as Said;
       const { user, rooms, iat: issuedAt, jti: tokenId } = said;
@@ -159,7 +159,7 @@ class World {
     for (const room of ROOMS) peer.say({ type: 'join', room, presence: true });
   }
 
-  /** Has `act` take rights away from a member, and counts what was under way. */
+  /** Runs `act`, which revokes rights of a member, and counts what was pending. */
   cutting(member: Member, identity: Identity, act: () => number): number {
     const { replays, backfills } = this.core.hub;
     const { transport } = member;
@@ -179,7 +179,7 @@ class World {
     return left;
   }
 
-  /** Puts it in force, and looks whether all whom it is about everywhere have gone in the same step. */
+  /** Applies a revocation, and checks that all connections it covers are closed in the same step. */
   revoke(asked: Revoked): void {
     const before = asked.before ?? Date.now() / 1000;
     const { id, closed } = this.core.people.revoke(asked);
@@ -204,7 +204,7 @@ class World {
     const isOld = seq <= (this.joinedAt.get(place) as number);
     if (type === 'message') this.#mayHave(member, type, room, isOld ? 'history' : 'join');
     else if (type === 'past') this.#mayHave(member, type, room, 'history');
-    // That there is no more of it is told to those who may not see it.
+    // `mode: off` is sent also to members that may no longer see the list.
     else if ((type === 'presence' && mode !== 'off') || type === 'presence_diff') {
       this.#mayHave(member, type, room, 'presence');
     }
@@ -233,7 +233,7 @@ class World {
   }
 }
 
-/** What may be in a frame that this is about. */
+/** The parts of a frame that are checked here. */
 interface Told {
   readonly type: string;
   readonly room: string;
@@ -285,7 +285,7 @@ const to = (what: string, act: (peer: Peer, world: World) => void) =>
       }),
   );
 
-/** Less than everything, or all of it. */
+/** Some rights, or all. */
 const said: fc.Arbitrary<Said['rooms']> = fc
   .array(
     fc.constantFrom<readonly Action[]>(
@@ -323,7 +323,7 @@ const steps = [
     fc.constant(
       new Step('lift', ({ core, revoked }) => {
         for (const [id, { until }] of revoked) {
-          // One that is over goes by itself, a little later.
+          // An expired revocation is removed by itself, a little later.
           expect(core.people.lift(id) || until <= Date.now()).toBe(true);
           revoked.delete(id);
           break;
@@ -335,7 +335,7 @@ const steps = [
     .record({
       who: fc.oneof(fc.record({ user }), fc.record({ token: fc.constantFrom('t1', 't2') })),
       where: fc.constantFrom({}, {}, { room: 'a' }, { room: 'c:*' }),
-      // Of tokens issued 5 s ago or more.
+      // For tokens issued 5 s ago or more.
       isOfBefore: fc.boolean(),
       keep: fc.constantFrom({}, { keepMs: 300 }, { keepMs: 1500 }),
     })
@@ -368,7 +368,7 @@ const steps = [
       to(`come back to ${name}, ${back} behind`, (peer, { core }) => {
         const { epoch, seq } = core.broker.at(name);
         const since = { epoch, seq: Math.max(0, seq - back) };
-        // What it has missed waits for it then.
+        // It then has missed messages to replay.
         if (back % 2 === 0) peer.transport.stall();
         peer.say({ type: 'leave', room: name });
         peer.say({ type: 'join', room: name, ...(isLast ? { last: back } : { since }) });
@@ -388,7 +388,7 @@ const steps = [
     fc.constant(
       new Step('polls', ({ core }) => {
         for (const { transport } of core.open) {
-          // It asks again until there is nothing for it: that one is open.
+          // It polls until nothing is left: the last poll stays open.
           for (let n = 0; n < 30 && !transport.writable; n += 1) transport.poll();
         }
       }),
@@ -430,7 +430,7 @@ async function play(
   ) {
     const act = () => identify.call(this, member, identity);
     const known = world.known.get(identity);
-    // Also in the middle of it: it is one step.
+    // Also during it: it is one step.
     if (known !== undefined) world.allowed.set(member, known);
     const left = world.cutting(member, identity, act);
     return left;
@@ -442,7 +442,7 @@ async function play(
     await scheduler.waitAll();
     await fc.scheduledModelRun(scheduler, () => ({ model: {}, real: world }), commands);
     world.isEnding = true;
-    // A member that sheds is healthy again after a second, and reads what it has asked for then.
+    // A shedding member is healthy again after a second, and then its history request is served.
     for (let n = 0; n < 40; n += 1) {
       for (const { transport } of core.open) {
         transport.resume();
@@ -481,6 +481,6 @@ it('nothing of a room is handed to a member that may not be in it, from the mome
     ),
     { numRuns: Number(process.env['ROOMCAST_TEST_RUNS'] ?? 240), endOnFailure: true },
   );
-  // It was about something: the rarest of it comes once in 20 runs.
+  // The runs covered every case: the rarest occurs once in 20 runs.
   for (const [what, count] of Object.entries(totals)) expect(count, what).toBeGreaterThan(0);
 }, 120_000);

@@ -11,7 +11,7 @@ import { Signal } from '../support/signal.js';
 
 const MEMBERS = 500;
 const STALLED = 50;
-/** What the kernel takes for a loopback peer that never reads is about 4 MB; this is beyond it. */
+/** More than the kernel buffers for a loopback peer that never reads, about 4 MB. */
 const FLOOD_BYTES = 8 * 1024 * 1024;
 const MESSAGE_BYTES = 32 * 1024;
 
@@ -31,7 +31,7 @@ async function join(url: string, room: string, changed: Signal): Promise<Peer> {
     peer.events.push({ type: 'closed', code });
     changed.fire();
   });
-  // A reset is one of the ends a stalled peer may meet.
+  // A connection reset is an expected end of a stalled peer.
   socket.on('error', () => {});
   await once(socket, 'open');
   socket.send(JSON.stringify({ type: 'join', id: 1, room }));
@@ -48,7 +48,7 @@ async function publish(url: string, room: string, bytes: number): Promise<void> 
   expect(response.status).toBe(200);
 }
 
-/** The first half of an upgrade; `finish` sends the rest and resolves with what came back. */
+/** Sends the first half of an upgrade; `finish` sends the rest and resolves with the response. */
 async function halfUpgrade(url: string): Promise<{ finish(): Promise<string> }> {
   const { port } = new URL(url);
   const socket: Socket = connect(Number(port), '127.0.0.1');
@@ -60,7 +60,7 @@ async function halfUpgrade(url: string): Promise<{ finish(): Promise<string> }> 
       socket.on('data', (data) => {
         answer += data;
       });
-      // It may be reset once it is answered.
+      // It may be reset once answered.
       const closed = new Promise((resolve) => socket.on('error', resolve).on('close', resolve));
       socket.write(
         'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n',
@@ -82,7 +82,7 @@ test('SIGTERM drains 450 members, resets 50 stalled ones, and exits with 0', asy
     '500',
     '--join-rate',
     '0',
-    // Nobody is to go before the end, however long a busy machine takes to come to it.
+    // No member may be evicted before the end, however slow the machine.
     '--stall-after-ms',
     '600000',
     '--heartbeat-ms',
@@ -105,7 +105,7 @@ test('SIGTERM drains 450 members, resets 50 stalled ones, and exits with 0', asy
     reading.every(({ events }) => events.some(({ type }) => type === 'message')),
   );
   const upgrades = [await halfUpgrade(url), await halfUpgrade(url)];
-  // Behind this answer the server has read both halves.
+  // After this answer the server has read both halves.
   await publish(url, 'reading', 100);
 
   server.child.kill('SIGTERM');
@@ -124,7 +124,8 @@ test('SIGTERM drains 450 members, resets 50 stalled ones, and exits with 0', asy
   }
   expect(await server.exited).toBe(0);
   const closed = server.log.at(-1);
-  // Who comes between the signal and the drain is a member, and drained like the others.
+  // A client that connects between the signal and the drain becomes a member, and is drained like the
+  // others.
   const late = answers.filter((answer) => answer.includes('"type":"welcome"')).length;
   expect(closed).toMatchObject({ drained: MEMBERS - STALLED + late, abandoned: STALLED });
   expect(server.log.map(({ msg }) => msg)).not.toContain('ended with something left open');
@@ -147,13 +148,13 @@ test('/readyz answers 503 from the start until the last member has left, over ne
     const headers = { connection: 'close' };
     return (await fetch(`${server.url}/readyz`, { headers })).status;
   };
-  // A peer that does not answer the close keeps the drain from ending.
+  // A peer that does not answer the close delays the end of the drain.
   const peer = await join(server.url, 'r', new Signal());
   expect(await ready()).toBe(200);
   server.child.kill('SIGTERM');
   await server.line('closing; a second signal ends it now');
   expect(await ready()).toBe(503);
-  // It goes on while that is all that has changed.
+  // It continues while nothing else has changed.
   const late = await join(server.url, 'r', new Signal());
   peer.socket.pause();
   await new Promise((resolve) => late.socket.once('close', resolve));
@@ -170,7 +171,7 @@ test('a request half sent at SIGTERM is answered', async () => {
   socket.on('error', () => {});
   const head = `POST /v1/rooms/r/messages HTTP/1.1\r\nHost: localhost:${port}\r\nContent-Type: application/json\r\nContent-Length: 10\r\n\r\n`;
   socket.write(`${head}{"dat`);
-  // Behind this answer the server has read that.
+  // After this answer the server has read it.
   await publish(server.url, 'r', 1);
   server.child.kill('SIGTERM');
   await server.line('closing; a second signal ends it now');

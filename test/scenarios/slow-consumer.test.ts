@@ -19,9 +19,9 @@ import { connectReading, type ReadingPeer } from '../support/reading-peer.js';
 import { serve } from '../support/server.js';
 import { freezeClocks, startCore } from '../support/virtual.js';
 
-/** A room as it is written without thinking of slow members: each is waited for under the lock. */
+/** A room written without regard to slow members: it awaits each send under the lock. */
 class NaiveRoom<M extends { send(text: string): Promise<void> }> {
-  /** What the detector says of it. */
+  /** Reports of the lock detector. */
   readonly reports: string[] = [];
   readonly lock = new RWLock({
     name: 'naive.members',
@@ -63,7 +63,7 @@ describe('the naive implementation', () => {
     for (const outcome of await outcomes) {
       expect(outcome).toMatchObject({ status: 'rejected', reason: expect.any(LockTimeoutError) });
     }
-    // Nor does the member behind it get its message.
+    // Nor does the next member get its message.
     expect(healthy).toEqual(['hello']);
     expect(room.members.size).toBe(3);
     expect(room.reports[0]).toMatch(/LONG HOLD.* held by NaiveRoom.publish.* NaiveRoom.join/s);
@@ -124,10 +124,10 @@ describe('the naive implementation', () => {
   });
 });
 
-/** Holds what a peer reads of a room to V4: how much of it came, and what was announced. */
+/** Checks V4 for what a peer reads of a room: counts received and announced messages. */
 class Account {
   messages = 0;
-  /** Everything up to here has come, or was announced. */
+  /** Everything up to here was received or announced. */
   last = 0;
   readonly gaps: { from: number; to: number; reason: string }[] = [];
   readonly #events: readonly Received[];
@@ -137,7 +137,7 @@ class Account {
     this.#events = events;
   }
 
-  /** Takes in what has come since. */
+  /** Reads new events. */
   read(): this {
     for (; this.#read < this.#events.length; this.#read += 1) {
       const event = this.#events[this.#read] as Received;
@@ -190,7 +190,7 @@ describe('ours, without a network', () => {
     publish(100);
     const newcomer = core.connect();
     const joined = core.hub.memberships.join(newcomer.member, 'a');
-    // Not a promise: nobody was waited for.
+    // Not a promise: the join waited for nobody.
     expect(joined).toMatchObject({ seq: 100, members: 4 });
     expect(healthy.received).toEqual({ messages: 100, gaps: 0 });
     expect(polling.received).toEqual({ messages: 100, gaps: 0 });
@@ -225,15 +225,15 @@ describe('ours, without a network', () => {
 });
 
 /**
- * Above what a kernel takes for a peer that does not read, about 4 MB on Linux. SockJS over HTTP
- * has the peer ask again after 128 KiB, and gives it 10 s for that.
+ * More than the kernel buffers for a peer that does not read, about 4 MB on Linux. SockJS over HTTP
+ * makes the peer poll again after 128 KiB, and allows it 10 s for that.
  */
 const floodBytes = (name: TransportName) => (name.endsWith('websocket') ? 12 : 2) * 1024 * 1024;
 const MESSAGE = 'x'.repeat(16 * 1024);
-/** Half of a queue: who reads at all is never in danger. */
+/** Half of a queue: a member that reads is never at risk. */
 const ROUND = 16;
 const BOUNDS = { queueMessages: 40, queueBytes: 1024 * 1024, controlBytes: 65_536 };
-/** The slots of the empty queues of those who are there. */
+/** Slots of the empty queues of all members. */
 const SLOTS = 1024;
 
 interface Joined extends ReadingPeer {
@@ -247,7 +247,7 @@ async function join(name: TransportName, url: string): Promise<Joined> {
   return Object.assign(peer, { account: new Account(peer) });
 }
 
-/** A server with a peer that has stalled and others that have not, and a flood for all of them. */
+/** Starts a server with a stalled peer and healthy ones, and floods them all. */
 async function start(name: TransportName, config: Partial<Config>) {
   const { url } = await serve({ ...BOUNDS, ...config });
   const api = apiOf(url);
@@ -263,7 +263,7 @@ async function start(name: TransportName, config: Partial<Config>) {
     get published() {
       return published;
     },
-    /** A round for all; resolves when the healthy have it. */
+    /** Publishes a round; resolves when the healthy peers have it. */
     async publish() {
       await api.publish('a', Array(ROUND).fill(MESSAGE));
       published += ROUND;
@@ -287,7 +287,7 @@ describe.each(TRANSPORTS)('ours, over %s', (name) => {
     expect((await api.member(stalled.id))?.health).toBe('shedding');
 
     await join('websocket', url);
-    // And it was not that the stalled one has given way.
+    // The stalled peer is still behind.
     const { messages = 0 } = (await api.member(stalled.id))?.queued ?? {};
     expect(messages).toBeGreaterThanOrEqual(BOUNDS.queueMessages);
 
@@ -322,7 +322,7 @@ describe.each(TRANSPORTS)('ours, over %s', (name) => {
       expect(peer.account).toMatchObject({ messages: flood.published, gaps: [] });
     }
     stalled.resume();
-    // It comes too late to be told: its connection was reset, or its session is forgotten.
+    // It returns too late to be told: its connection was reset, or its session is forgotten.
     expect([CLOSE.slow_consumer.code, 1006]).toContain(await stalled.closed);
   }, 60_000);
 });

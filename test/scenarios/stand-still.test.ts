@@ -17,7 +17,7 @@ import {
 
 const HEARTBEAT_MS = 1000;
 const PEERS = 20;
-/** Loaded into the server. A process that SIGSTOP stops would read its sockets first. */
+/** Loaded into the server. A process stopped with SIGSTOP would read its sockets first. */
 const BLOCK = `process.on('SIGUSR2', () => {
   for (const end = performance.now() + ${2 * HEARTBEAT_MS}; performance.now() < end; );
   process.stderr.write('blocked');
@@ -32,9 +32,9 @@ test('a server whose loop was blocked closes a peer that sent no pong, and none 
   });
   const url = String((await line('serving'))['url']);
   const peers = await Promise.all(Array.from({ length: PEERS }, () => connectRawWebSocket(url)));
-  // Last, since a server that judges them too soon may only get to the first before it reads.
+  // Connected last, since a server that judges too early may only get to the first before it reads.
   const silent = await connectRawWebSocket(url);
-  // A peer that has said nothing would have another reason to go.
+  // A silent peer would be closed for another reason.
   for (const peer of [silent, ...peers]) await peer.write(json({ type: 'join', room: 'a' }));
   await Promise.all([silent, ...peers].map((peer) => peer.until(() => pings(peer).length > 0)));
 
@@ -44,7 +44,7 @@ test('a server whose loop was blocked closes a peer that sent no pong, and none 
   await Promise.all(peers.map(pong));
   await goesOn;
 
-  // That it asks again shows that it has taken the answer, and the silent peer that it judges.
+  // Its next poll shows that it took the answer, and the server judges the silent peer.
   const isJudged = (peer: RawPeer, at: number) =>
     peer.code !== null || pings(peer).length > before[at]!;
   await Promise.all(peers.map((peer, at) => peer.until(() => isJudged(peer, at))));

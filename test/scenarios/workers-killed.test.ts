@@ -49,7 +49,7 @@ test('killed workers cost only what is reported', {
         note(answer as { epoch: string; seq: number } & object);
       else note(answer['code'] === 'broker_uncertain' ? 'uncertain' : 'refused');
     } catch {
-      // Its connection has ended, or was never answered: it may have been published.
+      // The connection ended, or the request was never answered: it may have been published.
       note('uncertain');
     }
     return typeof published[index]?.answer === 'object';
@@ -86,7 +86,7 @@ test('killed workers cost only what is reported', {
     await workers.noted(kill + 1);
     while (!(await publish(rooms[slot] as string)));
     waits.push(performance.now() - killed);
-    // The next owner knows nothing of it, and does not begin it anew.
+    // The next owner does not know the session, and does not start it again.
     let status = 0;
     while (![404, 204, 200].includes(status)) status = await sockjs(session, 'xhr_send');
     expect(status).toBe(404);
@@ -96,7 +96,7 @@ test('killed workers cost only what is reported', {
   }
   isOver = true;
   await Promise.all(load);
-  // Behind these nothing is under way.
+  // After these nothing is in transit.
   const last = await Promise.all(
     rooms.map((room) => workers.publish(room, `last:${room}`, 20_000)),
   );
@@ -122,9 +122,9 @@ test('killed workers cost only what is reported', {
   expect(sum('roomcast_worker_restarts_total')).toBe(KILLS);
   const sorted = waits.map(Math.round).sort((a, b) => a - b);
   if (KILLS > 2) console.log(`rooms accepted again after ${sorted.join(', ')} ms`);
-  // On a machine that has nothing else to do it is within a second (docs/scale.md).
+  // On an idle machine it takes less than a second (docs/scale.md).
   expect(Math.max(...waits)).toBeLessThan(20_000);
-  // It was about something.
+  // The run covered the case.
   const resets = members.flatMap(({ logs }) => logs).flatMap(({ told }) => told);
   expect(resets.some(({ type }) => type === 'reset')).toBe(true);
 });

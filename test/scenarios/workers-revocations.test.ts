@@ -20,7 +20,7 @@ interface Answered {
 const start = (slots: number, ...flags: string[]) =>
   WorkersServer.start(slots, '--token-secret', SECRET, ...flags);
 
-/** Asks on connections of its own, one after the other: a new one comes to the next worker. */
+/** Makes requests one by one on new connections: each goes to the next worker. */
 function asker({ url }: WorkersServer, keepAlive = false) {
   const { hostname, port } = new URL(url);
   const agent = new Agent({ keepAlive, maxSockets: 1 });
@@ -42,7 +42,7 @@ function asker({ url }: WorkersServer, keepAlive = false) {
     });
 }
 
-/** Its connection is that of a user, in a room. */
+/** Connects a user and joins a room. */
 async function connect({ url }: WorkersServer, user: string): Promise<ReadingPeer> {
   const headers = { authorization: `Bearer ${tokenOf({ sub: user, rooms: EVERYTHING })}` };
   const peer = await connectReading('websocket', url, { headers });
@@ -56,7 +56,7 @@ async function joined(workers: WorkersServer, user: string): Promise<ReadingPeer
   return peer;
 }
 
-/** How as many new connections of a user end as there are workers, and one more: each is tried. */
+/** How new connections of a user end: one more than there are workers, so that each is tried. */
 async function turnedAway(workers: WorkersServer, user: string): Promise<number[]> {
   const codes: number[] = [];
   for (let n = 0; n <= workers.slots; n += 1)
@@ -64,7 +64,7 @@ async function turnedAway(workers: WorkersServer, user: string): Promise<number[
   return codes;
 }
 
-/** What is revoked at each worker, by ids. */
+/** Ids of the revocations at each worker. */
 async function lists(workers: WorkersServer): Promise<string[][]> {
   const all: string[][] = [];
   const ask = asker(workers);
@@ -103,7 +103,7 @@ test('a revocation over the limit applies at no worker', async () => {
     status: 503,
     body: { code: 'revocations_full' },
   });
-  // Who was there is cut off all the same.
+  // Connected members are disconnected all the same.
   expect(await Promise.all(peers.map(({ closed }) => closed))).toEqual([4005, 4005]);
   expect(await lists(workers)).toEqual(Array(3).fill([body['id']]));
 });
@@ -124,7 +124,7 @@ test('a stalled worker applies a revocation once when it resumes', async () => {
   const asks = [asker(workers, true), asker(workers, true)];
   for (const ask of asks) await ask('GET', REVOCATIONS);
   workers.kill(0, 'SIGSTOP');
-  // Of the two, the one whose connection is at the other worker.
+  // Of the two, the one connected to the other worker.
   const ask = await Promise.race(
     asks.map(async (each) => {
       await each('GET', REVOCATIONS);
@@ -135,7 +135,7 @@ test('a stalled worker applies a revocation once when it resumes', async () => {
   expect(body).toMatchObject({ closed: 1, workers: { answered: 1, missing: [0] } });
   workers.kill(0, 'SIGCONT');
   expect(await Promise.all(peers.map(({ closed }) => closed))).toEqual([4005, 4005]);
-  // It may have heard of it several times.
+  // It may have received it several times.
   const path = `${REVOCATIONS}/${body['id']}`;
   const lifted = async () => (await ask('DELETE', path)).status;
   await expect.poll(lifted, { timeout: 30_000 }).toBeOneOf([204, 404]);
@@ -158,16 +158,16 @@ test('while workers are replaced, answered revocations apply at every worker, an
     expect(status).toBe(200);
     const id = String(body['id']);
     count += 1;
-    // Each stands for a while, so that a worker that comes has something to take.
+    // Each stays for a while, so that a new worker has something to load.
     standing.push(id);
     if (count % 2 === 0) continue;
     const lifted = standing.splice(Math.floor(standing.length / 2), 1);
-    // It is done when nobody has it.
+    // Done when no worker has it.
     while (![204, 404].includes((await ask('DELETE', `${REVOCATIONS}/${lifted}`)).status)) {}
   }
   await over;
   expect(standing.length).toBeGreaterThan(5);
-  // Who has not answered in time is asked again.
+  // A worker that did not answer in time is asked again.
   await expect
     .poll(() => lists(workers), { timeout: 30_000 })
     .toEqual(Array(3).fill(standing.sort()));
@@ -185,7 +185,7 @@ test('a member of a worker that is shutting down is disconnected with the others
   );
   const peers = [await joined(workers, '42'), await joined(workers, '42')];
   for (const peer of peers) peer.stall();
-  // More than the kernel takes: their workers wait for them.
+  // More than the kernel buffers: their workers wait for them.
   for (let n = 0; n < 200; n += 1) await workers.publish('a', 'x'.repeat(50_000));
   workers.server.child.kill('SIGHUP');
   await workers.served(0, 2);

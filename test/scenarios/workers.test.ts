@@ -27,7 +27,10 @@ async function join(name: (typeof TRANSPORTS)[number], url: string, room: string
   return peer;
 }
 
-/** The first second of the live page in which as many members are there: on a busy machine not all workers answer in time. */
+/**
+ * The first second of the live page with this many members: on a busy machine not all workers answer in
+ * time.
+ */
 async function secondWith(url: string, members: number): Promise<Second> {
   const aborted = new AbortController();
   const { body } = await fetch(`${url}/v1/live`, { signal: aborted.signal });
@@ -58,16 +61,16 @@ test('a room is one, and every answer covers all workers', async () => {
   const workers = await WorkersServer.start(3, ...QUICK);
   const { url } = workers;
   const room = 'chat:lobby';
-  // Connections go to the workers in turn, and SockJS to where its session is.
+  // Connections go to the workers in turn, and SockJS requests to the worker of the session.
   const names = [...TRANSPORTS, 'websocket', 'websocket', 'xhr-polling', 'xhr-streaming'] as const;
   const peers = await Promise.all(names.map((name) => join(name, url, room)));
   for (const [i, peer] of peers.entries()) peer.say({ type: 'publish', room, data: i });
   for (const peer of peers) await peer.until(() => data(peer).length === peers.length);
-  // All in the same order, whoever published.
+  // All in the same order, whichever member published.
   for (const peer of peers) expect(data(peer)).toEqual(data(peers[0] as ReadingPeer));
 
   const all = { asked: 3, answered: 3, missing: [] };
-  // Asked of whichever worker it comes to.
+  // Answered by whichever worker gets the request.
   for (let n = 0; n < 4; n += 1) {
     const rooms = await workers.whole('/v1/rooms');
     expect(rooms).toMatchObject({
@@ -84,7 +87,7 @@ test('a room is one, and every answer covers all workers', async () => {
     expect(sum('roomcast_delivered_total')).toBe(peers.length ** 2);
     expect([sum('roomcast_rooms'), sum('roomcast_workers'), unaccounted]).toEqual([1, 3, 0]);
   }
-  // The live page too; what is delivered a second is over by now.
+  // The live page too; the delivery rate is zero again by now.
   expect(await secondWith(url, peers.length)).toMatchObject({
     members: { total: peers.length, list: { length: peers.length } },
     rooms: { total: 1, list: [{ room, members: peers.length }] },
@@ -102,7 +105,7 @@ test('a room is one, and every answer covers all workers', async () => {
 
   workers.server.child.kill('SIGTERM');
   expect(await workers.server.exited).toBe(0);
-  // One account of all. Of a stream that was passed on nobody sees whether its peer has read the end.
+  // One account for all. For a forwarded stream no worker sees whether the client read the end.
   const closing = workers.server.log.find(({ msg }) => String(msg).startsWith('closed'));
   expect(closing).toMatchObject({ abandoned: 0, waiting: [], killed: [] });
   const { drained, unconfirmed } = closing as Record<string, number>;
@@ -116,7 +119,7 @@ test('a worker is killed: rooms go on, losses are reported, and nothing is count
   const [dies, ...stay] = [0, 1, 2].map((slot) => workers.nameOf(slot)) as [string, string, string];
   const rooms = [dies, ...stay];
   const peers: ReadingPeer[] = [];
-  // In turn to the workers: two of these have their connections at the one that dies.
+  // Connections go to the workers in turn: two of these are at the one that dies.
   for (let n = 0; n < 6; n += 1) {
     const peer = await connectReading('websocket', url);
     for (const room of rooms) peer.say({ type: 'join', id: room, room });
@@ -132,7 +135,7 @@ test('a worker is killed: rooms go on, losses are reported, and nothing is count
   const before = await workers.scrape();
   expect(before.unaccounted).toBe(0);
   workers.kill(0, 'SIGKILL');
-  // Under load: some of this is on its way when the worker ends.
+  // Under load: some messages are in transit when the worker dies.
   const during = rooms.flatMap((room) => Array.from({ length: 20 }, () => publish(room)));
   const ended = await Promise.race([
     Promise.all(peers.map(({ closed }) => closed)),
@@ -140,7 +143,7 @@ test('a worker is killed: rooms go on, losses are reported, and nothing is count
   ]);
   expect(ended).toBeNull();
   await Promise.all(during);
-  // From the other workers: the room is there again, in another epoch.
+  // From the other workers: the room is available again, in a new epoch.
   const after = await publish(dies);
   expect(after).toMatchObject({ room: dies });
   const gone = await Promise.all(
@@ -153,7 +156,7 @@ test('a worker is killed: rooms go on, losses are reported, and nothing is count
     const resets = ofType(peer, 'reset');
     expect(resets.map(({ room }) => room)).toEqual([dies]);
     expect(resets[0]).toMatchObject({ epoch: after['epoch'] });
-    // Of the rooms of the others nothing is missing.
+    // Rooms of the other workers miss nothing.
     for (const room of stay) {
       const seqs = ofType(peer, 'message').flatMap((each) =>
         each.room === room ? [each.seq] : [],
@@ -175,7 +178,7 @@ test('a worker is killed: rooms go on, losses are reported, and nothing is count
 });
 
 test('workers that die while starting, and the spare, are replaced too', async () => {
-  // While there is no worker the port is closed, and it has to be the same one then.
+  // Without workers the port is closed, and it must reopen as the same one.
   const port = String(await freePort());
   const workers = await WorkersServer.start(2, ...QUICK, '--port', port);
   await expect.poll(() => workers.children.length, { timeout: 20_000 }).toBe(3);
@@ -206,7 +209,7 @@ test('a stalled worker is killed, and rooms of the others are unaffected', async
   const room = workers.nameOf(1);
   const peers = await twoIn(workers, room);
   workers.kill(0, 'SIGSTOP');
-  // One of them is frozen with its worker, the other goes on at once.
+  // One of them is frozen with its worker; the other goes on at once.
   for (const peer of peers) {
     for (let n = 1; n <= 20; n += 1) peer.say({ type: 'publish', id: n, room, data: n });
   }
@@ -236,7 +239,7 @@ test('a stalled primary does not affect members; new clients wait until it resum
   void late.then(() => {
     isAnswered = true;
   });
-  // For longer than a worker may stand still: it is the primary that has not looked.
+  // Longer than the stall limit of a worker: it is the primary that did not check.
   const until = performance.now() + 1500;
   for (let n = 1; performance.now() < until; n += 1) {
     one.say({ type: 'publish', id: n, room, data: n });
@@ -264,11 +267,11 @@ test('a connection handed to a worker that dies before taking it is closed', asy
     socket.end('GET /healthz HTTP/1.0\r\n\r\n').once('data', () => {
       answered += 1;
     });
-    // A reset is an end too.
+    // A connection reset is an end too.
     socket.on('error', () => {});
     return new Promise((resolve) => void socket.on('close', resolve));
   });
-  // The other worker has those that follow it.
+  // The other worker gets the connections after it.
   await expect.poll(() => answered).toBe(asked.length - 1);
   workers.kill(0, 'SIGKILL');
   await Promise.all(asked);
@@ -326,7 +329,7 @@ test('workers are replaced one by one, and no connection is refused', async () =
   expect(welcomed).toBeGreaterThan(0);
   expect(await peer.closed).toBe(4200);
   const { sum, unaccounted } = await workers.scrape();
-  // Meant, so it is no restart.
+  // Intended, so it does not count as a restart.
   expect([sum('roomcast_worker_restarts_total'), unaccounted]).toEqual([0, 0]);
   for (const slot of [0, 1]) expect(workers.pids(slot)).toHaveLength(2);
   expect(workers.server.log.filter(({ msg }) => /left open/.test(String(msg)))).toEqual([]);
@@ -384,7 +387,7 @@ test('a session request is answered by the worker that has it, also on connectio
   const members = (await workers.json('/v1/members'))['members'] as { address: string }[];
   expect(members.map(({ address }) => address)).toEqual(['127.0.0.1', '127.0.0.1', '127.0.0.1']);
 
-  // Its sessions ended with it: what is sent to them is for nobody.
+  // Its sessions ended with it: requests for them are answered with 404.
   workers.kill(1, 'SIGKILL');
   await workers.served(1, 2);
   const gone = `/sockjs/0/${sessions[1]}/xhr_send`;
@@ -401,7 +404,7 @@ test('a session request is answered by the worker that has it, also on connectio
   ).toBe(204);
   agent.destroy();
 
-  // Without a primary nobody could come: the workers take leave of those who are there.
+  // Without a primary no client could connect: the workers close their members.
   const peer = await connectReading('websocket', workers.url);
   workers.server.child.kill('SIGKILL');
   expect(await peer.closed).toBe(4200);
@@ -412,13 +415,13 @@ test('a socket passed by a service manager serves all workers', async () => {
   await new Promise<void>((resolve) => void manager.listen(0, '127.0.0.1', resolve));
   const { port } = manager.address() as AddressInfo;
   const main = new URL('../../dist/cli/main.js', import.meta.url).pathname;
-  // The process that is started has to be the one that is named.
+  // The started process must be the one named in LISTEN_PID.
   const named = 'export LISTEN_PID=$$ LISTEN_FDS=1; exec "$@"';
   const args = ['-c', named, 'bash', process.execPath, main, 'serve', '--workers', '2', ...QUICK];
   const { _handle: handle } = manager as unknown as { _handle: never };
   const child = spawn('bash', args, { stdio: ['ignore', 'pipe', 'inherit', handle] });
   onTestFinished(() => void child.kill('SIGKILL'));
-  // It has a socket of its own by now; with this one the test would accept connections too.
+  // The server has its own socket by now; an open one here would accept connections too.
   manager.close();
   let said = '';
   for await (const chunk of child.stdout ?? []) {
