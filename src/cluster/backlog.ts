@@ -77,7 +77,10 @@ export class Backlog {
   #take(waiting: Set<Connection>, connection: Connection): boolean {
     if (waiting.size >= this.#most) {
       connection.close();
-      this.#closed.add({ waiting: waiting.size }, 'no worker takes connections: new ones are closed');
+      this.#closed.add(
+        { waiting: waiting.size },
+        'no worker takes connections: new ones are closed',
+      );
       return false;
     }
     waiting.add(connection);

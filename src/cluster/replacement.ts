@@ -27,7 +27,10 @@ export async function replaceAll(seats: Seats, config: Config, log: Log): Promis
     try {
       await replaceOne(seats, slot, config);
     } catch (error) {
-      log.error({ err: error, worker: slot }, 'a worker cannot be replaced; the remaining workers stay');
+      log.error(
+        { err: error, worker: slot },
+        'a worker cannot be replaced; the remaining workers stay',
+      );
       return false;
     }
   }

@@ -132,33 +132,30 @@ describe('MemoryBroker', () => {
     ['as short as it may be', ''],
     ['as long as is read past', `"uid":"${'u'.repeat(64)}",`],
     ['of 60 KB', `"junk":"${'j'.repeat(60_000)}",`],
-  ])(
-    'counts at least the heap cost of messages after a head that is %s (V3)',
-    async (_, head) => {
-      const count = head.length > 1000 ? 5000 : 10_000;
-      const bounds = { historyMessages: count, historyBytes: 1e9, historyBytesTotal: 1e9 };
-      const broker = new MemoryBroker({ ...defaults, ...bounds });
-      const codec = new JsonCodec();
-      const publishNext = (n: number) => {
-        // As received from a socket: a separate string.
-        const frame = `{"type":"publish","room":"a",${head}"data":"${String(n).padStart(13, 'x')}"}`;
-        const { fields, data } = codec.decode(Buffer.from(frame).toString('latin1')) as Asked;
-        const checked = checkPublish('a', fields['data'], undefined, undefined, limits, data);
-        broker.publish('a', { data: checked.data, from: null }, soon);
-      };
-      // By then the engine has compiled this code, too.
-      const first = count / 10;
-      for (let n = 0; n < first; n += 1) publishNext(n);
-      const already = broker.kept.bytes;
-      const before = await bytesInUse();
-      for (let n = first; n < count; n += 1) publishNext(n);
-      const grown = (await bytesInUse()) - before;
-      const { messages, bytes } = broker.kept;
-      expect(messages).toBe(count);
-      expect(grown).toBeLessThanOrEqual(bytes - already);
-      broker.close();
-    },
-  );
+  ])('counts at least the heap cost of messages after a head that is %s (V3)', async (_, head) => {
+    const count = head.length > 1000 ? 5000 : 10_000;
+    const bounds = { historyMessages: count, historyBytes: 1e9, historyBytesTotal: 1e9 };
+    const broker = new MemoryBroker({ ...defaults, ...bounds });
+    const codec = new JsonCodec();
+    const publishNext = (n: number) => {
+      // As received from a socket: a separate string.
+      const frame = `{"type":"publish","room":"a",${head}"data":"${String(n).padStart(13, 'x')}"}`;
+      const { fields, data } = codec.decode(Buffer.from(frame).toString('latin1')) as Asked;
+      const checked = checkPublish('a', fields['data'], undefined, undefined, limits, data);
+      broker.publish('a', { data: checked.data, from: null }, soon);
+    };
+    // By then the engine has compiled this code, too.
+    const first = count / 10;
+    for (let n = 0; n < first; n += 1) publishNext(n);
+    const already = broker.kept.bytes;
+    const before = await bytesInUse();
+    for (let n = first; n < count; n += 1) publishNext(n);
+    const grown = (await bytesInUse()) - before;
+    const { messages, bytes } = broker.kept;
+    expect(messages).toBe(count);
+    expect(grown).toBeLessThanOrEqual(bytes - already);
+    broker.close();
+  });
 
   it('leaves no timer when it is closed (V8)', () => {
     vi.useFakeTimers();

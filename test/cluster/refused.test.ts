@@ -56,14 +56,11 @@ test('a slot gets its worker once a process can be started', async () => {
   expect(await server.exited).toBe(0);
 });
 
-test.each([ENOMEM, EMFILE, EAGAIN])(
-  'a refused start (%i) is reported and ends',
-  async (code) => {
-    const server = serve(0, code);
-    expect(await server.exited).toBe(1);
-    expect(server.stderr + server.stdout.join('\n')).toMatch(/spawn.* E(NOMEM|MFILE|AGAIN)/);
-  },
-);
+test.each([ENOMEM, EMFILE, EAGAIN])('a refused start (%i) is reported and ends', async (code) => {
+  const server = serve(0, code);
+  expect(await server.exited).toBe(1);
+  expect(server.stderr + server.stdout.join('\n')).toMatch(/spawn.* E(NOMEM|MFILE|AGAIN)/);
+});
 
 test.each([ENOMEM, EMFILE, EAGAIN])(
   'a refused replacement (%i) keeps the old workers',

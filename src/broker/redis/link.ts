@@ -168,7 +168,9 @@ export class Link {
       link.end(error as Error);
       const { message } = error as Error;
       if (message.startsWith('WRONGTYPE')) {
-        throw new Misconfigured(`the key ${keys.term} does not belong to roomcast; choose another cluster name`);
+        throw new Misconfigured(
+          `the key ${keys.term} does not belong to roomcast; choose another cluster name`,
+        );
       }
       throw REFUSING.test(message) ? new Misconfigured(message) : error;
     } finally {

@@ -81,13 +81,15 @@ export class Subscriptions {
   /** Rooms with members here that are suspended. */
   get suspended(): number {
     let count = 0;
-    for (const { isSubscribed, isLive } of this.#topics.values()) if (isSubscribed && !isLive) count += 1;
+    for (const { isSubscribed, isLive } of this.#topics.values())
+      if (isSubscribed && !isLive) count += 1;
     return count;
   }
 
   subscribe(room: string, signal: AbortSignal, since?: Position): Position | Promise<Position> {
     const present = this.#topics.get(room);
-    if (present?.isSubscribed && present.known !== null && since === undefined) return present.known;
+    if (present?.isSubscribed && present.known !== null && since === undefined)
+      return present.known;
     this.#lingering.delete(room);
     let topic = present;
     if (topic === undefined || since !== undefined) {
@@ -209,7 +211,8 @@ export class Subscriptions {
     for (const wait of this.#waits) {
       // A later subscription with a position has replaced the topic.
       const topic = this.#topics.get(wait.topic.room);
-      if (topic === undefined) wait.reject(new Refusal('broker_unavailable', 'The room was unsubscribed meanwhile.'));
+      if (topic === undefined)
+        wait.reject(new Refusal('broker_unavailable', 'The room was unsubscribed meanwhile.'));
       else waits.push(Object.assign(wait, { topic }));
     }
     this.#waits = [];
