@@ -176,4 +176,4 @@ const rejection = (signal: AbortSignal): Promise<never> =>
 
 /** The broker received the call and may or may not have carried it out. */
 const uncertain = (what: string) =>
-  new Refusal('broker_uncertain', `It may have been published, or not: ${what}.`);
+  new Refusal('broker_uncertain', `The message may or may not have been published: ${what}.`);
