@@ -1,15 +1,15 @@
-// A hook: what a room says, through every loss of the connection, for as many components as want it.
-// In StrictMode each mounts twice: a leave and a join in the same turn cancel out, and nothing is sent.
+// A hook that shows the messages of a room, across lost connections, for any number of components.
+// StrictMode mounts twice: a leave and a join in the same turn cancel out, and nothing is sent.
 import { useCallback, useEffect, useState } from 'react';
 
 const KEPT = 100;
 const NOTHING = { messages: [], lost: 0, state: 'joining' };
-/** Components that show each room: the last one leaves. */
+/** Number of components per room; the last one leaves it. */
 const shown = new WeakMap();
 
 function enter(room) {
   shown.set(room, (shown.get(room) ?? 0) + 1);
-  room.join().catch(() => {}); // `left` tells it
+  room.join().catch(() => {}); // the `left` event reports it
 }
 
 function leave(room) {
@@ -17,7 +17,7 @@ function leave(room) {
   if (shown.get(room) === 0) room.leave();
 }
 
-/** `client` is one for the whole app: `const client = connect(url)` outside of every component. */
+/** Share one `client` in the whole app: `const client = connect(url)` outside of every component. */
 export function useRoom(client, name) {
   const [seen, setSeen] = useState(NOTHING);
   useEffect(() => {

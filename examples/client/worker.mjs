@@ -1,5 +1,5 @@
-// A worker: takes jobs from one room in order and tells the results in another, through every loss of
-// the connection. Node 22 has a WebSocket; before, it comes from `ws`.
+// A worker: takes jobs from one room in order and publishes the results to another, across lost
+// connections. Node 22 has a WebSocket; on earlier versions it comes from `ws`.
 import { connect } from 'roomcast-client';
 import { events } from 'roomcast-client/events';
 import { WebSocket } from 'ws';

@@ -1,4 +1,4 @@
-// An app that speaks TLS itself: node https.mjs cert.pem key.pem
+// An app with TLS of its own: node https.mjs cert.pem key.pem
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:https';
 import { createRoomcast } from 'roomcast';

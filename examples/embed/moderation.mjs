@@ -1,5 +1,5 @@
-// A chat whose messages are looked at before anybody has them: bad words are masked, and who goes on
-// is closed with 4003, which tells its client not to come back.
+// A chat with moderation before publication: bad words are masked, and a member that continues
+// is closed with 4003, which tells its client not to reconnect.
 import { serve } from 'roomcast';
 
 const BAD = /spam/gi;

@@ -1,4 +1,4 @@
-// With Nest 11: rooms on the port of the app, and a service that anything in it can publish with.
+// With Nest 11: rooms on the port of the app, and an injectable service that publishes.
 import 'reflect-metadata';
 import { Controller, Get, Inject, Module, Post } from '@nestjs/common';
 import { HttpAdapterHost, NestFactory } from '@nestjs/core';
@@ -12,7 +12,7 @@ class Rooms {
     this.roomcast.attach(this.host.httpAdapter.getHttpServer());
   }
 
-  // Members are told to come back later, before Nest closes the server under them.
+  // Members are told when to reconnect before Nest closes the server.
   async beforeApplicationShutdown() {
     await this.roomcast.close();
   }

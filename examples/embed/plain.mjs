@@ -1,4 +1,4 @@
-// Without a framework: `handle` and `handleUpgrade` say whether it was theirs.
+// Without a framework: `handle` calls back for requests of the app; `handleUpgrade` returns false for them.
 import { createServer } from 'node:http';
 import { createRoomcast } from 'roomcast';
 

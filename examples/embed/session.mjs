@@ -1,4 +1,4 @@
-// Who has logged in to the app is that user in its rooms: the cookie comes with the connection.
+// A user who has logged in to the app is that user in its rooms: the connection sends the session cookie.
 import { randomUUID } from 'node:crypto';
 import { createServer } from 'node:http';
 import express from 'express';
@@ -11,13 +11,13 @@ const sessionOf = ({ headers: { cookie = '' } }) =>
 const app = express();
 app.post('/login', express.json(), (request, response) => {
   const session = randomUUID();
-  users.set(session, request.body.user); // Look at the password here.
-  // Pages of other sites can open a WebSocket too, but not with a cookie like this.
+  users.set(session, request.body.user); // Check the password here.
+  // Pages of other sites can open a WebSocket too, but not with a SameSite cookie.
   response.cookie('session', session, { httpOnly: true, sameSite: 'strict' }).sendStatus(204);
 });
 app.post('/logout', (request, response) => {
   const session = sessionOf(request);
-  // Nobody comes back with it: only who is connected, or about to be, has to go.
+  // The session is gone, so nobody can reconnect with it; end its current and pending connections.
   if (users.delete(session)) roomcast.revoke({ token: session, keepMs: 60_000 });
   response.clearCookie('session').sendStatus(204);
 });

@@ -6,12 +6,12 @@
  *
  *     roomcast load ws://127.0.0.1:4000/graphql --protocol graphql-ws.mjs
  *
- * A subscription is not answered; the pong to a ping sent after it tells that it has been read.
+ * The server does not answer a subscription; the pong to a ping sent after it shows that it was read.
  */
 const SUBSCRIBE = 'subscription ($room: String!) { message(room: $room) }';
 const PUBLISH = 'mutation ($room: String!, $data: String!) { publish(room: $room, data: $data) }';
 
-/** @typedef {{ ids: number, pending: string[] }} State `pending`: rooms whose pong is to come */
+/** @typedef {{ ids: number, pending: string[] }} State `pending`: rooms that wait for their pong */
 
 /** @type {import('roomcast/load').Protocol<State>} */
 export default {

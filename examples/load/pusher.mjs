@@ -11,7 +11,7 @@ import { createHmac } from 'node:crypto';
 
 const { PUSHER_KEY: key = 'app-key', PUSHER_SECRET: secret = 'app-secret' } = process.env;
 
-/** Channels know no colon. @param {string} room */
+/** Channel names cannot contain a colon. @param {string} room */
 const channelOf = (room) => `private-${room.replaceAll(':', '.')}`;
 
 /** @typedef {{ socketId: string, rooms: Map<string, string> }} State `rooms`: by channel */

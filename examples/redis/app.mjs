@@ -1,4 +1,4 @@
-// An app of several processes, whose rooms are one over Redis: what is said at one is heard at all.
+// An app of several processes with shared rooms over Redis: a message to one reaches the members of all.
 //
 //   npm install roomcast @redis/client
 //   redis-server &
@@ -22,7 +22,7 @@ const server = createServer(async (request, response) => {
     const { seq } = await roomcast.publish('chat:lobby', { text: await text(request) });
     response.end(`message ${seq}\n`);
   } catch ({ code, message }) {
-    // `broker_unavailable`: nobody has seen it. `broker_uncertain`: it may have been seen, once.
+    // `broker_unavailable`: not published. `broker_uncertain`: published at most once, perhaps not at all.
     response.writeHead(503).end(`${code}: ${message}\n`);
   }
 });

@@ -1,4 +1,4 @@
-// The app under test: shows the score of a game, and says when it may be out of date.
+// The app under test: shows the score of a game, and warns when it may be outdated.
 import { WebSocket } from 'ws';
 
 export function watchScore(url, show) {

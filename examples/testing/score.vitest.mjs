@@ -1,4 +1,4 @@
-// With vitest: npx vitest run, and '**/*.vitest.mjs' among what it includes.
+// With vitest: npx vitest run, with '**/*.vitest.mjs' in its `include`.
 import { expect, test } from 'vitest';
 import { shownToSlowReader } from './slow-reader.mjs';
 

@@ -1,4 +1,4 @@
-// What is the same with every runner: the app at a server, one member that stops reading, and what was shown.
+// Shared by all runners: runs the app with one member that stops reading, and returns what it showed.
 import { startTestServer } from 'roomcast/testing';
 import { watchScore } from './score.mjs';
 
