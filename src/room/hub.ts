@@ -1,11 +1,11 @@
 /**
- * The rooms of a server with everything they share, from the broker to the fan-out: what is published goes in
- * here, what the broker delivers comes in here, and all of it ends here.
+ * The root of the room layer: creates everything the rooms of a server share, passes publishes to the
+ * broker and the broker's deliveries to rooms, and shuts it all down.
  *
- * V8: every wait is a task of `#tasks`, ends with `close` or its deadline, and has a name.
+ * V8: every wait is a named task in `#tasks` and ends at its deadline or at `close`.
  *
- * Not here: who is in which room (`memberships.ts`), which rooms there are (`rooms.ts`), how messages
- * reach members (`room.ts`), who is behind (`behind.ts`).
+ * Not here: joins and leaves (`memberships.ts`), the directory of rooms (`rooms.ts`), how messages reach
+ * members (`room.ts`), slow members (`behind.ts`).
  */
 import type { IncomingHttpHeaders } from 'node:http';
 import type {
@@ -45,48 +45,47 @@ import type { Trace } from './trace.js';
 
 const LAG_MS = 100;
 
-/** What may go with the data of a message. */
+/** Optional fields of a publish, besides its data. */
 export interface Message {
   readonly key?: string | undefined;
   /** See `PublishOptions` of the broker. */
   readonly uid?: string | undefined;
-  /** Of the request that it came with, if it was one. */
+  /** Headers of the HTTP request that carried the publish, if one did. */
   readonly headers?: IncomingHttpHeaders | undefined;
 }
 
 export class Hub {
-  /** Who is in which room. */
+  /** All connections, their rooms, and joining and leaving. */
   readonly memberships: Memberships;
-  /** What members are built with. */
+  /** Dependencies that every `Member` is constructed with. */
   readonly memberContext: MemberContext;
 
   readonly #broker: Broker;
-  /** For an app. */
+  /** Events for the embedding application. */
   readonly events: Events;
   readonly #fanOut: FanOut;
   readonly #tasks: WaitGroup;
   readonly #calls: BrokerCalls;
   readonly #rooms: Rooms;
   readonly #pages: Pages;
-  /** For the HTTP API. */
+  /** History access for the HTTP API. */
   readonly archive: Archive;
-  /** Members on their way through what they have missed. */
+  /** Members that are being sent the messages they missed before joining. */
   readonly replays: Replays;
-  /** Members that read again something of before. */
+  /** Members' requests for history. */
   readonly backfills: Backfills;
-  /** Who is in rooms, where that is told. */
+  /** Presence lists, for the namespaces that have presence enabled. */
   readonly presence: Presence;
   readonly #closing = new AbortController();
   readonly #behind: Behind;
-  /** How often it is looked how far behind its broker this node is. */
+  /** Samples every `LAG_MS` how far this node is behind its broker. */
   readonly #lag: NodeJS.Timeout;
   readonly #trace: Trace | null;
 
   /**
-   * `evict` closes a member's connection for a reason, unless it is closed already; it is called
-   * outside all loops over members.
-   * `detector` watches the locks of this hub; `events` are for an app,
-   * `trace` is where messages are traced.
+   * `evict` closes a member's connection with a reason, unless it is already closed; the hub calls it
+   * outside all loops over members. `detector` watches the locks of this hub, `events` go to the
+   * embedding application, and `trace`, if given, traces messages.
    */
   constructor(
     config: Config,
@@ -177,9 +176,11 @@ export class Hub {
       wake: (member) => this.#fanOut.wake(member),
       evict: (member, reason) => this.#fanOut.doom(member, reason),
     };
-    // What it says may cross the last leave on its way; what we make of it is not its to catch (V12).
+    // The broker may deliver a message after the last leave. An exception of ours must not reach the
+    // broker (V12).
     broker.onDeliver((publication) => {
-      // Not by `survived`, which is called with all sorts of things: each message comes through here.
+      // Every message comes through here, so this is an inline try: `survived` is called with many
+      // different functions and would be slower.
       try {
         this.#deliver(publication, observer);
       } catch (error) {
@@ -202,7 +203,7 @@ export class Hub {
     );
   }
 
-  /** Policies are as its options say now, for every join from here on. */
+  /** Re-reads the policies from the options; they apply to every join from now on. */
   reload(): void {
     this.memberships.reload();
     this.presence.reload();
@@ -218,7 +219,7 @@ export class Hub {
     return this.#behind.members;
   }
 
-  /** Of all queues. */
+  /** Memory held by the send queues of all members. */
   get memory(): QueueMemory {
     return this.#behind.memory;
   }
@@ -231,17 +232,20 @@ export class Hub {
     return this.#broker.state();
   }
 
-  /** It is so far behind its broker that new connections are better off elsewhere (V23). */
+  /**
+   * True when this node is so far behind its broker that new connections should go to another node
+   * (V23).
+   */
   get isLagging(): boolean {
     return this.#rooms.backlog.isLagging;
   }
 
   /**
-   * Hands a message to the broker and returns its place in the room's order; no member is waited
-   * for (V1). `member` is the publisher, or null for the HTTP API, which need not join.
+   * Passes a message to the broker and returns its position in the room. Never waits for a member (V1).
+   * `member` is the publisher, or null for the HTTP API, which need not join the room.
    *
    * @throws Refusal `not_joined`, `not_allowed`, `room_busy`, `broker_unavailable`, `broker_uncertain`,
-   *   `shutting_down`; as a rejection where the broker answers later.
+   * `shutting_down`. It rejects with them where the broker answers asynchronously.
    */
   publish(
     member: Member | null,
@@ -265,11 +269,11 @@ export class Hub {
   }
 
   /**
-   * Gives the member messages of before, and an answer under `id` behind them, when there is nothing
-   * else for it; settles then.
+   * Sends the member past messages of the room, then the reply for `id`, at lower priority than
+   * everything else queued for the member. Settles when the reply has been handed over.
    *
-   * @throws Refusal `not_joined`, `not_allowed`, `not_enabled`, `history_busy`; as a rejection also
-   *   `broker_unavailable`, `shutting_down`
+   * @throws Refusal `not_joined`, `not_allowed`, `not_enabled`, `history_busy`. It may also reject with
+   * `broker_unavailable` or `shutting_down`.
    */
   backfill(member: Member, name: string, id: CommandId | undefined, wanted: Wanted): Promise<void> {
     const subscription = subscriptionOf(member, name);
@@ -278,7 +282,7 @@ export class Hub {
     return this.backfills.begin(subscription, this.rooms.get(name) as Room, id, wanted);
   }
 
-  /** @throws Refusal where the member may not publish to the room now */
+  /** @throws Refusal `not_joined`, `not_allowed` if the member may not publish to the room now. */
   checkPublisher(member: Member, name: string): void {
     if (!subscriptionOf(member, name).mayPublish) throw notAllowed('publish to', name);
   }
@@ -295,14 +299,14 @@ export class Hub {
     const { data, from: member, key } = payload;
     const tell = ({ seq, epoch }: Position) =>
       this.events.tell('published', { room, seq, epoch, member, data: JSON.parse(data), key });
-    // Its failure is told to the publisher.
+    // The publisher gets the failure; no event is emitted for it.
     if (answer instanceof Promise) answer.then(tell, () => {});
     else tell(answer);
   }
 
   /**
-   * Refuses new work, ends every wait for the broker and lets go of it; members stay until they
-   * are removed. Resolves by `timeoutMs` with the names of what was still under way then.
+   * Refuses new work, aborts every wait for the broker and closes the broker. Members stay until they
+   * are removed. Resolves within `timeoutMs` with the names of the tasks still pending then.
    */
   async close(timeoutMs: number): Promise<readonly string[]> {
     this.#closing.abort(shuttingDown());
@@ -317,13 +321,13 @@ export class Hub {
     this.#calls.giveUp();
     const closeBroker = async () => this.#broker.close();
     this.#tasks.go('broker close', closeBroker).catch(() => {
-      // It is gone either way, and so are we.
+      // The server is shutting down: a broker that fails to close changes nothing.
     });
     await this.#settle(deadline);
     return this.#tasks.pending();
   }
 
-  /** Waits for what is under way, but not beyond `deadline`. */
+  /** Waits for the pending tasks, at most until `deadline`. */
   async #settle(deadline: number): Promise<void> {
     try {
       await this.#tasks.wait({ timeoutMs: Math.max(0, deadline - nowMs()) });

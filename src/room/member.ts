@@ -1,12 +1,12 @@
 /**
- * A connection as rooms see it: who it is, which rooms it is in, how far it is behind, and a lane of
- * its own for control frames. With its outbox it owns everything the server holds for the peer.
+ * A connection as rooms see it: its identity, its rooms, its health, and its lane for control frames.
+ * Together with its outbox it owns everything the server holds for the peer.
  *
- * V3: the control lane is bounded, as the outbox is. V5: control frames are never dropped; past the
- * bound of their lane the member is evicted.
+ * V3: the control lane and the outbox are bounded. V5: control frames are never dropped; when the lane
+ * overflows, the member is evicted.
  *
- * Not here: messages on their way to it (`outbox.ts`), who is in which room (`room.ts`), what closes
- * a connection (`session/session.ts`).
+ * Not here: queued messages (`outbox.ts`), the member list of a room (`room.ts`), closing the connection
+ * (`session/session.ts`).
  */
 import type { CloseReason } from '../errors.js';
 import type { QueuePolicy } from '../options/config.js';
@@ -18,15 +18,15 @@ import { ANYONE, type Identity } from './identity.js';
 import { Outbox, type OutboxContext, type Owner } from './outbox.js';
 import type { Subscription } from './subscription.js';
 
-/** What all members of a server share. */
+/** Dependencies shared by all members of a server. */
 export interface MemberContext extends ControlBounds, OutboxContext {
-  /** Thresholds of a member that is in no room. */
+  /** Thresholds for a member that has joined no room. */
   readonly defaultPolicy: QueuePolicy;
   /** Members with anything outstanding or queued, or not yet healthy again. */
   readonly behind: Set<Member>;
-  /** Has the member drained at the end of this turn of the loop. */
+  /** Schedules a drain of the member's outbox at the end of this event loop turn. */
   wake(member: Member): void;
-  /** Has the member evicted, after the caller's loop is done. */
+  /** Schedules the member's eviction, after the caller's loop over members is done. */
   evict(member: Member, reason: CloseReason): void;
 }
 
@@ -40,24 +40,24 @@ const strictest = (a: Thresholds, b: Thresholds): Thresholds => ({
 
 export class Member implements Owner {
   readonly subscriptions = new Map<string, Subscription>();
-  /** Once it is in a room, only `Memberships.identify` changes it. */
+  /** Once the member has joined a room, only `Memberships.identify` may change this. */
   identity: Identity = ANYONE;
   readonly connectedAt = Date.now();
-  /** The latest heartbeat's, or null before one. */
+  /** Round trip of the latest heartbeat in seconds; null before the first. */
   roundTripSeconds: number | null = null;
   readonly outbox: Outbox;
 
   readonly #context: MemberContext;
   readonly #health = new Health();
-  /** The strictest of the namespaces the member is in. */
+  /** The strictest thresholds of the namespaces the member has joined. */
   #thresholds: Thresholds;
   readonly #control: ControlLane;
-  /** When the `disconnect` policy ends the member, unless it recovers; by the clock of the loop. */
+  /** When the `disconnect` policy evicts the member unless it recovers, in loop clock milliseconds. */
   #disconnectAt = Number.POSITIVE_INFINITY;
-  /** A control frame was refused: nothing may be handed over behind it. */
+  /** A control frame did not fit. Nothing may be sent after the missing frame. */
   #hasOverflowed = false;
   #hasEnded = false;
-  /** What it was last told of the broker. */
+  /** The broker state the member was last sent. */
   #brokerState: 'up' | 'suspended' = 'up';
 
   constructor(
@@ -83,7 +83,7 @@ export class Member implements Owner {
     return this.#health.state === 'healthy';
   }
 
-  /** Messages the member has been offered and the kernel has not got yet (V10). */
+  /** Messages offered to the member that the kernel has not taken yet (V10). */
   get queuedMessages(): number {
     return this.outbox.messages;
   }
@@ -93,7 +93,7 @@ export class Member implements Owner {
     return this.#control.bytes + this.outbox.bytes;
   }
 
-  /** The strictest of the namespaces the member is in. */
+  /** The strictest `stallAfterMs` of the namespaces the member has joined, in milliseconds. */
   get stallAfterMs(): number {
     return this.#thresholds.stallAfterMs;
   }
@@ -103,11 +103,13 @@ export class Member implements Owner {
     return this.outbox.lagMs(now);
   }
 
-  /** Sends a control frame: before any data, never dropped, but past its bound the member goes (V5). */
+  /**
+   * Queues a control frame, which goes before all data. If the lane is full, the member is evicted (V5).
+   */
   send(event: Event): void {
     if (this.#hasEnded || this.#hasOverflowed) return;
     const bytes = this.outbox.format.encode(event);
-    // A burst of commands in one read must not overflow a lane the peer is willing to read.
+    // A burst of commands in one read must not overflow the lane of a peer that does read.
     if (!this.#control.fits(bytes)) this.outbox.makeWay();
     if (!this.#control.fits(bytes)) {
       this.#hasOverflowed = true;
@@ -121,7 +123,7 @@ export class Member implements Owner {
     this.outbox.hold();
   }
 
-  /** Says that the broker can, or cannot, be reached, unless the member knows. */
+  /** Sends the member the broker state, unless it was the last one sent. */
   tellBroker(state: 'up' | 'suspended'): void {
     if (this.#brokerState === state) return;
     this.#brokerState = state;
@@ -129,8 +131,8 @@ export class Member implements Owner {
   }
 
   /**
-   * Judges how the member stands; called a few times a second while it is behind. Returns the
-   * reason when it has to be evicted.
+   * Updates the member's health; called a few times a second while the member is behind. Returns the
+   * reason if the member has to be evicted.
    */
   check(now: number): CloseReason | null {
     const { outbox } = this;
@@ -149,17 +151,17 @@ export class Member implements Owner {
     }
     if (mayStay) this.#disconnectAt = Number.POSITIVE_INFINITY;
     else if (this.#context.clock.now() >= this.#disconnectAt) return 'slow_consumer';
-    // A peer that is between two polls is not slow for it.
+    // A peer between two polls does not count as slow.
     const lagMs = outbox.isBetweenPolls ? 0 : outbox.lagMs(now);
     if (this.#health.check({ now, lagMs, isUnderHalf, lagAfterMs, recoverAfterMs })) {
       this.#tellHealth();
-      // What was parked goes on.
+      // Resumes the backfills that were parked while the member was shedding.
       outbox.drain();
     }
     return null;
   }
 
-  /** Begins the membership of a room. */
+  /** Adds a room to the member's subscriptions. */
   join(subscription: Subscription): void {
     const { policy } = subscription;
     this.#thresholds = this.subscriptions.size === 0 ? policy : strictest(this.#thresholds, policy);
@@ -167,8 +169,8 @@ export class Member implements Owner {
   }
 
   /**
-   * Ends the membership of a room: what is queued of it is abandoned, and what the member has not
-   * had of what was published until now (`last`) is announced (V4).
+   * Removes a room. Queued messages of it are abandoned; gaps announce what the member has not received
+   * up to `last`, the last publication of the room (V4).
    */
   leave(subscription: Subscription, last: number): void {
     subscription.hasLeft = true;
@@ -182,14 +184,14 @@ export class Member implements Owner {
     for (const event of this.outbox.leave(subscription, last)) this.send(event);
   }
 
-  /** The control frames not yet handed over and `event` behind them, as one last batch. */
+  /** The queued control frames and `event` behind them, as one last batch. */
   farewell(event: Event): Buffer {
     const frames = [...this.#control.frames, this.outbox.format.encode(event)];
     const bytes = frames.reduce((sum, frame) => sum + frame.length, 0);
     return this.transport.framing.join(frames, bytes);
   }
 
-  /** Lets go of everything held for the member; messages it had not had are abandoned. */
+  /** Releases everything held for the member. Undelivered messages are abandoned. */
   end(): void {
     if (this.#hasEnded) return;
     this.#hasEnded = true;

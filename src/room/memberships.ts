@@ -1,11 +1,11 @@
 /**
- * The members of a server, and which rooms each is in: join, leave, the end of a connection, and what it
- * costs a member to be somebody else or to be allowed less.
+ * The members of a server and their rooms: join, leave, disconnect, and what changes when a member's
+ * identity or permissions change.
  *
- * V15: whether a member may be in a room is asked at its join, after each wait of that, and whenever who
- * it is changes; the cut is in the same step.
+ * V15: permission to be in a room is checked at the join, after each of its waits, and whenever the
+ * identity changes; a member that loses it leaves in the same step.
  *
- * Not here: what a client may say (`session/session.ts`), which rooms there are (`rooms.ts`), how
+ * Not here: commands of a client (`session/session.ts`), the directory of rooms (`rooms.ts`), how
  * messages reach members (`room.ts`).
  */
 import type { Broker, MaybePromise, Position } from '../broker/broker.js';
@@ -33,15 +33,15 @@ import { Subscription } from './subscription.js';
 
 export interface Joined extends Position {
   readonly members: number;
-  /** What has become of the wish, where there was one. */
+  /** Result of the recovery, if the join asked for one. */
   readonly recover?: Recover | undefined;
-  /** The broker cannot be reached now. */
+  /** Set while the broker cannot be reached. */
   readonly stale?: true | undefined;
 }
 
-/** What a member that joins asks for. */
+/** Options of a join. */
 export interface Wanting extends Wish {
-  /** To be told who is there. */
+  /** Subscribes the member to the room's presence. */
   readonly presence?: boolean | undefined;
 }
 
@@ -58,14 +58,14 @@ export interface MembershipsContext {
   readonly presence: Presence;
   readonly observer: Observer;
   readonly events: Events;
-  /** Nobody joins any more. */
+  /** Aborted at shutdown: every later join is refused. */
   readonly closing: AbortSignal;
 }
 
 export class Memberships {
   /** All connections, by id. */
   readonly members = new Map<string, Member>();
-  /** Tells them what the broker is like. */
+  /** Sends all members the broker's state. */
   readonly notice = new BrokerNotice(this.members);
   readonly #context: MembershipsContext;
   readonly #departures: Departures;
@@ -78,7 +78,7 @@ export class Memberships {
     this.#policies = namespaces(config);
   }
 
-  /** Policies are as the options say now, for every join from here on. */
+  /** Re-reads the policies from the options; they apply to every join from now on. */
   reload(): void {
     this.#policies = namespaces(this.#context.config, this.#policies.values());
   }
@@ -92,8 +92,9 @@ export class Memberships {
   }
 
   /**
-   * Takes the member out of every room and lets go of what is held for it. Idempotent. `isFinal`: it was
-   * made to go, so that nobody waits for its user to come back.
+   * Removes a disconnected member from every room and releases what is held for it. Idempotent.
+   * `isFinal`: the server ended the connection for good, so presence does not wait for the user to come
+   * back.
    */
   remove(member: Member, isFinal = false): void {
     if (!this.members.delete(member.id)) return;
@@ -113,11 +114,11 @@ export class Memberships {
   }
 
   /**
-   * Makes the member one of the room, at once where somebody is in it already. `tell` is called in the
-   * same step, so that what it tells the member comes before anything of the room.
+   * Adds the member to the room: synchronously if this node is already subscribed to it. `tell` is
+   * called in the same step, so that the reply goes out before any message of the room.
    *
    * @throws Refusal `already_joined`, `not_allowed`, `too_many_rooms`, `no_more_rooms`, `not_enabled`,
-   *   `broker_unavailable`, `shutting_down`; as a rejection where the broker has to be asked.
+   * `broker_unavailable`, `shutting_down`. It rejects with them where the broker has to be asked.
    */
   join(
     member: Member,
@@ -134,12 +135,12 @@ export class Memberships {
       name,
       member.id,
       () => this.checkJoin(member, name, wanting),
-      // Who may not read it is told what it has missed, as where nothing is kept.
+      // A member without the `history` right gets a gap, as in a room that keeps no history.
       (room) => recovery.prepare(room, member.identity.may('history', name)),
       (room) => {
         const joined = this.#enter(member, room, recovery);
         tell(joined);
-        // It is told who is there behind that.
+        // The presence list goes out behind the reply.
         if (wanting.presence) presence.watch(subscriptionOf(member, name));
         return joined;
       },
@@ -161,11 +162,11 @@ export class Memberships {
   }
 
   /**
-   * The member is somebody else from now on, or may do more or less than before: it leaves the rooms
-   * that it may not be in any more, here and now. Returns how many they are.
+   * Sets the member's identity. The member immediately leaves every room that the new identity may not
+   * join. Returns the number of rooms it left.
    */
   identify(member: Member, identity: Identity): number {
-    // Before anything has changed: all of it is done, or nothing.
+    // Asks for all permissions first: `may` could throw, and then nothing must have changed.
     const now = Array.from(member.subscriptions.values(), (subscription) => ({
       subscription,
       mayStay: identity.may('join', subscription.room),
@@ -186,13 +187,16 @@ export class Memberships {
     return left;
   }
 
-  /** Lets go of what the member reads again: of what it has missed it is told when it leaves, and need not when it is gone. */
+  /**
+   * Stops the member's replays and backfills. A later leave announces what it missed; a disconnect need
+   * not.
+   */
   stopReading(member: Member): void {
     this.#context.backfills.stop(member);
     for (const subscription of member.subscriptions.values()) this.#endReplay(subscription);
   }
 
-  /** @throws Refusal where the member may not join the room now */
+  /** @throws Refusal if the member may not join the room now */
   checkJoin(member: Member, name: string, { last, presence: watches }: Wanting = {}): void {
     const { archive, closing, config, presence } = this.#context;
     if (closing.aborted || !this.members.has(member.id)) throw shuttingDown();

@@ -1,18 +1,18 @@
 /**
- * Who is in one room, by user: here, with connections of this node or waited for by it, or elsewhere, by the
- * shares of other nodes, or both. What is shown of a user is of all of them, and the same at each node.
+ * The users in one room, combined from this node's connections and lingering users and from the shares
+ * of other nodes. What is shown of a user is resolved from all nodes and is the same at each.
  *
- * Not here: who has been told of it (`roster.ts`), how nodes tell each other (`elsewhere.ts`).
+ * Not here: what watchers have been told (`roster.ts`), the exchange between nodes (`elsewhere.ts`).
  */
 import type { Share } from '../broker/broker.js';
 import type { PresenceCounts } from '../protocol/events.js';
 import type { Info } from './identity.js';
 
-/** What one node has of a user. */
+/** One node's part of a user. */
 interface Part {
-  /** 0: it is waited for. */
+  /** 0 while the user lingers. */
   connections: number;
-  /** Milliseconds since 1970: when it came, and when its latest connection did, or said something new. */
+  /** Milliseconds since 1970: `since` the user joined, `at` the latest join or change of info. */
   since: number;
   at: number;
   info: Info | undefined;
@@ -21,19 +21,19 @@ interface Part {
 /** One user. */
 export interface Entry {
   readonly user: string;
-  /** The revision at which it came; users are in this order. */
+  /** Revision at which the user was added. Users are listed in this order. */
   readonly born: number;
-  /** This node's; null: it is elsewhere alone. */
+  /** This node's part; null if the user is on other nodes only. */
   here: Part | null;
-  /** By node; null: it is here alone. */
+  /** Parts of other nodes, by node; null if the user is on this node only. */
   elsewhere: Map<string, Part> | null;
-  /** When it came to the first of them; milliseconds since 1970. */
+  /** Earliest join on any node, milliseconds since 1970. */
   since: number;
-  /** As the latest of them says. */
+  /** Info of the latest part. */
   info: Info | undefined;
 }
 
-/** Its connections, at all nodes. */
+/** Number of the user's connections on all nodes. */
 export function connectionsOf({ here, elsewhere }: Entry): number {
   let sum = here?.connections ?? 0;
   if (elsewhere !== null) for (const { connections } of elsewhere.values()) sum += connections;
@@ -43,10 +43,10 @@ export function connectionsOf({ here, elsewhere }: Entry): number {
 export abstract class Occupants {
   #connections = 0;
   #anonymous = 0;
-  /** Of those how many are here, and how many elsewhere, by node. */
+  /** Anonymous connections on this node, and on other nodes by node. */
   #anonymousHere = 0;
   readonly #anonymousElsewhere = new Map<string, number>();
-  /** Users that are here. */
+  /** Users with a part of this node. */
   #here = 0;
   protected readonly users = new Map<string, Entry>();
 
@@ -55,12 +55,12 @@ export abstract class Occupants {
     return { users, connections: this.#connections, anonymous: this.#anonymous };
   }
 
-  /** Nobody is in it or lingers. */
+  /** No user or anonymous connection, on any node; none lingers. */
   get isEmpty(): boolean {
     return this.users.size === 0 && this.#anonymous === 0;
   }
 
-  /** Nobody of this node is in it or is waited for. */
+  /** No member of this node is in the room, and no user lingers here. */
   get isElsewhere(): boolean {
     return this.#here === 0 && this.#anonymousHere === 0;
   }
@@ -69,7 +69,7 @@ export abstract class Occupants {
     return this.users.get(user);
   }
 
-  /** A connection has joined: of a user, or of nobody in particular. */
+  /** A connection has joined. `user` is null for an anonymous one. */
   enter(user: string | null, info: Info | undefined): Entry | null {
     if (user === null) {
       this.#anonymousHere += 1;
@@ -92,7 +92,7 @@ export abstract class Occupants {
     return entry;
   }
 
-  /** A connection has left; its user stays until it is removed. */
+  /** A connection has left. Its user stays in the list until `remove`. */
   exit(entry: Entry | null): void {
     if (entry === null) {
       this.#anonymousHere -= 1;
@@ -104,14 +104,14 @@ export abstract class Occupants {
     this.changed(null);
   }
 
-  /** A user of whom no connection is left here is in the list for other nodes alone, if for any. */
+  /** Removes this node's part of a user with no connection left; the parts of other nodes stay. */
   remove(entry: Entry): void {
     entry.here = null;
     this.#here -= 1;
     this.#settle(entry);
   }
 
-  /** What is shown of a user is as its latest connection says. Whether that is another. */
+  /** Sets the info of this node's part. Returns whether what is shown of the user changed. */
   inform(entry: Entry, info: Info | undefined): boolean {
     const here = entry.here as Part;
     here.info = info;
@@ -119,7 +119,7 @@ export abstract class Occupants {
     return this.#resolve(entry);
   }
 
-  /** What this node has of a user, or of nobody in particular, as others are told. */
+  /** This node's share of a user, or of the anonymous connections if null, as sent to other nodes. */
   share(user: string | null): Share {
     if (user === null) return { user, connections: this.#anonymousHere, since: 0, at: 0 };
     const entry = this.users.get(user);
@@ -129,15 +129,15 @@ export abstract class Occupants {
     return { user, connections, since, at, ...(info !== undefined && { info: info.text }) };
   }
 
-  /** All that this node has. */
+  /** All shares of this node. */
   *shares(): Iterable<Share> {
     if (this.#anonymousHere > 0) yield this.share(null);
     for (const { user, here } of this.users.values()) if (here !== null) yield this.share(user);
   }
 
   /**
-   * What another node has of a user, or of nobody in particular, from now on. Says whether this node has
-   * it too and knows now that it came earlier, which others may not.
+   * Stores another node's share of a user. Returns true if this node has the user too and has just
+   * learned an earlier `since`, which it then has to send to the others.
    */
   take(node: string, { user, connections, since, at, info }: Share): boolean {
     if (user === null) {
@@ -166,8 +166,8 @@ export abstract class Occupants {
   }
 
   /**
-   * What another node has; `isWhole`: and nothing else. Users of whom this node has to tell its own
-   * anew are returned, as `take` says it.
+   * Stores shares of another node. `isWhole`: they are all it has, so its other shares are removed.
+   * Returns the users whose own share this node has to send again, as `take` does.
    */
   takeAll(node: string, shares: readonly Share[], isWhole = true): string[] {
     if (isWhole) {
@@ -180,7 +180,7 @@ export abstract class Occupants {
     return shares.flatMap((share) => (this.take(node, share) ? [share.user as string] : []));
   }
 
-  /** It is not told what other nodes have any more. */
+  /** Drops the shares of all other nodes, which no longer send updates. */
   forget(): void {
     for (const node of [...this.#anonymousElsewhere.keys()]) this.takeAll(node, []);
     for (const { elsewhere } of this.users.values()) {
@@ -188,12 +188,12 @@ export abstract class Occupants {
     }
   }
 
-  /** Users behind the one that was `born` then. */
+  /** Users added after the revision `after`. */
   protected *list(after: number): Iterable<Entry> {
     for (const entry of this.users.values()) if (entry.born > after) yield entry;
   }
 
-  /** Users in the order in which they came, which is the same at all nodes, from behind one of them. */
+  /** Users by `since`, an order that is the same on all nodes, starting after `after`. */
   earliest(after: Pick<Entry, 'since' | 'user'> | null, limit: number): Entry[] {
     const first: Entry[] = [];
     for (const entry of this.users.values()) {
@@ -208,13 +208,13 @@ export abstract class Occupants {
     return first;
   }
 
-  /** Of the latest change. */
+  /** Revision of the latest change. */
   abstract get rev(): number;
 
-  /** A user has come, gone or is shown otherwise; null: only numbers are others. */
+  /** A user joined, left or is shown differently; null if only counts changed. */
   protected abstract changed(entry: Entry | null): void;
 
-  /** There are more users, or fewer. */
+  /** The number of users changed. */
   protected abstract judge(): void;
 
   #add(user: string, since: number, info: Info | undefined): Entry {
@@ -225,7 +225,7 @@ export abstract class Occupants {
     return entry;
   }
 
-  /** Some node has nothing of the user any more. */
+  /** One node no longer has the user: removes the user if no node does. */
   #settle(entry: Entry): void {
     if (entry.elsewhere?.size === 0) entry.elsewhere = null;
     if (entry.here !== null || entry.elsewhere !== null) {
@@ -237,7 +237,7 @@ export abstract class Occupants {
     this.judge();
   }
 
-  /** What is shown of a user, of what all nodes have of it: the same everywhere. Whether that is another. */
+  /** Computes what is shown of a user from the parts of all nodes. Returns whether it changed. */
   #resolve(entry: Entry): boolean {
     const { here, elsewhere } = entry;
     let latest = here;
@@ -258,7 +258,7 @@ export abstract class Occupants {
 const isBefore = (one: Pick<Entry, 'since' | 'user'>, other: Entry): boolean =>
   one.since < other.since || (one.since === other.since && one.user < other.user);
 
-/** A node has nothing of the user any more. */
+/** A share that says that a node no longer has the user. */
 export const nothingOf = (user: string | null): Share => ({
   user,
   connections: null,
@@ -266,6 +266,6 @@ export const nothingOf = (user: string | null): Share => ({
   at: 0,
 });
 
-/** Two of the same time are told apart by what they say, so that all nodes show the same. */
+/** Ties in time are broken by the text of the info, so that all nodes show the same. */
 const isLater = (one: Part, other: Part): boolean =>
   one.at > other.at || (one.at === other.at && (one.info?.text ?? '') > (other.info?.text ?? ''));

@@ -1,12 +1,12 @@
 /**
- * What is on its way to one member: a queue for each policy it has fallen behind under, and what of that,
- * of replies and of what it reads again goes next.
+ * Everything queued for one member: a send queue per policy, and the choice of what goes to the
+ * transport next among messages, control frames, losses, replays, presence and backfills.
  *
- * V1: `offer` is synchronous and touches nobody else. V3: queues are bounded, on every transport. V5:
- * control frames go before data. V10: every message offered is counted once, as what became of it.
+ * V1: `offer` is synchronous and touches no other member. V3: queues are bounded, on every transport.
+ * V5: control frames go before data. V10: every message offered is counted once, by its outcome.
  *
- * Not here: the batch outstanding (`sender.ts`), what the member is told of losses (`losses.ts`), what goes
- * beside what is live (`cursors.ts`), what the member's health is and when it is evicted (`member.ts`).
+ * Not here: the outstanding batch (`sender.ts`), gaps (`losses.ts`), the order of replays, presence and
+ * backfills (`cursors.ts`), health and eviction (`member.ts`).
  */
 import type { CloseReason } from '../errors.js';
 import type { QueuePolicy } from '../options/config.js';
@@ -24,8 +24,8 @@ import type { Subscription } from './subscription.js';
 import type { Watch } from './watch.js';
 
 /**
- * Most bytes handed to a transport at once, unless a single message is larger. Small enough to
- * see a slow peer move, large enough that the system call is a fraction of the cost.
+ * Maximum bytes handed to a transport at once, unless a single message is larger. Small enough to notice
+ * a slow peer, large enough that the system call is a fraction of the cost.
  */
 export const BATCH_BYTES = 16 * 1024;
 
@@ -36,32 +36,32 @@ export interface OutboxContext extends SenderContext, LossesContext {
   readonly formats: Formats;
 }
 
-/** The member whose outbox it is. */
+/** The member that owns the outbox. */
 export interface Owner extends Recipient {
   readonly isHealthy: boolean;
-  /** Messages were dropped for it of late. */
+  /** Messages were dropped for it recently. */
   readonly isShedding: boolean;
-  /** There is something the transport has not taken. */
+  /** Something waits that the transport has not taken. */
   fellBehind(): void;
-  /** Has it drained at the end of this turn of the loop. */
+  /** Schedules a drain at the end of this event loop turn. */
   wake(): void;
-  /** A queue under `disconnect` is full. Returns the reason when the member has to be evicted now. */
+  /** A queue under `disconnect` is full. Returns the reason if the member has to be evicted now. */
   isFull(policy: QueuePolicy): CloseReason | null;
 }
 
 export class Outbox {
-  /** Set from when something waits until the member is drained and healthy again; see `Member.check`. */
+  /** Set when something waits; cleared by `Member.check` once the member is drained and healthy. */
   isBehind = false;
   /**
-   * Nothing is queued or outstanding, so that a batch may go straight to the transport. False a
-   * little longer at times, never true too long: one flag that spares each delivery to a healthy
-   * member a look at four objects that the processor's caches have long let go of.
+   * True only if nothing is queued or outstanding: a batch may go straight to the transport. May be
+   * false a little longer, never true too long. Spares a delivery to a healthy member four reads that
+   * miss the caches.
    */
   #isClear = true;
   readonly transport: Transport;
-  /** Of everything it sends. */
+  /** Format of everything sent to the member. */
   readonly format: Format;
-  /** The same for members that get the same batches. */
+  /** Equal for members that can share batches. */
   readonly kind: number;
   readonly #context: OutboxContext;
   readonly #owner: Owner;
@@ -69,11 +69,11 @@ export class Outbox {
   readonly queues: Queues;
   readonly #losses: Losses;
   readonly #sender: Sender;
-  /** Null until something goes beside what is live, as to most members. */
+  /** Null until the first replay, presence watch or backfill; most members have none. */
   #cursors: Cursors | null = null;
-  /** Nothing more is handed over. */
+  /** True once nothing more may be handed to the transport. */
   #isShut = false;
-  /** Messages it was abandoned with. */
+  /** Messages still held at `end`. */
   #abandoned = 0;
 
   constructor(transport: Transport, control: ControlLane, owner: Owner, context: OutboxContext) {
@@ -88,47 +88,47 @@ export class Outbox {
     this.#sender = new Sender(transport, this, context);
   }
 
-  /** Messages the member has been offered and the kernel has not got yet (V10). */
+  /** Messages offered to the member that the kernel has not taken yet (V10). */
   get messages(): number {
     return this.queues.messages + this.#sender.messages;
   }
 
-  /** Bytes of queues and the batch outstanding. */
+  /** Bytes of the queues and the outstanding batch. */
   get bytes(): number {
     return this.queues.bytes + this.#sender.bytes;
   }
 
-  /** How long the peer has taken not a byte although there is something to take, in milliseconds (V13). */
+  /** Milliseconds the peer has taken no byte while something waits for it; 0 if nothing waits (V13). */
   get stalledMs(): number {
     return this.#sender.stalledMs;
   }
 
-  /** Messages the kernel has got whole and the peer has not confirmed. */
+  /** Messages fully handed to the kernel that the peer has not confirmed. */
   get unconfirmedMessages(): number {
     return this.#sender.unconfirmedMessages;
   }
 
-  /** Messages that were still held when it ended. */
+  /** Messages still held when the outbox ended. */
   get abandonedMessages(): number {
     return this.#abandoned;
   }
 
-  /** The transport takes nothing before the peer asks again. */
+  /** A polling peer has no request open, so the transport takes nothing now. */
   get isBetweenPolls(): boolean {
     return this.#sender.isBetweenPolls;
   }
 
-  /** Nothing is left to hand over, and nothing is outstanding; what is read again is of no account here. */
+  /** Nothing is queued or outstanding; replays, presence and backfills do not count. */
   get isDrained(): boolean {
     return this.#sender.isIdle && !this.hasWork;
   }
 
-  /** Replies wait. */
+  /** Control frames wait. */
   get hasControl(): boolean {
     return this.#control.bytes > 0;
   }
 
-  /** Replies, messages or losses wait. */
+  /** Control frames, messages or losses wait. */
   get hasWork(): boolean {
     return this.queues.length > 0 || this.#control.bytes > 0 || this.#losses.size > 0;
   }
@@ -137,7 +137,7 @@ export class Outbox {
     return this.#owner.isShedding;
   }
 
-  /** Whoever is not behind is healthy: asked first, so that a delivery seldom has to look further. */
+  /** A member that is not behind is healthy. Checked first, so that most deliveries look no further. */
   get isSlow(): boolean {
     return this.isBehind && !this.#owner.isHealthy;
   }
@@ -148,14 +148,14 @@ export class Outbox {
     return now - Math.min(this.#sender.oldestAt(now), queued);
   }
 
-  /** Reads what `offer` will read first; what comes back is as `Transport.prefetch` has it. */
+  /** Reads the fields that `offer` reads first. The result means nothing (see `Transport.prefetch`). */
   prefetch(): boolean {
     return this.#isClear && this.transport.prefetch?.() === true;
   }
 
   /**
-   * Offers one room's next messages, joined for this member's transport. Returns the reason when
-   * the member has to be evicted for it; the caller does that outside its loop.
+   * Offers one room's next messages, joined for this transport. Returns the reason if the member has to
+   * be evicted; the caller does that after its loop.
    */
   offer(subscription: Subscription, batches: readonly Batch[]): CloseReason | null {
     if (!this.#isClear) this.drain();
@@ -163,7 +163,7 @@ export class Outbox {
     while (next < batches.length && this.#isClear && this.transport.writable) {
       const batch = batches[next] as Batch;
       next += 1;
-      // Not for this member.
+      // An empty batch: none of its messages is for this member.
       if (batch.bytes.length === 0) {
         subscription.sent = subscription.offered = (batch.frames.at(-1) as Frame).last;
         continue;
@@ -171,7 +171,7 @@ export class Outbox {
       subscription.sent = subscription.offered = (
         batch.frames[batch.frames.length - 1] as Frame
       ).last;
-      // The kernel having taken all is the common case: counted once a slice, by the room.
+      // Usually the kernel takes the whole batch; the room counts those deliveries once a slice.
       if (!this.transport.write(batch.bytes, batch.messages)) {
         this.#sender.sent(batch);
         this.#fallBehind();
@@ -187,7 +187,7 @@ export class Outbox {
     return verdict;
   }
 
-  /** What the member has not had up to `last` it is not going to have, which it will be told. */
+  /** Marks what the member has not received up to `last` as lost; a gap will announce it. */
   miss(subscription: Subscription, last: number, reason: GapReason): void {
     subscription.offered = last;
     subscription.miss(last, reason);
@@ -196,25 +196,25 @@ export class Outbox {
     this.#owner.wake();
   }
 
-  /** `events`, at least one, as a batch that is handed over next. */
+  /** Makes a batch of `events`, at least one, which the caller hands over next. */
   announcement(events: readonly Event[]): Batch {
     const parts: Buffer[] = [];
     const bytes = this.#losses.announce(events, parts);
     return this.batch(parts, bytes, 0);
   }
 
-  /** Frames of so many bytes as a batch; `replayed` messages in them are read again. */
+  /** Joins frames, `bytes` bytes in all, `replayed` replayed messages in them. */
   batch(frames: readonly Buffer[], bytes: number, replayed: number): Batch {
     return new Batch([], 0, this.transport.framing.join(frames, bytes), replayed);
   }
 
-  /** The cursor may hand over one batch, by turns with what is live. */
+  /** Queues a replay for one batch. Replays alternate with live messages. */
   replay(replay: Cursor): void {
     this.#beside().replay(replay);
     this.drain();
   }
 
-  /** The watcher is told what there is for it, once nothing live is left; each waits once. */
+  /** Queues a presence watch, once. It gets its turn when nothing live waits. */
   show(watch: Watch): void {
     if (watch.isWaiting) return;
     watch.isWaiting = true;
@@ -222,18 +222,18 @@ export class Outbox {
     this.drain();
   }
 
-  /** The cursor may hand over one batch, behind everything else; parked while the member is shedding. */
+  /** Queues a backfill for one batch, behind everything else; parked while the member is shedding. */
   backfill(backfill: Cursor): void {
     this.#beside().backfill(backfill);
     this.drain();
   }
 
-  /** A control frame waits: what is offered now goes behind it. */
+  /** A control frame waits, so messages offered from now on must queue behind it. */
   hold(): void {
     this.#isClear = false;
   }
 
-  /** Hands over nothing more, whatever is offered. */
+  /** Hands over nothing more. Offers are still accepted into the queues. */
   shut(): void {
     this.#isShut = true;
     this.#isClear = false;
@@ -244,7 +244,7 @@ export class Outbox {
     if (this.#sender.completed()) this.drain();
   }
 
-  /** Hands over control frames and nothing else: what else there is stands behind the one that waits for their place. */
+  /** Hands over control frames only: everything else must stay behind the frame that needs room. */
   makeWay(): void {
     while (this.#sender.isFree && !this.#isShut && this.#control.bytes > 0) {
       const parts: Buffer[] = [];
@@ -253,13 +253,13 @@ export class Outbox {
     }
   }
 
-  /** Hands over batch after batch until the transport has one outstanding or nothing is left. */
+  /** Hands over batches until the transport has one outstanding or nothing is left. */
   drain(): void {
     while (this.#sender.isFree && !this.#isShut) {
       const cursor = this.#cursors?.next(this);
       if (cursor === undefined && !this.hasWork) break;
       const batch = cursor === undefined ? this.#nextBatch() : cursor.next();
-      // All of it was for others, or there is nothing now.
+      // All its messages were for other members, or the cursor has nothing now.
       if (batch === null || batch.bytes.length === 0) continue;
       this.#handOver(batch);
     }
@@ -268,8 +268,8 @@ export class Outbox {
   }
 
   /**
-   * The member is no longer in a room: what is queued of it is abandoned. Returns what it has to be
-   * told of what was published until now (`last`) and it has not had (V4).
+   * The member has left a room: its queued messages are abandoned. Returns the events that announce what
+   * the member has not received up to `last`, the last publication of the room (V4).
    */
   leave(subscription: Subscription, last: number): readonly Event[] {
     this.#losses.delete(subscription);
@@ -280,7 +280,7 @@ export class Outbox {
     return subscription.skip(last, 'left');
   }
 
-  /** Lets go of everything; messages the member had not had are abandoned. Once. */
+  /** Releases everything; undelivered messages are abandoned. Called once. */
   end(): void {
     this.#abandoned = this.#sender.end() + this.queues.discard();
     if (this.#abandoned > 0) this.#context.observer.abandoned(this.#abandoned);

@@ -1,12 +1,12 @@
 /**
- * Who is in rooms, for the namespaces that tell it: rosters by room, and whose turn it is to be told. A user
- * has come with their first connection, and has left when the last has ended and they have not come back in
- * time: another tab, a reload and a lost network are no events.
+ * Presence: the rosters of the rooms with presence enabled, and the schedule by which watchers are told
+ * of changes. A user joins with their first connection and leaves when their last one has ended and they
+ * have not returned in time, so another tab, a reload or a lost network causes no event.
  *
- * V19: watchers are told at most once an interval, in slices behind everything that is live; nothing is
- * queued for them. V8: `close` ends all timers. Where presence is off, nothing is held and nothing done.
+ * V19: watchers are told at most once an interval, in slices after all live work; nothing is queued for
+ * them. V8: `close` ends all timers. Where presence is off, nothing is held and nothing done.
  *
- * Not here: what is told (`roster.ts`), who is waited for (`lingering.ts`), what other nodes have
+ * Not here: the content of a presence frame (`roster.ts`), lingering users (`lingering.ts`), other nodes
  * (`elsewhere.ts`).
  */
 import type { Board } from '../broker/broker.js';
@@ -23,42 +23,42 @@ import { Roster } from './roster.js';
 import type { Subscription } from './subscription.js';
 import { Watch } from './watch.js';
 
-/** Watchers for which an interval is good; more have a longer one, so that a second has as many. */
+/** With more watchers than this the interval grows, so that no more of them are told per second. */
 const WATCHERS = 1000;
-/** Watchers alone make none longer than this. */
+/** The number of watchers makes no interval longer than this. */
 const MAX_INTERVAL_MS = 30_000;
 
-/** Milliseconds between two rounds of so many watchers, where `presenceIntervalMs` is `ms`. */
+/** Milliseconds between two rounds with `watchers` watchers, where `presenceIntervalMs` is `ms`. */
 export function intervalFor(watchers: number, ms: number): number {
   return Math.max(ms, Math.min(MAX_INTERVAL_MS, (ms * watchers) / WATCHERS));
 }
 
-/** One member in a roster. */
+/** One member's entry in a roster. */
 export interface Stay {
   readonly roster: Roster;
-  /** Null: nobody in particular. */
+  /** Null for an anonymous member. */
   entry: Entry | null;
   watch: Watch | null;
 }
 
-/** Of a roster, when it is told. */
+/** A round tells all watchers of one roster. */
 interface Round {
-  /** By `nowMs()`. */
+  /** When it began, by `nowMs()`. */
   beganAt: number;
-  /** Until it may begin. */
+  /** Runs until the round may begin. */
   timer: NodeJS.Timeout | undefined;
-  /** The watchers that are left of it; null before it begins. */
+  /** The watchers still to be told; null before the round begins. */
   left: Iterator<Watch> | null;
-  /** Somebody could not be told at once. */
+  /** A watcher could not be told at once. */
   isUnread: boolean;
 }
 
 interface PresenceContext {
   readonly config: Config;
-  /** Where other nodes are told; none where there are none. */
+  /** Shares presence with other nodes; undefined if there are none. */
   readonly board?: Board | undefined;
   readonly observer: Observer;
-  /** Has `run` called soon. */
+  /** Schedules a call of `run`. */
   wake(): void;
 }
 
@@ -67,9 +67,9 @@ export class Presence implements Late {
   #policies: ReadonlyMap<string, PresencePolicy>;
   readonly #rosters = new Map<string, Roster>();
   readonly #rounds = new Map<Roster, Round>();
-  /** Those that are due, in turn. */
+  /** Rosters whose round is due or under way, in turn. */
   readonly #due = new Set<Roster>();
-  /** Who has yet to be told anything. */
+  /** New watchers that have been told nothing yet. */
   readonly #fresh = new Set<Watch>();
   readonly #lingering = new Lingering((roster, entry) => {
     this.#remove(roster, entry);
@@ -95,12 +95,12 @@ export class Presence implements Late {
           });
   }
 
-  /** Policies are as options say now, for rooms that nobody is in. */
+  /** Re-reads the policies from the options; they apply to rooms that have no roster yet. */
   reload(): void {
     this.#policies = presences(this.#context.config);
   }
 
-  /** Whether any namespace has it. */
+  /** Whether any namespace has presence enabled. */
   get isOn(): boolean {
     for (const { presence } of this.#policies.values()) if (presence !== 'off') return true;
     return false;
@@ -114,36 +114,36 @@ export class Presence implements Late {
     return this.#lingering.size;
   }
 
-  /** Rooms of which it is known who is in them, and somebody of this node is or is waited for. */
+  /** Rosters with a connected or lingering user of this node. */
   get rooms(): number {
     let count = 0;
     for (const { isElsewhere } of this.#rosters.values()) if (!isElsewhere) count += 1;
     return count;
   }
 
-  /** Members that are told who is in a room, once for each. */
+  /** Watches: a member counts once for each room it watches. */
   get watchers(): number {
     return this.#watchers;
   }
 
-  /** @throws Refusal `not_enabled` where rooms of this name have none */
+  /** @throws Refusal `not_enabled` if the room's namespace has presence off */
   check(room: string): void {
     if (this.#rosters.has(room) || this.#policyOf(room).presence !== 'off') return;
     throw new Refusal(
       'not_enabled',
-      `Who is in a room is not told in the namespace ${namespaceOf(room)}: its presence is off.`,
+      `Presence is off in the namespace ${namespaceOf(room)}.`,
     );
   }
 
-  /** Who is in a room, as far as this node knows without asking; undefined where nobody is. */
+  /** The roster as far as this node knows it without asking; undefined if it knows of no one. */
   of(room: string): Roster | undefined {
     return this.#rosters.get(room);
   }
 
   /**
-   * Who is in a room, also where nobody of this node is.
+   * The roster of a room, also if this node has no member in it.
    *
-   * @throws Refusal `not_enabled`, `broker_unavailable`; as a rejection
+   * @throws Refusal `not_enabled`, `broker_unavailable`; it rejects with them
    */
   async read(room: string): Promise<Roster> {
     this.check(room);
@@ -164,7 +164,7 @@ export class Presence implements Late {
     this.#changed(roster);
   }
 
-  /** The member is told who is in the room, from now until it leaves. */
+  /** Starts telling the member who is in the room, until it leaves. */
   watch(subscription: Subscription): void {
     const { stay } = subscription;
     if (stay === null || stay.watch !== null || this.#isClosed) return;
@@ -175,7 +175,7 @@ export class Presence implements Late {
     this.#context.wake();
   }
 
-  /** It is told nothing more. */
+  /** Stops telling the member. */
   unwatch({ stay }: Subscription): void {
     if (!stay?.watch) return;
     stay.roster.unwatch(stay.watch);
@@ -184,7 +184,7 @@ export class Presence implements Late {
     stay.watch = null;
   }
 
-  /** A member has left. `isFinal`: on purpose, or it was made to, so that nobody waits for it. */
+  /** A member has left. `isFinal`: it left by command or was removed, so its user does not linger. */
   left(subscription: Subscription, isFinal: boolean): void {
     const { stay } = subscription;
     if (stay === null) return;
@@ -194,7 +194,9 @@ export class Presence implements Late {
     this.#changed(stay.roster);
   }
 
-  /** The member of a subscription may be somebody else, or may do less: a watcher is told when it may watch no more. */
+  /**
+   * The member's identity or permissions have changed. A watcher that may no longer watch is told so.
+   */
   identified(subscription: Subscription): void {
     const { stay, member, room } = subscription;
     if (stay === null) return;
@@ -234,7 +236,7 @@ export class Presence implements Late {
         if (next.value.isBehind) next.value.subscription.outbox.show(next.value);
         round.isUnread ||= next.value.isBehind;
         if (nowMs() >= deadline) {
-          // The others first.
+          // The other due rosters go first.
           this.#due.delete(roster);
           this.#due.add(roster);
           return;
@@ -296,11 +298,11 @@ export class Presence implements Late {
   #remove(roster: Roster, entry: Entry): void {
     roster.remove(entry);
     this.#elsewhere?.changed(roster.room, entry.user);
-    // Another node has it still.
+    // Not counted as left while another node still has the user.
     if (roster.of(entry.user) === undefined) this.#context.observer.presenceChanged('left');
   }
 
-  /** Something may have changed in it: its watchers are told when that is due. */
+  /** Schedules a round if the roster has changes for its watchers; drops the roster if it is empty. */
   #changed(roster: Roster): void {
     if (roster.isEmpty && roster.watches.size === 0) {
       this.#drop(roster);

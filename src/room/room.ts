@@ -1,13 +1,13 @@
 /**
- * One room: who is in it, what was published and not yet fanned out, and the fan-out itself.
+ * One room: its members, the publications waiting for fan-out, and the flush that offers them.
  *
- * V1/V2: a flush copies the member list under a short read lock and works after releasing it; the
- * copy is kept until somebody joins or leaves. V4: a member is offered every publication from its
- * join to its leave, in order. V3: where too much waits, what comes is let go of whole, and is one growing hole
- * that is told in its place.
+ * V1/V2: a flush copies the member list under a short read lock and works after releasing it; the copy
+ * is reused until a member joins or leaves. V4: a member is offered every publication from its join to
+ * its leave, in order. V3: past the backlog bound, incoming publications are dropped, and one growing
+ * gap takes their place in the order.
  *
- * Not here: who may join (`memberships.ts`) and the broker (`rooms.ts`), when a flush runs (`fan-out.ts`), what a
- * member is offered in it (`flush.ts`).
+ * Not here: permission to join (`memberships.ts`), the broker (`rooms.ts`), when a flush runs
+ * (`fan-out.ts`), what a flush offers each member (`flush.ts`).
  */
 import type { LossReason, Position, Publication } from '../broker/broker.js';
 import type { CloseReason } from '../errors.js';
@@ -22,18 +22,23 @@ import { resetEvent, type Subscription } from './subscription.js';
 import { Term } from './term.js';
 import type { Trace } from './trace.js';
 
-/** Most bytes of UTF-8 taken into one flush, or one message: bounds what is done for a single member before the clock is looked at. */
+/**
+ * Maximum bytes of UTF-8 in one flush, unless a single message is larger. Bounds the work done for one
+ * member between two looks at the clock.
+ */
 const FLUSH_BYTES = 64 * 1024;
-/** Of a message as JSON, beside room and data: names of fields, number, time, publisher. */
+/** Estimated JSON bytes of a message besides room and data: field names, number, time, publisher. */
 const ENVELOPE_BYTES = 90;
-/** Members offered between two looks at the clock, which costs about 40 ns each, and prefetched at once. */
+/**
+ * Members offered between two looks at the clock, which cost about 40 ns each; also prefetched together.
+ */
 const MEMBERS_A_LOOK = 16;
 
 type Hole = Pending & { readonly content: Extract<Event, { type: 'gap' }> };
 const isHole = (pending: Pending): pending is Hole =>
   'type' in pending.content && pending.content.type === 'gap';
 
-/** Evictions a flush has found; carried out by whoever flushes, after the loop. */
+/** Reports a member to evict. The caller of the flush evicts it after the loop. */
 export type Doomed = (member: Member, reason: CloseReason) => void;
 
 export class Room {
@@ -47,25 +52,25 @@ export class Room {
   readonly #members: Subscription[] = [];
   /** The members as of the last join or leave, or null when that is not copied yet. */
   #snapshot: readonly Subscription[] | null = null;
-  /** How many of those are gone and have yet to be taken out. */
+  /** Number of entries in `#members` that have departed but are not removed yet. */
   #departed = 0;
-  /** Its epoch is empty until the broker has said anything of the room. */
+  /** The current term. Its epoch is empty until the broker first reports a position for the room. */
   #term = new Term({ epoch: '', seq: 0 }, 0);
-  /** Local number of what was last delivered to this node, or told of. */
+  /** Local number of the last publication that was delivered to this node or reported as lost. */
   #last = 0;
-  /** The epoch before this one: what is still delivered of it comes too late. */
+  /** The previous epoch. Publications of it that arrive late are ignored. */
   #formerEpoch: string | null = null;
-  /** What a message has around its data, about. */
+  /** Estimated bytes of a message around its data, room name included. */
   readonly #envelopeBytes: number;
   #pending: Pending[] = [];
   #pendingBytes = 0;
   #flush: Flush | null = null;
   isSubscribed = false;
-  /** Among the rooms with something to flush. */
+  /** Links of the list of rooms with something to flush (`line.ts`). */
   line: unknown = null;
   before: Room | null = null;
   after: Room | null = null;
-  /** Set when the hub has let go of it: a join that waited for it starts over. */
+  /** Set when the directory has dropped the room; a join that waited for it starts over. */
   isGone = false;
 
   constructor(
@@ -83,7 +88,10 @@ export class Room {
     return this.#term.epoch;
   }
 
-  /** Of the last publication delivered to this node: a member that joins now gets everything after it. */
+  /**
+   * Sequence number of the last publication delivered to this node. A member that joins now gets every
+   * later one.
+   */
   get seq(): number {
     return this.#term.seqOf(this.#last);
   }
@@ -101,7 +109,7 @@ export class Room {
     return this.#members.length - this.#departed;
   }
 
-  /** Bytes of UTF-8 published and not yet taken by a flush. */
+  /** Bytes of UTF-8 waiting to be taken by a flush. */
   get backlogBytes(): number {
     return this.#pendingBytes;
   }
@@ -110,7 +118,10 @@ export class Room {
     return this.#flush !== null || this.#pending.length > 0;
   }
 
-  /** The broker delivers from here on; what has overtaken this answer is later than it. */
+  /**
+   * The broker has confirmed the subscription at this position. Publications that arrived before the
+   * confirmation may have moved the room past it.
+   */
   subscribed({ seq, epoch }: Position): void {
     this.isSubscribed = true;
     if (this.epoch !== '' && this.epoch !== epoch) return;
@@ -125,7 +136,7 @@ export class Room {
     });
   }
 
-  /** The member is gone: it counts no more, is offered nothing more, and is to be removed soon. */
+  /** The member has disconnected: it no longer counts and is offered nothing. `remove` follows soon. */
   depart(subscription: Subscription): void {
     subscription.hasLeft = true;
     subscription.isLive = false;
@@ -144,7 +155,7 @@ export class Room {
     });
   }
 
-  /** The members as they are now, and some that have left; the array is never written to again. */
+  /** Snapshot of the members; may include some that have departed. The array is never modified. */
   members(): readonly Subscription[] {
     return this.#lock.withReadSync('Room.members', () => {
       this.#snapshot ??= this.#members.slice();
@@ -152,11 +163,14 @@ export class Room {
     });
   }
 
-  /** Takes a publication in, or, when it is for nobody here, says false. O(1): no member is touched. */
+  /**
+   * Queues a publication for fan-out. Returns false if there is nothing to flush. O(1): touches no
+   * member.
+   */
   receive(publication: Publication): boolean {
     const { seq, epoch, key, data } = publication;
     if (!this.isSubscribed) {
-      // It has overtaken the answer to the subscription: whoever joins, joins after it.
+      // Delivered before the broker confirmed the subscription: a member that joins now joins after it.
       this.#begin(publication);
       return false;
     }
@@ -164,7 +178,7 @@ export class Room {
       if (epoch === this.#formerEpoch) return false;
       this.reset({ epoch, seq: seq - 1 }, this.#term.positionOf(this.#last));
     }
-    // A broker that repeats itself must not make a member see it (V4).
+    // A publication that the broker delivers twice must not reach a member twice (V4).
     if (seq <= this.seq) return false;
     this.lost(seq - 1);
     if (this.backlog.isOver(this.#pendingBytes)) {
@@ -176,7 +190,10 @@ export class Room {
     return true;
   }
 
-  /** What of the present epoch has not come up to `seq` will not come (V21). Says whether anything is lost. */
+  /**
+   * Publications of the current epoch up to `seq` that have not arrived are lost (V21). Queues a gap for
+   * them; returns whether there are any.
+   */
   lost(seq: number, reason: LossReason = 'broker'): boolean {
     if (seq <= this.seq) return false;
     if (!this.isSubscribed) {
@@ -200,7 +217,10 @@ export class Room {
     return true;
   }
 
-  /** The numbering goes on at `position`, in another epoch. Says whether there is anything to tell. */
+  /**
+   * The room's numbering continues at `position`, in another epoch. Returns whether members must be
+   * told.
+   */
   reset(position: Position, was: Position): boolean {
     if (!this.isSubscribed) {
       this.#begin(position);
@@ -218,7 +238,10 @@ export class Room {
     return true;
   }
 
-  /** Offers what is pending to the members, until all is done (true) or `deadline` has passed. */
+  /**
+   * Offers the pending publications to the members. Returns true when all is done, false if `deadline`
+   * passed first.
+   */
   flush(deadline: number, observer: Observer, doomed: Doomed, trace: Trace | null = null): boolean {
     const flush = this.#flush ?? this.#take(trace);
     if (flush === null) return true;
@@ -245,18 +268,20 @@ export class Room {
     return this.#pending.length === 0;
   }
 
-  /** Queues hold messages of many rooms: no two of them may share a key. */
+  /** A queue holds messages of many rooms, so the same key in two rooms must give two different keys. */
   #keyOf(key: string | undefined): string | undefined {
     return key === undefined ? undefined : `${this.name.length}:${this.name}${key}`;
   }
 
-  /** Nobody is in it yet: it is at `position`, whatever was before. */
+  /** Starts the numbering at `position`, whatever it was. Only called while no member is in the room. */
   #begin(position: Position): void {
     this.#term = new Term(position, 0);
     this.#last = this.#term.start;
   }
 
-  /** `content` stands for everything from `first` to the end; `bytes` are those of its data. */
+  /**
+   * `content` takes the place of everything from `first` to `#last`; `bytes` is the size of its data.
+   */
   #append(first: number, content: Publication | Event, bytes = 0, key?: string): void {
     const acceptedAt = nowMs();
     const all = bytes + this.#envelopeBytes;
@@ -264,7 +289,10 @@ export class Room {
     this.#count(all);
   }
 
-  /** The hole that what waits ends in, out of it, where that may grow by what is missing for `reason`. */
+  /**
+   * Removes and returns the gap at the end of the backlog, if there is one that may grow by a loss for
+   * `reason`.
+   */
   #takeHole(reason: LossReason): Hole | null {
     const last = this.#pending.at(-1);
     if (last === undefined || !isHole(last)) return null;

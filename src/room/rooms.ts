@@ -1,10 +1,11 @@
 /**
- * The rooms of a server: each from its first join, which subscribes at the broker, to its last leave.
+ * Directory of the rooms of a server. A room exists from its first join, which subscribes at the broker,
+ * to its last leave, which unsubscribes.
  *
- * V2: broker I/O happens under `room.lifecycle` only, with a deadline. V3: what waits to be fanned out is
- * bounded. V8: every wait is a task, has a name, and ends with its deadline or with `close`.
+ * V2: broker I/O happens only under `room.lifecycle`, with a deadline. V3: the backlog waiting for
+ * fan-out is bounded. V8: every wait is a named task and ends at its deadline or at `close`.
  *
- * Not here: who may join (`memberships.ts`), who is in a room (`room.ts`).
+ * Not here: permission to join (`memberships.ts`), the members of a room (`room.ts`).
  */
 
 import type { MaybePromise } from '../broker/broker.js';
@@ -22,13 +23,13 @@ interface RoomsContext {
   readonly tasks: WaitGroup;
   readonly detector: Detector;
   readonly observer: Observer;
-  /** Ends every wait. */
+  /** Aborts every wait. */
   readonly closing: AbortSignal;
 }
 
 export class Rooms {
   readonly byName = new Map<string, Room>();
-  /** Of all rooms. */
+  /** The fan-out backlog of all rooms. */
   readonly backlog: Backlog;
   readonly #context: RoomsContext;
 
@@ -38,12 +39,13 @@ export class Rooms {
   }
 
   /**
-   * Has `enter` put somebody into the room, at once where it is subscribed. `check` throws when that
-   * must not be, and is asked again after each wait; `who` names the wait. `prepare` comes in the same
-   * step before `enter`, and returns what has to be waited for first, or null.
+   * Calls `enter` to add a member to the room: synchronously if the room is subscribed, otherwise after
+   * subscribing. `check` throws if the member may not enter; it is called again after each wait. `who`
+   * names the wait. `prepare` runs in the same step before `enter` and returns a promise to wait for
+   * first, or null.
    *
-   * @throws Refusal what `check` throws, `no_more_rooms`, `broker_unavailable`, `shutting_down`; as a
-   *   rejection where the broker has to be asked.
+   * @throws Refusal whatever `check` throws, `no_more_rooms`, `broker_unavailable`, `shutting_down`. It
+   * rejects with them where the broker has to be asked.
    */
   enter<T>(
     name: string,
@@ -59,7 +61,7 @@ export class Rooms {
       try {
         const wait = room.isSubscribed ? prepare(room) : undefined;
         if (wait === null) return enter(room);
-        // It fails again when it is asked again.
+        // `#enterLater` calls `prepare` again, which reports the same failure.
         wait?.catch(() => {});
       } finally {
         guard.release();
@@ -68,7 +70,7 @@ export class Rooms {
     return this.#enterLater(name, who, check, prepare, enter);
   }
 
-  /** Lets go of a room nobody is in: tells the broker, unless somebody joins meanwhile. */
+  /** Closes an empty room and unsubscribes it at the broker, unless a member joins in the meantime. */
   closeIfEmpty(room: Room): void {
     const { tasks, closing } = this.#context;
     if (room.size > 0 || room.isGone || closing.aborted) return;
@@ -76,7 +78,7 @@ export class Rooms {
   }
 
   /**
-   * A server that cannot fan out as fast as it is published to says so to the publishers (V3).
+   * Backpressure for publishers: refuses a publish while too many bytes wait for fan-out (V3).
    *
    * @throws Refusal `room_busy`
    */
@@ -97,12 +99,12 @@ export class Rooms {
     }
   }
 
-  /** Nobody enters any more. */
+  /** Fails every pending and later join. */
   close(): void {
     for (const room of this.byName.values()) room.lifecycle.close('the server is shutting down');
   }
 
-  /** Waits for the broker, or for another first join or last leave that does. */
+  /** Waits for the broker, or for a concurrent first join or last leave of the same room. */
   #enterLater<T>(
     name: string,
     who: string,
@@ -136,7 +138,10 @@ export class Rooms {
     });
   }
 
-  /** For reading where somebody is in the room, else for writing: it is to be subscribed. */
+  /**
+   * Takes the read lock if the room is subscribed, otherwise the write lock, since it has to be
+   * subscribed.
+   */
   async #hold({ isSubscribed, lifecycle }: Room, task: Task): Promise<Guard> {
     const { calls, closing, config } = this.#context;
     const options = { task, signal: closing, timeoutMs: config.brokerTimeoutMs };
@@ -144,7 +149,7 @@ export class Rooms {
       if (isSubscribed) return await lifecycle.read('Rooms.enter', options);
       return await lifecycle.write('Rooms.subscribe', options);
     } catch (error) {
-      // Whoever holds it waits for the broker.
+      // The lock holder is waiting for the broker, so a timeout here is the broker's.
       throw calls.refusal(error);
     }
   }
@@ -154,7 +159,7 @@ export class Rooms {
     if (room === undefined) {
       const { maxRooms } = this.#context.config;
       if (maxRooms > 0 && this.byName.size >= maxRooms) {
-        throw new Refusal('no_more_rooms', `There are ${maxRooms} rooms; so many are allowed.`);
+        throw new Refusal('no_more_rooms', `The server has ${maxRooms} rooms, the most it allows.`);
       }
       room = new Room(name, this.backlog, this.#context.observer, this.#context.detector);
       this.byName.set(name, room);
@@ -164,15 +169,15 @@ export class Rooms {
 
   async #lastLeave(room: Room, task: Task): Promise<void> {
     const guard = room.lifecycle.tryWrite('Rooms.unsubscribe', task);
-    // Whoever holds it looks again when done.
+    // The lock holder calls `closeIfEmpty` again when it is done.
     if (guard === null) return;
     try {
       if (room.isSubscribed) {
         await this.#context.calls.unsubscribe(room.name);
       }
     } catch {
-      // What it still delivers for a room that is gone is not passed on; the next first join
-      // subscribes anew.
+      // The broker may go on delivering for this room, and the hub ignores that. The next first join
+      // subscribes again.
       this.#context.observer.refused('broker_unavailable');
     } finally {
       room.isSubscribed = false;

@@ -1,11 +1,12 @@
 /**
- * Who is in one room, by user, and what those who watch it have not been told yet. Each change takes the
- * next revision, and the latest `CHANGES` of them are noted; what a watcher knows is a revision, and what
- * it is told is made of the state there is when it can take it, so that nothing waits for it (V19).
+ * The presence list of one room and what its watchers have not been told yet. Each change takes the next
+ * revision, and the latest `CHANGES` of them are noted. A watcher holds only a revision; a frame for it
+ * is made from the current state when it can take it, so nothing is queued per watcher (V19).
  *
- * A revision r that a watcher has been told says: every user whose last change is at most r is as it knows.
+ * A watcher at revision r knows the state of every user whose last change is at most r.
  *
- * Not here: who that is (`occupants.ts`), when a round is due and how long a user lingers (`presence.ts`), bytes (`shown.ts`), a watcher's turn (`watch.ts`).
+ * Not here: the users themselves (`occupants.ts`), rounds and lingering (`presence.ts`), encoding
+ * (`shown.ts`), one watcher (`watch.ts`).
  */
 import type { PresencePolicy } from '../options/config.js';
 import type { Present } from '../protocol/events.js';
@@ -13,40 +14,45 @@ import { type Entry, Occupants } from './occupants.js';
 import { type PresenceEvent, Shown } from './shown.js';
 import { DONE, type Watch } from './watch.js';
 
-/** Changes that a watcher may be behind before it is told everything anew. */
+/** A watcher more than this many changes behind gets the whole list again. */
 const CHANGES = 2000;
-/** Bytes of users that are told at once, unless one alone has more. */
+/** Maximum bytes of users in one frame, unless a single user is larger. */
 const PAGE_BYTES = 12 * 1024;
-/** A list that has grown too long is told again when it is this part of the bound. */
+/** After switching to counts, the list comes back at this fraction of `presenceMaxUsers`. */
 const BACK = 0.8;
-/** What is kept of diffs for watchers that are equally far behind. */
+/** Maximum diffs cached per round, shared by watchers at the same revision. */
 const SHARED_DIFFS = 16;
 
-/** Of a user, who came, left, or has other info; null for numbers alone. Its id: who has left is not held. */
+/**
+ * The id of a user who joined, left or has new info; null if only counts changed. An id, since a user
+ * who has left is no longer held.
+ */
 type Change = string | null;
 
 export class Roster extends Occupants {
   readonly room: string;
   readonly policy: PresencePolicy;
   readonly watches = new Set<Watch>();
-  /** Of the latest change. */
+  /** Revision of the latest change. */
   #rev = 0;
-  /** Watchers are told everything up to here; later changes are for the next round. */
+  /**
+   * The current round tells watchers everything up to this revision; later changes wait for the next.
+   */
   #told = 0;
-  /** What was shown to anybody has nothing of later changes. */
+  /** Revision at which the last frame was made; no watcher has seen later changes. */
   #shown = 0;
   /** By revision modulo `CHANGES`. */
   #changes: Change[] = [];
-  /** Everything after this revision is noted. */
+  /** All changes after this revision are noted. */
   #notedFrom = 0;
   #isCounting: boolean;
-  /** How often that has changed: who was told before is told everything anew. */
+  /** Incremented when the mode changes; watchers of an earlier generation start over. */
   #generation = 1;
   #count: Shown | null = null;
-  /** Of the list as of `#pagesRev`, by where each begins. */
+  /** Pages of the list at revision `#pagesRev`, by the position each begins at. */
   readonly #pages = new Map<number, Shown>();
   #pagesRev = -1;
-  /** Up to `#told`, by where each begins. */
+  /** Diffs up to `#told`, by the revision each begins at. */
   readonly #diffs = new Map<number, Shown>();
 
   constructor(room: string, policy: PresencePolicy) {
@@ -64,13 +70,13 @@ export class Roster extends Occupants {
     return this.#isCounting ? 'count' : 'users';
   }
 
-  /** There is something to tell in a round. */
+  /** There are changes for a next round. */
   get isDirty(): boolean {
     return this.#rev > this.#told;
   }
 
   watch(watch: Watch): void {
-    // Without anybody to tell, nothing is noted.
+    // Changes are not noted while there is no watcher.
     if (this.watches.size === 0) {
       this.#notedFrom = this.#rev;
       this.#told = this.#rev;
@@ -85,18 +91,18 @@ export class Roster extends Occupants {
     this.#forget();
   }
 
-  /** From now on watchers are told everything up to here. */
+  /** Begins a round: watchers are told everything up to the current revision. */
   beginRound(): void {
     this.#told = this.#rev;
     this.#forget();
   }
 
-  /** Whether the watcher has yet to be told something. */
+  /** Whether the watcher is behind the current round. */
   isBehind({ generation, rev, at }: Watch): boolean {
     return generation !== this.#generation || at !== DONE || rev < this.#told;
   }
 
-  /** What the watcher, which is behind, is told next; it knows that from then on. */
+  /** The next frame for a watcher that is behind. Advances the watcher past it. */
   next(watch: Watch): Shown {
     if (watch.generation !== this.#generation || watch.rev < this.#oldest) this.#restart(watch);
     if (this.#isCounting) {
@@ -115,12 +121,12 @@ export class Roster extends Occupants {
     return page;
   }
 
-  /** Of the earliest changes still noted. */
+  /** Changes after this revision are still noted. */
   get #oldest(): number {
     return Math.max(this.#notedFrom, this.#rev - CHANGES);
   }
 
-  /** Every watcher has been told everything of the round: none of that is noted any more. */
+  /** Ends a round in which every watcher was told everything; its changes need not be noted any more. */
   endRound(): void {
     if (this.#told === this.#rev) this.#changes = [];
     else {
@@ -132,13 +138,13 @@ export class Roster extends Occupants {
   }
 
   protected changed(entry: Entry | null): void {
-    // Nobody has been told the numbers as they were.
+    // No watcher has seen the previous counts, so the current revision already covers this change.
     if (entry === null && this.#rev > this.#shown) return;
     this.#rev += 1;
     if (this.watches.size > 0) this.#changes[this.#rev % CHANGES] = entry?.user ?? null;
   }
 
-  /** Whether there are too many to list. */
+  /** Switches between list and counts by the number of users. */
   protected judge(): void {
     const { presence, presenceMaxUsers } = this.policy;
     if (presence === 'count') return;
@@ -152,7 +158,7 @@ export class Roster extends Occupants {
     this.#pagesRev = -1;
   }
 
-  /** Lets go of what was made for the round before. */
+  /** Drops frames made for the previous round. */
   #forget(): void {
     this.#diffs.clear();
     if (this.#pagesRev >= this.#told && this.watches.size > 0) return;
@@ -160,7 +166,7 @@ export class Roster extends Occupants {
     this.#pagesRev = -1;
   }
 
-  /** Those who begin in the same time share what they are told. */
+  /** Starts a watcher over. Watchers that start at about the same time share the pages. */
   #restart(watch: Watch): void {
     if (this.#pagesRev < this.#oldest) {
       this.#pages.clear();
@@ -171,7 +177,7 @@ export class Roster extends Occupants {
     watch.at = 0;
   }
 
-  /** The numbers, which may be older than now but not than the round. */
+  /** The counts frame; may be older than now, but not older than the round. */
   #counted(): Shown {
     if (this.#count === null || this.#count.to < this.#told) {
       const { room, counts } = this;
@@ -185,7 +191,7 @@ export class Roster extends Occupants {
     return new Shown(event, to);
   }
 
-  /** A part of the list for who is in the middle of it. */
+  /** The next page of the list for a watcher. */
   #page({ rev, at }: Watch): Shown {
     const isShared = rev === this.#pagesRev;
     const made = isShared ? this.#pages.get(at) : undefined;
@@ -195,7 +201,7 @@ export class Roster extends Occupants {
     let last = at;
     let to = DONE;
     for (const entry of this.list(at)) {
-      // Who has come since is told behind the list, unless they have gone by then.
+      // Users who joined later are in the diff after the list, unless they have left by then.
       if (entry.born > rev) break;
       const present = presentOf(entry);
       bytes += bytesOf(present);
@@ -216,7 +222,7 @@ export class Roster extends Occupants {
     return page;
   }
 
-  /** What has changed since, once a user, in the order of their last changes. */
+  /** The changes after revision `after`, one per user, in the order of their last change. */
   #diff(after: number): Shown {
     const last = new Map<string, number>();
     for (let rev = after + 1; rev <= this.#told; rev += 1) {
@@ -238,7 +244,8 @@ export class Roster extends Occupants {
         break;
       }
       if (present) joined.push(present);
-      // Also who has come and gone in between, since an earlier stay of theirs may have been told.
+      // Includes users who joined and left in between, since the watcher may know an earlier stay of
+      // theirs.
       else left.push(change);
     }
     const { room, counts } = this;
