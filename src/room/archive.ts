@@ -1,8 +1,8 @@
 /**
- * What rooms keep of their past, for whoever is not a member: where any is kept, reading it, and letting
- * go of it. The room need not be one that somebody is in.
+ * Access to the history of rooms for callers that are not members: whether any is kept, reading and
+ * purging it. The room need not have members.
  *
- * Not here: how members get it (`recovery.ts`, `replays.ts`), who may ask (`http/`).
+ * Not here: replays to members (`recovery.ts`, `replays.ts`), authorisation of the caller (`http/`).
  */
 import type { Broker, MaybePromise, Past, Range } from '../broker/broker.js';
 import type { BrokerCalls } from '../broker/calls.js';
@@ -27,14 +27,14 @@ export class Archive {
     this.#context = context;
   }
 
-  /** Whether such a room keeps anything, as the options say now. */
+  /** Whether the room keeps history, by the current options. */
   keeps(room: string): boolean {
     const { broker, config } = this.#context;
     if (broker.history === undefined) return false;
     return settingsFor(config, namespaceOf(room), historyPolicy).historyMessages > 0;
   }
 
-  /** Whether any room keeps anything, as the options say now. */
+  /** Whether any room keeps history, by the current options. */
   get keepsAny(): boolean {
     const { broker, config } = this.#context;
     if (broker.history === undefined) return false;
@@ -56,15 +56,15 @@ export class Archive {
   }
 
   /**
-   * @throws Refusal `not_enabled`, `broker_unavailable`, `shutting_down`; as a rejection where the broker
-   *   answers later. So does `purge`.
+   * @throws Refusal `not_enabled`, `broker_unavailable`, `shutting_down`. It rejects with them where the
+   * broker answers asynchronously. The same holds for `purge`.
    */
   read(room: string, range: Range): MaybePromise<Past> {
     this.#mayDo(room);
     return this.#context.calls.history(room, range);
   }
 
-  /** Everything of the room up to `through` is kept no longer, and no member is replayed it any more. */
+  /** Deletes the history of the room up to `through`; no member is sent it any more. */
   purge(room: string, through: number): MaybePromise<void> {
     this.#mayDo(room);
     const { calls, pages } = this.#context;

@@ -1,13 +1,13 @@
 /**
- * Requests of members for what was published to a room they are in: each a cursor into the pages that
- * those who come back read too, and at most one page on its way, at the pace of the member's own socket
- * and only when there is nothing else for it (V18). One of a member goes on at a time.
+ * Members' `history` requests. Each is a cursor into the same pages that replays read, with at most one
+ * page in flight, at the pace of the member's socket and only when nothing else waits for it (V18). One
+ * request per member runs at a time.
  *
- * V3: `WAITING` may wait behind that, and one gives no more than `maxHistoryMessages`. V15: whether the
- * member may read is asked before each page. V6: a page has the id of its request in it, and is made
- * for that alone.
+ * V3: `WAITING` more may queue behind it, and one request returns at most `maxHistoryMessages`. V15: the
+ * member's right to read is checked before each page. V6 does not apply: a page contains the id of its
+ * request, so it is encoded for that request alone.
  *
- * Not here: when a page goes to a member (`outbox.ts`), what is read (`pages.ts`).
+ * Not here: when a page goes to the member (`outbox.ts`), reading (`pages.ts`).
  */
 import { Refusal } from '../errors.js';
 import type { CommandId } from '../protocol/fields.js';
@@ -21,10 +21,13 @@ import type { Pages, Place } from './pages.js';
 import type { Room } from './room.js';
 import type { Subscription } from './subscription.js';
 
-/** Requests of one member behind the one that goes on. */
+/** Requests one member may have waiting behind the running one. */
 const WAITING = 7;
 
-/** Which messages: those numbers, of that epoch where it is said; or so many before a number, or the latest. */
+/**
+ * The messages asked for: a range, of `epoch` if given; or the `last` ones before a number, or the
+ * latest.
+ */
 export type Wanted =
   | { readonly from: number; readonly to: number; readonly epoch?: string | undefined }
   | { readonly last: number; readonly before?: number | undefined };
@@ -33,22 +36,22 @@ interface BackfillsContext {
   readonly pages: Pages;
   readonly observer: Observer;
   readonly config: { readonly maxHistoryMessages: number };
-  /** Has `run` called soon. */
+  /** Schedules a call of `run`. */
   wake(): void;
 }
 
 interface Backfill extends Cursor {
   readonly id: CommandId | undefined;
   readonly room: Room;
-  /** What is read, with the last number of it. */
+  /** The room and term to read, with the last number of the range. */
   readonly place: Place;
   readonly from: number;
   readonly to: number;
-  /** Messages it may give. */
+  /** Maximum messages it may return. */
   readonly limit: number;
-  /** Number that is next. */
+  /** Next sequence number. */
   at: number;
-  /** From here on something may be kept, as the broker has said. */
+  /** Nothing before this number is kept, as the broker has answered. */
   keptFrom: number;
   count: number;
   readonly missing: [from: number, to: number][];
@@ -57,16 +60,16 @@ interface Backfill extends Cursor {
 
 export class Backfills {
   readonly #context: BackfillsContext;
-  /** The first of each goes on. */
+  /** Requests by member; the first of each is the running one. */
   readonly #byMember = new Map<Member, Backfill[]>();
-  /** Those that may go on, in turn. */
+  /** Requests ready to continue, in turn. */
   readonly #ready = new Set<Backfill>();
 
   constructor(context: BackfillsContext) {
     this.#context = context;
   }
 
-  /** Members that have one. */
+  /** Members with a request. */
   get size(): number {
     return this.#byMember.size;
   }
@@ -76,9 +79,10 @@ export class Backfills {
   }
 
   /**
-   * Settles when the member has been handed all of it and the answer, or is gone.
-   * @throws Refusal `history_busy`; as a rejection `not_joined`, `not_allowed`, `broker_unavailable`,
-   *   `shutting_down`
+   * Starts a request. Settles when all pages and the reply are handed over, or when the member is gone.
+   *
+   * @throws Refusal `history_busy`. It may also reject with `not_joined`, `not_allowed`,
+   * `broker_unavailable` or `shutting_down`.
    */
   begin(
     subscription: Subscription,
@@ -90,7 +94,7 @@ export class Backfills {
     if (all.length > WAITING) {
       throw new Refusal(
         'history_busy',
-        `${all.length} requests for history are under way; wait for one of them.`,
+        `${all.length} history requests are pending; wait until one is done.`,
       );
     }
     this.#byMember.set(subscription.member, all);
@@ -114,7 +118,7 @@ export class Backfills {
         next: () => this.#next(request),
       };
       if ('epoch' in wanted && wanted.epoch !== undefined && wanted.epoch !== room.epoch) {
-        // How many of them there ever were is not known.
+        // How many messages the other epoch had is unknown, so the whole range is reported missing.
         request.missing.push([from, to]);
         request.at = to + 1;
       }
@@ -123,7 +127,7 @@ export class Backfills {
     });
   }
 
-  /** Lets requests go on until `deadline`, by `nowMs()`, at least one. */
+  /** Continues requests until `deadline`, by `nowMs()`; at least one. */
   run(deadline: number): void {
     for (const request of this.#ready) {
       this.#ready.delete(request);
@@ -132,7 +136,7 @@ export class Backfills {
     }
   }
 
-  /** The member is in that room no longer. */
+  /** The member has left the room: rejects its requests for it. */
   left({ member, room }: Subscription): void {
     for (const request of this.#byMember.get(member) ?? []) {
       if (request.room.name !== room) continue;
@@ -141,7 +145,10 @@ export class Backfills {
     }
   }
 
-  /** Ends all of a member's without a word: it is gone, or is told that the server goes. */
+  /**
+   * Ends all requests of a member without a reply: it is gone, or has been told that the server shuts
+   * down.
+   */
   stop(member: Member): void {
     const all = this.#byMember.get(member) ?? [];
     this.#byMember.delete(member);
@@ -158,7 +165,7 @@ export class Backfills {
     if (!member.identity.may('history', room.name)) {
       return this.#refuse(request, mayNotRead(room.name));
     }
-    // Nothing can be read of an epoch that is over.
+    // Nothing can be read of an epoch that has ended.
     if (room.term !== place.term) this.#miss(request, to);
     if (request.at > to || request.count >= limit) return this.#answer(request);
     const { pages, observer } = this.#context;
@@ -183,7 +190,7 @@ export class Backfills {
       return { bytes: outbox.format.encodePast(past), count: read.length };
     };
     let { bytes, count } = page(Math.min(limit - request.count, to - found + 1));
-    // What an encoding makes of a text is only known afterwards.
+    // The encoded size is only known afterwards.
     while (bytes.length > BATCH_BYTES && count > 1) ({ bytes, count } = page(count >> 1));
     request.at = found + count;
     request.count += count;
@@ -192,7 +199,7 @@ export class Backfills {
     return outbox.batch([bytes], bytes.length, count);
   }
 
-  /** The last of it. */
+  /** Ends the request and returns its reply. */
   #answer(request: Backfill): Batch {
     const { subscription, id, place, from, to, at, count, missing } = request;
     this.#end(request);
@@ -224,7 +231,7 @@ export class Backfills {
     this.#goOn(request);
   }
 
-  /** What is not had up to `to` is not there any more. */
+  /** Marks everything from `at` to `to` as no longer kept. */
   #miss(request: Backfill, to: number): void {
     const { at, missing } = request;
     if (at > to) return;
@@ -235,7 +242,7 @@ export class Backfills {
     request.at = to + 1;
   }
 
-  /** Takes it away, and has the next one of the member go on. */
+  /** Removes the request and starts the member's next one. */
   #end(request: Backfill): void {
     const { member } = request.subscription;
     const all = this.#byMember.get(member);
@@ -258,14 +265,14 @@ export class Backfills {
 export const mayNotRead = (room: string) =>
   new Refusal('not_allowed', `You may not read the history of ${room}.`);
 
-/** As numbers of the room as it is now; `to` is `from` - 1 where there are none. */
+/** The range in numbers of the current room; `to` is `from` - 1 if it is empty. */
 function rangeOf(wanted: Wanted, room: Room, limit: number): { from: number; to: number } {
   if ('last' in wanted) {
     const to = Math.min(room.seq, (wanted.before ?? Number.POSITIVE_INFINITY) - 1);
     return { from: Math.max(1, to - Math.min(wanted.last, limit) + 1), to };
   }
   const { from, epoch = room.epoch } = wanted;
-  // How far another epoch went is not known.
+  // The last number of another epoch is unknown.
   const to = epoch === room.epoch ? Math.min(wanted.to, room.seq) : wanted.to;
   return { from, to: Math.max(to, from - 1) };
 }

@@ -1,34 +1,35 @@
 /**
- * What waits to be fanned out in all rooms of a server, and how much may (V3): one rule for those who publish
- * here, who are refused, and for what comes from elsewhere, whose publishers cannot be.
+ * The fan-out backlog of all rooms of a server and its bounds (V3). The same rule serves local
+ * publishers, who are refused, and messages from other nodes, which are dropped since their publishers
+ * cannot be refused.
  *
- * V23: a node that is `SHEDS_AT_MS` behind its broker takes in nothing more until it has caught up, so that it
- * tells what it cannot pass on before the broker cuts it.
+ * V23: a node more than `SHEDS_AT_MS` behind its broker drops incoming messages until it has caught up,
+ * so that it announces the loss itself before the broker disconnects it.
  *
- * Not here: what waits (`room.ts`), what it means for new connections that the node is behind (`hub.ts`).
+ * Not here: the messages (`room.ts`), turning new connections away (`hub.ts`).
  */
 import type { Config } from '../options/config.js';
 
-/** One busy room alone gets four fifths of the backlog of all. */
+/** A room may hold this many times the free budget, so one busy room alone gets four fifths of it. */
 const SHARE = 4;
-/** Milliseconds behind the broker from which a node is not to have more members. */
+/** Milliseconds behind the broker from which the node takes no new members. */
 const LAGGING_AT_MS = 1000;
-/** And from which it lets go of what comes. */
+/** Milliseconds behind the broker from which the node drops incoming messages. */
 const SHEDS_AT_MS = 5000;
 
 export class Backlog {
-  /** Of UTF-8, of all rooms. */
+  /** Bytes of UTF-8 in all rooms. */
   bytes = 0;
   readonly #config: Pick<Config, 'roomBacklogBytes' | 'queueBytesTotal'>;
   #lagMs = 0;
-  /** Nothing is taken in. */
+  /** The node is shedding: incoming messages are dropped. */
   #isShut = false;
 
   constructor(config: Pick<Config, 'roomBacklogBytes' | 'queueBytesTotal'>) {
     this.#config = config;
   }
 
-  /** How far this node is behind its broker now. */
+  /** Sets how far this node is behind its broker, in milliseconds. */
   lag(ms: number): void {
     this.#lagMs = ms;
     this.#isShut = ms > SHEDS_AT_MS;
@@ -38,15 +39,15 @@ export class Backlog {
     return this.#lagMs > LAGGING_AT_MS;
   }
 
-  /** Whether a room with so many bytes waiting takes no more in. */
+  /** Whether a room with `bytes` bytes waiting must drop incoming messages. */
   isOver(bytes: number): boolean {
     return bytes > this.#config.roomBacklogBytes || this.isFull(bytes) || this.#isShut;
   }
 
   /**
-   * A room may have waiting up to `SHARE` times what is left of `queueBytesTotal`, so that busy rooms share
-   * it however many they are and leave some. One with nothing waiting does not pay for their backlog: for
-   * such there is as much again.
+   * Whether a room with `bytes` bytes waiting is full. A room may hold up to `SHARE` times what is left
+   * of `queueBytesTotal`, so that busy rooms share it, however many they are, and leave some free. A
+   * room with nothing waiting does not suffer from their backlog: it is checked against twice the total.
    */
   isFull(bytes: number): boolean {
     const left = (bytes === 0 ? 2 : 1) * this.#config.queueBytesTotal - this.bytes;

@@ -1,11 +1,11 @@
 /**
- * The watch over members that are behind: how each stands, a few times a second, and who goes when all
- * queues together hold too much.
+ * Monitors the members that are behind: checks their health a few times a second, and evicts members
+ * when all queues together hold too much.
  *
- * V3: past `queueBytesTotal` the longest stalled are evicted until the others fit. V13: nobody is judged
- * for a time in which the server itself stood still.
+ * V3: past `queueBytesTotal` the longest stalled members are evicted until the rest fits. V13: no member
+ * is judged while the server itself was not running.
  *
- * Not here: what a member is judged by (`member.ts`), carrying an eviction out (`fan-out.ts`).
+ * Not here: how a member is judged (`member.ts`), carrying out an eviction (`fan-out.ts`).
  */
 import type { CloseReason } from '../errors.js';
 import type { LoopClock } from '../loop-clock.js';
@@ -13,16 +13,16 @@ import { clearInterval, nowMs, setImmediate, setInterval } from '../time.js';
 import { QueueMemory } from './frame.js';
 import type { Member } from './member.js';
 
-/** How often members that are behind are looked at, in milliseconds: a fifth of the default lag. */
+/** Interval between checks, in milliseconds: a fifth of the default `lagAfterMs`. */
 const CHECK_MS = 50;
 
 interface BehindContext {
   readonly clock: LoopClock;
-  /** Bytes that all queues may hold. */
+  /** Maximum bytes of all queues. */
   readonly queueBytesTotal: number;
-  /** Has a member evicted outside all loops over members. */
+  /** Schedules an eviction outside all loops over members. */
   doom(member: Member, reason: CloseReason): void;
-  /** Evicts one here and now. */
+  /** Evicts a member synchronously. */
   evict(member: Member, reason: CloseReason): void;
 }
 
@@ -46,7 +46,7 @@ export class Behind {
 
   #look(): void {
     const { clock, doom } = this.#context;
-    // In a stand-still of ours nobody could be heard; the next look is soon.
+    // After a stall of the server no peer could be heard; the next check is soon.
     if (!clock.mayJudge) return;
     const now = nowMs();
     for (const member of this.members) {
@@ -55,7 +55,7 @@ export class Behind {
     }
   }
 
-  /** Evicts the longest stalled until the queues are within their limit again. */
+  /** Evicts the longest stalled members until the queues are within their limit. */
   #relieve(): void {
     if (this.#isRelieving) return;
     this.#isRelieving = true;

@@ -1,18 +1,18 @@
 /**
- * Tells every member, once a connection, that the broker cannot be reached, and that it can be again.
- * A turn of the loop has `SLICE_MS` of it at most, however many there are.
+ * Tells every connected member, once a change, that the broker cannot be reached or can be reached
+ * again. Takes at most `SLICE_MS` of a turn of the event loop, however many members there are.
  */
 import type { BrokerState } from '../broker/broker.js';
 import { nowMs, setImmediate } from '../time.js';
 import type { Member } from './member.js';
 
-/** Milliseconds of a turn of the loop. */
+/** Maximum milliseconds per event loop turn. */
 const SLICE_MS = 5;
 
 export class BrokerNotice {
   readonly #members: ReadonlyMap<string, Member>;
   #state: BrokerState = 'up';
-  /** Those that have yet to be told; null while nobody has. */
+  /** Members still to be told; null while none are. */
   #untold: Iterator<Member> | null = null;
 
   constructor(members: ReadonlyMap<string, Member>) {
@@ -25,7 +25,7 @@ export class BrokerNotice {
     this.#untold = this.#members.values();
   }
 
-  /** As `member` is to know it. */
+  /** Sends the current state to one member. */
   tell(member: Member): void {
     member.tellBroker(this.#state === 'up' ? 'up' : 'suspended');
   }

@@ -1,12 +1,12 @@
 /**
- * Control frames on their way to one member: first come, first sent, never dropped, and bounded
- * in number and bytes apart from data, which cannot drown them (V3, V5).
+ * Control frames waiting for one member: first in, first out, never dropped, bounded in number and bytes
+ * separately from data, which cannot displace them (V3, V5).
  *
- * Not here: what becomes of a member whose lane is full (`member.ts`).
+ * Not here: evicting a member whose lane is full (`member.ts`).
  */
 import type { QueueMemory } from './frame.js';
 
-/** How much one lane may hold. */
+/** Bounds of one lane. */
 export interface ControlBounds {
   readonly controlMessages: number;
   readonly controlBytes: number;
@@ -41,7 +41,10 @@ export class ControlLane {
     this.#add(frame.length);
   }
 
-  /** Moves frames to `parts`: at least one, and no more than `maxBytes` of them. Returns their bytes. */
+  /**
+   * Moves frames to `parts`: at least one if there is any, and otherwise at most `maxBytes`. Returns
+   * their bytes.
+   */
   take(parts: Buffer[], maxBytes: number): number {
     let bytes = 0;
     let count = 0;

@@ -1,41 +1,45 @@
 /**
- * What one member reads again or is shown, a batch at a time, and whose turn it is: what it has missed by
- * turns with what is live, then who is in rooms, then what it has asked for of before (V18, V19).
+ * What one member reads besides live messages, one batch at a time, and in which order: replays
+ * alternate with live messages, then presence, then backfills (V18, V19).
  *
- * Not here: what is live (`queues.ts`), what each hands over (`replays.ts`, `watch.ts`, `backfills.ts`).
+ * Not here: live messages (`queues.ts`), the batches themselves (`replays.ts`, `watch.ts`,
+ * `backfills.ts`).
  */
 import type { Batch } from './frame.js';
 import type { Subscription } from './subscription.js';
 import type { Watch } from './watch.js';
 
-/** Batches that go before a page of a backfill, at most: whoever polls, or is in a busy room, gets it too. */
+/**
+ * A backfill page waits for at most this many other batches, so that it also reaches a member that polls
+ * or is in a busy room.
+ */
 const PASSING = 8;
 
-/** Something that the member is handed a batch at a time, beside what is live. */
+/** A source of batches for the member besides the live messages. */
 export interface Cursor {
   readonly subscription: Subscription;
-  /** What is handed over next, or null where that is nothing now. */
+  /** The next batch, or null if there is none now. */
   next(): Batch | null;
 }
 
-/** What there is beside cursors. */
+/** State of the outbox besides the cursors. */
 export interface Beside {
-  /** Replies, which go before all else. */
+  /** Control frames wait; they go before everything else. */
   readonly hasControl: boolean;
-  /** Replies, messages or losses. */
+  /** Control frames, messages or losses wait. */
   readonly hasWork: boolean;
-  /** Messages were dropped for the member of late. */
+  /** Messages were dropped for the member recently. */
   readonly isShedding: boolean;
 }
 
 export class Cursors {
   /** Each may hand over one batch, in turn. */
   #replays: Cursor[] = [];
-  /** The last batch was of one. */
+  /** The last batch came from a replay. */
   #wasReplay = false;
   #shows: Watch[] = [];
   #backfill: Cursor | null = null;
-  /** Batches that went before it. */
+  /** Batches sent while the backfill waited. */
   #passed = 0;
 
   replay(cursor: Cursor): void {
@@ -50,7 +54,10 @@ export class Cursors {
     this.#backfill = cursor;
   }
 
-  /** Whose turn it is, or undefined where it is that of what is beside, if anything is. */
+  /**
+   * The cursor whose turn it is; undefined if it is the turn of control frames and live messages, if
+   * any.
+   */
   next(beside: Beside): Cursor | undefined {
     const replay = this.#nextReplay(beside);
     const cursor = replay ?? this.#nextShow(beside) ?? this.#nextBackfill(beside);
@@ -60,7 +67,7 @@ export class Cursors {
     return cursor;
   }
 
-  /** The member is no longer in that room. */
+  /** The member has left the room. */
   leave(subscription: Subscription): void {
     this.#replays = this.#replays.filter((replay) => replay.subscription !== subscription);
     this.#shows = this.#shows.filter((watch) => watch.subscription !== subscription);
@@ -78,7 +85,7 @@ export class Cursors {
     return this.#replays.shift();
   }
 
-  /** One that has more to be told waits again, behind the others. */
+  /** A watch with more to send queues again, behind the others. */
   #nextShow({ hasWork }: Beside): Cursor | undefined {
     if (hasWork) return undefined;
     const watch = this.#shows.shift();
@@ -88,7 +95,10 @@ export class Cursors {
     return watch;
   }
 
-  /** While the member sheds, what it reads again would cost it what is live, which it would read again. */
+  /**
+   * While the member is shedding, a backfill would displace live messages, which it would have to read
+   * again.
+   */
   #nextBackfill({ hasControl, hasWork, isShedding }: Beside): Cursor | undefined {
     if (hasControl || isShedding || (hasWork && this.#passed < PASSING)) return undefined;
     const backfill = this.#backfill ?? undefined;

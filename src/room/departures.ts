@@ -1,17 +1,17 @@
 /**
- * Members that are gone, on their way out of the rooms they were in. What is held for such a member
- * is let go of at once, and it counts nowhere from then on; taking it out of the lists of its rooms,
- * and telling the broker of rooms that are empty, takes `SLICE_MS` of a turn of the loop at most: a
- * thousand members with a hundred rooms each that vanish together would keep it for more than a second.
+ * Removes disconnected members from the rooms they were in. What is held for such a member is released
+ * at once and the member stops counting. Removing it from the room lists and closing rooms that become
+ * empty takes at most `SLICE_MS` per event loop turn: a thousand members with a hundred rooms each that
+ * disconnect together would otherwise block the loop for more than a second.
  *
- * V7: a shutdown waits for it, by the group of the hub's tasks.
+ * V7: shutdown waits for it as one of the hub's tasks.
  */
 import type { WaitGroup } from '../lock/index.js';
 import { nowMs, setImmediate } from '../time.js';
 import type { Room } from './room.js';
 import type { Subscription } from './subscription.js';
 
-/** Milliseconds of a turn of the loop. */
+/** Maximum milliseconds per event loop turn. */
 const SLICE_MS = 5;
 
 interface Departure {
@@ -23,12 +23,12 @@ export class Departures {
   readonly #tasks: WaitGroup;
   readonly #closeIfEmpty: (room: Room) => void;
   #waiting: Departure[] = [];
-  /** Next place in `#waiting`. */
+  /** Index of the next entry of `#waiting`. */
   #next = 0;
-  /** Milliseconds taken in this turn of the loop. */
+  /** Milliseconds used in this event loop turn. */
   #spentMs = 0;
   #isScheduled = false;
-  /** Ends what a shutdown waits for; null while nothing waits. */
+  /** Ends the task that shutdown waits for; null while nothing waits. */
   #done: (() => void) | null = null;
 
   constructor(tasks: WaitGroup, closeIfEmpty: (room: Room) => void) {
@@ -36,12 +36,12 @@ export class Departures {
     this.#closeIfEmpty = closeIfEmpty;
   }
 
-  /** `subscription` has departed from `room`. Call `run` when all of a member's are told. */
+  /** `subscription` has departed from `room`. Call `run` once all rooms of the member are added. */
   add(room: Room, subscription: Subscription): void {
     this.#waiting.push({ room, subscription });
   }
 
-  /** Takes them out as far as the turn allows; the others follow in the next. */
+  /** Removes entries while the slice lasts; the rest follows in later turns. */
   run(): void {
     const started = nowMs();
     const deadline = started + SLICE_MS - this.#spentMs;

@@ -1,9 +1,10 @@
 /**
- * What other nodes are told of who is in rooms here, and what they tell, between rosters and the broker's
- * board. What changes in `TELL_MS` is told together, as it is by then: a user that has come and gone costs nothing.
+ * Exchange of presence with other nodes, between the rosters and the broker's board. Changes within
+ * `TELL_MS` are sent together, as the state at the end: a user who joined and left in between costs
+ * nothing.
  *
- * V8: `close` ends the timer. What this node had is not taken back then: those who were here have lost a
- * connection, and are waited for as such, until its lease is over.
+ * V8: `close` ends the timer. It does not withdraw this node's shares: its users have lost a connection,
+ * and the other nodes let them linger until this node's lease ends.
  */
 import type { Board } from '../broker/broker.js';
 import { clearTimeout, setTimeout } from '../time.js';
@@ -14,19 +15,19 @@ const TELL_MS = 100;
 
 export interface Rosters {
   of(room: string): Roster | undefined;
-  /** The one that is there, or a new one; null where rooms of this name have none. */
+  /** The existing roster or a new one; null if the room's namespace has presence off. */
   open(room: string): Roster | null;
   all(): Iterable<Roster>;
-  /** Watchers of it may have to be told something, or it may be over. */
+  /** The roster may have changes for its watchers, or may be empty. */
   changed(roster: Roster): void;
 }
 
 export class Elsewhere {
   readonly #board: Board;
   readonly #rosters: Rosters;
-  /** Users that this node has something else of, by room; null is nobody in particular. */
+  /** Users whose share of this node changed, by room; null stands for the anonymous connections. */
   readonly #changes = new Map<string, Set<string | null>>();
-  /** Rooms that somebody of this node is in, as the board knows it. */
+  /** Rooms this node has entered at the board. */
   readonly #entered = new Set<string>();
   #timer: NodeJS.Timeout | undefined;
   #isClosed = false;
@@ -53,7 +54,7 @@ export class Elsewhere {
     });
   }
 
-  /** This node has something else of a user. */
+  /** This node's share of a user changed. */
   changed(room: string, user: string | null): void {
     if (this.#isClosed) return;
     const changes = this.#changes.get(room);
@@ -65,7 +66,10 @@ export class Elsewhere {
     this.#board.enter(room);
   }
 
-  /** Adds who is in a room that nobody of this node is in. @throws Refusal `broker_unavailable`, as a rejection */
+  /**
+   * Adds the users of a room in which this node has no member.
+   * @throws Refusal `broker_unavailable`, as a rejection
+   */
   async read(roster: Roster): Promise<void> {
     const all = (await this.#board.read?.(roster.room)) ?? [];
     for (const [node, shares] of all) roster.takeAll(node, shares);

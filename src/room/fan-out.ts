@@ -1,9 +1,9 @@
 /**
- * The loop that carries messages from rooms to members: dirty rooms are flushed in turn, once a
- * turn of the event loop, so that everything published in a turn goes out joined. A run longer
- * than `SLICE_MS` yields and goes on in the next turn, other rooms first: a room of 50,000 must not
- * delay a join elsewhere, nor may ten thousand that are welcomed, or evicted, at once. What is left of
- * it is for members that read again what was before: the living go first (`replays.ts`, `backfills.ts`).
+ * The loop that carries messages from rooms to members. It flushes dirty rooms in turn, once per turn of
+ * the event loop, so that everything published in one turn goes out joined. A run longer than `SLICE_MS`
+ * yields and continues in the next turn, other rooms first: a room of 50,000 must not delay a join
+ * elsewhere, nor may ten thousand members that are welcomed or evicted at once. Replays, presence and
+ * backfills get the time that is left: live messages go first (`replays.ts`, `backfills.ts`).
  */
 import type { CloseReason } from '../errors.js';
 import { Line } from '../line.js';
@@ -14,19 +14,19 @@ import type { Observer } from './observer.js';
 import type { Room } from './room.js';
 import type { Trace } from './trace.js';
 
-/** How long a run may keep the event loop, in milliseconds. */
+/** Time slice of one run, in milliseconds. */
 const SLICE_MS = 5;
 
-/** What goes on when the living have had their turn. */
+/** Work that runs after the live messages of a run. */
 export interface Late {
   readonly isReady: boolean;
-  /** Goes on until `deadline`, by `nowMs()`, a bit in any case. */
+  /** Continues until `deadline`, by `nowMs()`; does at least one step. */
   run(deadline: number): void;
 }
 
 export class FanOut {
   readonly #observer: Observer;
-  /** In the order in which they go. */
+  /** In the order in which they run. */
   readonly #late: readonly Late[];
   readonly #evict: (member: Member, reason: CloseReason) => void;
   /** Rooms with something to flush, in turn. */
@@ -49,25 +49,25 @@ export class FanOut {
     this.#evict = evict;
   }
 
-  /** The room has something pending. */
+  /** Schedules a flush of a room with pending messages. */
   mark(room: Room): void {
     this.#rooms.add(room);
     this.schedule();
   }
 
-  /** The member has control frames to send. */
+  /** Schedules a drain of a member's outbox. */
   wake(member: Member): void {
     this.#awake.push(member);
     this.schedule();
   }
 
-  /** The member is to be evicted once nobody is in the middle of a loop over members. */
+  /** Schedules an eviction, outside all loops over members. */
   doom(member: Member, reason: CloseReason): void {
     this.#evictions.push({ member, reason });
     this.schedule();
   }
 
-  /** One turn. Public for tests with a clock of their own. */
+  /** One run. Public for tests with their own clock. */
   run(): void {
     this.#scheduled = false;
     const start = nowMs();
@@ -110,7 +110,7 @@ export class FanOut {
     this.#evictions = [...later, ...this.#evictions];
   }
 
-  /** Whether the room is done; V12: a mistake in one ends no other. */
+  /** Returns whether the room is done. V12: an exception in one room does not stop the others. */
   #flush(room: Room, end: number): boolean {
     try {
       return room.flush(end, this.#observer, this.#doom, this.#trace);
@@ -122,7 +122,7 @@ export class FanOut {
 
   readonly #doom = (member: Member, reason: CloseReason) => this.doom(member, reason);
 
-  /** Has a turn, unless one is due. */
+  /** Schedules a run, unless one is scheduled. */
   schedule(): void {
     if (this.#scheduled) return;
     this.#scheduled = true;
@@ -130,10 +130,10 @@ export class FanOut {
   }
 }
 
-/** V12: a mistake in one ends no other, nor the evictions behind it. */
+/** V12: an exception in one stops neither the others nor the evictions after them. */
 const goOn = survived((late: Late, end: number) => late.run(end));
 
-/** Does `act` with each until `end`, with the first in any case; returns those that are left. */
+/** Calls `act` for each item until `end`, at least for the first. Returns the remaining items. */
 function each<T>(all: readonly T[], end: number, act: (one: T) => void): readonly T[] {
   for (let next = 0; next < all.length; ) {
     act(all[next] as T);

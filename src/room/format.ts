@@ -1,4 +1,4 @@
-/** How events become bytes for one kind of member: a codec and an encoding (V6). */
+/** A format encodes events for one kind of member: a codec and an encoding (V6). */
 import type { Codec } from '../protocol/codec.js';
 import type { Event, MessageEvent, PastEvent } from '../protocol/events.js';
 import { type Framing, TRANSPORTS } from '../transport/transport.js';
@@ -25,13 +25,16 @@ export class Format {
     return this.encoding.encode(this.codec.encodePast(past));
   }
 
-  /** The same for members that share their batches: those of one format and framing. Dense enough for arrays. */
+  /**
+   * Equal for members that share batches, those with the same format and framing. Dense enough for
+   * arrays.
+   */
   kindOf(framing: Framing): number {
     return this.index * TRANSPORTS.length + framing.index;
   }
 }
 
-/** All formats of a server, each once. */
+/** All formats of a server, each created once. */
 export class Formats {
   readonly #all: Format[] = [];
 

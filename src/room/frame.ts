@@ -1,30 +1,30 @@
 /**
- * Encoded messages and the batches they travel in. Both are shared by every member that gets them
- * (V6), and both count who holds them, so that the memory the queues really hold is known to the
- * byte (V3) although a thousand stalled members may hold the same message.
+ * Encoded messages, and the batches that join them for a write. Both are shared by all members that get
+ * them (V6). Both count their holders, so the memory held by the queues is known to the byte (V3)
+ * although a thousand stalled members may hold the same message.
  */
 
-/** What an object of ours costs beside its bytes: fields, buffer header, backing store. Measured: 150–200. */
+/** Cost of an object besides its bytes: fields, buffer header, backing store. Measured: 150–200. */
 const OVERHEAD_BYTES = 200;
 
-/** Something queues hold by reference. Only `QueueMemory` touches `holders`. */
+/** An object that queues hold by reference. Only `QueueMemory` modifies `holders`. */
 export interface Held {
   holders: number;
-  /** Without what it keeps. */
+  /** Its own bytes, without those of `keeps`. */
   readonly heldBytes: number;
-  /** What is held as long as this is. */
+  /** Objects held as long as this one is. */
   readonly keeps: readonly Held[];
 }
 
 const NOTHING: readonly Held[] = [];
 
-/** The bytes all queues of a server hold, each frame and batch counted once. */
+/** Bytes held by all queues of a server, each frame and batch counted once. */
 export class QueueMemory {
   readonly limit: number;
   readonly #onPressure: () => void;
   #bytes = 0;
 
-  /** `onPressure` is called whenever something is taken in beyond `limit` bytes; it must not evict then and there. */
+  /** `onPressure` is called at every addition beyond `limit` bytes. It must not evict synchronously. */
   constructor(limit: number, onPressure: () => void) {
     this.limit = limit;
     this.#onPressure = onPressure;
@@ -56,8 +56,9 @@ export class QueueMemory {
 }
 
 /**
- * One message in one encoding; or, where `counted` is false, the announcement of a hole the broker
- * left from `seq` to `last`, which takes a message's place in the order of its room.
+ * One message in one encoding. If `counted` is false it is no message but takes a message's place in the
+ * order of the room: it announces a gap or reset, or stands in for a message its member must not be
+ * sent.
  */
 export class Frame implements Held {
   holders = 0;
@@ -69,7 +70,7 @@ export class Frame implements Held {
     readonly seq: number,
     readonly last: number,
     readonly counted: boolean,
-    /** What `latest-by-key` keeps the latest of: the same for two messages of one room and key. */
+    /** Key for `latest-by-key`: equal for two messages of the same room and key. */
     readonly key: string | undefined,
     /** `nowMs()` when the publish was accepted. */
     readonly acceptedAt: number,
@@ -83,20 +84,25 @@ export class Frame implements Held {
 export class Batch implements Held {
   holders = 0;
   readonly heldBytes: number;
-  /** Members that have had all of it in one go, by whether they were healthy: counted a slice at a time. */
+  /**
+   * Members whose kernel took it whole at once, by whether they were healthy. The room counts these once
+   * a slice.
+   */
   toHealthy = 0;
   toSlow = 0;
 
   constructor(
-    /** The frames in `bytes` that are messages of a room; replies and gaps are not among them. */
+    /**
+     * The frames of room messages in `bytes`; control frames and gaps of the member are not included.
+     */
     readonly frames: readonly Frame[],
-    /** How many of the frames count as messages. */
+    /** Number of frames that count as messages. */
     readonly messages: number,
     readonly bytes: Buffer,
-    /** How many messages it has beside those, which count nowhere: members that come back read them again. */
+    /** Number of replayed messages in `bytes`. They are not part of the delivery counts. */
     readonly replayed = 0,
   ) {
-    // A frame by itself is written as it is.
+    // A single frame is written without a copy.
     const own = frames.length === 1 && frames[0]?.bytes === bytes ? 0 : bytes.length;
     this.heldBytes = own + OVERHEAD_BYTES;
   }

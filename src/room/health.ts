@@ -1,10 +1,10 @@
 /**
- * How far a member is behind: healthy → lagging → shedding, and back. A state machine fed with
- * facts; it sends nothing and evicts nobody (`member.ts` does).
+ * Health of one member: healthy → lagging → shedding, and back. A pure state machine: it sends nothing
+ * and evicts no member (`member.ts` does).
  */
 import type { HealthState } from '../protocol/events.js';
 
-/** What `check` judges; times in milliseconds. */
+/** Input of `check`; times in milliseconds. */
 export interface Standing {
   readonly now: number;
   /** Age of the oldest undelivered message, 0 without one. */
@@ -17,14 +17,14 @@ export interface Standing {
 
 export class Health {
   #state: HealthState = 'healthy';
-  /** Since when all has been well, while the state is not yet `healthy`. */
+  /** When the recovery began, while the state is not yet `healthy`. */
   #calmSince: number | null = null;
 
   get state(): HealthState {
     return this.#state;
   }
 
-  /** A message was dropped. True when that changed the state. */
+  /** A message was dropped. Returns whether the state changed. */
   shed(): boolean {
     this.#calmSince = null;
     if (this.#state === 'shedding') return false;
@@ -32,7 +32,7 @@ export class Health {
     return true;
   }
 
-  /** True when the state changed. */
+  /** Returns whether the state changed. */
   check({ now, lagMs, isUnderHalf, lagAfterMs, recoverAfterMs }: Standing): boolean {
     const late = lagMs >= lagAfterMs;
     if (this.#state === 'healthy') {

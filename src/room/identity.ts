@@ -1,15 +1,15 @@
 /**
- * Who a member is, as far as rooms have to know: a user, and what it may. V15: `may` is synchronous, so
- * that it can be asked in the same step in which something is done for the member.
+ * A member's identity as far as rooms need it: a user and its permissions. V15: `may` is synchronous, so
+ * it can be checked in the same step as the action it permits.
  *
- * Not here: where both come from (`auth/`).
+ * Not here: where identities come from (`auth/`).
  */
 
-/** What can be allowed in a room. */
+/** Actions that can be permitted in a room. */
 export const ACTIONS = ['join', 'publish', 'history', 'presence'] as const;
 export type Action = (typeof ACTIONS)[number];
 
-/** What is shown of a user. */
+/** Public info about a user. */
 export interface Info {
   /** Any JSON. */
   readonly value: unknown;
@@ -17,12 +17,12 @@ export interface Info {
 }
 
 export interface Identity {
-  /** Null: nobody in particular. */
+  /** Null for an anonymous connection. */
   readonly user: string | null;
   readonly info?: Info | undefined;
   /** Must not throw. */
   may(action: Action, room: string): boolean;
 }
 
-/** Nobody has to say who they are, and everybody may do everything. */
+/** The identity where authentication is off: anonymous, with all permissions. */
 export const ANYONE: Identity = { user: null, may: () => true };

@@ -1,14 +1,14 @@
 /**
- * Users whose last connection has ended, and who are waited for: so many milliseconds each, and so many in
- * all. V8: `close` ends the timer.
+ * Users whose last connection has ended and who may still return: each lingers `presenceLingerMs`, and
+ * at most `MAX_LINGERING` linger at once. V8: `close` ends the timer.
  */
 import { clearInterval, nowMs, setInterval } from '../time.js';
 import type { Entry } from './occupants.js';
 import type { Roster } from './roster.js';
 
-/** How often it is looked whose time is over, in milliseconds. */
+/** Interval between checks for users whose time is over, in milliseconds. */
 const SWEEP_MS = 1000;
-/** Users that linger, in all rooms; the earliest go for others. */
+/** Maximum lingering users in all rooms; beyond it the earliest is removed. */
 const MAX_LINGERING = 100_000;
 
 interface Waiting {
@@ -19,13 +19,13 @@ interface Waiting {
 }
 
 export class Lingering {
-  /** By how long they linger, the earliest first. */
+  /** By linger time in milliseconds; the earliest first. */
   readonly #all = new Map<number, Map<Entry, Waiting>>();
   readonly #over: (roster: Roster, entry: Entry) => void;
   #size = 0;
   #sweep: NodeJS.Timeout | undefined;
 
-  /** `over`: nobody waits for the user any more. */
+  /** `over` is called when a user's time is over. */
   constructor(over: (roster: Roster, entry: Entry) => void) {
     this.#over = over;
   }
@@ -45,7 +45,7 @@ export class Lingering {
     if (this.#size > MAX_LINGERING) this.#endFirst();
   }
 
-  /** It lingers no more; it is in the roster as before. */
+  /** The user has returned and lingers no more. */
   rest(roster: Roster, entry: Entry): void {
     if (this.#all.get(roster.policy.presenceLingerMs)?.delete(entry)) this.#size -= 1;
   }

@@ -1,11 +1,12 @@
 /**
- * What one member is not going to have, as it is told: which of its rooms have lost something, why, and the
- * gaps that say so.
+ * Losses of one member: the rooms in which it missed messages, the reasons, and the gap events that
+ * announce them.
  *
- * V4: gaps are not stored but derived when a queue is drained, from what was handed over last and what
- * comes next, so none can be forgotten. Here is only kept where no later message may show one.
+ * V4: gaps are not stored; they are derived when a queue is drained, from the last number sent and the
+ * next one, so none can be forgotten. Only rooms in which no later message may reveal the gap are kept
+ * here.
  *
- * Not here: what a queue has no room for (`send-queue.ts`), where a gap goes among messages (`outbox.ts`).
+ * Not here: queue overflow (`send-queue.ts`), where gaps go among messages (`outbox.ts`).
  */
 import type { Events } from '../events.js';
 import type { QueuePolicy } from '../options/config.js';
@@ -17,15 +18,15 @@ import type { Subscription } from './subscription.js';
 
 export interface LossesContext {
   readonly observer: Observer;
-  /** Of the app. */
+  /** Events for the embedding application. */
   readonly events: Pick<Events, 'said'>;
 }
 
-/** The member that is told. */
+/** The member that the gaps are sent to. */
 export interface Recipient {
   readonly id: string;
   readonly subscriptions: ReadonlyMap<string, Subscription>;
-  /** A message was dropped, not for a newer one of its key. */
+  /** A message was dropped, other than by conflation. */
   shed(): void;
 }
 
@@ -40,8 +41,11 @@ export class Losses {
   readonly #member: Recipient;
   readonly #format: Format;
   readonly #context: LossesContext;
-  /** Rooms with a loss that no later message may announce. */
-  /** Null until something was missed, as of most members. */
+  /** - */
+  /**
+   * Rooms with a loss that no later message may reveal. Null until the first loss; most members have
+   * none.
+   */
   #rooms: Set<Subscription> | null = null;
 
   constructor(member: Recipient, format: Format, context: LossesContext) {
@@ -50,7 +54,7 @@ export class Losses {
     this.#context = context;
   }
 
-  /** Rooms of which something has yet to be told. */
+  /** Number of rooms with a loss not announced yet. */
   get size(): number {
     return this.#rooms?.size ?? 0;
   }
@@ -68,22 +72,27 @@ export class Losses {
     this.#rooms = null;
   }
 
-  /** A newer message of its key has taken the place of a frame. */
+  /** A frame was replaced by a newer message with the same key. */
   conflated(frame: Frame): void {
     this.#lost(frame, 'conflated');
   }
 
-  /** A queue of that policy had no room for a frame. */
+  /** A queue with this policy dropped a frame. */
   overflowed(frame: Frame, policy: QueuePolicy['policy']): void {
     this.#lost(frame, DROP_REASON[policy]);
   }
 
-  /** What says that the member is not going to have anything up to `to`, onto `parts`; the bytes of that. */
+  /**
+   * Appends to `parts` the frames that announce everything up to `to` as missing. Returns their bytes.
+   */
   skip(subscription: Subscription, to: number, parts: Buffer[]): number {
     return this.announce(subscription.skip(to), parts);
   }
 
-  /** The losses that no later message will announce, since the queue has run empty, as far as `maxBytes` go. */
+  /**
+   * Appends gaps for the rooms kept here, once the queues are empty, up to about `maxBytes`. Returns the
+   * bytes.
+   */
   take(parts: Buffer[], maxBytes: number): number {
     const rooms = this.#rooms;
     if (rooms === null) return 0;
@@ -98,7 +107,7 @@ export class Losses {
     return bytes;
   }
 
-  /** Frames of `events` onto `parts`; the bytes of them. */
+  /** Appends the frames of `events` to `parts`. Returns their bytes. */
   announce(events: readonly Event[], parts: Buffer[]): number {
     let bytes = 0;
     for (const event of events) {
@@ -112,7 +121,7 @@ export class Losses {
 
   #lost(frame: Frame, reason: DropReason): void {
     const subscription = this.#member.subscriptions.get(frame.room) as Subscription;
-    // It was not for this member: nothing is missing without it.
+    // The frame was not for this member, so nothing is missing.
     if (frame.bytes.length === 0 && frame.seq === subscription.sent + 1) {
       subscription.sent = frame.last;
       return;

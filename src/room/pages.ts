@@ -1,13 +1,13 @@
 /**
- * What was published to rooms and is read again, shared by all who read it: encoded once a format and
- * joined once a kind of member (V6), so that a thousand members that come back cost one (V3, V18).
+ * Cache of past publications, shared by all readers: encoded once per format and joined once per kind of
+ * member (V6), so that a thousand members resuming together cost one read (V3, V18).
  *
- * Blocks of `BLOCK` numbers, filled as they are asked for and let go of `KEPT_MS` after they were begun,
- * however often they are read: what a room keeps no longer is not given for much longer, either. The
- * bound of all together is `CACHE_BYTES`. Where the broker answers later, what is delivered while
- * somebody reads is put in too, so that a reader can catch up with a room that goes on.
+ * Blocks of `BLOCK` numbers are filled on demand and dropped `KEPT_MS` after they were created, however
+ * often they are read, so that messages a room no longer keeps are not served for much longer. All
+ * blocks together hold at most `CACHE_BYTES`. Where the broker answers asynchronously, publications
+ * delivered while a member reads are added too, so that a reader can catch up with a busy room.
  *
- * Not here: who reads, and when (`replays.ts`).
+ * Not here: which members read, and when (`replays.ts`, `backfills.ts`).
  */
 import type { MaybePromise, Past, Publication } from '../broker/broker.js';
 import type { BrokerCalls } from '../broker/calls.js';
@@ -21,32 +21,32 @@ import type { Term } from './term.js';
 const BLOCK = 32;
 const KEPT_MS = 5000;
 const CACHE_BYTES = 16 * 1024 * 1024;
-/** What a publication costs beside its data. */
+/** Estimated cost of a publication besides its data. */
 const OVERHEAD_BYTES = 200;
 
-/** Where in a room's history something is read. */
+/** The part of a room's history that is read. */
 export interface Place {
   readonly name: string;
   readonly term: Term;
-  /** Of the latest publication. */
+  /** Sequence number of the latest publication. */
   readonly seq: number;
 }
 
-/** Some publications in one write. */
+/** Consecutive publications joined for one write. */
 export interface Cut {
   readonly batch: Batch;
-  /** Of the last in it. */
+  /** Sequence number of the last one. */
   readonly to: number;
 }
 
-/** The publications of up to `BLOCK` numbers, as far as they were asked for. */
+/** The publications of up to `BLOCK` numbers, as far as they were read. */
 class Block {
   readonly begunAt = nowMs();
   bytes = 0;
   readonly #publications: (Publication | undefined)[] = [];
-  /** By format. */
+  /** By format index. */
   readonly #frames: Buffer[][] = [];
-  /** By kind of member, then by the first number in it. */
+  /** By kind of member, then by first sequence number. */
   readonly #cuts: Map<number, Cut>[] = [];
 
   constructor(readonly first: number) {}
@@ -55,7 +55,10 @@ class Block {
     return this.#publications[seq - this.first] !== undefined;
   }
 
-  /** From `seq` on, which it has, up to so many, and so many bytes of them. */
+  /**
+   * Publications from `seq`, which it holds: up to `maxMessages`, and `maxBytes` unless the first is
+   * larger.
+   */
   read(seq: number, maxMessages: number, maxBytes: number): Publication[] {
     const read: Publication[] = [];
     let bytes = 0;
@@ -74,12 +77,12 @@ class Block {
     this.bytes += Buffer.byteLength(publication.data) + OVERHEAD_BYTES;
   }
 
-  /** From `seq` on, which it has, as much as a batch may have. */
+  /** One batch of publications from `seq`, which it holds. */
   cut(seq: number, format: Format, framing: Framing): Cut {
     const kind = format.kindOf(framing);
     this.#cuts[kind] ??= new Map();
     const made = this.#cuts[kind].get(seq);
-    // What came behind it meanwhile is the next.
+    // Publications added since it was made belong to the next batch.
     if (made !== undefined) return made;
     const frames: Buffer[] = [];
     let bytes = 0;
@@ -112,13 +115,13 @@ class Block {
 
 export class Pages {
   readonly #calls: BrokerCalls;
-  /** By epoch and place in it; the longest unused first. */
+  /** Blocks by room, epoch and first number; least recently used first. */
   readonly #blocks = new Map<string, Block>();
-  /** Reads under way, by what is read: equal ones are one. */
+  /** Pending broker reads by start; equal reads share one. */
   readonly #reads = new Map<string, Promise<number | null>>();
   #bytes = 0;
   #sweep: NodeJS.Timeout | undefined;
-  /** The broker answers later. */
+  /** The broker answers asynchronously. */
   #isLate = false;
 
   constructor(calls: BrokerCalls) {
@@ -130,7 +133,7 @@ export class Pages {
     return this.#bytes;
   }
 
-  /** A publication was delivered to a room in which somebody reads. */
+  /** A publication was delivered to a room that is being read. */
   delivered(publication: Publication): void {
     if (!this.#isLate) return;
     this.#add(publication);
@@ -138,9 +141,8 @@ export class Pages {
   }
 
   /**
-   * The number of the first publication from `seq` on that there is, or null when there is none up to
-   * where the room is. Where that has to be waited for, the promise says from where to ask again, or
-   * null.
+   * The number of the first publication kept from `seq` on, or null if there is none up to `place.seq`.
+   * If the broker has to be asked, a promise of the number from which to call again, or null.
    */
   find(place: Place, seq: number): MaybePromise<number | null> {
     let next: number | null = seq;
@@ -153,7 +155,7 @@ export class Pages {
     return null;
   }
 
-  /** What follows from `seq` on, which was found. */
+  /** One batch from `seq`, which `find` has returned. */
   cut(place: Place, seq: number, format: Format, framing: Framing): Cut {
     const block = this.#block(place.name, place.term.epoch, seq) as Block;
     const before = block.bytes;
@@ -163,13 +165,13 @@ export class Pages {
     return cut;
   }
 
-  /** The publications that follow from `seq` on, which was found: one or more, as a batch may have. */
+  /** Publications from `seq`, which `find` has returned: at least one, at most a batch. */
   read(place: Place, seq: number, maxMessages: number): readonly Publication[] {
     const block = this.#block(place.name, place.term.epoch, seq) as Block;
     return block.read(seq, maxMessages, BATCH_BYTES);
   }
 
-  /** Lets go of everything of the room: some of it is kept no longer. */
+  /** Drops all blocks of a room whose history was purged. */
   forget(room: string): void {
     const prefix = prefixOf(room);
     for (const [key, block] of this.#blocks) if (key.startsWith(prefix)) this.#drop(key, block);
@@ -181,7 +183,7 @@ export class Pages {
     this.#bytes = 0;
   }
 
-  /** Asks the broker, and says from where on there is something. */
+  /** Reads from the broker. Returns the first number kept from `from` on, or null. */
   #read(place: Place, from: number): MaybePromise<number | null> {
     const { name, term, seq } = place;
     const key = keyOf(name, term.epoch, from);
@@ -206,8 +208,8 @@ export class Pages {
   }
 
   /**
-   * Keeps what the broker has answered; says from where on there is something behind `from`, or null.
-   * What it was not asked for is not taken, wherever it says that belongs.
+   * Caches the broker's answer. Returns the first number kept from `from` on, or null. Ignores
+   * publications that were not asked for.
    */
   #take(past: Past, { name, term }: Place, from: number): number | null {
     const { epoch } = term;
@@ -237,7 +239,7 @@ export class Pages {
     this.#bytes += block.bytes - before;
   }
 
-  /** The block in which that number is or would be; it is the latest used now. */
+  /** The block that holds or would hold the number; marks it as most recently used. */
   #block(room: string, epoch: string, seq: number): Block | undefined {
     const key = keyOf(room, epoch, seq - (seq % BLOCK));
     const block = this.#blocks.get(key);
@@ -247,7 +249,7 @@ export class Pages {
     return block;
   }
 
-  /** The longest unused go until the others fit; the latest stays, whatever it has. */
+  /** Drops the least recently used blocks until the rest fits; the latest always stays. */
   #trim(): void {
     for (const [key, block] of this.#blocks) {
       if (this.#bytes <= CACHE_BYTES || this.#blocks.size === 1) return;
@@ -268,7 +270,7 @@ export class Pages {
   }
 }
 
-/** No other room's keys begin so. */
+/** A prefix that keys of no other room have. */
 const prefixOf = (room: string) => `${room.length}:${room}`;
 
 const keyOf = (room: string, epoch: string, seq: number) => `${prefixOf(room)}${epoch} ${seq}`;

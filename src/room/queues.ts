@@ -1,7 +1,7 @@
 /**
- * The queues of one member: one for each policy it has fallen behind under, mostly none or one (V3).
+ * The send queues of one member: one per policy it has fallen behind under, usually none or one (V3).
  *
- * Not here: what becomes of a message that a queue has no room for (`outbox.ts`).
+ * Not here: what happens to a message dropped by a queue (`outbox.ts`).
  */
 import type { QueuePolicy } from '../options/config.js';
 import type { Frame, QueueMemory } from './frame.js';
@@ -10,7 +10,7 @@ import { type Loss, SendQueue } from './send-queue.js';
 export class Queues {
   readonly #memory: QueueMemory;
   readonly #all: SendQueue[] = [];
-  /** Frames in all of them. */
+  /** Frames in all queues. */
   #length = 0;
 
   constructor(memory: QueueMemory) {
@@ -21,7 +21,7 @@ export class Queues {
     return this.#length;
   }
 
-  /** Messages queued: what the accounting counts (V10). */
+  /** Messages queued; the accounting counts these (V10). */
   get messages(): number {
     let messages = 0;
     for (const queue of this.#all) messages += queue.messages;
@@ -34,7 +34,7 @@ export class Queues {
     return bytes;
   }
 
-  /** Those that are not under half of their bounds. */
+  /** The queues that are at or over half of a bound. */
   *full(): Generator<SendQueue> {
     for (const queue of this.#all) if (!queue.isUnderHalf) yield queue;
   }
@@ -47,7 +47,10 @@ export class Queues {
     return loss;
   }
 
-  /** The queue whose head has waited longest: one namespace's flood does not hold up another's messages. */
+  /**
+   * The queue whose head has waited longest, so that a flood in one namespace does not delay another's
+   * messages.
+   */
   longestWaiting(): SendQueue | undefined {
     if (this.#length === 0) return undefined;
     let oldest: SendQueue | undefined;
@@ -66,7 +69,7 @@ export class Queues {
     this.#length -= 1;
   }
 
-  /** Removes what is queued of one room, or everything; says how many messages that were. */
+  /** Removes the frames of one room, or all frames. Returns the number of messages removed. */
   discard(room?: string): number {
     let messages = 0;
     this.#length = 0;

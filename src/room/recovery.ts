@@ -1,8 +1,8 @@
 /**
- * What becomes of what a member that joins wants of what was before (V17): answered exactly, with
- * history or without, never with a silent fresh start.
+ * Resolves the `since` or `last` of a join (V17): the answer is exact, with or without history; a join
+ * never gets a silent fresh start.
  *
- * Not here: how it gets there (`replays.ts`).
+ * Not here: sending the missed messages (`replays.ts`).
  */
 import type { MaybePromise, Position } from '../broker/broker.js';
 import type { Recover } from '../protocol/events.js';
@@ -10,20 +10,20 @@ import type { Pages } from './pages.js';
 import type { Room } from './room.js';
 import type { Term } from './term.js';
 
-/** What a member that joins wants of what was before. */
+/** The past messages that a join asks for. */
 export interface Wish {
-  /** Everything after this, which it has had. */
+  /** All messages after this position, the last the member has. */
   readonly since?: Position | undefined;
-  /** So many of the latest messages. */
+  /** This many of the latest messages. */
   readonly last?: number | undefined;
 }
 
 interface Answer {
-  /** For the member; undefined where it has not asked. */
+  /** Result for the reply; undefined if the join did not ask. */
   readonly recover?: Recover | undefined;
-  /** Where it begins, in local numbers: everything from here to the end of the room is due to it. */
+  /** Local number to start at; everything after it to the end of the room is due to the member. */
   readonly sent: number;
-  /** At least some of that can be read. */
+  /** At least part of that can be read. */
   readonly isKept: boolean;
 }
 
@@ -31,13 +31,13 @@ export class Recovery {
   readonly #wish: Wish;
   /** Null where no history is kept. */
   readonly #pages: Pages | null;
-  /** Null where there is no other node, or this one has everything that any had. */
+  /** Waits until this node has everything other nodes had. Null without other nodes, or once it has. */
   #settled: (() => MaybePromise<void>) | null;
   #settling: Promise<void> | null = null;
-  /** Where to look next, in that term. */
+  /** Number to look at next, in `#term`. */
   #from = 0;
   #term: Term | null = null;
-  /** Number of the first publication of what is wanted that there is. */
+  /** First wanted publication that is kept; null if none is. */
   #first: number | null = null;
 
   constructor(wish: Wish, pages: Pages | null, settled: (() => MaybePromise<void>) | null) {
@@ -47,8 +47,9 @@ export class Recovery {
   }
 
   /**
-   * Looks what there is of what is wanted; null when that is known, as long as nothing is waited for,
-   * else a promise, after which it is to be asked again. `mayRead`: the member has the right to it.
+   * Looks up what is kept of the wanted messages. Returns null when that is known, as long as nothing is
+   * awaited; else a promise, after which it must be called again. `mayRead`: the member has the right to
+   * it.
    */
   prepare(room: Room, mayRead: boolean): Promise<void> | null {
     const { seq, term } = room;
@@ -69,7 +70,7 @@ export class Recovery {
     return null;
   }
 
-  /** In the same step as `prepare` has returned null. */
+  /** Must be called in the same step in which `prepare` returned null. */
   answer(room: Room): Answer {
     const { since, last } = this.#wish;
     const { epoch, seq, term } = room;
@@ -77,7 +78,7 @@ export class Recovery {
     const nothing = { sent: room.last, isKept: false };
     if (last !== undefined) {
       if (first === null) return { recover: { result: 'complete' }, ...nothing };
-      // What had gone before is no gap.
+      // What was no longer kept is not reported as a gap.
       const recover: Recover = { result: 'complete', from: first, to: seq };
       return { recover, sent: term.localOf(first - 1), isKept: true };
     }
@@ -91,7 +92,10 @@ export class Recovery {
     return { recover, sent: term.localOf(since.seq), isKept: first !== null };
   }
 
-  /** What it has had, from another node, may not have come to this one yet: once, that is waited for. */
+  /**
+   * The member's position may come from another node and not have reached this one yet: waits for it,
+   * once.
+   */
   #catchUp({ epoch, seq }: Room): Promise<void> | null {
     const { since } = this.#wish;
     const isHere = since === undefined || (since.epoch === epoch && since.seq <= seq);
@@ -100,13 +104,13 @@ export class Recovery {
     return this.#settling;
   }
 
-  /** @throws Refusal where it cannot be known in time: any answer might be wrong then; as a rejection */
+  /** @throws Refusal if it cannot be known in time, since any answer might be wrong; as a rejection */
   async #settle(settled: () => MaybePromise<void>): Promise<void> {
     await settled();
     this.#settled = null;
   }
 
-  /** The first number that is wanted; beyond the room where nothing is. */
+  /** The first wanted number; beyond the room if none is wanted. */
   #wanted({ epoch, seq }: Room): number {
     const { since, last } = this.#wish;
     if (last !== undefined) return Math.max(1, seq - last + 1);

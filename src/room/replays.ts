@@ -1,13 +1,13 @@
 /**
- * Members on their way through what they have missed: each a cursor into shared pages, which is the
- * `sent` of its subscription, and at most one batch, at the pace of its own socket (V18). No buffer and
- * no lock: when a cursor has reached the end of its room, the member is live in that same synchronous
- * step, and a flush under way has nothing for it that it has had.
+ * Members that are sent the messages they missed before a join. Each has a cursor into shared pages,
+ * which is the `sent` of its subscription, and at most one batch in flight, at the pace of its socket
+ * (V18). No buffer and no lock: in the step in which a cursor reaches the end of its room, the member
+ * goes live, and a flush under way skips what the cursor has sent.
  *
- * The living go first: cursors get what a turn of the fan-out has left, in turn, at least one a turn.
+ * Live messages go first: cursors use the time a fan-out run has left, in turn, at least one per run.
  *
- * Not here: when a batch goes to a member (`outbox.ts`), what is read (`pages.ts`), what is told at the
- * join (`recovery.ts`).
+ * Not here: when a batch goes to the member (`outbox.ts`), reading (`pages.ts`), the reply to the join
+ * (`recovery.ts`).
  */
 import type { LoopClock } from '../loop-clock.js';
 import type { GapReason } from '../protocol/events.js';
@@ -25,18 +25,18 @@ interface ReplaysContext {
   readonly observer: Observer;
   readonly clock: LoopClock;
   readonly recoverMaxMs: number;
-  /** Has `run` called soon. */
+  /** Schedules a call of `run`. */
   wake(): void;
 }
 
-/** One member's way through one room. */
+/** The replay of one room to one member. */
 export interface Replay extends Cursor {
   readonly room: Room;
-  /** Which it reads: nothing of it can be read any more when the room is in another. */
+  /** The term being read. It becomes unreadable when the room starts another. */
   term: Term;
-  /** When it is given up, by the clock of the loop. */
+  /** When the replay is abandoned, in loop clock milliseconds. */
   readonly deadline: number;
-  /** Number from which on something may still be kept. */
+  /** Nothing before this number is kept, as the broker has answered. */
   from: number;
 }
 
@@ -44,7 +44,7 @@ export class Replays {
   readonly #context: ReplaysContext;
   readonly #all = new Set<Replay>();
   readonly #byRoom = new Map<Room, Set<Replay>>();
-  /** Those that may go on, in turn. */
+  /** Replays ready to continue, in turn. */
   readonly #ready = new Set<Replay>();
 
   constructor(context: ReplaysContext) {
@@ -59,12 +59,15 @@ export class Replays {
     return this.#ready.size > 0;
   }
 
-  /** Somebody reads what was published to the room. */
+  /** Whether a replay of the room is under way. */
   isReading(room: Room): boolean {
     return this.#byRoom.has(room);
   }
 
-  /** The member gets what there is from its `sent` to the end of the room, and is live then. */
+  /**
+   * Starts a replay from the subscription's `sent` to the end of the room; the member is live after
+   * that.
+   */
   begin(subscription: Subscription, room: Room): void {
     const { clock, recoverMaxMs } = this.#context;
     const { term } = room;
@@ -80,7 +83,7 @@ export class Replays {
     this.#goOn(replay);
   }
 
-  /** Lets cursors go on until `deadline`, by `nowMs()`, at least one. */
+  /** Continues replays until `deadline`, by `nowMs()`; at least one. */
   run(deadline: number): void {
     for (const replay of this.#ready) {
       this.#ready.delete(replay);
@@ -90,14 +93,14 @@ export class Replays {
     }
   }
 
-  /** What the member is handed next, or null where that is nothing now. */
+  /** The next batch for the member, or null if there is none now. */
   #next(replay: Replay): Batch | null {
     const { subscription, room } = replay;
     if (subscription.replay !== replay) return null;
     const { observer, pages } = this.#context;
     const { term, last } = room;
     const { format, transport } = subscription.outbox;
-    // As for somebody who came back without the right to it (V15).
+    // A member that lost the `history` right is treated like one that resumed without it (V15).
     if (!subscription.member.identity.may('history', room.name)) {
       this.end(replay, 'expired');
       return null;
@@ -131,8 +134,9 @@ export class Replays {
   }
 
   /**
-   * The one place where a cursor ends: it has reached the end of its room, or is given up, and what is
-   * missing is told as a gap of that reason. With `left` the member goes, or is no longer to get any.
+   * The only place where a replay ends, either at the end of the room or early. A gap with `reason`
+   * announces what is missing, unless the reason is `left`: the member leaves, or is not to get any
+   * more.
    */
   end(replay: Replay, reason: GapReason): void {
     const { subscription, room } = replay;
@@ -147,13 +151,13 @@ export class Replays {
     const result = reason === 'expired' ? 'expired' : 'abandoned';
     if (missing > 0) this.#context.observer.replayed('join', result, missing);
     if (reason === 'left') return;
-    // A flush under way asks `offered`: what the cursor has given is not given again.
+    // A flush under way checks `offered`, so it does not repeat what the cursor has sent.
     subscription.isLive = true;
     subscription.offered = room.last;
     if (subscription.sent < room.last) subscription.outbox.miss(subscription, room.last, reason);
   }
 
-  /** Goes on to `to`, since what lies before is no longer kept, and says so. */
+  /** Skips to `to`, since the messages before are no longer kept, and announces the gap. */
   #tell(replay: Replay, to: number): Batch {
     const { subscription, room } = replay;
     const { outbox, sent } = subscription;
@@ -165,7 +169,7 @@ export class Replays {
   }
 
   #answered(replay: Replay, from: number | null): void {
-    // It may have ended meanwhile.
+    // The replay may have ended in the meantime.
     if (replay.subscription.replay !== replay) return;
     if (from === null) {
       this.end(replay, 'expired');

@@ -1,26 +1,26 @@
 /**
- * The messages one member has not had yet, of the namespaces under one policy: a ring of
- * references, bounded by messages and bytes, each counted before it is accepted (V3). Overflow is
- * a returned value: the queue closes nothing and tells nobody.
+ * Messages waiting for one member under one policy: a ring of references, bounded by messages and bytes,
+ * each counted before it is accepted (V3). Overflow is a return value: the queue closes nothing and
+ * sends nothing.
  *
- * Slots are counted from the queue's birth: `head` is the oldest, `tail` the next free one, and
- * slot n lives at `n & mask`. A message replaced by a newer one of its key leaves a hole; holes
- * are closed when the ring is full, which grows only where they are less than half of it: it never
- * has more than four times the slots of its bound.
+ * Slot numbers only rise: `head` is the oldest, `tail` the next free one, and slot n lives at `n &
+ * mask`. A message replaced by a newer one with its key leaves an empty slot. A full ring is compacted,
+ * and grows only if less than half of its slots are empty, so it never has more than four times the
+ * slots of its bound.
  */
 
 import type { QueuePolicy } from '../options/config.js';
 import type { Frame, QueueMemory } from './frame.js';
 
-/** What an offer cost. The frame offered is itself in `overflow` when it was not accepted. */
+/** Frames lost to an offer. The offered frame is itself in `overflow` if it was not accepted. */
 export interface Loss {
-  /** The older message of the same key that the offered one has replaced. */
+  /** The older message with the same key that the offered one replaced. */
   readonly conflated: Frame | null;
   readonly overflow: readonly Frame[];
 }
 
 const FIRST_CAPACITY = 16;
-/** A ring larger than this is given back when the queue runs empty. */
+/** A ring larger than this is freed when the queue runs empty. */
 const KEPT_CAPACITY = 64;
 const SLOT_BYTES = 8;
 
@@ -32,7 +32,7 @@ export class SendQueue {
   #head = 0;
   #tail = 0;
   #length = 0;
-  /** Of `#length`, the announcements of a broker's hole: they take a place but are no messages. */
+  /** Queued frames that are no messages, such as gaps; they count in `#length`. */
   #holes = 0;
   #bytes = 0;
   /** Slot by `Frame.key`; only under `latest-by-key`. */
@@ -44,12 +44,12 @@ export class SendQueue {
     this.#slotOfKey = policy.policy === 'latest-by-key' ? new Map() : null;
   }
 
-  /** Frames queued: what the bound counts. */
+  /** Frames queued; the bound counts these. */
   get length(): number {
     return this.#length;
   }
 
-  /** Messages queued: what the accounting counts (V10). */
+  /** Messages queued; the accounting counts these (V10). */
   get messages(): number {
     return this.#length - this.#holes;
   }
@@ -58,16 +58,16 @@ export class SendQueue {
     return this.#bytes;
   }
 
-  /** Under half of both bounds: what a member has to reach before it may be healthy again. */
+  /** Under half of both bounds, as required before the member may become healthy again. */
   get isUnderHalf(): boolean {
     return (
       this.#length * 2 <= this.policy.queueMessages && this.#bytes * 2 <= this.policy.queueBytes
     );
   }
 
-  /** Takes the frame, or says what that cost. O(1), amortised. */
+  /** Queues the frame. Returns the frames lost by that, or null. O(1), amortised. */
   offer(frame: Frame): Loss | null {
-    // What would not fit into an empty queue must not cost what is in this one.
+    // A frame that would not fit even into an empty queue must not displace others.
     if (frame.bytes.length > this.policy.queueBytes) return { conflated: null, overflow: [frame] };
     const conflated = this.#removeOlder(frame.key);
     if (this.#fits(frame)) {
@@ -100,8 +100,8 @@ export class SendQueue {
   }
 
   /**
-   * Removes what is queued of one room, or all of it and the ring; says how many messages that
-   * were. O(queue).
+   * Removes the frames of one room, or all frames and the ring. Returns the number of messages removed.
+   * O(queue).
    */
   discard(room?: string): number {
     let messages = 0;
@@ -157,7 +157,7 @@ export class SendQueue {
     }
   }
 
-  /** Closes the holes; doubles the ring where they are less than half of it. */
+  /** Compacts the ring; doubles it if less than half of its slots are empty. */
   #makeRoom(): void {
     const live: Frame[] = [];
     for (let slot = this.#head; slot < this.#tail; slot += 1) {

@@ -1,11 +1,11 @@
 /**
- * What is being written to one member: one batch outstanding, and since when the peer has had something
- * to take. Batches are counted here, when the kernel has them.
+ * Writes to one member's transport: the one outstanding batch, and how long the peer has taken nothing.
+ * Batches are counted here, once the kernel has them.
  *
- * V3: nothing is handed over before the batch before it was taken whole. V13: a peer is judged by bytes
- * that it takes.
+ * V3: the next batch is handed over only after the previous one was taken whole. V13: a peer is judged
+ * by the bytes it takes.
  *
- * Not here: what is handed over next (`outbox.ts`), bytes (`transport/`).
+ * Not here: what goes next (`outbox.ts`), bytes on the wire (`transport/`).
  */
 import type { LoopClock } from '../loop-clock.js';
 import { nowMs } from '../time.js';
@@ -25,11 +25,11 @@ export class Sender {
   readonly #context: SenderContext;
   #outstanding: Batch | null = null;
   /**
-   * Since when the transport has taken no batch of what there is for it, by the clock of the loop;
-   * null while there is nothing.
+   * Since when something has waited without the transport taking a batch, in loop clock milliseconds;
+   * null if nothing waits.
    */
   #waitingSince: number | null = null;
-  /** Messages of the batch that was outstanding at the end. */
+  /** Messages of the batch that was outstanding at `end`. */
   #cutOff = 0;
 
   constructor(transport: Transport, whose: { readonly isSlow: boolean }, context: SenderContext) {
@@ -43,12 +43,12 @@ export class Sender {
     return this.#outstanding === null;
   }
 
-  /** Nothing is outstanding, and the transport takes a batch now. */
+  /** Nothing is outstanding and the transport accepts a batch now. */
   get isFree(): boolean {
     return this.#outstanding === null && this.#transport.writable;
   }
 
-  /** The transport takes nothing before the peer asks again. */
+  /** A polling peer has no request open, so the transport takes nothing now. */
   get isBetweenPolls(): boolean {
     return this.#outstanding === null && !this.#transport.writable;
   }
@@ -61,47 +61,50 @@ export class Sender {
     return this.#outstanding?.bytes.length ?? 0;
   }
 
-  /** How long the peer has taken not a byte although there is something to take, in milliseconds (V13). */
+  /** Milliseconds the peer has taken no byte while something waits for it; 0 if nothing waits (V13). */
   get stalledMs(): number {
     if (this.#waitingSince === null) return 0;
     const since = Math.max(this.#waitingSince, this.#transport.progressAt);
     return this.#context.clock.now() - since;
   }
 
-  /** Messages the kernel has got whole and the peer has not confirmed. */
+  /** Messages fully handed to the kernel that the peer has not confirmed. */
   get unconfirmedMessages(): number {
     const batch = this.#outstanding;
     const unfinished = batch === null ? this.#cutOff : batch.messages + batch.replayed;
     return Math.max(0, this.#transport.unconfirmedMessages - unfinished);
   }
 
-  /** When the oldest message outstanding was accepted, or the oldest reply began to wait; `now` without one. */
+  /**
+   * When the oldest outstanding message was accepted, or the oldest control frame began to wait; else
+   * `now`.
+   */
   oldestAt(now: number): number {
     const batch = this.#outstanding;
-    // What is read again is late by intent.
+    // Replayed messages are old by design.
     if (batch === null || batch.replayed > 0) return now;
     const waited = this.#waitingSince === null ? 0 : this.#context.clock.now() - this.#waitingSince;
     return batch.frames[0]?.acceptedAt ?? now - waited;
   }
 
-  /** Hands over a batch; `isFree`. */
+  /** Hands over a batch. Only called while `isFree`. */
   send(batch: Batch): void {
     const now = nowMs();
     this.#waited(batch, now);
-    // That it could be asked to take a batch says that it has taken all before.
+    // The transport accepts a batch, so it has taken all earlier ones.
     this.#waitingSince = null;
     const messages = batch.messages + batch.replayed;
     if (this.#transport.write(batch.bytes, messages)) this.#count(batch, now);
     else this.#await(batch);
   }
 
-  /** The transport was handed a batch and has not taken all of it. */
+  /** A batch was written to the transport, which has not taken all of it. */
   sent(batch: Batch): void {
     this.#waited(batch, nowMs());
     this.#await(batch);
   }
 
-  /** The transport has taken the outstanding batch whole. Says whether there was one. */
+  /** The transport has taken the outstanding batch whole. Returns false if there was none. */
   completed(): boolean {
     const batch = this.#outstanding;
     if (batch === null) return false;
@@ -112,17 +115,17 @@ export class Sender {
     return true;
   }
 
-  /** There is something for the peer. */
+  /** Something waits for the peer. */
   wait(): void {
     this.#waitingSince ??= this.#context.clock.now();
   }
 
-  /** There is nothing any more. */
+  /** Nothing waits any more. */
   rest(): void {
     this.#waitingSince = null;
   }
 
-  /** Lets go of the batch outstanding; how many messages it had. */
+  /** Releases the outstanding batch. Returns its number of messages. */
   end(): number {
     const batch = this.#outstanding;
     this.#cutOff = batch?.messages ?? 0;
@@ -146,7 +149,7 @@ export class Sender {
     }
   }
 
-  /** Counts a batch the kernel has. */
+  /** Counts a batch that the kernel has taken. */
   #count(batch: Batch, now: number): void {
     const { observer } = this.#context;
     const { index } = this.#transport.framing;

@@ -1,4 +1,4 @@
-/** One thing that watchers of a room are told, made once a format and joined once a kind of member (V6). */
+/** One presence frame, encoded once per format and joined once per kind of member (V6). */
 import type { Event } from '../protocol/events.js';
 import { Batch } from './frame.js';
 import type { PresenceFrame } from './observer.js';
@@ -11,12 +11,12 @@ export type PresenceEvent = Exclude<
 
 export class Shown {
   readonly #event: PresenceEvent;
-  /** By format. */
+  /** By format index. */
   readonly #frames: Buffer[] = [];
   /** By kind of member. */
   readonly #batches: Batch[] = [];
 
-  /** `to`: how far who has been told this has come. */
+  /** `to`: the position a watcher has reached after this frame. */
   constructor(
     event: PresenceEvent,
     readonly to: number,

@@ -1,6 +1,6 @@
 /**
- * One member in one room: how far it has come in the room's order, and what it has to be told of what
- * it misses (V4). All numbers here are local (`term.ts`); what is told has those of the broker.
+ * One member in one room: its position in the room's order, and the gaps and resets it has to be sent
+ * for what it misses (V4). All numbers here are local (`term.ts`); events have the broker's numbers.
  */
 import type { QueuePolicy } from '../options/config.js';
 import type { Event, GapReason } from '../protocol/events.js';
@@ -11,35 +11,35 @@ import type { Replay } from './replays.js';
 import type { Term } from './term.js';
 
 export class Subscription {
-  // First what a delivery looks at, so that it lies together.
+  // Fields that a delivery reads come first, to lie together in memory.
   readonly outbox: Outbox;
-  /** It is offered what is published. */
+  /** New publications are offered to the member. */
   isLive = true;
   hasLeft = false;
-  /** Asked once, here and whenever what the member may has changed: a publish only looks at it. */
+  /** Cached permission, so that a publish need not ask. Updated whenever the identity changes. */
   mayPublish: boolean;
-  /** Everything up to here was offered to the member. */
+  /** All numbers up to here were offered to the member. */
   offered: number;
-  /** Everything up to here was handed to the transport or announced. */
+  /** All numbers up to here were handed to the transport or announced as a gap. */
   sent: number;
-  /** The highest number an overflow has cost: tells an `overflow` gap from a `conflated` one. */
+  /** Highest number lost to an overflow; distinguishes an `overflow` gap from a `conflated` one. */
   overflowed = 0;
-  /** On its way through what it has missed, and not live meanwhile. */
+  /** The replay under way, during which the member is not live. */
   replay: Replay | null = null;
-  /** What it has not had of everything up to here it misses for that reason. */
+  /** Everything up to `#missedTo` that was not sent is missing for the reason `#missed`. */
   #missedTo = 0;
   #missed: GapReason = 'expired';
-  /** Who it is there, where that is told. */
+  /** Its presence entry; null if presence is off. */
   stay: Stay | null = null;
-  /** Place in the room's member list; only `Room` touches it. */
+  /** Index in the room's member list; only `Room` modifies it. */
   index = -1;
   readonly member: Member;
   readonly room: string;
   readonly policy: QueuePolicy;
-  /** The term `sent` lies in, or an earlier one. */
+  /** The term of `sent`, or an earlier one. */
   #term: Term;
 
-  /** `sent`: it has had everything up to there. */
+  /** `sent`: the member has everything up to this local number. */
   constructor(member: Member, room: string, policy: QueuePolicy, term: Term, sent: number) {
     this.outbox = member.outbox;
     this.member = member;
@@ -51,20 +51,20 @@ export class Subscription {
     this.offered = sent;
   }
 
-  /** What it has not had up to `last` it is not going to have. */
+  /** Marks everything up to `last` that was not sent as missing for `reason`. */
   miss(last: number, reason: GapReason): void {
     this.#missedTo = last;
     this.#missed = reason;
   }
 
-  /** The member has been told everything up to `sent`: lets go of terms before that. */
+  /** Releases the terms before `sent`; the member was told of all their resets. */
   catchUp(): void {
     while (this.sent > this.#term.end) this.#term = this.#term.next as Term;
   }
 
   /**
-   * Goes on to `to` without what lies between, and returns what the member has to be told for it: gaps,
-   * and each change of the epoch. `reason` in place of why it was missed.
+   * Moves `sent` to `to` and returns the events that announce what was skipped: gaps, and a reset for
+   * each change of the epoch. `reason` overrides the noted reason.
    */
   skip(to: number, reason?: GapReason): Event[] {
     const events: Event[] = [];
@@ -85,7 +85,7 @@ export class Subscription {
     if (reason === undefined && this.sent < this.#missedTo) {
       this.#gap(Math.min(to, this.#missedTo), this.#missed, events);
     }
-    // Overflow takes the oldest or the newest, so what it cost lies before all that is still queued.
+    // Overflow drops the oldest or the newest, so its losses lie before everything still queued.
     this.#gap(to, reason ?? (this.overflowed > this.sent ? 'overflow' : 'conflated'), events);
   }
 
@@ -98,7 +98,7 @@ export class Subscription {
   }
 }
 
-/** What the members of a room are told when its numbering goes on in the term after `before`. */
+/** The event that tells members that the numbering continues in the term after `before`. */
 export function resetEvent(room: string, before: Term, after: Term): Event {
   const was = before.positionOf(before.end);
   return { type: 'reset', room, ...after.positionOf(after.start), was };

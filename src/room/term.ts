@@ -1,30 +1,31 @@
 /**
- * The numbers of a room. At its broker they begin anew whenever the epoch changes; within a node they
- * only rise, so that queues, gaps and flushes need not know of epochs. A term is what lies between two
- * changes; each knows the next, and none is kept longer than a member is in it.
+ * Numbers of a room. At the broker they restart whenever the epoch changes. Within a node, local numbers
+ * only rise, so that queues, gaps and flushes need not know about epochs. A term is the stretch between
+ * two changes of the epoch and maps between both numberings; each term links to the next, so a term is
+ * collected once no member refers to it or an earlier one.
  */
 import type { Position } from '../broker/broker.js';
 
 export class Term {
   readonly epoch: string;
-  /** Where it goes on: the local number of the position it began with. */
+  /** Local number of the position it began with. */
   readonly start: number;
-  /** Local number of what was last in it. */
+  /** Local number of its last message; infinite while it is the current term. */
   end = Number.POSITIVE_INFINITY;
   next: Term | null = null;
   readonly #offset: number;
 
-  /** `after`: the local number before it. */
+  /** `after`: the local number that corresponds to sequence number 0. */
   constructor({ epoch, seq }: Position, after: number) {
     this.epoch = epoch;
     this.#offset = after;
     this.start = this.localOf(seq);
   }
 
-  /** The term that goes on from `position` where this one has ended, at `last`. */
+  /** Ends this term at `last` and returns the next one, which continues from `position`. */
   follow(position: Position, last: number): Term {
     this.end = last;
-    // One number more, which no message has, for the change itself.
+    // The change itself takes one number, which no message has.
     this.next = new Term(position, last + 1);
     return this.next;
   }

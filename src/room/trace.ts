@@ -1,20 +1,20 @@
 /**
- * What rooms tell of the way of a message, for who traces it (`tracing.ts`). Without one nothing is
- * made for it.
+ * Hooks through which rooms report the path of a message to the tracer (`tracing.ts`). Without a tracer
+ * nothing is created for it.
  */
 import type { IncomingHttpHeaders } from 'node:http';
 import type { MaybePromise, Position } from '../broker/broker.js';
 
-/** Most messages of a flush that are looked at, and linked. */
+/** Maximum traced messages of a flush that are linked. */
 export const MAX_LINKS = 128;
 
-/** Ends what `deliver` has begun. */
+/** Ends the span that `deliver` began. */
 export type Delivered = () => void;
 
 export interface Trace {
   /**
-   * Publishes by `send`, which is given what goes with the message: a `traceparent`, or undefined where
-   * it is not recorded. `headers` are those of the request that it came with, if it was one.
+   * Publishes by calling `send` with the `traceparent` to attach to the message, or undefined if the
+   * trace is not recorded. `headers` are those of the HTTP request that carried the publish, if one did.
    */
   publish(
     room: string,
@@ -22,8 +22,8 @@ export interface Trace {
     send: (traceparent: string | undefined) => MaybePromise<Position>,
   ): MaybePromise<Position>;
   /**
-   * Messages of a room are on their way to so many members; `traceparents` are of those that are recorded,
-   * at least one and at most `MAX_LINKS`.
+   * A flush of `messages` messages to `members` members begins. `traceparents` are those of the recorded
+   * messages, at least one and at most `MAX_LINKS`.
    */
   deliver(
     room: string,

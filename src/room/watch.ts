@@ -1,6 +1,6 @@
 /**
- * A member that is told who is in a room: where it has come to, and whether it waits for its turn. That is
- * all that is held for it, however much changes and however slowly it reads (V19).
+ * A member watching the presence of a room: the revision it has reached, and whether it waits for its
+ * turn. Nothing else is held for it, however much changes and however slowly it reads (V19).
  */
 import type { Cursor } from './cursors.js';
 import type { Batch } from './frame.js';
@@ -8,20 +8,20 @@ import type { Observer } from './observer.js';
 import type { Roster } from './roster.js';
 import type { Subscription } from './subscription.js';
 
-/** It has been told the whole list. */
+/** Value of `at` once the watcher has the whole list. */
 export const DONE = Number.POSITIVE_INFINITY;
 
 export class Watch implements Cursor {
   readonly subscription: Subscription;
   readonly roster: Roster;
   readonly #observer: Observer;
-  /** It knows everything up to there. */
+  /** The revision the watcher has reached. */
   rev = -1;
-  /** In the middle of the list: the last user that it was told. */
+  /** While the list is sent: the `born` of the last user sent. */
   at = 0;
-  /** Of the roster, when it was told the list; 0: never. */
+  /** Generation of the roster when the list was started; 0 before that. */
   generation = 0;
-  /** It waits for its turn to be told. */
+  /** It is queued in its outbox. */
   isWaiting = false;
 
   constructor(subscription: Subscription, roster: Roster, observer: Observer) {
@@ -30,7 +30,7 @@ export class Watch implements Cursor {
     this.#observer = observer;
   }
 
-  /** There is something to tell it, as long as it watches. */
+  /** Whether there is something to send to it and it still watches. */
   get isBehind(): boolean {
     return this.roster.watches.has(this) && this.roster.isBehind(this);
   }
