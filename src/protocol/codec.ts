@@ -1,25 +1,28 @@
 /**
- * The contract of a codec: text of a client to the fields of a command, events of ours to text. Pure
- * and browser-safe, so that a client SDK can share it.
+ * The contract of a codec: decodes a client's text into the fields of a command, and encodes events as
+ * text. Pure and browser-safe, so that a client SDK can share it.
  *
- * Not here: what the fields may be, which is for the command to say (`session/commands/`).
+ * Not here: checking the fields, which each command does (`session/commands/`).
  */
 import type { Refusal } from '../errors.js';
 import type { Event, MessageEvent, PastEvent } from './events.js';
 import type { CommandId } from './fields.js';
 
-/** By the names that the protocol has for them, `type` among them; nothing of them has been checked. */
+/** Unchecked fields by their protocol names, including `type`. */
 export type Fields = Readonly<Record<string, unknown>>;
 
-/** What a client asks for. */
+/** A decoded command. */
 export interface Asked {
   readonly id: CommandId | undefined;
   readonly fields: Fields;
-  /** The JSON of `fields.data`, as `JSON.stringify` has it, where the frame has it in these words. */
+  /**
+   * The JSON text of `fields.data`, exactly as `JSON.stringify` would write it, if it can be cut from
+   * the frame.
+   */
   readonly data?: string | undefined;
 }
 
-/** A frame that asks for nothing, with the `id` to answer under where one could be read. */
+/** A frame that is no command, with the `id` for the error if one could be read. */
 export interface Refused {
   readonly id: CommandId | undefined;
   readonly refusal: Refusal;
@@ -27,11 +30,11 @@ export interface Refused {
 
 export interface Codec {
   readonly name: string;
-  /** Never throws: what is wrong comes back as a value. */
+  /** Never throws: returns an error as a value. */
   decode(text: string): Asked | Refused;
   encode(event: Event): string;
-  /** The hot one: `data` is JSON text and goes out as it is. */
+  /** The hot path. `data` is JSON text and is copied unchanged. */
   encodeMessage(message: MessageEvent): string;
-  /** `data` as above. */
+  /** `data` as in `encodeMessage`. */
   encodePast(past: PastEvent): string;
 }

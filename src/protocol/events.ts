@@ -1,38 +1,38 @@
-/** What the server tells a client: replies, and what happens in the rooms it has joined. */
+/** The events a server sends to a client: replies, and events of the rooms it has joined. */
 import type { RefusalCode } from '../errors.js';
 import type { CommandId } from './fields.js';
 
 export const PROTOCOL_VERSION = 1;
 
 /**
- * What this server understands beyond version 1 as it first was, where a client could not tell
- * otherwise: fields that a server does not know are ignored.
+ * Features added to version 1 of the protocol. A client needs this list, since servers ignore fields
+ * they do not know.
  */
 export type Feature = 'since' | 'uid' | 'history' | 'auth' | 'presence';
 
 /**
- * Why a member did not get messages. `overflow`: it did not read fast enough. `conflated`: newer ones
- * of their keys took their places. `broker`: the broker lost them. `node`: this server did, since more
- * came than it could fan out. `expired`: they are no longer kept. `left`: it left the room, or was made
- * to, with them still queued.
+ * Why a member did not receive messages. `overflow`: it read too slowly. `conflated`: newer messages
+ * with the same key replaced them. `broker`: the broker lost them. `node`: this node dropped them, since
+ * more arrived than it could fan out. `expired`: they are no longer kept. `left`: it left the room, or
+ * was removed from it, while they were queued.
  */
 export type GapReason = 'overflow' | 'conflated' | 'broker' | 'node' | 'expired' | 'left';
 
-/** How far a member is behind; `evicted` is told by `closing`. */
+/** Health of a member; an eviction is announced by `closing`. */
 export type HealthState = 'healthy' | 'lagging' | 'shedding';
 
-/** A place in a room's history. */
+/** A position in a room's history. */
 export interface Position {
   readonly seq: number;
   readonly epoch: string;
 }
 
-/** A message without the words around it, as pages of the past have it too. */
+/** The fields of a message that pages of history have too. */
 export interface Core {
   readonly seq: number;
   /** Id of the publishing member, or null for the HTTP API. */
   readonly from: string | null;
-  /** The user behind it, where one is known. */
+  /** User of the publisher, if authenticated. */
   readonly user?: string | undefined;
   /** Milliseconds since 1970. */
   readonly at: number;
@@ -43,13 +43,13 @@ export interface Core {
 
 export interface MessageEvent extends Core {
   readonly room: string;
-  /** What it is called, for codecs whose messages have names. */
+  /** Event name, for codecs whose messages have names. */
   readonly event?: string | undefined;
 }
 
-/** Messages of the past, rising; none is twice in the pages of a request. */
+/** A page of past messages, in rising order; no message appears twice in the pages of a request. */
 export interface PastEvent {
-  /** Of the request they were asked for with. */
+  /** Id of the `history` request. */
   readonly id: CommandId | undefined;
   readonly room: string;
   readonly epoch: string;
@@ -57,14 +57,14 @@ export interface PastEvent {
 }
 
 /**
- * What became of the position, or the wish for the last few messages, that a join came with.
- * `complete`: all there is follows. `partial`: some of it is gone, which gaps will name.
- * `epoch_changed`: the position is of another epoch; `ahead`: it lies beyond the room. With the last
- * two nothing follows, and what the member knows of the room is to be loaded anew.
+ * Result of a join's `since` or `last`. `complete`: all messages follow. `partial`: some are no longer
+ * kept, and gaps will name them. `epoch_changed`: the position is of another epoch. `ahead`: it lies
+ * beyond the room. After the last two nothing follows, and the client has to reload what it knows of the
+ * room.
  */
 export interface Recover {
   readonly result: 'complete' | 'partial' | 'epoch_changed' | 'ahead';
-  /** Each number from here to `to` follows, in a message or in a gap; absent where there is none. */
+  /** Every number from here to `to` follows, in a message or a gap; absent if there is none. */
   readonly from?: number | undefined;
   readonly to?: number | undefined;
 }
@@ -74,11 +74,11 @@ export interface Present {
   readonly user: string;
   /** Milliseconds since 1970. */
   readonly since: number;
-  /** What its token says of it, any JSON. */
+  /** Info from the user's token, any JSON. */
   readonly info?: unknown;
 }
 
-/** `connections` are those of users; `anonymous` are in none of the others. */
+/** `connections` counts those of users; `anonymous` connections are in none of the other counts. */
 export interface PresenceCounts {
   readonly users: number;
   readonly connections: number;
@@ -95,7 +95,7 @@ export type Event =
       heartbeatMs: number;
       limits: Record<string, number>;
       features: readonly Feature[];
-      /** Whether a token is needed, understood, or of no use. */
+      /** Whether a token is required, optional or ignored. */
       auth: 'required' | 'optional' | 'off';
     }
   | (Reply & {
@@ -104,15 +104,15 @@ export type Event =
       seq: number;
       epoch: string;
       members: number;
-      /** Where the join had `since` or `last`. */
+      /** Present if the join had `since` or `last`. */
       recover?: Recover | undefined;
-      /** The broker cannot be reached: messages may be late, or lost, which will be told then. */
+      /** The broker cannot be reached: messages may be late or lost; a loss will be announced. */
       stale?: true | undefined;
     })
-  /** `reason` where the member did not ask for it. */
+  /** `reason` is present if the member did not ask to leave. */
   | (Reply & { type: 'left'; room: string; reason?: 'revoked' | undefined })
   | (Reply & { type: 'published'; room: string; seq: number })
-  /** Without times: as long as the connection. */
+  /** Without times the token does not expire. */
   | (Reply & {
       type: 'authenticated';
       user: string;
@@ -120,8 +120,8 @@ export type Event =
       refreshInMs?: number | undefined;
     })
   /**
-   * Behind its pages, with the range that was looked at; `missing` are ranges that are no longer kept, and
-   * `next` is the first number that was not looked at, where it was cut off.
+   * Follows the pages of a request and names the range that was read. `missing` are ranges no longer
+   * kept; `next` is the first number not read, if the request was cut off.
    */
   | (Reply & {
       type: 'history';
@@ -135,11 +135,13 @@ export type Event =
     })
   | (Reply & { type: 'pong' })
   | (Reply & { type: 'error'; code: RefusalCode; message: string })
-  /** Messages `from` to `to`, both included, will not come. */
+  /** Messages `from` to `to`, both included, will not arrive. */
   | { type: 'gap'; room: string; from: number; to: number; count: number; reason: GapReason }
-  /** The numbering goes on after `seq` of another epoch; what followed `was` in the old one is unknown. */
+  /**
+   * The numbering continues after `seq` of a new epoch. What followed `was` in the old epoch is unknown.
+   */
   | { type: 'reset'; room: string; epoch: string; seq: number; was: Position }
-  /** Whether the broker can be reached; of all rooms at once. */
+  /** Whether the broker can be reached; applies to all rooms. */
   | { type: 'broker'; state: 'up' | 'suspended' }
   | {
       type: 'health';
@@ -147,9 +149,9 @@ export type Event =
       queued: { messages: number; bytes: number };
       evictAfterMs?: number | undefined;
     }
-  /** The token ends then; another is to be sent. */
+  /** The token expires in `inMs`; the client should send another. */
   | { type: 'expiring'; inMs: number }
-  /** Who is in a room, in pages of one `rev`. */
+  /** The presence list of a room, in pages of one `rev`. */
   | {
       type: 'presence';
       room: string;
@@ -160,9 +162,9 @@ export type Event =
       done: boolean;
     }
   | { type: 'presence'; room: string; rev: number; mode: 'count'; counts: PresenceCounts }
-  /** The member may not see that any more, and is told nothing more of it. */
+  /** The member lost the `presence` right and gets no more presence of the room. */
   | { type: 'presence'; room: string; mode: 'off' }
-  /** What has changed since `after`; `joined` also has those whose `info` has changed. */
+  /** Changes since `after`; `joined` also has users whose `info` changed. */
   | {
       type: 'presence_diff';
       room: string;

@@ -1,19 +1,19 @@
-/** The checks that each field of a command passes before anyone sees it, from whatever entrance (V11, V14). */
+/** Checks of command fields, used by every entrance (V11, V14). */
 import { Refusal } from '../errors.js';
 import type { Position } from './events.js';
 
-/** A client's own name for a command, echoed in the reply. */
+/** A client's id for a command, echoed in the reply. */
 export type CommandId = number | string;
 
-/** What a command may look like; the server's options of the same names. */
+/** Limits of commands: the server's options of the same names. */
 export interface CommandLimits {
-  /** Bytes of a frame with a command; `publish` has the transport's limit. */
+  /** Maximum bytes of a command's frame; `publish` has the transport's limit. */
   readonly maxCommandBytes: number;
-  /** Bytes of UTF-8 of what is published, as JSON text. */
+  /** Maximum bytes of UTF-8 of a message's `data` as JSON text. */
   readonly maxMessageBytes: number;
   readonly maxRoomNameLength: number;
   readonly roomNamePattern: RegExp;
-  /** Levels of arrays and objects within `data`. */
+  /** Maximum levels of arrays and objects in `data`. */
   readonly maxJsonDepth: number;
 }
 
@@ -21,16 +21,16 @@ const MAX_ID_LENGTH = 64;
 export const MAX_KEY_LENGTH = 200;
 export const MAX_UID_LENGTH = 64;
 const MAX_EPOCH_LENGTH = 64;
-/** Enough of a wrong value to recognise it by, never enough to echo a flood. */
+/** Characters of a wrong value shown: enough to recognise it, too few to echo a flood. */
 const MAX_SHOWN = 40;
 
-/** A value that is wrong, in an answer about it. */
+/** Formats a wrong value for an error message. */
 export const show = (value: unknown): string => {
   const text = inShort(value);
   return text.length > MAX_SHOWN + 2 ? `${text.slice(0, MAX_SHOWN)}…` : text;
 };
 
-/** A program may give what JSON has not. */
+/** The embedding API can pass values that JSON does not have. */
 function inShort(value: unknown): string {
   switch (typeof value) {
     case 'undefined':
@@ -90,13 +90,15 @@ function checkName(name: string, value: unknown, maxLength: number): string | un
 }
 
 /**
- * The JSON text of `data`, which is looked at first: JSON.stringify recurses, and writes a number
- * too large for it as null.
- * @throws Refusal `bad_command` without data or with such a number, `too_deep` beyond `maxJsonDepth` levels
+ * Returns `data` as JSON text. Checks it first, since `JSON.stringify` recurses and writes a number
+ * beyond its range as null.
+ *
+ * @throws Refusal `bad_command` without data or with such a number, `too_deep` beyond `maxJsonDepth`
+ * levels
  */
 function checkData(value: unknown, limits: CommandLimits): string {
   if (value === undefined) {
-    throw new Refusal('bad_command', 'data is missing; any JSON value will do, null too.');
+    throw new Refusal('bad_command', 'data is missing; send any JSON value, including null.');
   }
   checkValue(value, limits.maxJsonDepth, limits);
   return JSON.stringify(value);
@@ -112,7 +114,8 @@ export function checkSeq(value: unknown, name: string, least: number): number {
 }
 
 /**
- * Where a member has been before; both fields, since a number says nothing without its epoch.
+ * Checks `since`. Both fields are required: a number means nothing without its epoch.
+ *
  * @throws Refusal `bad_position`
  */
 export function checkPosition(value: unknown): Position {
@@ -134,7 +137,7 @@ export function checkEpoch(value: unknown, name: string): string {
   );
 }
 
-/** A publish of which everything has been checked. */
+/** A checked publish. */
 export interface Checked {
   readonly room: string;
   /** JSON text. */
@@ -144,9 +147,9 @@ export interface Checked {
 }
 
 /**
- * What every publish passes, from a socket, over HTTP or by a program (V14). The size is that of the
- * text that goes out: numbers and escapes may be longer there than where they came from. `text`: the
- * JSON of `data`, where it is known, and `data` is a text.
+ * Checks a publish of any entrance: socket, HTTP or embedding API (V14). The size limit applies to the
+ * JSON text that goes out, where numbers and escapes may be longer than in the input. `text`: the JSON
+ * of `data` if it is known and `data` is a string.
  *
  * @throws Refusal `bad_room`, `bad_command`, `too_deep`, `message_too_big`
  */
@@ -165,7 +168,7 @@ export function checkPublish(
     uid: checkName('uid', uid, MAX_UID_LENGTH),
   };
   const { maxMessageBytes } = limits;
-  // At most three bytes a unit: most texts need not be counted.
+  // A UTF-16 unit takes at most three bytes, so most texts need not be counted.
   if (checked.data.length * 3 > maxMessageBytes) {
     const bytes = UTF8.encode(checked.data).length;
     if (bytes > maxMessageBytes) {
@@ -181,10 +184,10 @@ export function checkPublish(
 const UTF8 = new TextEncoder();
 
 /**
- * A value of a program as `JSON.stringify` has it, for `checkPublish`.
+ * A JavaScript value as `JSON.stringify` would write it, for `checkPublish`.
  *
  * @throws Refusal `bad_command` for what has no JSON: undefined, a function, a symbol, a BigInt, a
- *   number that is not finite, a circle; `too_deep` for what is nested too deeply to be written
+ * number that is not finite, a circular reference; `too_deep` if nested too deeply to be written
  */
 export function jsonValueOf(value: unknown): unknown {
   let text: string | undefined;
@@ -193,7 +196,7 @@ export function jsonValueOf(value: unknown): unknown {
       if (isJson(each)) return each;
       throw new Refusal(
         'bad_command',
-        `data has ${String(typeof each)} in it, which JSON has not.`,
+        `data contains ${String(typeof each)}, which JSON does not have.`,
       );
     });
   } catch (error) {
@@ -201,13 +204,13 @@ export function jsonValueOf(value: unknown): unknown {
     if (error instanceof RangeError) {
       throw new Refusal('too_deep', 'data is nested too deeply to be written.');
     }
-    throw new Refusal('bad_command', 'data cannot be written as JSON: it throws, or has a circle.');
+    throw new Refusal('bad_command', 'data cannot be written as JSON: it throws or has a circular reference.');
   }
   if (text === undefined) return undefined;
   return JSON.parse(text);
 }
 
-/** Whether JSON can say it, or leaves it out on purpose, as it does what is undefined. */
+/** Whether JSON has the value or, as for undefined, omits it by design. */
 function isJson(value: unknown): boolean {
   if (typeof value === 'number') return Number.isFinite(value);
   return !['function', 'symbol', 'bigint'].includes(typeof value);

@@ -1,28 +1,28 @@
 /**
- * Protocol v1 as JSON text, one object a frame.
+ * Protocol v1 as JSON text, one object per frame.
  *
- * Most that is published is a text without anything to escape, and comes last: that is taken as it
- * stands, neither read nor written again.
+ * Fast path: most published data is a string without escapes and is the frame's last field. It is copied
+ * from the frame without being parsed and stringified.
  */
 import { Refusal } from '../errors.js';
 import type { Asked, Codec, Fields, Refused } from './codec.js';
 import type { Core, Event, MessageEvent, PastEvent } from './events.js';
 import { type CommandId, checkId } from './fields.js';
 
-/** What JSON has as it is: ASCII that is printed, but for `"` and `\`. */
+/** Printable ASCII except `"` and `\`: JSON writes it without escapes. */
 const PLAIN = /^[ !#-[\]-~]*$/;
-/** The same as the rest of a frame. */
+/** The same as a string that ends a frame. */
 const PLAIN_REST = /"[ !#-[\]-~]*"\}$/y;
 const BEFORE_DATA = ',"data":';
-/** What a publish begins with as most clients write it, and what may follow before `data`. */
+/** How a publish by most clients begins, and the fields that may follow before `data`. */
 const PUBLISH = '{"type":"publish"';
 const ID = ',"id":';
 const ROOM = ',"room":"';
-/** Digits of a number that is exact. */
+/** Maximum digits of an integer that is always exact. */
 const MAX_DIGITS = 15;
 /**
- * Characters before `data` in a frame that is read so, most. What is cut out of a text keeps all of it in
- * memory, so this much stays with each message, whoever holds it (V3).
+ * Maximum characters before `data` on the fast path. A substring keeps its whole string in memory, so
+ * this much is held with each message, by every holder (V3).
  */
 export const MAX_HEAD = 128;
 
@@ -57,7 +57,7 @@ export class JsonCodec implements Codec {
   }
 }
 
-/** The fields of a message that it has wherever it comes. */
+/** The fields common to `message` and `past`. */
 function core(message: Core): string {
   const from = message.from === null ? 'null' : quoted(message.from);
   const user = message.user === undefined ? '' : `,"user":${JSON.stringify(message.user)}`;
@@ -65,10 +65,13 @@ function core(message: Core): string {
   return `"seq":${message.seq},"from":${from}${user},"at":${message.at},"data":${message.data}${key}`;
 }
 
-/** Names mostly have nothing to escape, which costs less to see than to have written. */
+/** Names seldom need escapes, and testing for them is cheaper than `JSON.stringify`. */
 const quoted = (text: string) => (PLAIN.test(text) ? `"${text}"` : JSON.stringify(text));
 
-/** A frame whose last field is `data`, a plain text: only what stands before it is read. Null: another. */
+/**
+ * Parses a frame whose last field is `data`, a plain string; only the part before it is parsed. Null if
+ * the frame is of another form.
+ */
 function parsePlain(text: string): { fields: Fields; data: string } | null {
   const end = text.indexOf(BEFORE_DATA);
   if (end < 0 || end > MAX_HEAD) return null;
@@ -80,18 +83,21 @@ function parsePlain(text: string): { fields: Fields; data: string } | null {
   try {
     before = JSON.parse(`${text.slice(0, end)}}`);
   } catch {
-    // It was not where it seemed, or the frame is not JSON.
+    // `,"data":` was inside a string or nested, or the frame is not JSON.
     return null;
   }
   const data = text.slice(end + BEFORE_DATA.length, -1);
   const fields = before as Record<string, unknown>;
-  // Behind nothing there is no comma.
+  // A comma may not follow an empty object.
   if (Object.keys(fields).length === 0) return null;
   fields['data'] = data.slice(1, -1);
   return { fields, data };
 }
 
-/** A publish with nothing but `id` and `room` before its plain text, at `end`, in this order. Null: another. */
+/**
+ * Parses a publish with only `id` and `room`, in this order, before its plain data at `end`. Null if the
+ * frame is of another form.
+ */
 function parseUsual(text: string, end: number): { fields: Fields; data: string } | null {
   if (!text.startsWith(PUBLISH)) return null;
   let at = PUBLISH.length;
@@ -116,7 +122,7 @@ function parseUsual(text: string, end: number): { fields: Fields; data: string }
   return { fields: { type: 'publish', id, room, data: data.slice(1, -1) }, data };
 }
 
-/** Its value, or -1 where it is none. */
+/** Value of the digit at `at`, or -1 if it is none. */
 function digitAt(text: string, at: number): number {
   const digit = text.charCodeAt(at) - 48;
   return digit >= 0 && digit <= 9 ? digit : -1;

@@ -10,7 +10,9 @@
  */
 import type { Config } from '../options/config.js';
 
-/** A room may hold this many times the free budget, so one busy room alone gets four fifths of it. */
+/**
+ * A room may hold up to this many times the free budget; a single busy room thus gets 4/5 of the total.
+ */
 const SHARE = 4;
 /** Milliseconds behind the broker from which the node takes no new members. */
 const LAGGING_AT_MS = 1000;

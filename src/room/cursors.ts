@@ -33,7 +33,7 @@ export interface Beside {
 }
 
 export class Cursors {
-  /** Each may hand over one batch, in turn. */
+  /** Replays that may hand over one batch each, in turn. */
   #replays: Cursor[] = [];
   /** The last batch came from a replay. */
   #wasReplay = false;

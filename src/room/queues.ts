@@ -34,7 +34,7 @@ export class Queues {
     return bytes;
   }
 
-  /** The queues that are at or over half of a bound. */
+  /** The queues filled over half of one of their bounds. */
   *full(): Generator<SendQueue> {
     for (const queue of this.#all) if (!queue.isUnderHalf) yield queue;
   }

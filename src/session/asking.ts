@@ -1,9 +1,9 @@
 /**
- * What an app has to say of what one connection does. Only made where it has: asked before the room is,
- * when everything that needs no waiting has been looked at, and looked at again afterwards by the hub (V15).
- * V8: what is under way is told when the session ends.
+ * Asks the embedding application about a connection's joins and publishes. Only created if the
+ * application has such hooks. It is asked after all checks that need no waiting; the hub repeats these
+ * afterwards (V15). V8: the end of the session aborts pending calls.
  *
- * Not here: what it answers (`auth/app.ts`), who the connection is (`identity.ts`).
+ * Not here: the application's hooks (`auth/app.ts`), the connection's identity (`identity.ts`).
  */
 import type { App } from '../auth/app.js';
 import type { Who } from '../auth/auth.js';
@@ -32,19 +32,25 @@ export class Asking {
     this.#context = context;
   }
 
-  /** Whether a message waits for its answer, and so for the one before it. */
+  /** Whether publishes wait for the application's answer, and so for the publish before them. */
   get holdsMessages(): boolean {
     return this.#app.answers('publish');
   }
 
-  /** Resolves where it may be joined; undefined where nobody is asked. @throws Refusal, or rejects with one */
+  /**
+   * Resolves if the room may be joined; undefined if there is no hook.
+   * @throws Refusal, or rejects with one
+   */
   join(room: string): Promise<void> | undefined {
     if (!this.#app.answers('join')) return undefined;
     this.#context.hub.memberships.checkJoin(this.#member, room);
     return this.#app.join(this.#who, room, this.#ended.signal);
   }
 
-  /** What is to be published; the text itself where nobody is asked. @throws Refusal, or rejects with one */
+  /**
+   * The text to publish; `text` itself if there is no hook.
+   * @throws Refusal, or rejects with one
+   */
   publish(room: string, text: string): Promise<string> | string {
     if (!this.holdsMessages) return text;
     const { hub, limits } = this.#context;

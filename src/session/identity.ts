@@ -1,12 +1,12 @@
 /**
- * Who one connection is: the token that it came with or sends, the next one in its place, and the end
- * of both. Only made where there are keys.
+ * Authentication of one connection: its first token, its refreshes, and their expiry. Only created if
+ * keys are configured.
  *
- * V15: what it may changes in one step, in which it also leaves what it may not be in. V16: a check
- * that does not end is ended, and is never told as a wrong token; at `exp` and the tolerance it closes.
- * V8: its timer, its alarms and its wait end with the session.
+ * V15: permissions change in one step, in which the connection also leaves the rooms it may no longer be
+ * in. V16: a token check that hangs is ended and never reported as an invalid token; the connection
+ * closes at `exp` plus tolerance. V8: its timer, alarms and pending check end with the session.
  *
- * Not here: whether a token is good (`auth/tokens.ts`), what it allows (`auth/grants.ts`).
+ * Not here: validating tokens (`auth/tokens.ts`), permissions (`auth/grants.ts`).
  */
 import type { Alarm } from '../auth/alarms.js';
 import type { Authenticator } from '../auth/authenticator.js';
@@ -25,15 +25,18 @@ import { TokenBucket } from '../token-bucket.js';
 import type { Handshake } from '../transport/transport.js';
 import type { Known, People } from './people.js';
 
-/** Tokens of one connection in a second, and at once. */
+/** Tokens one connection may send per second, and at once. */
 const AUTH_RATE = 1;
 const AUTH_BURST = 5;
-/** The part of what is left of a token after which a new one is asked for, drawn for each. */
+/**
+ * Fraction of a token's remaining lifetime after which a new one is asked for; drawn at random per
+ * token.
+ */
 const REFRESH = { from: 0.7, to: 0.9 };
-/** More a timer of a browser cannot wait. */
+/** Longest delay of a browser's timer. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
-/** How a connection ends that has not been anybody yet, by what is wrong with its token. */
+/** Close reason for a connection that has no valid token yet, by the error of its token. */
 const CLOSES: Partial<Record<RefusalCode, CloseReason>> = {
   token_invalid: 'unauthorised',
   token_too_big: 'unauthorised',
@@ -45,12 +48,12 @@ const CLOSES: Partial<Record<RefusalCode, CloseReason>> = {
   forbidden: 'forbidden',
 };
 
-/** What it needs of its session. */
+/** What it uses of its session. */
 export interface Host {
   readonly config: Config;
   readonly member: Member;
   readonly hasClosed: boolean;
-  /** The connection is this from now on; how many rooms it has left for it. */
+  /** Sets the connection's identity; returns how many rooms it left. */
   identify(identity: Identity): number;
   send(event: Event): void;
   refuse(id: CommandId | undefined, error: unknown): void;
@@ -67,18 +70,18 @@ export class SessionIdentity implements Known {
   #claims: Claims | null = null;
   #deadline: NodeJS.Timeout | undefined;
   #isOverdue = false;
-  /** A token is looked at, which has a deadline of its own. */
+  /** A token check is under way; it has its own deadline. */
   #isChecking = false;
   #notice: Alarm | undefined;
   #end: Alarm | undefined;
 
-  /** `handshake` is of the request that the connection began with. */
+  /** `handshake` is that of the request that opened the connection. */
   constructor(auth: Authenticator, people: People, host: Host, handshake: Handshake) {
     this.#auth = auth;
     this.#people = people;
     this.#host = host;
     this.#handshake = handshake;
-    // Whatever else it says meanwhile, nothing but a good token keeps it.
+    // Only a valid token stops this timer, whatever else the client sends.
     if (auth.mode === 'required') {
       this.#deadline = setTimeout(() => {
         this.#isOverdue = true;
@@ -87,12 +90,15 @@ export class SessionIdentity implements Known {
     }
   }
 
-  /** Whether it may say more than that it is there. */
+  /** Whether it may send commands other than `auth` and `ping`. */
   get mayAsk(): boolean {
     return this.#claims !== null || this.#auth.mode === 'optional';
   }
 
-  /** Finds out who it is from the request it began with; undefined where that has nothing to say. */
+  /**
+   * Authenticates by the request that opened the connection; undefined if that contains nothing to
+   * check.
+   */
   begin(): Promise<void> | undefined {
     const { authorization = '' } = this.#handshake.headers;
     const token = /^Bearer +(\S+)$/i.exec(authorization)?.[1] ?? null;
@@ -101,14 +107,15 @@ export class SessionIdentity implements Known {
   }
 
   /**
-   * Takes a token in the place of the one before, which stays where this is refused.
-   * @throws Refusal as a rejection, where the connection goes on
+   * Replaces the current token. If the new one is refused, the current one stays.
+   *
+   * @throws Refusal as a rejection, if the connection stays open
    */
   async take(id: CommandId | undefined, token: unknown): Promise<void> {
     if (!this.#tokens.take()) {
-      throw new Refusal('rate_limited', `More than ${AUTH_BURST} tokens at once.`);
+      throw new Refusal('rate_limited', `You sent more than ${AUTH_BURST} tokens at once.`);
     }
-    // Only a request may come without one.
+    // Only the opening request may have no token.
     await this.#check(id, token ?? undefined);
   }
 
@@ -127,7 +134,7 @@ export class SessionIdentity implements Known {
       );
       if (this.#host.hasClosed) return;
       if (claims !== null) ended(this.#become(id, claims) ? wellDone(isSomebody) : 'over_capacity');
-      else if (token !== null) throw new Refusal('token_invalid', "The token is nobody's.");
+      else if (token !== null) throw new Refusal('token_invalid', 'The token names no user.');
     } catch (error) {
       ended(resultOf(error));
       const closes = error instanceof Refusal ? CLOSES[error.code] : undefined;
@@ -140,7 +147,7 @@ export class SessionIdentity implements Known {
     }
   }
 
-  /** Closes who has not been anybody in time. */
+  /** Closes a connection that was not authenticated in time. */
   #endOverdue(): void {
     const isWaiting = this.#isOverdue && !this.#isChecking && this.#claims === null;
     if (isWaiting) this.#host.close('not_authenticated');
@@ -168,7 +175,9 @@ export class SessionIdentity implements Known {
     this.#ended.abort(shuttingDown());
   }
 
-  /** All in one step: what happens at the same time is before it or behind it. False: there is no place for it. */
+  /**
+   * Applies a valid token, in one synchronous step. Returns false if the user has too many connections.
+   */
   #become(id: CommandId | undefined, claims: Claims): boolean {
     const { config } = this.#host;
     const { user, expiresAt } = claims;
@@ -219,7 +228,7 @@ export class SessionIdentity implements Known {
     return true;
   }
 
-  /** Of the token there was. */
+  /** Releases the current token's alarms and index entries. */
   #letGo(): void {
     this.#notice?.cancel();
     this.#end?.cancel();
@@ -235,14 +244,14 @@ function resultOf(error: unknown): AuthResult {
   return AUTH_RESULTS.find((result) => result === code) ?? 'other';
 }
 
-/** Says why a new token may be refused too: its user cannot see what was revoked. */
+/** Explains why a new token may be refused too, since the user cannot see the revocation. */
 function tokenRevoked({ issuedAt }: Claims, { until }: Revocation): Refusal {
   const why =
     issuedAt === null
-      ? 'it does not say when it was issued (iat), so that one of later cannot be told from it'
-      : 'it was issued before that';
+      ? 'it does not say when it was issued (iat), so it cannot be shown to be newer'
+      : 'it was issued before the revocation';
   return new Refusal(
     'token_revoked',
-    `The token, or its user, was cut off until ${new Date(until).toISOString()}, and ${why}.`,
+    `The token or its user is revoked until ${new Date(until).toISOString()}, and ${why}.`,
   );
 }

@@ -1,40 +1,40 @@
 /**
- * What one connection has said and what is not done yet: commands are begun in the order they came. One
- * that has to wait holds back those behind it, so that a publish behind a join finds the room joined;
- * only publishes do not, which a broker gives their order: it may be far away.
+ * Commands of one connection that are not done yet. They start in the order they arrived. A command that
+ * has to wait holds back those behind it, so that a publish behind a join finds the room joined. Only
+ * pipelined commands, such as publishes, do not: the broker keeps their order, and may be far away.
  *
- * V3: what waits and what is under way is bounded by number and bytes, counted before it is accepted.
+ * V3: waiting and pending commands are bounded by number and bytes, counted before they are accepted.
  *
- * Not here: what a command is (`session.ts`, `commands/`), whose turn it is (`turns.ts`).
+ * Not here: decoding and running commands (`session.ts`, `commands/`), scheduling (`turns.ts`).
  */
 import type { CommandId } from '../protocol/fields.js';
 import type { Share, Turns, Work } from '../turns.js';
 
-/** What waits and what is under way, in bytes; two messages of the greatest length in any case. */
+/** Bound of waiting and pending commands in bytes; at least two messages of the maximum size. */
 const BYTES = 256 * 1024;
-/** What a frame costs beside its text. */
+/** Cost of a frame besides its text. */
 const FRAME_BYTES = 64;
-/** Commands under way that do not hold back others: a hundred a second where each takes 640 ms. */
+/** Maximum pipelined commands: a hundred a second where each takes 640 ms. */
 const UNDER_WAY = 64;
 
-/** Whose it is. */
+/** The session that owns the inbox. */
 export interface Owner {
-  /** Carries it out. A promise where it is not done yet. */
+  /** Runs a command. Returns a promise in `done` if it is not done yet. */
   handle(text: string, bytes: number): UnderWay | undefined;
-  /** Have nothing more come, or anything again; for transports that can do so. */
+  /** Pauses or resumes input, for transports that can. */
   hold(isHeld: boolean): void;
-  /** More has come than may wait, or it has waited for too long. */
+  /** Too much input is waiting, or it has waited for too long. */
   overflowed(): void;
-  /** Says that a command was not carried out. */
+  /** Replies that a command failed. */
   refuse(id: CommandId | undefined, error: unknown): void;
-  /** A mistake of ours. */
+  /** An internal error. */
   failed(): void;
 }
 
 /** A command that is not done yet. */
 export interface UnderWay {
   readonly id: CommandId | undefined;
-  /** Rejects where it is to be refused. */
+  /** Rejects with the error to reply with. */
   readonly done: Promise<unknown>;
   /** Later commands need not wait for it. */
   readonly isPipelined: boolean;
@@ -44,25 +44,25 @@ export class Inbox implements Work {
   readonly #owner: Owner;
   readonly #turns: Turns;
   readonly #maxBytes: number;
-  /** For what has waited; null until something has. */
+  /** Schedules waiting commands; null until the first has to wait. */
   #share: Share | null = null;
   #frames: { text: string; bytes: number }[] = [];
   #frameBytes = 0;
-  /** Something is under way that holds back the others. */
+  /** A command that holds back the others is pending. */
   #isBusy = false;
-  /** Of what is under way beside that. */
+  /** Pipelined commands pending. */
   #underWay = 0;
   #underWayBytes = 0;
   #hasEnded = false;
 
-  /** `maxMessageBytes`: of one frame. */
+  /** `maxMessageBytes`: maximum size of one frame. */
   constructor(owner: Owner, turns: Turns, maxMessageBytes: number) {
     this.#owner = owner;
     this.#turns = turns;
     this.#maxBytes = Math.max(BYTES, 2 * (maxMessageBytes + FRAME_BYTES));
   }
 
-  /** Something was said. */
+  /** A frame has arrived. */
   received(text: string, bytes: number): void {
     if (this.#hasEnded) return;
     if (this.#frames.length === 0 && this.#mayBegin(bytes)) {
@@ -76,7 +76,7 @@ export class Inbox implements Work {
     else if (all > this.#maxBytes / 2) this.#owner.hold(true);
   }
 
-  /** Later commands wait until it is done, or refused. */
+  /** Holds back later commands until `done` settles. */
   wait(done: Promise<unknown>, id: CommandId | undefined): void {
     this.#isBusy = true;
     this.#whenDone(done, id, () => {
@@ -84,7 +84,7 @@ export class Inbox implements Work {
     });
   }
 
-  /** Nothing more is begun. */
+  /** Starts no further command. */
   end(): void {
     this.#hasEnded = true;
     this.#frames = [];
@@ -106,7 +106,7 @@ export class Inbox implements Work {
   }
 
   held(): void {
-    // What waits has a bound of its own.
+    // Waiting commands have their own bound.
   }
 
   released(): void {
@@ -121,7 +121,7 @@ export class Inbox implements Work {
     this.#owner.failed();
   }
 
-  /** What may be begun now. */
+  /** The next command, if it may start now. */
   #next(): { text: string; bytes: number } | undefined {
     const [next] = this.#frames;
     return next !== undefined && this.#mayBegin(next.bytes) ? next : undefined;
@@ -150,7 +150,7 @@ export class Inbox implements Work {
     });
   }
 
-  /** Not by async functions: a publish that another worker orders comes through here. */
+  /** No async function, for speed: every publish ordered by another worker comes through here. */
   #whenDone(done: Promise<unknown>, id: CommandId | undefined, act: () => void): void {
     const goOn = () => {
       act();

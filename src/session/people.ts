@@ -1,45 +1,45 @@
 /**
- * Who of the users is connected, and by which token: where a revocation finds those whom it cuts, in
- * the same turn and without a look at anybody else (V15).
+ * Index of authenticated connections by user and by token, so that a revocation finds the connections it
+ * affects and cuts them in the same turn, without looking at others (V15).
  *
- * Not here: which revocations there are (`auth/revocations.ts`), one connection (`identity.ts`).
+ * Not here: the revocations (`auth/revocations.ts`), one connection (`identity.ts`).
  */
 import { newId, type Revocation, type Revocations } from '../auth/revocations.js';
 import { type CloseReason, Refusal } from '../errors.js';
 import type { Member } from '../room/member.js';
 import { survived } from '../survived.js';
 
-/** A connection that has said who it is. */
+/** An authenticated connection. */
 export interface Known {
   readonly member: Member;
-  /** Whether it may be here at all, as things are. */
+  /** Whether its token is still good, considering all revocations. */
   readonly mayStay: boolean;
   close(reason: CloseReason): void;
-  /** Leaves the rooms that it may not be in, as things are; how many they were. */
+  /** Leaves the rooms it may no longer be in; returns how many. */
   reassess(): number;
 }
 
-/** What a revocation came to. */
+/** Result of a revocation. */
 export interface Cut {
-  /** Of the revocation. */
+  /** Id of the revocation. */
   readonly id: string;
-  /** Connections that were closed. */
+  /** Connections closed. */
   readonly closed: number;
-  /** Rooms that were left, of connections that go on. */
+  /** Rooms left by connections that stay open. */
   readonly left: number;
 }
 
 export class People {
   readonly #byUser = new Map<string, Set<Known>>();
   readonly #byToken = new Map<string, Set<Known>>();
-  /** Null where nobody can say who they are. */
+  /** Null if authentication is off. */
   readonly #revocations: Revocations | null;
 
   constructor(revocations: Revocations | null) {
     this.#revocations = revocations;
   }
 
-  /** Users that are connected. */
+  /** Number of connected users. */
   get size(): number {
     return this.#byUser.size;
   }
@@ -54,18 +54,18 @@ export class People {
     if (tokenId !== null) take(this.#byToken, tokenId, known);
   }
 
-  /** How many connections a user has. */
+  /** Number of connections of a user. */
   count(user: string): number {
     return this.#byUser.get(user)?.size ?? 0;
   }
 
-  /** @throws Refusal `not_enabled`, as do the others below */
+  /** @throws Refusal `not_enabled`, as do the methods below */
   membersOf(user: string): Member[] {
     this.#enabled();
     return this.#of(user).map(({ member }) => member);
   }
 
-  /** Closes the connections of a user; how many they were. */
+  /** Closes all connections of a user. Returns their number. */
   close(user: string, reason: CloseReason): number {
     this.#enabled();
     const all = this.#of(user);
@@ -74,34 +74,35 @@ export class People {
   }
 
   /**
-   * Puts a revocation in force, and cuts those whom it is about, in one step. `known`: its id at
-   * another worker.
-   * @throws Refusal `bad_command`; `revocations_full` where it is one too many: those whom it is about
-   *   are cut, and may come back
+   * Adds a revocation and cuts the connections it affects, in one step. `known`: its id, if another
+   * worker has created it.
+   *
+   * @throws Refusal `bad_command`; `revocations_full` if there are too many: the affected connections
+   * are cut, but may come back
    */
   revoke(asked: unknown, known = newId()): Cut {
     const revocations = this.#enabled();
     const isTooMany = revocations.isFull && !revocations.has(known);
     const revocation = revocations.add(asked, known);
-    // It was lifted on its way here.
+    // It was lifted before it reached this worker.
     if (revocation === null) return { id: known, closed: 0, left: 0 };
     const cut = this.#cut(revocation);
     if (isTooMany) {
       revocations.remove(known);
       throw new Refusal(
         'revocations_full',
-        `There are ${revocations.max} revocations; so many are allowed. Who is connected was cut off, and may come back. Lift some, or raise --max-revocations.`,
+        `There are ${revocations.max} revocations, the most allowed. The connections it affects were closed, but may come back. Lift some revocations, or raise --max-revocations.`,
       );
     }
     return cut;
   }
 
-  /** Has those that another worker has, before anybody is connected. */
+  /** Takes over another worker's revocations, before any connection is accepted. */
   take(revocations: readonly Revocation[]): void {
     for (const each of revocations) this.#revocations?.take(each);
   }
 
-  /** Whether nobody has lifted it, and it has not ended. */
+  /** Whether the revocation is in force: not lifted and not expired. */
   isRevoked(id: string): boolean {
     return this.#revocations?.has(id) === true;
   }
@@ -110,7 +111,7 @@ export class People {
     return this.#enabled().list();
   }
 
-  /** Lets somebody in again. False where there is no revocation with this id. */
+  /** Lifts a revocation. Returns false if there is none with this id. */
   lift(id: string): boolean {
     return this.#enabled().lift(id);
   }
@@ -121,7 +122,7 @@ export class People {
     let closed = 0;
     let left = 0;
     for (const known of about) {
-      // Whatever becomes of one, the others are cut.
+      // A failure at one connection does not stop the others from being cut.
       survived(() => {
         if (room !== undefined) left += known.reassess();
         else if (!known.mayStay) {
@@ -135,10 +136,10 @@ export class People {
 
   #enabled(): Revocations {
     if (this.#revocations !== null) return this.#revocations;
-    throw new Refusal('not_enabled', 'This server has no keys, so that nobody is a user.');
+    throw new Refusal('not_enabled', 'This server has no keys, so it knows no users.');
   }
 
-  /** A copy: to close one changes the index. */
+  /** A copy, since closing a connection changes the index. */
   #of(user: string): readonly Known[] {
     return [...(this.#byUser.get(user) ?? [])];
   }

@@ -1,10 +1,10 @@
 /**
- * One connection: reads what the peer says, and has it carried out or refused.
+ * One connection: decodes the peer's frames, runs their commands and replies, and closes the connection.
  *
- * V11: whatever the peer sends ends here, as a reply with a code or as a close with a reason.
+ * V11: a bad frame from the peer ends here, as a reply with an error code or as a close with a reason.
  *
- * Not here: when a command is begun (`inbox.ts`), what each does (`commands/`), what is queued for the
- * peer (`room/outbox.ts`), bytes (`transport/`).
+ * Not here: when a command starts (`inbox.ts`), the commands (`commands/`), messages queued for the peer
+ * (`room/outbox.ts`), bytes on the wire (`transport/`).
  */
 import { randomBytes } from 'node:crypto';
 import type { Authenticator } from '../auth/authenticator.js';
@@ -30,17 +30,17 @@ import { Inbox, type Owner, type UnderWay } from './inbox.js';
 import type { People } from './people.js';
 import { welcome } from './welcome.js';
 
-/** A peer that takes nothing for this long of what says why it is closed is reset; in milliseconds. */
+/** How long a peer may take nothing of the closing batch before it is reset, in milliseconds. */
 const CLOSE_GRACE_MS = 3000;
-/** However slowly it takes that. */
+/** How long a peer may take for the whole closing batch, in milliseconds. */
 const CLOSE_LIMIT_MS = 30_000;
 /**
- * Frames that are no command which are answered in a second. A client that works sends none, and
- * each costs more to answer than to send.
+ * Invalid frames answered per second. A working client sends none, and each costs more to answer than to
+ * send.
  */
 const NONSENSE_RATE = 100;
 const NOTHING = Buffer.alloc(0);
-/** Why somebody is made to go that nobody waits for: they are not to come back. */
+/** Close reasons after which presence does not wait for the user, since they must not come back. */
 const FINAL: ReadonlySet<CloseReason> = new Set<CloseReason>(['revoked', 'forbidden']);
 
 export interface SessionContext {
@@ -53,7 +53,7 @@ export interface SessionContext {
   readonly closeLog: CloseLog;
   readonly auth: Authenticator;
   readonly people: People;
-  /** A mistake of ours, met while serving this session, which is closed for it. */
+  /** An internal error while serving this session, which is then closed. */
   failed(session: Session, error: unknown): void;
   /** Called once, when the connection is gone. */
   ended(session: Session): void;
@@ -62,18 +62,18 @@ export interface SessionContext {
 export class Session implements TransportSink, Owner, Caller, Host {
   readonly member: Member;
   readonly transport: Transport;
-  // Full when they are made, so they are made when they are first asked: most members only read.
+  // Created at first use, since a bucket starts full and most members only read.
   #publishes: TokenBucket | null = null;
   #joins: TokenBucket | null = null;
   #histories: TokenBucket | null = null;
   #nonsense: TokenBucket | null = null;
   readonly #context: SessionContext;
-  /** Null where nobody can say who they are. */
+  /** Null if authentication is off. */
   readonly #identity: SessionIdentity | null;
   readonly asking: Asking | null;
   #firstFrame: NodeJS.Timeout | undefined;
   readonly #inbox: Inbox;
-  /** Set once no further command is carried out. */
+  /** Set once no further command is run. */
   #isClosing = false;
   #hasClosed = false;
 
@@ -95,12 +95,12 @@ export class Session implements TransportSink, Owner, Caller, Host {
       auth.mode === 'off' ? null : new SessionIdentity(auth, context.people, this, handshake);
     this.asking = auth.app && new Asking(auth.app, this.member, handshake, context);
     if (config.firstFrameMs > 0) {
-      // Those that came together are closed in the slices of evictions.
+      // By way of `evict`, so that many that connected together are closed in slices.
       const { evict } = hub.memberContext;
       this.#firstFrame = setTimeout(() => evict(this.member, 'nothing_sent'), config.firstFrameMs);
     }
     const begun = this.#identity?.begin();
-    // What the peer says meanwhile waits behind it, as behind an `auth` of its own.
+    // Later frames wait for it, as they would behind an `auth` command.
     if (begun !== undefined) this.#inbox.wait(begun, undefined);
   }
 
@@ -150,7 +150,7 @@ export class Session implements TransportSink, Owner, Caller, Host {
     return this.member.stallAfterMs;
   }
 
-  /** Everything of ours is done: what is left is the transport's. */
+  /** The session has closed; only the transport may still be busy. */
   get hasClosed(): boolean {
     return this.#hasClosed;
   }
@@ -211,7 +211,7 @@ export class Session implements TransportSink, Owner, Caller, Host {
     this.#context.ended(this);
   }
 
-  /** Ends the connection now: what the peer has not had is abandoned, but it is told why. */
+  /** Closes the connection now. Undelivered messages are abandoned; the peer gets a `closing` event. */
   close(reason: CloseReason, retryAfterMs?: number): void {
     if (this.#hasClosed) return;
     this.#closes(reason);
@@ -220,16 +220,16 @@ export class Session implements TransportSink, Owner, Caller, Host {
     this.transport.close(reason, farewell, CLOSE_GRACE_MS, CLOSE_LIMIT_MS);
   }
 
-  /** Tells the peer that the server goes away; from here on it is only sent what it has queued. */
+  /** Tells the peer that the server shuts down. From now on it is only sent what it has queued. */
   announceClose(retryAfterMs: number): void {
     if (this.#isClosing) return;
     this.member.send(closingEvent('going_away', retryAfterMs));
-    // What it has missed it can read elsewhere.
+    // The client can recover missed messages from another node.
     this.hub.memberships.stopReading(this.member);
     this.#isClosing = true;
   }
 
-  /** Closes a peer that was told to expect it and for which the kernel has all there was. */
+  /** Closes a peer that was told to expect it and whose messages the kernel has all taken. */
   closeDrained(graceMs: number): void {
     if (this.#hasClosed) return;
     this.#closes('going_away');
@@ -237,7 +237,7 @@ export class Session implements TransportSink, Owner, Caller, Host {
     this.transport.close('going_away', NOTHING, graceMs);
   }
 
-  /** Ends the connection without a word; nothing of it is held afterwards. */
+  /** Resets the connection without telling the peer, and releases everything held for it. */
   reset(): void {
     if (!this.#hasClosed) this.#closes('going_away');
     this.#context.hub.memberships.remove(this.member);
@@ -256,13 +256,13 @@ export class Session implements TransportSink, Owner, Caller, Host {
     this.close('internal_error');
   }
 
-  /** It is waited for no longer. */
+  /** Stops the timer for the first frame. */
   #spoke(): void {
     clearTimeout(this.#firstFrame);
     this.#firstFrame = undefined;
   }
 
-  /** What the socket or a timer has us do is in front of nobody (V12). */
+  /** Calls from a socket or timer have no caller that could catch an exception (V12). */
   #attempt(act: () => void): void {
     try {
       act();
@@ -272,7 +272,7 @@ export class Session implements TransportSink, Owner, Caller, Host {
     }
   }
 
-  /** Where each close by the server begins, while what is held for the member is still there. */
+  /** Every close by the server starts here, while everything held for the member still exists. */
   #closes(reason: CloseReason): void {
     this.#isClosing = true;
     this.#hasClosed = true;
@@ -321,25 +321,25 @@ export class Session implements TransportSink, Owner, Caller, Host {
     else this.close('rate_limited');
   }
 
-  /** Answers a command that was not carried out, and closes for a mistake of ours. */
+  /** Replies with the error of a failed command; closes the connection if the error is internal. */
   refuse(id: CommandId | undefined, error: unknown): void {
     if (!(error instanceof Refusal)) {
       this.#context.failed(this, error);
       this.close('internal_error');
       return;
     }
-    // Its peer has gone while the broker was asked: nobody is left to be refused.
+    // The connection closed while the broker was asked: there is no peer to reply to.
     if (this.#hasClosed) return;
     this.#context.observer.refused(error.code);
     this.member.send({ type: 'error', id, code: error.code, message: error.message });
   }
 }
 
-/** What a peer is told before the server closes it. */
+/** The event that a peer is sent before the server closes its connection. */
 export function closingEvent(reason: CloseReason, retryAfterMs?: number): Event {
   const { code, text } = CLOSE[reason];
   return { type: 'closing', code, reason: text, retryAfterMs };
 }
 
 const unauthorised = () =>
-  new Refusal('unauthorised', 'You have yet to say who you are; send {"type":"auth","token":…}.');
+  new Refusal('unauthorised', 'This connection is not authenticated; send {"type":"auth","token":…}.');

@@ -1,8 +1,8 @@
 /**
- * Every session of a server: who may have one, and how all of them are taken leave of.
+ * All sessions of a server: admission of new connections, and the drain at shutdown.
  *
- * V3: no more sessions than `maxConnections`, in all and from one address. V7: `drain` is over by
- * its deadline, whatever the peers do.
+ * V3: at most `maxConnections` sessions in all, and `maxConnectionsPerAddress` from one address. V7:
+ * `drain` ends by its deadline, whatever the peers do.
  *
  * Not here: one session (`session.ts`), listening (`serve.ts`).
  */
@@ -15,25 +15,25 @@ import { clearInterval, nowMs, queueMicrotask, setInterval } from '../time.js';
 import type { Handshake, Transport, TransportSink } from '../transport/transport.js';
 import { closingEvent, Session, type SessionContext } from './session.js';
 
-/** How long a peer that may not stay has to read why, in milliseconds. */
+/** How long a refused peer has to read the reason, in milliseconds. */
 const TURN_AWAY_MS = 1000;
-/** How often a drain looks which members have had everything, in milliseconds. */
+/** Interval at which a drain checks which members have drained, in milliseconds. */
 const DRAIN_CHECK_MS = 10;
 
-/** What a drain came to. */
+/** Result of a drain. */
 export interface Drained {
-  /** Members that have confirmed to have had everything. */
+  /** Members that confirmed that they received everything. */
   readonly drained: number;
   /**
-   * Members that have not confirmed their last messages, which the kernel has taken: their peers
-   * may have read them, or not.
+   * Members that did not confirm their last messages. The kernel took these, and the peer may or may not
+   * have read them.
    */
   readonly unconfirmed: readonly Owed[];
-  /** Members that ended with messages still held for them, or without having been told to go. */
+  /** Members that ended with messages still queued, or were never told to leave. */
   readonly abandoned: readonly Owed[];
 }
 
-/** Messages of one member. */
+/** Number of messages of one member. */
 interface Owed {
   readonly member: string;
   readonly messages: number;
@@ -44,11 +44,14 @@ export class Sessions {
   readonly #config: Config;
   readonly #sessions = new Map<Member, Session>();
   readonly #perAddress = new Map<string, number>();
-  /** What a shutdown waits for, and what takes each out of that; nothing before there is one. */
+  /**
+   * Shutdown waits for `#open`. `#leaving` has the function that marks a session done. Both are empty
+   * until a drain starts.
+   */
   readonly #open: WaitGroup;
   readonly #leaving = new Map<Session, () => void>();
   #isDraining = false;
-  /** Where a drain notes what became of its sessions. */
+  /** Outcome of the drain under way; null before one. */
   #outcome: Outcome | null = null;
 
   constructor(context: Omit<SessionContext, 'ended'>, detector: Detector) {
@@ -57,7 +60,7 @@ export class Sessions {
     this.#context = { ...context, ended: (session) => this.#ended(session) };
   }
 
-  /** A session for a new connection, or, where there are too many, its end. */
+  /** Creates a session for a new connection, or closes the connection if there are too many. */
   accept(transport: Transport, handshake?: Handshake): TransportSink {
     const { remoteAddress } = transport;
     const { events, isLagging } = this.#context.hub;
@@ -74,16 +77,16 @@ export class Sessions {
     return session;
   }
 
-  /** Ends the connection of a member and tells it why. */
+  /** Closes a member's connection with a reason. */
   close(member: Member, reason: CloseReason): void {
     this.#sessions.get(member)?.close(reason);
   }
 
   /**
-   * Tells every member to come back later, spread over `drainMs` so that they do not all come at
-   * once, closes each when the kernel has everything for it, waits for its answer to that, and
-   * resets those left at the deadline. Until then their polls are answered, and new connections are
-   * told to go elsewhere. `deadline`: by `nowMs()`.
+   * Tells every member to reconnect later, spread over `drainMs` so that they do not all come back at
+   * once. Closes each once the kernel has everything for it, waits for the peer's close frame, and
+   * resets those left at `deadline` (by `nowMs()`). Until then polls are answered, and new connections
+   * are told to go elsewhere.
    */
   async drain(deadline: number): Promise<Drained> {
     this.#isDraining = true;
@@ -151,7 +154,7 @@ export class Sessions {
     );
   }
 
-  /** The peer is told why it cannot stay, and not listened to. */
+  /** Closes a connection with a reason and ignores its input. */
   #turnAway(transport: Transport, reason: CloseReason): TransportSink {
     const { closeLog, codec, observer } = this.#context;
     const { index, encoding } = transport.framing;
@@ -159,7 +162,7 @@ export class Sessions {
     const farewell = transport.framing.join([frame], frame.length);
     observer.opened(index);
     closeLog.refused(transport, reason);
-    // A transport can be closed once it has its sink.
+    // Deferred, since a transport can only be closed after it has its sink.
     queueMicrotask(() => transport.close(reason, farewell, TURN_AWAY_MS));
     const ignore = () => {};
     return {
@@ -176,11 +179,11 @@ export class Sessions {
   }
 }
 
-/** Not at once, not all together, and the later the longer the server takes to say goodbye. */
+/** At least a second, randomised, and longer the longer the drain takes. */
 const retryAfterMs = (drainMs: number): number =>
   1000 + Math.floor(Math.random() * Math.max(1000, drainMs * 2));
 
-/** What becomes of the sessions there were when a drain began. */
+/** Outcome of the sessions that were open when the drain began. */
 class Outcome implements Drained {
   drained = 0;
   readonly unconfirmed: Owed[] = [];
@@ -191,7 +194,7 @@ class Outcome implements Drained {
     this.#open = new Set(sessions);
   }
 
-  /** `wasClosed`: it has been told to go, or has gone by itself. */
+  /** `wasClosed`: it was told to leave, or left by itself. */
   settle(session: Session, wasClosed: boolean): void {
     if (!this.#open.delete(session)) return;
     const { id: member, outbox } = session.member;

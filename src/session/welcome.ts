@@ -1,10 +1,10 @@
-/** What a client is told first: what it may send here, how much of it, and what it can ask for. */
+/** The `welcome` event: the limits of the server and its features. */
 import type { Authenticator } from '../auth/authenticator.js';
 import type { Config } from '../options/config.js';
 import { type Event, type Feature, PROTOCOL_VERSION } from '../protocol/events.js';
 import type { Hub } from '../room/hub.js';
 
-/** What every server has. */
+/** Features of every server. */
 const FEATURES: readonly Feature[] = ['since', 'uid'];
 
 export interface Offered {

@@ -1,22 +1,22 @@
 /**
- * Whose address a request is from, where proxies stand in front, and how addresses are compared.
+ * Resolves a request's client address behind trusted proxies, and normalises addresses.
  *
- * Proxies write addresses in many ways: with a port, in brackets, IPv4 in IPv6, in several header
- * lines, as `unknown` or as a name of their own (RFC 7239, 6). All of them are read here, and come
- * out in one form. What cannot be read ends the search: nobody's word is taken for what is behind it.
+ * Proxies write addresses in many ways: with a port, in brackets, IPv4 in IPv6, in several header lines,
+ * as `unknown` or as an own name (RFC 7239, 6). All forms are parsed and normalised. An entry that
+ * cannot be parsed ends the search, since nothing before it can be trusted.
  */
 import type { IncomingMessage } from 'node:http';
 import { type BlockList, isIP, type Socket, SocketAddress } from 'node:net';
 import { ownText } from '../own-text.js';
 
-/** Proxies in a row that are followed; who has more of them in front is not looked for. */
+/** Maximum chain of proxies followed; entries beyond are ignored. */
 const MAX_HOPS = 32;
 
 const MAPPED = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/;
 
 /**
- * The one way an address is written here: IPv6 in lower case and at its shortest, IPv4 without the
- * IPv6 around it, no zone. Empty for anything that is not an address.
+ * The normal form of an address: IPv6 in its shortest lower-case form, IPv4 without the IPv6 prefix, no
+ * zone. Empty if the text is not an address.
  */
 export function canonical(text: string): string {
   const [address = ''] = text.split('%', 1);
@@ -26,15 +26,15 @@ export function canonical(text: string): string {
   return MAPPED.exec(short)?.[1] ?? short;
 }
 
-/** The address at the other end of the connection. */
+/** The address of the peer of the connection. */
 export function directAddressOf(socket: Pick<Socket, 'remoteAddress'>): string {
   return canonical(socket.remoteAddress ?? '');
 }
 
 /**
- * The nearest address that is not a trusted proxy. `X-Forwarded-For` or `Forwarded` is read from the
- * right, as far as each hop is trusted to have told the truth about the one before it. Where both
- * are there and say different things, one was not written by the proxy, and neither is believed.
+ * The nearest address that is not a trusted proxy. Reads `X-Forwarded-For` or `Forwarded` from the
+ * right, as long as each hop is trusted to report the one before it. If both headers are present and
+ * disagree, one was not written by the proxy, and neither is used.
  */
 export function addressOf(request: IncomingMessage, trusted: BlockList): string {
   const direct = directAddressOf(request.socket);
@@ -56,8 +56,8 @@ export function isTrusted(address: string, trusted: BlockList): boolean {
 }
 
 /**
- * What stands for one peer where addresses are counted: an IPv4 address, or the first 64 bits of an
- * IPv6 address, since whoever has one has all that share them.
+ * The network used to count peers: an IPv4 address, or the first 64 bits of an IPv6 address, since a
+ * host with one such address has them all.
  */
 export function networkOf(address: string): string {
   if (!address.includes(':')) return address;
@@ -68,7 +68,7 @@ export function networkOf(address: string): string {
   return [...before, ...zeros, ...after].slice(0, 4).join(':');
 }
 
-/** Follows the hops, the nearest first, to the first that is not trusted. */
+/** Follows the hops, nearest first, to the first that is not trusted. */
 function behind(direct: string, hops: readonly string[], trusted: BlockList): string {
   let address = direct;
   for (const each of hops) {
@@ -80,7 +80,7 @@ function behind(direct: string, hops: readonly string[], trusted: BlockList): st
   return address;
 }
 
-/** The address in what a proxy wrote: `1.2.3.4:5`, `"[2001:db8::1]:5"`, `2001:db8::1`. Else empty. */
+/** The address in an entry such as `1.2.3.4:5`, `"[2001:db8::1]:5"` or `2001:db8::1`; else empty. */
 function addressIn(written: string): string {
   const text = unquoted(written.trim());
   const bracketed = /^\[([^\]]*)\](?::\w+)?$/.exec(text)?.[1];
@@ -88,7 +88,7 @@ function addressIn(written: string): string {
   return canonical(/^(\d+\.\d+\.\d+\.\d+):\w+$/.exec(text)?.[1] ?? text);
 }
 
-/** The `for` of one element of `Forwarded`; empty without one. */
+/** The `for` of one element of `Forwarded`; empty if absent. */
 function forOf(element: string): string {
   for (const pair of fromRight(element, ';')) {
     const value = /^\s*for\s*=(.*)$/is.exec(pair)?.[1];
@@ -102,8 +102,8 @@ function unquoted(text: string): string {
 }
 
 /**
- * The parts of a list, the last first, at most `MAX_HOPS`. A separator in quotes is none. The last
- * were written by the nearest proxies: a quote that a peer left open does not reach them.
+ * The parts of a list, last first, at most `MAX_HOPS`. Separators in quotes are ignored. Reading from
+ * the right, an unclosed quote from a client does not reach the entries of the nearest proxies.
  */
 function fromRight(text: string, separator: ',' | ';'): string[] {
   const parts: string[] = [];

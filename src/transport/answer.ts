@@ -1,11 +1,11 @@
-/** A request that is not carried out, answered in the one shape: `{ code, message }` as JSON. */
+/** Error responses to refused requests, always `{ code, message }` as JSON. */
 import { type OutgoingHttpHeaders, type ServerResponse, STATUS_CODES } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { REFUSAL, type Refusal } from '../errors.js';
 
 /**
- * Answers with the status of the refusal's code, or with `status` where a protocol has its own.
- * What of the body nobody has read is not kept: Node reads past it.
+ * Answers with the status of the refusal's code, or with `status` if a protocol requires another. Node
+ * discards the unread rest of the body.
  */
 export function answerRefusal(
   response: ServerResponse,
@@ -18,14 +18,14 @@ export function answerRefusal(
     'Cache-Control': 'no-store',
     'Content-Type': 'application/json; charset=UTF-8',
     'Content-Length': Buffer.byteLength(body),
-    // What is left of such a request is not waited for.
+    // The rest of such a request is not awaited.
     ...(code === 'too_slow' ? { Connection: 'close' } : {}),
     ...headers,
   });
   response.end(body);
 }
 
-/** Answers on a socket that Node has let go of, which ends with it. */
+/** Answers on a socket that Node has detached, and ends it. */
 export function endWithRefusal(
   socket: Duplex,
   { code, message }: Pick<Refusal, 'code' | 'message'>,
@@ -38,6 +38,6 @@ export function endWithRefusal(
     'Content-Type: application/json; charset=UTF-8',
     `Content-Length: ${Buffer.byteLength(body)}`,
   ];
-  // A peer that does not close its side must not keep ours.
+  // A peer that does not close its side must not keep the server's side open.
   socket.end(`${head.join('\r\n')}\r\n\r\n${body}`, () => socket.destroy());
 }

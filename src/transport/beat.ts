@@ -1,25 +1,25 @@
 /**
- * When each peer of a server is looked at, and pinged where that is due: every one once a round, and the
- * peers of a round one after another all through it. Thousands are silent, or connect, at the same time;
- * looked at together they would hold the loop, and answer together.
+ * Heartbeat schedule of a server: checks every peer once per round, spread over the whole round.
+ * Thousands of peers may connect or be idle together; checked at once they would block the loop, and all
+ * answer at once.
  *
- * V13: nobody is looked at while the server cannot know what has come from them.
+ * V13: no peer is checked while the server cannot know what it has sent.
  *
- * Not here: what a look finds (`heartbeat.ts`).
+ * Not here: the check (`heartbeat.ts`).
  */
 import type { LoopClock } from '../loop-clock.js';
 import { survive } from '../survived.js';
 import { clearInterval, nowMs, setImmediate, setInterval } from '../time.js';
 
-/** Most that a round takes, in milliseconds, and how often peers of it are looked at. */
+/** Longest round, and the interval between its parts, in milliseconds. */
 const ROUND_MS = 500;
 const PART_MS = 25;
-/** Of one turn of the loop, in milliseconds. */
+/** Maximum milliseconds per event loop turn. */
 export const SLICE_MS = 0.5;
-/** Looks between two at the clock: each takes a microsecond, or ten with a ping. */
+/** Checks between two looks at the clock: each takes a microsecond, or ten with a ping. */
 const LOOKS = 16;
 
-/** A peer; `now` is of the clock of the loop. */
+/** A peer. `now` is in loop clock milliseconds. */
 export interface Peer {
   heartbeat(intervalMs: number, now: number): void;
 }
@@ -29,14 +29,14 @@ export class Beat {
   readonly #intervalMs: number;
   readonly #peers = new Set<Peer>();
   #round: Iterator<Peer> = this.#peers.values();
-  /** Parts of a round. */
+  /** Parts per round. */
   readonly #parts: number = 1;
-  /** Peers to be looked at, each as so many as the round has parts. */
+  /** Peers due, multiplied by `#parts`. */
   #due = 0;
   #isScheduled = false;
   readonly #timer: NodeJS.Timeout | undefined;
 
-  /** `intervalMs`: between heartbeats; 0 switches them off. */
+  /** `intervalMs` is the time between heartbeats; 0 switches them off. */
   constructor(clock: LoopClock, intervalMs: number) {
     this.#clock = clock;
     this.#intervalMs = intervalMs;
@@ -70,7 +70,7 @@ export class Beat {
     this.#isScheduled = false;
     const end = nowMs() + SLICE_MS;
     do {
-      // Who could not be looked at now is in the next part.
+      // Peers not checked now are checked in the next part.
       if (this.#due < this.#parts || !this.#clock.mayJudge) return;
       const now = this.#clock.now();
       for (let n = 0; n < LOOKS && this.#due >= this.#parts; n += 1) this.#lookAtNext(now);

@@ -1,41 +1,41 @@
 /**
- * Bodies of requests while they are read. V3: each in one buffer that grows by doubling, so that in
- * pieces of a byte a body costs no more than in one; all of them within a bound, of which one peer
- * has at most as much as is left to the others. V13: a body that stands still for `stallMs` ends
- * with its connection, one that gets on does not.
+ * Request bodies while they are read. V3: each body is in one buffer that grows by doubling, so a body
+ * in pieces of a byte costs no more than one in a single piece. All bodies share a bound, of which one
+ * network may use at most as much as it leaves free for the others. V13: a body without progress for
+ * `stallMs` ends with its connection; a slow one that progresses does not.
  *
- * Not here: whether a body is wanted, which is asked before; what it means.
+ * Not here: whether a body is accepted, which is decided before; its meaning.
  */
 import type { IncomingMessage } from 'node:http';
 import { REFUSAL, Refusal } from '../errors.js';
 
-/** Of all bodies under way, in bytes. */
+/** Bound of all bodies under way, in bytes. */
 const TOTAL_BYTES = 64 * 1024 * 1024;
 const FIRST_BYTES = 1024;
 const NOTHING = Buffer.alloc(0);
 
-/** Who reads a body. A chunk is only good during the call. */
+/** Receives a body. A chunk is valid only during the call. */
 export interface BodyReader {
   chunk(chunk: Buffer): void;
-  /** The body is whole. */
+  /** The body is complete. */
   end(): void;
-  /** It stands still, takes too long or is broken: nothing more of it comes, and this is the answer. */
+  /** The body stalled, took too long or is broken. No more follows; `refusal` is the response. */
   brokenOff(refusal: Refusal): void;
 }
 
 export interface BodiesOptions {
-  /** Milliseconds without a byte after which the peer is given up. */
+  /** Milliseconds without a byte after which the request is aborted. */
   readonly stallMs: number;
-  /** What is counted together. */
+  /** The network a request is counted for. */
   readonly networkOf: (request: IncomingMessage) => string;
-  /** Of all bodies under way, in bytes: 64 MiB. */
+  /** Bound of all bodies under way, in bytes; default 64 MiB. */
   readonly totalBytes?: number;
 }
 
-/** Of bodies under way, on any server of the process. */
+/** Readers of the bodies under way, on any server of the process. */
 const readers = new WeakMap<IncomingMessage, BodyReader>();
 
-/** Tells whoever reads the body of this request that nothing more comes; false where nobody does. */
+/** Aborts the body of a request with a refusal. Returns false if no reader reads it. */
 export function breakOff(request: IncomingMessage, refusal: Refusal): boolean {
   const reader = readers.get(request);
   if (reader === undefined) return false;
@@ -54,10 +54,11 @@ export class Bodies {
     this.#free = options.totalBytes ?? TOTAL_BYTES;
   }
 
-  /** Reads a body that is wanted. */
+  /** Reads a body. */
   read(request: IncomingMessage, reader: BodyReader): void {
     const { socket } = request;
-    // The HTTP server tells the request, and ends the connection where nobody listens for that.
+    // The HTTP server emits the timeout at the request; without a listener it would destroy the
+    // connection.
     socket.setTimeout(this.#options.stallMs);
     request.once('timeout', () =>
       breakOff(request, new Refusal('too_slow', REFUSAL.too_slow.text)),
@@ -69,11 +70,14 @@ export class Bodies {
       socket.setTimeout(0);
       reader.end();
     });
-    // That the connection has ended is told by the request's and the socket's `close`.
+    // The end of the connection is reported by `close` of the request and the socket.
     request.on('error', () => {});
   }
 
-  /** Reads a body whole. @throws Refusal `message_too_big` or `server_busy`, as a rejection. */
+  /**
+   * Reads a whole body.
+   * @throws Refusal `message_too_big` or `server_busy`, as a rejection
+   */
   whole(request: IncomingMessage, maxBytes: number, tooBig: string): Promise<Buffer> {
     return new Promise((resolve, reject) => {
       const refuse = () => reject(new Refusal('message_too_big', tooBig));
@@ -91,7 +95,7 @@ export class Bodies {
             try {
               gathered.add(chunk);
             } catch (error) {
-              // What follows is not kept either.
+              // Discards the rest of the body.
               length = Number.POSITIVE_INFINITY;
               gathered.release();
               reject(error);
@@ -108,12 +112,12 @@ export class Bodies {
     });
   }
 
-  /** Room for what is kept of the body of this request. */
+  /** Creates the buffer for the body of a request. */
   gather(request: IncomingMessage): Gathered {
     return new Gathered(this, this.#options.networkOf(request));
   }
 
-  /** Only for `Gathered`: whether there was room. */
+  /** Only for `Gathered`: reserves bytes; returns false if the bound does not allow it. */
   take(network: string, bytes: number): boolean {
     const own = this.#of.get(network) ?? 0;
     if (own + bytes > this.#free - bytes) return false;
@@ -122,7 +126,7 @@ export class Bodies {
     return true;
   }
 
-  /** Only for `Gathered`. */
+  /** Only for `Gathered`: returns reserved bytes. */
   give(network: string, bytes: number): void {
     if (bytes === 0) return;
     this.#free += bytes;
@@ -132,7 +136,7 @@ export class Bodies {
   }
 }
 
-/** Bytes that are kept until they are whole. */
+/** A growing buffer for one body. */
 export class Gathered {
   readonly #bodies: Bodies;
   readonly #network: string;
@@ -148,12 +152,12 @@ export class Gathered {
     return this.#length;
   }
 
-  /** Good until the next `add`. */
+  /** Valid until the next `add`. */
   get bytes(): Buffer {
     return this.#buffer.subarray(0, this.#length);
   }
 
-  /** @throws Refusal `server_busy` where all bodies together are as large as they may be. */
+  /** @throws Refusal `server_busy` if the bound of all bodies is reached */
   add(chunk: Buffer): void {
     const length = this.#length + chunk.length;
     if (length > this.#buffer.length) {
@@ -167,12 +171,12 @@ export class Gathered {
     this.#length = length;
   }
 
-  /** Empties it and keeps the room. */
+  /** Empties it and keeps the buffer. */
   reset(): void {
     this.#length = 0;
   }
 
-  /** Gives all room back. */
+  /** Frees the buffer. */
   release(): void {
     this.#bodies.give(this.#network, this.#buffer.length);
     this.#buffer = NOTHING;
@@ -181,4 +185,4 @@ export class Gathered {
 }
 
 const busy = () =>
-  new Refusal('server_busy', 'More bodies are under way than may be; send it again in a while.');
+  new Refusal('server_busy', 'The server is receiving too many request bodies; send it again later.');

@@ -1,8 +1,8 @@
 /**
- * The frames that clients send most, read where they lie: a whole text, masked, in one fragment, of less
- * than 64 KiB, and a pong. Whatever else comes, also what is wrong in any way, is for `ws` to read.
+ * Decodes the most common client frames in place: an unfragmented masked text of less than 64 KiB, and a
+ * pong. Every other frame, also any invalid one, is left to `ws`.
  *
- * Not here: what came before in the same message (`intake.ts`), where the bytes are from (`raw-read.ts`).
+ * Not here: earlier fragments of the message (`intake.ts`), the source of the bytes (`raw-read.ts`).
  */
 import { isUtf8 } from 'node:buffer';
 
@@ -11,24 +11,24 @@ const FIN_AND_PONG = 0x8a;
 const MASKED = 0x80;
 const LENGTH_IN_16_BITS = 126;
 const MASK_BYTES = 4;
-/** Of each of four bytes the bit that no character of ASCII has. */
+/** The high bit of each of four bytes, which ASCII never sets. */
 const BEYOND_ASCII = 0x80808080;
 
-/** Where a payload is unmasked: the bytes that were read stay as they are. */
+/** Payloads are unmasked into this buffer; the input stays unchanged. */
 const plain = Buffer.allocUnsafeSlow(64 * 1024);
 const plainView = new DataView(plain.buffer);
 
-/** What was read last. */
+/** The frame decoded last. */
 export class ClientFrame {
   isPong = false;
-  /** Of a pong the payload, a character a byte. */
+  /** The text; of a pong the payload, one character per byte. */
   text = '';
-  /** Of the payload. */
+  /** Bytes of the payload. */
   bytes = 0;
 
   /**
-   * Reads the frame at `at`. Returns where it ends, or 0 where it is another, is not whole before
-   * `end`, or has more than `maxBytes`.
+   * Decodes the frame at `at`. Returns where it ends, or 0 if it is of another kind, is incomplete
+   * before `end`, or has more than `maxBytes`.
    */
   read(view: DataView, at: number, end: number, maxBytes: number): number {
     if (end - at < 2) return 0;
@@ -36,11 +36,11 @@ export class ClientFrame {
     const isPong = first === FIN_AND_PONG;
     if (first !== FIN_AND_TEXT && !isPong) return 0;
     let bytes = view.getUint8(at + 1) - MASKED;
-    // Less than 0 where it is not masked.
+    // Negative if the frame is not masked.
     if (bytes < 0 || bytes > LENGTH_IN_16_BITS) return 0;
     let start = at + 2 + MASK_BYTES;
     if (bytes === LENGTH_IN_16_BITS) {
-      // A frame of control has a length in 7 bits.
+      // A control frame has a 7-bit length.
       if (isPong || end - at < 4) return 0;
       bytes = view.getUint16(at + 2);
       start += 2;
@@ -56,7 +56,7 @@ export class ClientFrame {
   }
 }
 
-/** Puts into `plain` what stands behind its mask at `start`; says whether it is ASCII. */
+/** Unmasks the payload at `start`, which follows its mask, into `plain`. Returns whether it is ASCII. */
 function unmask(view: DataView, start: number, bytes: number): boolean {
   const mask = view.getInt32(start - MASK_BYTES);
   const words = bytes & ~3;

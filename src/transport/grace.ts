@@ -1,24 +1,24 @@
 /**
- * How long a peer that was told of its end may take to read that: as long as it gets on, up to a
- * limit (V13). Shared by the transports.
+ * How long a peer that is being closed may take to read what is left: as long as it makes progress, up
+ * to a limit (V13). Shared by the transports.
  */
 import type { LoopClock } from '../loop-clock.js';
 
 export interface Grace {
-  /** Without any progress, in milliseconds. */
+  /** Maximum milliseconds without progress. */
   readonly graceMs: number;
-  /** In all. */
+  /** Maximum milliseconds in all. */
   readonly limitMs: number;
-  /** When the peer was last seen to take bytes. */
+  /** When the peer was last seen to take bytes, in loop clock milliseconds. */
   progressAt(): number;
-  /** The grace is over. */
+  /** Called when the grace is over. */
   over(): void;
 }
 
-/** Looks are this many in one grace. */
+/** Looks per `graceMs`. */
 const LOOKS = 4;
 
-/** Begins now. Returns what ends it early. */
+/** Starts now. Returns a function that cancels it. */
 export function graceOf(
   clock: LoopClock,
   { graceMs, limitMs, progressAt, over }: Grace,

@@ -1,24 +1,23 @@
 /**
- * Whether the peer of a WebSocket is still there (V13). A peer to which nothing was written is
- * pinged once an interval, and has an interval for its answer. One to which something was written
- * is pinged after a quarter of `stallAfterMs`, and may be silent for all of it, however much lies
- * in the kernel before the ping. Any sign of life counts: what it says, a frame half received, a pong to whatever, bytes
- * that it has taken.
+ * Decides whether the peer of a WebSocket is alive (V13). An idle peer is pinged once an interval and
+ * has an interval to answer. A peer that was written to is pinged after a quarter of `stallAfterMs` and
+ * may be silent for all of it, however much the kernel holds before the ping. Any sign of life counts:
+ * input, even half a frame, any pong, bytes taken.
  *
- * Not here: what the signs are (`progress.ts`), what a pong confirms (`pings.ts`), a peer whose
- * socket takes no more, which the stall clock judges (`room/outbox.ts`).
+ * Not here: the signs of life (`progress.ts`), what a pong confirms (`pings.ts`), a peer whose socket
+ * takes no more, which the stall timeout covers (`room/outbox.ts`).
  */
 import type { Socket } from 'node:net';
 import { Pings, SMALL_BYTES, type Written } from './pings.js';
 import { Progress, type Watch } from './progress.js';
 
-/** How often a peer that answers is pinged in a stream of messages, at most. */
+/** Minimum time between two pings in a stream of messages to a peer that answers. */
 const MARK_MS = 2000;
-/** Patience for a pong is never less, whatever `stallAfterMs` says: a network may be as slow. */
+/** Minimum timeout of a pong, whatever `stallAfterMs` is: the network may take as long. */
 const LEAST_PATIENCE_MS = 1000;
 
 export interface Patience {
-  /** Between heartbeats, in milliseconds. */
+  /** Milliseconds between heartbeats. */
   readonly intervalMs: number;
   readonly stallAfterMs: number;
 }
@@ -28,9 +27,9 @@ export class Heartbeat {
   readonly #pings = new Pings();
   readonly #watch: Watch;
   #pingedAt = Number.NEGATIVE_INFINITY;
-  /** When it was first pinged since it was last seen. */
+  /** When the first ping since the last sign of life was sent. */
   #askedAt = Number.NEGATIVE_INFINITY;
-  /** Since when there is something that the peer has not confirmed, as far as noticed; 0: nothing. */
+  /** Since when something written is unconfirmed, as far as noticed; 0 if nothing is. */
   #owesSince = 0;
 
   constructor(watch: Watch, socket: Socket) {
@@ -42,7 +41,9 @@ export class Heartbeat {
     return this.#pings.confirmed;
   }
 
-  /** To be asked a few times a second. `now`: of the clock of the loop; `written`: bytes, ever. */
+  /**
+   * Call a few times a second. `now` is in loop clock milliseconds, `written` the total bytes written.
+   */
   judge(
     now: number,
     written: number,
@@ -65,21 +66,21 @@ export class Heartbeat {
     this.progress.suspect();
     const unreadBytes = this.#pings.bytesBefore;
     if (unreadBytes > SMALL_BYTES) return silentMs >= stallMs ? 'gone' : null;
-    // With little or nothing to read before the ping, its answer takes what the network takes.
+    // With little or nothing to read before the ping, the answer takes only the network's time.
     const patienceMs = unreadBytes === 0 ? intervalMs : Math.min(intervalMs, stallMs * (3 / 4));
     return now - this.#askedAt >= patienceMs ? 'gone' : null;
   }
 
   /**
-   * Much has been written since the last ping: whether one is wanted, to see how far a slow peer
-   * has got. A peer that answers is not slow, and is asked again only after a while.
+   * Whether to ping after much was written, to see how far a slow peer has read. A peer that answers is
+   * not slow, and is pinged again only after a while.
    */
   get wantsMark(): boolean {
     if (this.#pings.size > 0) return !this.#pings.isFull;
     return this.#watch.clock.now() - this.#pingedAt >= MARK_MS;
   }
 
-  /** A ping, to be written now. */
+  /** Creates a ping, which must be written now. */
   ping(written: Written): Buffer {
     this.#pingedAt = this.#watch.clock.now();
     if (this.#askedAt <= this.#seenAt) this.#askedAt = this.#pingedAt;
@@ -87,15 +88,15 @@ export class Heartbeat {
     return this.#pings.next(written);
   }
 
-  /** The peer has said something. */
+  /** The peer has sent something. */
   heard(): void {
     this.progress.heard();
     this.#pings.untime();
   }
 
   /**
-   * Returns the seconds of a round trip, where the pong tells them. `payload`: a character a byte;
-   * `written`: bytes, ever.
+   * Handles a pong. Returns the round trip in seconds if the pong measures it. `payload` has one
+   * character per byte; `written` is the total bytes written.
    */
   ponged(payload: string, written: number): number | null {
     const seconds = this.#pings.confirm(payload);
@@ -106,7 +107,7 @@ export class Heartbeat {
     return seconds;
   }
 
-  /** When the peer last showed that it is there. */
+  /** When the last sign of life was seen. */
   get #seenAt(): number {
     return Math.max(this.progress.takenAt, this.progress.heardAt);
   }

@@ -1,20 +1,20 @@
 /**
- * What all connections of a server have sent and not said whole, or not had handled (V3): counted for
- * all together, and bounded at the expense of whoever holds most.
+ * Memory of unhandled input of all connections of a server (V3). If the total exceeds its bound, the
+ * largest holder is closed.
  *
- * Not here: what one connection may hold (`intake.ts`).
+ * Not here: the bound of one connection (`intake.ts`).
  */
 
-/** Of all connections together, in bytes. */
+/** Bound of all connections together, in bytes. */
 const TOTAL_BYTES = 128 * 1024 * 1024;
 
-/** Who holds some of it. */
+/** A connection that holds some of it. */
 export interface Holder {
-  /** All together hold too much, and this one most: it has to let go of everything. */
+  /** All together hold too much and this one holds most: it must release everything. */
   relieve(): void;
 }
 
-/** What all connections hold before it is a command. */
+/** Counts the unhandled input of all connections. */
 export class IntakeMemory {
   readonly #holders = new Map<Holder, number>();
   readonly #limit: number;
@@ -28,15 +28,15 @@ export class IntakeMemory {
     return this.#bytes;
   }
 
-  /** Says that `holder` holds `bytes`; where that is too much in all, whoever holds most has to go. */
+  /** Sets the bytes `holder` holds; relieves the largest holders while the total is too large. */
   set(holder: Holder, bytes: number): void {
     this.#bytes += bytes - (this.#holders.get(holder) ?? 0);
-    // Its place stays when it holds nothing: whoever has held something will again (`line.ts`).
+    // The entry stays when it holds 0 bytes: a connection that held input will do so again (`line.ts`).
     this.#holders.set(holder, bytes);
     while (this.#bytes > this.#limit) this.#largest()?.relieve();
   }
 
-  /** It is gone. */
+  /** Removes a closed connection. */
   delete(holder: Holder): void {
     this.#bytes -= this.#holders.get(holder) ?? 0;
     this.#holders.delete(holder);

@@ -1,17 +1,16 @@
 /**
- * What has been read from a WebSocket and is not yet a command: the bytes between the socket and
- * the receiver of `ws`, fed to it in pieces as it is the peer's turn (`turns.ts`). What clients send most,
- * a text in a frame of its own and a pong, is read where it lies instead, in the same turns, a frame an
- * item. The socket of a peer that is held and has more than a little here is not read, so that TCP holds
- * it back.
+ * Input of a WebSocket between the socket and the receiver of `ws`, which is fed in pieces when the peer
+ * has its turn (`turns.ts`). The most common frames, an unfragmented text and a pong, are decoded in
+ * place instead, one per item of a turn. The socket of a peer that has to wait and has more than a
+ * little here is paused, so that TCP holds the peer back.
  *
- * V3: counts what is read and not handled, and what the receiver keeps of a message that is not
- * whole, in the bytes they really hold; for one connection (`message_too_big`) and for all together
- * (`memory_pressure`, whoever holds most). A piece is a copy where the read was larger, so that a
- * fragment of a byte does not keep 64 KiB.
+ * V3: counts the bytes really held, both input not handled yet and what the receiver keeps of an
+ * incomplete message, for one connection (`message_too_big`) and for all (`memory_pressure`, closing the
+ * largest holder). A piece is copied if the read was larger, so that a fragment of a byte does not hold
+ * 64 KiB.
  *
- * Not here: what a frame is (`client-frame.ts`, `ws`), what it means (`websocket.ts`), what all
- * connections may hold (`intake-memory.ts`).
+ * Not here: frame decoding (`client-frame.ts`, `ws`), the meaning of frames (`websocket.ts`), the bound
+ * of all connections (`intake-memory.ts`).
  */
 import type { WebSocket } from 'ws';
 import { nowMs } from '../time.js';
@@ -23,48 +22,48 @@ import type { Fault } from './transport.js';
 import { type Taker, WsReceiver } from './ws-receiver.js';
 
 /**
- * What is fed at once, in bytes: it bounds how long one item of a peer's input takes. A piece may be
- * one large message or a hundred commands, so a piece that took longer than `PIECE_MS` halves the
- * next ones, and one that took less than a quarter of that doubles them.
+ * Bytes fed at once, which bounds the time of one item of a turn. A piece may be one large message or a
+ * hundred commands, so a piece that took longer than `PIECE_MS` halves the next ones, and one that took
+ * less than a quarter of that doubles them.
  */
 const LEAST_PIECE_BYTES = 512;
 const MOST_PIECE_BYTES = 8192;
 const PIECE_MS = 0.5;
-/** What an object of a piece costs beside its bytes. */
+/** Cost of a piece's object besides its bytes. */
 const OVERHEAD_BYTES = 256;
 /**
- * What a peer that waits may have here, in bytes, before its socket is told to stop. A socket that is
- * not told so keeps nothing of its own, so what is counted of those that have said little is what they
- * hold: after a stand-still of the server that is everybody at once.
+ * Bytes a waiting peer may have here before its socket is paused. A socket that is not paused holds
+ * nothing itself, so of small senders only what they really hold is counted: after a stall of the
+ * server, that is every peer at once.
  */
 const KEPT_BYTES = 16 * 1024;
-/** What a message that is not whole may hold beside twice its greatest length. */
+/** Bytes an incomplete message may hold besides twice the maximum message size. */
 const SLACK_BYTES = 256 * 1024;
-/** A read that may be under way when a socket is told to stop, which Node keeps. */
+/** Size of the read that Node may still have in flight, and keep, when a socket is paused. */
 const READ_BYTES = 64 * 1024;
-/** Fragments of one message: what an object of each costs is not in the bytes. */
+/** Maximum fragments of one message; their objects are not in the byte count. */
 export const MAX_FRAGMENTS = 1024;
 
-/** What the connections of a server share in what they receive. */
+/** Shared by the intakes of all connections of a server. */
 export interface IntakeInput {
   readonly turns: Turns;
   readonly memory: IntakeMemory;
-  /** Of one frame, in bytes, with what a dialect wraps around a text. */
+  /** Maximum bytes of one frame, including what a dialect adds to a text. */
   readonly maxFrameBytes: number;
 }
 
-/** The transport whose intake it is. */
+/** The transport that owns the intake. */
 export interface IntakeOwner {
-  /** A text in a frame of its own, and its length in bytes. */
+  /** An unfragmented text frame and its length in bytes. */
   text(text: string, bytes: number): void;
-  /** The payload of a pong, a character a byte. */
+  /** The payload of a pong, one character per byte. */
   pong(payload: string): void;
-  /** Handles a text of those that came together in one frame. */
+  /** Handles one of several texts that arrived in one frame. */
   received(text: string): void;
   fault(reason: Fault): void;
 }
 
-/** What is being read in one call: nothing else is, meanwhile. */
+/** Shared decoder; holds one frame during a call. */
 const frame = new ClientFrame();
 
 export class Intake implements Work, Reader, Taker, Holder {
@@ -72,29 +71,32 @@ export class Intake implements Work, Reader, Taker, Holder {
   readonly #input: IntakeInput;
   readonly #owner: IntakeOwner;
   readonly #share: Share;
-  /** Read and not fed. */
+  /** Read from the socket and not fed yet. */
   #chunks: Buffer[] = [];
-  /** How much of the first has been fed. */
+  /** Bytes of the first chunk that are done. */
   #offset = 0;
   #unfedBytes = 0;
   #pieceBytes = LEAST_PIECE_BYTES;
-  /** Fed since the receiver last kept nothing of it. */
+  /** Bytes fed since the receiver last held no payload. */
   #unfinishedBytes = 0;
   #hasMessage = false;
   #texts: string[] = [];
-  /** Read, not copied, and gone when `read` returns; null while there is none, or none more is used. */
+  /**
+   * The read being decoded in place, valid until `read` returns; null if there is none, or the rest of
+   * it goes to `ws`.
+   */
   #view: DataView | null = null;
-  /** Where in that the next frame begins, and where it ends. */
+  /** Start of the next frame in it, and its end. */
   #at = 0;
   #end = 0;
   #counted = 0;
-  /** What was handed on is not done: nothing more is, until it is. */
+  /** The session has paused its input. */
   #isStopped = false;
-  /** The socket was told to stop. */
+  /** The socket is paused. */
   #isPaused = false;
   #isOver = false;
 
-  /** To be made before `ws` has read anything. */
+  /** Must be created before `ws` has read anything. */
   constructor(ws: WebSocket, input: IntakeInput, owner: IntakeOwner) {
     this.#input = input;
     this.#owner = owner;
@@ -102,12 +104,12 @@ export class Intake implements Work, Reader, Taker, Holder {
     this.#receiver = new WsReceiver(ws, this);
   }
 
-  /** Input of the peer is waiting, for its turn or for what came before it. */
+  /** Input of the peer waits, for its turn or because the session has paused it. */
   get isHeld(): boolean {
     return this.#isWaiting;
   }
 
-  /** Keeps what there is, or hands it on again. */
+  /** Pauses or resumes handing on input. */
   stop(isStopped: boolean): void {
     if (this.#isOver || this.#isStopped === isStopped) return;
     this.#isStopped = isStopped;
@@ -116,14 +118,14 @@ export class Intake implements Work, Reader, Taker, Holder {
     this.#readOn();
   }
 
-  /** A message has become whole: what the receiver had of it is not kept any more. */
+  /** A message is complete, so the receiver no longer holds it. */
   whole(): void {
     this.#hasMessage = true;
   }
 
   /**
-   * Puts texts that came in one frame behind those that wait. False when that frame is the first
-   * and has just one: it may be handled at once.
+   * Queues the texts of one frame. Returns false if there is just one and none waits: the caller may
+   * handle it at once.
    */
   later(texts: readonly string[]): boolean {
     if (texts.length === 1 && this.#texts.length === 0) return false;
@@ -131,7 +133,7 @@ export class Intake implements Work, Reader, Taker, Holder {
     return true;
   }
 
-  /** Handles the texts that wait, since the peer has said that nothing more comes. */
+  /** Handles the waiting texts, since the peer's close frame has arrived. */
   flush(): void {
     for (const text of this.#texts.splice(0)) this.#owner.received(text);
   }
@@ -170,7 +172,7 @@ export class Intake implements Work, Reader, Taker, Holder {
     this.#refuse('internal_error');
   }
 
-  /** Lets go of everything; what comes from now on is nothing. */
+  /** Releases everything and ignores further input. */
   end(): void {
     this.#isOver = true;
     this.#share.end();
@@ -183,7 +185,7 @@ export class Intake implements Work, Reader, Taker, Holder {
     this.#input.memory.delete(this);
   }
 
-  /** Only for `IntakeMemory`: all connections together hold too much, and this one most. */
+  /** Called by `IntakeMemory` if all connections together hold too much and this one holds most. */
   relieve(): void {
     this.#refuse('memory_pressure');
   }
@@ -194,8 +196,8 @@ export class Intake implements Work, Reader, Taker, Holder {
   }
 
   /**
-   * Handles what it can of the bytes at the beginning of `view`, as far as the turn allows. Returns how
-   * much of it has been used up; the rest is to be taken.
+   * Decodes what it can of the first `bytes` bytes of `view`, as far as the turn allows. Returns how
+   * many are used up; the caller passes the rest to `take`.
    */
   read(view: DataView, bytes: number): number {
     if (this.#isOver) return bytes;
@@ -218,7 +220,7 @@ export class Intake implements Work, Reader, Taker, Holder {
       this.#isPaused ||= this.#keptBytes >= KEPT_BYTES;
       this.#count();
     }
-    // It may have been too much.
+    // Read last: `#count` may have ended this intake, which clears `#isPaused`.
     return !this.#isPaused;
   }
 
@@ -226,7 +228,7 @@ export class Intake implements Work, Reader, Taker, Holder {
     return this.#isStopped || this.#share.isHeld;
   }
 
-  /** Of what is read and not fed. */
+  /** Bytes held by chunks not fed yet. */
   get #keptBytes(): number {
     return this.#unfedBytes + this.#chunks.length * OVERHEAD_BYTES;
   }
@@ -237,7 +239,7 @@ export class Intake implements Work, Reader, Taker, Holder {
     this.#receiver.readOn();
   }
 
-  /** `chunk`: the first. */
+  /** Handles the next frame or piece of `chunk`, the first chunk. */
   #takeUp(chunk: Buffer): void {
     const start = this.#offset;
     if (this.#receiver.isBetween) {
@@ -273,7 +275,7 @@ export class Intake implements Work, Reader, Taker, Holder {
     }
   }
 
-  /** What `frame` has read. */
+  /** Hands on the frame just decoded. */
   #handOn(): void {
     if (frame.isPong) this.#owner.pong(frame.text);
     else this.#owner.text(frame.text, frame.bytes);
@@ -287,7 +289,7 @@ export class Intake implements Work, Reader, Taker, Holder {
     receiver.feed(piece);
     if (this.#isOver) return;
     this.#fit(piece.length, nowMs() - started);
-    // It has found a fault, and said so.
+    // The receiver has found a fault and reported it.
     if (!receiver.isOpen) this.end();
     else if (receiver.isWhole) this.#unfinishedBytes = 0;
     else {

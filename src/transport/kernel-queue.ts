@@ -1,42 +1,42 @@
 /**
- * How many bytes of a connection the kernel holds because the peer's kernel has not acknowledged
- * them. Linux tells in `/proc/self/net/tcp` and `tcp6`; elsewhere, and where the file cannot be
- * opened (V12), nobody is told anything.
+ * Reads how many bytes of a connection the kernel still holds because the peer's kernel has not
+ * acknowledged them. Linux reports this in `/proc/self/net/tcp` and `tcp6`; elsewhere, and where the
+ * file cannot be opened (V12), askers get no answer.
  *
- * A table has a line for each connection of the machine, so it is read only while somebody asks, at most
- * once an interval for all who ask, off the loop in pieces, and no further than `MAX_BYTES`.
+ * The table has a line for each connection of the machine. So it is read only while someone asks, at
+ * most once an interval for all askers, asynchronously in pieces, and no further than `MAX_BYTES`.
  *
- * Not here: what follows from it (`progress.ts`).
+ * Not here: conclusions from it (`progress.ts`).
  */
 import { type FileHandle, open } from 'node:fs/promises';
 import { isIPv4, type Socket } from 'node:net';
 import { clearTimeout, nowMs, setImmediate, setTimeout } from '../time.js';
 
 const TABLES = ['/proc/self/net/tcp', '/proc/self/net/tcp6'] as const;
-/** Readings in the time that a peer is given. */
+/** Readings within the shortest stall timeout. */
 const READINGS = 10;
 const LEAST_INTERVAL_MS = 1000;
 const MOST_INTERVAL_MS = 5000;
-/** Read at once, most: the kernel hands out a page at a time. */
+/** Bytes per read: the kernel returns at most a page. */
 const PIECE_BYTES = 4096;
 /** About 100,000 connections. */
 const MAX_BYTES = 16 * 1024 * 1024;
-/** Askers told in one turn of the loop that the table is about to be read: a microsecond each. */
+/** Calls of `reading` per event loop turn, at a microsecond each. */
 const ASKERS_A_TURN = 256;
 
-/** Whoever wants to know; called between the two, the kernel looked at the queue. */
+/** A connection that is asked about. The kernel reads the queue at some time between the two calls. */
 export interface Asker {
   readonly socket: Socket;
   /** The table is about to be read. */
   reading(): void;
-  /** What it said. */
+  /** The unacknowledged bytes in the table. */
   unacknowledged(bytes: number): void;
 }
 
 export class KernelQueues {
-  /** By address, as the table has it. */
+  /** By the pair of addresses as the table writes them. */
   #askers = new Map<string, Asker>();
-  /** Those that ask again each second may be thousands, and none changes its addresses. */
+  /** Cached, since thousands may ask every second and addresses never change. */
   readonly #keys = new WeakMap<Socket, string>();
   readonly #tables: readonly string[];
   readonly #patienceMs: () => number;
@@ -45,13 +45,13 @@ export class KernelQueues {
   #isReading = false;
   #isClosed = false;
 
-  /** `patienceMs`: the least that any peer is given. `tables`: paths, for tests. */
+  /** `patienceMs`: the shortest stall timeout of any peer. `tables`: paths, for tests. */
   constructor(patienceMs: () => number, tables: readonly string[] = TABLES) {
     this.#patienceMs = patienceMs;
     this.#tables = tables;
   }
 
-  /** Asks once. The answer comes within about an interval, or not at all. */
+  /** Asks once. The answer arrives within about an interval, or never. */
   ask(asker: Asker): void {
     if (this.#isClosed) return;
     const key = this.#keyOf(asker.socket);
@@ -89,7 +89,7 @@ export class KernelQueues {
       if (asking.size > 0) await readTable(path, asking);
     }
     this.#isReading = false;
-    // Who asked meanwhile has the next reading.
+    // Connections that asked in the meantime get the next reading.
     if (this.#askers.size > 0) this.#schedule();
   }
 
@@ -102,7 +102,7 @@ export class KernelQueues {
   }
 }
 
-/** Tells those whose connection stands in the table, and takes them out. */
+/** Reports to the askers whose connection is in the table, and removes them. */
 async function readTable(path: string, asking: Map<string, Asker>): Promise<void> {
   let file: FileHandle | undefined;
   try {
@@ -116,13 +116,15 @@ async function readTable(path: string, asking: Map<string, Asker>): Promise<void
       rest = readLines(rest + piece.toString('latin1', 0, bytesRead), asking);
     }
   } catch {
-    // No such table, or no descriptor to read it with: the other evidence has to do.
+    // No such table, or no file descriptor: other evidence of progress has to do.
   } finally {
     await file?.close();
   }
 }
 
-/** `  12: LOCAL:PORT REMOTE:PORT ST TX_QUEUE:RX_QUEUE …`; returns the line that is not whole. */
+/**
+ * Parses lines ` 12: LOCAL:PORT REMOTE:PORT ST TX_QUEUE:RX_QUEUE …`; returns the incomplete last line.
+ */
 function readLines(text: string, asking: Map<string, Asker>): string {
   let start = 0;
   for (let end = text.indexOf('\n'); end >= 0; end = text.indexOf('\n', start)) {
@@ -141,7 +143,7 @@ function readLines(text: string, asking: Map<string, Asker>): string {
   return text.slice(start);
 }
 
-/** The two addresses as the table has them, null where the socket has none. */
+/** The two addresses as the table writes them; null if the socket has none. */
 function keyOf(socket: Socket): string | null {
   const { localAddress, localPort, remoteAddress, remotePort } = socket;
   if (localAddress === undefined || remoteAddress === undefined) return null;
@@ -150,7 +152,7 @@ function keyOf(socket: Socket): string | null {
 
 const port = (value = 0) => value.toString(16).toUpperCase().padStart(4, '0');
 
-/** Words of four bytes, each in the order of the processor, which has the last one first. */
+/** Words of four bytes, each in processor byte order, last byte first. */
 function hex(address: string): string {
   const bytes = isIPv4(address) ? bytesOf4(address) : bytesOf6(address);
   let text = '';

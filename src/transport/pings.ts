@@ -1,22 +1,22 @@
 /**
- * Pings to one peer, each a mark in what is written to it: its pong confirms that everything before
- * the mark has been read. Several may be on their way, at most `MAX_MARKS` (V3). What a ping says
- * cannot be guessed, so that a peer confirms nothing it has not read.
+ * Pings in flight to one peer. Each marks a position in the output: its pong confirms that everything
+ * before it was read. At most `MAX_MARKS` are in flight (V3). Payloads are random, so a peer cannot
+ * confirm what it has not read.
  *
  * Not here: when to ping and what silence means (`heartbeat.ts`).
  */
 import { randomFillSync } from 'node:crypto';
 import { nowMs } from '../time.js';
 
-/** With `MARK_BYTES` between two, more than any kernel holds. */
+/** With `MARK_BYTES` between them, more than any kernel buffers. */
 const MAX_MARKS = 64;
-/** What is read in no time: with no more than this before it, a pong takes as long as the network does. */
+/** Read in no time: with at most this many bytes before it, a pong takes only the network's time. */
 export const SMALL_BYTES = 16 * 1024;
 
 const PING = 0x89;
 const TOKEN_BYTES = 8;
 const HEAD_BYTES = 2;
-/** Asking for random bytes costs more than the bytes: those of so many pings are asked for at once. */
+/** Generated for many pings at once, since each call for random bytes is expensive. */
 const POOL_BYTES = 512 * TOKEN_BYTES;
 const pool = Buffer.alloc(POOL_BYTES);
 let poolAt = POOL_BYTES;
@@ -34,7 +34,7 @@ function pingFrame(): Buffer {
   return frame;
 }
 
-/** How much was written to a peer, ever. */
+/** Totals written to a peer. */
 export interface Written {
   readonly bytes: number;
   readonly messages: number;
@@ -43,7 +43,7 @@ export interface Written {
 interface Mark {
   readonly token: string;
   readonly written: Written;
-  /** `nowMs()`, or 0 where its pong is not to be timed. */
+  /** `nowMs()`, or 0 if its pong does not measure the network. */
   sentAt: number;
 }
 
@@ -53,12 +53,12 @@ export class Pings {
   readonly #marks: Mark[] = [];
   #confirmed = NOTHING;
 
-  /** How far the peer has confirmed to have read. */
+  /** What the peer has confirmed to have read. */
   get confirmed(): Written {
     return this.#confirmed;
   }
 
-  /** On their way. */
+  /** Pings in flight. */
   get size(): number {
     return this.#marks.length;
   }
@@ -67,15 +67,15 @@ export class Pings {
     return this.#marks.length >= MAX_MARKS;
   }
 
-  /** What lies before the oldest ping on its way and is not confirmed, in bytes. */
+  /** Unconfirmed bytes before the oldest ping in flight. */
   get bytesBefore(): number {
     const [oldest] = this.#marks;
     return oldest === undefined ? 0 : oldest.written.bytes - this.#confirmed.bytes;
   }
 
-  /** A frame to be written now. */
+  /** Creates a ping frame, which must be written now. */
   next(written: Written): Buffer {
-    // A peer that answers without saying which ping it means confirms none, and may go on so.
+    // A peer whose pongs name no ping confirms none; it may go on doing so.
     if (this.isFull) this.#marks.shift();
     const frame = pingFrame();
     const isAlone = this.#marks.length === 0;
@@ -86,20 +86,20 @@ export class Pings {
   }
 
   /**
-   * What a pong with this payload says, a character a byte: false where it answers none of the pings on
-   * their way, else the seconds it took, or null where something but the network has taken time.
+   * Handles a pong. Returns false if it answers no ping in flight, else its round trip in seconds, or
+   * null if the time includes more than the network. `token` has one character per byte.
    */
   confirm(token: string): number | null | false {
     const at = this.#marks.findIndex((mark) => mark.token === token);
     const mark = this.#marks[at];
     if (mark === undefined) return false;
-    // A peer may answer the latest ping only.
+    // A peer may answer only the latest ping.
     this.#marks.splice(0, at + 1);
     this.#confirmed = mark.written;
     return mark.sentAt === 0 ? null : (nowMs() - mark.sentAt) / 1000;
   }
 
-  /** The peer is speaking: the time its pong takes says nothing of the network. */
+  /** The peer is sending: its pongs no longer measure the network. */
   untime(): void {
     for (const mark of this.#marks) mark.sentAt = 0;
   }

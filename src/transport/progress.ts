@@ -1,43 +1,48 @@
 /**
- * How far one peer has got, by bytes (V13): what it has been seen to take of what was written to
- * it, and to send. The stall clock, the heartbeat and the grace of a close all ask here.
+ * Progress of one peer in bytes (V13): when it was last seen to take output or to send input. The stall
+ * timeout, the heartbeat and the grace of a close all use it.
  *
- * There are three proofs that a peer takes bytes. Bytes leave the queue of the socket, which the
- * kernel refuses while it is full; that moves in steps of up to a megabyte. A pong comes back for a
- * ping, so that everything written before that has been read (`pings.ts`). And, for a peer under
- * suspicion, its kernel acknowledges bytes that ours has held for a second or more; while nothing
- * waits, an acknowledgement says only that its kernel lives.
+ * There are three proofs that a peer takes bytes. First, the socket's queue, which fills when the kernel
+ * is full, shrinks; that moves in steps of up to a megabyte. Second, a pong arrives, so everything
+ * before its ping was read (`pings.ts`). Third, for a peer under suspicion, its kernel acknowledges
+ * bytes that the local kernel has held for a second or more; while nothing waits, an acknowledgement
+ * only shows that its kernel is alive.
  *
- * Not here: who is judged, by how much patience (`room/member.ts`, `websocket.ts`).
+ * Not here: judging a peer and its timeouts (`room/member.ts`, `websocket.ts`).
  */
 import type { Socket } from 'node:net';
 import type { LoopClock } from '../loop-clock.js';
 import type { Asker, KernelQueues } from './kernel-queue.js';
 import { isKernelFull, kernelHas } from './raw-write.js';
 
-/** What judging the peers of one server takes. */
+/** What the peers of one server share for this. */
 export interface Watch {
   readonly clock: LoopClock;
   readonly kernel: KernelQueues;
 }
 
 export class Progress implements Asker {
-  /** When the peer was last seen to take bytes, by the clock of the loop. */
+  /** When the peer was last seen to take bytes, in loop clock milliseconds. */
   takenAt: number;
-  /** When bytes of the peer were last seen. */
+  /** When input of the peer was last seen, in loop clock milliseconds. */
   heardAt: number;
   readonly #watch: Watch;
-  /** Bytes of the peer at the last look; less than 0: not to be compared with. */
+  /** Bytes received at the last look; negative if not comparable. */
   #received = -1;
   /** Bytes the kernel had taken at the last look, and whether it refused more. */
   #kernelHad = 0;
   #wasFull = false;
-  /** Bytes the kernel had taken when it was last asked, and most that can have been acknowledged. */
+  /**
+   * Bytes the kernel had taken at the last reading, and the most that can have been acknowledged then.
+   */
   #hadWhenAsked = 0;
   #acknowledged = Number.POSITIVE_INFINITY;
-  /** The peer's kernel had not acknowledged what ours had had for a while. */
+  /**
+   * At the last reading, the peer's kernel had not acknowledged what the local kernel had held for a
+   * while.
+   */
   #wasBehind = false;
-  /** Bytes the kernel has taken before it is asked. */
+  /** Bytes the kernel had taken just before the reading. */
   #hadBefore = 0;
 
   constructor(
@@ -49,21 +54,21 @@ export class Progress implements Asker {
     this.heardAt = this.takenAt;
   }
 
-  /** The peer has said something. */
+  /** The peer has sent something. */
   heard(): void {
     this.heardAt = this.#watch.clock.now();
     this.#received = -1;
   }
 
-  /** The peer has shown that it has read something. */
+  /** The peer has shown that it read something. */
   taken(): void {
     this.takenAt = this.#watch.clock.now();
   }
 
-  /** Looks at the socket. What has changed since the last look, has changed just now. */
+  /** Looks at the socket. A change since the last look counts as happening now. */
   look(): void {
     const { socket } = this;
-    // Whatever a socket that is not read from may have said, we have not listened.
+    // While the socket is paused the peer may have sent anything: it counts as heard.
     if (socket.isPaused()) this.heardAt = this.#watch.clock.now();
     const received = socket.bytesRead;
     if (this.#received >= 0 && received > this.#received) {
@@ -76,7 +81,9 @@ export class Progress implements Asker {
     this.#wasFull = isKernelFull(socket);
   }
 
-  /** Has the kernel asked what the peer has acknowledged; to be repeated while there is suspicion. */
+  /**
+   * Requests a reading of what the peer's kernel has acknowledged; repeat it while the suspicion lasts.
+   */
   suspect(): void {
     this.#watch.kernel.ask(this);
   }
@@ -86,7 +93,7 @@ export class Progress implements Asker {
   }
 
   unacknowledged(bytes: number): void {
-    // The kernel looked at some time between the two, while more may have been written.
+    // The kernel read its queue between the two calls, while more may have been written.
     const least = this.#hadBefore - bytes;
     const most = kernelHas(this.socket) - bytes;
     if (this.#wasBehind && least > this.#acknowledged) this.taken();

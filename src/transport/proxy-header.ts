@@ -1,40 +1,46 @@
 /**
- * The header that a proxy puts before a connection, to say from whom it is: the PROXY protocol,
- * versions 1 and 2 (https://www.haproxy.org/download/2.9/doc/proxy-protocol.txt, sections 2.1, 2.2).
+ * Parses the PROXY protocol header in which a proxy sends the client's address, versions 1 and 2
+ * (https://www.haproxy.org/download/2.9/doc/proxy-protocol.txt, sections 2.1, 2.2).
  *
- * Not here: who may send one, and what is done with what it says (`proxied.ts`).
+ * Not here: which peers may send one, and how it is used (`proxied.ts`).
  */
 import { isIP } from 'node:net';
 import { canonical } from './address.js';
 
-/** From whom a connection is; the address is empty where the proxy does not know. Null: its own, to ask whether we live. */
+/**
+ * The client of a connection; the address is empty if the proxy does not know it. Null for the proxy's
+ * own health check.
+ */
 export type ProxiedPeer = { readonly address: string; readonly port: number } | null;
 
 export interface ProxyHeader {
-  /** Its length, in bytes; what the peer itself sends is behind it. */
+  /** Length of the header in bytes; the client's own data follows. */
   readonly length: number;
   readonly peer: ProxiedPeer;
 }
 
-/** Bytes of a header at most. Version 1 has 107; version 2 has 52 and what a proxy adds to it. */
+/** Maximum header bytes. Version 1 takes up to 107; version 2 takes 52 plus the proxy's extensions. */
 export const MAX_HEADER_BYTES = 2048;
 
 const V1 = Buffer.from('PROXY ');
 const MAX_V1_BYTES = 107;
 const V2 = Buffer.from('\r\n\r\n\0\r\nQUIT\n', 'latin1');
 const V2_HEAD_BYTES = 16;
-/** Families of version 2 with an address, with TCP: how many bytes one has. */
+/** Address length in bytes by version 2 family, for TCP. */
 const ADDRESS_BYTES: Readonly<Record<number, number>> = { 17: 4, 33: 16 };
 const UNKNOWN: ProxiedPeer = { address: '', port: 0 };
 
-/** The header that `bytes` begin with; `more` while it is not whole, `none` where there is none. */
+/**
+ * Parses the header at the start of `bytes`. Returns `more` if it is incomplete, `none` if there is
+ * none.
+ */
 export function proxyHeaderOf(bytes: Buffer): ProxyHeader | 'more' | 'none' {
   if (beginsLike(bytes, V1)) return bytes.length < V1.length ? 'more' : version1(bytes);
   if (beginsLike(bytes, V2)) return bytes.length < V2_HEAD_BYTES ? 'more' : version2(bytes);
   return 'none';
 }
 
-/** As far as both go. */
+/** Compares as many bytes as both have. */
 function beginsLike(bytes: Buffer, signature: Buffer): boolean {
   const length = Math.min(bytes.length, signature.length);
   return bytes.subarray(0, length).equals(signature.subarray(0, length));
@@ -78,7 +84,7 @@ function version2(bytes: Buffer): ProxyHeader | 'more' | 'none' {
   return { length, peer: { address: textOf(source), port } };
 }
 
-/** In the one form addresses have here. */
+/** The address in normal form. */
 function textOf(address: Buffer): string {
   if (address.length === 4) return address.join('.');
   return canonical(address.toString('hex').replace(/(.{4})(?!$)/g, '$1:'));

@@ -1,31 +1,31 @@
 /**
- * Reading from a socket past its stream, as `raw-write.ts` writes. For each read Node makes a buffer of
- * 64 KiB, cuts it to what has come, and takes it through a stream and two emitters. Here all sockets
- * read into one buffer, which is offered first to whoever can use what is in it at once; only what is
- * left over is copied and goes the usual way.
+ * Reads from a socket past its stream, as `raw-write.ts` writes. For each read Node allocates a buffer
+ * of 64 KiB, cuts it to the data, and passes it through a stream and two emitters. Here all sockets read
+ * into one shared buffer, which is offered to a reader first; only what the reader leaves is copied and
+ * takes the usual way.
  *
- * The handle is no documented part of Node, nor is the place where it tells how much it has read. They
- * are looked at first, and where they are not what is known here, the stream does all the reading.
+ * The handle is undocumented in Node, as is the place where it reports the length of a read. Both are
+ * checked first; if they are not as expected, the stream does all the reading.
  *
- * Not here: what is read (`client-frame.ts`), whose turn it is (`intake.ts`).
+ * Not here: decoding (`client-frame.ts`), scheduling (`intake.ts`).
  */
 import type { Socket } from 'node:net';
 
 const READ_BYTES = 64 * 1024;
 
-/** What all sockets read into; valid until the next of them reads. */
+/** Shared by all sockets; valid until the next read. */
 const shared = Buffer.allocUnsafeSlow(READ_BYTES);
 const sharedView = new DataView(shared.buffer);
 
-/** Who can use what is read at once. */
+/** Consumes input at once, where possible. */
 export interface Reader {
-  /** Offered the bytes at the beginning of `view`; returns how many of them it has used up. */
+  /** Called with the first `bytes` bytes of `view`; returns how many of them it used. */
   read(view: DataView, bytes: number): number;
 }
 
 interface Handle {
   reading: boolean;
-  /** Called for each read, also one of nothing, for the end and for an error. */
+  /** Called for each read, also an empty one, at the end and for an error. */
   onread: (this: Handle, bytes?: ArrayBuffer) => unknown;
   readStop(): number;
   useUserBuffer(buffer: Buffer): void;
@@ -33,7 +33,7 @@ interface Handle {
 
 type SocketWithHandle = Socket & { readonly _handle?: Handle | null };
 
-/** Where Node says what the last read has brought: bytes, or less than 0 for an end. */
+/** Where Node reports the last read: its bytes, or a negative number for an end or error. */
 interface LastRead {
   readonly streamBaseState: Int32Array;
   readonly kReadBytesOrError: number;
@@ -42,8 +42,8 @@ interface LastRead {
 let lastRead: LastRead | null | undefined;
 
 /**
- * From now on `reader` is offered what this socket reads, while nothing that was read before waits in
- * its stream. Says whether that is possible. Once a socket, which is being read by nobody else.
+ * Offers `reader` all further input of the socket, while the stream holds no earlier input. Returns
+ * whether that is possible. Call once per socket, which must have no other reader.
  */
 export function readPast(socket: SocketWithHandle, reader: Reader): boolean {
   const handle = socket._handle;
@@ -63,7 +63,7 @@ export function readPast(socket: SocketWithHandle, reader: Reader): boolean {
     const used = isFirst ? reader.read(sharedView, bytes) : 0;
     if (used === bytes || socket.destroyed) return undefined;
     if (socket.push(Buffer.from(shared.subarray(used, bytes)))) return undefined;
-    // As Node does it: the stream has enough, and reads on when it has been read from.
+    // As Node does it: the stream is full and resumes reading once it was read from.
     this.reading = false;
     this.readStop();
     return undefined;

@@ -1,36 +1,36 @@
 /**
- * Writing to a socket past its stream. Beside the system call `socket.write` costs a request object,
- * three layers of calls, a tick for a callback nobody waits for, and a look at the state of the
- * stream, which among a thousand sockets is in no cache. Without it, and with the flag in `Member`, a
- * delivery costs about a quarter less when messages come one at a time (bench/README.md).
+ * Writes to a socket past its stream. Besides the system call, `socket.write` costs a request object,
+ * three layers of calls, a tick for an unused callback, and a look at the stream's state, which among a
+ * thousand sockets is in no cache. Without it, and with the flag in `Outbox`, a delivery costs about a
+ * quarter less when messages come one at a time (bench/README.md).
  *
- * The order of writes is that of the calls on the handle either way. What the stream itself holds
- * back, because the kernel is full, is behind anything written here; that is whole frames of `ws`.
+ * Writes keep the order of the calls on the handle either way. Data that the stream itself holds back,
+ * because the kernel is full, goes after anything written here; that is whole frames of `ws`.
  *
- * The handle is not a documented part of Node. It is asked what it can do first, and where that is
- * not what is known here, the stream does the write.
+ * The handle is undocumented in Node. Its behaviour is checked first; if it is not the expected one, the
+ * stream does the write.
  */
 import type { Socket } from 'node:net';
 
-/** What Node keeps for a write that is under way. */
+/** Node's request object of a pending write. */
 interface WriteRequest {
-  /** -1 while it is not. */
+  /** -1 while no write is pending. */
   getAsyncId(): number;
-  /** What is being written, so that it lives as long as that takes. */
+  /** Keeps the data alive until it is written. */
   buffer: Buffer | undefined;
 }
 
-/** What a socket writes to, where it is known how to. */
+/** The handle of a socket, if its behaviour is known. */
 export interface Handle {
   /** Bytes the kernel has not taken. */
   readonly writeQueueSize: number;
-  /** Bytes ever written to it. */
+  /** Total bytes written to it. */
   readonly bytesWritten: number;
-  /** Whether the socket is read from; lies in the handle itself. */
+  /** Whether the socket is being read; a field of the handle itself. */
   readonly reading?: boolean;
   /**
-   * 0, the number of an error, or undefined when it is closed; given no request, also the one it
-   * has made for the write.
+   * Returns 0, an error number, or undefined if the handle is closed; called without a request it may
+   * also return the request it created for the write.
    */
   writeBuffer(request: WriteRequest | null, buffer: Buffer): number | undefined | WriteRequest;
 }
@@ -39,17 +39,17 @@ type SocketWithHandle = Socket & { readonly _handle?: Handle | null };
 
 const EMPTY = Buffer.alloc(0);
 
-/** The class of the handles whose ways have been learnt from the first write of a stream. */
+/** Class of the handles whose behaviour was learnt from a stream's first write. */
 let Known: unknown = null;
-/** What a handle has to be given (Node 20 to 24), null where it makes its own (26). */
+/** Class of the request a handle needs (Node 20 to 24); null if the handle creates its own (Node 26). */
 let Request: (new () => WriteRequest) | null = null;
-/** One that has not been needed yet. */
+/** An unused request, ready for the next write. */
 let spare: WriteRequest | null = null;
 
 /**
- * The socket's handle, to be kept by whoever writes: among a thousand of them the socket itself is
- * in no cache. Null where writing past the stream is not known to work, or not yet. A handle that
- * is kept beyond its socket takes nothing.
+ * The socket's handle, for the writer to keep: among a thousand sockets the socket itself is in no
+ * cache. Null if writing past the stream is not known to work, or not yet. A handle kept beyond its
+ * socket takes nothing.
  */
 export function handleOf(socket: SocketWithHandle): Handle | null {
   const handle = socket._handle;
@@ -58,13 +58,13 @@ export function handleOf(socket: SocketWithHandle): Handle | null {
   return handle.constructor === Known ? handle : null;
 }
 
-/** Told when the kernel has a batch, or with an error when it never will. */
+/** Called when the kernel has a batch, or with an error if it never will. */
 export type Flushed = (error?: Error | null) => void;
 
 /**
- * Writes `buffer` to `handle`, or where that is null by way of the stream. True: the kernel has all
- * of it. False: `onFlushed` is called when it has, with an error when the write failed, and perhaps
- * without one when the socket has been destroyed; nothing may be written here before that.
+ * Writes `buffer` to `handle`, or through the stream if it is null. Returns true if the kernel has all
+ * of it. If false, `onFlushed` is called once the kernel has it, with an error if the write failed, and
+ * perhaps without one if the socket was destroyed; nothing may be written here before that.
  */
 export function rawWrite(
   socket: Socket,
@@ -76,17 +76,19 @@ export function rawWrite(
   const written = tryWrite(handle, buffer);
   if (written === 0) return true;
   if (typeof written !== 'object') {
-    // What is told of it is what the socket's 'close' brings, as after any other failed write.
+    // The socket's 'close' event reports it, as after any other failed write.
     socket.destroy();
     return false;
   }
   written.buffer = buffer;
-  // Queued behind it, so that the stream does not end the connection before that has gone.
+  // Queued behind it, so that the stream does not end the connection before it is written.
   socket.write(EMPTY, onFlushed);
   return false;
 }
 
-/** 0: the kernel has all of it; a request: the write that is under way; anything else has failed. */
+/**
+ * Returns 0 if the kernel has all of it, a request if the write is pending; anything else is a failure.
+ */
 function tryWrite(handle: Handle, buffer: Buffer): number | undefined | WriteRequest {
   if (Request === null) return handle.writeBuffer(null, buffer);
   spare ??= new Request();
@@ -97,31 +99,31 @@ function tryWrite(handle: Handle, buffer: Buffer): number | undefined | WriteReq
   return request;
 }
 
-/** Bytes written to the socket that the kernel has not taken, past its stream or not. */
+/** Bytes written to the socket, through the stream or not, that the kernel has not taken. */
 export function unsentBytes(socket: Socket): number {
   return Math.max(socket.writableLength, (socket as SocketWithHandle)._handle?.writeQueueSize ?? 0);
 }
 
-/** Whether the socket is a TCP connection that nothing stands in front of, or none any more. */
+/** Whether the socket is a plain TCP connection (no TLS or pipe), or already has no handle. */
 export function isTcp(socket: SocketWithHandle): boolean {
   return !socket._handle || socket._handle.constructor.name === 'TCP';
 }
 
-/** Bytes the kernel has ever taken from us for this socket. */
+/** Total bytes the kernel has taken for this socket. */
 export function kernelHas(socket: SocketWithHandle): number {
   const handle = socket._handle;
   return handle ? handle.bytesWritten - handle.writeQueueSize : 0;
 }
 
-/** Whether the kernel has refused bytes: it is full of what the peer has not taken. */
+/** Whether the kernel has refused bytes: its buffer is full of what the peer has not taken. */
 export function isKernelFull(socket: SocketWithHandle): boolean {
   return (socket._handle?.writeQueueSize ?? 0) > 0;
 }
 
 function streamWrite(socket: Socket, buffer: Buffer, onFlushed: Flushed): boolean {
   if (socket.destroyed) return false;
-  // A callback on every write would cost a fifth of the fan-out; an empty write behind the one
-  // the kernel did not take is called back when that has gone.
+  // A callback on every write would cost a fifth of the fan-out. The callback of an empty write behind
+  // the one that the kernel did not take is called once that is written.
   socket.write(buffer);
   if (socket.errored) return false;
   if (socket.writableLength === 0) return true;
@@ -129,10 +131,10 @@ function streamWrite(socket: Socket, buffer: Buffer, onFlushed: Flushed): boolea
   return false;
 }
 
-/** Looks how the stream asks its handle to write, which is the one way to come by a request. */
+/** Observes how the stream calls its handle: the only way to obtain a request. */
 function learn(handle: Handle): void {
   if (handle.constructor.name !== 'TCP' || typeof handle.writeQueueSize !== 'number') return;
-  // It has not written since it was last looked at.
+  // An earlier call is still waiting for its first write.
   if (Object.hasOwn(handle, 'writeBuffer')) return;
   const { writeBuffer } = handle;
   handle.writeBuffer = function (request, buffer) {

@@ -1,14 +1,14 @@
 /**
- * A connection of `ws` that closes nothing by itself: what `ws` finds wrong with a peer, and that
- * the peer leaves or floods it, is told to the transport, which decides what the peer is told.
+ * A `ws` connection that does not close by itself. Errors that `ws` finds, the peer's close frame and a
+ * pong flood are reported to the transport, which decides what the peer is told.
  *
- * Not here: what is sent and when (`websocket.ts`), what is read and not handled yet (`intake.ts`).
+ * Not here: sending (`websocket.ts`), unhandled input (`intake.ts`).
  */
 import { WebSocket } from 'ws';
 import { survive } from '../survived.js';
 import type { Fault } from './transport.js';
 
-/** What each error of `ws` is to us; any other is a bad frame. */
+/** Fault for each error code of `ws`; any other is a bad frame. */
 const FAULTS: ReadonlyMap<string | undefined, Fault> = new Map([
   ['WS_ERR_INVALID_UTF8', 'bad_utf8'],
   ['WS_ERR_UNSUPPORTED_DATA_PAYLOAD_LENGTH', 'frame_too_big'],
@@ -16,25 +16,25 @@ const FAULTS: ReadonlyMap<string | undefined, Fault> = new Map([
   ['WS_ERR_TOO_MANY_BUFFERED_PARTS', 'message_too_big'],
 ]);
 
-/** What is wrong with a peer for which `ws` has this error. */
+/** Fault for an error code of `ws`. */
 const faultOf = (code: string | undefined): Fault => FAULTS.get(code) ?? 'bad_frame';
 
-/** Who is told what comes from the peer. */
+/** Receives what comes from the peer. */
 export interface Owner {
   message(data: Buffer, isBinary: boolean): void;
-  /** `payload`: a character a byte. */
+  /** `payload` has one character per byte. */
   pong(payload: string): void;
   /** The peer has sent a close frame. */
   left(): void;
   fault(reason: Fault): void;
-  /** `code`: of the peer's close frame. */
+  /** `code` is that of the peer's close frame. */
   closed(code: number): void;
 }
 
 export class ServerWebSocket extends WebSocket {
   #owner: Owner | null = null;
 
-  /** Listeners are of all connections together: those of one each would be a tenth of what it holds. */
+  /** Listeners are shared functions: closures per connection would be a tenth of its memory. */
   tell(owner: Owner): void {
     this.#owner = owner;
     this.on('message', onMessage).on('pong', onPong).on('close', onClose).on('error', onError);
@@ -45,8 +45,8 @@ export class ServerWebSocket extends WebSocket {
   }
 
   /**
-   * Called by `ws` alone: with a code and no reason for a fault, of which an `error` event tells
-   * next, otherwise to answer the close frame of the peer with what is in it.
+   * Only called by `ws`. With a code and no reason it reports a fault, which an `error` event follows;
+   * otherwise it answers the peer's close frame with the same content.
    */
   override close(code?: number, reason?: string | Buffer): void {
     const isFault = code !== undefined && reason === undefined;
@@ -55,12 +55,12 @@ export class ServerWebSocket extends WebSocket {
     super.close(code, reason);
   }
 
-  /** Sends a close frame of ours. */
+  /** Sends a close frame of the server. */
   closeFor(code: number, text: string): void {
     super.close(code, text);
   }
 
-  /** What `ws` does to a peer that pings and does not read the pongs. */
+  /** `ws` calls this for a peer that pings and does not read the pongs. */
   override terminate(): void {
     this.#owner?.fault('control_overflow');
   }

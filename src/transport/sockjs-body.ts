@@ -1,9 +1,9 @@
 /**
- * The messages in a body of `xhr_send`, one by one as they arrive. The client sends all that waits as
- * one body, so that a burst of messages, each within its bound, is a body of any size: only the
- * message under way is kept (V3).
+ * Parses the messages of an `xhr_send` body as they arrive. The client sends everything that waits as
+ * one body, so a burst of messages, each within its limit, can be a body of any size: only the message
+ * being read is buffered (V3).
  *
- * Not here: reading the request (`bodies.ts`), what is done with a message (`sockjs-session.ts`).
+ * Not here: reading the request (`bodies.ts`), handling a message (`sockjs-session.ts`).
  */
 import { Refusal } from '../errors.js';
 import type { Gathered } from './bodies.js';
@@ -13,22 +13,22 @@ const BACKSLASH = 0x5c;
 const COMMA = 0x2c;
 const OPEN = 0x5b;
 const SHUT = 0x5d;
-/** What begins a value that is no string. */
+/** First bytes of a value that is no string. */
 const OTHER = new Set(Buffer.from('[{-0123456789tfn'));
 const SPACE = new Set(Buffer.from(' \t\r\n'));
 const UTF8 = new TextDecoder('utf-8', { fatal: true });
 
-/** A byte may be written as an escape of six. */
+/** An escape may take six bytes for one. */
 export const MAX_ESCAPE = 6;
 
-/** What is told what the reader finds. After the last two it finds nothing more. */
+/** Receives what the reader finds. `notText` and `tooLong` are final. */
 export interface MessageSink {
   message(text: string): void;
   notText(): void;
   tooLong(): void;
 }
 
-/** Where in the array the next byte is. */
+/** Position of the next byte in the array. */
 type State = 'begin' | 'first' | 'value' | 'string' | 'escape' | 'after' | 'end' | 'ignored';
 
 export class MessageReader {
@@ -37,7 +37,7 @@ export class MessageReader {
   readonly #sink: MessageSink;
   #state: State = 'begin';
 
-  /** `maxMessageBytes`: of a message as it is meant; written with escapes it may be longer. */
+  /** `maxMessageBytes` is the limit of a decoded message; with escapes the input may be longer. */
   constructor(gathered: Gathered, maxMessageBytes: number, sink: MessageSink) {
     this.#gathered = gathered;
     this.#maxBytes = MAX_ESCAPE * maxMessageBytes + 2;
@@ -45,9 +45,9 @@ export class MessageReader {
   }
 
   /**
-   * Reads on in `chunk` from `from` until a message is whole or the chunk is over, and returns where.
+   * Parses `chunk` from `from` until a message is complete or the chunk ends. Returns where it stopped.
    *
-   * @throws Refusal for what is no array, and for an array that is broken.
+   * @throws Refusal if the body is no array, or a malformed one
    */
   read(chunk: Buffer, from: number): number {
     let at = from;
@@ -69,19 +69,19 @@ export class MessageReader {
     return at;
   }
 
-  /** @throws Refusal where the body was over before its array. */
+  /** @throws Refusal if the body ended before its array */
   end(): void {
     if (this.#state === 'begin') throw new Refusal('bad_json', 'Payload expected.');
     if (this.#state !== 'end' && this.#state !== 'ignored') throw broken();
   }
 
-  /** Nothing more is read: what follows is of no use. */
+  /** Ignores the rest of the body. */
   ignore(): void {
     this.#state = 'ignored';
     this.#gathered.release();
   }
 
-  /** Returns where it ends, or the chunk does. */
+  /** Returns the end of the string, or of the chunk. */
   #readString(chunk: Buffer, from: number): number {
     let end = from;
     while (end < chunk.length && chunk[end] !== QUOTE && chunk[end] !== BACKSLASH) end += 1;

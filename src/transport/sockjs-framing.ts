@@ -1,12 +1,12 @@
 /**
- * How text becomes bytes on the SockJS transports. V6: one encoding serves them all; only the few
- * bytes around a batch differ.
+ * Framing for the SockJS transports. V6: all share one encoding; only the few bytes around a batch
+ * differ.
  *
- * A message is a quoted JSON string, with the characters escaped that browsers have been seen to
- * change or to drop. `%` is escaped too: clients of `eventsource` decode percent signs, so a text
- * without any means the same on every transport.
+ * A message is a quoted JSON string in which characters that browsers are known to change or drop are
+ * escaped. `%` is escaped too, since clients of `eventsource` decode percent signs: a text without any
+ * means the same on every transport.
  *
- * Not here: sessions over HTTP (`sockjs-session.ts`), the same over a WebSocket (`sockjs-websocket.ts`).
+ * Not here: sessions over HTTP (`sockjs-session.ts`) and over a WebSocket (`sockjs-websocket.ts`).
  */
 import { type Encoding, type Framing, TRANSPORTS, type TransportName } from './transport.js';
 
@@ -25,8 +25,8 @@ const COMMA = Buffer.from(',');
 const SHUT = Buffer.from(']');
 
 /**
- * The framing of a SockJS transport: an array frame, `a["…","…"]`, put into what the transport
- * sends by `wrap`. `parts` make up that frame, `bytes` is the sum of their lengths.
+ * The framing of a SockJS transport: an array frame, `a["…","…"]`, which `wrap` puts into the
+ * transport's own format. `parts` make up that frame; `bytes` is the sum of their lengths.
  */
 export function sockjsFraming(
   name: TransportName,

@@ -1,11 +1,10 @@
 /**
- * The library `sockjs`, and the only file that knows what is private in it. What is taken from it
- * is the HTTP side of the protocol: headers, the opening frame, which response is a session's
- * current one, heartbeats, and how long a session waits for the next request. What is not: its
- * send buffer, which has no bound; `flushToRecv`, which it calls whenever a response has opened, is
- * replaced by a pull (V3).
+ * The only file that uses private parts of the library `sockjs`. The library provides the HTTP side of
+ * the protocol: headers, the opening frame, the current response of a session, heartbeats, and the wait
+ * for the next request. Its send buffer, which has no bound, is not used: `flushToRecv`, which it calls
+ * whenever a response has opened, is replaced by a pull (V3).
  *
- * Not here: what is served at which path (`sockjs.ts`), a session (`sockjs-session.ts`).
+ * Not here: paths (`sockjs.ts`), a session (`sockjs-session.ts`).
  */
 import { EventEmitter } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
@@ -14,11 +13,11 @@ import { createRequire } from 'node:module';
 /** One open response of a session. */
 export interface Receiver {
   readonly response: Pick<ServerResponse, 'socket' | 'write' | 'writableLength'>;
-  /** Written to the response so far, without what opened it. */
+  /** Bytes written to the response so far, without the opening bytes. */
   curr_response_size: number;
-  /** Where the response is over: the limit of a stream, 1 for a poll. */
+  /** Size at which the response ends: the limit of a stream, 1 for a poll. */
   readonly max_response_size: number;
-  /** The session waits for the next response when this one is over: false once it is aborted. */
+  /** Whether the session waits for another response after this one; false once it is aborted. */
   readonly delay_disconnect: boolean;
   heartbeat(): void;
   /** Ends the response; the session waits for the next one. */
@@ -32,11 +31,13 @@ export interface LibrarySession {
   /** Emits 'close' once, when the session is over. */
   readonly connection: EventEmitter;
   readonly recv?: Receiver | null;
-  /** Called with each response that opens; true if that wrote something that ended it. */
+  /**
+   * Called with each response that opens; returns true if it wrote something that ended the response.
+   */
   flushToRecv(receiver: Receiver): boolean;
-  /** Sends the close frame to the open response or, until the session is over, to each that comes. */
+  /** Sends the close frame to the open response or, until the session ends, to each later one. */
   close(code: number, reason: string): boolean;
-  /** Called when the wait for the next response is over. */
+  /** Called when the wait for the next response has timed out. */
   timeout_cb: () => void;
   /** Ends a session that has no response open. */
   didTimeout(): void;
@@ -53,7 +54,7 @@ export interface LibraryOptions {
   readonly heartbeatMs: number;
   readonly disconnectDelayMs: number;
   readonly responseLimitBytes: number;
-  /** Told in `info`; empty: nothing is. */
+  /** Base URL in `/info`; empty: none. */
   readonly baseUrl: string;
 }
 
@@ -74,7 +75,7 @@ interface Internals {
 
 const require = createRequire(import.meta.url);
 
-/** @throws Error if the installed library is not the one whose private parts are described here. */
+/** @throws Error if the installed library is not the release described here */
 export function openLibrary(options: LibraryOptions): Library {
   const { createServer } = require('sockjs') as { createServer(options: object): Server };
   const internals = require('sockjs/lib/transport') as Internals;
@@ -85,15 +86,15 @@ export function openLibrary(options: LibraryOptions): Library {
     disconnect_delay: options.disconnectDelayMs,
     response_limit: options.responseLimitBytes,
     base_url: options.baseUrl,
-    // Its lines have session ids in them, and those are secrets.
+    // Its log lines contain session ids, which are secrets.
     log: () => {},
-    // Its default is a script of somebody else's; the page that would load it is not served.
+    // The default is a third-party script; the page that would load it is not served.
     sockjs_url: '',
   });
   return { handle: server.listener({}).getHandler(), find: internals.Session.bySessionId };
 }
 
-/** Plays one session on a response of paper, and looks whether each private part does what is said above. */
+/** Runs one session on a fake response and checks that each private part behaves as described above. */
 export function checkShape({ Session, ResponseReceiver }: Internals): void {
   const written: unknown[] = [];
   const response = { write: (text: unknown) => written.push(text), end() {} };

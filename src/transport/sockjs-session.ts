@@ -1,11 +1,11 @@
 /**
- * One SockJS session over HTTP (xhr-streaming, eventsource, xhr-polling) as a transport. V3: a
- * batch is asked for when a response is open and the one before has been flushed, so the server
- * holds one batch. V8: a session that ends takes its timers and its responses with it; one that
- * the peer has not read is reset, since HTTP would keep it and its bytes for ever.
+ * One SockJS session over HTTP (xhr-streaming, eventsource, xhr-polling) as a transport. V3: `write` is
+ * only allowed while a response is open and the previous batch has been flushed, so the server holds one
+ * batch. V8: the end of a session releases its timers and responses. A session the peer has not read is
+ * reset, since HTTP would keep it and its bytes for ever.
  *
- * A response is ended only after its last batch has been flushed: the wait for the peer's next
- * request must not run while the peer is still reading this one.
+ * A response is ended only after its last batch was flushed: the wait for the peer's next request must
+ * not run while the peer still reads this one.
  *
  * Not here: paths, origins, bodies (`sockjs.ts`), the library's private parts (`sockjs-library.ts`).
  */
@@ -23,8 +23,8 @@ import type { Fault, Framing, Transport, TransportSink } from './transport.js';
 export type SockjsTransportName = 'xhr-streaming' | 'eventsource' | 'xhr-polling';
 
 /**
- * Heartbeats after which a stream is ended although it is not full: that the peer opens the next
- * one is the only sign of life it can give.
+ * A stream ends after this many heartbeats although it is not full: opening the next one is the only
+ * sign of life the peer can give.
  */
 const STREAM_HEARTBEATS = 2;
 
@@ -46,7 +46,7 @@ const FRAMINGS: Readonly<Record<SockjsTransportName, Framing>> = {
 
 export interface SockjsTimes {
   readonly watch: Watch;
-  /** How long a session may be without a response, in milliseconds. */
+  /** How long a session may be without an open response, in milliseconds. */
   readonly disconnectDelayMs: number;
 }
 
@@ -56,29 +56,29 @@ export class SockjsSession implements Transport {
   readonly #watch: Watch;
   readonly #disconnectDelayMs: number;
   readonly #lingers: (session: SockjsSession) => void;
-  /** Of the socket that was last written to. */
+  /** Progress on the socket last written to. */
   #progress: Progress | null = null;
-  /** When the last response opened, by the clock of the loop. */
+  /** When the last response opened, in loop clock milliseconds. */
   #openedAt: number;
-  /** When the last response was over, and whether the peer has hung up. */
+  /** When the last response ended, and whether the peer disconnected. */
   #overAt: number;
   #hasHungUp = false;
   #messages = 0;
   #confirmed = 0;
   #sink: TransportSink | null = null;
-  /** Responses the kernel has not got whole, each with its socket. */
+  /** Responses the kernel has not taken whole, each with its socket. */
   readonly #responses = new Map<ServerResponse, Socket>();
   #outstanding = false;
-  /** Why the session is ending; set once, by whoever is first. */
+  /** Reason the session ends; set once, first reason wins. */
   #reason: EndReason | null = null;
-  /** Waits for a response to open, while the session is closing. */
+  /** The closing batch, until a response opens. */
   #farewell: Buffer | null = null;
   #endGrace = () => {};
-  /** Ends the wait for the next request, where the server stood still in it. */
+  /** Cancels the extended wait for the next request (see `#timedOut`). */
   #endWait = () => {};
-  /** A response with the close frame has been ended. */
+  /** The close frame was written to a response. */
   #isTold = false;
-  /** The library has let go of the session. */
+  /** The library has dropped the session. */
   #isGone = false;
   #hasEnded = false;
 
@@ -87,7 +87,7 @@ export class SockjsSession implements Transport {
     readonly remoteAddress: string,
     library: LibrarySession,
     { watch, disconnectDelayMs }: SockjsTimes,
-    /** Called when it has ended, and is only kept to tell so to whoever comes late. */
+    /** Called when the session has ended and is only kept to answer late requests. */
     lingers: (session: SockjsSession) => void,
   ) {
     this.framing = FRAMINGS[name];
@@ -102,12 +102,12 @@ export class SockjsSession implements Transport {
     if (library.recv) this.#pace(library.recv);
   }
 
-  /** Everything from now on is told to `sink`. */
+  /** Sets the sink for all later events. */
   start(sink: TransportSink): void {
     this.#sink = sink;
   }
 
-  /** `res` answers a request of this session; the library is about to get it, or has it. */
+  /** `res` belongs to a request of this session, which the library has or is about to get. */
   track(req: IncomingMessage, res: ServerResponse): void {
     this.#responses.set(res, req.socket);
     res.once('close', () => {
@@ -116,12 +116,12 @@ export class SockjsSession implements Transport {
     });
   }
 
-  /** A message of the peer's. */
+  /** A message from the peer. */
   receive(message: string): void {
     if (this.#reason === null) this.#sink?.received(message, Buffer.byteLength(message));
   }
 
-  /** The peer has sent what it may not. */
+  /** The peer has violated the protocol or a limit. */
   fault(reason: Fault): void {
     if (this.#reason === null) this.#sink?.faulted(reason);
   }
@@ -154,7 +154,7 @@ export class SockjsSession implements Transport {
       this.#progress = new Progress(this.#watch, socket);
     }
     response.write(batch, (error?: Error | null) => {
-      // Without an error when the socket has been destroyed with the batch on it.
+      // May be called without an error although the socket was destroyed with the batch queued.
       if (!error && response.socket?.destroyed === false) this.#flushed(receiver);
     });
     return false;
@@ -185,19 +185,19 @@ export class SockjsSession implements Transport {
     this.#end(this.#reason);
   }
 
-  /** A response has opened. The return value is that of `LibrarySession.flushToRecv`. */
+  /** A response has opened. Returns the value for `LibrarySession.flushToRecv`. */
   #opened(receiver: Receiver): boolean {
     this.#endWait();
     this.#openedAt = this.#watch.clock.now();
-    // Whoever asks again has had the answer before.
+    // A peer that sends the next request has read the previous response.
     this.#confirmed = this.#messages;
     if (this.#reason !== null) {
-      // The library puts the close frame behind it and ends the response.
+      // The library appends the close frame and ends the response.
       this.#sendFarewell(receiver, this.#farewell ?? NOTHING);
       return true;
     }
     this.#pace(receiver);
-    // Not at once: the library is in the middle of opening it.
+    // Deferred, since the library is still opening it.
     queueMicrotask(() => {
       if (this.writable) this.#sink?.ready();
     });
@@ -211,8 +211,8 @@ export class SockjsSession implements Transport {
   }
 
   /**
-   * Heartbeats of a response: none behind bytes that are not being read, and no more than a few.
-   * And when it was over.
+   * Wraps a response's heartbeats: none while bytes are not being read, and the response ends after
+   * `STREAM_HEARTBEATS`. Also records when the response ends.
    */
   #pace(receiver: Receiver): void {
     const didClose = receiver.didClose.bind(receiver);
@@ -231,7 +231,10 @@ export class SockjsSession implements Transport {
     };
   }
 
-  /** The library waits for a request no longer; but the server may have stood still meanwhile. */
+  /**
+   * The library's wait for a request has timed out. Extends it by the time the server itself was
+   * stalled.
+   */
   #timedOut(): void {
     const { clock } = this.#watch;
     const left = this.#overAt + this.#disconnectDelayMs - clock.now();
@@ -247,11 +250,11 @@ export class SockjsSession implements Transport {
     this.#sink?.completed();
   }
 
-  /** The library has let go: the peer hung up, or did not come back. */
+  /** The library dropped the session: the peer disconnected or did not come back. */
   #gone(): void {
     this.#isGone = true;
     if (this.#reason === null) {
-      // A peer leaves by ending its side while a request is open; a lost one has nothing open any more.
+      // A peer leaves by disconnecting while a response is open; a lost peer has none open.
       const isOpen = [...this.#responses.keys()].some((res) => !res.writableEnded);
       this.#reason = isOpen ? 'client' : 'lost';
       this.#end(this.#reason);
@@ -260,7 +263,9 @@ export class SockjsSession implements Transport {
     }
   }
 
-  /** Closing is done when the close frame is with the kernel, or nobody came for it. */
+  /**
+   * The session has ended once the kernel has the close frame, or the wait for the next request is over.
+   */
   #settle(): void {
     if (this.#reason === null || this.#responses.size > 0) return;
     if (this.#isTold || this.#isGone) this.#end(this.#reason);

@@ -1,6 +1,6 @@
 /**
- * SockJS' own use of a WebSocket, `/<server>/<session>/websocket` under its prefix: the frames of
- * the other SockJS transports, one in each text frame. Heartbeats are WebSocket pings.
+ * SockJS over a WebSocket, `/<server>/<session>/websocket` under its prefix: the frames of the other
+ * SockJS transports, one per text frame. Heartbeats are WebSocket pings.
  *
  * Not here: the connection (`websocket.ts`).
  */
@@ -12,7 +12,7 @@ export const sockjsDialect: Dialect = {
   framing: sockjsFraming('sockjs-websocket', textFrameOf),
   opening: 'o',
   unwrap(frame) {
-    // An empty frame is allowed, and says nothing.
+    // An empty frame is allowed and contains no message.
     if (frame === '') return [];
     let value: unknown;
     try {

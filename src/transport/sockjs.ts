@@ -1,19 +1,19 @@
 /**
- * SockJS over HTTP: what is served under its prefix, and what is refused before the library sees
- * it. Served are the transports `xhr-streaming`, `eventsource` and `xhr-polling`, `/info` and the
- * greeting; the other transports and the iframe page were for browsers nobody has any more.
+ * SockJS over HTTP: routes the paths under its prefix and refuses bad requests before the library sees
+ * them. Serves the transports `xhr-streaming`, `eventsource` and `xhr-polling`, `/info` and the
+ * greeting. The other transports and the iframe page served browsers that are no longer in use.
  *
- * V11: the library gets a path in which nothing is left unchecked, and no body. V3: of a body only
- * the message under way is kept, and a session has one body under way.
+ * V11: the library gets only checked paths and no body. V3: only the message being read of a body is
+ * buffered, and a session has one body in flight.
  *
- * A session is whoever's who knows its id: the client chose it at random and sends it in the path of
- * every request. An address would be no proof of it (behind two proxies, or on a phone, a peer has
- * several), so what protects the session is that its id cannot be guessed: it is never logged, and an
- * address that asks for sessions that are not there gets no session that it has not opened itself.
+ * Whoever knows a session's id owns it: the client chose it at random and sends it in the path of every
+ * request. The address proves nothing (behind two proxies, or on a phone, a peer has several). So the id
+ * must not be guessable: it is never logged, and an address that asks for missing sessions too often
+ * gets only sessions that it opened itself.
  *
- * Not here: a session (`sockjs-session.ts`), bytes (`sockjs-framing.ts`), SockJS' own WebSocket
- * path (`sockjs-websocket.ts`; an upgrade never comes here), how long a request may take to arrive
- * (`requestTimeout` of the HTTP server).
+ * Not here: a session (`sockjs-session.ts`), framing (`sockjs-framing.ts`), SockJS's WebSocket path
+ * (`sockjs-websocket.ts`; upgrades never come here), request timeouts (`requestTimeout` of the HTTP
+ * server).
  */
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
@@ -30,39 +30,41 @@ import { Strangers } from './strangers.js';
 import type { Accept } from './transport.js';
 
 export interface SockjsOptions {
-  /** Path under which everything is, such as `/sockjs`. */
+  /** Path prefix, such as `/sockjs`. */
   readonly prefix: string;
-  /** Where clients are to go from `/info`, since sessions live here; empty: where they came. */
+  /**
+   * URL that `/info` directs clients to, since sessions live on this server; empty: the one they used.
+   */
   readonly baseUrl?: string;
-  /** Origins whose pages may connect; a request without Origin may always. Empty: any. */
+  /** Allowed origins; a request without Origin is always allowed. Empty: any. */
   readonly origins: readonly string[];
-  /** Largest body of a request, in bytes. It may hold many messages. */
+  /** Maximum body of a request, in bytes. It may contain many messages. */
   readonly maxBodyBytes: number;
-  /** Largest message, in bytes. */
+  /** Maximum message, in bytes. */
   readonly maxMessageBytes: number;
   readonly bodies: Bodies;
-  /** Milliseconds between the heartbeats of an open response. */
+  /** Milliseconds between heartbeats on an open response. */
   readonly heartbeatMs: number;
-  /** Bytes after which a stream is ended and the peer has to open the next: 128 KiB. */
+  /** Bytes after which a stream ends and the peer has to open the next; default 128 KiB. */
   readonly responseLimitBytes?: number;
   /**
-   * Milliseconds without an open response after which a session is lost: 10,000. The end of the
-   * last response has to reach the peer in that time, so it says how slow a peer may be.
+   * Milliseconds without an open response after which a session is lost; default 10,000. The end of the
+   * last response has to reach the peer within it, so it limits how slow a peer may be.
    */
   readonly disconnectDelayMs?: number;
-  /** The address of the peer behind a request, as `--trust-proxy` has it. */
+  /** The address of the peer behind a request, resolved by `trustProxy`. */
   readonly address: (req: IncomingMessage) => string;
   readonly accept: Accept;
-  /** Does something in the turn of the connection a request came on; true when there is more of it. */
+  /** Runs `step` in the turn of the request's connection, again while it returns true. */
   readonly inTurn: (req: IncomingMessage, step: () => boolean) => void;
-  /** Told of each response that a session sends on. */
+  /** Called for each response that a session sends on. */
   readonly streaming?: (req: IncomingMessage, res: ServerResponse) => void;
   readonly watch: Watch;
-  /** Told of each request refused with a code. */
+  /** Called for each request refused with a code. */
   readonly refused: (code: RefusalCode) => void;
 }
 
-/** The requests whose response a session sends on. */
+/** Requests whose response a session sends on. */
 const RECEIVERS: Readonly<Record<string, SockjsTransportName>> = {
   'POST xhr': 'xhr-polling',
   'POST xhr_streaming': 'xhr-streaming',
@@ -71,19 +73,19 @@ const RECEIVERS: Readonly<Record<string, SockjsTransportName>> = {
 
 const INFO = /^(?:\/info)?\/?$/;
 const WEBSOCKET = /^(?:\/[\w%~-]{1,64}\/[\w%~-]{1,64})?\/websocket\/?$/;
-/** Server and session are names the client has chosen; only the session's counts. */
+/** The client chooses both names, server and session; only the session's counts. */
 const SESSION =
   /^\/[\w%~-]{1,64}\/(?<id>[\w%~-]{1,64})\/(?<action>xhr|xhr_send|xhr_streaming|eventsource)\/?$/;
 
-/** Sessions that may linger: more come and go in a flood than the wait for latecomers would let go. */
+/** Maximum ended sessions kept for late requests; bounds them during a flood. */
 const MAX_LINGERING = 256;
 
-/** As the library says it for other answers. */
+/** The library's headers for its own responses. */
 const NOT_CACHED = {
   'Cache-Control': 'no-store, no-cache, no-transform, must-revalidate, max-age=0',
 };
 
-/** What is answered to a request that is not carried out. The 500s are those of the protocol. */
+/** Response to a refused request. Status 500 is what the protocol requires. */
 interface Refused {
   readonly status: number;
   readonly code: RefusalCode;
@@ -99,20 +101,20 @@ interface SessionRequest {
 export class SockjsServer {
   readonly #options: SockjsOptions;
   readonly #library: Library;
-  /** By the id the client has chosen; also those that linger. */
+  /** By the client's id; includes lingering sessions. */
   readonly #sessions = new Map<string, SockjsSession>();
-  /** Ended, and kept to tell so to whoever comes late; the oldest first. */
+  /** Ended sessions, kept to answer late requests; oldest first. */
   readonly #lingering = new Set<SockjsSession>();
-  /** The body that is under way for a session. */
+  /** The request whose body is being read for a session. */
   readonly #sending = new Map<SockjsSession, IncomingMessage>();
-  /** Who asks for sessions that are not there. */
+  /** Counts requests for missing sessions. */
   readonly #strangers = new Strangers();
-  /** The library keeps the sessions of all servers of a process in one place. */
+  /** Prefix for ids: the library keeps the sessions of all servers of the process in one map. */
   readonly #instance = randomUUID();
   readonly #disconnectDelayMs: number;
   #isClosed = false;
 
-  /** @throws Error if the installed `sockjs` is not the release this is made for. */
+  /** @throws Error if the installed `sockjs` is not the supported release */
   constructor(options: SockjsOptions) {
     this.#options = options;
     this.#disconnectDelayMs = options.disconnectDelayMs ?? 10_000;
@@ -125,7 +127,7 @@ export class SockjsServer {
     });
   }
 
-  /** Answers a request under the prefix; false for any other, which is left alone. */
+  /** Handles a request under the prefix; returns false for any other. */
   handle(req: IncomingMessage, res: ServerResponse): boolean {
     const { prefix } = this.#options;
     const [path = ''] = (req.url ?? '').split('?', 1);
@@ -134,7 +136,7 @@ export class SockjsServer {
     return true;
   }
 
-  /** Resets every session; requests from now on are refused. */
+  /** Resets every session and refuses later requests. */
   close(): void {
     this.#isClosed = true;
     for (const session of this.#sessions.values()) session.reset('going_away');
@@ -172,14 +174,14 @@ export class SockjsServer {
     const { id, action, address } = request;
     const name = RECEIVERS[`${req.method} ${action}`];
     const isSend = req.method === 'POST' && action === 'xhr_send';
-    // Left are a preflight, and methods that are not allowed.
+    // The rest are preflights and methods that are not allowed.
     if (name === undefined && !isSend) return this.#pass(req, res, `/0/0/${action}`);
 
     const session = this.#sessions.get(id);
     const isStranger = session !== undefined && session.remoteAddress !== address;
     if (isStranger && this.#strangers.isGuessing(networkOf(address))) return NO_SESSION;
     if (name !== undefined && session !== undefined && session.name !== name) {
-      return refuse(404, 'not_found', `The session is one of ${session.name}.`);
+      return refuse(404, 'not_found', `The session uses the transport ${session.name}.`);
     }
     if (name !== undefined) return this.#receiver(req, res, request, name);
     if (session === undefined) {
@@ -189,17 +191,17 @@ export class SockjsServer {
     return this.#send(req, res, session);
   }
 
-  /** A response to send on: the next of a session, or the first of a new one. */
+  /** Opens the next response of a session, or the first of a new one. */
   #receiver(
     req: IncomingMessage,
     res: ServerResponse,
     { id, action, address }: SessionRequest,
     name: SockjsTransportName,
   ): undefined {
-    // Nothing is expected in the body; unread, it would hide that the peer has hung up.
+    // No body is expected; an unread one would hide that the peer has disconnected.
     req.resume();
     const { headers, url = '' } = req;
-    // Asks nginx not to hold a stream back until it is over.
+    // Tells nginx not to buffer the stream.
     res.setHeader('X-Accel-Buffering', 'no');
     const libraryId = `${this.#instance}-${id}`;
     this.#options.streaming?.(req, res);
@@ -207,7 +209,7 @@ export class SockjsServer {
     this.#pass(req, res, `/0/${libraryId}/${action}`);
     if (this.#sessions.has(id)) return;
     const opened = this.#library.find(libraryId);
-    // The library could not open it, and has said so.
+    // The library could not open it and has answered.
     if (opened === null) return;
     const times = { watch: this.#options.watch, disconnectDelayMs: this.#disconnectDelayMs };
     const session = new SockjsSession(name, address, opened, times, (ended) => this.#linger(ended));
@@ -220,7 +222,7 @@ export class SockjsServer {
     session.start(this.#options.accept(session, { headers, url, address }));
   }
 
-  /** In the words of the protocol. */
+  /** Uses the texts of the SockJS protocol. */
   #refuseNoUpgrade({ method, headers }: IncomingMessage, res: ServerResponse): Refused | undefined {
     if (method !== 'GET') {
       this.#options.refused('method_not_allowed');
@@ -241,14 +243,14 @@ export class SockjsServer {
     oldest?.reset('lost');
   }
 
-  /** Reads the messages of a body and hands over each as soon as it is whole. */
+  /** Reads the messages of a body and hands over each as soon as it is complete. */
   #send(req: IncomingMessage, res: ServerResponse, session: SockjsSession): Refused | undefined {
     const { bodies, inTurn, maxBodyBytes, maxMessageBytes } = this.#options;
     if (this.#sending.has(session)) {
       return refuse(
         429,
         'rate_limited',
-        'A body of this session is under way; wait for its answer.',
+        'This session is still sending a body; wait for its response.',
       );
     }
     this.#sending.set(session, req);
@@ -273,13 +275,13 @@ export class SockjsServer {
         isRefused = true;
         done();
         const { code, message } = error;
-        // Of what is sent wrong, as the protocol has it.
+        // The status SockJS requires for malformed input.
         const status = code === 'bad_json' || code === 'bad_command' ? 500 : REFUSAL[code].status;
         this.#answer(res, { status, code, message });
       }
     };
     bodies.read(req, {
-      // A message at a time, as it is the peer's turn; meanwhile nothing more is read.
+      // One message per step of the peer's turn; reading is paused meanwhile.
       chunk: (chunk) => {
         length += chunk.length;
         let at = 0;
@@ -299,7 +301,7 @@ export class SockjsServer {
           throw refusal;
         });
       },
-      // Behind the last chunk, which may still wait for its turn.
+      // After the last chunk, which may still wait for its turn.
       end: () => {
         inTurn(req, () => {
           attempt(() => {
@@ -335,4 +337,4 @@ function refuse(status: number, code: RefusalCode, message: string): Refused {
 const NO_SESSION = refuse(404, 'not_found', 'There is no such session.');
 
 const tooBig = (maxBytes: number): Refusal =>
-  new Refusal('message_too_big', `A body may have ${maxBytes} bytes.`);
+  new Refusal('message_too_big', `A body may have at most ${maxBytes} bytes.`);

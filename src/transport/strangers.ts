@@ -1,9 +1,9 @@
 /**
- * Who asks for sessions that are not there. A session id of the usual client has 40 random bits:
- * whoever may try as often as he likes finds one in the end, so each network may miss `MAX_MISSES`
- * times in `WINDOW_MS`. V3: `MAX_NETWORKS` are remembered, the latest.
+ * Counts requests for missing SockJS sessions. A session id of the usual client has 40 random bits,
+ * which unlimited guessing would find in the end, so each network may miss `MAX_MISSES` times in
+ * `WINDOW_MS`. V3: at most `MAX_NETWORKS` are remembered, the latest.
  *
- * Not here: what is refused to them (`sockjs.ts`).
+ * Not here: refusing them (`sockjs.ts`).
  */
 import { nowMs } from '../time.js';
 
@@ -12,7 +12,7 @@ const MAX_MISSES = 32;
 const MAX_NETWORKS = 4096;
 
 export class Strangers {
-  /** The longest not seen first. */
+  /** By network, least recently missed first. */
   readonly #misses = new Map<string, { count: number; readonly until: number }>();
 
   missed(network: string): void {

@@ -1,9 +1,8 @@
 /**
- * What a request asks for, in one form: the same for an upgrade, for SockJS and for the HTTP API, so
- * that none of them reads a target or a `Host` in another way than the others do, or than a proxy in
- * front has (RFC 9112, 3.2).
+ * Normalises the target and `Host` of a request. Upgrades, SockJS and the HTTP API use the same form, so
+ * that none of them, nor a proxy in front, reads a target in another way (RFC 9112, 3.2).
  *
- * Not here: what is at a path, who may ask for it.
+ * Not here: routing, authorisation.
  */
 import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
@@ -12,31 +11,31 @@ import { Refusal } from '../errors.js';
 const ABSOLUTE = /^https?:\/\/(?<host>[^/?#]*)(?<rest>.*)$/i;
 /** A name, an IPv4 address or an IPv6 address in brackets, with a port or without. */
 const HOST = /^(?:\[[\da-f:.]+\]|[^\s/?#@[\]:\\]*)(?::\d{0,5})?$/i;
-/** Characters that mean the same when they are percent-encoded (RFC 3986, 6.2.2.2). */
+/** Characters that mean the same when percent-encoded (RFC 3986, 6.2.2.2). */
 const UNRESERVED = /[\w.~-]/;
 const DOTS = /(?:^|\/)\.\.?(?:\/|$)/;
 
-/** A class that the parser of Node makes requests of. */
+/** The class from which Node's parser creates requests. */
 export type RequestClass = typeof IncomingMessage;
 
-/** What a server wants of the requests that its parser makes. */
+/** Decides which requests are upgrades. */
 export interface UpgradeRule {
-  /** `isOffered`: the peer offers an upgrade and somebody listens for them. */
+  /** `isOffered`: the peer offers an upgrade and the server listens for upgrades. */
   isUpgrade(request: IncomingMessage, isOffered: boolean): boolean;
-  /** Asked before the request is handed on: whether the parser is to stop behind it. */
+  /** Called before the request is handed on: whether the parser has to stop after it. */
   isLast?(socket: Socket): boolean;
 }
 
 /**
- * Requests that say themselves whether they are an upgrade: Node asks them when the head is read. One
- * behind which the parser is to stop says that it is, since an upgrade is what makes it stop.
+ * Requests that decide themselves whether they are an upgrade; Node asks when the head is parsed. A
+ * request after which the parser has to stop claims to be an upgrade, since only that stops it.
  */
 export function upgradable(Base: RequestClass, rule: UpgradeRule): RequestClass {
   return class extends Base {
     #isOffered = false;
     #isLast = false;
 
-    // Set when the head is read, and by Node's own constructor, which comes before the fields.
+    // Set when the head is parsed, and by Node's constructor, which runs before the fields exist.
     set upgrade(value: unknown) {
       if (!(#isLast in this)) return;
       this.#isOffered = value === true;
@@ -49,24 +48,21 @@ export function upgradable(Base: RequestClass, rule: UpgradeRule): RequestClass 
   };
 }
 
-/**
- * A request that offers to speak something else than WebSocket, such as h2c, is answered as if it
- * offered nothing.
- */
+/** Ignores offers of protocols other than WebSocket, such as h2c: the request is answered normally. */
 export const onlyWebSockets: UpgradeRule = {
   isUpgrade: (request, isOffered) => isOffered && isWebSocketUpgrade(request),
 };
 
-/** Whether this is the first request of a WebSocket. */
+/** Whether the request opens a WebSocket. */
 export function isWebSocketUpgrade({ method, headers }: IncomingMessage): boolean {
   return method === 'GET' && headers.upgrade?.toLowerCase() === 'websocket';
 }
 
 /**
- * Rewrites `url` and `headers.host` of a request to the one form: a path, with characters that need
- * no percent-encoding not encoded, and its query; the host that was asked for.
+ * Rewrites `url` and `headers.host` of a request to the normal form: a path in which unreserved
+ * characters are not percent-encoded, and the query; the host asked for.
  *
- * @returns what is wrong with them, to be answered with 400.
+ * @returns the error to answer with 400, if any
  */
 export function normalise(request: IncomingMessage): Refusal | undefined {
   const { rawHeaders, headers } = request;
@@ -83,20 +79,20 @@ export function normalise(request: IncomingMessage): Refusal | undefined {
     const rest = absolute['rest'] as string;
     target = rest.startsWith('/') ? rest : `/${rest}`;
   }
-  if (!HOST.test(headers.host ?? '')) return bad('The Host header is no host.');
+  if (!HOST.test(headers.host ?? '')) return bad('The Host header is not a valid host.');
   if (target === '*' && request.method === 'OPTIONS') return undefined;
-  if (!target.startsWith('/')) return bad('The target of the request is no path.');
+  if (!target.startsWith('/')) return bad('The target of the request is not a path.');
   const end = target.search(/[?#]/);
   const path = end < 0 ? target : target.slice(0, end);
   const decoded = path.includes('%') ? decodeUnreserved(path) : path;
-  if (decoded === null) return bad('The path is not percent-encoded.');
-  if (DOTS.test(decoded)) return bad('The path has the segments . or ..; write what they lead to.');
+  if (decoded === null) return bad('The path is not percent-encoded correctly.');
+  if (DOTS.test(decoded)) return bad('The path contains a segment . or ..; send the resolved path.');
   const query = end < 0 ? '' : (target.slice(end).split('#', 1)[0] as string);
   request.url = decoded + query;
   return undefined;
 }
 
-/** null where a `%` is not followed by two hexadecimal digits. */
+/** Null if a `%` is not followed by two hexadecimal digits. */
 function decodeUnreserved(path: string): string | null {
   if (/%(?![\da-f]{2})/i.test(path)) return null;
   return path.replace(/%[\da-f]{2}/gi, (encoded) => {

@@ -1,11 +1,11 @@
 /**
- * Which accepted socket lies under one of TLS. Node tells `secureConnection` only the upper one, and the
- * addresses of both say nothing on a unix socket, where all connections have the same.
+ * Finds the accepted socket under a TLS socket. Node passes only the TLS socket to `secureConnection`,
+ * and addresses do not identify it on a unix socket, where all connections have the same.
  *
- * `_parent` is a private field of Node's; `sockets.test.ts` and `proxied.test.ts` fail where it is another.
+ * `_parent` is a private field of Node; `sockets.test.ts` and `proxied.test.ts` fail if it changes.
  */
 import type { Socket } from 'node:net';
 
-/** Undefined where `socket` is not of TLS. */
+/** Undefined if `socket` is not a TLS socket. */
 export const underTls = (socket: Socket): Socket | undefined =>
   (socket as { readonly _parent?: Socket })._parent;

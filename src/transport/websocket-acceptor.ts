@@ -1,8 +1,8 @@
 /**
- * The upgrades that become WebSocket connections.
+ * Accepts WebSocket upgrades.
  *
- * Not here: which upgrades are for us (`entrance.ts`), one connection (`websocket.ts`), when its peer is
- * looked at (`beat.ts`).
+ * Not here: choosing the upgrades for this server (`entrance.ts`), one connection (`websocket.ts`), the
+ * heartbeat schedule (`beat.ts`).
  */
 import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
@@ -17,7 +17,7 @@ import type { Accept } from './transport.js';
 import { type Dialect, type Input, WebSocketTransport } from './websocket.js';
 import { checkWs } from './ws-receiver.js';
 
-/** Accepts upgrades that were already found to be for us. */
+/** Accepts upgrades that the entrance has routed here. */
 export class WebSocketAcceptor {
   readonly #dialect: Dialect;
   readonly #server: WebSocketServer;
@@ -27,9 +27,9 @@ export class WebSocketAcceptor {
   readonly #watch: Watch;
 
   /**
-   * `heartbeatMs`: 0 switches heartbeats off. `refused` is told of each upgrade that is none.
+   * `heartbeatMs`: 0 switches heartbeats off. `refused` is called for each invalid upgrade.
    *
-   * @throws Error if the installed `ws` is not a release this is made for.
+   * @throws Error if the installed `ws` is not a supported release
    */
   constructor(
     dialect: Dialect,
@@ -67,7 +67,8 @@ export class WebSocketAcceptor {
     let isUpgrade = false;
     this.#server.handleUpgrade(request, socket, head, (ws) => {
       isUpgrade = true;
-      // Nothing that lives as long as the connection may be made in here: it would keep the request.
+      // Create no closure here that lives as long as the connection: it would keep the request in
+      // memory.
       const transport = new WebSocketTransport(
         ws as ServerWebSocket,
         socket as Socket,
@@ -79,11 +80,11 @@ export class WebSocketAcceptor {
       );
       this.#beat.add(transport);
     });
-    // It was answered with what is wrong in it.
+    // `ws` has answered it with an error.
     if (!isUpgrade) this.#refused('bad_command');
   }
 
-  /** Stops the heartbeat; connections are their sessions' to close. */
+  /** Stops the heartbeat. Sessions close their connections themselves. */
   close(): void {
     this.#beat.close();
     this.#server.close();

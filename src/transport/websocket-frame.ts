@@ -1,12 +1,12 @@
 /**
- * Text frames as a server sends them: unmasked, never fragmented (RFC 6455, 5.2). Made here so
- * that a message is framed once for all members and many messages go out in one write (V6).
+ * Text frames sent by a server: unmasked, never fragmented (RFC 6455, 5.2). Encoded here so that a
+ * message is framed once for all members and many frames go out in one write (V6).
  */
 import type { Encoding, Framing } from './transport.js';
 
 const FIN_AND_TEXT = 0x81;
 
-/** Bytes of the header of a frame with a payload of `length` bytes. */
+/** Header length of a frame with a payload of `length` bytes. */
 const headerBytes = (length: number): number => (length < 126 ? 2 : length < 65_536 ? 4 : 10);
 
 function writeHeader(frame: Buffer, length: number): number {
@@ -30,12 +30,12 @@ export function textFrame(text: string): Buffer {
   const length = Buffer.byteLength(text);
   const frame = Buffer.allocUnsafe(headerBytes(length) + length);
   const at = writeHeader(frame, length);
-  // A text with as many bytes as characters is ASCII, which is copied faster than UTF-8 is written.
+  // A text with as many bytes as characters is ASCII; latin1 is written faster than UTF-8.
   frame.write(text, at, length === text.length ? 'latin1' : 'utf8');
   return frame;
 }
 
-/** One frame whose payload is all the parts, `bytes` of them in sum. */
+/** One frame with `parts` as its payload, `bytes` bytes in all. */
 export function textFrameOf(parts: readonly Buffer[], bytes: number): Buffer {
   const frame = Buffer.allocUnsafe(headerBytes(bytes) + bytes);
   let at = writeHeader(frame, bytes);
@@ -45,7 +45,7 @@ export function textFrameOf(parts: readonly Buffer[], bytes: number): Buffer {
 
 const PLAIN: Encoding = { index: 0, encode: textFrame };
 
-/** A WebSocket frame a message, one behind the other. */
+/** One WebSocket frame per message, concatenated. */
 export const plainFraming: Framing = {
   index: 0,
   encoding: PLAIN,

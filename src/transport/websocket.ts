@@ -1,13 +1,14 @@
 /**
- * One connection of rooms over WebSocket. Also carries SockJS' own websocket transport, which is the
- * same connection in another dialect.
+ * A WebSocket connection. Also serves SockJS's own websocket transport, the same connection in another
+ * dialect.
  *
- * V3: batches are written straight to the socket, which tells to the byte what the kernel has not
- * taken; `ws` reads what is not a text in one frame, answers pings (at most 60 unsent) and closes.
- * Compression is off: it would reorder raw writes and hold memory nobody counts.
+ * V3: batches are written straight to the socket, whose queue tells to the byte what the kernel has not
+ * taken. `ws` reads every frame but unfragmented texts and pongs, answers pings (at most 60 unsent
+ * pongs) and closes. Compression is off: it would reorder raw writes and hold memory that is not
+ * counted.
  *
- * Not here: the upgrade (`websocket-acceptor.ts`), when heartbeats are due (`beat.ts`), what is read and not
- * handled yet (`intake.ts`).
+ * Not here: the upgrade (`websocket-acceptor.ts`), the heartbeat schedule (`beat.ts`), unhandled input
+ * (`intake.ts`).
  */
 import type { Socket } from 'node:net';
 import { CLOSE, type CloseReason, type EndReason } from '../errors.js';
@@ -30,18 +31,18 @@ import {
 } from './transport.js';
 import { plainFraming, textFrame } from './websocket-frame.js';
 
-/** How one protocol uses the frames of a WebSocket. */
+/** How a protocol uses WebSocket frames. */
 export interface Dialect {
   readonly framing: Framing;
-  /** Text of the frame sent first, before anything of ours. */
+  /** Text of the first frame sent, or null. */
   readonly opening: string | null;
-  /** The texts in one frame, or null when it is not of this dialect. */
+  /** The texts in one frame, or null if it does not follow the dialect. */
   unwrap(frame: string): readonly string[] | null;
-  /** Text of the frame sent last, before the close frame. */
+  /** Text of the last frame sent, before the close frame; or null. */
   closing(code: number, text: string): string | null;
 }
 
-/** One command or event a frame. */
+/** One command or event per frame. */
 export const plainDialect: Dialect = {
   framing: plainFraming,
   opening: null,
@@ -52,24 +53,24 @@ export const plainDialect: Dialect = {
 /** How long a peer that has sent its close frame has to end the connection, in milliseconds. */
 const LEAVE_GRACE_MS = 1000;
 
-/** What is written between two pings to a peer that has not answered the last one, in bytes. */
+/** Bytes written between two pings to a peer that has not answered the last one. */
 const MARK_BYTES = 256 * 1024;
 
 const nothing = () => {};
 
 export class WebSocketTransport implements Transport, Owner, IntakeOwner {
-  // First what a delivery looks at, so that it lies together.
+  // Fields that a delivery reads come first, to lie together in memory.
   writable = true;
   readonly framing: Framing;
   readonly #socket: Socket;
   #handle: Handle | null = null;
-  /** Written, ever. */
+  /** Totals written. */
   #bytes = 0;
   #messages = 0;
-  /** The number of bytes behind which a ping is to show how far the peer has got. */
+  /** Value of `#bytes` at which a ping is due, to show how far the peer has read. */
   #markAt = MARK_BYTES;
   readonly #onFlushed = (error?: Error | null) => {
-    // Without an error when the socket has been destroyed with the batch on it.
+    // May be called without an error although the socket was destroyed with the batch queued.
     if (error || this.#end !== null || this.#socket.destroyed) return;
     this.writable = true;
     this.#sink.completed();
@@ -85,7 +86,7 @@ export class WebSocketTransport implements Transport, Owner, IntakeOwner {
   readonly #gone: (transport: WebSocketTransport) => void;
   readonly #watch: Watch;
   readonly #heartbeat: Heartbeat;
-  /** Of our close frame, 0 before there is one; and whether the peer has answered with the same. */
+  /** Code of our close frame, 0 before one is sent; and whether the peer answered with the same code. */
   #closeCode = 0;
   #hasAnswered = false;
 
@@ -167,10 +168,10 @@ export class WebSocketTransport implements Transport, Owner, IntakeOwner {
     resetSocket(this.#socket);
   }
 
-  /** Pings or judges the peer, unless a batch is outstanding: that has a clock of its own. */
+  /** Pings or judges the peer, unless a batch is outstanding: the stall timeout covers that. */
   heartbeat(intervalMs: number, now: number): void {
     if (this.#end !== null || !this.writable) return;
-    // What is held back by us may have the answer in it.
+    // Input that the server holds back may contain the answer.
     if (this.#intake.isHeld) this.#heartbeat.heard();
     const { stallAfterMs } = this.#sink;
     const due = this.#heartbeat.judge(now, this.#bytes, { intervalMs, stallAfterMs });
@@ -209,7 +210,7 @@ export class WebSocketTransport implements Transport, Owner, IntakeOwner {
     }
     if (this.#intake.later(texts)) return;
     const [text] = texts as [string];
-    // A text that its dialect has wrapped may be shorter than the frame.
+    // A text unwrapped from its dialect may be shorter than the frame.
     this.#sink.received(text, text === frame ? bytes : Buffer.byteLength(text));
   }
 
@@ -226,7 +227,7 @@ export class WebSocketTransport implements Transport, Owner, IntakeOwner {
     if (this.#end === null && seconds !== null) this.#sink.roundTrip(seconds);
   }
 
-  /** `ws` answers: no data may follow. */
+  /** `ws` answers the peer's close frame: no data may follow. */
   left(): void {
     this.#intake.flush();
     if (this.#end !== null) return;
@@ -242,15 +243,15 @@ export class WebSocketTransport implements Transport, Owner, IntakeOwner {
     this.#endGrace();
     this.#intake.end();
     this.writable = false;
-    // The answer to a close of ours comes when all that lies before that has been read.
+    // The peer answers our close frame only after it has read everything before it.
     this.#hasAnswered = this.#closeCode !== 0 && code === this.#closeCode;
     this.#end ??= 'lost';
     this.#sink.ended(this.#end);
   }
 }
 
-/** What the connections of an acceptor share. */
+/** Shared by the connections of an acceptor. */
 export interface Input extends IntakeInput {
-  /** Called once, when a connection is gone. */
+  /** Called once, when a connection has closed. */
   readonly gone: (transport: WebSocketTransport) => void;
 }

@@ -1,10 +1,10 @@
 /**
- * The receiver of a connection of `ws`, with a hand between it and its socket: what the socket has read
- * is offered here first, and goes on to the receiver when it is fed.
+ * Intercepts the receiver of a `ws` connection: input from the socket is offered to a taker first, and
+ * reaches the receiver when it is fed.
  *
- * The receiver and four of its fields are private parts of `ws`; they are tried out at the start.
+ * The receiver and four of its fields are private to `ws`; `checkWs` tests them at startup.
  *
- * Not here: when it is fed, and what is kept meanwhile (`intake.ts`).
+ * Not here: when it is fed, and what is buffered until then (`intake.ts`).
  */
 import { Duplex, Writable } from 'node:stream';
 import { WebSocket } from 'ws';
@@ -14,31 +14,31 @@ const streamEnd: (this: Writable) => Writable = Writable.prototype.end;
 
 const TAKER = Symbol('taker');
 
-/** What is used of `ws`' private receiver. */
+/** The parts used of `ws`'s private receiver. */
 interface Receiver extends Writable {
   [TAKER]: Taker;
-  /** Bytes written that belong to no frame yet. */
+  /** Buffered bytes that belong to no frame yet. */
   readonly _bufferedBytes: number;
-  /** Bytes announced for the message under way. */
+  /** Bytes announced for the message being received. */
   readonly _totalPayloadLength: number;
   /** 0 between two frames. */
   readonly _state: number;
-  /** Kind of the message under way, 0 between two messages. */
+  /** Opcode of the message being received, 0 between two messages. */
   readonly _fragmented: number;
 }
 
-/** Who has what the socket reads. */
+/** Gets the input of the socket. */
 export interface Taker {
-  /** False: nothing more is read until `readOn`. */
+  /** Returns false to pause reading until `readOn`. */
   take(chunk: Buffer): boolean;
-  /** Nothing more comes. */
+  /** The input has ended. */
   end(): void;
 }
 
 export class WsReceiver {
   readonly #receiver: Receiver;
 
-  /** To be made before `ws` has read anything. */
+  /** Must be created before `ws` has read anything. */
   constructor(ws: WebSocket, taker: Taker) {
     const receiver = receiverOf(ws);
     this.#receiver = receiver;
@@ -55,24 +55,24 @@ export class WsReceiver {
     this.#receiver.emit('drain');
   }
 
-  /** It has found no fault yet. */
+  /** The receiver has found no fault yet. */
   get isOpen(): boolean {
     return this.#receiver.writable;
   }
 
-  /** It keeps nothing but perhaps the head of a frame. */
+  /** The receiver holds no payload, at most part of a frame header. */
   get isWhole(): boolean {
     return this.#receiver._bufferedBytes === 0 && this.#receiver._totalPayloadLength === 0;
   }
 
-  /** What comes next is the first frame of a message, or one of control. */
+  /** The next frame begins a message, or is a control frame. */
   get isBetween(): boolean {
     const { _bufferedBytes, _state, _fragmented } = this.#receiver;
     return _bufferedBytes === 0 && _state === 0 && _fragmented === 0;
   }
 }
 
-/** What `ws` does with a stream that has enough: it pauses the socket until 'drain'. */
+/** A write that returns false makes `ws` pause the socket until 'drain'. */
 function take(this: Writable, chunk: Buffer): boolean {
   return (this as Receiver)[TAKER].take(chunk);
 }
@@ -87,9 +87,9 @@ function receiverOf(ws: WebSocket): Receiver {
 }
 
 /**
- * Plays a connection on a socket of paper and looks whether each private part does what is said above.
+ * Runs a connection on a fake socket and checks that each private part behaves as described above.
  *
- * @throws Error when one does not
+ * @throws Error if one does not
  */
 export function checkWs(Class: typeof WebSocket = WebSocket): void {
   const missing: string[] = [];

@@ -1,10 +1,10 @@
-/** `auth`: a token says who the caller is, from now on or for longer than the one before. */
+/** `auth`: sets or refreshes the caller's identity by a token. */
 import type { Command } from './command.js';
 
 export const auth: Command<unknown> = {
   type: 'auth',
   isOpen: true,
-  // The bound is one of the token, told as that (`auth/tokens.ts`).
+  // `auth/tokens.ts` bounds the token itself, with an error of its own.
   maxBytes: () => Number.POSITIVE_INFINITY,
   check: ({ token }) => token,
   run: (caller, id, token) => caller.authenticate(id, token),

@@ -1,9 +1,9 @@
 /**
- * What a command is: its check, what it does, and its reply, in one file named after it. A new one
- * is a file beside the others and a line in `index.ts`.
+ * The contract of a command. Its check, action and reply are in one file named after it; a new command
+ * is a new file and a line in `index.ts`.
  *
- * V11: a check throws a Refusal at whatever a field may be; V14: what other entrances take as well is
- * checked by the functions of `protocol/fields.ts`, which they call too.
+ * V11: a check throws a Refusal for any invalid field. V14: fields that other entrances accept too are
+ * checked by the functions of `protocol/fields.ts`, which those call as well.
  */
 import type { Config } from '../../options/config.js';
 import type { Fields } from '../../protocol/codec.js';
@@ -14,7 +14,7 @@ import type { Member } from '../../room/member.js';
 import type { TokenBucket } from '../../token-bucket.js';
 import type { Asking } from '../asking.js';
 
-/** Who has sent a command, and what it may use. */
+/** The connection that sent a command, and what the command may use. */
 export interface Caller {
   readonly member: Member;
   readonly hub: Hub;
@@ -22,32 +22,34 @@ export interface Caller {
   readonly publishes: TokenBucket;
   readonly joins: TokenBucket;
   readonly histories: TokenBucket;
-  /** Null where the app has nothing to say. */
+  /** Null if the application has no hooks. */
   readonly asking: Asking | null;
-  /** @throws Refusal as a rejection, where the connection goes on; at once where there are no keys */
+  /** @throws Refusal, as a rejection if the connection stays open; synchronously if there are no keys */
   authenticate(id: CommandId | undefined, token: unknown): Promise<void>;
-  /** Sends `event`, which has that id, to a caller that has given one. */
+  /** Sends the reply `event` if the command had an `id`. */
   reply(id: CommandId | undefined, event: Event): void;
 }
 
 export interface Command<Checked = unknown> {
   readonly type: string;
-  /** Whether somebody may send it who has yet to say who they are. */
+  /** Allowed before the connection is authenticated. */
   readonly isOpen?: true;
-  /** Whether the caller's next command is begun before this one is done. */
+  /** The caller's next command may start before this one is done. */
   readonly isPipelined?: true;
-  /** Not where the app is asked about it: its answers come in any order. */
+  /** Not pipelined if the application is asked about it, since its answers arrive in any order. */
   readonly isInOrderOfApp?: true;
-  /** Most bytes of a frame with it; without, `maxCommandBytes`. */
+  /** Maximum bytes of its frame; `maxCommandBytes` if absent. */
   maxBytes?(limits: CommandLimits): number;
   /**
-   * What it has to know of its fields, each of which was looked at; `data` is as `Asked` has it.
-   * @throws Refusal with the code of the first thing wrong
+   * Checks the fields and returns what `run` needs. `data` is that of `Asked`.
+   *
+   * @throws Refusal with the code of the first invalid field
    */
   check(fields: Fields, limits: CommandLimits, data?: string): Checked;
   /**
-   * Carries it out and replies; what comes later is a promise.
-   * @throws Refusal, as a rejection if later
+   * Runs the command and replies. Returns a promise if it is not done yet.
+   *
+   * @throws Refusal; as a rejection if asynchronous
    */
   run(caller: Caller, id: CommandId | undefined, checked: Checked): Promise<unknown> | undefined;
 }

@@ -1,6 +1,6 @@
 /**
- * `history`: the caller gets messages of a room it is in again, in pages, and an answer behind them,
- * with an `id` or without.
+ * `history`: sends the caller past messages of a room it has joined, in pages, and then a reply, with an
+ * `id` or without.
  */
 import { Refusal } from '../../errors.js';
 import { checkEpoch, checkRoom, checkSeq } from '../../protocol/fields.js';
@@ -22,7 +22,7 @@ export const history: Command<History> = {
     if (last !== undefined) {
       for (const [name, other] of Object.entries({ from, to, epoch })) {
         if (other !== undefined) {
-          throw new Refusal('bad_position', `last and ${name} are both there; ${EITHER}`);
+          throw new Refusal('bad_position', `last and ${name} may not be given together; ${EITHER}`);
         }
       }
       return {
@@ -34,7 +34,7 @@ export const history: Command<History> = {
       };
     }
     if (before !== undefined) {
-      throw new Refusal('bad_position', `before is there without last; ${EITHER}`);
+      throw new Refusal('bad_position', `before needs last; ${EITHER}`);
     }
     const wanted = {
       from: checkSeq(from, 'from', 1),

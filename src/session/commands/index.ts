@@ -1,4 +1,4 @@
-/** The commands there are, by name. */
+/** The commands, by name. */
 import { Refusal } from '../../errors.js';
 import type { Fields } from '../../protocol/codec.js';
 import { type CommandLimits, show } from '../../protocol/fields.js';
@@ -18,7 +18,7 @@ const names = [...COMMANDS.keys()].map((name) => `"${name}"`);
 const ANY_OF_THEM = `${names.slice(0, -1).join(', ')} or ${names.at(-1)}`;
 
 /**
- * The command that a frame of `bytes` asks for.
+ * Finds the command for a frame of `bytes` bytes.
  * @throws Refusal `command_too_big`, `bad_command`
  */
 export function commandOf({ type }: Fields, bytes: number, limits: CommandLimits): Command {

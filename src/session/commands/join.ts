@@ -1,6 +1,6 @@
 /**
- * `join`: the caller gets what is published to a room from now on; with `since` also what it has
- * missed since a position, with `last` the last few messages.
+ * `join`: subscribes the caller to a room. With `since` it also gets the messages after a position, with
+ * `last` the last few messages.
  */
 import { Refusal } from '../../errors.js';
 import type { Position } from '../../protocol/events.js';
@@ -13,7 +13,7 @@ interface Join {
   readonly room: string;
   readonly since: Position | undefined;
   readonly last: number | undefined;
-  /** It wants to be told who is there. */
+  /** Whether to send presence events. */
   readonly presence: boolean;
 }
 
@@ -23,7 +23,7 @@ export const join: Command<Join> = {
     const room = checkRoom(fields['room'], limits);
     const { since, last, presence = false } = fields;
     if (since !== undefined && last !== undefined) {
-      throw new Refusal('bad_position', 'since and last are both there; give one of them.');
+      throw new Refusal('bad_position', 'since and last may not be given together; give one of them.');
     }
     if (typeof presence !== 'boolean') {
       throw new Refusal('bad_command', `presence is ${show(presence)}; it may be true or false.`);
@@ -40,7 +40,8 @@ export const join: Command<Join> = {
     if (!joins.take()) throw tooFast('join', config.joinRate);
     const reply = (joined: Joined) => {
       const event = { type: 'joined', id, room, ...joined } as const;
-      // An answer to a position is never left out: a changed epoch would go unseen.
+      // The result of a recovery is always sent, even without an `id`: a changed epoch would go
+      // unnoticed.
       if (joined.recover === undefined) caller.reply(id, event);
       else member.send(event);
     };

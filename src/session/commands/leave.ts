@@ -1,4 +1,4 @@
-/** `leave`: the caller gets nothing more of a room. */
+/** `leave`: unsubscribes the caller from a room. */
 import { checkRoom } from '../../protocol/fields.js';
 import type { Command } from './command.js';
 

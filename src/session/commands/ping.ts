@@ -1,4 +1,4 @@
-/** `ping`: the server is there. */
+/** `ping`: replies with `pong`. */
 import type { Command } from './command.js';
 
 export const ping: Command<null> = {

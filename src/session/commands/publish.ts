@@ -1,4 +1,4 @@
-/** `publish`: a message for everybody in a room. Its frame has the transport's bound. */
+/** `publish`: sends a message to all members of a room. Its frame has the transport's size limit. */
 import type { Position } from '../../broker/broker.js';
 import { type Checked, type CommandId, checkPublish } from '../../protocol/fields.js';
 import type { Caller, Command } from './command.js';
@@ -6,7 +6,7 @@ import { tooFast } from './too-fast.js';
 
 export const publish: Command<Checked> = {
   type: 'publish',
-  // The broker keeps its order.
+  // The broker keeps the order.
   isPipelined: true,
   isInOrderOfApp: true,
   maxBytes: () => Number.POSITIVE_INFINITY,
@@ -27,7 +27,7 @@ export const publish: Command<Checked> = {
       if (id === undefined) return published;
       return published.then((position) => reply(caller, id, room, position));
     }
-    // Functions and an event for each message would be most of what it leaves behind.
+    // No closure and no event for a publish without an `id`: they would be most of the garbage it makes.
     if (id !== undefined) reply(caller, id, room, published);
     return undefined;
   },

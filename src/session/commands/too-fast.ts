@@ -1,5 +1,5 @@
 import { Refusal } from '../../errors.js';
 
-/** A command of which `rate` a second are allowed. */
+/** The error for a command beyond `rate` per second. */
 export const tooFast = (what: string, rate: number) =>
-  new Refusal('rate_limited', `More than ${rate} ${what} commands in a second.`);
+  new Refusal('rate_limited', `You sent more than ${rate} ${what} commands in a second.`);
