@@ -48,7 +48,7 @@ export class QueueMemory {
     for (const kept of item.keeps) this.release(kept);
   }
 
-  /** What a queue holds beside frames: its slots, its control frames. May be negative. */
+  /** Adds memory held besides frames: ring slots, control frames. May be negative. */
   add(bytes: number): void {
     this.#bytes += bytes;
     if (this.#bytes > this.limit) this.#onPressure();

@@ -176,8 +176,8 @@ export class Hub {
       wake: (member) => this.#fanOut.wake(member),
       evict: (member, reason) => this.#fanOut.doom(member, reason),
     };
-    // The broker may deliver a message after the last leave. An exception of ours must not reach the
-    // broker (V12).
+    // The broker may deliver a message after the last leave. It must not have to catch our exceptions
+    // (V12).
     broker.onDeliver((publication) => {
       // Every message comes through here, so this is an inline try: `survived` is called with many
       // different functions and would be slower.

@@ -166,7 +166,7 @@ export class Memberships {
    * join. Returns the number of rooms it left.
    */
   identify(member: Member, identity: Identity): number {
-    // Asks for all permissions first: `may` could throw, and then nothing must have changed.
+    // Computed before anything changes, so that an exception changes nothing.
     const now = Array.from(member.subscriptions.values(), (subscription) => ({
       subscription,
       mayStay: identity.may('join', subscription.room),

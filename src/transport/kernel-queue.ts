@@ -3,8 +3,8 @@
  * acknowledged them. Linux reports this in `/proc/self/net/tcp` and `tcp6`; elsewhere, and where the
  * file cannot be opened (V12), askers get no answer.
  *
- * The table has a line for each connection of the machine. So it is read only while someone asks, at
- * most once an interval for all askers, asynchronously in pieces, and no further than `MAX_BYTES`.
+ * The table has a line for each connection of the machine. So it is read only while there are askers, at
+ * most once an interval for all of them, asynchronously in pieces, and no further than `MAX_BYTES`.
  *
  * Not here: conclusions from it (`progress.ts`).
  */

@@ -134,7 +134,7 @@ function streamWrite(socket: Socket, buffer: Buffer, onFlushed: Flushed): boolea
 /** Observes how the stream calls its handle: the only way to obtain a request. */
 function learn(handle: Handle): void {
   if (handle.constructor.name !== 'TCP' || typeof handle.writeQueueSize !== 'number') return;
-  // An earlier call is still waiting for its first write.
+  // Already observed, and it has not written since.
   if (Object.hasOwn(handle, 'writeBuffer')) return;
   const { writeBuffer } = handle;
   handle.writeBuffer = function (request, buffer) {

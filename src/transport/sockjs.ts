@@ -6,10 +6,10 @@
  * V11: the library gets only checked paths and no body. V3: only the message being read of a body is
  * buffered, and a session has one body in flight.
  *
- * Whoever knows a session's id owns it: the client chose it at random and sends it in the path of every
- * request. The address proves nothing (behind two proxies, or on a phone, a peer has several). So the id
- * must not be guessable: it is never logged, and an address that asks for missing sessions too often
- * gets only sessions that it opened itself.
+ * The session id is the only credential of a session: the client chose it at random and sends it in the
+ * path of every request. The address proves nothing (behind two proxies, or on a phone, a peer has
+ * several). So the id is never logged, and an address that asks for missing sessions too often gets only
+ * sessions that it opened itself.
  *
  * Not here: a session (`sockjs-session.ts`), framing (`sockjs-framing.ts`), SockJS's WebSocket path
  * (`sockjs-websocket.ts`; upgrades never come here), request timeouts (`requestTimeout` of the HTTP
