@@ -16,7 +16,7 @@ const anyText = fc
   .map((units) => String.fromCharCode(...units));
 
 describe('an event', () => {
-  it('is the JSON of itself, without what is not there', () => {
+  it('is encoded as JSON, without undefined fields', () => {
     fc.assert(
       fc.property(
         fc.oneof(fc.integer(), fc.string(), fc.constant(undefined)),
@@ -90,7 +90,7 @@ function readsPlainly(text: string): boolean {
  *
  *     ROOMCAST_TEST_RUNS=1000000 npx vitest run test/protocol/json.test.ts
  */
-describe('a frame whose data is a plain text', () => {
+describe('a frame whose data is a plain string', () => {
   const RUNS = Number(process.env['ROOMCAST_TEST_RUNS'] ?? 5000);
   const ascii = fc.string({ unit: 'binary-ascii', maxLength: 30 });
   const plain = fc.stringMatching(/^[ !#-[\]-~]{0,40}$/);
@@ -206,7 +206,7 @@ describe('a frame whose data is a plain text', () => {
     expect(readsPlainly(text)).toBe(isShort);
   });
 
-  it('is written as JSON.stringify does, whatever names there are', () => {
+  it('is encoded as JSON.stringify does, whatever the names', () => {
     fc.assert(
       fc.property(fc.oneof(plain, anyText), fc.oneof(plain, anyText), (room, from) => {
         const text = codec.encodeMessage({ room, seq: 1, from, at: 2, data: '3' });

@@ -1,4 +1,4 @@
-/** Members that ask for what was before: in pages, at their own pace, behind everything else. */
+/** `history` requests of members: paged, at the member's own pace, at lowest priority. */
 import { describe, expect, it } from 'vitest';
 import type { Past, Range } from '../../src/broker/broker.js';
 import type { Config } from '../../src/options/config.js';
@@ -62,8 +62,8 @@ const errors = (peer: Peer) => all(peer, 'error').map(({ id, code }) => [id, cod
 const numbers = (from: number, to: number) =>
   Array.from({ length: to - from + 1 }, (_, i) => from + i);
 
-describe('what a member asks for', () => {
-  it('comes in pages, each as it was published, and an answer behind them', async () => {
+describe('a history request', () => {
+  it('returns pages with the messages as published, and then the reply', async () => {
     const { core, peer, publish, ask, settle } = await start();
     publish(57);
     ask(43, 57);
@@ -117,7 +117,7 @@ describe('what a member asks for', () => {
     expect(answers(peer)).toMatchObject([{ count: expected.length, missing: [] }]);
   });
 
-  it('is cut at so many messages, and the answer says where it goes on', async () => {
+  it('is cut at maxHistoryMessages, and the reply says where to continue', async () => {
     const { peer, publish, ask, settle } = await start({
       keeps: 50,
       config: { maxHistoryMessages: 40 },
@@ -132,7 +132,7 @@ describe('what a member asks for', () => {
     expect(answers(peer)[1]).toEqual({ from: 91, to: 100, count: 10, missing: [] });
   });
 
-  it('is of the epoch that is asked for, and of another nothing', async () => {
+  it('returns messages of the requested epoch only', async () => {
     const { core, peer, publish, ask, settle } = await start();
     publish(5);
     core.broker.reset('a', 0);
@@ -147,7 +147,7 @@ describe('what a member asks for', () => {
   });
 
   it.each(['websocket', 'sockjs-websocket', 'xhr-polling'] as const)(
-    'comes in pages of a batch at most over %s, whatever its encoding makes of it',
+    'returns pages of at most one batch over %s, whatever the encoded size',
     async (name) => {
       const { core, peer, publish, ask, settle } = await start({ name });
       // Each of these is two bytes there, and four in SockJS.
@@ -169,7 +169,7 @@ describe('what a member asks for', () => {
   );
 });
 
-describe('whoever asks', () => {
+describe('a member that requests history', () => {
   it('holds a cursor and one page, at the pace of its socket', async () => {
     const { core, peer, publish, ask, settle } = await start();
     publish(500, 4000);
@@ -190,7 +190,7 @@ describe('whoever asks', () => {
     core.checkDrained();
   });
 
-  it('gets what is live first, all of it', async () => {
+  it('gets all live messages first', async () => {
     const { core, peer, publish, ask, settle } = await start();
     publish(100, 1000);
     peer.transport.stall();
@@ -210,7 +210,7 @@ describe('whoever asks', () => {
     core.checkDrained();
   });
 
-  it('gets a page behind eight batches, in a room that is always busy', async () => {
+  it('gets a page after at most eight other batches in a busy room', async () => {
     const { core, peer, publish, ask, settle } = await start({ name: 'xhr-polling' });
     publish(50, 1000);
     ask(1, 40);
@@ -223,7 +223,7 @@ describe('whoever asks', () => {
     expect(pasts(peer)).toEqual(numbers(1, 40));
   });
 
-  it('gets nothing of it while it is shedding, and all of it afterwards', async () => {
+  it('gets no page while it is shedding, and all of them afterwards', async () => {
     const { core, peer, publish, ask, pass, settle } = await start({
       config: { queueMessages: 10, recoverAfterMs: 1000 },
     });
@@ -244,7 +244,7 @@ describe('whoever asks', () => {
     core.checkDrained();
   });
 
-  it('may have eight requests under way, which go on one after another', async () => {
+  it('may have eight requests pending, which run one after another', async () => {
     const { core, peer, publish, ask, settle } = await start();
     publish(100);
     peer.transport.stall();
@@ -265,7 +265,7 @@ describe('whoever asks', () => {
     core.checkDrained();
   });
 
-  it('is refused at once without the right to it, however many requests wait', async () => {
+  it('is refused at once without the history right, however many requests wait', async () => {
     const { core, peer, publish, ask, settle } = await start();
     publish(100);
     peer.transport.stall();
@@ -287,7 +287,7 @@ describe('whoever asks', () => {
     core.checkDrained();
   });
 
-  it('is answered without an id too', async () => {
+  it('gets a reply also without an id', async () => {
     const { peer, publish, settle } = await start();
     publish(3);
     peer.transport.say('{"type":"history","room":"a","last":1}');
@@ -298,7 +298,7 @@ describe('whoever asks', () => {
     ]);
   });
 
-  it('may ask so often in a second', async () => {
+  it('is limited to historyRate requests a second', async () => {
     const { peer, ask, settle, pass } = await start({ config: { historyRate: 2 } });
     for (const n of [1, 2, 3]) ask(n, n);
     await settle();
@@ -309,7 +309,7 @@ describe('whoever asks', () => {
     expect(answers(peer)).toHaveLength(3);
   });
 
-  it('has to be in the room, to be allowed to, and in one that keeps any', async () => {
+  it('must have joined the room, have the right, and the room must keep history', async () => {
     const { core, peer, ask, settle } = await start({
       config: { namespaces: { none: { historyMessages: 0 } } },
     });
@@ -332,7 +332,7 @@ describe('whoever asks', () => {
   });
 });
 
-describe('while a member reads a long answer', () => {
+describe('a member that reads a long answer', () => {
   /** A member that reads the first of many pages, with another request behind. */
   async function middle() {
     const world = await start();
@@ -347,7 +347,7 @@ describe('while a member reads a long answer', () => {
     return world;
   }
 
-  it('and loses the right to history, it is handed nothing more (V15)', async () => {
+  it('gets nothing more once it loses the history right (V15)', async () => {
     const { core, peer, settle } = await middle();
     const { identity } = peer.member;
     core.hub.memberships.identify(peer.member, {
@@ -364,7 +364,7 @@ describe('while a member reads a long answer', () => {
     core.checkDrained();
   });
 
-  it('and leaves the room, it gets no more than was on its way', async () => {
+  it('gets no more than was already in flight when it leaves the room', async () => {
     const { core, peer, settle } = await middle();
     peer.say({ type: 'leave', room: 'a' });
     peer.transport.resume();
@@ -377,7 +377,7 @@ describe('while a member reads a long answer', () => {
     core.checkDrained();
   });
 
-  it('and the server shuts down, it is told so, and the server does not wait for it', async () => {
+  it('is told of a shutdown, which does not wait for the answer', async () => {
     const { core, peer, settle } = await middle();
     peer.session.announceClose(1000);
     peer.transport.resume();
@@ -387,7 +387,7 @@ describe('while a member reads a long answer', () => {
     expect(peer.member.outbox.isDrained).toBe(true);
   });
 
-  it('and its connection breaks, nothing of it is held', async () => {
+  it('holds nothing after its connection breaks', async () => {
     const { core, peer, settle } = await middle();
     peer.transport.break();
     await settle();
@@ -395,14 +395,14 @@ describe('while a member reads a long answer', () => {
     core.checkEmpty();
   });
 
-  it('and takes no more bytes, it is evicted like any slow member', async () => {
+  it('is evicted like any slow member when it takes no more bytes', async () => {
     const { core, peer, pass } = await middle();
     await pass(core.config.stallAfterMs + 100);
     expect(peer.transport.closed).toBe('slow_consumer');
     core.checkEmpty();
   });
 
-  it('and the epoch changes, the rest is missing', async () => {
+  it('gets the rest reported missing when the epoch changes', async () => {
     const { core, peer, publish, settle } = await middle();
     core.broker.reset('a', 0);
     publish(1);
@@ -415,7 +415,7 @@ describe('while a member reads a long answer', () => {
     core.checkDrained();
   });
 
-  it('and the room is purged, the rest is missing', async () => {
+  it('gets the rest reported missing when the room is purged', async () => {
     const { core, peer, settle } = await middle();
     await core.hub.archive.purge('a', 490);
     peer.transport.resume();
@@ -509,7 +509,7 @@ describe('a broker', () => {
     ['with no position', () => ({}), { count: 0, missing: [[1, 50]] }],
     ['with nothing at all', () => null, { code: 'broker_unavailable' }],
   ];
-  it.each(lies)('that lies, %s', async (_, lie, expected) => {
+  it.each(lies)('that answers wrongly, %s', async (_, lie, expected) => {
     const { core, peer, publish, ask, settle } = await start();
     publish(60);
     const { broker } = core;

@@ -1,6 +1,6 @@
 /**
- * A room to which more is published elsewhere than this node can pass on: it holds a bounded amount, and its
- * members are told exactly what they do not get (V3, V4, V10, V23).
+ * A room that receives more from other nodes than this node can fan out: it holds a bounded amount and
+ * announces exactly what its members do not get (V3, V4, V10, V23).
  */
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
@@ -36,7 +36,7 @@ async function room() {
   };
 }
 
-it('lets go of what is too much and tells it as one hole', async () => {
+it('drops what exceeds the bound and announces it as one gap', async () => {
   const { core, publish, settle, told } = await room();
   publish(1000);
   expect(core.hub.rooms.get('a')?.backlogBytes).toBeLessThan(LIMIT + SLACK);
@@ -48,7 +48,7 @@ it('lets go of what is too much and tells it as one hole', async () => {
   core.checkDrained();
 });
 
-it('tells who comes in the middle of a hole only what follows', async () => {
+it('announces to a member that joins during a gap only the rest of it', async () => {
   const { core, publish, settle, told } = await room();
   publish(100);
   const late = core.connect();
@@ -67,7 +67,7 @@ it('tells who comes in the middle of a hole only what follows', async () => {
   core.checkDrained();
 });
 
-it('keeps what the broker has lost apart from what this node has let go of', async () => {
+it('announces losses of the broker and drops of this node separately', async () => {
   const { core, publish, settle, told } = await room();
   core.broker.lose('a', 3);
   publish(100);
@@ -83,7 +83,7 @@ it('keeps what the broker has lost apart from what this node has let go of', asy
   core.checkDrained();
 });
 
-it('takes in nothing while it is too far behind its broker, and has no more members before', async () => {
+it('drops messages while too far behind its broker, and turns members away before that', async () => {
   const { core, pass, publish, settle, told } = await room();
   const behind = async (ms: number) => {
     core.broker.lagMs = ms;
@@ -107,7 +107,7 @@ it('takes in nothing while it is too far behind its broker, and has no more memb
   expect(told()).toEqual([1, '2-3 node', 4]);
 });
 
-it('accounts for every message within its bound, whoever comes and goes, however slow it is', async () => {
+it('accounts for every message within its bound, with members joining, leaving and reading slowly', async () => {
   const step = fc.oneof(
     { weight: 6, arbitrary: fc.record({ publish: fc.integer({ min: 1, max: 40 }) }) },
     { weight: 1, arbitrary: fc.record({ lose: fc.integer({ min: 1, max: 5 }) }) },
@@ -174,7 +174,7 @@ it('accounts for every message within its bound, whoever comes and goes, however
   expect(shed).toBeGreaterThan(0);
 });
 
-it('refuses whom it can and lets go of the rest by one rule', () => {
+it('refuses local publishers and drops remote messages by the same rule', () => {
   const backlog = new Backlog({ roomBacklogBytes: 1000, queueBytesTotal: 2000 });
   for (let all = 0; all < 5000; all += 100) {
     backlog.bytes = all;

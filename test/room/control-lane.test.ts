@@ -1,4 +1,4 @@
-/** The control lane against a plain list: order, bounds, and the memory it says it holds. */
+/** The control lane compared with a plain list: order, bounds, and the memory it reports. */
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { ControlLane } from '../../src/room/control-lane.js';
@@ -6,7 +6,7 @@ import { QueueMemory } from '../../src/room/frame.js';
 
 const BOUNDS = { controlMessages: 5, controlBytes: 100 };
 
-test('whatever goes in comes out in order, never more than the bounds, and is counted', () => {
+test('returns frames in order, holds no more than its bounds, and counts them', () => {
   const push = fc.record({
     kind: fc.constant('push' as const),
     size: fc.integer({ min: 1, max: 60 }),

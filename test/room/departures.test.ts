@@ -1,4 +1,6 @@
-/** Members that vanish together: out of their rooms in slices, and counted nowhere meanwhile. */
+/**
+ * Members that disconnect together: removed from their rooms in slices, and no longer counted meanwhile.
+ */
 import { beforeEach, expect, test, vi } from 'vitest';
 import { Room } from '../../src/room/room.js';
 import type { Core } from '../support/core.js';
@@ -36,7 +38,7 @@ async function join(count: number): Promise<Peer[]> {
   return peers;
 }
 
-test('a turn of the loop takes a slice of them, however many go in it', async () => {
+test('an event loop turn removes one slice of them, however many disconnect in it', async () => {
   const peers = await join(5);
   for (const { member } of peers) core.hub.memberships.remove(member);
   expect(removed).toBe(SLICE_MS);
@@ -52,7 +54,7 @@ test('a turn of the loop takes a slice of them, however many go in it', async ()
   core.checkEmpty();
 });
 
-test('they count no more, are offered nothing more, and hold nothing more, from the first moment', async () => {
+test('they are not counted, are offered nothing and hold nothing, from the first moment', async () => {
   const [stays, ...others] = await join(5);
   for (const { member } of others) core.hub.memberships.remove(member);
   const room = core.hub.rooms.get('all');
@@ -66,7 +68,7 @@ test('they count no more, are offered nothing more, and hold nothing more, from 
   core.check();
 });
 
-test('a room of one that is gone can be joined again before it is closed', async () => {
+test('a room whose only member has gone can be joined again before it is closed', async () => {
   const [peer] = await join(1);
   core.hub.memberships.remove(peer!.member);
   const other = core.connect();
@@ -77,7 +79,7 @@ test('a room of one that is gone can be joined again before it is closed', async
   expect(core.hub.rooms.get(last)?.size).toBe(1);
 });
 
-test('a shutdown waits for them', async () => {
+test('shutdown waits for them', async () => {
   const [peer] = await join(1);
   core.hub.memberships.remove(peer!.member);
   let left: readonly string[] | null = null;

@@ -1,6 +1,6 @@
 /**
- * The loop that carries messages to members, on a clock that only moves when something is written:
- * a large room yields, in slices, and the others do not wait for it.
+ * The fan-out loop on a clock that only advances with writes: a large room yields in slices, and other
+ * rooms do not wait for it.
  */
 
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
@@ -156,7 +156,7 @@ describe('FanOut', () => {
     expect(turns).toEqual(['large', 'b', 'c', 'large, b', 'c, b', 'b']);
   });
 
-  it('joins what is published in a turn, and takes in what comes while it is under way', () => {
+  it('joins messages of one turn, and queues those published during a flush', () => {
     const members = Array.from({ length: 2000 }, () => join('large'));
     for (let n = 0; n < 10; n += 1) void publish('large', `${n}`);
     loop.turn();
@@ -170,7 +170,7 @@ describe('FanOut', () => {
     }
   });
 
-  it('does not offer to who leaves while it is under way, and does to who joins what comes after', () => {
+  it('offers nothing to members that leave during a flush, and later messages to those that join', () => {
     const members = Array.from({ length: 2000 }, () => join('large'));
     void publish('large', 'first');
     loop.turn();
@@ -189,7 +189,7 @@ describe('FanOut', () => {
     expect(received(members[0]!)).toEqual(['first', 'second']);
   });
 
-  it('yields to messages when ten thousand are told something at once', () => {
+  it('yields to messages when ten thousand members get a control frame at once', () => {
     const members = Array.from({ length: 10_000 }, () => join());
     for (const member of hub.members.values()) member.send({ type: 'pong', id: 1 });
     const elsewhere = join('b');
@@ -206,7 +206,7 @@ describe('FanOut', () => {
     expect(members.filter(({ texts }) => texts.length !== 1)).toEqual([]);
   });
 
-  it('evicts as many in a turn as there is time for, and one in any case', () => {
+  it('evicts as many members per turn as time allows, and at least one', () => {
     const evicted: Member[] = [];
     const fanOut = new FanOut(new Recorder(), [], (member) => {
       loop.spend(2);
@@ -220,7 +220,7 @@ describe('FanOut', () => {
     expect(evicted).toEqual([...members, ...members]);
   });
 
-  it('carries out evictions, and goes on with others, where one that comes late throws (V12)', () => {
+  it('evicts, and runs the other late work, if one piece of it throws (V12)', () => {
     const errors: unknown[] = [];
     const end = onSurvived((error) => errors.push(error));
     let isReady = true;
@@ -250,7 +250,7 @@ describe('FanOut', () => {
     expect(evict).toHaveBeenCalledOnce();
   });
 
-  it('says how long it kept the loop', () => {
+  it('reports how long a run took', () => {
     const flushed = vi.spyOn(Recorder.prototype, 'flushed');
     for (let n = 0; n < 2000; n += 1) join('large');
     void publish('large', 'x');

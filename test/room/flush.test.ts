@@ -1,10 +1,10 @@
-/** Whom a delivery is counted for: the healthy and the slow apart, with the bytes of both. */
+/** Counting of deliveries: healthy and slow members separately, with their bytes. */
 import { expect, it } from 'vitest';
 import { CONSUMERS } from '../../src/metrics/catalogue/delivery.js';
 import { TRANSPORTS } from '../../src/transport/transport.js';
 import { startCore } from '../support/virtual.js';
 
-it('counts what a member gets that is not healthy yet as of a slow one, with its bytes', async () => {
+it('counts deliveries to a member that is not healthy yet as slow, with their bytes', async () => {
   const { core, settle, pass } = startCore({ config: { recoverAfterMs: 60_000 } });
   const peers = [core.connect(), core.connect()];
   for (const peer of peers) peer.say({ type: 'join', room: 'a' });

@@ -26,13 +26,13 @@ describe('Health', () => {
     expect(health.shed()).toBe(false);
   });
 
-  it('is not late for a queue that is over half', () => {
+  it('is not lagging only because a queue is over half full', () => {
     const health = new Health();
     expect(health.check(standing(0, 0, false))).toBe(false);
     expect(health.state).toBe('healthy');
   });
 
-  it('is well again when, and only when, all was well for long enough', () => {
+  it('is healthy again if and only if it was calm for long enough', () => {
     const step = fc.record({
       after: fc.constantFrom(0, 50, 200, 999, 1000, 1500),
       what: fc.oneof(

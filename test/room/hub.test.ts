@@ -1,4 +1,4 @@
-/** Joins, leaves and publishes against a broker that answers when it likes, and the end of it all. */
+/** Joins, leaves and publishes against a broker whose answers the test controls, and `close`. */
 import { describe, expect, it, vi } from 'vitest';
 import { Refusal } from '../../src/errors.js';
 import type { Config } from '../../src/options/config.js';
@@ -76,7 +76,7 @@ const received = (peer: { transport: { events: readonly unknown[] } }) =>
   (peer.transport.events as Message[]).filter(({ type }) => type === 'message');
 
 describe('joins and leaves', () => {
-  it('asks the broker for the first join of a room only; the others are at once', async () => {
+  it('asks the broker for the first join of a room only; later ones are synchronous', async () => {
     start();
     const subscribe = vi.spyOn(core.broker, 'subscribe');
     const first = joining();
@@ -87,7 +87,7 @@ describe('joins and leaves', () => {
     expect(subscribe).toHaveBeenCalledTimes(1);
   });
 
-  it('lets all who come meanwhile wait for the one answer', async () => {
+  it('lets concurrent joins wait for the one answer', async () => {
     start();
     answers = ['later'];
     const subscribe = vi.spyOn(core.broker, 'subscribe');
@@ -101,7 +101,7 @@ describe('joins and leaves', () => {
     expect(isLocked('a')).toBe(false);
   });
 
-  it('asks again for the next in line when the broker has refused', async () => {
+  it('asks again for the next waiting join when the broker has refused', async () => {
     start();
     answers = ['reject', 'throw', 'now'];
     const joins = [joining(), joining(), joining()];
@@ -114,7 +114,7 @@ describe('joins and leaves', () => {
     expect(isLocked('a')).toBe(false);
   });
 
-  it('forgets a room that nobody could join', async () => {
+  it('drops a room that no member could join', async () => {
     start();
     answers = ['reject'];
     const { outcome } = joining();
@@ -123,7 +123,7 @@ describe('joins and leaves', () => {
     expect(core.hub.rooms.size).toBe(0);
   });
 
-  it('gives up a broker that hangs, after its time, and holds nothing then', async () => {
+  it('times out a broker that hangs, and holds nothing afterwards', async () => {
     start();
     answers = ['never'];
     const subscribe = vi.spyOn(core.broker, 'subscribe');
@@ -140,7 +140,7 @@ describe('joins and leaves', () => {
     expect(again.outcome).toBe('joined');
   });
 
-  it('lets nobody wait behind a broker that hangs for longer than its time', async () => {
+  it('lets no join wait longer than the timeout behind a broker that hangs', async () => {
     start();
     answers = ['never', 'never', 'never'];
     const joins = [joining(), joining(), joining()];
@@ -149,7 +149,7 @@ describe('joins and leaves', () => {
     expect(core.hub.rooms.size).toBe(0);
   });
 
-  it('subscribes anew for a join that meets the last leave', async () => {
+  it('subscribes again for a join that races the last leave', async () => {
     start();
     const first = joining();
     await settle();
@@ -167,7 +167,7 @@ describe('joins and leaves', () => {
   });
 
   it.each(['throw', 'reject', 'never'] as const)(
-    'lets go of a room when the broker does not: %s',
+    'drops a room when unsubscribing fails: %s',
     async (answer) => {
       start();
       const first = joining();
@@ -186,7 +186,7 @@ describe('joins and leaves', () => {
     },
   );
 
-  it('takes back a subscription whose member has gone meanwhile', async () => {
+  it('undoes a subscription whose member has disconnected meanwhile', async () => {
     start();
     answers = ['later'];
     const join = joining();
@@ -198,7 +198,7 @@ describe('joins and leaves', () => {
     expect(core.broker.topics.get('a')?.isSubscribed).toBe(false);
   });
 
-  it('does not ask for a member that has gone while it waited in line', async () => {
+  it('does not subscribe for a member that disconnected while it waited', async () => {
     start();
     answers = ['reject'];
     const subscribe = vi.spyOn(core.broker, 'subscribe');
@@ -210,7 +210,7 @@ describe('joins and leaves', () => {
     expect(subscribe).toHaveBeenCalledTimes(1);
   });
 
-  it('knows who is in a room, and forgets who is not', async () => {
+  it('tracks the members of a room', async () => {
     start();
     const joins = [joining(), joining(), joining()];
     await settle();
@@ -239,7 +239,7 @@ describe('joins and leaves', () => {
     await core.hub.memberships.join(member, 'c');
   });
 
-  it('has no more rooms in all than it may, and one more when one is empty', async () => {
+  it('allows at most maxRooms rooms, and another once one is empty', async () => {
     start({ maxRooms: 2 });
     const [first, second] = [core.connect().member, core.connect().member];
     await core.hub.memberships.join(first, 'a');
@@ -271,7 +271,7 @@ describe('publications', () => {
     return peer;
   };
 
-  it('that overtake the answer to the subscription come before whoever joins', async () => {
+  it('that arrive before the subscription is confirmed precede every join', async () => {
     start();
     answers = ['later', 'now'];
     const peer = core.connect();
@@ -301,7 +301,7 @@ describe('publications', () => {
     expect(received(peer).map(({ seq }) => seq)).toEqual([1, 2]);
   });
 
-  it('that the broker has lost are a gap before the next', async () => {
+  it('that the broker has lost become a gap before the next', async () => {
     start();
     const peer = await say('a');
     core.broker.lose('a', 3);
@@ -312,7 +312,7 @@ describe('publications', () => {
     expect(message).toMatchObject({ type: 'message', seq: 4 });
   });
 
-  it('to a room nobody is in have their place in the order, and no other effect', async () => {
+  it('to a room without members get a sequence number and have no other effect', async () => {
     start();
     expect(core.hub.publish(null, 'a', '1')).toEqual({ seq: 1, epoch: 'epoch of a' });
     expect(core.observer.totals.published).toBe(0);
@@ -321,7 +321,7 @@ describe('publications', () => {
     expect(peer.transport.events.at(-1)).toMatchObject({ type: 'joined', seq: 1 });
   });
 
-  it('are refused where the broker fails or hangs', async () => {
+  it('are refused if the broker fails or hangs', async () => {
     start();
     answers = ['throw', 'reject', 'never'];
     expect(refusal(() => core.hub.publish(null, 'a', '1'))).toBe('broker_unavailable');
@@ -333,7 +333,7 @@ describe('publications', () => {
     expect(await Promise.all(outcomes)).toEqual(['broker_unavailable', 'broker_uncertain']);
   });
 
-  it('are refused while too much waits to be fanned out, in a room and in all', async () => {
+  it('are refused while too much waits for fan-out, in one room or in all', async () => {
     start({ roomBacklogBytes: 3000, queueBytesTotal: 7000 });
     await say('a', 'b', 'c');
     const data = JSON.stringify('x'.repeat(1000));
@@ -349,7 +349,7 @@ describe('publications', () => {
     expect(fill('a')).toBe(3);
   });
 
-  it('are taken in a room with nothing waiting, however much waits in the others', async () => {
+  it('are accepted in a room with an empty backlog, however much waits in the others', async () => {
     start({ roomBacklogBytes: 3000, queueBytesTotal: 7000 });
     const busy = Array.from({ length: 6 }, (_, n) => `busy${n}`);
     const quiet = Array.from({ length: 20 }, (_, n) => `quiet${n}`);
@@ -400,7 +400,7 @@ describe('publications', () => {
 });
 
 describe('memory pressure', () => {
-  it('evicts the longest stalled until there is enough again, and nobody who reads', async () => {
+  it('evicts the longest stalled members until memory suffices, and none that reads', async () => {
     start({ queueBytesTotal: 55_000 });
     const peers = [];
     for (const room of ['a', 'b', 'c', 'd']) {
@@ -454,7 +454,7 @@ describe('close', () => {
     expect(await core.hub.close(1000)).toEqual([]);
   });
 
-  it('does not begin what has got its lock a moment before', async () => {
+  it('stops a join that got its lock just before', async () => {
     start();
     const subscribe = vi.spyOn(core.broker, 'subscribe');
     const join = joining();
@@ -465,7 +465,7 @@ describe('close', () => {
     expect(await closed).toEqual([]);
   });
 
-  it('refuses whatever comes after it', async () => {
+  it('refuses every later call', async () => {
     start();
     const { member } = core.connect();
     await core.hub.close(0);
@@ -473,7 +473,7 @@ describe('close', () => {
     expect(refusal(() => core.hub.publish(null, 'a', '1'))).toBe('shutting_down');
   });
 
-  it('says what it waited for in vain, at its deadline', async () => {
+  it('returns the names of tasks still pending at its deadline', async () => {
     start();
     vi.spyOn(core.broker, 'close').mockReturnValue(new Promise(() => {}) as never);
     const closed = core.hub.close(1000);

@@ -1,4 +1,4 @@
-/** One member: its lanes, its batches, what it is told of its losses and of itself. */
+/** One member: control lane, batches, announced losses and health. */
 import { describe, expect, it } from 'vitest';
 import type { Config } from '../../src/options/config.js';
 import type { Event } from '../../src/protocol/events.js';
@@ -57,7 +57,7 @@ const health = ({ transport }: Peer) =>
 const text = (bytes: number) => 'x'.repeat(bytes);
 
 describe('batches', () => {
-  it('go out at once while nothing is outstanding, and one at a time from then on', async () => {
+  it('go out at once while nothing is outstanding, and one at a time after that', async () => {
     const { peer, publish } = await member({});
     const { transport } = peer;
     publish('a', 3);
@@ -101,7 +101,7 @@ describe('batches', () => {
     expect(withoutHealth(transport.events)).toEqual(['a1', 'a2-2 overflow', 'a3']);
   });
 
-  it('begin with replies', async () => {
+  it('begin with control frames', async () => {
     const { peer, publish, settle } = await member({});
     const { transport } = peer;
     transport.stall();
@@ -145,7 +145,7 @@ describe('batches', () => {
 });
 
 describe('losses', () => {
-  it('are announced before the next message, with what they were', async () => {
+  it('are announced before the next message, with their range and reason', async () => {
     const { peer, publish, core } = await member({}, { queueMessages: 3 });
     peer.transport.stall();
     publish('a', 8);
@@ -210,7 +210,7 @@ describe('losses', () => {
     ]);
   });
 
-  it('of the broker that are lost themselves are told with the rest', async () => {
+  it('of the broker whose gap is dropped too are announced with the rest', async () => {
     const { peer, publish, core } = await member({}, { queueMessages: 1 });
     peer.transport.stall();
     publish('a', 1);
@@ -220,7 +220,7 @@ describe('losses', () => {
     expect(withoutHealth(peer.transport.events)).toEqual(['a1', 'a2-3 overflow', 'a4']);
   });
 
-  it('of a leave are what was queued, and what the next flush would have brought', async () => {
+  it('of a leave include what was queued and what the next flush would have sent', async () => {
     const { peer, publish, core, settle } = await member({ rooms: ['a', 'b'] });
     peer.transport.stall();
     publish('a', 3);
@@ -246,8 +246,8 @@ describe('losses', () => {
   });
 });
 
-describe('the stall clock', () => {
-  it('begins anew where the room is left in which all lay that was not taken', async () => {
+describe('the stall timeout', () => {
+  it('restarts when the member leaves the room of all untaken messages', async () => {
     const { core, peer, publish, pass } = await member(
       { name: 'xhr-polling' },
       { stallAfterMs: 1000 },
@@ -275,7 +275,7 @@ describe('the control lane', () => {
     core.checkDrained();
   });
 
-  it('evicts at its bound one that does not, and passes on nothing behind the frame it refused', async () => {
+  it('evicts a peer that does not read, and sends nothing after the frame it refused', async () => {
     const { peer, publish, settle, core } = await member({}, bounds);
     peer.transport.stall();
     publish('a', 3);
@@ -305,7 +305,7 @@ describe('the control lane', () => {
 });
 
 describe('health', () => {
-  it('is told when it changes, with what is queued and how long is left', async () => {
+  it('is sent when it changes, with the queue size and the time left', async () => {
     const { peer, publish, pass } = await member({}, { queueMessages: 4 });
     const { transport } = peer;
     transport.stall();
@@ -333,7 +333,7 @@ describe('health', () => {
     expect(lagging?.evictAfterMs).toBeLessThanOrEqual(29_750);
   });
 
-  it('is that of who is behind: a drained and healthy member is not looked at', async () => {
+  it('is checked only for members that are behind, not for drained and healthy ones', async () => {
     const { peer, publish, pass, core } = await member({});
     await pass(100);
     expect(core.hub.behind.size).toBe(0);
@@ -352,7 +352,7 @@ describe('health', () => {
     expect(peer.member.health).toBe('healthy');
   });
 
-  it('goes by the strictest of the namespaces it is in', async () => {
+  it('uses the strictest thresholds of the joined namespaces', async () => {
     const namespaces = {
       quick: { lagAfterMs: 50, stallAfterMs: 500, recoverAfterMs: 100 },
       calm: { lagAfterMs: 5000, stallAfterMs: 60_000, recoverAfterMs: 9000 },
@@ -382,7 +382,7 @@ describe('health', () => {
 });
 
 describe('eviction', () => {
-  it('comes when nothing was taken for long enough, and not before', async () => {
+  it('happens after stallAfterMs without a byte taken, and not before', async () => {
     const { peer, publish, pass, core } = await member({}, { stallAfterMs: 2000 });
     peer.transport.stall();
     publish('a', 1);
@@ -393,7 +393,7 @@ describe('eviction', () => {
     expect(core.observer.totals.abandoned).toBe(1);
   });
 
-  it('does not come to who takes a little now and then', async () => {
+  it('does not affect a member that takes a little now and then', async () => {
     const { peer, publish, pass } = await member({}, { stallAfterMs: 2000 });
     peer.transport.stall();
     publish('a', 20, text(16_000));
@@ -404,7 +404,7 @@ describe('eviction', () => {
     expect(peer.transport.isOpen).toBe(true);
   });
 
-  it('does not go by what was long ago', async () => {
+  it('ignores a stall that has ended', async () => {
     const config = { stallAfterMs: 2000, recoverAfterMs: 60_000 };
     const { peer, publish, pass } = await member({}, config);
     const stall = async (ms: number) => {
@@ -422,7 +422,7 @@ describe('eviction', () => {
     expect(peer.transport.closed).toBe('slow_consumer');
   });
 
-  it('comes to who does not poll, and not to who polls late', async () => {
+  it('affects a member that does not poll, but not one that polls late', async () => {
     const { peer, publish, pass } = await member({ name: 'xhr-polling' }, { stallAfterMs: 2000 });
     for (let n = 0; n < 5; n += 1) {
       publish('a', 20, text(3000));
@@ -434,7 +434,7 @@ describe('eviction', () => {
     expect(peer.transport.closed).toBe('slow_consumer');
   });
 
-  it('under disconnect comes when the queue was full for the grace', async () => {
+  it('under disconnect happens after the queue was full for the grace', async () => {
     const config = { policy: 'disconnect', disconnectGraceMs: 1000, queueMessages: 4 } as const;
     const { peer, publish, pass } = await member({}, config);
     peer.transport.stall();
@@ -446,7 +446,7 @@ describe('eviction', () => {
     expect(health(peer)).toEqual([]);
   });
 
-  it('under disconnect without grace comes at once', async () => {
+  it('under disconnect without grace happens at once', async () => {
     const config = { policy: 'disconnect', disconnectGraceMs: 0, queueMessages: 4 } as const;
     const { peer, publish } = await member({}, config);
     peer.transport.stall();
@@ -454,7 +454,7 @@ describe('eviction', () => {
     expect(peer.transport.closed).toBe('slow_consumer');
   });
 
-  it('under disconnect does not come to who has caught up, whatever waits under another policy', async () => {
+  it('under disconnect does not affect a member that caught up, whatever another policy has queued', async () => {
     const namespaces = { cut: { policy: 'disconnect', disconnectGraceMs: 1000 } } as const;
     const rooms = ['a', 'cut:a'];
     const { peer, publish, pass } = await member({ rooms }, { namespaces, queueMessages: 4 });

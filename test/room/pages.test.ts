@@ -1,4 +1,4 @@
-/** What is read again and shared: how long it stays, however often it is read. */
+/** The page cache: how long a page stays, however often it is read. */
 import { afterEach, expect, it, vi } from 'vitest';
 import { BrokerCalls } from '../../src/broker/calls.js';
 import { MemoryBroker } from '../../src/broker/memory.js';
@@ -11,7 +11,7 @@ import { freezeClocks } from '../support/virtual.js';
 
 afterEach(() => void vi.useRealTimers());
 
-it('what a room keeps no longer is given for 6 s more at most, however often it is read', () => {
+it('serves messages a room no longer keeps for at most 6 s more, however often they are read', () => {
   freezeClocks();
   const broker = new MemoryBroker({ ...defaults, historyMessages: 10, historyMs: 2000 });
   const asked = vi.spyOn(broker, 'history');

@@ -1,4 +1,6 @@
-/** A room whose broker restarts, loses, cannot be reached, or leaves somebody out. */
+/**
+ * A room whose broker restarts, loses messages, cannot be reached, or excludes a member from a message.
+ */
 import { describe, expect, it, vi } from 'vitest';
 import type { Config } from '../../src/options/config.js';
 import type { Received } from '../support/fake-transport.js';
@@ -45,7 +47,7 @@ const told = ({ transport: { events } }: Peer) =>
     .map(short);
 
 describe('a change of the epoch', () => {
-  it('is told before anything of the new one, whether the broker says so or not', async () => {
+  it('is announced before any message of the new one, whether or not the broker reports it', async () => {
     const { core, join, loop, publish } = await room();
     const peer = await join();
     publish(2);
@@ -59,7 +61,7 @@ describe('a change of the epoch', () => {
     core.checkDrained();
   });
 
-  it('cannot be dropped: who was behind is told of each, with what it has missed in between', async () => {
+  it('is never dropped: a slow member is told of each, with the gaps in between', async () => {
     const { core, join, loop, publish } = await room({ queueMessages: 2 });
     const peer = await join();
     peer.transport.stall();
@@ -83,7 +85,7 @@ describe('a change of the epoch', () => {
     core.checkDrained();
   });
 
-  it('is told to who leaves behind it', async () => {
+  it('is announced to a member that leaves after it', async () => {
     const { core, join, publish, settle } = await room();
     const peer = await join();
     peer.transport.stall();
@@ -97,7 +99,7 @@ describe('a change of the epoch', () => {
     expect(told(peer)).toEqual(['1', ...gaps, 'left']);
   });
 
-  it('is not made of what comes late from the epoch before', async () => {
+  it('is not caused by a late message of the previous epoch', async () => {
     const { core, join, loop, publish } = await room();
     const peer = await join();
     publish(3);
@@ -108,7 +110,7 @@ describe('a change of the epoch', () => {
     expect(told(peer)).toEqual(['1', '2', '3', `${EPOCH} 3 → epoch 1 of a 0`, '1']);
   });
 
-  it('is not in the way of who comes back with a position of the new epoch', async () => {
+  it('does not affect a join with a position of the new epoch', async () => {
     const { core, join, publish } = await room();
     await join();
     publish(3);
@@ -126,7 +128,7 @@ describe('a change of the epoch', () => {
 });
 
 describe('a loss of the broker', () => {
-  it('is told before a silence too (V21)', async () => {
+  it('is announced also before a silence (V21)', async () => {
     const { core, join, loop, publish } = await room();
     const peer = await join();
     publish(1);
@@ -141,7 +143,7 @@ describe('a loss of the broker', () => {
 });
 
 describe('a broker that cannot be reached', () => {
-  it('is told once a connection, however many rooms it is in, and that it is back', async () => {
+  it('is announced once per connection, however many rooms it has joined, and so is its return', async () => {
     const { core, settle } = await room();
     const peer = core.connect();
     for (const name of ['a', 'b', 'c']) peer.say({ type: 'join', room: name });
@@ -159,7 +161,7 @@ describe('a broker that cannot be reached', () => {
     ]);
   });
 
-  it('is told to who joins meanwhile, before the answer, which says that it may be stale', async () => {
+  it('is announced to a member that joins, before the reply, which is marked stale', async () => {
     const { core, join, settle } = await room();
     await join();
     core.broker.become('suspended');
@@ -174,7 +176,7 @@ describe('a broker that cannot be reached', () => {
     expect((await join()).transport.events.at(-1)).not.toHaveProperty('stale');
   });
 
-  it('is told in slices of a turn of the loop', async () => {
+  it('is announced in slices of event loop turns', async () => {
     const { core, loop, settle } = await room();
     for (let n = 0; n < 20; n += 1) core.connect();
     await settle();
@@ -194,7 +196,7 @@ describe('a broker that cannot be reached', () => {
   });
 });
 
-describe('a message that one member is not to be sent', () => {
+describe('a message that excludes one member', () => {
   it('is no gap for it, whether it reads at once or later', async () => {
     const { core, join, loop, publish } = await room();
     const [left, other] = [await join(), await join()];

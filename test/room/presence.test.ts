@@ -1,4 +1,4 @@
-/** Who is in a room: by user and not by connection, told by revision, and never queued (V19). */
+/** Presence: by user, not by connection, announced by revision, and never queued (V19). */
 import fc from 'fast-check';
 import { describe, expect, it, vi } from 'vitest';
 import type { Auth } from '../../src/auth/auth.js';
@@ -61,7 +61,7 @@ function start(config: Partial<Config> = {}) {
 const names = ({ users }: PresenceView) => [...users.keys()];
 
 describe('a user', () => {
-  it('with three tabs, a reload and a lost network has come once and has not left (V19)', async () => {
+  it('with three tabs, a reload and a lost network joins once and does not leave (V19)', async () => {
     const { connect, pass, core } = start();
     const watcher = await connect('w');
     watcher.join('a', true);
@@ -97,7 +97,7 @@ describe('a user', () => {
     expect(watcher.view.counts).toEqual({ users: 1, connections: 1, anonymous: 0 });
   });
 
-  it('who leaves, or is made to, has left at once; the others of theirs keep them', async () => {
+  it('leaves at once by command or removal, unless other connections of theirs remain', async () => {
     const { connect, pass, core } = start();
     const watcher = await connect('w');
     watcher.join('a', true);
@@ -116,7 +116,7 @@ describe('a user', () => {
     expect(watcher.view.events.slice(3).sort()).toEqual(['-k', '-r', '-u']);
   });
 
-  it('is nobody before they say who they are, and one user then', async () => {
+  it('counts as anonymous before authentication, and as one user afterwards', async () => {
     const { connect, pass } = start();
     const watcher = await connect('w');
     watcher.join('a', true);
@@ -135,7 +135,7 @@ describe('a user', () => {
     expect(watcher.view.events).toEqual(['+u']);
   });
 
-  it('lingers in a room that is empty meanwhile', async () => {
+  it('lingers in a room that has become empty', async () => {
     const { connect, pass, core } = start();
     const first = await connect('u');
     first.join();
@@ -156,7 +156,7 @@ describe('a user', () => {
 });
 
 describe('watching', () => {
-  it('is asked for, begins behind the reply, and is told on every transport', async () => {
+  it('is opt-in, starts after the reply, and works on every transport', async () => {
     const { connect, pass } = start();
     const silent = await connect('s');
     silent.join();
@@ -175,7 +175,7 @@ describe('watching', () => {
     expect(silent.view.frames).toBe(0);
   });
 
-  it('is refused where it is off and where one may not, and told in the welcome', async () => {
+  it('is refused if presence is off or not permitted, and listed in the welcome', async () => {
     const quiet: Auth = {
       connect: () => ({ user: 'u', may: (action) => action !== 'presence' }),
     };
@@ -200,7 +200,7 @@ describe('watching', () => {
     expect(world.core.hub.presence.of('off:a')).toBe(undefined);
   });
 
-  it('ends with the right to it, in the same turn, which is told once', async () => {
+  it('ends in the same turn as the presence right, which is announced once', async () => {
     let may = true;
     const fickle: Auth = {
       connect: ({ headers: { user } }) => ({
@@ -244,7 +244,7 @@ describe('watching', () => {
     expect(watcher.view.frames).toBe(3);
   });
 
-  it('is not told to be over where the room is lost too', async () => {
+  it('ends without an event if the member also loses the room', async () => {
     const world = startCore({
       auth: { connect: ({ headers: { user } }) => ({ user: String(user), may: () => true }) },
       config: CONFIG,
@@ -261,13 +261,13 @@ describe('watching', () => {
     expect(watcher.view.mode).toBe('users');
   });
 
-  it('has a longer interval among thousands, up to half a minute, and never less than is configured', () => {
+  it('uses a longer interval with thousands of watchers, up to 30 s, never less than configured', () => {
     const of = (ms: number) => [1, 1000, 3000, 100_000].map((many) => intervalFor(many, ms));
     expect(of(1000)).toEqual([1000, 1000, 3000, 30_000]);
     expect(of(60_000)).toEqual([60_000, 60_000, 60_000, 60_000]);
   });
 
-  it('is told once an interval, and shares what is told (V6)', async () => {
+  it('sends one frame an interval, shared by all watchers (V6)', async () => {
     const { connect, pass, core } = start({ presenceIntervalMs: 1000 });
     const watchers = [];
     for (let n = 0; n < 20; n += 1) watchers.push(await connect(`w${n}`));
@@ -295,7 +295,7 @@ describe('watching', () => {
     expect(encoded).toBeLessThanOrEqual(5);
   });
 
-  it('is of numbers alone above the bound, and of users again well below it', async () => {
+  it('sends only counts above the bound, and users again well below it', async () => {
     const { connect, pass } = start({ presenceMaxUsers: 10, presenceLingerMs: 0 });
     const watcher = await connect('w');
     watcher.join('a', true);
@@ -316,7 +316,7 @@ describe('watching', () => {
     expect(names(watcher.view).sort()).toEqual(['u0', 'u1', 'u2', 'u3', 'u4', 'u5', 'w']);
   });
 
-  it('is of numbers alone where a namespace has no more', async () => {
+  it('sends only counts where the namespace says so', async () => {
     const { connect, pass, core } = start({ namespaces: { n: { presence: 'count' } } });
     const watcher = await connect(null);
     watcher.join('n:a', true);
@@ -335,7 +335,7 @@ describe('watching', () => {
   });
 });
 
-it('what changes while a round is on its way to many is told in the next (V19)', async () => {
+it('sends changes made during a round in the next one (V19)', async () => {
   const { connect, pass, loop } = start({ presenceIntervalMs: 0 });
   const watchers = [];
   for (let n = 0; n < 6; n += 1) watchers.push(await connect(`w${n}`));
@@ -358,7 +358,7 @@ it('what changes while a round is on its way to many is told in the next (V19)',
   for (const { view } of watchers) expect(names(view)).toEqual(expect.arrayContaining(['1', '2']));
 });
 
-it('a watcher that reads nothing costs nothing but a batch, whatever changes, and loses nothing', async () => {
+it('a watcher that reads nothing costs one batch, whatever changes, and loses nothing', async () => {
   const { connect, pass, core, settle, loop } = start({
     presenceLingerMs: 0,
     presenceIntervalMs: 0,
@@ -398,7 +398,7 @@ it('a watcher that reads nothing costs nothing but a batch, whatever changes, an
   expect(names(watcher.view).sort()).toEqual(['u', 'w']);
 });
 
-it('what a round was about is noted until all who watch have been told of it (V3)', async () => {
+it('notes the changes of a round until all watchers have them (V3)', async () => {
   const ended = vi.spyOn(Roster.prototype, 'endRound');
   const { connect, pass } = start({ presenceLingerMs: 0 });
   const [reads, stalls] = [await connect('r'), await connect('s')];
@@ -435,7 +435,7 @@ const step = fc.oneof(
   { weight: 1, arbitrary: fc.record({ do: fc.constant('churn' as const), user: fc.nat(1100) }) },
 );
 
-it('when changes cease, everybody who watches knows who is there, however fast they read (V19)', async () => {
+it('when changes cease, every watcher has the roster, however fast it reads (V19)', async () => {
   const seen = { users: 0, count: 0, diffs: 0 };
   await fc.assert(
     fc.asyncProperty(

@@ -1,4 +1,4 @@
-/** Members that come back read what they missed: at their own pace, encoded once, behind the living. */
+/** Replays to members that resume: at their own pace, encoded once, after live messages. */
 import { describe, expect, it, vi } from 'vitest';
 import type { Config } from '../../src/options/config.js';
 import { BATCH_BYTES } from '../../src/room/outbox.js';
@@ -61,9 +61,9 @@ const numbers = (from: number, to: number) =>
 const answerOf = ({ transport: { events } }: Peer) =>
   events.find((event): event is Received & { type: 'joined' } => event.type === 'joined')?.recover;
 
-describe('a member that comes back', () => {
+describe('a member that resumes', () => {
   it.each([0, 1000])(
-    'is told of what it missed behind the answer, also when replies fill its lane (%i kept)',
+    'gets what it missed after the reply, also when replies fill its lane (%i kept)',
     async (keeps) => {
       const { join, publish, settle, loop } = await room({ keeps }, { controlMessages: 16 });
       publish(3);
@@ -81,7 +81,7 @@ describe('a member that comes back', () => {
     },
   );
 
-  it('has everything it missed, then what is live', async () => {
+  it('gets everything it missed, then live messages', async () => {
     const { core, joined, publish } = await room();
     publish(100);
     const peer = await joined(since(40));
@@ -91,7 +91,7 @@ describe('a member that comes back', () => {
     core.checkDrained();
   });
 
-  it('is told exactly what of it is no longer kept', async () => {
+  it('gets an exact gap for what is no longer kept', async () => {
     const { core, joined, publish } = await room({ keeps: 10 });
     publish(100);
     const peer = await joined(since(40));
@@ -103,7 +103,7 @@ describe('a member that comes back', () => {
     core.checkDrained();
   });
 
-  it('gets the last few where it asks for them, and what had gone before is no gap', async () => {
+  it('gets the last few if it asks for them, without a gap for older ones', async () => {
     const { joined, publish } = await room({ keeps: 10 });
     expect(answerOf(await joined({ last: 3 }))).toEqual({ result: 'complete' });
     publish(30);
@@ -113,7 +113,7 @@ describe('a member that comes back', () => {
     expect(told(await joined({ last: Number.MAX_SAFE_INTEGER }))).toEqual(numbers(21, 30));
   });
 
-  it('holds one batch, whatever it missed, and goes on as its socket does', async () => {
+  it('holds one batch, whatever it missed, and continues at the pace of its socket', async () => {
     const { core, joined, publish } = await room();
     publish(100, 4000);
     const peer = core.connect();
@@ -131,7 +131,7 @@ describe('a member that comes back', () => {
     core.checkDrained();
   });
 
-  it('shares pages with all others, of one encoding', async () => {
+  it('shares pages, encoded once, with all other members', async () => {
     const { core, join, settle, publish } = await room();
     publish(100);
     for (let n = 0; n < 20; n += 1) join(since(n % 5), n % 2 === 0 ? 'websocket' : 'xhr-polling');
@@ -148,7 +148,7 @@ describe('a member that comes back', () => {
     core.checkDrained();
   });
 
-  it('has no turn before the living, and by turns with them at its own socket', async () => {
+  it('gets no turn before live members, and alternates with live messages at its own socket', async () => {
     const { core, loop, publish, settle } = await room();
     publish(64, 1000);
     const peer = core.connect();
@@ -173,7 +173,7 @@ describe('a member that comes back', () => {
     core.checkDrained();
   });
 
-  it('is given up after --recover-max-ms, told what it misses, and live', async () => {
+  it('is live after --recover-max-ms, with a gap for what it misses', async () => {
     const { core, join, pass, publish } = await room({}, { recoverMaxMs: 1000 });
     publish(100, 4000);
     const peer = join(since(0));
@@ -190,7 +190,7 @@ describe('a member that comes back', () => {
     core.checkDrained();
   });
 
-  it('goes on in the new epoch when there is one, and leaves in the middle of it', async () => {
+  it('continues in a new epoch, and can leave in the middle of it', async () => {
     const { core, join, settle, publish } = await room();
     publish(100, 4000);
     const peer = join(since(0));
@@ -217,7 +217,7 @@ describe('a member that comes back', () => {
     core.checkDrained();
   });
 
-  it('catches up in the middle of a flush, which has nothing for it that it has had', async () => {
+  it('catches up during a flush, which sends it nothing twice', async () => {
     const { core, loop, joined, join, publish } = await room();
     publish(10);
     // More than a flush offers to in a turn, where a write takes so long.
@@ -247,7 +247,7 @@ describe('a member that comes back', () => {
     ['since', since(2), ['3-5 expired', '6']],
     ['last', { last: 3 }, []],
   ] as const)(
-    'and loses the right to it while the broker is asked, is given nothing of it (%s)',
+    'and loses the history right while the broker is asked gets nothing of it (%s)',
     async (_, wanting, expected) => {
       let answer: Answer = 'now';
       const { core, jobs, join, publish, settle } = await room({ answer: () => answer });
@@ -280,7 +280,7 @@ describe('a member that comes back', () => {
     },
   );
 
-  it('catches up with a room that goes on while its broker answers later', async () => {
+  it('catches up with a busy room while its broker answers asynchronously', async () => {
     let answers: Answer = 'now';
     const { core, join, jobs, settle, publish } = await room({ answer: () => answers });
     publish(50);
@@ -304,7 +304,7 @@ describe('a member that comes back', () => {
     core.checkDrained();
   });
 
-  it('is evicted when it takes nothing, and holds nothing then', async () => {
+  it('is evicted when it takes nothing, and holds nothing afterwards', async () => {
     const { core, join, pass, publish } = await room({}, { stallAfterMs: 1000 });
     publish(100, 4000);
     const peer = join(since(0));

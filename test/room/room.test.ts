@@ -1,4 +1,4 @@
-/** How much of a room waits, and how much of it one flush takes. */
+/** Backlog bytes of a room, and how much of them one flush takes. */
 import { expect, it } from 'vitest';
 import { Detector } from '../../src/lock/index.js';
 import { Recorder } from '../../src/metrics/recorder.js';

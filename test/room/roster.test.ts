@@ -1,4 +1,4 @@
-/** What watchers of a room are told, by a roster alone: whatever their speed, they end with the same list (V19). */
+/** What watchers are told, by a roster alone: at any speed, all end with the same list (V19). */
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import type { Event } from '../../src/protocol/events.js';
@@ -42,7 +42,7 @@ function leave(roster: Roster, user: string): void {
   if ((entry.here?.connections ?? 0) === 0) roster.remove(entry);
 }
 
-it('tells that a user has left who had come again since the last round and left once more', () => {
+it('reports a user as left who joined and left again since the last round', () => {
   const roster = new Roster('a', {
     presence: 'users',
     presenceMaxUsers: 1000,
@@ -63,7 +63,7 @@ it('tells that a user has left who had come again since the last round and left 
   expect(told()).toEqual([]);
 });
 
-it('holds nothing of who has left but their ids, and that until all have been told (V3)', async () => {
+it('holds only the ids of users who left, until all watchers were told (V3)', async () => {
   const roster = new Roster('a', {
     presence: 'users',
     presenceMaxUsers: 10_000,
@@ -121,7 +121,7 @@ const step = fc.record({
   which: fc.nat(11),
 });
 
-it('every watcher ends with who is there, however far behind it was', () => {
+it('every watcher ends with the current list, however far behind it was', () => {
   const seen = { diffs: 0, restarts: 0, ends: 0 };
   fc.assert(
     fc.property(

@@ -96,7 +96,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
 );
 
 describe('SendQueue', () => {
-  it('does what an array would, within its bounds at every step (V3)', () => {
+  it('behaves like an array, within its bounds at every step (V3)', () => {
     const bounds = fc.record({
       policy: fc.constantFrom(...POLICIES),
       messages: fc.integer({ min: 1, max: 40 }),
@@ -160,7 +160,7 @@ describe('SendQueue', () => {
     }
   });
 
-  it('gives the ring back when a long queue has run empty', () => {
+  it('frees the ring when a long queue runs empty', () => {
     const memory = memoryOf();
     const queue = new SendQueue(policyOf('drop-oldest', 1000), memory);
     for (let n = 0; n < 1000; n += 1) queue.offer(frame());
@@ -170,7 +170,7 @@ describe('SendQueue', () => {
     expect(queue.length).toBe(1);
   });
 
-  it('loses only what can never fit, not what is queued', () => {
+  it('drops a message that can never fit, not what is queued', () => {
     for (const policy of POLICIES) {
       const queue = new SendQueue(policyOf(policy, 10, 100), memoryOf());
       const first = frame({ key: 'k' });

@@ -1,6 +1,6 @@
 /**
- * What an app has to say of who somebody is and what they may: each answer, and each thing that may go
- * wrong with one, which ends as a coded refusal of that connection and delays no other (V16).
+ * The embedding application's auth hooks: every answer, and every failure, which becomes a coded refusal
+ * for that connection only and delays no other (V16).
  */
 import { PassThrough } from 'node:stream';
 import { describe, expect, it, vi } from 'vitest';
@@ -48,7 +48,7 @@ const bySession: Auth = {
 const never = () => new Promise<never>(() => {});
 
 describe('connect', () => {
-  it('has the headers, cookies and address of the request, and says who it is', async () => {
+  it('gets the headers, cookies and address of the request, and returns the identity', async () => {
     const connected = vi.fn<NonNullable<Auth['connect']>>(({ headers }) => ({
       user: String(headers.cookie),
       may: (action, room) => action === 'join' && room === 'a',
@@ -78,7 +78,7 @@ describe('connect', () => {
     expect(again.told).toMatchObject([{ code: 'token_revoked' }, { code: 4005 }]);
   });
 
-  it('has the token of the request, and of each auth, of which it may know none', async () => {
+  it('gets the token of the request and of each auth command, and may reject any', async () => {
     const connected: Auth['connect'] = async (_handshake, token) => {
       await Promise.resolve();
       return token === null ? null : { user: token, expiresAt: Date.now() + 60_000 };
@@ -103,7 +103,7 @@ describe('connect', () => {
     expect(late.told.at(-1)).toMatchObject({ type: 'closing', code: 4105 });
   });
 
-  it('of which nobody comes is closed after authMs', async () => {
+  it('that returns no identity leads to a close after authMs', async () => {
     const one = start(bySession, { authMs: 1000 });
     const peer = one.connect();
     await one.pass(900);
@@ -112,7 +112,7 @@ describe('connect', () => {
     expect(peer.told).toMatchObject([{ type: 'closing', code: 4106 }]);
   });
 
-  it('of which nobody comes stays where anonymous may', async () => {
+  it('that returns no identity keeps the connection where anonymous ones are allowed', async () => {
     const { connect, settle } = start(bySession, { anonymous: true, joinBy: 'anyone' });
     const nobody = connect();
     nobody.say({ type: 'join', id: 1, room: 'a' });
@@ -126,7 +126,7 @@ describe('connect', () => {
     ]);
   });
 
-  it('that never ends is told without an end, and not asked again', async () => {
+  it('without an expiry is reported without one, and not asked again', async () => {
     const connected = vi.fn(() => ({ user: 'ann' }));
     const { connect, settle, pass, core } = start({ connect: connected });
     const peer = connect();
@@ -193,7 +193,7 @@ describe('connect', () => {
     }
   });
 
-  it('that hangs for one delays nobody else, and hears when it is of no use', async () => {
+  it('that hangs for one connection delays no other, and is aborted', async () => {
     const aborted: unknown[] = [];
     const connected: Auth['connect'] = ({ headers }, _token, signal) => {
       signal.addEventListener('abort', () => aborted.push(headers.cookie));
@@ -213,7 +213,7 @@ describe('connect', () => {
     expect(slow.transport.closed).toBe('not_authenticated');
   });
 
-  it('that fails where somebody is known already changes nothing', async () => {
+  it('that fails for an authenticated connection changes nothing', async () => {
     const connected: Auth['connect'] = (_handshake, token) => {
       if (token !== null) throw new Error('no database');
       return { user: 'ann' };
@@ -255,7 +255,7 @@ describe('connect', () => {
 });
 
 describe('join', () => {
-  it('is asked once, where it may be joined otherwise, before the room is', async () => {
+  it('is asked once, after all other checks and before the room', async () => {
     const join = vi.fn<NonNullable<Auth['join']>>(async (_who, room) => room !== 'b');
     const { connect, settle, core } = start({ ...bySession, join }, EVERYBODY);
     const peer = connect({ cookie: 'session=ann' });
@@ -280,7 +280,7 @@ describe('join', () => {
     expect(core.hub.rooms.has('b')).toBe(false);
   });
 
-  it('that says yes too late for a revocation lets nobody in (V15)', async () => {
+  it('that allows a join after a revocation does not let the member in (V15)', async () => {
     let say: (isAllowed: boolean) => void = () => {};
     const join = () => new Promise<boolean>((resolve) => (say = resolve));
     const { connect, settle, core } = start({ ...bySession, join }, EVERYBODY);
@@ -316,7 +316,7 @@ describe('join', () => {
 });
 
 describe('publish', () => {
-  it('lets through, replaces or refuses, in order, whatever each takes', async () => {
+  it('passes, replaces or refuses messages, in order, however long each takes', async () => {
     const held: (() => void)[] = [];
     const publish: Auth['publish'] = async (who, _room, data) => {
       expect(who.user).toBe(null);
@@ -343,7 +343,7 @@ describe('publish', () => {
     });
   });
 
-  it('cannot change what is published by what it does with its copy', async () => {
+  it('cannot change the message by modifying its copy', async () => {
     const publish: Auth['publish'] = (_who, _room, data) => {
       (data as { text: string }).text = 'other';
       return true;
@@ -356,7 +356,7 @@ describe('publish', () => {
     expect(peer.told.at(-1)).toMatchObject({ type: 'message', data: { text: 'mine' } });
   });
 
-  it('is not asked of who may not publish, nor of what the app publishes', async () => {
+  it('is not asked about publishers without the right, nor about the application’s own publishes', async () => {
     const publish = vi.fn(() => true);
     const { connect, settle, core } = start({ publish }, { publishBy: 'nobody' });
     const peer = connect();
@@ -374,7 +374,7 @@ describe('publish', () => {
     ]);
   });
 
-  it('holds back the messages behind it, and what reads history holds back nothing', async () => {
+  it('holds back later messages, while a history request holds back nothing', async () => {
     const publish: Auth['publish'] = () => true;
     const { connect, settle, core } = start({ ...bySession, publish }, EVERYBODY);
     const peer = connect({ cookie: 'session=ann' });
@@ -460,7 +460,7 @@ describe('the log', () => {
   });
 });
 
-it('what cannot be used is refused when it is handed in', () => {
+it('an invalid auth option is refused at construction', () => {
   const wrong: [unknown, object][] = [
     [{}, { code: 'bad_option' }],
     [null, { code: 'bad_option' }],

@@ -1,4 +1,4 @@
-/** Who a connection is, from its first token to its last: what it is told, and how it ends. */
+/** Authentication of a connection, from its first token to its last. */
 import { describe, expect, it, vi } from 'vitest';
 import { Refusal } from '../../src/errors.js';
 import { type Log, silent } from '../../src/log.js';
@@ -77,7 +77,7 @@ function start(config: Partial<Config> = {}, log: Log = silent) {
 const ALL = { sub: '42', rooms: EVERYTHING };
 const inSeconds = (seconds: number) => Math.floor(Date.now() / 1000) + seconds;
 
-it('a connection whose peer takes leave is nobody from then on, and no check of it goes on', async () => {
+it('a connection whose peer has sent its close frame is not indexed, and its check is aborted', async () => {
   const { core, connect, settle, hold } = start();
   const [known, coming] = [connect(), connect()];
   known.auth(ALL);
@@ -96,7 +96,7 @@ it('a connection whose peer takes leave is nobody from then on, and no check of 
 });
 
 describe('a token', () => {
-  it('says who somebody is, and may be followed by what that allows in one go', async () => {
+  it('authenticates, and may be followed in one go by commands that need it', async () => {
     const { connect, settle } = start();
     const peer = connect();
     peer.auth(ALL);
@@ -117,7 +117,7 @@ describe('a token', () => {
     ]);
   });
 
-  it('is asked for again at 70 to 90 % of what is left of it', async () => {
+  it('has a refreshInMs of 70 to 90 % of its remaining lifetime', async () => {
     const { connect, settle } = start();
     const times: number[] = [];
     for (let n = 0; n < 50; n += 1) {
@@ -137,7 +137,7 @@ describe('a token', () => {
     expect(new Set(times).size).toBeGreaterThan(25);
   });
 
-  it('may be in the request of the connection, and is no part of what is told', async () => {
+  it('may be in the opening request, and then gets no reply', async () => {
     const { connect, settle } = start();
     const peer = connect({ authorization: `Bearer ${tokenOf(ALL)}` });
     peer.say({ type: 'join', id: 1, room: 'a' });
@@ -145,7 +145,7 @@ describe('a token', () => {
     expect(peer.told).toMatchObject([{ type: 'joined', id: 1 }]);
   });
 
-  it('is of no use where there are no keys, which is told', async () => {
+  it('is refused if there are no keys, as the welcome says', async () => {
     const { connect, settle } = start({ tokenSecret: [] });
     const peer = connect({ authorization: 'Bearer x' });
     await peer.tell({ type: 'auth', id: 1, token: 'x' });
@@ -163,7 +163,7 @@ describe('a token', () => {
   });
 });
 
-describe('a connection that has not said who it is', () => {
+describe('a connection that is not authenticated', () => {
   it('may ping and authenticate, and nothing else', async () => {
     const { connect, settle } = start();
     const peer = connect();
@@ -194,7 +194,7 @@ describe('a connection that has not said who it is', () => {
     expect(peer.last).toMatchObject({ type: 'closing', code: 4106 });
   });
 
-  it('stays where anonymous connections may, and may do what anyone may', async () => {
+  it('stays open where anonymous ones are allowed, with their permissions', async () => {
     const namespaces = { open: { joinBy: 'anyone' } } as const;
     const { connect, pass, settle } = start({ anonymous: true, namespaces });
     const peer = connect();
@@ -220,7 +220,7 @@ describe('a connection that has not said who it is', () => {
     ]);
   });
 
-  it('sends one that is wrong, expired, too large: is told, and closed with a code that says what to do', async () => {
+  it('gets an error for a wrong, expired or too large token, and a close code that says what to do', async () => {
     const { connect, settle } = start();
     for (const [token, code, close] of [
       ['x', 'token_invalid', 4001],
@@ -243,7 +243,7 @@ describe('a connection that has not said who it is', () => {
     expect(peer.told).toMatchObject([{ type: 'error', code: 'token_invalid' }, { code: 4001 }]);
   });
 
-  it('is never told that its token is wrong where it cannot be checked', async () => {
+  it('never gets an invalid-token error for a token that cannot be checked', async () => {
     const { connect, core, settle } = start();
     vi.mocked(core.auth.check).mockRejectedValue(new Refusal('keys_unavailable', 'none'));
     const peer = connect();
@@ -255,7 +255,7 @@ describe('a connection that has not said who it is', () => {
     ]);
   });
 
-  it('is closed with 4106 where its check does not end', async () => {
+  it('is closed with 4106 if its check does not end', async () => {
     const { connect, core, pass } = start({ authMs: 2000 });
     vi.mocked(core.auth.check).mockReturnValue(new Promise(() => {}));
     const peer = connect();
@@ -268,7 +268,7 @@ describe('a connection that has not said who it is', () => {
 });
 
 describe('the next token', () => {
-  it('takes the place of the one before, also where it allows less: those rooms are left', async () => {
+  it('replaces the previous one; rooms it does not allow are left', async () => {
     const { connect, settle, core } = start();
     const peer = connect();
     peer.auth(ALL);
@@ -303,7 +303,7 @@ describe('the next token', () => {
     ]);
   });
 
-  it('that is refused changes nothing: the one before runs to its end', async () => {
+  it('that is refused changes nothing: the previous one stays until it expires', async () => {
     const { connect, settle, pass } = start();
     const peer = connect();
     peer.auth({ ...ALL, exp: inSeconds(60) });
@@ -321,7 +321,7 @@ describe('the next token', () => {
     expect(peer.last).toMatchObject({ type: 'closing', code: 4105 });
   });
 
-  it('moves the end', async () => {
+  it('moves the expiry', async () => {
     const { connect, settle, pass } = start({ expiryNoticeMs: 0, clockToleranceMs: 0 });
     const peer = connect();
     peer.auth({ ...ALL, exp: inSeconds(60) });
@@ -371,7 +371,7 @@ describe('the next token', () => {
     ]);
   });
 
-  it('that is good when its connection has gone is nobody', async () => {
+  it('that is validated after its connection has closed is ignored', async () => {
     const { connect, settle, hold, release, core } = start();
     const peer = connect();
     hold();
@@ -384,7 +384,7 @@ describe('the next token', () => {
   });
 });
 
-it('a connection that ends at any step of the check of its token is nobody, and nothing of it is held', async () => {
+it('a connection that ends at any step of its token check is not indexed and holds nothing', async () => {
   const { connect, settle, hold, release, core } = start();
   for (let steps = 0; steps < 20; steps += 1) {
     const peer = connect();
@@ -401,7 +401,7 @@ it('a connection that ends at any step of the check of its token is nobody, and 
   expect(core.people.revoke({ token: 't1' })).toMatchObject({ closed: 0 });
 });
 
-it('a token is found by its name as long as a connection has it, and no longer', async () => {
+it('a token is indexed by its id exactly as long as a connection has it', async () => {
   const { connect, settle, core } = start();
   const [gone, refreshed] = [connect(), connect()];
   gone.auth({ ...ALL, jti: 't1' });
@@ -433,7 +433,7 @@ describe('the end of a token (V16)', () => {
     },
   );
 
-  it('is told before, once, for who has no timer', async () => {
+  it('is announced once in advance, for clients without a timer', async () => {
     const { connect, settle, pass } = start({ expiryNoticeMs: 20_000 });
     const peer = connect();
     peer.auth({ ...ALL, exp: inSeconds(60) });
@@ -447,7 +447,7 @@ describe('the end of a token (V16)', () => {
     expect(inMs).toBeLessThanOrEqual(20_000);
   });
 
-  it('may be in 2100: no timer is that long', async () => {
+  it('may be in 2100, beyond the longest timer', async () => {
     const { connect, settle, pass } = start();
     const peer = connect();
     peer.auth({ ...ALL, exp: Date.UTC(2100, 0) / 1000 });
@@ -459,7 +459,7 @@ describe('the end of a token (V16)', () => {
   });
 
   it.each([-2, -1, 0, 1, 2].flatMap((ms) => [0, 500].map((tolerance) => [ms, tolerance] as const)))(
-    'is met by a new token %d ms from it (tolerance %d): it goes on, or has ended, and nothing between',
+    'and a new token %d ms from it (tolerance %d): the connection continues or has ended, nothing between',
     async (ms, clockToleranceMs) => {
       const { connect, settle, pass, core } = start({ clockToleranceMs, expiryNoticeMs: 0 });
       const peer = connect();
@@ -480,7 +480,7 @@ describe('the end of a token (V16)', () => {
     },
   );
 
-  it('is checked against the time when the check has ended, not when it began', async () => {
+  it('is compared with the time at the end of the check, not at its start', async () => {
     const { connect, settle, pass, hold, release } = start({ clockToleranceMs: 0 });
     const peer = connect();
     hold();
@@ -494,7 +494,7 @@ describe('the end of a token (V16)', () => {
     ]);
   });
 
-  it('comes with a clock that jumps', async () => {
+  it('happens although the clock jumps', async () => {
     const { connect, settle, pass } = start();
     const peer = connect();
     peer.auth(ALL);
@@ -504,7 +504,7 @@ describe('the end of a token (V16)', () => {
     expect(peer.last).toMatchObject({ type: 'closing', code: 4105 });
   });
 
-  it('leaves no timer and no alarm of a connection that went before', async () => {
+  it('leaves no timer and no alarm of a connection that closed earlier', async () => {
     const { connect, settle, core } = start();
     const timers = vi.getTimerCount();
     const [one, two] = [connect(), connect()];

@@ -1,4 +1,4 @@
-/** Commands of one connection in their order, and publishes that do not wait for each other. */
+/** Order of a connection's commands, and pipelined publishes. */
 import fc from 'fast-check';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import type { Config } from '../../src/options/config.js';
@@ -56,7 +56,7 @@ describe('with a broker 20 ms away', () => {
     expect(published(peer)).toHaveLength(100);
   });
 
-  it('what is said behind a publish does not wait for it', async () => {
+  it('commands after a publish do not wait for it', async () => {
     const world = far(20);
     const peer = await inRoom(world);
     peer.say({ type: 'publish', room: 'a', data: 1 });
@@ -73,7 +73,7 @@ describe('with a broker 20 ms away', () => {
     expect([...world.core.broker.published.values()]).toMatchObject([{ data: '1' }]);
   });
 
-  it('a publish that still waits is refused when it may not be done any more (V15)', async () => {
+  it('a waiting publish is refused once the right is lost (V15)', async () => {
     const world = far(20);
     const { core } = world;
     const peer = await inRoom(world);
@@ -92,7 +92,7 @@ describe('with a broker 20 ms away', () => {
     expect(core.broker.at('a').seq).toBe(64);
   });
 
-  it('each publish has a deadline of its own, and what comes behind goes on', async () => {
+  it('each publish has its own deadline, and later commands continue', async () => {
     let answer: Answer = 'later';
     const world = far(20, { brokerTimeoutMs: 500 }, () => answer);
     const peer = await inRoom(world);
@@ -110,7 +110,7 @@ describe('with a broker 20 ms away', () => {
     expect(published(peer)).toHaveLength(10);
   });
 
-  it('whoever floods has so much waiting, and is closed then (V3)', async () => {
+  it('a flood is queued up to the bound, then the connection is closed (V3)', async () => {
     const world = far(20, {}, () => 'later');
     const peer = await inRoom(world);
     const frame = { type: 'publish', room: 'a', data: 'x'.repeat(8000) } as const;
@@ -125,7 +125,7 @@ describe('with a broker 20 ms away', () => {
     expect(world.core.open).toEqual([]);
   });
 
-  it('two of the largest messages fit, however large those may be', async () => {
+  it('two messages of the maximum size fit, whatever the maximum is', async () => {
     const world = far(20, { maxMessageBytes: 1 << 20 });
     const peer = await inRoom(world);
     for (const n of [1, 2]) peer.say({ type: 'publish', room: 'a', data: 'x'.repeat(1e6) + n });
@@ -134,7 +134,7 @@ describe('with a broker 20 ms away', () => {
   });
 });
 
-it('whatever is said and however the broker answers, each room has it in the order it was said', async () => {
+it('each room gets the publishes in the order sent, however the broker answers', async () => {
   const command = fc.record({
     room: fc.constantFrom('a', 'b'),
     type: fc.oneof(

@@ -1,4 +1,4 @@
-/** Whom a revocation cuts, whatever becomes of one of them. */
+/** Which connections a revocation cuts, even if one of them fails. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Alarms } from '../../src/auth/alarms.js';
 import { Revocations } from '../../src/auth/revocations.js';
@@ -65,7 +65,7 @@ describe('a connection that breaks as it is cut off', () => {
 });
 
 it.each([{}, { room: 'a' }])(
-  'one revocation too many (%j) cuts who is here, and is not kept',
+  'one revocation too many (%j) cuts the connections, and is not kept',
   (where) => {
     const { people, revocations, cut } = start(1);
     const { id } = people.revoke({ user: '43' });

@@ -1,4 +1,4 @@
-/** What one connection may say, what it is told, and how it ends. */
+/** The commands of a connection, its replies and events, and its end. */
 import { describe, expect, it, vi } from 'vitest';
 import { CLOSE, REFUSAL, type RefusalCode } from '../../src/errors.js';
 import { END_REASONS, REFUSAL_CODES } from '../../src/metrics/catalogue/connections.js';
@@ -40,7 +40,7 @@ const closed = ({ observer }: Core, reason: (typeof END_REASONS)[number]) =>
     .reduce((sum, count) => sum + count);
 
 describe('a session', () => {
-  it('is welcomed first, with what it may do', async () => {
+  it('gets a welcome first, with its limits and features', async () => {
     const { core, settle } = start();
     const peer = core.connect();
     peer.say({ type: 'ping' });
@@ -66,7 +66,7 @@ describe('a session', () => {
     expect(peer.member.id).toMatch(/^[\w-]{12}$/);
   });
 
-  it('is answered where it gave an id, and told of failures where it did not', async () => {
+  it('gets a reply if it gave an id, and only errors otherwise', async () => {
     const { core, settle } = start();
     const { transport } = core.connect();
     await settle();
@@ -107,7 +107,7 @@ describe('a session', () => {
     ]);
   });
 
-  it('has its commands carried out in order, also behind one that waits', async () => {
+  it('runs commands in order, also behind one that waits', async () => {
     const { core, answers, brokerDoes, settle } = start();
     answers.push('later', 'later');
     const peer = core.connect();
@@ -123,7 +123,7 @@ describe('a session', () => {
     expect(replies.map(({ type }) => type)).toEqual(['joined', 'pong', 'left', 'published']);
   });
 
-  it('goes on behind a command that failed late', async () => {
+  it('continues after a command that failed asynchronously', async () => {
     const { core, answers, brokerDoes } = start();
     answers.push('reject');
     const peer = core.connect();
@@ -153,7 +153,7 @@ describe('what may wait behind a command (V3)', () => {
     expect(last(peer)).toMatchObject({ type: 'closing', code: CLOSE.rate_limited.code });
   });
 
-  it('is not counted any more once it was carried out', async () => {
+  it('is no longer counted once it was run', async () => {
     const { core, answers, brokerDoes } = start();
     const peer = core.connect();
     for (let round = 0; round < 5; round += 1) {
@@ -167,7 +167,7 @@ describe('what may wait behind a command (V3)', () => {
   });
 });
 
-it('what waited is carried out in turns, and in order with what comes meanwhile', async () => {
+it('waiting commands run in turns, in order with later ones', async () => {
   const { core, loop, answers, brokerDoes } = start();
   answers.push('later');
   const peer = core.connect();
@@ -199,7 +199,7 @@ it('what waited is carried out in turns, and in order with what comes meanwhile'
   expect(most).toBe(2);
 });
 
-describe('what it may not', () => {
+describe('an invalid or excessive input', () => {
   it.each([
     ['not json', 'bad_json'],
     ['{"type":"dance"}', 'bad_command'],
@@ -228,7 +228,7 @@ describe('what it may not', () => {
     expect(refused(core, 'binary_frame')).toBe(1);
   });
 
-  it('is refused: more joins or publishes in a second than allowed, each by its own rate', async () => {
+  it('is refused: joins or publishes beyond their own rate', async () => {
     const { core, settle, pass } = start({ config: { joinRate: 3, publishRate: 2 } });
     const peer = core.connect();
     for (const room of ['a', 'b', 'c', 'd']) peer.say({ type: 'join', room });
@@ -257,7 +257,7 @@ describe('what it may not', () => {
     expect(closed(core, 'rate_limited')).toBe(1);
   });
 
-  it('ends it: binary frames without end', async () => {
+  it('ends the session: a flood of binary frames', async () => {
     const { core, settle } = start();
     const peer = core.connect();
     for (let n = 0; n < 200; n += 1) peer.session.receivedBinary();
@@ -266,7 +266,7 @@ describe('what it may not', () => {
     expect(refused(core, 'binary_frame')).toBe(100);
   });
 
-  it('does not end it: mistakes now and then, or commands that only came too early', async () => {
+  it('does not end the session: occasional mistakes, or commands sent too early', async () => {
     const { core, settle, pass } = start({ config: { joinRate: 1 } });
     const peer = core.connect();
     await settle();
@@ -280,7 +280,7 @@ describe('what it may not', () => {
     expect(refused(core, 'bad_json')).toBe(300);
   });
 
-  it('ends it: a text beyond the limit', async () => {
+  it('ends the session: a text beyond the limit', async () => {
     const { core, settle } = start({ config: { maxMessageBytes: 1000 } });
     const peer = core.connect();
     peer.transport.say('x'.repeat(1001));
@@ -288,7 +288,7 @@ describe('what it may not', () => {
     expect(last(peer)).toMatchObject({ type: 'closing', code: CLOSE.message_too_big.code });
   });
 
-  it('ends it: saying nothing for too long', async () => {
+  it('ends the session: sending nothing for too long', async () => {
     const { core, pass } = start({ config: { firstFrameMs: 1000 } });
     const [silent, spoke, binary] = [core.connect(), core.connect(), core.connect()];
     spoke.transport.say('');
@@ -303,7 +303,7 @@ describe('what it may not', () => {
     expect(closed(core, 'nothing_sent')).toBe(1);
   });
 
-  it('leaves no timer, also where nothing was said', () => {
+  it('leaves no timer, also if nothing was sent', () => {
     const { core } = start();
     const before = vi.getTimerCount();
     const peer = core.connect();
@@ -312,7 +312,7 @@ describe('what it may not', () => {
     expect(vi.getTimerCount()).toBe(before);
   });
 
-  it('during a join, by itself, is no refusal', async () => {
+  it('causes no error reply when the peer disconnects during a join', async () => {
     const { core, answers, brokerDoes, settle } = start();
     answers.push('later');
     const peer = core.connect();
@@ -325,7 +325,7 @@ describe('what it may not', () => {
   });
 
   it.each(['message_too_big', 'protocol_error', 'heartbeat_missed'] as const)(
-    'ends it: what its transport found wrong (%s)',
+    'ends the session: a fault found by its transport (%s)',
     async (reason) => {
       const { core, settle } = start();
       const peer = core.connect();
@@ -335,7 +335,7 @@ describe('what it may not', () => {
     },
   );
 
-  it('is in no room and carries out nothing once its peer has said that it leaves', async () => {
+  it('leaves its rooms and runs nothing more once the peer has sent its close frame', async () => {
     const { core, settle } = start();
     const peer = core.connect();
     peer.say({ type: 'join', room: 'a' });
@@ -349,7 +349,7 @@ describe('what it may not', () => {
     peer.transport.break();
   });
 
-  it('does not bring down the server when it meets a mistake of ours (V11)', async () => {
+  it('does not crash the server on an internal error (V11)', async () => {
     const { core, answers, brokerDoes, settle } = start();
     const other = core.connect();
     const [first, second] = [core.connect(), core.connect()];
@@ -374,7 +374,7 @@ describe('what it may not', () => {
 });
 
 describe('the end', () => {
-  it('tells why, behind the replies that were not handed over yet', async () => {
+  it('sends the reason after the replies not handed over yet', async () => {
     const { core, settle } = start();
     const peer = core.connect();
     peer.say({ type: 'join', room: 'a' });
@@ -395,7 +395,7 @@ describe('the end', () => {
     expect(closed(core, 'forbidden')).toBe(1);
   });
 
-  it('takes a member out of every room, and out of the one it was about to join', async () => {
+  it('removes the member from every room, and from the one it was joining', async () => {
     const { core, answers, brokerDoes, settle } = start();
     const peer = core.connect();
     for (const room of ['a', 'b']) peer.say({ type: 'join', room });
@@ -409,7 +409,7 @@ describe('the end', () => {
     expect(closed(core, 'lost')).toBe(1);
   });
 
-  it('is announced, and comes when the member has had everything', async () => {
+  it('is announced, and happens when the member has received everything', async () => {
     const { core, settle } = start();
     const peer = core.connect();
     peer.say({ type: 'join', room: 'a' });
@@ -436,7 +436,7 @@ describe('the end', () => {
     expect(core.observer.totals.abandoned).toBe(0);
   });
 
-  it('comes at once with a reset, and nothing is held then', async () => {
+  it('is immediate with a reset, and nothing is held afterwards', async () => {
     const { core, settle } = start();
     const peer = core.connect();
     peer.say({ type: 'join', room: 'a' });

@@ -1,4 +1,4 @@
-/** How many may connect, from where, and what the others are told. */
+/** Connection limits, and what refused connections are sent. */
 
 import { once } from 'node:events';
 import { describe, expect, test } from 'vitest';
@@ -73,7 +73,7 @@ async function expectTurnedAway(url: string, client: Client): Promise<void> {
   ).toBe(1);
 }
 
-test('one more than --max-connections is told so, and fits when another has gone', async () => {
+test('a connection beyond --max-connections gets a reason, and fits once another has closed', async () => {
   const { url } = await serve({ maxConnections: 2 });
   const clients = [connect(url), connect(url)];
   for (const client of clients) expect(await client.first()).toMatchObject({ type: 'welcome' });
@@ -83,7 +83,7 @@ test('one more than --max-connections is told so, and fits when another has gone
   expect(await connect(url).first()).toMatchObject({ type: 'welcome' });
 });
 
-test('SockJS counts too, and is told the same', async () => {
+test('SockJS counts too, and gets the same reason', async () => {
   const { url } = await serve({ maxConnections: 1 });
   await connect(url).first();
   const socket = openSockJs(`${url}/sockjs`, 'xhr-streaming');
@@ -96,7 +96,7 @@ test('SockJS counts too, and is told the same', async () => {
   expect(events).toEqual([expect.objectContaining({ type: 'closing', code: 4100 })]);
 });
 
-test('--max-connections-per-address counts whom --trust-proxy names', async () => {
+test('--max-connections-per-address counts addresses resolved by --trust-proxy', async () => {
   const { url } = await serve({ maxConnectionsPerAddress: 1, trustProxy: ['127.0.0.1'] });
   const from = (address: string) => connect(url, { headers: { 'x-forwarded-for': address } });
   expect(await from('203.0.113.1').first()).toMatchObject({ type: 'welcome' });
@@ -123,7 +123,7 @@ describe('--origin', () => {
   });
 });
 
-test('a peer that says nothing is closed after --first-frame-ms', async () => {
+test('a peer that sends nothing is closed after --first-frame-ms', async () => {
   const { url } = await serve({ firstFrameMs: 100 });
   const silent = connect(url);
   const speaking = connect(url);
@@ -140,7 +140,7 @@ test('a heartbeat that is not answered ends the connection', async () => {
   expect(await deaf.closed).toBe(4201);
 });
 
-test('an address is let go of with its last connection', async () => {
+test('an address is no longer held after its last connection', async () => {
   const detector = new Detector();
   const observer = new Recorder();
   const codec = new JsonCodec();

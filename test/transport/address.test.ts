@@ -18,7 +18,7 @@ const request = (remoteAddress: string, list?: string, forwarded?: string) =>
 describe('X-Forwarded-For', () => {
   test.each([
     [
-      'a peer that is no proxy is itself, whatever it says',
+      'an untrusted peer is used itself, whatever it sends',
       '203.0.113.9',
       '1.2.3.4',
       '203.0.113.9',
@@ -59,7 +59,7 @@ describe('Forwarded', () => {
     expect(addressOf(request('127.0.0.1', undefined, forwarded), trusted)).toBe(address);
   });
 
-  test('beside X-Forwarded-For is believed where both say the same', () => {
+  test('besides X-Forwarded-For is used if both agree', () => {
     const both = (list: string, forwarded: string) =>
       addressOf(request('127.0.0.1', list, forwarded), trusted);
     expect(both('203.0.113.9', 'for=203.0.113.9')).toBe('203.0.113.9');
@@ -75,7 +75,7 @@ describe('whatever a peer sends', () => {
   });
   const ipv4 = fc.ipV4().filter((address) => !/^(10|127)\./.test(address));
 
-  test('an address comes out, in its one form', () => {
+  test('the result is an address in normal form', () => {
     fc.assert(
       fc.property(fc.option(hostile), fc.option(hostile), (list, forwarded) => {
         const address = addressOf(
@@ -88,7 +88,7 @@ describe('whatever a peer sends', () => {
     );
   });
 
-  test('what the trusted proxy appends is what counts', () => {
+  test('the entry appended by the trusted proxy is used', () => {
     fc.assert(
       fc.property(hostile, ipv4, (sent, peer) => {
         expect(addressOf(request('127.0.0.1', `${sent}, ${peer}`), trusted)).toBe(peer);
@@ -98,7 +98,7 @@ describe('whatever a peer sends', () => {
     );
   });
 
-  test('hops without end are not followed', () => {
+  test('at most MAX_HOPS hops are followed', () => {
     const list = Array.from({ length: 5000 }, () => '127.0.0.1').join(',');
     expect(addressOf(request('::1', `203.0.113.9,${list}`), trusted)).toBe('127.0.0.1');
   });

@@ -1,4 +1,4 @@
-/** When peers are looked at, on a clock of the test's own and with looks that take as long as it says. */
+/** The heartbeat schedule, on a virtual clock and with checks of a given duration. */
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import type { LoopClock } from '../../src/loop-clock.js';
 import { Beat, type Peer, SLICE_MS } from '../../src/transport/beat.js';
@@ -69,7 +69,7 @@ function pass(ms: number): number {
 }
 
 test.each([1, 3, 20, 2000, 10_000])(
-  'all of %i peers are looked at once in half a second',
+  'all of %i peers are checked once in half a second',
   (count) => {
     add(count);
     pass(500);
@@ -80,7 +80,7 @@ test.each([1, 3, 20, 2000, 10_000])(
   },
 );
 
-test('of thousands a few at a time, all through the round', () => {
+test('thousands are checked a few at a time, over the whole round', () => {
   add(10_000);
   // The clock is looked at after sixteen of them.
   expect(pass(2000)).toBeLessThanOrEqual(SLICE_MS + 16 * LOOK_MS);
@@ -89,7 +89,7 @@ test('of thousands a few at a time, all through the round', () => {
   expect(sum() - before).toBe(2000);
 });
 
-test('nobody while they may not be judged, and then nobody twice (V13)', () => {
+test('none is checked while the server was stalled, and none twice afterwards (V13)', () => {
   add(2000);
   pass(200);
   mayJudge = false;
@@ -101,7 +101,7 @@ test('nobody while they may not be judged, and then nobody twice (V13)', () => {
   expect(Math.max(...looks.values())).toBe(2);
 });
 
-test('those that come and go meanwhile', () => {
+test('peers may be added and deleted during a round', () => {
   const gone = add(100);
   pass(250);
   expect(looks.size).toBe(50);
@@ -114,7 +114,7 @@ test('those that come and go meanwhile', () => {
   expect(looks.size).toBe(10);
 });
 
-test('a look that throws keeps nobody from the next (V12)', () => {
+test('a check that throws does not stop the next (V12)', () => {
   beat.add({
     heartbeat() {
       throw new PlannedError();
@@ -125,7 +125,7 @@ test('a look that throws keeps nobody from the next (V12)', () => {
   expect(sum()).toBe(1);
 });
 
-test('each interval ten times where that is short', () => {
+test('a short interval has ten rounds', () => {
   beat.close();
   const clock = { now: () => 0, mayJudge: true } as LoopClock;
   beat = new Beat(clock, 1000);

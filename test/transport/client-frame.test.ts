@@ -1,6 +1,6 @@
 /**
- * What is read where it lies is read as `ws` reads it: the same texts, refusals and ends for whatever
- * bytes, in whatever pieces they come, and whenever the peer's turn is. In full:
+ * In-place decoding gives the same texts, refusals and ends as `ws`, for any bytes, split in any way,
+ * with any scheduling of turns. In full:
  *
  *     ROOMCAST_TEST_RUNS=1000000 npx vitest run test/transport/client-frame.test.ts
  */
@@ -248,7 +248,7 @@ function played(
 }
 
 test(
-  'whatever comes is read as ws reads it',
+  'any input is decoded as by ws',
   async () => {
     const past = { 'where it lies': 0, 'by the stream': 0 };
     let all = 0;
@@ -292,7 +292,7 @@ test.each([
   expect(readPast).toBe(bytes.length);
 });
 
-test('a pong is read where it lies, whatever is in it', () => {
+test('a pong with any payload is decoded in place', () => {
   const paper = new Paper();
   const bytes = [frame('', { opcode: 10 }), frame(bytesOf(0xff, 0x80, 0), { opcode: 10 })];
   paper.read(Buffer.concat([...bytes, frame('a'), frame('x'.repeat(125), { opcode: 10 })]));
@@ -300,7 +300,7 @@ test('a pong is read where it lies, whatever is in it', () => {
   expect(readPast).toBe(6 + 9 + 7 + 131);
 });
 
-test('what was held is read where it lies when its turn comes, a frame an item', () => {
+test('held input is decoded in place when its turn comes, one frame per item', () => {
   const paper = new Paper();
   paper.gate.isOpen = false;
   const frames = [frame('a'), frame('', { opcode: 10 }), frame('b')];
@@ -341,7 +341,7 @@ test.each([
   expect(readPast).toBe(0);
 });
 
-test('a text behind half a message is for ws, until that is whole', () => {
+test('a text after part of a message goes to ws until the message is complete', () => {
   const paper = new Paper();
   paper.read(frame('a', { isFinal: false }));
   paper.read(frame('x', { opcode: 9 }));

@@ -1,4 +1,4 @@
-/** When a peer is asked how far it has got, and what its answers confirm, by a clock of the test's own. */
+/** When a peer is pinged and what its pongs confirm, on a virtual clock. */
 import type { Socket } from 'node:net';
 import { beforeEach, describe, expect, test } from 'vitest';
 import type { LoopClock } from '../../src/loop-clock.js';
@@ -24,8 +24,8 @@ const written = (bytes: number) => ({ bytes, messages: bytes / 1000 });
 /** What a peer answers to a ping: the same eight bytes. */
 const pong = (ping: Buffer) => ping.toString('latin1', 2);
 
-describe('a mark in what is written', () => {
-  test('is wanted at once from a peer that owes an answer, and of one that answers after 2 s', () => {
+describe('a mark in the output', () => {
+  test('is due at once for a peer that owes a pong, and after 2 s for one that answers', () => {
     expect(heartbeat.wantsMark).toBe(true);
     const ping = heartbeat.ping(written(1000));
     expect(heartbeat.wantsMark).toBe(true);
@@ -36,7 +36,7 @@ describe('a mark in what is written', () => {
     expect(heartbeat.wantsMark).toBe(true);
   });
 
-  test('is not wanted while 64 are under way, so that the first of them still confirms', () => {
+  test('is not due while 64 are in flight, so that the first of them still confirms', () => {
     const pings: Buffer[] = [];
     while (heartbeat.wantsMark) {
       pings.push(heartbeat.ping(written((pings.length + 1) * 1000)));
@@ -54,7 +54,7 @@ describe('a mark in what is written', () => {
 });
 
 describe('a pong', () => {
-  test('to no ping of ours confirms nothing, though its peer is there', () => {
+  test('to no known ping confirms nothing, but shows that the peer is alive', () => {
     heartbeat.ping(written(1000));
     now += 500;
     expect(heartbeat.ponged('a guess!', 1000)).toBeNull();
@@ -86,21 +86,21 @@ describe('a silent peer', () => {
     return said;
   };
 
-  test('to which nothing was written is pinged after an interval, and gone after another', () => {
+  test('to which nothing was written is pinged after one interval and gone after another', () => {
     expect(judged(60_000, 0)).toEqual([
       [11_000, 'ping'],
       [21_000, 'gone'],
     ]);
   });
 
-  test('to which much was written is pinged after a quarter of stallAfterMs, and gone after all of it', () => {
+  test('to which much was written is pinged after a quarter of stallAfterMs and gone after all of it', () => {
     expect(judged(60_000, 1_000_000)).toEqual([
       [2100, 'ping'],
       [5100, 'gone'],
     ]);
   });
 
-  test('is not gone once it has said anything', () => {
+  test('is not gone once it has sent anything', () => {
     judged(2100, 1_000_000);
     now = 5000;
     heartbeat.heard();

@@ -1,6 +1,6 @@
 /**
- * What has been read and is no command yet: handled when it is the peer's turn, not read meanwhile,
- * and bounded in bytes (V3). The turns are in the hands of the test, the connections are real.
+ * Input not handled yet: handled when the peer has its turn, not read meanwhile, and bounded in bytes
+ * (V3). The test controls the turns; the connections are real.
  */
 
 import { afterEach, beforeEach, expect, onTestFinished, test, vi } from 'vitest';
@@ -81,7 +81,7 @@ test('a read of many small frames is handled a frame at a time, in order', async
   expect(session.texts).toEqual([...session.texts].sort());
 });
 
-test('a peer that is held is not read, and loses nothing', async () => {
+test('a held peer is not read, and loses nothing', async () => {
   const { peer, session } = await open();
   gate.isOpen = false;
   const frames = Array.from({ length: 200 }, (_, i) => frame(`${i}`.padEnd(50_000, '.')));
@@ -117,7 +117,7 @@ test('the texts of one SockJS frame are handled one at a time, before what follo
   expect(session.texts).toEqual([...texts, 'last']);
 });
 
-test('a peer that is held is not missed for a heartbeat it has answered', async () => {
+test('a held peer that has answered a heartbeat is not considered gone', async () => {
   const { peer, session } = await open();
   const transport = session.transport as WebSocketTransport;
   const beat = (after: number) => {
@@ -139,7 +139,7 @@ test('a peer that is held is not missed for a heartbeat it has answered', async 
   expect(session.events).toEqual([]);
 });
 
-test('a peer whose turn does not come is told that it is too fast', async () => {
+test('a peer that never gets its turn is closed as rate_limited', async () => {
   const { peer, session } = await open();
   gate.isOpen = false;
   peer.socket.write(frame('one'));
@@ -151,7 +151,7 @@ test('a peer whose turn does not come is told that it is too fast', async () => 
   expect([session.texts, memory.bytes]).toEqual([[], 0]);
 });
 
-test('what a peer has sent before its close frame is handled before its end', async () => {
+test('input before the close frame is handled before the end', async () => {
   const { peer, session } = await open();
   gate.isOpen = false;
   peer.socket.write(Buffer.concat([...numbered(1000), frame('', { opcode: CLOSE })]));
@@ -161,7 +161,7 @@ test('what a peer has sent before its close frame is handled before its end', as
   expect(session.texts.length).toBe(1000);
 });
 
-test('of a peer that is gone nothing is kept, and nothing waits', async () => {
+test('nothing is kept of a closed peer, and nothing waits', async () => {
   const { peer, session } = await open();
   gate.isOpen = false;
   peer.socket.write(Buffer.concat(numbered(3000)));
@@ -194,7 +194,7 @@ test.each([
   expect(memory.bytes).toBe(0);
 });
 
-test('a text that comes byte by byte is a text', async () => {
+test('a text that arrives byte by byte is one text', async () => {
   const { peer, session } = await open();
   for (const byte of frame('ünfinished')) {
     peer.socket.write(Buffer.from([byte]));
@@ -204,7 +204,7 @@ test('a text that comes byte by byte is a text', async () => {
   expect([session.texts, memory.bytes]).toEqual([['ünfinished'], 0]);
 });
 
-test('beyond what all together may hold, whoever holds most has to go, and nobody else', async () => {
+test('beyond the bound of all connections, only the largest holder is closed', async () => {
   await server.close();
   memory = new IntakeMemory(100_000);
   server = await startTransports({ turns: gate, memory });
@@ -220,7 +220,7 @@ test('beyond what all together may hold, whoever holds most has to go, and nobod
   expect([small.session.events, last.session.events]).toEqual([[], []]);
 });
 
-test('many that each say a little before their turn comes hold little, and none has to go', async () => {
+test('many peers with little waiting input hold little, and none is closed', async () => {
   await server.close();
   // Less than the reads of so many could be.
   memory = new IntakeMemory(10 * 64 * 1024);
@@ -238,7 +238,7 @@ test('many that each say a little before their turn comes hold little, and none 
   expect(memory.bytes).toBe(0);
 });
 
-test('a peer that is held and sends byte by byte is not read for long either', async () => {
+test('a held peer that sends byte by byte is soon not read either', async () => {
   const { peer, session } = await open();
   const [socket] = server.sockets;
   gate.isOpen = false;

@@ -1,4 +1,4 @@
-/** What the kernel says of connections, from its own table and from one of paper. */
+/** Unacknowledged bytes of connections, from the kernel's own table and from a fake one. */
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
@@ -35,7 +35,7 @@ function ask(queues: KernelQueues, socket: Socket): Promise<number> {
 }
 
 test.runIf(platform() === 'linux').each(['127.0.0.1', '::1'])(
-  'of a peer at %s that reads nothing the kernel holds bytes, of one that has read all, none',
+  'for a peer at %s that reads nothing the kernel holds bytes, for one that has read all, none',
   async (host) => {
     const { ours, peer } = await pair(host);
     expect(await ask(new KernelQueues(SOON), ours)).toBe(0);
@@ -48,7 +48,7 @@ test.runIf(platform() === 'linux').each(['127.0.0.1', '::1'])(
   },
 );
 
-test('a table that is not there tells nobody anything, the next one still does', async () => {
+test('a missing table gives no answers, the next one still does', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'tables-'));
   onTestFinished(() => rmSync(folder, { recursive: true }));
   const { ours } = await pair('127.0.0.1');
@@ -62,7 +62,7 @@ test('a table that is not there tells nobody anything, the next one still does',
   expect(await ask(new KernelQueues(SOON, [join(folder, 'none'), table]), ours)).toBe(42);
 });
 
-test('thousands that ask together are told in parts, each before the table is read', async () => {
+test('thousands of askers are notified in parts, each before the table is read', async () => {
   freezeClocks();
   const loop = new Loop();
   onTestFinished(() => {
@@ -127,7 +127,7 @@ test('thousands that ask together are told in parts, each before the table is re
   expect(answers).toEqual(Array.from({ length: count }, (_, n) => n));
 });
 
-test('the table is read ten times in the time that a peer is given, and once a second to five at most', async () => {
+test('the table is read ten times per stall timeout, at intervals of 1 to 5 s', async () => {
   vi.useFakeTimers();
   onTestFinished(() => void vi.useRealTimers());
   const socket = { localAddress: '127.0.0.1', remoteAddress: '127.0.0.1' } as unknown as Socket;

@@ -1,4 +1,4 @@
-/** What the kernel's acknowledgements prove of a peer, and what they do not (V13). */
+/** What the kernel's acknowledgements prove about a peer, and what they do not (V13). */
 import type { Socket } from 'node:net';
 import { beforeEach, expect, test } from 'vitest';
 import type { LoopClock } from '../../src/loop-clock.js';
@@ -26,18 +26,18 @@ function look(written: number, unacknowledged: number, refused = 0): void {
   progress.unacknowledged(unacknowledged);
 }
 
-test('bytes that the kernel held at the last look and holds no more have been taken', () => {
+test('bytes that the kernel held at the last look and no longer holds have been taken', () => {
   look(1_000_000, 1_000_000, 5000);
   look(1_000_000, 900_000, 5000);
   expect(progress.takenAt).toBe(now);
 });
 
-test('nothing acknowledged is nothing taken, however often one looks', () => {
+test('without acknowledgements nothing counts as taken, at any number of looks', () => {
   for (let count = 0; count < 30; count += 1) look(1_000_000, 1_000_000, 5000);
   expect(progress.takenAt).toBe(1000);
 });
 
-test('a small flow that is acknowledged at once says only that the kernel lives', () => {
+test('a small flow that is acknowledged at once only proves that the kernel is alive', () => {
   for (let count = 1; count <= 30; count += 1) look(count * 100, 0);
   expect(progress.takenAt).toBe(1000);
 });

@@ -1,4 +1,4 @@
-/** Headers as proxies write them, byte by byte, and what only looks like one. */
+/** PROXY protocol headers, byte by byte, and input that only resembles one. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { MAX_HEADER_BYTES, proxyHeaderOf } from '../../src/transport/proxy-header.js';
@@ -48,7 +48,7 @@ const RIGHT: [string, Buffer, { address: string; port: number } | null][] = [
 
 describe('a header', () => {
   it.each(RIGHT)(
-    'of %s is read, wherever it is cut, and what is behind it is not',
+    'of %s is parsed, wherever it is split, and the data after it is not',
     (_, bytes, peer) => {
       const all = Buffer.concat([bytes, Buffer.from('GET / HTTP/1.1\r\n')]);
       for (let n = 0; n < bytes.length; n += 1)
@@ -77,7 +77,7 @@ describe('a header', () => {
     expect(proxyHeaderOf(bytes)).toBe('none');
   });
 
-  it('is never longer than what is there, and never throws', () => {
+  it('is never longer than the input, and never throws', () => {
     const begin = fc.constantFrom(
       Buffer.alloc(0),
       Buffer.from('PROXY '),

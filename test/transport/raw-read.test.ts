@@ -1,4 +1,4 @@
-/** Reads past the stream: what is offered is what the peer has sent, in order, and nothing twice. */
+/** Reads past the stream: the reader gets the peer's data in order and nothing twice. */
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import fc from 'fast-check';
@@ -7,7 +7,7 @@ import { readPast } from '../../src/transport/raw-read.js';
 import { takeTurnsAtEnd } from '../../src/transport/socket-ends.js';
 import { Signal } from '../support/signal.js';
 
-/** A connection of ours, and its peer. */
+/** A server connection and its peer. */
 async function pair(): Promise<{ socket: Socket; peer: Socket }> {
   const server = createServer({ allowHalfOpen: true }).listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -48,7 +48,7 @@ function collect(socket: Socket, use: (bytes: number) => number) {
 
 const numbered = (bytes: number) => Buffer.from(Array.from({ length: bytes }, (_, i) => i & 255));
 
-test('all of it, where all of it is used, and its end', async () => {
+test('a reader that uses everything gets all data and the end', async () => {
   const { socket, peer } = await pair();
   const { isPossible, counts, all, until } = collect(socket, (bytes) => bytes);
   expect(isPossible).toBe(true);
@@ -62,7 +62,7 @@ test('all of it, where all of it is used, and its end', async () => {
   await once(socket, 'end');
 });
 
-test('what is left over comes by the stream, before what comes next', async () => {
+test('unused data reaches the stream before later data', async () => {
   for (const isInTurn of [false, true]) {
     await fc.assert(
       fc.asyncProperty(
@@ -97,7 +97,7 @@ test('what is left over comes by the stream, before what comes next', async () =
   }
 });
 
-test('a read that fills the buffer is no end, however the ends of sockets are told', async () => {
+test('a read that fills the buffer is not taken for an end', async () => {
   for (const isInTurn of [false, true]) {
     const { socket, peer } = await pair();
     if (isInTurn) takeTurnsAtEnd(socket);
@@ -119,7 +119,7 @@ test('a read that fills the buffer is no end, however the ends of sockets are to
   }
 });
 
-test('a socket that is not read is not read past its stream either', async () => {
+test('a paused socket is not read past its stream either', async () => {
   const { socket, peer } = await pair();
   const { all, until } = collect(socket, () => 0);
   socket.pause();
@@ -135,7 +135,7 @@ test('a socket that is not read is not read past its stream either', async () =>
   expect(all().equals(sent)).toBe(true);
 });
 
-test('that a peer is lost is told once', async () => {
+test('a lost peer is reported once', async () => {
   for (const isInTurn of [false, true]) {
     const { socket, peer } = await pair();
     if (isInTurn) takeTurnsAtEnd(socket);
@@ -155,7 +155,7 @@ test('that a peer is lost is told once', async () => {
   }
 });
 
-test('a socket destroyed by what it has read is read no more', async () => {
+test('a socket destroyed by its reader is read no more', async () => {
   const { socket, peer } = await pair();
   let reads = 0;
   readPast(socket, {
@@ -173,7 +173,7 @@ test('a socket destroyed by what it has read is read no more', async () => {
   expect(reads).toBe(1);
 });
 
-test('where a handle is not what is known, the stream reads', async () => {
+test('the stream reads if the handle is not as expected', async () => {
   const { socket, peer } = await pair();
   const handle = (socket as unknown as { _handle: { useUserBuffer: unknown } })._handle;
   handle.useUserBuffer = undefined;

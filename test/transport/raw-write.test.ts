@@ -1,4 +1,4 @@
-/** Writes past the stream: what arrives is what was written, in order, on whatever socket. */
+/** Writes past the stream: the peer gets what was written, in order, on any kind of socket. */
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
@@ -87,7 +87,7 @@ const written = (socket: Socket, buffer: Buffer): Promise<void> =>
     if (rawWrite(socket, buffer, done)) done();
   });
 
-test('the stream is asked for the first write of a process only', async () => {
+test('only the first write of a process goes through the stream', async () => {
   const [one, other] = (await pairs(2)) as [Pair, Pair];
   await written(one.socket, Buffer.from('learnt'));
   const [first, second] = [vi.spyOn(one.socket, 'write'), vi.spyOn(other.socket, 'write')];
@@ -101,7 +101,7 @@ test('the stream is asked for the first write of a process only', async () => {
   expect(String(await everything(other.peer))).toBe('known');
 });
 
-test('a peer that does not read holds up its own write, which is said to be done once it has', async () => {
+test('a write to a peer that does not read completes once the peer has read', async () => {
   const [{ socket, peer }, other] = (await pairs(2)) as [Pair, Pair];
   await written(socket, Buffer.from('.'));
   const onFlushed = vi.fn();
@@ -121,7 +121,7 @@ test('a peer that does not read holds up its own write, which is said to be done
   expect(unsentBytes(socket)).toBe(0);
 });
 
-test('what the kernel has not taken is kept until it has, by nobody else', async () => {
+test('data is kept alive until the kernel has taken it', async () => {
   const [{ socket, peer }] = (await pairs(1)) as [Pair];
   await written(socket, Buffer.from('.'));
   const write = () => {
@@ -137,7 +137,7 @@ test('what the kernel has not taken is kept until it has, by nobody else', async
   expect((await everything(peer)).length).toBe(1 + MORE_THAN_THE_KERNEL);
 });
 
-test.each([-32, undefined])('a write that fails (%s) is the end of the socket', async (failure) => {
+test.each([-32, undefined])('a write that fails (%s) destroys the socket', async (failure) => {
   const [{ socket }] = (await pairs(1)) as [Pair];
   const closed = once(socket, 'close');
   const handle = { writeQueueSize: 0, bytesWritten: 0, writeBuffer: () => failure };
@@ -160,7 +160,7 @@ test('a peer that resets ends the wait', async () => {
 });
 
 test.each(['past its stream', 'through it'])(
-  'a socket that is gone or has ended takes nothing and throws nothing, %s',
+  'a write to a destroyed or ended socket does nothing and does not throw, %s',
   async (way) => {
     vi.resetModules();
     const fresh = await import('../../src/transport/raw-write.js');
@@ -211,7 +211,7 @@ test.each<[string, (pair: Pair) => unknown]>([
   expect(onFlushed).not.toHaveBeenCalled();
 });
 
-test('a first socket that never writes does not keep what others teach', async () => {
+test('a first socket that never writes does not keep others from being learnt from', async () => {
   vi.resetModules();
   const fresh = await import('../../src/transport/raw-write.js');
   const [{ socket: ended }, { socket, peer }] = (await pairs(2)) as [Pair, Pair];
@@ -226,7 +226,7 @@ test('a first socket that never writes does not keep what others teach', async (
 });
 
 test.each(['unknown', 'known'])(
-  'a socket of another kind is written to through its stream, TCP being %s',
+  'a socket of another kind is written through its stream, with TCP %s',
   async (tcp) => {
     const folder = mkdtempSync(join(tmpdir(), 'roomcast-'));
     onTestFinished(() => rmSync(folder, { recursive: true }));
@@ -247,7 +247,7 @@ test.each(['unknown', 'known'])(
   },
 );
 
-test('whatever is written to several peers arrives, each write whole and behind those of its way', async () => {
+test('writes to several peers arrive whole and in order per path', async () => {
   const PEERS = 3;
   const step = fc.record({
     to: fc.nat(PEERS - 1),

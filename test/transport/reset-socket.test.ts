@@ -1,4 +1,4 @@
-/** A reset leaves nothing open, whatever state the socket is in. */
+/** A reset leaves nothing open, in any state of the socket. */
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { setImmediate as turn } from 'node:timers/promises';

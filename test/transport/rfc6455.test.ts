@@ -1,10 +1,8 @@
 /**
- * RFC 6455 as a server has to keep it, section by section, with a whole server behind it: at `/ws`,
- * at SockJS' raw WebSocket, and in a session of SockJS. What the server sends is held to the RFC by
- * the peer these tests speak with (`raw-websocket.ts`).
+ * RFC 6455 conformance of a server, section by section, against a whole server: at `/ws`, at SockJS's
+ * raw WebSocket, and in a SockJS session. The test peer (`raw-websocket.ts`) checks the server's frames.
  *
- * Not here: what a command is answered with (`session.test.ts`), how much may be sent
- * (`scenarios/bad-input.test.ts`).
+ * Not here: replies to commands (`session.test.ts`), input limits (`scenarios/bad-input.test.ts`).
  */
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -546,7 +544,7 @@ describe.each(ENTRANCES)('RFC 6455 at %s', (_, path, wrap) => {
     expect(await outcomeIn(empty, (all) => [all])).toEqual(expected(empty));
   });
 
-  test('5.2 cut anywhere, and byte by byte, everything is the same', async () => {
+  test('5.2 input split anywhere, or byte by byte, gives the same result', async () => {
     const run = async (each: Case, longest: number, sizes: Iterator<number>) => {
       const cut = (all: Buffer) => {
         const parts: Buffer[] = [];
@@ -605,7 +603,7 @@ describe.each(ENTRANCES)('RFC 6455 at %s', (_, path, wrap) => {
     expect(await ended()).toBe(before + 1);
   });
 
-  test('7.1.5 whatever code a peer closes with, it is one that has left', async () => {
+  test('7.1.5 a peer that closes with any code has left', async () => {
     const [all, left] = await closed();
     for (const code of OF_PEERS) {
       const peer = await open();
@@ -615,7 +613,7 @@ describe.each(ENTRANCES)('RFC 6455 at %s', (_, path, wrap) => {
     expect(await closed()).toEqual([all + OF_PEERS.length, left + OF_PEERS.length]);
   });
 
-  test('7.1.1 a peer that says it leaves and stays is in no room, and its connection ends', async () => {
+  test('7.1.1 a peer that stays after its close frame leaves its rooms, and its connection is ended', async () => {
     const api = apiOf(server.url);
     const [all, left] = await closed();
     const peer = await open();
@@ -632,7 +630,7 @@ describe.each(ENTRANCES)('RFC 6455 at %s', (_, path, wrap) => {
     expect(peer.events.map(({ type }) => type)).toEqual(['welcome', 'joined']);
   });
 
-  test('4.1 frames may come with the handshake, all of them or half', async () => {
+  test('4.1 frames may arrive with the handshake, whole or in part', async () => {
     const text = frame(say('a'));
     for (const cut of [0, 1, 7, text.length]) {
       const peer = await connectRaw(

@@ -1,4 +1,4 @@
-/** Connections that end together are ended a few in a turn of the loop, and each as Node would have it. */
+/** Connections that end together are ended in slices, each as Node would do it. */
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { expect, onTestFinished, test } from 'vitest';
@@ -33,7 +33,7 @@ async function open(count: number): Promise<{ ours: Socket; theirs: Socket }[]> 
   return dialled.map((theirs) => ({ theirs, ours: byPort.get(theirs.localPort) as Socket }));
 }
 
-test('those that are lost together are ended in parts, with the loop in between', async () => {
+test('connections lost together are ended in slices over several event loop turns', async () => {
   const count = 10 * PER_TURN;
   const all = await open(count);
   for (const { theirs } of all) theirs.resetAndDestroy();
@@ -48,7 +48,7 @@ test('those that are lost together are ended in parts, with the loop in between'
   expect(Math.max(...parts)).toBeLessThanOrEqual(2 * PER_TURN);
 });
 
-test('those whose peers have ended their side are, too', async () => {
+test('so are those whose peers have ended their side', async () => {
   const count = 10 * PER_TURN;
   const all = await open(count);
   let ended = 0;
@@ -67,7 +67,7 @@ test('those whose peers have ended their side are, too', async () => {
   expect(Math.max(...parts)).toBeLessThanOrEqual(2 * PER_TURN);
 });
 
-test('a peer that has ended its side has been heard, and may still be told', async () => {
+test('input of a peer that ended its side was read, and it can still be written to', async () => {
   const [{ ours, theirs }] = (await open(1)) as [{ ours: Socket; theirs: Socket }];
   const said: string[] = [];
   ours.on('data', (chunk) => said.push(String(chunk)));
@@ -81,7 +81,7 @@ test('a peer that has ended its side has been heard, and may still be told', asy
   await closed;
 });
 
-test('one that is lost is destroyed, and has no end', async () => {
+test('a lost one is destroyed without an end event', async () => {
   const [{ ours, theirs }] = (await open(1)) as [{ ours: Socket; theirs: Socket }];
   let hasEnded = false;
   ours.on('end', () => {

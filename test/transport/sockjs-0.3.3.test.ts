@@ -1,11 +1,11 @@
 /**
- * The SockJS protocol 0.3.3, case by case under the names of the document, on the real transports.
- * The words and the code are ours: the document has no licence.
+ * SockJS protocol 0.3.3, case by case under the names of its document, on the real transports. Words and
+ * code are our own: the document has no licence.
  *
  * Left out: jsonp, htmlfile and the iframe page, which are not served; `test_disabled_websocket` and
- * `JsessionidCookie`, options that this server does not have; the nonce of Hixie-76
- * (`test_haproxy`) and version 7 of the handshake, which no browser has spoken since 2012. The other
- * cases of the two WebSocket classes are the same for every version, and are run in RFC 6455's.
+ * `JsessionidCookie`, options that this server does not have; the nonce of Hixie-76 (`test_haproxy`) and
+ * version 7 of the handshake, which no browser has used since 2012. The other cases of the two WebSocket
+ * classes are the same for every version and run in those of RFC 6455.
  */
 import { once } from 'node:events';
 import { connect } from 'node:net';

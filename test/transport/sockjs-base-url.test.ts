@@ -1,9 +1,9 @@
-/** A server that is reached by a name of its own: clients of SockJS go there, whichever server they asked first. */
+/** A server with a public base URL: SockJS clients connect there, whichever server they asked first. */
 import { expect, test } from 'vitest';
 import { serve } from '../support/server.js';
 import { openSockJs } from '../support/sockjs-client.js';
 
-test('sockjs-client opens its session where info says', async () => {
+test('sockjs-client opens its session at the base URL of info', async () => {
   const home = await serve();
   const baseUrl = `${home.url}/sockjs`;
   const asked = await serve({ sockjsBaseUrl: baseUrl });

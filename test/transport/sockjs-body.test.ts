@@ -1,4 +1,4 @@
-/** Messages are found in a body however it is cut, and only the one under way is kept (V3). */
+/** Messages are parsed from a body split anywhere, and only the current one is buffered (V3). */
 import { IncomingMessage } from 'node:http';
 import { Socket } from 'node:net';
 import fc from 'fast-check';
@@ -50,7 +50,7 @@ const escaped = (text: string) =>
   `"${Array.from({ length: text.length }, (_, i) => `\\u${text.charCodeAt(i).toString(16).padStart(4, '0')}`).join('')}"`;
 
 describe('a body', () => {
-  test('of strings is those strings, wherever it is cut', () => {
+  test('of strings yields those strings, wherever it is split', () => {
     const texts = fc.array(
       fc.tuple(fc.string({ unit: 'binary', maxLength: 20 }), fc.boolean(), space),
     );
@@ -66,7 +66,7 @@ describe('a body', () => {
     );
   });
 
-  test('of any other JSON or none is refused as JSON.parse would, or is a fault', () => {
+  test('of other JSON or none is refused as by JSON.parse, or is a fault', () => {
     const piece = fc.constantFrom(
       '[',
       ']',
@@ -103,7 +103,7 @@ describe('a body', () => {
     );
   });
 
-  test('keeps no more than the message under way, whatever its length', () => {
+  test('buffers only the current message, whatever the body’s length', () => {
     const { found, gathered, read } = reader();
     readChunk(read, Buffer.from('['));
     const message = Buffer.from(`"${'x'.repeat(MAX)}",`);
@@ -114,7 +114,7 @@ describe('a body', () => {
     expect(found).toHaveLength(1000);
   });
 
-  test('ends with a message that is longer than any way to write a legal one', () => {
+  test('ends at a message longer than any encoding of an allowed one', () => {
     const longest = `"${'\\u0041'.repeat(MAX)}"`;
     expect(readAll([Buffer.from(`[${longest}]`)]).found).toEqual(['A'.repeat(MAX)]);
     const chunks = [
@@ -127,7 +127,7 @@ describe('a body', () => {
 });
 
 describe('all bodies under way', () => {
-  test('are bounded, with as much left to others as one network has', () => {
+  test('are bounded, and one network leaves as much for others as it uses', () => {
     let network = 'a';
     const bodies = new Bodies({ stallMs: 1000, networkOf: () => network, totalBytes: 100_000 });
     const request = new IncomingMessage(new Socket());

@@ -1,4 +1,6 @@
-/** V6: one encoding for every SockJS transport; what comes out is what went in, on each of them. */
+/**
+ * V6: one encoding for all SockJS transports, and every text survives the round trip on each of them.
+ */
 import { createRequire } from 'node:module';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
@@ -64,7 +66,7 @@ describe('a batch', () => {
     );
   });
 
-  test('is handed to the wrapper with its length', () => {
+  test('is passed to the wrapper with its length', () => {
     fc.assert(
       fc.property(fc.array(anyText, { minLength: 1 }), (texts) => {
         const { encoding, join } = sockjsFraming('xhr-polling', (parts, bytes) => {
@@ -80,7 +82,7 @@ describe('a batch', () => {
     );
   });
 
-  test('leaves the frames, which others share, as they are', () => {
+  test('does not modify the shared frames', () => {
     const frame = framing.encoding.encode('shared');
     const before = Buffer.from(frame);
     framing.join([frame, frame], 2 * frame.length);

@@ -1,4 +1,4 @@
-/** What is private in the library is there, and would be missed. */
+/** The private parts of the library are as expected, and a missing one is detected. */
 import { createRequire } from 'node:module';
 import { describe, expect, test } from 'vitest';
 import { checkShape } from '../../src/transport/sockjs-library.js';

@@ -1,6 +1,6 @@
 /**
- * The SockJS protocol 0.3 over HTTP, as far as a server shows it to a peer. Its own suite is not
- * vendored: it has no licence.
+ * SockJS protocol 0.3 over HTTP, as a peer sees it. The protocol's own test suite is not vendored: it
+ * has no licence.
  */
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { SockjsOptions } from '../../src/transport/sockjs.js';
@@ -52,14 +52,14 @@ describe('paths', () => {
   });
 
   test.each(['/sockjsx', '/', '/other/sockjs', '/sockj'])(
-    '%s is somebody else\u2019s',
+    '%s is not served here',
     async (path) => {
       const { status, body } = await client.ask('GET', path);
       expect([status, body, server.refused]).toEqual([404, '', []]);
     },
   );
 
-  test.each(['/websocket', '/0/0/websocket'])('%s wants an upgrade', async (path) => {
+  test.each(['/websocket', '/0/0/websocket'])('%s requires an upgrade', async (path) => {
     const { status, body } = await client.ask('GET', `/sockjs${path}`);
     expect([status, code(body)]).toEqual([400, 'upgrade_required']);
   });
@@ -75,7 +75,7 @@ describe('paths', () => {
     expect([status, headers.allow, body]).toEqual([405, allow, '']);
   });
 
-  test('/info says what there is, and something random', async () => {
+  test('/info returns the options and a random number', async () => {
     const one = await client.ask('GET', '/sockjs/info?t=123');
     const two = await client.ask('GET', '/sockjs/info');
     expect(one.status).toBe(200);
@@ -109,7 +109,7 @@ describe('paths', () => {
 });
 
 describe('xhr-polling', () => {
-  test('a poll each: opening, messages, the next', async () => {
+  test('one poll each: opening, messages, the next', async () => {
     const opening = await client.ask('POST', '/sockjs/000/one/xhr');
     expect([opening.status, opening.body]).toEqual([200, 'o\n']);
     expect(opening.headers).toMatchObject({
@@ -152,7 +152,7 @@ describe('xhr-streaming', () => {
     expect(stream.text).toBe(`${PRELUDE}o\na["one"]\na["two","three"]\n`);
   });
 
-  test('ends after as many bytes as are allowed, and goes on in the next', async () => {
+  test('ends at the response limit and continues in the next', async () => {
     await start({ responseLimitBytes: 100 });
     const stream = await client.open('POST', '/sockjs/000/one/xhr_streaming');
     const session = await server.session();
@@ -182,7 +182,7 @@ describe('eventsource', () => {
     );
   });
 
-  test('there is nothing in it that a client would decode', async () => {
+  test('it contains nothing that a client would decode', async () => {
     const stream = await client.open('GET', '/sockjs/000/one/eventsource');
     const session = await server.session();
     await session.send('100 % of %41');
@@ -224,7 +224,7 @@ describe('a session', () => {
   });
 
   test.each(RECEIVERS)(
-    '%s %s: is over when hung up, and its name is free',
+    '%s %s: ends when the peer disconnects, and its id is free',
     async (method, action, opening) => {
       const path = `/sockjs/000/one/${action}`;
       (await client.open(method, path)).abort();
@@ -237,7 +237,7 @@ describe('a session', () => {
   );
 
   test.each(RECEIVERS)(
-    '%s %s: whoever comes after a close is told again',
+    '%s %s: a request after a close gets the close frame again',
     async (method, action, opening, close) => {
       const path = `/sockjs/000/one/${action}`;
       const stream = await client.open(method, path);
@@ -335,7 +335,7 @@ describe('xhr_send', () => {
     expect(poll.body).toMatch(/^c\[4013,/);
   });
 
-  test('a session that is not there is 404, without its body being read', async () => {
+  test('a missing session gets 404, without its body being read', async () => {
     const answer = await client.ask('POST', '/sockjs/000/none/xhr_send', { body: '["x"]' });
     expect([answer.status, code(answer.body)]).toEqual([404, 'not_found']);
   });

@@ -1,6 +1,6 @@
 /**
- * A SockJS session over HTTP: the contract of a transport, and what only it has: responses that
- * end, a peer that has to come back, heartbeats. The clock is virtual, the sockets are not.
+ * A SockJS session over HTTP: the transport contract and its own parts: responses that end, a peer that
+ * has to come back, heartbeats. The clock is virtual, the sockets are real.
  */
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { transportContract } from '../contract/transport.js';
@@ -50,7 +50,7 @@ describe('a session in time', () => {
     return server.session();
   };
 
-  test('a stream has a heartbeat, and ends with the next: the peer has to show itself', async () => {
+  test('a stream gets a heartbeat and ends with the next, so that the peer must reconnect', async () => {
     const { stream, session } = await openStream();
     await vi.advanceTimersByTimeAsync(HEARTBEAT_MS - 1);
     await session.send('before');
@@ -96,7 +96,7 @@ describe('a session in time', () => {
   );
 
   test.each(['xhr-streaming', 'eventsource', 'xhr-polling'] as const)(
-    '%s: a peer that is still reading is waited for, however long it takes, and sent nothing more',
+    '%s: a peer still reading is awaited, however long it takes, and sent nothing more',
     async (name) => {
       const peer = await connectRaw(name, server.port);
       const session = await server.session();
@@ -116,7 +116,7 @@ describe('a session in time', () => {
     },
   );
 
-  test('a peer that hangs up while it has not read is let go of at once', async () => {
+  test('a peer that disconnects before it has read is dropped at once', async () => {
     const peer = await connectRaw('xhr-streaming', server.port);
     const session = await server.session();
     session.transport.write(session.batch('x'.repeat(16 * 1024 * 1024)), 1);
@@ -125,7 +125,7 @@ describe('a session in time', () => {
     await server.idle();
   });
 
-  test('a farewell nobody comes for is dropped when the grace is over', async () => {
+  test('a farewell that is not fetched is dropped when the grace is over', async () => {
     const session = await openSession();
     session.transport.close('slow_consumer', session.batch('goodbye'), 1000);
     await vi.advanceTimersByTimeAsync(999);

@@ -1,4 +1,4 @@
-/** What is refused in front of SockJS, and what keeps its sessions apart (V11). */
+/** Requests refused before SockJS, and the separation of its sessions (V11). */
 import { once } from 'node:events';
 import { type IncomingMessage, request } from 'node:http';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
@@ -27,13 +27,13 @@ afterEach(stop);
 const code = (body: string) => (JSON.parse(body) as { code: string }).code;
 
 describe('a session', () => {
-  test('keeps to the transport it was opened with', async () => {
+  test('is bound to the transport it was opened with', async () => {
     await client.ask('POST', '/sockjs/000/one/xhr');
     const { status, body } = await client.ask('GET', '/sockjs/000/one/eventsource');
     expect([status, code(body)]).toEqual([404, 'not_found']);
   });
 
-  test('is whoever\u2019s who knows its id, from any address', async () => {
+  test('belongs to any client that knows its id, from any address', async () => {
     await start({ address: (req) => String(req.headers['x-address']) });
     const from = (address: string, body = '') => ({ headers: { 'x-address': address }, body });
     await client.ask('POST', '/sockjs/000/one/xhr', from('192.0.2.1'));
@@ -56,7 +56,7 @@ describe('a session', () => {
     expect(each).toBeLessThan(10_000);
   });
 
-  test('is not found by an address that guesses', async () => {
+  test('is hidden from an address that guesses ids', async () => {
     await start({ address: (req) => String(req.headers['x-address']) });
     const ask = (address: string, id: string, action = 'xhr_send') =>
       client.ask('POST', `/sockjs/000/${id}/${action}`, {
@@ -75,7 +75,7 @@ describe('a session', () => {
     expect((await ask('192.0.2.3', 'one')).status).toBe(204);
   });
 
-  test('that has ended is remembered only so long while others end', async () => {
+  test('that has ended is kept only until enough others have ended', async () => {
     const end = async (id: string) => {
       await client.ask('POST', `/sockjs/000/${id}/xhr`);
       const session = await server.session(server.sessions.length - 1);
@@ -91,7 +91,7 @@ describe('a session', () => {
     expect((await client.ask('POST', '/sockjs/000/s0/xhr')).body).toMatch(/^c\[4100,/);
   });
 
-  test('is of one server, although the library has one list for a process', async () => {
+  test('belongs to one server, although the library has one map per process', async () => {
     const other = await startTransports();
     const otherClient = httpClient(other.port);
     await client.ask('POST', '/sockjs/000/same/xhr');
@@ -103,7 +103,7 @@ describe('a session', () => {
     await other.close();
   });
 
-  test('writes nothing about itself anywhere', async () => {
+  test('logs nothing about itself', async () => {
     const log = vi.spyOn(console, 'log');
     await client.ask('POST', '/sockjs/000/secret/xhr');
     await client.ask('POST', '/sockjs/000/secret/xhr_send', { body: '[' });
@@ -120,7 +120,7 @@ describe('a body', () => {
     await client.ask('POST', '/sockjs/000/one/xhr');
   });
 
-  test.each([{}, chunked])('may be as long as it may be (%j)', async (headers) => {
+  test.each([{}, chunked])('may have the maximum size (%j)', async (headers) => {
     const text = 'x'.repeat(996);
     const answer = await client.ask('POST', SEND, { body: `["${text}"]`, headers });
     expect([answer.status, server.sessions[0]?.texts]).toEqual([204, [text]]);
@@ -135,7 +135,7 @@ describe('a body', () => {
   });
 
   test.each([{}, chunked])(
-    'of 20 MB is refused, and the connection stays of use (%j)',
+    'of 20 MB is refused, and the connection stays usable (%j)',
     async (headers) => {
       const body = Buffer.alloc(20_000_000, 'x');
       body.write('["');
@@ -159,7 +159,7 @@ describe('a body', () => {
     req.destroy();
   });
 
-  test('may come byte by byte', async () => {
+  test('may arrive byte by byte', async () => {
     const port = server.port;
     const req = request({ port, host: '127.0.0.1', method: 'POST', path: SEND, headers: chunked });
     const answered = once(req, 'response');
@@ -171,14 +171,14 @@ describe('a body', () => {
     expect([res.statusCode, server.sessions[0]?.texts]).toEqual([204, ['漢'.repeat(300)]]);
   });
 
-  test('is looked at before the session', async () => {
+  test('is checked before the session', async () => {
     const body = 'x'.repeat(1001);
     expect((await client.ask('POST', '/sockjs/000/none/xhr_send', { body })).status).toBe(413);
     expect((await client.ask('POST', '/sockjs/000/two/xhr', { body })).status).toBe(413);
     expect(server.sessions).toHaveLength(1);
   });
 
-  test('that a poll or a stream has is dropped', async () => {
+  test('of a poll or stream request is discarded', async () => {
     const stream = await client.open('POST', '/sockjs/000/two/xhr_streaming', {
       body: Buffer.alloc(5_000_000),
       headers: chunked,
@@ -219,7 +219,7 @@ describe('origins', () => {
     expect(server.sessions).toEqual([]);
   });
 
-  test('lets in those that are listed, and clients without one', async () => {
+  test('accepts listed ones, and clients without one', async () => {
     await start({ origins });
     for (const [index, origin] of origins.entries()) {
       const path = `/sockjs/000/s${index}/xhr`;

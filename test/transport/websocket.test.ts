@@ -1,6 +1,6 @@
 /**
- * WebSocket connections, plain and in SockJS' dialect: the contract of a transport, and what only
- * they have: broken frames (V11), heartbeats, pings of the peer (V3).
+ * WebSocket connections, plain and in the SockJS dialect: the transport contract and their own parts:
+ * broken frames (V11), heartbeats, pings of the peer (V3).
  */
 import type { Socket } from 'node:net';
 import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest';
@@ -75,7 +75,7 @@ describe('a WebSocket', () => {
     expect(await session.end()).toBe(`ended ${reason}`);
   });
 
-  test('a peer that says it leaves is written to no more, and gone soon if it stays', async () => {
+  test('a peer that has sent its close frame is written to no more, and reset if it stays', async () => {
     const { peer, session } = await open();
     peer.socket.write(frame(CLOSE_FRAME, Buffer.from([0x0f, 0xa0])));
     await session.until(() => session.events.includes('left'));
@@ -86,7 +86,7 @@ describe('a WebSocket', () => {
     await server.idle();
   });
 
-  test('is prefetched as far as its handle once it writes there, and not after its end', async () => {
+  test('prefetches its handle once it writes there, and not after its end', async () => {
     const { peer, session } = await open();
     for (const text of ['one', 'two']) await session.send(text);
     expect(session.transport.prefetch?.()).toBe(true);
@@ -95,7 +95,7 @@ describe('a WebSocket', () => {
     expect(session.transport.prefetch?.()).toBe(false);
   });
 
-  test('a frame that is cut off by the end of the connection is nothing', async () => {
+  test('a frame cut off by the end of the connection is ignored', async () => {
     const { peer, session } = await open();
     peer.socket.end(frame(TEXT, 'half', 8));
     expect(await session.end()).toBe('ended lost');
@@ -111,7 +111,7 @@ describe('a WebSocket', () => {
     expect([session.texts, session.bytes]).toEqual([['one two three'], [13]]);
   });
 
-  test('a binary frame is said to be one, and nothing of it is kept', async () => {
+  test('a binary frame is reported, and nothing of it is kept', async () => {
     const { peer, session } = await open();
     peer.socket.write(Buffer.concat([frame(BINARY, 'hi'), frame(TEXT, 'after')]));
     await session.until(() => session.texts.length === 1);
@@ -119,7 +119,7 @@ describe('a WebSocket', () => {
   });
 
   test.each(['["a"', '[1]', 'a', '{}'])(
-    'SockJS: %s is a fault, told in its own way',
+    'SockJS: %s is a fault, reported in its own dialect',
     async (text) => {
       const { peer, session } = await open('sockjs-websocket');
       peer.socket.write(frame(TEXT, '["before"]'));
@@ -150,7 +150,7 @@ describe('a WebSocket', () => {
     await server.idle();
   });
 
-  test('pings of a peer that does not read are answered only so often, then it goes', async () => {
+  test('a peer that pings and does not read is closed after a bounded number of pongs', async () => {
     const { peer, session } = await open();
     // What the kernel will not take any more, so that every pong would have to be kept by us.
     session.transport.write(session.batch('x'.repeat(16 * 1024 * 1024)), 1);
@@ -160,7 +160,7 @@ describe('a WebSocket', () => {
   });
 });
 
-test('a connection that has ended is let go of', { timeout: 60_000 }, async () => {
+test('a connection that has ended is garbage collected', { timeout: 60_000 }, async () => {
   const beats = vi.spyOn(WebSocketTransport.prototype, 'heartbeat');
   onTestFinished(() => void beats.mockRestore());
   const { url, members } = await serve({ heartbeatMs: 1000 });
@@ -214,14 +214,14 @@ describe('a heartbeat', () => {
     await server.close();
   });
 
-  test('is due once a peer to which nothing is sent has been silent for the interval', async () => {
+  test('is due once an idle peer was silent for the interval', async () => {
     beat(INTERVAL_MS - 1);
     beat(INTERVAL_MS);
     await peer.read(10);
     expect(pings()).toHaveLength(1);
   });
 
-  test('that comes back is a round trip', async () => {
+  test('that is answered gives a round trip time', async () => {
     await connectPeer('websocket', server.port);
     session = await server.session(1);
     beat(INTERVAL_MS + 1000);
@@ -230,7 +230,7 @@ describe('a heartbeat', () => {
     expect(session.events).toEqual(['roundTrip']);
   });
 
-  test('that does not come back is a fault, once the interval is over again', async () => {
+  test('that is not answered is a fault after another interval', async () => {
     beat(INTERVAL_MS);
     beat(2 * INTERVAL_MS - 1);
     expect(session.events).toEqual([]);
@@ -240,7 +240,7 @@ describe('a heartbeat', () => {
     expect(peer.text).toMatch(closeFrame(CLOSE.heartbeat_missed.code));
   });
 
-  test('is not missed by a peer that speaks, or answers without saying what', async () => {
+  test('is not missed by a peer that sends data or pongs without a payload', async () => {
     beat(INTERVAL_MS);
     await say();
     beat(2 * INTERVAL_MS);
@@ -268,7 +268,7 @@ describe('a heartbeat', () => {
     expect(session.events).toEqual(['faulted heartbeat_missed']);
   });
 
-  test('comes sooner to a peer that has something to read, and has longer to come back', async () => {
+  test('is sent sooner to a peer with data to read, and has a longer timeout', async () => {
     const batch = session.batch('x'.repeat(100_000));
     session.transport.write(batch, 1);
     // Bytes that leave the socket later than the first look would be progress.
@@ -286,7 +286,7 @@ describe('a heartbeat', () => {
     expect(session.events).toEqual(['faulted heartbeat_missed']);
   });
 
-  test('of a stream: one each 256 KiB while they are not answered, and each pong is progress', async () => {
+  test('in a stream: one per 256 KiB while they are unanswered, and each pong is progress', async () => {
     const batch = session.batch('x'.repeat(16 * 1024));
     let count = 0;
     for (; count < 64; count += 1) expect(session.transport.write(batch, 1)).toBe(true);
@@ -310,7 +310,7 @@ describe('a heartbeat', () => {
     expect(session.events.filter((event) => event.startsWith('faulted'))).toEqual([]);
   });
 
-  test('is not due while a batch is outstanding: that is judged by its own clock', async () => {
+  test('is not due while a batch is outstanding, which the stall timeout covers', async () => {
     const batch = session.batch('x'.repeat(16 * 1024 * 1024));
     session.transport.write(batch, 1);
     beat(10 * STALL_MS);
@@ -318,7 +318,7 @@ describe('a heartbeat', () => {
     expect(session.events).toEqual([]);
   });
 
-  test('of a peer that answers a close with the same code confirms all', async () => {
+  test('a peer that answers a close with the same code confirms all messages', async () => {
     await session.send('one', 'two');
     expect(session.transport.unconfirmedMessages).toBe(2);
     session.transport.close('going_away', Buffer.alloc(0), 5000);
@@ -328,7 +328,7 @@ describe('a heartbeat', () => {
     expect(session.transport.unconfirmedMessages).toBe(0);
   });
 
-  test('of a peer that leaves by itself confirms nothing', async () => {
+  test('a peer that leaves by itself confirms nothing', async () => {
     await session.send('one', 'two');
     peer.socket.end(frame(CLOSE_FRAME, Buffer.from([0x03, 0xe8])));
     await session.end();

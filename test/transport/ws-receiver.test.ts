@@ -1,9 +1,9 @@
-/** The private parts of `ws` that are used are tried out before anybody is served. */
+/** The private parts of `ws` are checked before the server starts. */
 import { expect, test } from 'vitest';
 import { WebSocket } from 'ws';
 import { checkWs } from '../../src/transport/ws-receiver.js';
 
-test('a ws whose private parts are others is not started with', () => {
+test('the server does not start with a ws whose private parts differ', () => {
   checkWs();
   class Other extends WebSocket {
     setSocket(): void {}

@@ -1,4 +1,4 @@
-/** What a client may ask for: every frame is a command of which all has been checked, or is refused (V11). */
+/** Decoding of commands: every frame is a fully checked command or is refused (V11). */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { REFUSAL, Refusal } from '../../../src/errors.js';
@@ -50,7 +50,7 @@ const anyField = fc.oneof(
 );
 
 describe('decoding', () => {
-  it('never throws, whatever the text: it is a command, or refused with a code (V11)', () => {
+  it('never throws for any text: it is a command or is refused with a code (V11)', () => {
     const bytes = fc.uint8Array({ maxLength: 300 }).map((each) => Buffer.from(each).toString());
     const command = fc
       .record({
@@ -208,7 +208,7 @@ describe('decoding', () => {
     }
   });
 
-  it('gives the id back where it could be read, also of what is refused', () => {
+  it('returns the id if it could be read, also for a refused frame', () => {
     expect(read('{"type":"nothing","id":7}')).toMatchObject({ type: 'refused', id: 7 });
     expect(read('{"type":"ping","id":""}')).toMatchObject({ type: 'ping', id: '' });
     expect(read('{"type":"ping","id":0}')).toMatchObject({ type: 'ping', id: 0 });
@@ -225,7 +225,7 @@ describe('decoding', () => {
     expect(huge.refusal?.message.length).toBeLessThan(150);
   });
 
-  it('leaves no trace on the objects of the language', () => {
+  it('does not modify prototypes', () => {
     read(
       '{"type":"publish","room":"a","data":{"__proto__":{"polluted":1},"constructor":{"prototype":{"polluted":1}}}}',
     );
@@ -234,7 +234,7 @@ describe('decoding', () => {
 });
 
 describe('a publication', () => {
-  it('carries any JSON value through, to the letter', () => {
+  it('carries any JSON value through unchanged', () => {
     fc.assert(
       fc.property(fc.jsonValue({ maxDepth: 8 }), anyText, anyText, (data, room, key) => {
         fc.pre(room.length > 0 && room.length <= 200 && key.length > 0 && key.length <= 200);
@@ -262,7 +262,7 @@ describe('a publication', () => {
     );
   });
 
-  it('has no key where it was given none, and says null for no member', () => {
+  it('has no key if none was given, and null if it has no member', () => {
     const text = codec.encodeMessage({ room: 'a', seq: 1, from: null, at: 2, data: '{"b":[1]}' });
     expect(text).toBe('{"type":"message","room":"a","seq":1,"from":null,"at":2,"data":{"b":[1]}}');
   });
