@@ -41,7 +41,6 @@ export class Losses {
   readonly #member: Recipient;
   readonly #format: Format;
   readonly #context: LossesContext;
-  /** - */
   /**
    * Rooms with a loss that no later message may reveal. Null until the first loss; most members have
    * none.

@@ -232,7 +232,7 @@ export class Pages {
     if (block === undefined) {
       block = new Block(seq - (seq % BLOCK));
       this.#blocks.set(keyOf(room, epoch, block.first), block);
-      this.#sweep ??= setTimeout(() => this.#letGo(), KEPT_MS).unref();
+      this.#sweep ??= setTimeout(() => this.#expire(), KEPT_MS).unref();
     }
     const before = block.bytes;
     block.add(publication);
@@ -257,11 +257,11 @@ export class Pages {
     }
   }
 
-  #letGo(): void {
+  #expire(): void {
     const before = nowMs() - KEPT_MS;
     for (const [key, block] of this.#blocks) if (block.begunAt <= before) this.#drop(key, block);
     this.#sweep =
-      this.#blocks.size === 0 ? undefined : setTimeout(() => this.#letGo(), KEPT_MS / 5).unref();
+      this.#blocks.size === 0 ? undefined : setTimeout(() => this.#expire(), KEPT_MS / 5).unref();
   }
 
   #drop(key: string, block: Block): void {

@@ -67,7 +67,7 @@ export class Presence implements Late {
   #policies: ReadonlyMap<string, PresencePolicy>;
   readonly #rosters = new Map<string, Roster>();
   readonly #rounds = new Map<Roster, Round>();
-  /** Rosters whose round is due or under way, in turn. */
+  /** Rosters whose round is due or in progress, in turn. */
   readonly #due = new Set<Roster>();
   /** New watchers that have been told nothing yet. */
   readonly #fresh = new Set<Watch>();

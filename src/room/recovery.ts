@@ -47,9 +47,9 @@ export class Recovery {
   }
 
   /**
-   * Looks up what is kept of the wanted messages. Returns null when that is known, as long as nothing is
-   * awaited; else a promise, after which it must be called again. `mayRead`: the member has the right to
-   * it.
+   * Looks up which of the wanted messages are kept. Returns null if that is known, which holds only
+   * until the caller waits; else a promise, after which it must be called again. `mayRead`: the member
+   * has the right.
    */
   prepare(room: Room, mayRead: boolean): Promise<void> | null {
     const { seq, term } = room;

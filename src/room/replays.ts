@@ -2,7 +2,7 @@
  * Members that are sent the messages they missed before a join. Each has a cursor into shared pages,
  * which is the `sent` of its subscription, and at most one batch in flight, at the pace of its socket
  * (V18). No buffer and no lock: in the step in which a cursor reaches the end of its room, the member
- * goes live, and a flush under way skips what the cursor has sent.
+ * goes live, and a flush in progress skips what the cursor has sent.
  *
  * Live messages go first: cursors use the time a fan-out run has left, in turn, at least one per run.
  *
@@ -59,7 +59,7 @@ export class Replays {
     return this.#ready.size > 0;
   }
 
-  /** Whether a replay of the room is under way. */
+  /** Whether a replay of the room is in progress. */
   isReading(room: Room): boolean {
     return this.#byRoom.has(room);
   }
@@ -151,7 +151,7 @@ export class Replays {
     const result = reason === 'expired' ? 'expired' : 'abandoned';
     if (missing > 0) this.#context.observer.replayed('join', result, missing);
     if (reason === 'left') return;
-    // A flush under way checks `offered`, so it does not repeat what the cursor has sent.
+    // A flush in progress checks `offered`, so it does not repeat what the cursor has sent.
     subscription.isLive = true;
     subscription.offered = room.last;
     if (subscription.sent < room.last) subscription.outbox.miss(subscription, room.last, reason);

@@ -24,7 +24,7 @@ export class Subscription {
   sent: number;
   /** Highest number lost to an overflow; distinguishes an `overflow` gap from a `conflated` one. */
   overflowed = 0;
-  /** The replay under way, during which the member is not live. */
+  /** The replay in progress, during which the member is not live. */
   replay: Replay | null = null;
   /** Everything up to `#missedTo` that was not sent is missing for the reason `#missed`. */
   #missedTo = 0;

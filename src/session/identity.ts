@@ -1,6 +1,6 @@
 /**
  * Authentication of one connection: its first token, its refreshes, and their expiry. Only created if
- * keys are configured.
+ * authentication is on, by keys or by the application's `connect` hook.
  *
  * V15: permissions change in one step, in which the connection also leaves the rooms it may no longer be
  * in. V16: a token check that hangs is ended and never reported as an invalid token; the connection
@@ -70,7 +70,7 @@ export class SessionIdentity implements Known {
   #claims: Claims | null = null;
   #deadline: NodeJS.Timeout | undefined;
   #isOverdue = false;
-  /** A token check is under way; it has its own deadline. */
+  /** A token check is in progress; it has its own deadline. */
   #isChecking = false;
   #notice: Alarm | undefined;
   #end: Alarm | undefined;
@@ -171,7 +171,7 @@ export class SessionIdentity implements Known {
 
   end(): void {
     clearTimeout(this.#deadline);
-    this.#letGo();
+    this.#release();
     this.#ended.abort(shuttingDown());
   }
 
@@ -200,7 +200,7 @@ export class SessionIdentity implements Known {
     if (endsAt <= now) throw new Refusal('token_expired', 'The token has expired; send a new one.');
     const identity = this.#auth.identityOf(claims);
     clearTimeout(this.#deadline);
-    this.#letGo();
+    this.#release();
     this.#claims = claims;
     this.#people.add(this, user, claims.tokenId);
     const doesEnd = Number.isFinite(endsAt);
@@ -229,7 +229,7 @@ export class SessionIdentity implements Known {
   }
 
   /** Releases the current token's alarms and index entries. */
-  #letGo(): void {
+  #release(): void {
     this.#notice?.cancel();
     this.#end?.cancel();
     const token = this.#claims;

@@ -136,7 +136,7 @@ export class People {
 
   #enabled(): Revocations {
     if (this.#revocations !== null) return this.#revocations;
-    throw new Refusal('not_enabled', 'This server has no keys, so it knows no users.');
+    throw new Refusal('not_enabled', 'Authentication is off, so this server has no users.');
   }
 
   /** A copy, since closing a connection changes the index. */

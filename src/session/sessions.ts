@@ -51,7 +51,7 @@ export class Sessions {
   readonly #open: WaitGroup;
   readonly #leaving = new Map<Session, () => void>();
   #isDraining = false;
-  /** Outcome of the drain under way; null before one. */
+  /** Outcome of the drain in progress; null before one. */
   #outcome: Outcome | null = null;
 
   constructor(context: Omit<SessionContext, 'ended'>, detector: Detector) {

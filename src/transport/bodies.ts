@@ -9,7 +9,7 @@
 import type { IncomingMessage } from 'node:http';
 import { REFUSAL, Refusal } from '../errors.js';
 
-/** Bound of all bodies under way, in bytes. */
+/** Bound of all bodies in progress, in bytes. */
 const TOTAL_BYTES = 64 * 1024 * 1024;
 const FIRST_BYTES = 1024;
 const NOTHING = Buffer.alloc(0);
@@ -28,11 +28,11 @@ export interface BodiesOptions {
   readonly stallMs: number;
   /** The network a request is counted for. */
   readonly networkOf: (request: IncomingMessage) => string;
-  /** Bound of all bodies under way, in bytes; default 64 MiB. */
+  /** Bound of all bodies in progress, in bytes; default 64 MiB. */
   readonly totalBytes?: number;
 }
 
-/** Readers of the bodies under way, on any server of the process. */
+/** Readers of the bodies in progress, on any server of the process. */
 const readers = new WeakMap<IncomingMessage, BodyReader>();
 
 /** Aborts the body of a request with a refusal. Returns false if no reader reads it. */
@@ -107,7 +107,7 @@ export class Bodies {
       });
       request.once('close', () => {
         gathered.release();
-        reject(new Refusal('bad_command', 'The body broke off.'));
+        reject(new Refusal('bad_command', 'The connection ended before the whole body arrived.'));
       });
     });
   }

@@ -33,8 +33,8 @@ const PIECE_MS = 0.5;
 const OVERHEAD_BYTES = 256;
 /**
  * Bytes a waiting peer may have here before its socket is paused. A socket that is not paused holds
- * nothing itself, so of small senders only what they really hold is counted: after a stall of the
- * server, that is every peer at once.
+ * nothing itself, so for peers that sent little the count is what they really hold; after a stall of the
+ * server these are all peers at once.
  */
 const KEPT_BYTES = 16 * 1024;
 /** Bytes an incomplete message may hold besides twice the maximum message size. */

@@ -24,7 +24,9 @@ export interface Caller {
   readonly histories: TokenBucket;
   /** Null if the application has no hooks. */
   readonly asking: Asking | null;
-  /** @throws Refusal, as a rejection if the connection stays open; synchronously if there are no keys */
+  /**
+   * @throws Refusal as a rejection, if the connection stays open; `not_enabled` if authentication is off
+   */
   authenticate(id: CommandId | undefined, token: unknown): Promise<void>;
   /** Sends the reply `event` if the command had an `id`. */
   reply(id: CommandId | undefined, event: Event): void;
