@@ -16,8 +16,8 @@ export interface Asked {
   readonly id: CommandId | undefined;
   readonly fields: Fields;
   /**
-   * The JSON text of `fields.data`, exactly as `JSON.stringify` would write it, if it can be cut from
-   * the frame.
+   * JSON text of `fields.data`, exactly as `JSON.stringify` writes it, if it could be cut from the
+   * frame.
    */
   readonly data?: string | undefined;
 }

@@ -24,10 +24,7 @@ import type { Subscription } from './subscription.js';
 /** Requests one member may have waiting behind the running one. */
 const WAITING = 7;
 
-/**
- * The messages asked for: a range, of `epoch` if given; or the `last` ones before a number, or the
- * latest.
- */
+/** Messages asked for: a range, of `epoch` if given; or `last` many before a number, or the latest. */
 export type Wanted =
   | { readonly from: number; readonly to: number; readonly epoch?: string | undefined }
   | { readonly last: number; readonly before?: number | undefined };
@@ -145,10 +142,7 @@ export class Backfills {
     }
   }
 
-  /**
-   * Ends all requests of a member without a reply: it is gone, or has been told that the server shuts
-   * down.
-   */
+  /** Ends a member's requests without a reply: it is gone, or was told that the server shuts down. */
   stop(member: Member): void {
     const all = this.#byMember.get(member) ?? [];
     this.#byMember.delete(member);

@@ -54,10 +54,7 @@ export class Cursors {
     this.#backfill = cursor;
   }
 
-  /**
-   * The cursor whose turn it is; undefined if it is the turn of control frames and live messages, if
-   * any.
-   */
+  /** The cursor whose turn it is; undefined if control frames and live messages are next. */
   next(beside: Beside): Cursor | undefined {
     const replay = this.#nextReplay(beside);
     const cursor = replay ?? this.#nextShow(beside) ?? this.#nextBackfill(beside);
@@ -96,8 +93,8 @@ export class Cursors {
   }
 
   /**
-   * While the member is shedding, a backfill would displace live messages, which it would have to read
-   * again.
+   * While the member is shedding, a backfill would displace live messages, which it would then request
+   * too.
    */
   #nextBackfill({ hasControl, hasWork, isShedding }: Beside): Cursor | undefined {
     if (hasControl || isShedding || (hasWork && this.#passed < PASSING)) return undefined;

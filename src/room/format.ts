@@ -26,8 +26,7 @@ export class Format {
   }
 
   /**
-   * Equal for members that share batches, those with the same format and framing. Dense enough for
-   * arrays.
+   * Equal for members with the same format and framing, which share batches. Dense enough for arrays.
    */
   kindOf(framing: Framing): number {
     return this.index * TRANSPORTS.length + framing.index;

@@ -84,10 +84,7 @@ export class Frame implements Held {
 export class Batch implements Held {
   holders = 0;
   readonly heldBytes: number;
-  /**
-   * Members whose kernel took it whole at once, by whether they were healthy. The room counts these once
-   * a slice.
-   */
+  /** Members whose kernel took it whole at once, by health; the room counts them once a slice. */
   toHealthy = 0;
   toSlow = 0;
 

@@ -232,10 +232,7 @@ export class Hub {
     return this.#broker.state();
   }
 
-  /**
-   * True when this node is so far behind its broker that new connections should go to another node
-   * (V23).
-   */
+  /** True if this node is so far behind its broker that new connections should go elsewhere (V23). */
   get isLagging(): boolean {
     return this.#rooms.backlog.isLagging;
   }

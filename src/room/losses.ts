@@ -42,8 +42,7 @@ export class Losses {
   readonly #format: Format;
   readonly #context: LossesContext;
   /**
-   * Rooms with a loss that no later message may reveal. Null until the first loss; most members have
-   * none.
+   * Rooms with a loss that no later message may reveal. Null until the first loss, as for most members.
    */
   #rooms: Set<Subscription> | null = null;
 
@@ -89,8 +88,7 @@ export class Losses {
   }
 
   /**
-   * Appends gaps for the rooms kept here, once the queues are empty, up to about `maxBytes`. Returns the
-   * bytes.
+   * Once the queues are empty: appends gaps for the rooms, up to about `maxBytes`. Returns their bytes.
    */
   take(parts: Buffer[], maxBytes: number): number {
     const rooms = this.#rooms;

@@ -93,8 +93,7 @@ export class Memberships {
 
   /**
    * Removes a disconnected member from every room and releases what is held for it. Idempotent.
-   * `isFinal`: the server ended the connection for good, so presence does not wait for the user to come
-   * back.
+   * `isFinal`: the server ended the connection for good, so the user does not linger in presence.
    */
   remove(member: Member, isFinal = false): void {
     if (!this.members.delete(member.id)) return;
@@ -187,10 +186,7 @@ export class Memberships {
     return left;
   }
 
-  /**
-   * Stops the member's replays and backfills. A later leave announces what it missed; a disconnect need
-   * not.
-   */
+  /** Stops the member's replays and backfills. A later leave announces what it missed. */
   stopReading(member: Member): void {
     this.#context.backfills.stop(member);
     for (const subscription of member.subscriptions.values()) this.#endReplay(subscription);

@@ -33,10 +33,7 @@ export type ReplayKind = (typeof REPLAYS)[number];
 export const REPLAYED = ['sent', 'expired', 'abandoned'] as const;
 export type Replayed = (typeof REPLAYED)[number];
 
-/**
- * Change of a user's presence; `returned`: the user came back while lingering, which watchers are not
- * told.
- */
+/** Change of a user's presence; `returned`: the user came back while lingering, unseen by watchers. */
 export const PRESENCE_CHANGES = ['joined', 'left', 'returned'] as const;
 export type PresenceChange = (typeof PRESENCE_CHANGES)[number];
 
@@ -47,10 +44,7 @@ export type PresenceFrame = (typeof PRESENCE_FRAMES)[number];
 export interface Observer extends CallObserver {
   /** One publication was accepted by the broker and delivered to this node. */
   published(): void;
-  /**
-   * `count` messages were offered to members. Each is then delivered, dropped, abandoned or still
-   * queued.
-   */
+  /** `count` messages were offered; each is then delivered, dropped, abandoned or still queued. */
   fannedOut(count: number): void;
   /**
    * `count` messages were taken whole by the kernel, `seconds` after their publish was accepted.
@@ -74,8 +68,7 @@ export interface Observer extends CallObserver {
   /** A join with `since` or `last` was answered. */
   recovered(result: Recovery): void;
   /**
-   * `count` past messages due to a member; they are not part of the counts above. `sent` is reported
-   * once a batch.
+   * `count` past messages due to a member, not part of the counts above. Called once a batch for `sent`.
    */
   replayed(how: ReplayKind, result: Replayed, count: number): void;
   presenceChanged(change: PresenceChange): void;

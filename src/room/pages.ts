@@ -55,10 +55,7 @@ class Block {
     return this.#publications[seq - this.first] !== undefined;
   }
 
-  /**
-   * Publications from `seq`, which it holds: up to `maxMessages`, and `maxBytes` unless the first is
-   * larger.
-   */
+  /** Publications from `seq`, which it holds: at least one, at most `maxMessages` and `maxBytes`. */
   read(seq: number, maxMessages: number, maxBytes: number): Publication[] {
     const read: Publication[] = [];
     let bytes = 0;

@@ -47,10 +47,7 @@ export class Queues {
     return loss;
   }
 
-  /**
-   * The queue whose head has waited longest, so that a flood in one namespace does not delay another's
-   * messages.
-   */
+  /** The queue whose head has waited longest: a flood in one namespace does not delay another. */
   longestWaiting(): SendQueue | undefined {
     if (this.#length === 0) return undefined;
     let oldest: SendQueue | undefined;

@@ -92,10 +92,7 @@ export class Recovery {
     return { recover, sent: term.localOf(since.seq), isKept: first !== null };
   }
 
-  /**
-   * The member's position may come from another node and not have reached this one yet: waits for it,
-   * once.
-   */
+  /** The position may come from another node and not have reached this one yet: waits for it, once. */
   #catchUp({ epoch, seq }: Room): Promise<void> | null {
     const { since } = this.#wish;
     const isHere = since === undefined || (since.epoch === epoch && since.seq <= seq);

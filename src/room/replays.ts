@@ -65,8 +65,7 @@ export class Replays {
   }
 
   /**
-   * Starts a replay from the subscription's `sent` to the end of the room; the member is live after
-   * that.
+   * Starts a replay from the subscription's `sent` to the end of the room, where the member goes live.
    */
   begin(subscription: Subscription, room: Room): void {
     const { clock, recoverMaxMs } = this.#context;
@@ -134,9 +133,8 @@ export class Replays {
   }
 
   /**
-   * The only place where a replay ends, either at the end of the room or early. A gap with `reason`
-   * announces what is missing, unless the reason is `left`: the member leaves, or is not to get any
-   * more.
+   * The only place where a replay ends, at the end of the room or early. A gap with `reason` announces
+   * what is missing, unless it is `left`: then the member leaves or may not get any more.
    */
   end(replay: Replay, reason: GapReason): void {
     const { subscription, room } = replay;

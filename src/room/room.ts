@@ -88,10 +88,7 @@ export class Room {
     return this.#term.epoch;
   }
 
-  /**
-   * Sequence number of the last publication delivered to this node. A member that joins now gets every
-   * later one.
-   */
+  /** Sequence number of the last publication delivered to this node. New members get every later one. */
   get seq(): number {
     return this.#term.seqOf(this.#last);
   }
@@ -163,10 +160,7 @@ export class Room {
     });
   }
 
-  /**
-   * Queues a publication for fan-out. Returns false if there is nothing to flush. O(1): touches no
-   * member.
-   */
+  /** Queues a publication for fan-out; false if there is nothing to flush. O(1): touches no member. */
   receive(publication: Publication): boolean {
     const { seq, epoch, key, data } = publication;
     if (!this.isSubscribed) {
@@ -217,10 +211,7 @@ export class Room {
     return true;
   }
 
-  /**
-   * The room's numbering continues at `position`, in another epoch. Returns whether members must be
-   * told.
-   */
+  /** The numbering continues at `position`, in another epoch. Returns whether to tell the members. */
   reset(position: Position, was: Position): boolean {
     if (!this.isSubscribed) {
       this.#begin(position);
@@ -239,8 +230,7 @@ export class Room {
   }
 
   /**
-   * Offers the pending publications to the members. Returns true when all is done, false if `deadline`
-   * passed first.
+   * Offers the pending publications to the members. Returns false if `deadline` passed before the end.
    */
   flush(deadline: number, observer: Observer, doomed: Doomed, trace: Trace | null = null): boolean {
     const flush = this.#flush ?? this.#take(trace);
@@ -289,10 +279,7 @@ export class Room {
     this.#count(all);
   }
 
-  /**
-   * Removes and returns the gap at the end of the backlog, if there is one that may grow by a loss for
-   * `reason`.
-   */
+  /** Removes and returns the gap at the end of the backlog, if it may grow by a loss for `reason`. */
   #takeHole(reason: LossReason): Hole | null {
     const last = this.#pending.at(-1);
     if (last === undefined || !isHole(last)) return null;

@@ -138,10 +138,7 @@ export class Rooms {
     });
   }
 
-  /**
-   * Takes the read lock if the room is subscribed, otherwise the write lock, since it has to be
-   * subscribed.
-   */
+  /** Takes the read lock if the room is subscribed, else the write lock, to subscribe. */
   async #hold({ isSubscribed, lifecycle }: Room, task: Task): Promise<Guard> {
     const { calls, closing, config } = this.#context;
     const options = { task, signal: closing, timeoutMs: config.brokerTimeoutMs };

@@ -99,10 +99,7 @@ export class SendQueue {
     return frame;
   }
 
-  /**
-   * Removes the frames of one room, or all frames and the ring. Returns the number of messages removed.
-   * O(queue).
-   */
+  /** Removes the frames of one room, or all and the ring. Returns the messages removed. O(queue). */
   discard(room?: string): number {
     let messages = 0;
     for (let slot = this.#head; slot < this.#tail; slot += 1) {

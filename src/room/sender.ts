@@ -75,10 +75,7 @@ export class Sender {
     return Math.max(0, this.#transport.unconfirmedMessages - unfinished);
   }
 
-  /**
-   * When the oldest outstanding message was accepted, or the oldest control frame began to wait; else
-   * `now`.
-   */
+  /** When the oldest outstanding message was accepted or control frame began to wait; else `now`. */
   oldestAt(now: number): number {
     const batch = this.#outstanding;
     // Replayed messages are old by design.

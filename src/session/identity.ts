@@ -28,10 +28,7 @@ import type { Known, People } from './people.js';
 /** Tokens one connection may send per second, and at once. */
 const AUTH_RATE = 1;
 const AUTH_BURST = 5;
-/**
- * Fraction of a token's remaining lifetime after which a new one is asked for; drawn at random per
- * token.
- */
+/** Fraction of a token's remaining lifetime after which to refresh it, drawn at random per token. */
 const REFRESH = { from: 0.7, to: 0.9 };
 /** Longest delay of a browser's timer. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
@@ -95,10 +92,7 @@ export class SessionIdentity implements Known {
     return this.#claims !== null || this.#auth.mode === 'optional';
   }
 
-  /**
-   * Authenticates by the request that opened the connection; undefined if that contains nothing to
-   * check.
-   */
+  /** Authenticates by the opening request; undefined if there is nothing in it to check. */
   begin(): Promise<void> | undefined {
     const { authorization = '' } = this.#handshake.headers;
     const token = /^Bearer +(\S+)$/i.exec(authorization)?.[1] ?? null;

@@ -35,8 +35,8 @@ const CLOSE_GRACE_MS = 3000;
 /** How long a peer may take for the whole closing batch, in milliseconds. */
 const CLOSE_LIMIT_MS = 30_000;
 /**
- * Invalid frames answered per second. A working client sends none, and each costs more to answer than to
- * send.
+ * Invalid frames answered per second. A working client sends none, and answering costs more than
+ * sending.
  */
 const NONSENSE_RATE = 100;
 const NOTHING = Buffer.alloc(0);

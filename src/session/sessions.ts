@@ -25,8 +25,8 @@ export interface Drained {
   /** Members that confirmed that they received everything. */
   readonly drained: number;
   /**
-   * Members that did not confirm their last messages. The kernel took these, and the peer may or may not
-   * have read them.
+   * Members that did not confirm their last messages. The kernel took these; the peer may have read
+   * them.
    */
   readonly unconfirmed: readonly Owed[];
   /** Members that ended with messages still queued, or were never told to leave. */

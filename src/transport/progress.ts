@@ -37,10 +37,7 @@ export class Progress implements Asker {
    */
   #hadWhenAsked = 0;
   #acknowledged = Number.POSITIVE_INFINITY;
-  /**
-   * At the last reading, the peer's kernel had not acknowledged what the local kernel had held for a
-   * while.
-   */
+  /** At the last reading, the peer's kernel had not acknowledged bytes held for a while. */
   #wasBehind = false;
   /** Bytes the kernel had taken just before the reading. */
   #hadBefore = 0;

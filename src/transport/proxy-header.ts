@@ -30,10 +30,7 @@ const V2_HEAD_BYTES = 16;
 const ADDRESS_BYTES: Readonly<Record<number, number>> = { 17: 4, 33: 16 };
 const UNKNOWN: ProxiedPeer = { address: '', port: 0 };
 
-/**
- * Parses the header at the start of `bytes`. Returns `more` if it is incomplete, `none` if there is
- * none.
- */
+/** Parses the header that starts `bytes`: `more` if it is incomplete, `none` if there is none. */
 export function proxyHeaderOf(bytes: Buffer): ProxyHeader | 'more' | 'none' {
   if (beginsLike(bytes, V1)) return bytes.length < V1.length ? 'more' : version1(bytes);
   if (beginsLike(bytes, V2)) return bytes.length < V2_HEAD_BYTES ? 'more' : version2(bytes);

@@ -231,10 +231,7 @@ export class SockjsSession implements Transport {
     };
   }
 
-  /**
-   * The library's wait for a request has timed out. Extends it by the time the server itself was
-   * stalled.
-   */
+  /** The library's wait for a request timed out. Extends it by the time the server was stalled. */
   #timedOut(): void {
     const { clock } = this.#watch;
     const left = this.#overAt + this.#disconnectDelayMs - clock.now();
