@@ -41,7 +41,7 @@ export class ControlLane {
     this.#add(frame.length);
   }
 
-  /** Moves frames to `parts`: at least one if any, else at most `maxBytes`. Returns their bytes. */
+  /** Moves frames to `parts`, up to `maxBytes` but at least one if any. Returns their bytes. */
   take(parts: Buffer[], maxBytes: number): number {
     let bytes = 0;
     let count = 0;
