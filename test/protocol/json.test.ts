@@ -39,7 +39,7 @@ describe('an event', () => {
   });
 });
 
-/** As a frame is read that has nothing special: by `JSON.parse`, and no other way. */
+/** The slow path: reads a frame by `JSON.parse` only. */
 function plainly(text: string) {
   let fields: unknown;
   try {
@@ -53,7 +53,7 @@ function plainly(text: string) {
 
 const limits = commandLimits(defaults);
 
-/** What comes of a publish, or of what is wrong with it. */
+/** The result of a publish, or its error. */
 function checkedAs(fields: Fields, data?: string) {
   const { room, key, uid } = fields;
   try {
@@ -64,7 +64,7 @@ function checkedAs(fields: Fields, data?: string) {
   }
 }
 
-/** Says that the codec reads `text` as it would be read plainly; whether it did so another way. */
+/** Expects the codec to read `text` as the slow path does; returns whether it took the fast path. */
 function readsPlainly(text: string): boolean {
   const asked = codec.decode(text);
   const plain = plainly(text);
@@ -86,7 +86,7 @@ function readsPlainly(text: string): boolean {
 }
 
 /**
- * Frames that look like a publish of a plain text, and some that are one. In full:
+ * Frames that resemble a publish of a plain string, and some that are one. In full:
  *
  *     ROOMCAST_TEST_RUNS=1000000 npx vitest run test/protocol/json.test.ts
  */
@@ -113,7 +113,7 @@ describe('a frame whose data is a plain string', () => {
   const usual = fc
     .tuple(fc.array(field, { minLength: 1, maxLength: 4 }), plain)
     .map(([head, data]) => `{${head.join(',')},"data":${JSON.stringify(data)}}`);
-  /** As most clients write it, and nearly so. */
+  /** Frames as most clients write them, and similar ones. */
   const digits = fc.oneof(
     fc.maxSafeNat().map(String),
     fc.constantFrom('0', '00', '01', '-1', '1.5', '1e3', '', '999999999999999', '9999999999999999'),
@@ -177,7 +177,7 @@ describe('a frame whose data is a plain string', () => {
         }),
         { numRuns: RUNS },
       );
-      // Otherwise the one was held against itself.
+      // Otherwise the slow path was compared with itself.
       expect(short / RUNS).toBeGreaterThan(0.05);
     },
     60_000 + RUNS,

@@ -8,7 +8,7 @@ import type { Peer } from '../support/peer.js';
 import type { Answer, BrokerScript, ScriptedBroker } from '../support/scripted-broker.js';
 import { startCore } from '../support/virtual.js';
 
-/** A member of a room at a broker that keeps messages. */
+/** A member of a room whose broker keeps history. */
 async function start({
   keeps = 1000,
   broker,
@@ -150,7 +150,7 @@ describe('a history request', () => {
     'returns pages of at most one batch over %s, whatever the encoded size',
     async (name) => {
       const { core, peer, publish, ask, settle } = await start({ name });
-      // Each of these is two bytes there, and four in SockJS.
+      // Each takes two bytes in plain JSON and four in SockJS.
       publish(20, 0);
       for (let n = 0; n < 20; n += 1) {
         void core.hub.publish(null, 'a', JSON.stringify('"'.repeat(1500)));
@@ -203,7 +203,7 @@ describe('a member that requests history', () => {
     await settle();
     const after = peer.transport.events.slice(seen).map(({ type }) => type);
     const [first, ...rest] = after;
-    // The page that was on its way, what had come meanwhile, and the other pages.
+    // The page in flight, the live messages published since, and the other pages.
     expect(first).toBe('past');
     expect(rest.slice(0, 60)).toEqual(Array(60).fill('message'));
     expect(new Set(rest.slice(60))).toEqual(new Set(['past', 'history']));
@@ -234,7 +234,7 @@ describe('a member that requests history', () => {
     await settle();
     expect(peer.health).toBe('shedding');
     await pass(500);
-    // What is live goes on meanwhile.
+    // Live messages continue meanwhile.
     publish(3);
     expect(all(peer, 'message').at(-1)?.seq).toBe(53);
     expect(pasts(peer)).toEqual([]);
@@ -280,9 +280,9 @@ describe('a member that requests history', () => {
     await settle();
     peer.transport.resume();
     await settle();
-    // Not history_busy, and before those that waited have been looked at again.
+    // Refused as not_allowed, not history_busy, and before the waiting requests are checked.
     expect(errors(peer)).toEqual([10, 2, 3, 4, 5, 6, 7, 8, 9].map((id) => [id, 'not_allowed']));
-    // The first page was with the kernel by then.
+    // The kernel already had the first page.
     expect(all(peer, 'past')).toHaveLength(1);
     core.checkDrained();
   });
@@ -333,7 +333,7 @@ describe('a member that requests history', () => {
 });
 
 describe('a member that reads a long answer', () => {
-  /** A member that reads the first of many pages, with another request behind. */
+  /** A member reading the first of many pages, with another request waiting. */
   async function middle() {
     const world = await start();
     const { peer, publish, ask, settle } = world;
@@ -449,7 +449,7 @@ describe('a broker', () => {
     const [answer] = answers(peer);
     if (expected === 'answered') expect(answer).toMatchObject({ count: 50, missing: [] });
     else expect(errors(peer)).toEqual([[2, expected]]);
-    // And the next one is served.
+    // The next request is served.
     ask(1, 3);
     await pass(100);
     expect(answers(peer).at(-1)).toEqual({ from: 1, to: 3, count: 3, missing: [] });
@@ -521,7 +521,7 @@ describe('a broker', () => {
     await settle();
     const answer = [...answers(peer), ...all(peer, 'error')].at(-1);
     expect(answer).toMatchObject(expected);
-    // Somebody who comes back is told nothing wrong either: its witness looks.
+    // A member that resumes gets nothing wrong either: its witness checks.
     const back = core.connect();
     back.say({ type: 'join', room: 'a', since: { epoch: 'epoch of a', seq: 1 } });
     await settle();

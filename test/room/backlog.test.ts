@@ -9,7 +9,7 @@ import { FakeTransport } from '../support/fake-transport.js';
 import { openCore, startCore } from '../support/virtual.js';
 
 const LIMIT = 2048;
-/** The largest message, what is around it, and a hole on each side of it. */
+/** The largest message, its envelope, and a gap on each side. */
 const SLACK = 800;
 const data = (n: number, bytes: number) => JSON.stringify(`${n} ${'x'.repeat(bytes)}`);
 
@@ -153,7 +153,7 @@ it('accounts for every message within its bound, with members joining, leaving a
             await pass(100);
           }
           const bytes = core.hub.rooms.get('a')?.backlogBytes ?? 0;
-          // A reset is a frame of its own, and as rare as another primary.
+          // A reset takes a frame of its own; it is as rare as a failover.
           expect(bytes).toBeLessThan(LIMIT + SLACK + resets * 200);
           core.check();
         }

@@ -38,7 +38,7 @@ test('returns frames in order, holds no more than its bounds, and counts them', 
           expect(bytes).toBe(bytesOf(parts));
           if (parts.length === 0) expect(model).toEqual([]);
           if (parts.length > 1) expect(bytes).toBeLessThanOrEqual(size);
-          // It stopped because the next one would have been too much.
+          // It stopped because the next frame would have exceeded the limit.
           if (model[0] !== undefined) expect(bytes + model[0].length).toBeGreaterThan(size);
         }
         expect(lane.frames).toEqual(model);

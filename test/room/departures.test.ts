@@ -11,7 +11,7 @@ const SLICE_MS = 5;
 const ROOMS = 40;
 let world: Virtual;
 let core: Core;
-/** How many subscriptions were taken out of the lists of their rooms, each in a millisecond. */
+/** Counts subscriptions removed from room lists; each removal takes a millisecond. */
 let removed: number;
 
 beforeEach(() => {
@@ -26,7 +26,7 @@ beforeEach(() => {
   });
 });
 
-/** Peers in as many rooms of their own, and in one that all share. */
+/** Peers, each in a room of its own and in a shared one. */
 async function join(count: number): Promise<Peer[]> {
   const peers = Array.from({ length: count }, () => core.connect());
   for (const [i, peer] of peers.entries()) {

@@ -21,13 +21,13 @@ import { PlannedError } from '../support/planned-error.js';
 import { ScriptedBroker } from '../support/scripted-broker.js';
 
 const SLICE_MS = 5;
-/** What a write takes: a room of 50,000 takes half a second. */
+/** Duration of a write: a room of 50,000 takes half a second. */
 const WRITE_MS = 0.01;
 
 let loop: Loop;
 let hub: Hub;
 
-/** Takes everything, and time. */
+/** Accepts every write, which takes time. */
 class Sink implements Transport {
   readonly name = 'websocket';
   readonly framing = plainFraming;
@@ -36,7 +36,7 @@ class Sink implements Transport {
   readonly progressAt = Number.NEGATIVE_INFINITY;
   readonly unconfirmedMessages = 0;
   readonly batches: Buffer[] = [];
-  /** Messages there were for anyone when it was last prefetched. */
+  /** Messages written to any peer when this one was last prefetched. */
   prefetchedAt = -1;
 
   constructor(readonly writes: Sink[]) {}
@@ -61,7 +61,7 @@ class Sink implements Transport {
   }
 }
 
-/** Every write there was, in order. */
+/** All writes, in order. */
 const writes: Sink[] = [];
 
 function join(...rooms: string[]): Sink {
@@ -116,7 +116,7 @@ describe('FanOut', () => {
       const before = performance.now();
       loop.turn();
       slices.push(performance.now() - before);
-      // Within two slices, although most of the large room is still to be done.
+      // Within two slices, although most of the large room is not done yet.
       if (slices.length === 5) {
         expect(elsewhere?.texts).toHaveLength(1);
         expect(writes.length).toBeLessThan(10_000);
@@ -131,7 +131,7 @@ describe('FanOut', () => {
     const members = Array.from({ length: 39 }, () => join('large'));
     void publish('large', 'to all');
     loop.run();
-    // The member that was in the room before is the first.
+    // The member that joined earlier is the first.
     const expected = members.map((_, i) => Math.floor((i + 1) / 16) * 16);
     expect(members.map(({ prefetchedAt }) => prefetchedAt)).toEqual(expected);
     expect(writes).toHaveLength(40);
@@ -152,7 +152,7 @@ describe('FanOut', () => {
       loop.turn();
       turns.push([...new Set(writes.slice(before).map((sink) => roomOf.get(sink)))].join(', '));
     }
-    // 1,001 members take 10 ms, two slices and a little more, whose rest is left to the next room.
+    // 1,001 members take 10 ms: two slices and a little of a third, whose rest goes to the next room.
     expect(turns).toEqual(['large', 'b', 'c', 'large, b', 'c, b', 'b']);
   });
 

@@ -28,14 +28,14 @@ it('counts deliveries to a member that is not healthy yet as slow, with their by
     });
   const before = deliveries();
   const bytes = core.observer.sentBytesBy[transport] as number;
-  // Nothing waits and the kernel takes all at once, so that the room counts for its members.
+  // Nothing waits and the kernel takes everything at once, so the room counts for its members.
   void core.hub.publish(null, 'a', '"now"');
   await settle();
   expect(slow?.member.health).toBe('lagging');
   expect(deliveries().map((count, i) => count - (before[i] as number))).toEqual([1, 1]);
   const event = slow?.transport.events.at(-1);
   expect(event).toMatchObject({ type: 'message', data: 'now' });
-  // The same frame to both: two bytes of head, and the text.
+  // The same frame for both: a two-byte header and the text.
   const size =
     Buffer.byteLength(JSON.stringify(event)) + (JSON.stringify(event).length > 125 ? 4 : 2);
   expect((core.observer.sentBytesBy[transport] as number) - bytes).toBe(2 * size);

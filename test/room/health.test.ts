@@ -44,7 +44,7 @@ describe('Health', () => {
       fc.property(fc.array(step, { maxLength: 60, size: 'max' }), (steps) => {
         const health = new Health();
         let now = 0;
-        /** Time of the first check in the present row of calm ones. */
+        /** Time of the first check in the current run of calm ones. */
         let calmSince: number | null = null;
         for (const { after, what } of steps) {
           now += after;
@@ -61,7 +61,7 @@ describe('Health', () => {
           else if (before === 'healthy')
             expect(state).toBe(what === 'late' ? 'lagging' : 'healthy');
           else if (calmSince === null) expect(state).toBe(before);
-          // A row that began while it was healthy says nothing: it was calm all the time.
+          // A run that began while healthy proves nothing: it was calm all the time.
           else expect(state).toBe(now - calmSince >= RECOVER ? 'healthy' : before);
           if (before === 'healthy' && state !== 'healthy') calmSince = null;
         }

@@ -13,9 +13,9 @@ const TIMEOUT = 500;
 
 let core: Core;
 let loop: Loop;
-/** How the next calls of the broker are answered; then at once. */
+/** Answers for the next broker calls; later ones are answered at once. */
 let answers: Answer[];
-/** What the broker is going to do. */
+/** Pending actions of the broker. */
 let jobs: { what: string; run: () => void }[];
 
 function start(config: Partial<Config> = {}): void {
@@ -33,7 +33,7 @@ function start(config: Partial<Config> = {}): void {
 /** Lets promises settle. */
 const settle = () => vi.advanceTimersByTimeAsync(0);
 
-/** The broker does its next thing. */
+/** Runs the broker's next action. */
 async function brokerDoes(what: string): Promise<void> {
   await settle();
   const job = jobs.shift();
@@ -42,7 +42,7 @@ async function brokerDoes(what: string): Promise<void> {
   await settle();
 }
 
-/** A join, and what has become of it so far. */
+/** A join and its result so far. */
 function joining(room = 'a', peer = core.connect()) {
   const state = { peer, outcome: 'waiting' };
   void (async () => core.hub.memberships.join(peer.member, room))().then(
@@ -177,7 +177,7 @@ describe('joins and leaves', () => {
       jobs[0]?.run();
       await vi.advanceTimersByTimeAsync(TIMEOUT);
       expect(core.hub.rooms.size).toBe(0);
-      // What it still delivers is for nobody.
+      // Later deliveries reach no member.
       void core.broker.publish('a', { data: '1', from: null });
       const second = joining();
       await settle();
@@ -359,7 +359,7 @@ describe('publications', () => {
       refusal(() => core.hub.publish(null, room, data)) !== 'room_busy';
     for (let n = 0; n < 10; n += 1) for (const room of busy) isTaken(room);
     expect(isTaken('quiet0')).toBe(true);
-    // Still bounded: by twice as much, and one message.
+    // Still bounded, by twice the limit plus one message.
     const taken = quiet.slice(1).filter(isTaken).length;
     expect(taken).toBeGreaterThan(2);
     expect(taken).toBeLessThan(12);

@@ -7,7 +7,7 @@ import type { FakeName, Received } from '../support/fake-transport.js';
 import type { Peer } from '../support/peer.js';
 import { startCore, type Virtual } from '../support/virtual.js';
 
-/** A core with one peer, in these rooms. */
+/** A core with one peer that has joined these rooms. */
 async function member(
   { name = 'websocket', rooms = ['a'] }: { name?: FakeName; rooms?: string[] },
   config: Partial<Config> = {},
@@ -23,14 +23,14 @@ async function member(
   return { ...world, peer, publish: publishTo(world, peer) };
 }
 
-/** Everything so far is with the peer. */
+/** Waits until the peer has everything sent so far. */
 async function ask(world: Virtual, { transport }: Peer): Promise<void> {
   await world.settle();
   transport.poll();
   await world.settle();
 }
 
-/** Publishes `data` one after another, a flush each. */
+/** Publishes `data` one after another, with a flush each. */
 const publishTo =
   ({ core, loop }: Virtual, _: Peer) =>
   (room: string, count = 1, data: unknown = 'x', key?: string) => {
@@ -68,7 +68,7 @@ describe('batches', () => {
     expect(peer.member.queuedMessages).toBe(5);
     transport.complete();
     expect(short(transport.events)).toEqual(['a1', 'a2', 'a3', 'a4']);
-    // The other four together.
+    // The other four in one batch.
     transport.complete();
     expect(short(transport.events)).toHaveLength(8);
     expect(peer.member.outbox.isDrained).toBe(true);
@@ -172,7 +172,7 @@ describe('losses', () => {
     peer.transport.stall();
     publish('a', 1);
     for (const key of ['k', 'l', 'k', 'm', 'l', 'n']) publish('a', 1, key, key);
-    // 2 and 3 were replaced by 4 and 6; 4 had to go for 7.
+    // 2 and 3 were replaced by 4 and 6; 4 was dropped for 7.
     peer.transport.resume();
     expect(withoutHealth(peer.transport.events)).toEqual([
       ...['a1', 'a2-4 overflow', 'a5', 'a6', 'a7'],
@@ -461,7 +461,7 @@ describe('eviction', () => {
     const { transport } = peer;
     transport.stall();
     publish('cut:a', 6);
-    // The disconnect queue goes out whole, while the other is kept over half.
+    // The disconnect queue drains fully, while the other stays over half.
     await pass(100);
     publish('a', 4, text(16_000));
     transport.complete();
@@ -470,7 +470,7 @@ describe('eviction', () => {
       publish('a', 1, text(16_000));
     }
     expect(transport.isOpen).toBe(true);
-    // Full again: the grace begins anew.
+    // Full again: the grace restarts.
     publish('cut:a', 5);
     await pass(500);
     expect(transport.isOpen).toBe(true);

@@ -26,7 +26,7 @@ it('serves messages a room no longer keeps for at most 6 s more, however often t
   const found: unknown[] = [];
   for (let second = 0; second < 10; second += 1) {
     found.push(pages.find(place, 1));
-    // What is there is asked for once.
+    // Cached messages are read from the broker once.
     if (found.at(-1) !== null) expect(asked).toHaveBeenCalledOnce();
     vi.advanceTimersByTime(1000);
   }

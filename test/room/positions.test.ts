@@ -39,7 +39,7 @@ const short = (event: Received): string => {
   return `${was.epoch} ${was.seq} → ${epoch} ${seq}`;
 };
 
-/** What a peer was told behind the answer to its join. */
+/** Events after the reply to the join. */
 const told = ({ transport: { events } }: Peer) =>
   events
     .slice(events.findIndex(({ type }) => type === 'joined') + 1)
@@ -201,7 +201,7 @@ describe('a message that excludes one member', () => {
     const { core, join, loop, publish } = await room();
     const [left, other] = [await join(), await join()];
     const except = left.member.id;
-    // The witness of a peer knows nothing of messages that are not for it.
+    // A peer's witness does not know which messages exclude the peer.
     core.guard = () => {};
     publish(1);
     publish(1, { except });

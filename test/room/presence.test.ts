@@ -10,7 +10,7 @@ import { bytesInUse } from '../support/heap.js';
 import { PresenceView } from '../support/presence.js';
 import { openCore, startCore, type Virtual } from '../support/virtual.js';
 
-/** Who somebody is stands in the request, and what is shown of them. */
+/** Takes the user and its info from the request headers. */
 const auth: Auth = {
   connect({ headers: { user = '', info = '' } }, token) {
     const [name = '', shown = info] = token?.split('=') ?? [String(user)];
@@ -31,7 +31,7 @@ const CONFIG: Partial<Config> = {
 };
 
 function rig({ core, settle }: Pick<Virtual, 'core' | 'settle'>) {
-  /** A connection of a user, or of nobody in particular. */
+  /** A connection of a user, or an anonymous one. */
   const connect = async (user: string | null, name: FakeName = 'websocket', info = '') => {
     const view = new PresenceView();
     const transport = new FakeTransport({ name, onEvent: (event) => view.hear(event) });
@@ -73,7 +73,7 @@ describe('a user', () => {
       await pass(200);
     }
     expect(watcher.view.counts).toEqual({ users: 2, connections: 4, anonymous: 0 });
-    // Two tabs are closed, the last is loaded again, then the network is lost for a second.
+    // Two tabs close, the last one reloads, then the network is lost for a second.
     tabs[0]!.transport.sink!.left();
     tabs[1]!.transport.break();
     await pass(3000);
@@ -90,7 +90,7 @@ describe('a user', () => {
     await pass(5000);
     expect(watcher.view.events).toEqual(['+u']);
     expect([...core.observer.presenceChangedBy]).toEqual([2, 0, 2]);
-    // And when they have gone for good, it is told once, within linger and a sweep.
+    // When the user has gone for good, one event follows within linger and a sweep.
     back.transport.break();
     await pass(3200);
     expect(watcher.view.events).toEqual(['+u', '-u']);
@@ -215,7 +215,7 @@ describe('watching', () => {
     await world.pass(200);
     watcher.transport.stall();
     const [one, two] = [await connect('1'), await connect('2')];
-    // Told, but not taken, and then another that waits for its turn.
+    // One frame is written but not taken, and another waits for its turn.
     one.join();
     await world.pass(200);
     two.join();
@@ -226,7 +226,7 @@ describe('watching', () => {
     watcher.transport.resume();
     (await connect('3')).join();
     await world.pass(500);
-    // What the kernel had by then cannot be called back; the view throws at anything behind the last.
+    // What the kernel already had cannot be recalled; the view throws at anything after the last.
     expect(watcher.view.events).toEqual(['+1']);
     expect(watcher.view).toMatchObject({ mode: 'off', frames: 3 });
     expect(watcher.transport.events.slice(-2)).toEqual([
@@ -234,7 +234,7 @@ describe('watching', () => {
       { type: 'authenticated', id: 2, user: 'w' },
     ]);
     expect(world.core.hub.presence.of('a')?.watches.size).toBe(0);
-    // Whoever does not watch is told nothing, and a token that allows it again does not begin it.
+    // A member that does not watch gets nothing, and regaining the right does not restart the watch.
     may = true;
     for (const id of [3, 4]) {
       watcher.say({ type: 'auth', id, token: 'x' });
@@ -326,7 +326,7 @@ describe('watching', () => {
     expect(watcher.view).toMatchObject({ mode: 'count', counts: { users: 1, anonymous: 1 } });
     expect(JSON.stringify(watcher.transport.events)).not.toContain('"u"');
     expect(core.hub.presence.of('n:a')?.mode).toBe('count');
-    // Numbers of a time before the next watcher are not told again and again.
+    // Counts from before the next watcher are not sent again and again.
     watcher.say({ type: 'leave', room: 'n:a' });
     const later = await connect('v');
     later.join('n:a', true);
@@ -343,7 +343,7 @@ it('sends changes made during a round in the next one (V19)', async () => {
   await pass(100);
   for (const { transport } of watchers) {
     const write = transport.write.bind(transport);
-    // A turn of the loop is over with each.
+    // Each takes a whole turn of the loop.
     transport.write = (batch) => {
       loop.spend(6);
       return write(batch);
@@ -495,7 +495,7 @@ it('when changes cease, every watcher has the roster, however fast it reads (V19
             for (const { transport } of open) transport.poll();
             await pass(10);
           }
-          // By a count of our own: who has a connection in the room.
+          // The test's own model: users with a connection in the room.
           const there = open.filter(({ transport }) =>
             [...core.hub.members.values()].some(
               (member) => member.transport === transport && member.subscriptions.has('a'),
@@ -507,7 +507,7 @@ it('when changes cease, every watcher has the roster, however fast it reads (V19
           const roster = core.hub.presence.of('a');
           if (there.length === 0) expect(roster).toBe(undefined);
           for (const { view, transport } of there) {
-            // Who has left the room and come back without watching is told nothing more.
+            // A member that has left and rejoined without watching gets nothing more.
             const watches = [...(roster?.watches ?? [])];
             if (!watches.some(({ subscription }) => subscription.outbox.transport === transport)) {
               continue;
@@ -532,6 +532,6 @@ it('when changes cease, every watcher has the roster, however fast it reads (V19
     ),
     { numRuns: Number(process.env['ROOMCAST_TEST_RUNS'] ?? 40), endOnFailure: true },
   );
-  // It was about something.
+  // The run was not vacuous.
   for (const [what, count] of Object.entries(seen)) expect(count, what).toBeGreaterThan(5);
 }, 120_000);

@@ -9,7 +9,7 @@ import { startCore } from '../support/virtual.js';
 
 const EPOCH = 'epoch of a';
 
-/** A room at a broker that keeps messages, with somebody in it. */
+/** A room whose broker keeps history, with one member. */
 async function room(
   { keeps = 1000, answer = () => 'now' as Answer } = {},
   config: Partial<Config> = {},
@@ -143,7 +143,7 @@ describe('a member that resumes', () => {
     for (const [n, peer] of core.peers.slice(1).entries()) {
       expect(told(peer)).toEqual(numbers((n % 5) + 1, 100));
     }
-    // Every message was read once, whoever asked, and so encoded once a format.
+    // Every message was read once for all members, and so encoded once per format.
     expect(Math.max(...core.broker.reads.values())).toBe(1);
     core.checkDrained();
   });
@@ -220,7 +220,7 @@ describe('a member that resumes', () => {
   it('catches up during a flush, which sends it nothing twice', async () => {
     const { core, loop, joined, join, publish } = await room();
     publish(10);
-    // More than a flush offers to in a turn, where a write takes so long.
+    // More members than a flush reaches in a turn at this duration of a write.
     for (let n = 1; n < 40; n += 1) await joined({});
     for (const { transport } of core.peers) {
       const write = transport.write.bind(transport);
@@ -234,7 +234,7 @@ describe('a member that resumes', () => {
     loop.turn();
     expect(told(back)).toEqual(numbers(6, 11));
     expect(core.hub.replays.size).toBe(0);
-    // It is live, and the flush has yet to come to it: those before it have not had theirs.
+    // It is live, and the flush has not reached it yet, nor the members before it.
     expect(told(core.peers[39] as Peer)).toEqual([]);
     loop.run();
     publish(1);
@@ -271,7 +271,7 @@ describe('a member that resumes', () => {
       publish(1);
       await settle();
       expect(told(peer)).toEqual(expected);
-      // As somebody who came without the right to it.
+      // As for a member that joined without the right.
       if (expected.length > 0) {
         expect(answerOf(peer)).toEqual({ result: 'partial', from: 3, to: 5 });
       } else {

@@ -20,7 +20,7 @@ class Watching {
     roster.watch(this.watch);
   }
 
-  /** Is told one thing, where there is any. */
+  /** Takes the next frame, if there is one. */
   next(): boolean {
     if (!this.roster.isBehind(this.watch)) return false;
     const outbox = {
@@ -78,10 +78,10 @@ it('holds only the ids of users who left, until all watchers were told (V3)', as
   };
   tell();
   const idle = await bytesInUse();
-  /** Each shows something else. */
+  /** Each has different info. */
   const churn = (name: string) => {
     for (let n = 0; n < 2000; n += 1) {
-      // Of its own: what `padEnd` makes shares the most of it.
+      // A copy: strings made by `padEnd` share most of their memory.
       const user = Buffer.alloc(500, `${name}${n} `).toString('latin1');
       const value = { shown: `${user} ${'i'.repeat(5000)}` };
       roster.enter(user, { value, text: JSON.stringify(value) });
@@ -97,7 +97,7 @@ it('holds only the ids of users who left, until all watchers were told (V3)', as
   const behind = await bytesInUse();
   tell();
   expect(watching.view.events).toHaveLength(told);
-  // What was made for the round goes with the next.
+  // Frames of a round are dropped at the next.
   tell();
   // Of 1 MB; kept, it would be nothing or less.
   expect(behind - (await bytesInUse())).toBeGreaterThan(100_000);
@@ -135,10 +135,10 @@ it('every watcher ends with the current list, however far behind it was', () => 
           presenceLingerMs: 0,
         });
         const all: Watching[] = [];
-        /** Who is there, by a count of our own: connections, and what the latest has said. */
+        /** The test's own model: connections, and the latest info. */
         const there = new Map<string, { connections: number; info: unknown }>();
         let isCount = false;
-        /** There are too many to list, until they are a fifth fewer. */
+        /** Too many to list, until they are a fifth fewer. */
         const judge = () => {
           if (there.size > presenceMaxUsers) isCount = true;
           if (there.size <= presenceMaxUsers * 0.8) isCount = false;
@@ -168,7 +168,7 @@ it('every watcher ends with the current list, however far behind it was', () => 
           }
           if (what === 'next') all[which % Math.max(1, all.length)]?.next();
           if (what === 'churn' && which === 0) {
-            // More than is noted.
+            // More changes than are noted.
             for (let n = 0; n < 1100; n += 1) {
               roster.enter('c', undefined);
               leave(roster, 'c');

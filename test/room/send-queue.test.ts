@@ -37,7 +37,7 @@ function frame({ room = 'a', bytes = 10, key, counted = true }: Made = {}): Fram
 
 const seqs = (frames: readonly Frame[]) => frames.map((each) => each.seq);
 
-/** The same by the book: an array of frames, oldest first. */
+/** The reference model: an array of frames, oldest first. */
 class Naive {
   frames: Frame[] = [];
 

@@ -38,7 +38,7 @@ function start(auth: Auth, config: Partial<Config> = {}) {
 }
 
 const EVERYBODY = { joinBy: 'users', publishBy: 'users' } as const;
-/** Of a cookie, as an app with sessions has it. */
+/** Reads the user from a cookie, like an application with sessions. */
 const bySession: Auth = {
   connect: ({ headers }) => {
     const user = /session=(\w+)/.exec(headers.cookie ?? '')?.[1];
@@ -118,7 +118,7 @@ describe('connect', () => {
     nobody.say({ type: 'join', id: 1, room: 'a' });
     nobody.say({ type: 'auth', id: 2, token: 'x' });
     await settle();
-    // Who sends a token wants to be somebody.
+    // A client that sends a token expects to be authenticated.
     expect(nobody.told).toMatchObject([
       { type: 'joined' },
       { id: 2, code: 'token_invalid' },
@@ -239,7 +239,7 @@ describe('connect', () => {
       },
     ],
     ['is async', () => Promise.resolve(true)],
-    // Whose rejection would end the process.
+    // An unhandled rejection would end the process.
     ['is async and rejects', () => Promise.reject(new Error('no table'))],
     ['says nothing', () => undefined],
     ['says a function', () => () => true],
@@ -418,7 +418,7 @@ describe('publish', () => {
 
 describe('the log', () => {
   const TOKEN = 'a-token-that-nobody-is-to-read';
-  /** As libraries make them that ask over HTTP. */
+  /** Errors as HTTP client libraries throw them. */
   function failure(): Error {
     const headers = { Authorization: `Bearer ${TOKEN}` };
     return Object.assign(new Error(`401 for ${TOKEN}`, { cause: { headers } }), {

@@ -7,11 +7,11 @@ import { FakeTransport } from '../support/fake-transport.js';
 import { EVERYTHING, SECRET, tokenOf } from '../support/tokens.js';
 import { startCore } from '../support/virtual.js';
 
-/** A server with a secret. HMAC is done by a thread, which fake timers do not wait for. */
+/** A server with a secret. HMAC runs in a thread, which fake timers do not wait for. */
 function start(config: Partial<Config> = {}, log: Log = silent) {
   const world = startCore({ config: { tokenSecret: [SECRET], ...config }, log });
   const { core } = world;
-  /** Checks that are held back. */
+  /** Token checks held back by the test. */
   const held: (() => void)[] = [];
   let isHeld = false;
   const underWay = new Set<Promise<unknown>>();
@@ -36,7 +36,7 @@ function start(config: Partial<Config> = {}, log: Log = silent) {
     await world.pass(ms);
     await settle();
   };
-  /** A connection, and what it is told behind its welcome. */
+  /** A connection and its events after the welcome. */
   const connect = (headers?: Record<string, string>) => {
     const transport = new FakeTransport();
     const handshake = { headers: headers ?? {}, url: '/ws', address: '192.0.2.1' };
@@ -86,7 +86,7 @@ it('a connection whose peer has sent its close frame is not indexed, and its che
   coming.auth(ALL);
   await settle();
   expect([core.people.count('42'), core.auth.alarms?.size]).toEqual([1, 2]);
-  // Its close frame is there; the end of the connection may take the peer a while.
+  // Its close frame has arrived; the end of the connection may take the peer a while.
   for (const { transport } of [known, coming]) transport.sink?.left();
   expect([core.people.count('42'), core.auth.alarms?.size]).toEqual([0, 0]);
   expect(core.people.revoke({ user: '42' })).toMatchObject({ closed: 0 });
@@ -286,7 +286,7 @@ describe('the next token', () => {
     await settle();
     peer.transport.resume();
     await settle();
-    // The first batch was with the kernel by then.
+    // The kernel already had the first batch.
     expect(peer.told.slice(before)).toMatchObject([
       { type: 'message', room: 'a', data: 1 },
       { type: 'gap', room: 'b', from: 1, to: 2, count: 2, reason: 'left' },

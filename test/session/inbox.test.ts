@@ -12,7 +12,7 @@ import { openCore, startCore } from '../support/virtual.js';
 const far = (ms: number, config: Partial<Config> = {}, answer: () => Answer = () => 'later') =>
   startCore({ broker: brokerAt(ms, answer), config });
 
-/** What it is asked arrives after half of that, and its answer after the other half. */
+/** A request takes half of that, and its answer the other half. */
 function brokerAt(ms: number, answer: () => Answer): BrokerScript {
   return { answer, later: (_, job) => setTimeout(job, ms / 2) };
 }
@@ -77,7 +77,7 @@ describe('with a broker 20 ms away', () => {
     const world = far(20);
     const { core } = world;
     const peer = await inRoom(world);
-    // So many that some have to wait here.
+    // Enough that some have to wait in the inbox.
     for (let n = 0; n < 100; n += 1) peer.say({ type: 'publish', room: 'a', data: n });
     const { identity } = peer.member;
     core.hub.memberships.identify(peer.member, {
@@ -120,7 +120,7 @@ describe('with a broker 20 ms away', () => {
     const bytes = JSON.stringify({ id: 10, ...frame }).length + 64;
     expect(said).toBe(Math.floor((256 * 1024) / bytes) + 1);
     await world.pass(100);
-    // What the broker has been asked to do it does.
+    // The broker still carries out what it was asked.
     expect(world.core.broker.at('a').seq).toBe(Math.floor((128 * 1024) / bytes));
     expect(world.core.open).toEqual([]);
   });

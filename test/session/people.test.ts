@@ -21,7 +21,7 @@ afterEach(() => {
   ends();
 });
 
-/** Three connections of one user; the second breaks when it is closed or leaves. */
+/** Three connections of one user; the second throws when it is closed or leaves. */
 function start(max = 10) {
   const revocations = new Revocations(max, 0, alarms);
   const people = new People(revocations);
@@ -74,9 +74,9 @@ it.each([{}, { room: 'a' }])(
     );
     expect(cut).toEqual([1, 2, 3]);
     expect([revocations.size, alarms.size]).toEqual([1, 1]);
-    // What is known is not one more.
+    // A known revocation does not count as one more.
     expect(people.revoke({ user: '43' }, id)).toMatchObject({ id });
-    // Lifted, it is had when there is room: another worker asks again.
+    // Once one is lifted there is room for it: another worker asks again.
     expect(() => people.revoke({ user: '42' }, 'x')).toThrow();
     expect(people.lift(id)).toBe(true);
     people.revoke({ user: '42' }, 'x');

@@ -8,7 +8,7 @@ import type { Peer } from '../support/peer.js';
 import type { Answer } from '../support/scripted-broker.js';
 import { startCore } from '../support/virtual.js';
 
-/** A core whose broker is told by `answers`, and by `jobs` when to go on. */
+/** A core whose broker answers as in `answers`, when `jobs` are run. */
 function start(config: Parameters<typeof startCore>[0] = {}) {
   const answers: Answer[] = [];
   const jobs: (() => void)[] = [];
@@ -19,7 +19,7 @@ function start(config: Parameters<typeof startCore>[0] = {}) {
       later: (_, job) => jobs.push(job),
     },
   });
-  /** The broker does all it has been asked to. */
+  /** Runs all pending broker jobs. */
   const brokerDoes = async () => {
     await world.settle();
     while (jobs.length > 0) {
@@ -119,7 +119,7 @@ describe('a session', () => {
     expect(events(peer)).toEqual([]);
     await brokerDoes();
     const replies = events(peer).filter((event) => 'id' in event);
-    // Only a publish holds back nothing (`inbox.test.ts`).
+    // Only pipelined commands hold back nothing (`inbox.test.ts`).
     expect(replies.map(({ type }) => type)).toEqual(['joined', 'pong', 'left', 'published']);
   });
 
@@ -195,7 +195,7 @@ it('waiting commands run in turns, in order with later ones', async () => {
     ...Array<string>(20).fill('pong'),
     'left',
   ]);
-  // 2 ms each, and 3 of a turn.
+  // 2 ms each, in turns of 3 ms.
   expect(most).toBe(2);
 });
 

@@ -41,7 +41,7 @@ function connect(url: string, options: ClientOptions = {}): Client {
     events.push(JSON.parse(data.toString()));
     changed.fire();
   });
-  // A refused upgrade is one, and so is giving up on it.
+  // A refused upgrade counts, and so does an aborted one.
   socket.on('error', () => {});
   return {
     socket,
@@ -170,7 +170,7 @@ test('an address is no longer held after its last connection', async () => {
   const cycle = (count: number) => {
     for (let n = 0; n < count; n += 1) {
       const transport = new FakeTransport();
-      // As long as none is, so that those kept weigh.
+      // Long addresses, so that any kept ones show in the heap.
       const address = Buffer.alloc(ADDRESS_BYTES, `${n}.`).toString('latin1');
       Object.assign(transport, { remoteAddress: address });
       transport.sink = sessions.accept(transport);
@@ -180,7 +180,7 @@ test('an address is no longer held after its last connection', async () => {
   cycle(100);
   const before = await bytesInUse();
   cycle(2000);
-  // All of them would be 100 MB.
+  // All of them would take 100 MB.
   expect((await bytesInUse()) - before).toBeLessThan(50_000_000);
   await hub.close(0);
 });

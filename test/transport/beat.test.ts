@@ -7,7 +7,7 @@ import { PlannedError } from '../support/planned-error.js';
 import { freezeClocks } from '../support/virtual.js';
 
 const INTERVAL_MS = 25_000;
-/** With a ping. */
+/** Duration of a check with a ping. */
 const LOOK_MS = 0.01;
 
 let loop: Loop;
@@ -53,7 +53,7 @@ function add(count: number): Peer[] {
 
 const sum = () => [...looks.values()].reduce((all, each) => all + each, 0);
 
-/** Lets `ms` pass; returns the longest time at once that looks have taken in it. */
+/** Advances `ms`; returns the longest uninterrupted time that checks took. */
 function pass(ms: number): number {
   let longest = 0;
   const timed = (act: () => void) => {
@@ -82,7 +82,7 @@ test.each([1, 3, 20, 2000, 10_000])(
 
 test('thousands are checked a few at a time, over the whole round', () => {
   add(10_000);
-  // The clock is looked at after sixteen of them.
+  // The clock is read after every sixteen checks.
   expect(pass(2000)).toBeLessThanOrEqual(SLICE_MS + 16 * LOOK_MS);
   const before = sum();
   pass(100);

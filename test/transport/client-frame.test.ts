@@ -16,17 +16,17 @@ import { type Share, Turns } from '../../src/turns.js';
 import { frame } from '../support/raw-websocket.js';
 
 const MAX_FRAME_BYTES = 70_000;
-/** Of a piece that is kept, beside its bytes. */
+/** Cost of a kept piece besides its bytes. */
 const OVERHEAD_BYTES = 256;
-/** What is fed at once, most: it is kept as long as a byte of it is. */
+/** Maximum bytes fed at once: a piece is held as long as one of its bytes is. */
 const PIECE_BYTES = 8192;
 const RUNS = Number(process.env['ROOMCAST_TEST_RUNS'] ?? 3000);
-/** What streams of paper put off until the next turn of the loop is not to be more than memory has room for. */
+/** Bounds what fake streams defer to the next turn, to save memory. */
 const RUNS_A_TURN = 500;
 
-/** Nothing is read where it lies: `ws` reads all of it. */
+/** Disables in-place decoding: `ws` reads everything. */
 let isForWs = false;
-/** Bytes that were read without `ws`. */
+/** Bytes decoded in place. */
 let readPast = 0;
 const { read } = ClientFrame.prototype;
 beforeEach(() => {
@@ -41,7 +41,7 @@ afterEach(() => {
   ClientFrame.prototype.read = read;
 });
 
-/** Turns that come when the test says so. */
+/** Turns controlled by the test. */
 class Gate extends Turns {
   isOpen = true;
   #waiting: Share | null = null;
@@ -57,7 +57,7 @@ class Gate extends Turns {
     const share = this.#waiting;
     if (share === null) return;
     this.#waiting = null;
-    // As the turns have it: not begun again by what it brings about.
+    // As in the real turns: not re-entered from within.
     share.isServing = true;
     while (share.work.step() && !share.hasEnded);
     share.isServing = false;
@@ -69,7 +69,7 @@ class Gate extends Turns {
   }
 }
 
-/** A connection whose socket is of paper. */
+/** A connection on a fake socket. */
 class Paper {
   readonly said: string[] = [];
   readonly gate = new Gate();
@@ -109,7 +109,7 @@ class Paper {
     });
   }
 
-  /** What the socket reads, in a buffer that is somebody else's right after. */
+  /** Input as read past the stream, in a buffer that is reused right after. */
   read(bytes: Buffer): void {
     const shared = Buffer.alloc(bytes.length);
     bytes.copy(shared);
@@ -119,7 +119,7 @@ class Paper {
     if (rest.length > 0) this.take(rest);
   }
 
-  /** The same by way of the stream. */
+  /** The same through the stream. */
   take(bytes: Buffer): void {
     this.#socket.emit('data', bytes);
   }
@@ -141,7 +141,7 @@ const text = fc.oneof(
 );
 const payload = fc.oneof(
   { weight: 8, arbitrary: text.map((each) => Buffer.from(each)) },
-  // Overlong, a surrogate, cut off, beyond the last character.
+  // Overlong, a surrogate, truncated, beyond the last character.
   {
     weight: 1,
     arbitrary: fc.constantFrom(
@@ -163,7 +163,7 @@ const whole = fc
   .map(({ payload, mask, lengthBits }) =>
     frame(payload, { mask, ...(lengthBits === undefined ? {} : { lengthBits }) }),
   );
-/** Most harm nobody, some are against the rules, in any way there is. */
+/** Mostly valid frames; some violate the protocol in any way there is. */
 const other = fc
   .record({
     payload,
@@ -204,7 +204,7 @@ const stream = fc.array(
   ),
   { maxLength: 12 },
 );
-/** How many bytes the next read has, 0 for the rest of a frame, and what becomes of the turns before it. */
+/** Bytes of the next read, 0 for the rest of a frame, and how the turns change before it. */
 const step = fc.record({
   bytes: fc.oneof(
     fc.constant(0),
@@ -214,7 +214,7 @@ const step = fc.record({
   gate: fc.constantFrom('open', 'open', 'open', 'shut', 'stop', 'go'),
 });
 
-/** All that is said, a read at a time; the turns are open at the end. */
+/** All input, one read at a time; the turns are open at the end. */
 function played(
   frames: readonly Buffer[],
   steps: readonly { bytes: number; gate: string }[],
@@ -234,7 +234,7 @@ function played(
     if (gate === 'open') paper.gate.open();
     if (gate === 'shut') paper.gate.isOpen = false;
     if (gate === 'stop' || gate === 'go') paper.intake.stop(gate === 'stop');
-    // Never the same memory, so that nobody sees what became of it.
+    // A fresh copy each time, so that later changes do not matter.
     const end = length > 0 ? at + length : (ends.find((each) => each > at) as number);
     const read = Buffer.from(bytes.subarray(at, end));
     if (how === 'where it lies') paper.read(read);
@@ -259,7 +259,7 @@ test(
         readPast = 0;
         const direct = played(frames, reads, how);
         expect(direct.said).toEqual(plain.said);
-        // It may keep the same in more or fewer pieces, and more of the first of them.
+        // It may hold the same bytes in more or fewer pieces, and more of the first.
         const [kept, mayKeep] = [direct.memory.bytes, plain.memory.bytes];
         const most = mayKeep + PIECE_BYTES + 2 * OVERHEAD_BYTES;
         expect([kept > 0, kept <= most]).toEqual([mayKeep > 0, true]);
@@ -271,7 +271,7 @@ test(
       fc.assert(asWs, { numRuns: RUNS_A_TURN });
       await new Promise(setImmediate);
     }
-    // Otherwise the one was held against itself.
+    // Otherwise `ws` was compared with itself.
     expect(past['where it lies'] / all).toBeGreaterThan(0.03);
     expect(past['by the stream'] / all).toBeGreaterThan(0.03);
   },
@@ -314,7 +314,7 @@ test('held input is decoded in place when its turn comes, one frame per item', (
   paper.gate.open();
   expect(paper.said).toEqual(['text 1 a', 'pong ', 'text 1 b', 'text 1 c', 'text 1 d']);
   expect(paper.memory.bytes).toBe(0);
-  // What came in the middle of a frame is for ws, with what it is fed at the same time.
+  // Input after a partial frame goes to ws, with whatever is fed at the same time.
   expect(readPast).toBe(7 + 6 + 7);
 });
 

@@ -19,9 +19,9 @@ beforeEach(() => {
   heartbeat = new Heartbeat({ clock: { now: () => now } as LoopClock, kernel }, socket);
 });
 
-/** So many bytes written, and a message. */
+/** A total of `bytes` written and one message. */
 const written = (bytes: number) => ({ bytes, messages: bytes / 1000 });
-/** What a peer answers to a ping: the same eight bytes. */
+/** The pong to a ping: the same eight bytes. */
 const pong = (ping: Buffer) => ping.toString('latin1', 2);
 
 describe('a mark in the output', () => {
@@ -46,7 +46,7 @@ describe('a mark in the output', () => {
     expect(heartbeat.confirmed).toEqual({ bytes: 0, messages: 0 });
     heartbeat.ponged(pong(pings[0] as Buffer), 64_000);
     expect(heartbeat.confirmed).toEqual({ bytes: 1000, messages: 1 });
-    // There is a place again.
+    // A slot is free again.
     expect(heartbeat.wantsMark).toBe(true);
     heartbeat.ponged(pong(pings[63] as Buffer), 64_000);
     expect(heartbeat.confirmed).toEqual({ bytes: 64_000, messages: 64 });
@@ -73,7 +73,7 @@ describe('a pong', () => {
 
 describe('a silent peer', () => {
   const patience = { intervalMs: 10_000, stallAfterMs: 4000 };
-  /** What it is judged as, each tenth of a second until then. */
+  /** The results of judging it every tenth of a second until then. */
   const judged = (until: number, bytes: number) => {
     const said: [at: number, verdict: string][] = [];
     while (now < until) {

@@ -13,7 +13,7 @@ import { Signal } from '../support/signal.js';
 import { connectRaw } from '../support/transport-peers.js';
 import { startTransports, type TransportServer } from '../support/transport-server.js';
 
-/** Turns that come when the test says so, whatever the clock says. */
+/** Turns controlled by the test, independent of the clock. */
 class Gate extends Turns {
   isOpen = true;
   readonly changed = new Signal();
@@ -31,7 +31,7 @@ class Gate extends Turns {
     super.forget(share);
   }
 
-  /** One item of everybody that waits. */
+  /** Runs one item of every waiting peer. */
   step(): void {
     for (const share of this.waiting) {
       if (share.work.step() || share.hasEnded) continue;
@@ -90,7 +90,7 @@ test('a held peer is not read, and loses nothing', async () => {
   });
   await isHeld();
   const [socket] = server.sockets;
-  // Long enough for what would be read if it were.
+  // Long enough that anything to be read would have been.
   for (let turn = 0; turn < 20; turn += 1) await new Promise(setImmediate);
   expect(socket?.bytesRead).toBeLessThan(4 * 64 * 1024);
   expect(memory.bytes).toBeGreaterThanOrEqual(64 * 1024);
@@ -222,7 +222,7 @@ test('beyond the bound of all connections, only the largest holder is closed', a
 
 test('many peers with little waiting input hold little, and none is closed', async () => {
   await server.close();
-  // Less than the reads of so many could be.
+  // Less than the read buffers of so many would take.
   memory = new IntakeMemory(10 * 64 * 1024);
   server = await startTransports({ turns: gate, memory });
   const members = await Promise.all(Array.from({ length: 40 }, () => open()));
@@ -250,7 +250,7 @@ test('a held peer that sends byte by byte is soon not read either', async () => 
     await vi.waitUntil(() => socket?.bytesRead === read + 1, { interval: 0 });
   }
   expect(socket?.isPaused()).toBe(true);
-  // What an object of each costs is in it.
+  // Includes the object overhead of each.
   expect(gate.waiting.size).toBe(1);
   expect(memory.bytes).toBeGreaterThan(64 * 1024);
   gate.open();

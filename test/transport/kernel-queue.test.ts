@@ -10,7 +10,7 @@ import { Loop } from '../support/loop.js';
 import { Signal } from '../support/signal.js';
 import { freezeClocks } from '../support/virtual.js';
 
-/** Looks as often as it may. */
+/** Reads as often as allowed. */
 const SOON = () => 1000;
 
 async function pair(host: string): Promise<{ ours: Socket; peer: Socket }> {

@@ -17,7 +17,7 @@ beforeEach(() => {
   progress = new Progress(watch, socket);
 });
 
-/** A look of the kernel a second later: so many bytes written ever, so many not acknowledged. */
+/** A kernel reading a second later, with the bytes written in all and those not acknowledged. */
 function look(written: number, unacknowledged: number, refused = 0): void {
   now += 1000;
   handle.bytesWritten = written + refused;

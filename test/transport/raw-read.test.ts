@@ -22,7 +22,7 @@ async function pair(): Promise<{ socket: Socket; peer: Socket }> {
   return { socket, peer };
 }
 
-/** Collects what comes, in the order it comes, on both ways; `use` says how much is used up. */
+/** Collects input in order on both paths; `use` says how many bytes the reader uses. */
 function collect(socket: Socket, use: (bytes: number) => number) {
   const chunks: Buffer[] = [];
   const changed = new Signal();
@@ -104,7 +104,7 @@ test('a read that fills the buffer is not taken for an end', async () => {
     socket.pause();
     const { until } = collect(socket, (bytes) => bytes);
     socket.pause();
-    // As much as one read takes, and nothing behind it: the kernel answers the next with nothing.
+    // Exactly one full read and nothing more: the kernel answers the next read with nothing.
     await new Promise<void>((done) => peer.write(numbered(64 * 1024), () => done()));
     let hasEnded = false;
     socket.on('end', () => {
@@ -125,10 +125,10 @@ test('a paused socket is not read past its stream either', async () => {
   socket.pause();
   const sent = numbered(4 * 1024 * 1024);
   peer.write(sent);
-  // Long enough for what would be read if it were.
+  // Long enough that anything to be read would have been.
   for (let turn = 0; turn < 50; turn += 1) await new Promise(setImmediate);
   expect(socket.bytesRead).toBeGreaterThan(0);
-  // What the stream keeps before it has enough, and a read more.
+  // What the stream buffers before it is full, and one read more.
   expect(socket.bytesRead).toBeLessThan(4 * 64 * 1024);
   socket.resume();
   await until(sent.length);

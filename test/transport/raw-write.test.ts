@@ -11,7 +11,7 @@ import { bytesInUse } from '../support/heap.js';
 
 const { unsentBytes } = raw;
 
-/** More than the loopback takes for a peer that does not read. */
+/** More than the loopback buffers for a peer that does not read. */
 const MORE_THAN_THE_KERNEL = 16 * 1024 * 1024;
 
 interface Pair {
@@ -31,7 +31,7 @@ afterEach(async () => {
   servers.clear();
 });
 
-/** Connections between `count` sockets of ours and peers that do not read yet. */
+/** Connects `count` server sockets with peers that do not read yet. */
 async function pairs(count: number, path?: string): Promise<Pair[]> {
   const server = createServer({ allowHalfOpen: true });
   servers.add(server);
@@ -53,7 +53,7 @@ async function pairs(count: number, path?: string): Promise<Pair[]> {
   return made;
 }
 
-/** All that the peer reads until its connection ends. */
+/** Everything the peer reads until its connection ends. */
 async function everything(peer: Socket): Promise<Buffer> {
   const chunks: Buffer[] = [];
   peer.on('data', (chunk: Buffer) => chunks.push(chunk)).resume();
@@ -63,7 +63,7 @@ async function everything(peer: Socket): Promise<Buffer> {
 }
 
 const kept = new WeakMap<Socket, raw.Handle | null>();
-/** As a transport does: the handle of a socket is kept. */
+/** Keeps the handle of a socket, as a transport does. */
 function rawWrite(
   socket: Socket,
   buffer: Buffer,
@@ -75,7 +75,7 @@ function rawWrite(
   return rawWrite(socket, handle, buffer, onFlushed);
 }
 
-/** Resolves when all of `buffer` was written, or, rejecting, when it never can be. */
+/** Resolves when all of `buffer` was written; rejects when it never can be. */
 const written = (socket: Socket, buffer: Buffer): Promise<void> =>
   new Promise((resolve, reject) => {
     const gone = () => reject(new Error('the socket closed'));
@@ -107,7 +107,7 @@ test('a write to a peer that does not read completes once the peer has read', as
   const onFlushed = vi.fn();
   expect(rawWrite(socket, Buffer.alloc(MORE_THAN_THE_KERNEL, 'a'), onFlushed)).toBe(false);
   expect(unsentBytes(socket)).toBeGreaterThan(0);
-  // What the stream writes now goes behind it, and what others write goes.
+  // Later writes of the stream and of others go behind it.
   socket.write('end');
   expect(rawWrite(other.socket, Buffer.from('other'), onFlushed)).toBe(true);
   other.socket.end();
@@ -199,7 +199,7 @@ test.each<[string, (pair: Pair) => unknown]>([
   await written(pair.socket, Buffer.from('.'));
   expect(kept.get(pair.socket)).not.toBeNull();
   await end(pair);
-  // What is opened now may well get the number that the socket's file had.
+  // A new file may well reuse the socket's descriptor number.
   const [next] = (await pairs(1)) as [Pair];
   const onFlushed = vi.fn();
   expect(rawWrite(pair.socket, Buffer.from('late'), onFlushed)).toBe(false);
@@ -253,7 +253,7 @@ test('writes to several peers arrive whole and in order per path', async () => {
     to: fc.nat(PEERS - 1),
     size: fc.oneof(fc.integer({ min: 1, max: 300 }), fc.integer({ min: 1, max: 5_000_000 })),
     past: fc.boolean(),
-    // Whether the peer reads on, or holds up what comes next.
+    // Whether the peer goes on reading or blocks later writes.
     reads: fc.boolean(),
   });
   await fc.assert(
@@ -275,7 +275,7 @@ test('writes to several peers arrive whole and in order per path', async () => {
         const bytes = Buffer.alloc(size, number);
         (past ? pair.past : pair.through).push(bytes);
         if (past) {
-          // One at a time, as the caller has to: the peer reads what is under way.
+          // One write at a time, as the contract requires: the peer reads the pending one.
           pair.peer.resume();
           await pair.last;
         }

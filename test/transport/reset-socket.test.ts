@@ -22,7 +22,7 @@ beforeEach(async () => {
   socket.on('error', (error) => errors.push(error));
 });
 
-/** A server whose connections are all gone is closed at once; a leaked one keeps it open. */
+/** A server without connections closes at once; a leaked connection keeps it open. */
 afterEach(async () => {
   const { localPort, remotePort } = socket;
   server.close();

@@ -23,7 +23,7 @@ import {
 } from '../support/raw-websocket.js';
 import { startServer } from '../support/server.js';
 
-/** How a text is said at one of the entrances. */
+/** How a text is sent at one of the endpoints. */
 type Wrap = (text: string) => string;
 
 const ENTRANCES: readonly [what: string, path: string, wrap: Wrap][] = [
@@ -32,25 +32,25 @@ const ENTRANCES: readonly [what: string, path: string, wrap: Wrap][] = [
   ['SockJS, a session', '/sockjs/000/session/websocket', (text) => JSON.stringify([text])],
 ];
 
-/** What came of some bytes. */
+/** The result of sending some bytes. */
 interface Outcome {
-  /** Ids of the commands that were carried out, in order. */
+  /** Ids of the commands that were run, in order. */
   readonly pongs: readonly unknown[];
   /** Codes of the commands that were refused. */
   readonly refused: readonly string[];
-  /** What answered the pings of WebSocket. */
+  /** Payloads of the pongs. */
   readonly echoes: readonly string[];
-  /** Of the close frame, null where the connection is still open. */
+  /** Code of the close frame, null if the connection is still open. */
   readonly code: number | null;
 }
 
 interface Case extends Partial<Outcome> {
   readonly name: string;
-  /** What is sent, given how to say a command that is answered with its id. */
+  /** The bytes to send, given a function for a command that is answered with its id. */
   bytes(say: Say): readonly Buffer[];
 }
 
-/** The payload of a text that is answered with this id, as long as is asked for. */
+/** The payload of a command with this id, of the given length. */
 type Say = (id: string, bytes?: number) => Buffer;
 
 const sayer =
@@ -78,7 +78,7 @@ const hex = (code: number) => `0x${code.toString(16)}`;
 const range = (from: number, to: number) =>
   Array.from({ length: to - from + 1 }, (_, index) => from + index);
 
-/** A text with these bytes in it, in as many fragments as there are cuts and one. */
+/** A text with these bytes, split into fragments at the cuts. */
 function around(say: Say, middle: readonly number[], cuts: readonly number[], bytes = 0) {
   const [before, after] = say('|', bytes).toString('latin1').split('|') as [string, string];
   const payload = Buffer.concat([Buffer.from(before), Buffer.from(middle), Buffer.from(after)]);
@@ -393,7 +393,7 @@ const CLOSING: readonly Case[] = [
   ),
 ];
 
-/** Beside their bytes, which are valid UTF-8: what they are. */
+/** Descriptions of valid UTF-8 byte sequences. */
 const CHARACTERS: readonly string[] = [
   'é',
   'κόσμε',
@@ -409,7 +409,7 @@ const CHARACTERS: readonly string[] = [
   '\u{10ffff}',
 ];
 
-/** Bytes that are not UTF-8, and what is wrong with them. */
+/** Bytes that are not UTF-8, and why. */
 const NO_UTF8: readonly [what: string, bytes: readonly number[]][] = [
   ['a continuation byte alone', [0x80]],
   ['another one', [0xbf]],
@@ -444,7 +444,7 @@ const UTF8: readonly Case[] = [
       pongs: Array(Buffer.byteLength(id) + 2).fill(id),
     }),
   ),
-  // Short texts and long ones are judged by different code.
+  // Short and long texts are validated by different code.
   ...NO_UTF8.flatMap(([what, bytes]) =>
     [0, 200].map(
       (length): Case => ({
@@ -503,13 +503,13 @@ describe.each(ENTRANCES)('RFC 6455 at %s', (_, path, wrap) => {
   });
   const open = () => connectRawWebSocket(server.url, path);
 
-  /** What came of a case, sent in these parts, each of them read by itself. */
+  /** The result of a case whose input is sent in these parts, each read separately. */
   const outcomeIn = async ({ bytes }: Case, cut: (all: Buffer) => readonly Buffer[]) => {
     const peer = await open();
     const all = Buffer.concat([...bytes(say), frame(say('the end'))]);
     for (const part of cut(all)) {
       await peer.write(part);
-      // Time for the server, which runs in the same loop, to read it.
+      // Lets the server, which runs in the same loop, read it.
       await new Promise((resolve) => setImmediate(resolve));
     }
     await peer.until(() => peer.code !== null || outcomeOf(peer).pongs.includes('the end'));
@@ -519,7 +519,7 @@ describe.each(ENTRANCES)('RFC 6455 at %s', (_, path, wrap) => {
     return outcomeOf(peer);
   };
 
-  /** Once every connection is closed: how many there were, and how many of them had left. */
+  /** Once every connection is closed: their number, and how many had left. */
   const closed = async () => {
     const scrape = await apiOf(server.url).until(
       (each) => each.sum('connections_opened_total') === each.sum('connections_closed_total'),
@@ -538,7 +538,7 @@ describe.each(ENTRANCES)('RFC 6455 at %s', (_, path, wrap) => {
     const empty: Case = {
       name: 'an empty text',
       bytes: () => [frame('')],
-      // SockJS allows it, and it says nothing.
+      // SockJS allows it; it contains no message.
       refused: wrap('') === '' ? ['bad_json'] : [],
     };
     expect(await outcomeIn(empty, (all) => [all])).toEqual(expected(empty));
@@ -548,7 +548,7 @@ describe.each(ENTRANCES)('RFC 6455 at %s', (_, path, wrap) => {
     const run = async (each: Case, longest: number, sizes: Iterator<number>) => {
       const cut = (all: Buffer) => {
         const parts: Buffer[] = [];
-        // Of what is long only the beginning, where the heads of its frames are.
+        // Only the beginning of long input, where the frame headers are.
         for (let at = 0; at < all.length; ) {
           const size = 1 + ((sizes.next().value as number) % longest);
           const end = parts.length < 300 ? at + size : all.length;
@@ -617,7 +617,7 @@ describe.each(ENTRANCES)('RFC 6455 at %s', (_, path, wrap) => {
     const api = apiOf(server.url);
     const [all, left] = await closed();
     const peer = await open();
-    // Its own end stays open.
+    // The peer keeps its own side open.
     peer.socket.allowHalfOpen = true;
     await peer.write(frame(wrap(JSON.stringify({ type: 'join', id: 1, room: 'a' }))));
     await peer.until(() => peer.events.length === 2);
@@ -657,7 +657,7 @@ describe.each(ENTRANCES)('RFC 6455 at %s', (_, path, wrap) => {
     expect(line).toBe('HTTP/1.1 101 Switching Protocols');
     expect(answered.sort()).toEqual([
       'Connection: Upgrade',
-      // The one of section 1.3.
+      // The key of section 1.3.
       'Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=',
       'Upgrade: websocket',
     ]);

@@ -4,7 +4,7 @@ import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { expect, onTestFinished, test } from 'vitest';
 import { PER_TURN, takeTurnsAtEnd } from '../../src/transport/socket-ends.js';
 
-/** Connections with both of their ends, as an HTTP server has them. */
+/** Connections with both sockets, as an HTTP server has them. */
 async function open(count: number): Promise<{ ours: Socket; theirs: Socket }[]> {
   const accepted: Socket[] = [];
   const server = createServer({ allowHalfOpen: true }, (socket) => {
@@ -44,7 +44,7 @@ test('connections lost together are ended in slices over several event loop turn
     await new Promise(setImmediate);
     parts.push(ended() - before);
   }
-  // Where they are told, and in the turn of those that wait.
+  // Some at once, and the rest in later turns.
   expect(Math.max(...parts)).toBeLessThanOrEqual(2 * PER_TURN);
 });
 

@@ -20,7 +20,7 @@ let close: TransportServer;
 let client: Client;
 let closing: Client;
 let count = 0;
-/** The URL of a session that nobody has used. */
+/** The URL of a fresh session. */
 let url = '';
 
 beforeAll(async () => {
@@ -80,7 +80,7 @@ async function isPreflight(path: string, methods: string): Promise<void> {
   }
 }
 
-/** A WebSocket with the texts it got. */
+/** A WebSocket and the texts it received. */
 async function webSocket(port: number, path: string) {
   const socket = new WebSocket(`ws://127.0.0.1:${port}${path}`);
   onTestFinished(() => socket.terminate());
@@ -134,7 +134,7 @@ describe('InfoTest', () => {
 
   test('test_options', () => isPreflight('/sockjs/info', 'OPTIONS, GET'));
 
-  // The document wants `*` for the origin `null`, which browsers refuse where credentials are sent.
+  // The document requires `*` for the origin `null`, which browsers refuse with credentials.
   test('test_options_null_origin', async () => {
     const answer = await client.ask('OPTIONS', '/sockjs/info', { headers: { origin: 'null' } });
     expect([answer.status, answer.body]).toEqual([204, '']);
@@ -371,7 +371,7 @@ describe('EventSource', () => {
   test('test_transport', async () => {
     const stream = await client.open('GET', `${url}/eventsource`);
     expect(stream.status).toBe(200);
-    // Of UTF-8 by its definition; a charset is not said.
+    // UTF-8 by definition; no charset is sent.
     expect(stream.headers['content-type']).toMatch(/^text\/event-stream/);
     isNotCached(stream);
     await stream.until('data: o\r\n\r\n');
@@ -482,7 +482,7 @@ describe('HandlingClose', () => {
 });
 
 describe('Http10, Http11', () => {
-  /** Whatever comes back on one connection until the server ends it or `part` has come. */
+  /** Everything received on one connection until the server ends it or `part` has arrived. */
   async function raw(port: number, text: string, part: string): Promise<string> {
     const socket = connect(port, '127.0.0.1');
     onTestFinished(() => void socket.destroy());

@@ -25,7 +25,7 @@ function readChunk(read: MessageReader, chunk: Buffer): void {
   for (let at = 0; at < chunk.length; ) at = read.read(chunk, at);
 }
 
-/** What is found in these chunks, and how it ended. */
+/** The messages in these chunks, and the outcome. */
 function readAll(chunks: readonly Buffer[]): { found: string[]; end: string } {
   const { found, read } = reader();
   try {
@@ -38,7 +38,7 @@ function readAll(chunks: readonly Buffer[]): { found: string[]; end: string } {
   }
 }
 
-/** Cut at these places. */
+/** Splits the body at these positions. */
 function cut(body: Buffer, places: readonly number[]): Buffer[] {
   const ends = [...places.map((place) => place % (body.length + 1)), body.length];
   ends.sort((a, b) => a - b);
@@ -90,7 +90,7 @@ describe('a body', () => {
         try {
           value = JSON.parse(text);
         } catch {
-          // Broken: said so, unless something in it was a fault already.
+          // Malformed: refused, unless something in it was a fault before.
           if (!found.includes('<not text>')) expect(end).not.toBe('good');
           return;
         }

@@ -14,7 +14,7 @@ const { quote } = createRequire(import.meta.url)('sockjs/lib/utils') as {
 const framing = sockjsFraming('eventsource', (parts) => Buffer.concat([...parts]));
 const encode = (text: string) => framing.encoding.encode(text).toString();
 
-/** Any string at all: also with halves of surrogate pairs, which have no UTF-8. */
+/** Any string, also with lone surrogates, which have no UTF-8. */
 const anyText = fc
   .array(fc.oneof(fc.integer({ min: 0, max: 0xffff }), fc.constantFrom(0x25, 0x22, 0x5c, 0x2028)))
   .map((units) => String.fromCharCode(...units));

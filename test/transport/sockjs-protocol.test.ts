@@ -39,7 +39,7 @@ describe('paths', () => {
     ...['/a', '/a.html', '//', '///', '/a/', '/a/a', '/a/a/', '/0/0/xyz', '/0//xhr', '//0/xhr'],
     ...['/0/a.b/xhr', '/a.b/0/xhr', '/0/a\\b/xhr', '/0/0/xhr/more', '/0/__proto__', '/INFO'],
     ...[`/0/${'x'.repeat(65)}/xhr`, `/${'x'.repeat(65)}/0/xhr`],
-    // Served by the library, to browsers nobody has any more.
+    // The library serves it, for browsers no longer in use.
     ...['/0/0/jsonp', '/0/0/jsonp_send', '/0/0/htmlfile', '/iframe.html', '/iframe-1.2.html'],
     ...['/chunking_test'],
   ])('%s is not there', async (path) => {

@@ -33,7 +33,7 @@ describe('a session in time', () => {
   afterEach(async () => {
     client.close();
     await server.close();
-    // V8: whatever a session was waiting for, nothing of it is left.
+    // V8: nothing remains of a session, whatever it was waiting for.
     expect(vi.getTimerCount()).toBe(0);
     vi.useRealTimers();
   });
@@ -108,7 +108,7 @@ describe('a session in time', () => {
       const completed = session.until(() => session.count('completed') === 1);
       await peer.read(batch.length);
       await completed;
-      // The response is over with it: no heartbeats have been waiting behind.
+      // It ends the response: no heartbeats were waiting behind it.
       expect(peer.text).not.toMatch(/h\r?\n/);
       peer.socket.destroy();
       await vi.advanceTimersByTimeAsync(DISCONNECT_MS);

@@ -70,7 +70,7 @@ describe('a session', () => {
       expect((await ask('192.0.2.2', 'one', action)).status).toBe(404);
     }
     expect(server.sessions[0]?.texts).toEqual([]);
-    // Its own is still there for it, and the other's for everybody else.
+    // Its own session is still available to it, and the other's to everyone else.
     expect((await ask('192.0.2.2', 'own')).status).toBe(204);
     expect((await ask('192.0.2.3', 'one')).status).toBe(204);
   });

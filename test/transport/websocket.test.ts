@@ -25,18 +25,18 @@ const BINARY = 0x82;
 const PING = 0x89;
 const CLOSE_FRAME = 0x88;
 
-/** A frame as a client sends it; `length` where it says another than it has. */
+/** A client frame; `length` overrides the length in its header. */
 function frame(first: number, payload: Buffer | string, length?: number): Buffer {
   const body = Buffer.from(payload);
   const said = length ?? body.length;
   const head = said < 126 ? [first, 0x80 | said] : [first, 0xff, ...new Array<number>(8).fill(0)];
   const header = Buffer.from(head);
   if (said >= 126) header.writeBigUInt64BE(BigInt(said), 2);
-  // A mask of zeros leaves the payload as it is.
+  // A mask of zeros leaves the payload unchanged.
   return Buffer.concat([header, Buffer.alloc(4), body]);
 }
 
-/** A close frame of the server's, as the raw peer reads it. */
+/** A close frame of the server, as the raw peer decodes it. */
 const closeFrame = (code: number) => {
   return new RegExp(`\\x88[^]${String.fromCharCode(code >> 8)}\\x${(code & 255).toString(16)}`);
 };
@@ -152,7 +152,7 @@ describe('a WebSocket', () => {
 
   test('a peer that pings and does not read is closed after a bounded number of pongs', async () => {
     const { peer, session } = await open();
-    // What the kernel will not take any more, so that every pong would have to be kept by us.
+    // More than the kernel takes, so that the server would have to keep every pong.
     session.transport.write(session.batch('x'.repeat(16 * 1024 * 1024)), 1);
     for (let count = 0; count < 1000; count += 1) peer.socket.write(frame(PING, 'x'.repeat(100)));
     expect(await session.end()).toBe('ended control_overflow');
@@ -183,7 +183,7 @@ describe('a heartbeat', () => {
   let peer: RawPeer;
   let session: ServerSession;
   let start: number;
-  /** What the acceptor's timer would do, `after` milliseconds from the start. */
+  /** Does what the acceptor's timer would do, `after` milliseconds from the start. */
   const beat = (after: number) => {
     vi.spyOn(server.clock, 'now').mockReturnValue(start + after);
     (session.transport as WebSocketTransport).heartbeat(INTERVAL_MS, start + after);
@@ -194,7 +194,7 @@ describe('a heartbeat', () => {
       .slice(1)
       .map((text) => text.slice(0, 8));
   const pong = (token: string) => peer.socket.write(frame(0x8a, Buffer.from(token, 'latin1')));
-  /** Behind this, the server has read what the peer has written. */
+  /** Resolves once the server has read what the peer has written. */
   const say = async () => {
     const before = session.texts.length;
     peer.socket.write(frame(TEXT, 'said'));
@@ -203,7 +203,7 @@ describe('a heartbeat', () => {
 
   beforeEach(async () => {
     server = await startTransports();
-    // A whole number, so that sums of it are exact.
+    // An integer, so that sums are exact.
     start = Math.ceil(server.clock.now());
     vi.spyOn(server.clock, 'now').mockReturnValue(start);
     peer = await connectRaw('websocket', server.port);
@@ -263,7 +263,7 @@ describe('a heartbeat', () => {
       await vi.waitFor(() => expect(serverSocket().bytesRead).toBeGreaterThan(before));
     }
     expect(session.events).toEqual([]);
-    // It is heard, pinged again, and silent.
+    // It sends something, is pinged again, and stays silent.
     for (const after of [4.5, 6, 8]) beat(after * INTERVAL_MS);
     expect(session.events).toEqual(['faulted heartbeat_missed']);
   });
@@ -271,10 +271,10 @@ describe('a heartbeat', () => {
   test('is sent sooner to a peer with data to read, and has a longer timeout', async () => {
     const batch = session.batch('x'.repeat(100_000));
     session.transport.write(batch, 1);
-    // Bytes that leave the socket later than the first look would be progress.
+    // Bytes that leave the socket after the first look would count as progress.
     await peer.read(batch.length);
     await vi.waitFor(() => expect(session.transport.writable).toBe(true));
-    // Noticed, and due after a quarter of the patience, or an interval.
+    // Noticed, and due after a quarter of the timeout, or an interval.
     beat(1);
     beat(INTERVAL_MS);
     beat(STALL_MS / 4 + 1);

@@ -18,7 +18,7 @@ const LENIENT = { ...LIMITS, roomNamePattern: /[\s\S]/ };
 
 const codec = new JsonCodec();
 
-/** As a session reads it. */
+/** Reads a frame as a session does. */
 function read(text: string, limits: CommandLimits = LIMITS) {
   const asked = codec.decode(text);
   const { id } = asked;
