@@ -25,7 +25,7 @@ import type { Subscription } from './subscription.js';
 const WAITING = 7;
 
 /** Messages asked for: a range, of `epoch` if given; or `last` many before a number, or the latest. */
-export type Wanted =
+export type HistoryRequest =
   | { readonly from: number; readonly to: number; readonly epoch?: string | undefined }
   | { readonly last: number; readonly before?: number | undefined };
 
@@ -85,7 +85,7 @@ export class Backfills {
     subscription: Subscription,
     room: Room,
     id: CommandId | undefined,
-    wanted: Wanted,
+    wanted: HistoryRequest,
   ): Promise<void> {
     const all = this.#byMember.get(subscription.member) ?? [];
     if (all.length > WAITING) {
@@ -260,7 +260,7 @@ export const mayNotRead = (room: string) =>
   new Refusal('not_allowed', `You may not read the history of ${room}.`);
 
 /** The range in numbers of the current room; `to` is `from` - 1 if it is empty. */
-function rangeOf(wanted: Wanted, room: Room, limit: number): { from: number; to: number } {
+function rangeOf(wanted: HistoryRequest, room: Room, limit: number): { from: number; to: number } {
   if ('last' in wanted) {
     const to = Math.min(room.seq, (wanted.before ?? Number.POSITIVE_INFINITY) - 1);
     return { from: Math.max(1, to - Math.min(wanted.last, limit) + 1), to };

@@ -21,7 +21,7 @@ interface BehindContext {
   /** Maximum bytes of all queues. */
   readonly queueBytesTotal: number;
   /** Schedules an eviction outside all loops over members. */
-  doom(member: Member, reason: CloseReason): void;
+  evictLater(member: Member, reason: CloseReason): void;
   /** Evicts a member synchronously. */
   evict(member: Member, reason: CloseReason): void;
 }
@@ -45,13 +45,13 @@ export class Behind {
   }
 
   #look(): void {
-    const { clock, doom } = this.#context;
+    const { clock, evictLater } = this.#context;
     // After a stall of the server no peer could be heard; the next check is soon.
     if (!clock.mayJudge) return;
     const now = nowMs();
     for (const member of this.members) {
       const verdict = member.check(now);
-      if (verdict !== null) doom(member, verdict);
+      if (verdict !== null) evictLater(member, verdict);
     }
   }
 

@@ -23,7 +23,7 @@ export interface Cursor {
 }
 
 /** State of the outbox besides the cursors. */
-export interface Beside {
+export interface OutboxState {
   /** Control frames wait; they go before everything else. */
   readonly hasControl: boolean;
   /** Control frames, messages or losses wait. */
@@ -55,12 +55,12 @@ export class Cursors {
   }
 
   /** The cursor whose turn it is; undefined if control frames and live messages are next. */
-  next(beside: Beside): Cursor | undefined {
-    const replay = this.#nextReplay(beside);
-    const cursor = replay ?? this.#nextShow(beside) ?? this.#nextBackfill(beside);
+  next(state: OutboxState): Cursor | undefined {
+    const replay = this.#nextReplay(state);
+    const cursor = replay ?? this.#nextShow(state) ?? this.#nextBackfill(state);
     this.#wasReplay = replay !== undefined;
     if (this.#backfill === null) this.#passed = 0;
-    else if (beside.hasWork) this.#passed += 1;
+    else if (state.hasWork) this.#passed += 1;
     return cursor;
   }
 
@@ -77,13 +77,13 @@ export class Cursors {
     this.#backfill = null;
   }
 
-  #nextReplay({ hasControl, hasWork }: Beside): Cursor | undefined {
+  #nextReplay({ hasControl, hasWork }: OutboxState): Cursor | undefined {
     if (hasControl || (this.#wasReplay && hasWork)) return undefined;
     return this.#replays.shift();
   }
 
   /** A watch with more to send queues again, behind the others. */
-  #nextShow({ hasWork }: Beside): Cursor | undefined {
+  #nextShow({ hasWork }: OutboxState): Cursor | undefined {
     if (hasWork) return undefined;
     const watch = this.#shows.shift();
     if (watch === undefined) return undefined;
@@ -96,7 +96,7 @@ export class Cursors {
    * While the member is shedding, a backfill would displace live messages, which it would then request
    * too.
    */
-  #nextBackfill({ hasControl, hasWork, isShedding }: Beside): Cursor | undefined {
+  #nextBackfill({ hasControl, hasWork, isShedding }: OutboxState): Cursor | undefined {
     if (hasControl || isShedding || (hasWork && this.#passed < PASSING)) return undefined;
     const backfill = this.#backfill ?? undefined;
     this.#backfill = null;

@@ -62,7 +62,7 @@ export class FanOut {
   }
 
   /** Schedules an eviction, outside all loops over members. */
-  doom(member: Member, reason: CloseReason): void {
+  evictLater(member: Member, reason: CloseReason): void {
     this.#evictions.push({ member, reason });
     this.schedule();
   }
@@ -79,7 +79,7 @@ export class FanOut {
       if (nowMs() >= end) break;
     }
     for (const late of this.#late) if (late.isReady) goOn(late, end);
-    if (this.#evictions.length > 0) this.#evictDoomed(end);
+    if (this.#evictions.length > 0) this.#runEvictions(end);
     this.#observer.flushed((nowMs() - start) / 1000);
     const left = this.#rooms.size + this.#awake.length + this.#evictions.length;
     if (left > 0 || this.#late.some(({ isReady }) => isReady)) this.schedule();
@@ -93,13 +93,13 @@ export class FanOut {
         member.outbox.drain();
       } catch (error) {
         survive(error);
-        this.doom(member, 'internal_error');
+        this.evictLater(member, 'internal_error');
       }
     });
     this.#awake = [...asleep, ...this.#awake];
   }
 
-  #evictDoomed(end: number): void {
+  #runEvictions(end: number): void {
     const evictions = this.#evictions;
     this.#evictions = [];
     const later = each(
@@ -113,14 +113,14 @@ export class FanOut {
   /** Returns whether the room is done. V12: an exception in one room does not stop the others. */
   #flush(room: Room, end: number): boolean {
     try {
-      return room.flush(end, this.#observer, this.#doom, this.#trace);
+      return room.flush(end, this.#observer, this.#evictLater, this.#trace);
     } catch (error) {
       survive(error);
       return true;
     }
   }
 
-  readonly #doom = (member: Member, reason: CloseReason) => this.doom(member, reason);
+  readonly #evictLater = (member: Member, reason: CloseReason) => this.evictLater(member, reason);
 
   /** Schedules a run, unless one is scheduled. */
   schedule(): void {

@@ -28,7 +28,7 @@ import type { CommandId } from '../protocol/fields.js';
 import { survive, survived } from '../survived.js';
 import { clearInterval, nowMs, setInterval } from '../time.js';
 import { Archive } from './archive.js';
-import { Backfills, mayNotRead, type Wanted } from './backfills.js';
+import { Backfills, mayNotRead, type HistoryRequest } from './backfills.js';
 import { Behind } from './behind.js';
 import { FanOut } from './fan-out.js';
 import { Formats } from './format.js';
@@ -159,7 +159,7 @@ export class Hub {
     this.#behind = new Behind({
       clock,
       queueBytesTotal: config.queueBytesTotal,
-      doom: (member, reason) => this.#fanOut.doom(member, reason),
+      evictLater: (member, reason) => this.#fanOut.evictLater(member, reason),
       evict,
     });
     this.memberContext = {
@@ -174,7 +174,7 @@ export class Hub {
       controlBytes: config.controlBytes,
       behind: this.#behind.members,
       wake: (member) => this.#fanOut.wake(member),
-      evict: (member, reason) => this.#fanOut.doom(member, reason),
+      evict: (member, reason) => this.#fanOut.evictLater(member, reason),
     };
     // The broker may deliver a message after the last leave. It must not have to catch our exceptions
     // (V12).
@@ -272,7 +272,7 @@ export class Hub {
    * @throws Refusal `not_joined`, `not_allowed`, `not_enabled`, `history_busy`. It may also reject with
    * `broker_unavailable` or `shutting_down`.
    */
-  backfill(member: Member, name: string, id: CommandId | undefined, wanted: Wanted): Promise<void> {
+  backfill(member: Member, name: string, id: CommandId | undefined, wanted: HistoryRequest): Promise<void> {
     const subscription = subscriptionOf(member, name);
     if (!member.identity.may('history', name)) throw mayNotRead(name);
     this.archive.check(name);

@@ -25,7 +25,7 @@ import type { Member } from './member.js';
 import type { Observer } from './observer.js';
 import type { Pages } from './pages.js';
 import type { Presence } from './presence.js';
-import { Recovery, type Wish } from './recovery.js';
+import { Recovery, type RecoveryRequest } from './recovery.js';
 import type { Replays } from './replays.js';
 import type { Room } from './room.js';
 import type { Rooms } from './rooms.js';
@@ -40,7 +40,7 @@ export interface Joined extends Position {
 }
 
 /** Options of a join. */
-export interface Wanting extends Wish {
+export interface JoinRequest extends RecoveryRequest {
   /** Subscribes the member to the room's presence. */
   readonly presence?: boolean | undefined;
 }
@@ -122,25 +122,25 @@ export class Memberships {
   join(
     member: Member,
     name: string,
-    wanting: Wanting = {},
+    request: JoinRequest = {},
     tell: (joined: Joined) => void = () => {},
   ): MaybePromise<Joined> {
     const { archive, broker, calls, pages, presence, rooms } = this.#context;
-    const { since, last } = wanting;
+    const { since, last } = request;
     const isKept = (since !== undefined || last !== undefined) && archive.keeps(name);
     const settled = broker.settled === undefined ? null : () => calls.settled(name);
-    const recovery = new Recovery(wanting, isKept ? pages : null, settled);
+    const recovery = new Recovery(request, isKept ? pages : null, settled);
     return rooms.enter(
       name,
       member.id,
-      () => this.checkJoin(member, name, wanting),
+      () => this.checkJoin(member, name, request),
       // A member without the `history` right gets a gap, as in a room that keeps no history.
       (room) => recovery.prepare(room, member.identity.may('history', name)),
       (room) => {
         const joined = this.#enter(member, room, recovery);
         tell(joined);
         // The presence list goes out behind the reply.
-        if (wanting.presence) presence.watch(subscriptionOf(member, name));
+        if (request.presence) presence.watch(subscriptionOf(member, name));
         return joined;
       },
     );
@@ -193,7 +193,7 @@ export class Memberships {
   }
 
   /** @throws Refusal if the member may not join the room now */
-  checkJoin(member: Member, name: string, { last, presence: watches }: Wanting = {}): void {
+  checkJoin(member: Member, name: string, { last, presence: watches }: JoinRequest = {}): void {
     const { archive, closing, config, presence } = this.#context;
     if (closing.aborted || !this.members.has(member.id)) throw shuttingDown();
     if (member.subscriptions.has(name)) {

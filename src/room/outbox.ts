@@ -210,7 +210,7 @@ export class Outbox {
 
   /** Queues a replay for one batch. Replays alternate with live messages. */
   replay(replay: Cursor): void {
-    this.#beside().replay(replay);
+    this.#ensureCursors().replay(replay);
     this.drain();
   }
 
@@ -218,13 +218,13 @@ export class Outbox {
   show(watch: Watch): void {
     if (watch.isWaiting) return;
     watch.isWaiting = true;
-    this.#beside().show(watch);
+    this.#ensureCursors().show(watch);
     this.drain();
   }
 
   /** Queues a backfill for one batch, behind everything else; parked while the member is shedding. */
   backfill(backfill: Cursor): void {
-    this.#beside().backfill(backfill);
+    this.#ensureCursors().backfill(backfill);
     this.drain();
   }
 
@@ -288,7 +288,7 @@ export class Outbox {
     this.#cursors?.end();
   }
 
-  #beside(): Cursors {
+  #ensureCursors(): Cursors {
     this.#cursors ??= new Cursors();
     return this.#cursors;
   }

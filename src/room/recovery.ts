@@ -11,7 +11,7 @@ import type { Room } from './room.js';
 import type { Term } from './term.js';
 
 /** The past messages that a join asks for. */
-export interface Wish {
+export interface RecoveryRequest {
   /** All messages after this position, the last the member has. */
   readonly since?: Position | undefined;
   /** This many of the latest messages. */
@@ -28,7 +28,7 @@ interface Answer {
 }
 
 export class Recovery {
-  readonly #wish: Wish;
+  readonly #request: RecoveryRequest;
   /** Null where no history is kept. */
   readonly #pages: Pages | null;
   /** Waits until this node has everything other nodes had. Null without other nodes, or once it has. */
@@ -40,8 +40,8 @@ export class Recovery {
   /** First wanted publication that is kept; null if none is. */
   #first: number | null = null;
 
-  constructor(wish: Wish, pages: Pages | null, settled: (() => MaybePromise<void>) | null) {
-    this.#wish = wish;
+  constructor(request: RecoveryRequest, pages: Pages | null, settled: (() => MaybePromise<void>) | null) {
+    this.#request = request;
     this.#pages = pages;
     this.#settled = settled;
   }
@@ -72,7 +72,7 @@ export class Recovery {
 
   /** Must be called in the same step in which `prepare` returned null. */
   answer(room: Room): Answer {
-    const { since, last } = this.#wish;
+    const { since, last } = this.#request;
     const { epoch, seq, term } = room;
     const first = this.#first;
     const nothing = { sent: room.last, isKept: false };
@@ -94,7 +94,7 @@ export class Recovery {
 
   /** The position may come from another node and not have reached this one yet: waits for it, once. */
   #catchUp({ epoch, seq }: Room): Promise<void> | null {
-    const { since } = this.#wish;
+    const { since } = this.#request;
     const isHere = since === undefined || (since.epoch === epoch && since.seq <= seq);
     if (isHere || this.#settled === null) return null;
     this.#settling ??= this.#settle(this.#settled);
@@ -109,7 +109,7 @@ export class Recovery {
 
   /** The first wanted number; beyond the room if none is wanted. */
   #wanted({ epoch, seq }: Room): number {
-    const { since, last } = this.#wish;
+    const { since, last } = this.#request;
     if (last !== undefined) return Math.max(1, seq - last + 1);
     return since?.epoch === epoch ? since.seq + 1 : Number.POSITIVE_INFINITY;
   }

@@ -39,7 +39,7 @@ const isHole = (pending: Pending): pending is Hole =>
   'type' in pending.content && pending.content.type === 'gap';
 
 /** Reports a member to evict. The caller of the flush evicts it after the loop. */
-export type Doomed = (member: Member, reason: CloseReason) => void;
+export type EvictLater = (member: Member, reason: CloseReason) => void;
 
 export class Room {
   /**
@@ -232,7 +232,7 @@ export class Room {
   /**
    * Offers the pending publications to the members. Returns false if `deadline` passed before the end.
    */
-  flush(deadline: number, observer: Observer, doomed: Doomed, trace: Trace | null = null): boolean {
+  flush(deadline: number, observer: Observer, evictLater: EvictLater, trace: Trace | null = null): boolean {
     const flush = this.#flush ?? this.#take(trace);
     if (flush === null) return true;
     const { members } = flush;
@@ -244,7 +244,7 @@ export class Room {
       const due = subscription.isLive ? flush.for(subscription) : null;
       if (due !== null) {
         const verdict = subscription.outbox.offer(subscription, due.batches);
-        if (verdict !== null) doomed(subscription.member, verdict);
+        if (verdict !== null) evictLater(subscription.member, verdict);
         if (flush.hasReset) subscription.catchUp();
         fannedOut += due.messages;
       }

@@ -21,7 +21,7 @@ export interface SenderContext {
 
 export class Sender {
   readonly #transport: Transport;
-  readonly #whose: { readonly isSlow: boolean };
+  readonly #owner: { readonly isSlow: boolean };
   readonly #context: SenderContext;
   #outstanding: Batch | null = null;
   /**
@@ -32,9 +32,9 @@ export class Sender {
   /** Messages of the batch that was outstanding at `end`. */
   #cutOff = 0;
 
-  constructor(transport: Transport, whose: { readonly isSlow: boolean }, context: SenderContext) {
+  constructor(transport: Transport, owner: { readonly isSlow: boolean }, context: SenderContext) {
     this.#transport = transport;
-    this.#whose = whose;
+    this.#owner = owner;
     this.#context = context;
   }
 
@@ -139,7 +139,7 @@ export class Sender {
 
   #waited(batch: Batch, now: number): void {
     const { index } = this.#transport.framing;
-    const { isSlow } = this.#whose;
+    const { isSlow } = this.#owner;
     for (const frame of batch.frames) {
       if (!frame.counted) continue;
       this.#context.observer.queueWaited(index, isSlow, (now - frame.acceptedAt) / 1000, 1);
@@ -150,7 +150,7 @@ export class Sender {
   #count(batch: Batch, now: number): void {
     const { observer } = this.#context;
     const { index } = this.#transport.framing;
-    const { isSlow } = this.#whose;
+    const { isSlow } = this.#owner;
     observer.sentBytes(index, batch.bytes.length);
     for (const frame of batch.frames) {
       if (frame.counted) observer.delivered(index, isSlow, (now - frame.acceptedAt) / 1000, 1);

@@ -213,7 +213,7 @@ describe('FanOut', () => {
       evicted.push(member);
     });
     const members = [...hub.members.values()];
-    for (const member of [...members, ...members]) fanOut.doom(member, 'slow_consumer');
+    for (const member of [...members, ...members]) fanOut.evictLater(member, 'slow_consumer');
     loop.turn();
     expect(evicted).toEqual(members);
     loop.run();
@@ -240,7 +240,7 @@ describe('FanOut', () => {
     };
     const evict = vi.fn();
     const fanOut = new FanOut(new Recorder(), [bad, good], evict);
-    fanOut.doom([...hub.members.values()][0] as Member, 'slow_consumer');
+    fanOut.evictLater([...hub.members.values()][0] as Member, 'slow_consumer');
     loop.turn();
     bad.isReady = false;
     loop.run();

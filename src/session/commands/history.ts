@@ -4,13 +4,13 @@
  */
 import { Refusal } from '../../errors.js';
 import { checkEpoch, checkRoom, checkSeq } from '../../protocol/fields.js';
-import type { Wanted } from '../../room/backfills.js';
+import type { HistoryRequest } from '../../room/backfills.js';
 import type { Command } from './command.js';
 import { tooFast } from './too-fast.js';
 
 interface History {
   readonly room: string;
-  readonly wanted: Wanted;
+  readonly wanted: HistoryRequest;
 }
 
 export const history: Command<History> = {
