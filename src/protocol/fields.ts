@@ -204,7 +204,10 @@ export function jsonValueOf(value: unknown): unknown {
     if (error instanceof RangeError) {
       throw new Refusal('too_deep', 'data is nested too deeply to be written.');
     }
-    throw new Refusal('bad_command', 'data cannot be written as JSON: it throws or has a circular reference.');
+    throw new Refusal(
+      'bad_command',
+      'data cannot be written as JSON: it throws or has a circular reference.',
+    );
   }
   if (text === undefined) return undefined;
   return JSON.parse(text);

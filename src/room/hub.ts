@@ -28,7 +28,7 @@ import type { CommandId } from '../protocol/fields.js';
 import { survive, survived } from '../survived.js';
 import { clearInterval, nowMs, setInterval } from '../time.js';
 import { Archive } from './archive.js';
-import { Backfills, mayNotRead, type HistoryRequest } from './backfills.js';
+import { Backfills, type HistoryRequest, mayNotRead } from './backfills.js';
 import { Behind } from './behind.js';
 import { FanOut } from './fan-out.js';
 import { Formats } from './format.js';
@@ -272,7 +272,12 @@ export class Hub {
    * @throws Refusal `not_joined`, `not_allowed`, `not_enabled`, `history_busy`. It may also reject with
    * `broker_unavailable` or `shutting_down`.
    */
-  backfill(member: Member, name: string, id: CommandId | undefined, wanted: HistoryRequest): Promise<void> {
+  backfill(
+    member: Member,
+    name: string,
+    id: CommandId | undefined,
+    wanted: HistoryRequest,
+  ): Promise<void> {
     const subscription = subscriptionOf(member, name);
     if (!member.identity.may('history', name)) throw mayNotRead(name);
     this.archive.check(name);

@@ -129,10 +129,7 @@ export class Presence implements Late {
   /** @throws Refusal `not_enabled` if the room's namespace has presence off */
   check(room: string): void {
     if (this.#rosters.has(room) || this.#policyOf(room).presence !== 'off') return;
-    throw new Refusal(
-      'not_enabled',
-      `Presence is off in the namespace ${namespaceOf(room)}.`,
-    );
+    throw new Refusal('not_enabled', `Presence is off in the namespace ${namespaceOf(room)}.`);
   }
 
   /** The roster as far as this node knows it without asking; undefined if it knows of no one. */

@@ -40,7 +40,11 @@ export class Recovery {
   /** First wanted publication that is kept; null if none is. */
   #first: number | null = null;
 
-  constructor(request: RecoveryRequest, pages: Pages | null, settled: (() => MaybePromise<void>) | null) {
+  constructor(
+    request: RecoveryRequest,
+    pages: Pages | null,
+    settled: (() => MaybePromise<void>) | null,
+  ) {
     this.#request = request;
     this.#pages = pages;
     this.#settled = settled;

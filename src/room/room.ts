@@ -232,7 +232,12 @@ export class Room {
   /**
    * Offers the pending publications to the members. Returns false if `deadline` passed before the end.
    */
-  flush(deadline: number, observer: Observer, evictLater: EvictLater, trace: Trace | null = null): boolean {
+  flush(
+    deadline: number,
+    observer: Observer,
+    evictLater: EvictLater,
+    trace: Trace | null = null,
+  ): boolean {
     const flush = this.#flush ?? this.#take(trace);
     if (flush === null) return true;
     const { members } = flush;

@@ -342,4 +342,7 @@ export function closingEvent(reason: CloseReason, retryAfterMs?: number): Event 
 }
 
 const unauthorised = () =>
-  new Refusal('unauthorised', 'This connection is not authenticated; send {"type":"auth","token":…}.');
+  new Refusal(
+    'unauthorised',
+    'This connection is not authenticated; send {"type":"auth","token":…}.',
+  );

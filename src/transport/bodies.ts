@@ -185,4 +185,7 @@ export class Gathered {
 }
 
 const busy = () =>
-  new Refusal('server_busy', 'The server is receiving too many request bodies; send it again later.');
+  new Refusal(
+    'server_busy',
+    'The server is receiving too many request bodies; send it again later.',
+  );

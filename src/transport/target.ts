@@ -86,7 +86,8 @@ export function normalise(request: IncomingMessage): Refusal | undefined {
   const path = end < 0 ? target : target.slice(0, end);
   const decoded = path.includes('%') ? decodeUnreserved(path) : path;
   if (decoded === null) return bad('The path is not percent-encoded correctly.');
-  if (DOTS.test(decoded)) return bad('The path contains a segment . or ..; send the resolved path.');
+  if (DOTS.test(decoded))
+    return bad('The path contains a segment . or ..; send the resolved path.');
   const query = end < 0 ? '' : (target.slice(end).split('#', 1)[0] as string);
   request.url = decoded + query;
   return undefined;

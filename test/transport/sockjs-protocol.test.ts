@@ -51,13 +51,10 @@ describe('paths', () => {
     expect(server.sessions).toEqual([]);
   });
 
-  test.each(['/sockjsx', '/', '/other/sockjs', '/sockj'])(
-    '%s is not served here',
-    async (path) => {
-      const { status, body } = await client.ask('GET', path);
-      expect([status, body, server.refused]).toEqual([404, '', []]);
-    },
-  );
+  test.each(['/sockjsx', '/', '/other/sockjs', '/sockj'])('%s is not served here', async (path) => {
+    const { status, body } = await client.ask('GET', path);
+    expect([status, body, server.refused]).toEqual([404, '', []]);
+  });
 
   test.each(['/websocket', '/0/0/websocket'])('%s requires an upgrade', async (path) => {
     const { status, body } = await client.ask('GET', `/sockjs${path}`);

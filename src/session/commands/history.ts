@@ -22,7 +22,10 @@ export const history: Command<History> = {
     if (last !== undefined) {
       for (const [name, other] of Object.entries({ from, to, epoch })) {
         if (other !== undefined) {
-          throw new Refusal('bad_position', `last and ${name} may not be given together; ${EITHER}`);
+          throw new Refusal(
+            'bad_position',
+            `last and ${name} may not be given together; ${EITHER}`,
+          );
         }
       }
       return {

@@ -23,7 +23,10 @@ export const join: Command<Join> = {
     const room = checkRoom(fields['room'], limits);
     const { since, last, presence = false } = fields;
     if (since !== undefined && last !== undefined) {
-      throw new Refusal('bad_position', 'since and last may not be given together; give one of them.');
+      throw new Refusal(
+        'bad_position',
+        'since and last may not be given together; give one of them.',
+      );
     }
     if (typeof presence !== 'boolean') {
       throw new Refusal('bad_command', `presence is ${show(presence)}; it may be true or false.`);
