@@ -39,6 +39,8 @@ const OVERHEAD_BYTES = 256;
 const KEPT_BYTES = 16 * 1024;
 /** Bytes an incomplete message may hold besides twice the maximum message size. */
 const SLACK_BYTES = 256 * 1024;
+/** Cost of a waiting text besides its bytes. */
+const TEXT_BYTES = 32;
 /** Size of the read that Node may still have in flight, and keep, when a socket is paused. */
 const READ_BYTES = 64 * 1024;
 /** Maximum fragments of one message; their objects are not in the byte count. */
@@ -81,6 +83,8 @@ export class Intake implements Work, Reader, Taker, Holder {
   #unfinishedBytes = 0;
   #hasMessage = false;
   #texts: string[] = [];
+  /** Bytes of the texts; 0 once none is left. */
+  #textBytes = 0;
   /**
    * The read being decoded in place, valid until `read` returns; null if there is none, or the rest of
    * it goes to `ws`.
@@ -116,6 +120,7 @@ export class Intake implements Work, Reader, Taker, Holder {
     if (isStopped) return;
     this.#share.run();
     this.#readOn();
+    this.#count();
   }
 
   /** A message is complete, so the receiver no longer holds it. */
@@ -129,12 +134,17 @@ export class Intake implements Work, Reader, Taker, Holder {
    */
   later(texts: readonly string[]): boolean {
     if (texts.length === 1 && this.#texts.length === 0) return false;
-    for (const text of texts) this.#texts.push(text);
+    for (const text of texts) {
+      this.#texts.push(text);
+      this.#textBytes += Buffer.byteLength(text) + TEXT_BYTES;
+    }
+    this.#count();
     return true;
   }
 
   /** Handles the waiting texts, since the peer's close frame has arrived. */
   flush(): void {
+    this.#textBytes = 0;
     for (const text of this.#texts.splice(0)) this.#owner.received(text);
   }
 
@@ -147,7 +157,7 @@ export class Intake implements Work, Reader, Taker, Holder {
       this.#count();
       return false;
     }
-    if (this.#texts.length > 0) this.#owner.received(this.#texts.shift() as string);
+    if (this.#texts.length > 0) this.#nextText();
     else if (this.#view !== null) this.#readFrame(this.#view);
     else if (this.#chunks.length > 0) this.#takeUp(this.#chunks[0] as Buffer);
     const isMore = this.#texts.length + this.#chunks.length > 0 || this.#view !== null;
@@ -178,6 +188,7 @@ export class Intake implements Work, Reader, Taker, Holder {
     this.#share.end();
     this.#chunks = [];
     this.#texts = [];
+    this.#textBytes = 0;
     this.#unfedBytes = 0;
     this.#unfinishedBytes = 0;
     this.#isPaused = false;
@@ -222,6 +233,12 @@ export class Intake implements Work, Reader, Taker, Holder {
     }
     // Read last: `#count` may have ended this intake, which clears `#isPaused`.
     return !this.#isPaused;
+  }
+
+  #nextText(): void {
+    const text = this.#texts.shift() as string;
+    if (this.#texts.length === 0) this.#textBytes = 0;
+    this.#owner.received(text);
   }
 
   get #isWaiting(): boolean {
@@ -308,7 +325,8 @@ export class Intake implements Work, Reader, Taker, Holder {
 
   #count(): void {
     const kept = this.#isWaiting ? this.#keptBytes : 0;
-    const bytes = this.#unfinishedBytes + kept + (this.#isPaused ? READ_BYTES : 0);
+    const read = this.#isPaused ? READ_BYTES : 0;
+    const bytes = this.#unfinishedBytes + this.#textBytes + kept + read;
     if (bytes === this.#counted) return;
     this.#counted = bytes;
     this.#input.memory.set(this, bytes);

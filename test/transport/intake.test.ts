@@ -117,6 +117,45 @@ test('the texts of one SockJS frame are handled one at a time, before what follo
   expect(session.texts).toEqual([...texts, 'last']);
 });
 
+test('the texts of one SockJS frame are counted while they wait', async () => {
+  const { peer, session } = await open('sockjs-websocket');
+  gate.isOpen = false;
+  peer.socket.write(frame(JSON.stringify(Array(1000).fill('text'))));
+  await isHeld();
+  gate.step();
+  expect(session.texts).toEqual([]);
+  // Each is a string besides its four bytes.
+  expect(memory.bytes).toBeGreaterThan(1000 * 30);
+  expect(memory.bytes).toBeLessThan(1000 * 60);
+  gate.open();
+  expect(session.texts).toHaveLength(1000);
+  expect(memory.bytes).toBe(0);
+});
+
+test('a peer whose waiting texts exceed what all connections may hold is closed', async () => {
+  await server.close();
+  memory = new IntakeMemory(30_000);
+  server = await startTransports({ turns: gate, memory });
+  const { peer, session } = await open('sockjs-websocket');
+  gate.isOpen = false;
+  peer.socket.write(frame(JSON.stringify(Array(1000).fill('text'))));
+  await isHeld();
+  gate.step();
+  expect(session.events).toEqual(['faulted memory_pressure']);
+  expect([memory.bytes, session.texts]).toEqual([0, []]);
+  gate.open();
+});
+
+test('a peer that was stopped and goes on is counted with nothing once its input is handled', async () => {
+  const { peer, session } = await open();
+  session.transport.holdInput?.(true);
+  peer.socket.write(frame('x'.repeat(20_000)));
+  while (memory.bytes < 64 * 1024) await new Promise(setImmediate);
+  session.transport.holdInput?.(false);
+  await session.until(() => session.texts.length === 1);
+  expect(memory.bytes).toBe(0);
+});
+
 test('a held peer that has answered a heartbeat is not considered gone', async () => {
   const { peer, session } = await open();
   const transport = session.transport as WebSocketTransport;
