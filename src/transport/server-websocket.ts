@@ -51,7 +51,7 @@ export class ServerWebSocket extends WebSocket {
   override close(code?: number, reason?: string | Buffer): void {
     const isFault = code !== undefined && reason === undefined;
     if (isFault && this.readyState === WebSocket.OPEN) return;
-    if (!isFault) this.#owner?.left();
+    if (!isFault) onLeave(this);
     super.close(code, reason);
   }
 
@@ -62,7 +62,23 @@ export class ServerWebSocket extends WebSocket {
 
   /** `ws` calls this for a peer that pings and does not read the pongs. */
   override terminate(): void {
-    this.#owner?.fault('control_overflow');
+    onFault(this, 'control_overflow');
+  }
+}
+
+function onLeave(ws: WebSocket): void {
+  try {
+    ownerOf(ws)?.left();
+  } catch (error) {
+    survive(error);
+  }
+}
+
+function onFault(ws: WebSocket, reason: Fault): void {
+  try {
+    ownerOf(ws)?.fault(reason);
+  } catch (error) {
+    survive(error);
   }
 }
 
@@ -91,7 +107,7 @@ function onClose(this: WebSocket, code: number): void {
 }
 
 function onError(this: WebSocket, error: { readonly code?: string }): void {
-  ownerOf(this)?.fault(faultOf(error.code));
+  onFault(this, faultOf(error.code));
 }
 
 const ownerOf = (ws: WebSocket) => (ws as ServerWebSocket).owner;
