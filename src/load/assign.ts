@@ -39,8 +39,9 @@ export function firstRoomOf(plan: Plan, member: number): number {
   return member % plan.rooms;
 }
 
-/** A room's place among a member's rooms, or -1 when the member is not in it. */
+/** A room's place among a member's rooms, or -1 when the member is not in it or there is no such room. */
 export function roomSlotOf(plan: Plan, member: number, room: number): number {
+  if (room < 0 || room >= plan.rooms) return -1;
   const slot = (room - firstRoomOf(plan, member) + plan.rooms) % plan.rooms;
   return slot < plan.roomsPerMember ? slot : -1;
 }

@@ -10,8 +10,8 @@ import type { Stamps } from './stamp.js';
 import type { Link, Target } from './targets/target.js';
 import type { Address } from './wire/wire.js';
 
-/** Of a room's name as JSON: its number, and the quote behind it. */
-const COMPARED = 5;
+/** Of a room's name as JSON: its number, of up to five digits, and the quote behind it. */
+const COMPARED = 6;
 
 export class Crew {
   /** One a cohort, in the plan's order. */
@@ -125,6 +125,8 @@ export class Crew {
 
   confirmed(name: string, seq: number): void {
     const room = this.roomNamed(name);
+    // A number of no room of the run confirms nothing.
+    if (room < 0) return;
     this.finals.set(room, Math.max(seq, this.finals.get(room) ?? 0));
     this.onAnswer?.();
   }

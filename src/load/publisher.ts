@@ -93,6 +93,7 @@ export class Publisher implements Sink {
   }
 
   confirmed(room: string, seq: number): void {
+    if (this.#crew.roomNamed(room) !== this.room) return;
     this.#confirmed = true;
     this.#crew.confirmed(room, seq);
   }

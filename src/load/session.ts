@@ -244,9 +244,13 @@ export class Session implements Sink {
   }
 
   gap(name: string, from: number, to: number): void {
+    if (this.#ended) return;
     const room = this.#crew.roomNamed(name);
     const slot = this.#slotOf(room);
-    if (this.#ended || !(slot >= 0)) return;
+    if (!(slot >= 0)) {
+      this.#tally.counters.faults.wrongGaps++;
+      return;
+    }
     const missed = this.#ledger.gap(slot, from, to);
     this.#tally.counters.announced += missed;
     if (this.#healthy) this.#crew.progress[room]! += missed;

@@ -4,7 +4,7 @@ import { expect, test, vi } from 'vitest';
 import { unreadRooms } from '../../src/load/assign.js';
 import { machineMicros } from '../../src/load/clock.js';
 import { Crew } from '../../src/load/crew.js';
-import { resolvePlan, type Scenario } from '../../src/load/plan.js';
+import { resolvePlan, roomName, type Scenario } from '../../src/load/plan.js';
 import { aside, Publishers } from '../../src/load/publishers.js';
 import {
   dueOf,
@@ -25,9 +25,10 @@ interface Sent {
   readonly confirm: boolean;
 }
 
-/** Publishers of a run, and what they have sent. */
+/** Publishers of a run, what they have sent, and the connections that they have. */
 async function setUp(scenario: Scenario, onPublish: (sent: Sent[]) => void = () => {}) {
   const sent: Sent[] = [];
+  const sinks: Sink[] = [];
   const link = (sink: Sink): Link => ({
     ...inertLink,
     join: (room) => sink.joined(room, 0, '', false),
@@ -41,6 +42,7 @@ async function setUp(scenario: Scenario, onPublish: (sent: Sent[]) => void = () 
   const target = fakeTarget({
     dial(sink) {
       queueMicrotask(() => sink.open());
+      sinks.push(sink);
       return link(sink);
     },
   });
@@ -53,7 +55,7 @@ async function setUp(scenario: Scenario, onPublish: (sent: Sent[]) => void = () 
   const crew = new Crew(plan, 0, machineMicros() - 5_000_000, new Stamps('abcd'), target, []);
   const publishers = new Publishers(crew);
   await publishers.connect(() => undefined);
-  return { sent, publishers, crew };
+  return { sent, publishers, crew, sinks };
 }
 
 const wait = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
@@ -171,5 +173,18 @@ test('last messages are due when the phases are over, and are asked for until th
   for (const { late } of last) expect(late).toBeGreaterThan(900_000);
   expect(publishers.counters).toMatchObject({ sent: 8, last: 3 });
   expect(publishers.confirmed).toBe(0);
+  publishers.close();
+});
+
+test('a number that came for another room is no answer', async () => {
+  const { publishers, crew, sinks } = await setUp({ rate: '100/s', rooms: '2' });
+  const [first, second] = [roomName(crew.plan, 0), roomName(crew.plan, 1)];
+  publishers.begin(0, 0);
+  publishers.stop();
+  publishers.sendLast();
+  for (const room of [second, 'load:abcd-0002']) sinks[0]!.confirmed(room, 7);
+  expect([publishers.confirmed, [...crew.finals]]).toEqual([0, []]);
+  sinks[0]!.confirmed(first, 7);
+  expect([publishers.confirmed, [...crew.finals]]).toEqual([1, [[0, 7]]]);
   publishers.close();
 });

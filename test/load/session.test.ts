@@ -1,5 +1,6 @@
 /** What a connection says to the server, with a link that keeps it. */
 import { expect, test } from 'vitest';
+import { roomSlotOf } from '../../src/load/assign.js';
 import { Crew } from '../../src/load/crew.js';
 import { resolvePlan, roomName } from '../../src/load/plan.js';
 import type { Position } from '../../src/load/protocol.js';
@@ -111,6 +112,45 @@ test('who asks for what gaps have named asks for one after the other, and again 
   expect(session.awaitsPast).toBe(false);
   expect(counters).toMatchObject({ announced: 10, refused: {} });
   expect(counters.backfill).toMatchObject({ expired: 10, refused: { rate_limited: 1 } });
+});
+
+test('a gap of a room that it is not in accounts for nothing, and is wrong', () => {
+  const { crew, connect, room, counters } = setUp('stalled=1');
+  const session = connect();
+  session.joined(room, 10, 'e', false);
+  session.gap('load:abcd-0001', 11, 14);
+  expect(counters).toMatchObject({ announced: 0, faults: { wrongGaps: 1 } });
+  crew.endedAt = crew.now();
+  expect(session.owed([14])).toBe(4);
+  session.gap(room, 11, 14);
+  expect(session.owed([14])).toBe(0);
+  expect(counters).toMatchObject({ announced: 4, faults: { wrongGaps: 1 } });
+});
+
+test('a number that is none of a room of the run confirms nothing', () => {
+  const { crew, connect, room } = setUp();
+  const session = connect();
+  let answers = 0;
+  crew.onAnswer = () => answers++;
+  session.confirmed('load:abcd-0001', 20);
+  expect([[...crew.finals], answers]).toEqual([[], 0]);
+  session.confirmed(room, 20);
+  expect([[...crew.finals], answers]).toEqual([[[0, 20]], 1]);
+});
+
+test('of 65,536 rooms each is told from the others, by its number and by its name', () => {
+  const plan = resolvePlan({ members: '65536', rooms: '65536' }, FAKE_SPEC, 1, 'abcd');
+  const crew = new Crew(plan, 0, 0, new Stamps('abcd'), fakeTarget(), []);
+  const named = (room: number, other: number) =>
+    crew.isNamed(room, Buffer.from(JSON.stringify(roomName(plan, other))), 0);
+  for (const room of [0, 5, 1234, 9999, 12_345, 65_535]) {
+    expect(named(room, room), `${room}`).toBe(true);
+    for (const other of [room + 10_000, room + 1, room * 10 + 1, 11_234, 2345]) {
+      if (other !== room) expect(named(room, other), `${room}, ${other}`).toBe(false);
+    }
+  }
+  expect(roomSlotOf(plan, 7, 7)).toBe(0);
+  for (const none of [-1, 65_536, 65_543]) expect(roomSlotOf(plan, 7, none)).toBe(-1);
 });
 
 test('who does not ask is given nothing again', () => {
