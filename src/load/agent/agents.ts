@@ -176,17 +176,20 @@ class RemoteAgent {
     const late = new Promise<undefined>((resolve) => {
       timer = setTimeout(() => resolve(undefined), MEASURE_MS);
     });
-    while (exchanges.length < EXCHANGES) {
-      const exchange = await Promise.race([this.#exchange(), lost, late]);
-      if (exchange === undefined && exchanges.length > 0) break;
-      if (exchange === undefined) {
-        this.#channel.close(`it did not tell its time within ${MEASURE_MS / 1000} s`);
-        return this.#lostText(await lost);
+    try {
+      while (exchanges.length < EXCHANGES) {
+        const exchange = await Promise.race([this.#exchange(), lost, late]);
+        if (exchange === undefined && exchanges.length > 0) break;
+        if (exchange === undefined) {
+          this.#channel.close(`it did not tell its time within ${MEASURE_MS / 1000} s`);
+          return this.#lostText(await lost);
+        }
+        if (typeof exchange === 'string') return this.#lostText(exchange);
+        exchanges.push(exchange);
       }
-      if (typeof exchange === 'string') return this.#lostText(exchange);
-      exchanges.push(exchange);
+    } finally {
+      clearTimeout(timer);
     }
-    clearTimeout(timer);
     const measured = offsetOf(exchanges);
     if (when === 'before') this.#offset = measured;
     else {

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { expect, onTestFinished, test, vi } from 'vitest';
 import { Agents } from '../../../src/load/agent/agents.js';
-import { keyOf, listenTls } from '../../../src/load/agent/channel.js';
+import { type Channel, keyOf, listenTls } from '../../../src/load/agent/channel.js';
 import type { ToAgent } from '../../../src/load/agent/messages.js';
 import { machineMicros } from '../../../src/load/clock.js';
 import { thisMachine } from '../../../src/load/report/report.js';
@@ -11,8 +11,12 @@ import { Signal } from '../../support/signal.js';
 
 const SECRET = 'a secret of these tests';
 
-/** An agent that answers so many times what its clock says, and then no more. */
-async function agent(answers: number, clock: (nth: number) => number = machineMicros) {
+/** An agent that answers so many times what its clock says, and then no more, or ends. */
+async function agent(
+  answers: number,
+  clock: (nth: number) => number = machineMicros,
+  end: (channel: Channel) => void = () => {},
+) {
   const silent = new Signal();
   let asked = 0;
   const server = listenTls(keyOf(SECRET), (channel) => {
@@ -21,7 +25,10 @@ async function agent(answers: number, clock: (nth: number) => number = machineMi
       const { ping } = message as Extract<ToAgent, { ping: number }>;
       if (ping === undefined) return;
       if (asked++ < answers) channel.send({ pong: ping, at: clock(asked) });
-      else silent.fire();
+      else {
+        end(channel);
+        silent.fire();
+      }
     };
   });
   server.listen(0, '127.0.0.1');
@@ -49,6 +56,17 @@ test('an agent that does not tell its time is lost by a deadline', async () => {
   await expect(measured).resolves.toBe(
     `agent 127.0.0.1:${mute.port} was lost: it did not tell its time within 5 s`,
   );
+});
+
+test('of one that is lost meanwhile no deadline is left', async () => {
+  const lost = await agent(3, machineMicros, (channel) => channel.close());
+  const agents = await connected(lost);
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+  onTestFinished(() => void vi.useRealTimers());
+  await expect(agents.measure('before')).resolves.toMatch(/was lost: the connection ended$/);
+  // That of the agent to be gone.
+  vi.advanceTimersByTime(1000);
+  expect(vi.getTimerCount()).toBe(0);
 });
 
 test('what it has told by then has to do', async () => {
