@@ -71,6 +71,8 @@ export class Fleet {
       for (const worker of workers) worker.release();
       throw error;
     }
+    // Whoever had not been created then has not heard of it.
+    if (fleet.#lost !== null) fleet.stop();
     return fleet;
   }
 

@@ -7,7 +7,11 @@ import type { Order, PortEvents } from '../../src/load/port.js';
 import { FAKE_SPEC } from '../support/load-fakes.js';
 
 /** Workers behind ports that the test holds; each answers at once what it is told to answer. */
-async function fleet(workers: number, answers: (order: Order, worker: number) => unknown) {
+async function fleet(
+  workers: number,
+  answers: (order: Order, worker: number) => unknown,
+  onPort: (worker: number, events: PortEvents) => void = () => {},
+) {
   const events: PortEvents[] = [];
   const steps: string[][] = Array.from({ length: workers }, () => []);
   const agents = {
@@ -15,6 +19,7 @@ async function fleet(workers: number, answers: (order: Order, worker: number) =>
     nameOf: (worker: number) => `a${worker}`,
     port(worker: number, given: PortEvents) {
       events[worker] = given;
+      onPort(worker, given);
       return {
         send(order: Order) {
           steps[worker]!.push(order.step);
@@ -71,4 +76,17 @@ test('an error that is no loss is told, and so is one while closing', async () =
   await expect(opened.connect()).rejects.toThrow('no connect');
   await expect(opened.close()).rejects.toThrow('no close');
   expect(opened.lost).toBeNull();
+});
+
+test('one that is lost before the others are there stops them all the same', async () => {
+  const { opened, steps } = await fleet(
+    2,
+    (_, worker) => (worker === 0 ? SENT : 'never'),
+    (worker, events) => {
+      if (worker === 1) queueMicrotask(() => events.lost('SIGKILL'));
+    },
+  );
+  expect(opened.lost).toBe('agent a1 was lost: SIGKILL');
+  // The first came before it was created, and was lost on it.
+  expect(steps[0]).toEqual(['create', 'stop', 'stop']);
 });
