@@ -43,7 +43,7 @@ export class RawSocket implements Hearer {
 
   constructor(endpoint: Endpoint, events: SocketEvents) {
     this.#events = events;
-    this.#socket = endpoint.tls ? openTls(endpoint, events) : openTcp(endpoint, events, this);
+    this.#socket = (endpoint.tls ? openTls : openTcp)(endpoint, events, this);
     this.#socket
       .setNoDelay(true)
       .on('error', (error: NodeJS.ErrnoException) => {
@@ -110,8 +110,7 @@ function openTcp(endpoint: Endpoint, events: SocketEvents, hearer: Hearer): Sock
     onread: {
       buffer,
       callback: (length) => {
-        if (readSize < READS_ON) hearer.heard(buffer, 0, length, machineMicros());
-        else arrived(hearer, buffer, length, machineMicros());
+        read(endpoint, hearer, buffer, length);
         return true;
       },
     },
@@ -119,11 +118,18 @@ function openTcp(endpoint: Endpoint, events: SocketEvents, hearer: Hearer): Sock
 }
 
 /** TLS decrypts into buffers of its own; only its certificate checks are Node's defaults. */
-function openTls(endpoint: Endpoint, events: SocketEvents): Socket {
+function openTls(endpoint: Endpoint, events: SocketEvents, hearer: Hearer): Socket {
   const { host, port } = endpoint.via ?? endpoint;
   return connectTls({ host, port, ...expecting(endpoint.host) })
-    .on('data', (chunk: Buffer) => events.bytes(chunk, 0, chunk.length, machineMicros()))
+    .on('data', (chunk: Buffer) => read(endpoint, hearer, chunk, chunk.length))
     .once('secureConnect', () => events.connected());
+}
+
+/** `buf[0, length)` was read just now. */
+function read({ readSize }: Endpoint, hearer: Hearer, buf: Buffer, length: number): void {
+  const now = machineMicros();
+  if (readSize < READS_ON) hearer.heard(buf, 0, length, now);
+  else arrived(hearer, buf, length, now);
 }
 
 /**

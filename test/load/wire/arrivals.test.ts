@@ -1,12 +1,15 @@
 /** That reading goes before looking at what was read, and that a message's time is that of its reading. */
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { setImmediate as turn } from 'node:timers/promises';
+import { createServer as createTlsServer } from 'node:tls';
 import fc from 'fast-check';
-import { expect, test } from 'vitest';
+import { expect, onTestFinished, test, vi } from 'vitest';
 import { machineMicros } from '../../../src/load/clock.js';
 import { arrived, type Hearer, hearAll } from '../../../src/load/wire/arrivals.js';
 import { RawSocket } from '../../../src/load/wire/socket.js';
+import { certificate } from '../../support/certificate.js';
 
 interface Heard {
   readonly text: string;
@@ -90,17 +93,30 @@ test('everybody hears all that was read for them, in its order and with its time
   );
 });
 
+/** A server of TLS whose certificate is taken for good. */
+function tlsServer(onPeer: (socket: Socket) => void) {
+  vi.stubEnv('NODE_TLS_REJECT_UNAUTHORIZED', '0');
+  onTestFinished(() => void vi.unstubAllEnvs());
+  const { tlsCert, tlsKey } = certificate('127.0.0.1');
+  return createTlsServer({ cert: readFileSync(tlsCert), key: readFileSync(tlsKey) }, onPeer);
+}
+
 /** A server on loopback, and as many connections to it. */
-async function connected(count: number, hear: (which: number, now: number) => void) {
+async function connected(
+  count: number,
+  hear: (which: number, now: number) => void,
+  { tls = false } = {},
+) {
   const peers: Socket[] = [];
-  const server = createServer((socket) => peers.push(socket.on('error', () => {})));
+  const onPeer = (socket: Socket) => void peers.push(socket.on('error', () => {}));
+  const server = tls ? tlsServer(onPeer) : createServer(onPeer);
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;
   const endpoint = {
     host: '127.0.0.1',
     port,
-    tls: false,
+    tls,
     path: '/',
     headers: {},
     readSize: 65_536,
@@ -126,24 +142,28 @@ async function connected(count: number, hear: (which: number, now: number) => vo
   return { peers, sockets, close };
 }
 
-test('the time of a message lies between its arrival and what is done about any message of its turn', async () => {
-  const times: number[] = [];
-  let began = 0;
-  const { peers, close } = await connected(2, (_which, now) => {
-    times.push(now);
-    began ||= machineMicros();
-    const until = performance.now() + 20;
-    while (performance.now() < until);
-  });
-  const sent = machineMicros();
-  for (const peer of peers) peer.write('x');
-  while (times.length < 2) await turn();
-  close();
-  for (const time of times) {
-    expect(time).toBeGreaterThanOrEqual(sent);
-    expect(time).toBeLessThanOrEqual(began);
-  }
-});
+test.each([false, true])(
+  'the time of a message lies between its arrival and what is done about any message of its turn, TLS: %s',
+  async (tls) => {
+    const times: number[] = [];
+    let began = 0;
+    const hear = (_which: number, now: number): void => {
+      times.push(now);
+      began ||= machineMicros();
+      const until = performance.now() + 20;
+      while (performance.now() < until);
+    };
+    const { peers, close } = await connected(2, hear, { tls });
+    const sent = machineMicros();
+    for (const peer of peers) peer.write('x');
+    while (times.length < 2) await turn();
+    close();
+    for (const time of times) {
+      expect(time).toBeGreaterThanOrEqual(sent);
+      expect(time).toBeLessThanOrEqual(began);
+    }
+  },
+);
 
 test('one that is reset hears no more, also not of what was read before', async () => {
   const heard: number[] = [];
