@@ -112,7 +112,11 @@ export class Engine {
       const early = due - performance.now();
       if (early > 1) await delay(early);
       if (waiting.size >= CONNECTING_MAX) await Promise.race([...waiting, this.#stopping]);
-      if (this.#stopped || performance.now() > late) break;
+      if (this.#stopped) break;
+      if (performance.now() > late) {
+        for (const untried of this.#members.slice(i)) untried.giveUp('had no turn to connect');
+        break;
+      }
       const joined: Promise<void> = new Promise<void>((resolve) => member.connect(resolve)).then(
         () => void waiting.delete(joined),
       );

@@ -27,21 +27,6 @@ const withCohort = (cohort: Partial<Cohort>): Plan => ({
   cohorts: FIXTURE_PLAN.cohorts.map((each, i) => (i === 1 ? { ...each, ...cohort } : each)),
 });
 
-test('who had no turn to connect has not joined, unless the run was interrupted', () => {
-  const untried = (run: Run): void => {
-    run.cohorts[0]!.counters.connects = 80;
-  };
-  expect(judged(untried).check('joined')).toMatchObject({
-    status: 'failed',
-    text: '10 members had no turn to connect: the others took too long',
-  });
-  const cut = judged((run) => {
-    untried(run);
-    run.interrupted = true;
-  });
-  expect(cut.check('joined')?.status).toBe('passed');
-});
-
 test.each(['foreign', 'changed', 'reordered', 'duplicated'] as const)(
   'one message that is %s is out of order',
   (fault) => {
