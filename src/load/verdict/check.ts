@@ -57,12 +57,15 @@ function comesAndGoes({ kind, bandwidth }: Cohort): boolean {
   return (kind === 'vanishing' || kind === 'churning') && bandwidth === 0;
 }
 
-/** Publishes that the server refused, by code. */
-export function refusals({ publishing, cohorts }: RunResult, plan: Plan): Record<string, number> {
+/** Publishes that the server refused, by code. Members that publish are healthy: of others it was a leave. */
+export function refusals(
+  { publishing, cohorts }: RunResult,
+  { publishFrom }: Pick<Plan, 'publishFrom'>,
+): Record<string, number> {
   const sum: Record<string, number> = { ...publishing.refused };
-  if (plan.publishFrom !== 'members') return sum;
-  for (const { counters } of cohorts) {
-    for (const [code, n] of Object.entries(counters.refused)) sum[code] = (sum[code] ?? 0) + n;
+  if (publishFrom !== 'members') return sum;
+  for (const [code, n] of Object.entries(cohorts[0]!.counters.refused)) {
+    sum[code] = (sum[code] ?? 0) + n;
   }
   return sum;
 }

@@ -34,8 +34,13 @@ export const memory: Judge = ({ server }) => {
   return most <= limit ? passed(text) : wrong(text);
 };
 
-export const released: Judge = ({ server: { before, after }, interrupted }, plan) => {
-  if (before?.members == null) return skipped('the server does not tell what it holds');
+export const released: Judge = ({ server: { before, after, samples }, interrupted }, plan) => {
+  if (before?.members == null) {
+    const tells = [...samples, after].some((sample) => sample?.members != null);
+    return tells
+      ? unknown('the server did not tell what it held before the run')
+      : skipped('the server does not tell what it holds');
+  }
   if (after?.members == null) return unknown('the server no longer tells what it holds');
   const members = after.members - before.members;
   const bytes = after.queueBytes ?? 0;

@@ -7,8 +7,12 @@ import type { Cohort } from '../cohort.js';
 import { badOption } from '../error.js';
 import type { Quantiles } from '../measure/latency.js';
 import type { CohortPhase, PhaseResult, RunResult } from '../measure/result.js';
-import { PHASES, type Phase, type PhaseName } from '../plan.js';
+import { PHASES, type PhaseName, type Plan } from '../plan.js';
 import { formatBytes, formatCount, formatMicros, parseDuration, parseSize } from '../units.js';
+import { refusals, total } from './check.js';
+
+/** What of a plan figures go by. */
+type Planned = Pick<Plan, 'cohorts' | 'phases' | 'publishFrom'>;
 
 type Kind = 'duration' | 'size' | 'number';
 
@@ -18,7 +22,7 @@ interface Figure {
   readonly phased: boolean;
   /** Whether it is of times from one connection to another, which may be two machines apart. */
   readonly between?: true;
-  of(result: RunResult, phase: PhaseName): number | null | undefined;
+  of(result: RunResult, phase: PhaseName, plan: Planned): number | null | undefined;
 }
 
 export interface Threshold {
@@ -70,7 +74,7 @@ const FIGURES: Record<string, Figure> = {
   refused: {
     kind: 'number',
     phased: false,
-    of: ({ publishing }) => Object.values(publishing.refused).reduce((sum, n) => sum + n, 0),
+    of: (result, _phase, plan) => total(refusals(result, plan)),
   },
   blocked: { kind: 'number', phased: false, of: ({ publishing }) => publishing.blocked },
   'server.cpu': ofPhase('number', 'cpuCores'),
@@ -126,10 +130,7 @@ function cohortFigure(cohort: string, rest: string): Figure | undefined {
  * `calm`.
  * @throws LoadError `bad_option` for what the plan has no such figure, phase or unit for
  */
-export function parseThreshold(
-  text: string,
-  plan: { readonly cohorts: readonly Cohort[]; readonly phases: readonly Phase[] },
-): Threshold {
+export function parseThreshold(text: string, plan: Planned): Threshold {
   const match = /^([\w.-]+)(?:@(\w+))?\s*(>=|<=|>|<)\s*(\S+)$/.exec(text.trim());
   if (!match) throw badOption('failIf', text, 'a form such as healthy.p99>250ms');
   const [, name = '', at, operator = '>', limitText = ''] = match;
@@ -150,7 +151,7 @@ export function parseThreshold(
     phase,
     limit,
     between: figure.between === true,
-    value: (result) => figure.of(result, phase) ?? null,
+    value: (result) => figure.of(result, phase, plan) ?? null,
     exceeded: (value) => compare(value, operator, limit),
     format: (value) => formatFigure(figure.kind, value),
   };

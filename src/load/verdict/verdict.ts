@@ -266,6 +266,11 @@ function notes({ interrupted, server }: RunResult, plan: Plan): string[] {
       ? `in ${unread.length} of ${times(plan.rooms, 'room')} nothing was published but a last message, as a closed loop goes by healthy members and there are none: ${named.join(', ')}${more}`
       : '',
     interrupted ? 'interrupted: phases may be missing or short' : '',
-    server.missing ? `no server metrics: ${server.missing}` : '',
+    server.missing ? `${missed(server)}: ${server.missing}` : '',
   ].filter(Boolean);
+}
+
+function missed({ before, after, samples }: RunResult['server']): string {
+  const isSeen = [before, after, ...samples].some((sample) => sample?.members != null);
+  return isSeen ? 'server metrics are missing at times' : 'no server metrics';
 }

@@ -119,6 +119,54 @@ test('a member’s refusals are those of publishes only where members publish', 
   expect(offered('members').check('accounting')?.status).toBe('passed');
 });
 
+test('what is refused to members that publish nothing is no publish', () => {
+  const { check } = judged(
+    (run) => {
+      run.cohorts[1]!.counters.refused = { rate_limited: 1 };
+      run.publishing.accepted = 2500;
+    },
+    { ...FIXTURE_PLAN, publishFrom: 'members', failIf: ['refused>0'] },
+  );
+  expect(check('accounting')).toMatchObject({
+    status: 'failed',
+    text: '1 publish neither numbered nor refused',
+  });
+  expect(check('fail-if refused>0')?.status).toBe('passed');
+});
+
+test('a limit of refused publishes counts those of members, too', () => {
+  const limit = (publishFrom: Plan['publishFrom']) =>
+    judged(
+      (run) => {
+        run.cohorts[0]!.counters.refused = { rate_limited: 10 };
+      },
+      { ...FIXTURE_PLAN, publishFrom, failIf: ['refused>5'] },
+    ).check('fail-if refused>5')?.status;
+  expect(limit('members')).toBe('failed');
+  expect(limit('own')).toBe('passed');
+});
+
+test('what the server held before the run is not known by what it tells later', () => {
+  const before = (change: (run: Run) => void) =>
+    judged((run) => {
+      run.server.before = null;
+      run.server.missing = 'http://x/metrics: late';
+      change(run);
+    });
+  const once = before(() => {});
+  expect(once.check('released')?.status).toBe('unknown');
+  expect(once.verdict.outcome).toBe('incomplete');
+  expect(once.verdict.notes).toContain(
+    'server metrics are missing at times: http://x/metrics: late',
+  );
+  const never = before((run) => {
+    run.server.after = null;
+    run.server.samples = [];
+  });
+  expect(never.check('released')?.status).toBe('skipped');
+  expect(never.verdict.notes).toContain('no server metrics: http://x/metrics: late');
+});
+
 test('the clocks of agents have to be known well enough for times between them', () => {
   const plan = {
     ...FIXTURE_PLAN,
