@@ -76,6 +76,7 @@ function allowed(kind: Schema): string {
   if (kind.enum) return `one of ${kind.enum.join(', ')}`;
   if (kind.type === 'boolean') return 'true or false';
   if (kind.type !== 'integer') return kind.allowed ?? '';
-  const zero = kind.zero ? ` (0 = ${kind.zero})` : '';
+  const word = kind.zeroWord ? `; as a flag or variable also ${kind.zeroWord}` : '';
+  const zero = kind.zero ? ` (0 = ${kind.zero}${word})` : '';
   return `${kind.minimum} to ${kind.maximum}${zero}`;
 }

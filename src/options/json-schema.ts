@@ -27,7 +27,7 @@ export const CONFIG_SCHEMA = {
 
 function schemaOf({ name, schema }: Option): object {
   const { group: _, meant: _meant, secret: _secret, zero, allowed, unit, ...own } = schema;
-  const { is: _is, items, ...kind } = own;
+  const { is: _is, zeroWord: _zeroWord, items, ...kind } = own;
   const { is: _ofItem, ...item } = items ?? {};
   const more = [zero && `0 is ${zero}.`, allowed && `${sentence(allowed)}.`].filter(Boolean);
   return {

@@ -11,6 +11,8 @@ export interface Meta {
   readonly unit: string;
   /** What 0 means where it is not a quantity. */
   readonly zero?: string;
+  /** What may stand for 0 in a flag or a variable. */
+  readonly zeroWord?: string;
   /** What is allowed, in words, where the schema does not say it readably. */
   readonly allowed?: string;
   /** What was probably meant by a text that is not allowed. */

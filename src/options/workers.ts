@@ -8,7 +8,8 @@ export const workers = {
   workers: integer([1, 0, 256], {
     group: WORKERS,
     unit: 'processes',
-    zero: 'auto, one for each core',
+    zero: 'one for each core',
+    zeroWord: 'auto',
     description: 'Processes that serve the port together; limits are of all of them.',
   }),
   workerStallMs: integer([10_000, 1000, 600_000], {

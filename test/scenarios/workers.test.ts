@@ -447,7 +447,7 @@ test('options that workers cannot share are refused at the start', async () => {
   expect(await refused('--workers', 'many')).toEqual([
     2,
     expect.stringContaining(
-      '--workers "many" is not allowed: give a whole number, 0 to 256 (0 = auto',
+      '--workers "many" is not allowed: give a whole number, 0 to 256 (0 = one for each core; as a flag or variable also auto)',
     ),
   ]);
   expect(await refused('--workers', '2', '--host', '203.0.113.9')).toEqual([
