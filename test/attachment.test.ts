@@ -17,7 +17,9 @@ import { MAX_IN_FLIGHT } from '../src/requests.js';
 import type { Roomcast } from '../src/roomcast.js';
 import { TRANSPORTS } from '../src/transport/transport.js';
 import { certificate } from './support/certificate.js';
+import { collectAll } from './support/heap.js';
 import { connectReading } from './support/reading-peer.js';
+import { EVERYTHING, SECRET, tokenOf } from './support/tokens.js';
 
 const QUICK = { drainMs: 0, shutdownGraceMs: 2000, lockDetector: 'strict' } as const;
 
@@ -147,6 +149,31 @@ describe('what is not ours is left alone', () => {
     expect(await expecting('/ws')).toMatch(/^HTTP\/1.1 100 .*HTTP\/1.1 405 /s);
   });
 });
+
+test.each([
+  ['websocket', {}],
+  ['sockjs-websocket', {}],
+  ['websocket', { tokenSecret: [SECRET] }],
+] as const)(
+  '%s, %j: of the request that it began with a connection keeps nothing',
+  async (transport, options) => {
+    const roomcast = roomcastFor(options);
+    const begun: WeakRef<object>[] = [];
+    const server = createServer(app).on('upgrade', (request, socket, head) => {
+      begun.push(new WeakRef(request), new WeakRef(request.headers));
+      roomcast.handleUpgrade(request, socket, head);
+    });
+    const url = await listen(server);
+    const headers = { authorization: `Bearer ${tokenOf({ sub: '42', rooms: EVERYTHING })}` };
+    const peer = await connectReading(transport, url, { headers });
+    peer.say({ type: 'join', id: 1, room: 'news' });
+    await peer.until(() => peer.events.some(({ type }) => type === 'joined'));
+    await collectAll();
+    expect(begun.map((each) => each.deref())).toEqual([undefined, undefined]);
+    await roomcast.publish('news', 'hello');
+    await peer.until(() => JSON.stringify(peer.events).includes('hello'));
+  },
+);
 
 test('two servers, and two roomcasts on one, in any order of leaving', async () => {
   const [server, other] = [createServer(app), createServer(app)];

@@ -33,6 +33,9 @@ const REFRESH = { from: 0.7, to: 0.9 };
 /** Longest delay of a browser's timer. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
+/** Stands in for a request that is not needed any more. */
+const NO_REQUEST: Handshake = { headers: {}, url: '', address: '' };
+
 /** Close reason for a connection that has no valid token yet, by the error of its token. */
 const CLOSES: Partial<Record<RefusalCode, CloseReason>> = {
   token_invalid: 'unauthorised',
@@ -61,7 +64,7 @@ export class SessionIdentity implements Known {
   readonly #auth: Authenticator;
   readonly #people: People;
   readonly #host: Host;
-  readonly #handshake: Handshake;
+  #handshake: Handshake;
   readonly #tokens = new TokenBucket(AUTH_RATE, AUTH_BURST);
   readonly #ended = new AbortController();
   #claims: Claims | null = null;
@@ -95,6 +98,8 @@ export class SessionIdentity implements Known {
   /** Authenticates by the opening request; undefined if there is nothing in it to check. */
   begin(): Promise<void> | undefined {
     const { authorization = '' } = this.#handshake.headers;
+    // Only the app's own check needs the headers again; kept, they would be most of this connection's memory.
+    if (!this.#auth.readsRequests) this.#handshake = NO_REQUEST;
     const token = /^Bearer +(\S+)$/i.exec(authorization)?.[1] ?? null;
     if (token === null && !this.#auth.readsRequests) return undefined;
     return this.#check(undefined, token);
