@@ -21,6 +21,8 @@ export interface ProxiedOptions {
   readonly trusted: BlockList;
   /** For the header, in milliseconds. */
   readonly timeoutMs: number;
+  /** Told of each connection whose header is awaited: it is open, and nobody else knows of it yet. */
+  awaited(socket: Socket): void;
   /** Ends a connection without one. */
   refuse(socket: Socket): void;
 }
@@ -58,9 +60,10 @@ function become(socket: Socket, peer: ProxiedPeer): void {
 
 function readHeader(
   socket: Socket,
-  { timeoutMs, refuse }: ProxiedOptions,
+  { timeoutMs, awaited, refuse }: ProxiedOptions,
   found: (peer: ProxiedPeer) => void,
 ): void {
+  awaited(socket);
   let bytes = Buffer.alloc(0);
   const timer = setTimeout(() => refuse(socket), timeoutMs);
   const ended = () => clearTimeout(timer);

@@ -86,6 +86,7 @@ export async function listen(
     readProxyHeaders(outside.http, {
       trusted: trustedProxies(config),
       timeoutMs: config.firstFrameMs,
+      awaited: (socket) => sockets.opened(socket),
       refuse: (socket) => sockets.refuse(socket),
     });
   }

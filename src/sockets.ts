@@ -72,7 +72,13 @@ export class Sockets {
     return this.#all;
   }
 
-  /** Ends a socket that is not watched: a proxy has not said from whom it is. */
+  /** It is open, and a proxy has yet to say from whom it is. */
+  opened(socket: Socket): void {
+    this.#all.add(socket);
+    socket.on('close', this.#closed);
+  }
+
+  /** Ends such a socket: the proxy has not said it. */
   refuse(socket: Socket): void {
     this.#refused('proxy', directAddressOf(socket));
     resetSocket(socket);
@@ -95,9 +101,8 @@ export class Sockets {
 
   #accepted(socket: Socket): void {
     const { limit, maxConnectionsPerAddress, trustedProxies } = this.#options;
-    this.#all.add(socket);
+    if (!this.#all.has(socket)) this.opened(socket);
     takeTurnsAtEnd(socket);
-    socket.on('close', this.#closed);
     const address = directAddressOf(socket);
     const network = networkOf(address);
     this.#networks.set(socket, network);

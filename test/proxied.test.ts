@@ -98,6 +98,17 @@ describe('a connection of a trusted proxy', () => {
     await ended(socket);
   });
 
+  test('does not hold up the end of the server while its header is awaited', async () => {
+    const { served, dial } = await start({ firstFrameMs: 3_600_000 });
+    const silent = await dial();
+    const behind = await dial();
+    behind.write(HEADER + upgrade('/ws'));
+    expect(await answerOf(behind)).toContain('101');
+    const over = ended(silent);
+    await served.close();
+    await over;
+  });
+
   test('that the proxy makes for itself is its own', async () => {
     const { dial } = await start();
     const socket = await dial();
