@@ -38,7 +38,7 @@ export const released: Judge = ({ server: { before, after, samples }, interrupte
   if (before?.members == null) {
     const tells = [...samples, after].some((sample) => sample?.members != null);
     return tells
-      ? unknown('the server did not tell what it held before the run')
+      ? unknown('the server did not report its members before the run')
       : skipped('the server does not tell what it holds');
   }
   if (after?.members == null) return unknown('the server no longer tells what it holds');

@@ -272,5 +272,5 @@ function notes({ interrupted, server }: RunResult, plan: Plan): string[] {
 
 function missed({ before, after, samples }: RunResult['server']): string {
   const isSeen = [before, after, ...samples].some((sample) => sample?.members != null);
-  return isSeen ? 'server metrics are missing at times' : 'no server metrics';
+  return isSeen ? 'some server metrics are missing' : 'no server metrics';
 }
