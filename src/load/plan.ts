@@ -121,7 +121,7 @@ const WITH_COHORTS = {
   turns: '3',
 } as const satisfies Scenario;
 
-export interface Phase {
+interface Phase {
   readonly name: PhaseName;
   readonly ms: number;
   /** Which turn of calm and slow it belongs to, from 1; 0 outside of turns. */
