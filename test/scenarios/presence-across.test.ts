@@ -2,7 +2,7 @@
  * Presence in a room with members at several workers and several nodes: one list, and the same answer
  * from each of them (V19).
  */
-import { once } from 'node:events';
+import { on, once } from 'node:events';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { WebSocket } from 'ws';
 import type { Received } from '../support/fake-transport.js';
@@ -36,6 +36,12 @@ class Watcher {
     const watcher = new Watcher(socket);
     await once(socket, 'message');
     socket.send(JSON.stringify({ type: 'join', id: 1, room: ROOM, presence: true }));
+    // The next user must not join before this one has.
+    for await (const [text] of on(socket, 'message')) {
+      const { type, code } = JSON.parse(String(text)) as { type: string; code?: string };
+      if (type === 'error') throw new Error(`the join was refused: ${code}`);
+      if (type === 'joined') break;
+    }
     return watcher;
   }
 
