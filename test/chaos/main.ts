@@ -170,7 +170,7 @@ function written({ name, rounds, counts, done, faults, before, after, most }: Ve
   return `### ${name}: ${result}
 
 - ${rounds} rounds: ${list(Object.entries(counts))}
-- what was done: ${list([...done].sort(([, a], [, b]) => b - a))}
+- faults injected: ${list([...done].sort(([, a], [, b]) => b - a))}
 - MiB at the beginning: ${list(Object.entries(before))}; at the end: ${list(Object.entries(after))}; the most
   after any round ${most}, of ${MOST_MIB} that are allowed
 ${faults.map((fault) => `- ${fault}\n`).join('')}`;

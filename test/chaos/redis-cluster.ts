@@ -44,7 +44,7 @@ export class RedisCluster implements Cluster {
     this.#nodes = nodes;
     this.#rooms = rooms;
     const ofRedis: Record<string, (random: Random) => Promise<void>> = {
-      'Redis stands still': async (random) => {
+      'Redis stalls': async (random) => {
         redis.signal('SIGSTOP');
         await sleep(random.between(200, 4000));
         redis.signal('SIGCONT');
@@ -62,10 +62,10 @@ export class RedisCluster implements Cluster {
         await sleep(random.between(0, 1500));
         await redis.start();
       },
-      'Redis cuts subscriptions': async () => {
+      'Redis closes the subscription connections': async () => {
         await redis.ask('CLIENT', 'KILL', 'TYPE', 'pubsub');
       },
-      'Redis cuts commands': async () => {
+      'Redis closes the command connections': async () => {
         await redis.ask('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes');
       },
       'Redis pauses its clients': async (random) => {
@@ -74,18 +74,18 @@ export class RedisCluster implements Cluster {
       'Redis is flushed': async () => {
         await redis.ask('FLUSHALL');
       },
-      'Redis forgets a room': async (random) => {
+      'Redis loses a room': async (random) => {
         await redis.ask('DEL', `rc1:${NAME}:m:${random.pick(this.#rooms)}`);
       },
-      'Redis forgets its scripts': async () => {
+      'Redis loses its scripts': async () => {
         await redis.ask('SCRIPT', 'FLUSH');
       },
-      'Redis is full': async (random) => {
+      'Redis is out of memory': async (random) => {
         await redis.ask('CONFIG', 'SET', 'maxmemory', '1');
         await sleep(random.between(200, 2000));
         await redis.ask('CONFIG', 'SET', 'maxmemory', '0');
       },
-      'Redis wants a replica': async (random) => {
+      'Redis lacks a replica': async (random) => {
         await redis.ask('CONFIG', 'SET', 'min-replicas-to-write', '1');
         await sleep(random.between(200, 2000));
         await redis.ask('CONFIG', 'SET', 'min-replicas-to-write', '0');
@@ -99,34 +99,34 @@ export class RedisCluster implements Cluster {
         node.process = serve(node.port, node.proxy.url);
         await node.process.line('serving');
       },
-      'a node stands still': async ({ process, url }, random) => {
+      'a node stalls': async ({ process, url }, random) => {
         const { pid } = process.child;
         this.stops.push(await stopFor(pid as number, random.between(200, 4000), url));
       },
-      'the way of a node is slow': async ({ proxy }, random) => {
+      'the network of a node is slow': async ({ proxy }, random) => {
         proxy.delay(random.between(10, 300));
         await sleep(random.between(500, 3000));
         proxy.heal();
       },
-      'the way of a node is narrow': async ({ proxy }, random) => {
+      'the bandwidth of a node is limited': async ({ proxy }, random) => {
         proxy.throttle(random.between(2000, 50_000));
         await sleep(random.between(500, 3000));
         proxy.heal();
       },
-      'a node reads nothing': async ({ proxy }, random) => {
+      'a node does not read': async ({ proxy }, random) => {
         proxy.throttle(0);
         await sleep(random.between(500, 3000));
         proxy.heal();
       },
-      'the way of a node is cut': ({ proxy }) => proxy.cut(),
-      'the way of a node is away': async ({ proxy }, random) => {
+      'the connections of a node are closed': ({ proxy }) => proxy.cut(),
+      'a node cannot reach Redis': async ({ proxy }, random) => {
         proxy.cut(true);
         await sleep(random.between(200, 3000));
         proxy.heal();
       },
       ...Object.fromEntries(
         ([['up'], ['down'], ['up', 'down']] as const).map((silent): [string, OfNode] => [
-          `the way of a node is silent (${silent.join(', ')})`,
+          `the network of a node drops everything (${silent.join(', ')})`,
           async ({ proxy }, random) => {
             proxy.silence(...silent);
             await sleep(random.between(500, 3500));
