@@ -24,8 +24,8 @@ export function shareOf(config: Config, slot: number, slots: number): Config {
     const share = Math.floor(all / slots) + (slot < all % slots ? 1 : 0);
     own[name] = Math.max(share, Math.min(all, 1));
   }
-  // The system spreads the connections of one address, but not evenly, so each worker gets an eighth
-  // more.
+  // Connections are handed out in turn, not by address, so one worker may get more of an address: each
+  // worker allows an eighth more.
   const each = Math.ceil(config.maxConnectionsPerAddress / slots);
   return { ...config, ...own, maxConnectionsPerAddress: each + Math.ceil(each / 8) };
 }
