@@ -1,7 +1,8 @@
 /**
- * What a protocol file is asked before the workers run it, each in a process of its own: a file may
- * throw, hang, loop without end or end its process, and is told as the cause in one line.
- * Not here: what is asked (targets/protocol-file.ts, contact.ts).
+ * Runs the first steps of a protocol file (inspect and first contact) in a process of its own, before
+ * any worker runs it: a file may throw, hang, loop forever or end its process, and the error then names
+ * the file in one line.
+ * Not here: the steps themselves (targets/protocol-file.ts, contact.ts).
  */
 import type { Met } from './contact.js';
 import { LoadError } from './error.js';
@@ -9,12 +10,12 @@ import type { Plan } from './plan.js';
 import { PortWorker, ProcessPort } from './port.js';
 import type { ProtocolFile } from './targets/protocol-file.js';
 
-/** What the protocol calls itself. @throws LoadError `bad_protocol` */
+/** Reads the protocol's name. @throws LoadError `bad_protocol` */
 export function inspectApart(protocol: ProtocolFile): Promise<string> {
   return apart(protocol.file, (worker) => worker.order('inspect', protocol));
 }
 
-/** @throws LoadError `bad_option`, `bad_protocol`, `unreachable` */
+/** Makes first contact with the target. @throws LoadError `bad_option`, `bad_protocol`, `unreachable` */
 export function meetApart(plan: Plan, file: string): Promise<Met> {
   return apart(file, (worker) => worker.order('meet', plan));
 }

@@ -1,6 +1,6 @@
 /**
- * Who is who: every worker derives from the plan alone which members are in which cohort, in which
- * rooms, and with which worker. Not here: what they then do (member.ts).
+ * Assigns members to cohorts, rooms and workers. Every worker derives the same assignment from the plan
+ * alone. Not here: how members then behave (member.ts).
  */
 import type { Plan } from './plan.js';
 
@@ -60,7 +60,10 @@ export function workerOfRoom(plan: Plan, room: number): number {
   return room % plan.workers;
 }
 
-/** Rooms without a healthy member at the worker of their publishers, by whom a closed loop could go. */
+/**
+ * Rooms that have no healthy member at their publishers' worker. A closed loop needs one: it sends as
+ * healthy members receive.
+ */
 export function unreadRooms(plan: Plan): number[] {
   const cohorts = cohortOfMembers(plan);
   const read = new Set<number>();

@@ -1,7 +1,7 @@
 /**
- * The cohorts: groups of members that read well until the disturbance begins and then each have a
- * bad way of reading. Owns their names, parameters and spelling. How a member carries it out is in
- * member.ts.
+ * The cohorts: groups of members that read normally until the disturbance begins and are then slow in
+ * the way of their kind. Owns the names, parameters and syntax of cohorts.
+ * Not here: how a member behaves (member.ts).
  */
 import { badOption } from './error.js';
 import { parseByteRate, parseDuration, parseShare } from './units.js';
@@ -19,36 +19,36 @@ export const COHORT_KINDS = {
 } as const;
 export type CohortKind = keyof typeof COHORT_KINDS;
 
-/** A group of members; plain data, as it travels to workers and into reports. Times in ms. */
+/** A group of members. Plain data that is sent to workers and written into reports. Times in ms. */
 export interface Cohort {
   readonly name: string;
   readonly kind: CohortKind;
   readonly members: number;
   /** throttled: bytes a second. */
   readonly rate: number;
-  /** sawtooth: how long it reads, and how long not. */
+  /** sawtooth: for how long it reads, then for how long it does not. */
   readonly read: number;
   readonly pause: number;
-  /** late: how long it does not read. */
+  /** late: for how long it does not read. */
   readonly after: number;
   /** vanishing, churning: mean time between two departures. */
   readonly stay: number;
-  /** vanishing: with a TCP reset, or by falling silent with the connection open. */
+  /** vanishing: disconnects with a TCP reset, or goes silent with the connection open. */
   readonly how: 'reset' | 'silent';
-  /** vanishing: until it connects again. */
+  /** vanishing: time until it reconnects. */
   readonly back: number;
-  /** churning: until it joins again. */
+  /** churning: time until it joins again. */
   readonly away: number;
-  /** vanishing, churning: joins again with the position it had, and is owed all that came after it. */
+  /** vanishing, churning: rejoins with its position, and the server owes it every message after that. */
   readonly since: boolean;
-  /** vanishing, churning: all members depart at the same moment instead of each at its own. */
+  /** vanishing, churning: all members depart at the same moment instead of at times of their own. */
   readonly together: boolean;
-  /** Who does not read well: asks for what gaps have named, and is owed what the server keeps of it. */
+  /** Cohorts that read slowly: requests what gaps name, and is owed what the server still keeps. */
   readonly backfill: boolean;
-  /** Any: distance to the server, through an in-process proxy; 0 without one. */
+  /** Any: one-way latency added by an in-process proxy; 0 for none. */
   readonly delay: number;
   readonly jitter: number;
-  /** Any: bandwidth of that proxy in bytes a second; 0 for no bound. */
+  /** Any: bandwidth of that proxy in bytes a second; 0 for no limit. */
   readonly bandwidth: number;
 }
 
@@ -69,7 +69,7 @@ const DEFAULTS = {
   bandwidth: 0,
 } as const;
 
-/** Which parameters a kind has, besides those of all. */
+/** The parameters of each kind, besides the common ones. */
 const PARAMETERS: Record<CohortKind, readonly string[]> = {
   healthy: [],
   throttled: ['rate', 'backfill'],
@@ -83,7 +83,7 @@ const COMMON = ['name', 'delay', 'jitter', 'bandwidth'];
 
 /**
  * Parses `stalled=10%` or `throttled=50,rate=8KiB/s,name=phones`.
- * @param total members of the run, of which a percentage is taken
+ * @param total members of the run; percentages are of this number
  * @throws LoadError `bad_option`
  */
 export function parseCohort(text: string, total: number): Cohort {

@@ -1,8 +1,8 @@
 /**
- * First contact: whether the target answers at all, before anything is measured. One connection
- * joins a room and leaves. A protocol from a file is tried whole: two connections join a room of
- * their own, one publishes and the other has to get it, so that a file which does not work is told
- * as that and not as a server that loses everything.
+ * First contact: checks that the target answers at all, before anything is measured. One connection
+ * joins a room and disconnects. A protocol file is tested end to end: two connections join a room of
+ * their own, one publishes and the other must receive it, so that a broken file is reported as such and
+ * not as a server that loses every message.
  */
 import { badOption, LoadError } from './error.js';
 import { type Plan, roomName } from './plan.js';
@@ -14,7 +14,7 @@ const TIMEOUT_MS = 5000;
 const LINGER_MS = 1000;
 const READ_SIZE = 64 * 1024;
 
-/** What a reason to fail most often means, and what would be right. */
+/** The usual cause of an error, by its text, and what to do about it. */
 const HINTS: readonly (readonly [reason: RegExp, hint: string])[] = [
   [
     /SELF_SIGNED|UNABLE_TO_(GET|VERIFY)|CERT_UNTRUSTED/,
@@ -28,10 +28,10 @@ const HINTS: readonly (readonly [reason: RegExp, hint: string])[] = [
   ],
   [/^end$/, 'it ended the connection; where it speaks TLS, use wss:// or https://'],
   [/no HTTP$/, 'it speaks no HTTP there; use the port of its WebSocket'],
-  [/refused the upgrade: 40[13]/, 'it asks who connects; say so with --header'],
+  [/refused the upgrade: 40[13]/, 'it requires credentials; send them with --header'],
   [
     /refused the upgrade: (2|404|405|426)/,
-    'no WebSocket is served at this path; give the URL the path that it has',
+    'no WebSocket is served at this path; correct the path of the URL',
   ],
   [/^ECONNREFUSED$/, 'nothing listens there; start the server, or correct host and port'],
   [/^(ENOTFOUND|EAI_AGAIN)$/, 'there is no such host; correct its name'],
@@ -41,7 +41,7 @@ const HINTS: readonly (readonly [reason: RegExp, hint: string])[] = [
   ],
 ];
 
-/** What is known of a target that was met. */
+/** What first contact learns about a target. */
 export type Met = Pick<Target, 'numbered' | 'metricsUrl'>;
 
 /** @throws LoadError `bad_option`, `bad_protocol`, `unreachable` */
@@ -58,14 +58,14 @@ class Contact {
   readonly #stamps: Stamps;
   readonly #faulted: Promise<never>;
   readonly #links: Link[] = [];
-  /** What is waited for. */
+  /** What the contact waits for, for the error message. */
   #step = '';
   #onLate: () => void = () => {};
   #onClosed: (reason: Error) => void = () => {};
   #onAnswered: (refused?: string) => void = () => {};
   #onConfirmed: () => void = () => {};
 
-  /** Nothing is connected yet. @throws LoadError `bad_option`, `bad_protocol` */
+  /** Connects nothing yet. @throws LoadError `bad_option`, `bad_protocol` */
   static async prepare(plan: Plan): Promise<Contact> {
     let onFault: (fault: LoadError) => void = () => {};
     const faulted = new Promise<never>((_, reject) => {
@@ -83,14 +83,14 @@ class Contact {
         throw badOption(`cohort ${name}.${what}`, 'true', `false with ${target.name}, ${why}`);
       };
       if (since && !target.positions) refuse('since', 'whose joins take no position');
-      if (backfill && !target.backfills) refuse('backfill', 'which gives nothing again');
+      if (backfill && !target.backfills) refuse('backfill', 'which cannot resend messages');
     }
     this.target = target;
     this.#stamps = stamps;
     this.#faulted = faulted;
   }
 
-  /** Once. @throws LoadError `unreachable`, `bad_protocol` */
+  /** May be called once. @throws LoadError `unreachable`, `bad_protocol` */
   async meet(): Promise<void> {
     const timer = setTimeout(() => this.#onLate(), TIMEOUT_MS);
     const attempt = async (): Promise<void> => {
@@ -112,20 +112,20 @@ class Contact {
       );
     } finally {
       clearTimeout(timer);
-      // A server that does not end its side must not keep this process.
+      // A server that does not end its side must not keep this process alive.
       setTimeout(() => {
         for (const link of this.#links) link.reset();
       }, LINGER_MS).unref();
     }
   }
 
-  /** A member can join. */
+  /** Checks that a member can join. */
   async #joins(): Promise<[Link, string]> {
     const room = roomName(this.#plan, 0);
     return [await this.#member(room, () => {}), room];
   }
 
-  /** Where a cohort asks for messages again, the target gives some: a server may keep none. */
+  /** Checks that the target answers a backfill, if a cohort uses it: a server may keep no messages. */
   async #asks(link: Link, room: string): Promise<void> {
     const asking = this.#plan.cohorts.find(({ backfill }) => backfill);
     if (!asking) return;
@@ -140,11 +140,11 @@ class Contact {
     throw badOption(
       `cohort ${asking.name}.backfill`,
       'true',
-      `a server that keeps messages (it says ${refused}); a roomcast does with --history-messages`,
+      `a server that keeps messages (it answered ${refused}); a roomcast does with --history-messages`,
     );
   }
 
-  /** One member gets what another one publishes. */
+  /** Checks that one member receives what another one publishes. */
   async #whole(): Promise<[Link, string]> {
     const room = `${roomName(this.#plan, 0)}-first`;
     let onMessage = (_seq: number): void => {};
@@ -172,13 +172,13 @@ class Contact {
     return [publisher, room];
   }
 
-  /** @throws LoadError `bad_protocol` for a file that says that the server numbers, and tells no number */
+  /** @throws LoadError `bad_protocol` if the file declares `numbered` and reports no number */
   #numbered(method: string, seq: number): void {
     const { protocol } = this.#plan.target;
     if (!protocol || !this.target.numbered || seq >= 0) return;
     throw new LoadError(
       'bad_protocol',
-      `${protocol.file}: ${method}() was given no number: expected the room's, as numbered is true`,
+      `${protocol.file}: ${method}() got no number: expected the room's sequence number, because numbered is true`,
     );
   }
 
@@ -195,7 +195,7 @@ class Contact {
       };
       this.#onLate = () => reject(this.#late());
       this.#step = this.#plan.target.protocol
-        ? 'the connection (does open say ready()?)'
+        ? 'the connection (does open call ready()?)'
         : 'the connection';
       const sink: Sink = {
         chunk() {},

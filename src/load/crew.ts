@@ -1,6 +1,6 @@
 /**
- * What the members and publishers of one worker share: the plan, the clock, the tallies, and each
- * room's progress, by which closed-loop publishers go. Not here: the phases (engine.ts).
+ * State that the members and publishers of one worker share: the plan, the clock, the tallies, and each
+ * room's progress, which paces closed-loop publishers. Not here: the phases (engine.ts).
  */
 import { firstRoomOf, workerOfMember, workerOfRoom } from './assign.js';
 import { machineMicros } from './clock.js';
@@ -10,35 +10,35 @@ import type { Stamps } from './stamp.js';
 import type { Link, Target } from './targets/target.js';
 import type { Address } from './wire/wire.js';
 
-/** Of a room's name as JSON: its number, of up to five digits, and the quote behind it. */
+/** Bytes at the end of a room's name that are compared: its number (up to 5 digits), the closing quote. */
 const COMPARED = 6;
 
 export class Crew {
-  /** One a cohort, in the plan's order. */
+  /** One per cohort, in the plan's order. */
   readonly tallies: readonly Tally[];
-  /** By room: messages that healthy members here have received or know to be dropped, summed. */
+  /** By room: messages that this worker's healthy members have received or that gaps have named, summed. */
   readonly progress: Float64Array;
-  /** By room: healthy members here. */
+  /** By room: number of this worker's healthy members. */
   readonly #readers: Float64Array;
   readonly #roomByName = new Map<string, number>();
-  /** By room: its name as JSON. */
+  /** By room: its name as a JSON string. */
   readonly #names: readonly Buffer[];
-  /** By room: the highest number a confirmed publish got. */
+  /** By room: the highest sequence number of a confirmed publish. */
   readonly finals = new Map<number, number>();
-  /** Connections that members have left behind and the server has not ended: unread, or half closed. */
+  /** Connections that members have abandoned (unread or half closed) and the server has not ended yet. */
   readonly abandoned = new Set<Link>();
-  /** Who joins `before` publishing is owed every message; who is up to date `after` it says little. */
+  /** Members that join `before` publishing are owed every message; recoveries count while `publishing`. */
   stage: 'before' | 'publishing' | 'after' = 'before';
-  /** When the last stage began, in µs since the epoch. */
+  /** When the stage `after` began, in µs since the epoch. */
   endedAt = Number.POSITIVE_INFINITY;
-  /** Told of every confirmed or refused publish, and of everything that reaches a healthy member. */
+  /** Called for every confirmed or refused publish; `onArrival` for every chunk a healthy member reads. */
   onAnswer: (() => void) | undefined;
   onArrival: (() => void) | undefined;
 
   /**
-   * @param stamps of this run, which `target` knows too
+   * @param stamps of this run, the same that `target` uses
    * @param epoch zero of the run's clock, in µs of the machine's
-   * @param via by cohort: the proxy its members connect through
+   * @param via by cohort: the proxy through which its members connect
    */
   constructor(
     readonly plan: Plan,
@@ -61,13 +61,13 @@ export class Crew {
     return machineMicros() - this.epoch;
   }
 
-  /** Numbers of this worker's members. */
+  /** Numbers of the members this worker runs. */
   members(): number[] {
     const all = Array.from({ length: this.plan.members }, (_, member) => member);
     return all.filter((member) => workerOfMember(this.plan, member) === this.worker);
   }
 
-  /** Numbers of this worker's publishers, rising. */
+  /** Numbers of the publishers this worker runs, rising. */
   publishers(): number[] {
     const { rooms, publishersPerRoom } = this.plan;
     const all = Array.from({ length: rooms * publishersPerRoom }, (_, publisher) => publisher);
@@ -85,14 +85,14 @@ export class Crew {
     );
   }
 
-  /** The room's index, or -1 for a room that is none of this run's. */
+  /** The room's index, or -1 if the room does not belong to this run. */
   roomNamed(name: string): number {
     return this.#roomByName.get(name) ?? -1;
   }
 
   /**
-   * Whether the JSON string at `buf[at]` is the room's name, going by its end: rooms of a run differ in
-   * their number, and every delivery pays for each byte that is compared.
+   * Whether the JSON string at `buf[at]` is the room's name. Compares only its end: the rooms of a run
+   * differ in their number, and every delivery pays for each compared byte.
    */
   isNamed(room: number, buf: Uint8Array, at: number): boolean {
     const name = this.#names[room]!;
@@ -102,7 +102,10 @@ export class Crew {
     return true;
   }
 
-  /** Healthy members of rooms come or go; who comes is not behind, who goes holds nobody up. */
+  /**
+   * Healthy members join (1) or leave (-1) rooms. Scales the progress with the number of readers, so that
+   * a new member does not count as behind and one that has left does not hold the publishers up.
+   */
   readers(rooms: readonly number[], change: 1 | -1): void {
     for (const room of rooms) {
       const before = this.#readers[room]!;
@@ -112,20 +115,20 @@ export class Crew {
     }
   }
 
-  /** Messages of a room that its healthy members here are through, on average; -∞ without any. */
+  /** Messages of a room that its healthy members here have processed, on average; -∞ without members. */
   seen(room: number): number {
     const readers = this.#readers[room]!;
     return readers > 0 ? this.progress[room]! / readers : Number.NEGATIVE_INFINITY;
   }
 
-  /** Takes up a room's count at `sent`: what was in flight until now is given up. */
+  /** Sets a room's progress to `sent`: gives up the messages that are still in flight. */
   forgive(room: number, sent: number): void {
     this.progress[room] = sent * this.#readers[room]!;
   }
 
   confirmed(name: string, seq: number): void {
     const room = this.roomNamed(name);
-    // A number of no room of the run confirms nothing.
+    // Rooms that do not belong to this run confirm nothing.
     if (room < 0) return;
     this.finals.set(room, Math.max(seq, this.finals.get(room) ?? 0));
     this.onAnswer?.();

@@ -1,6 +1,6 @@
 /**
- * A crowd without a test: members in their cohorts, with a publisher among them, that are slow from when
- * they are told to until they are told to behave. For the demo, and for tests of what shows a crowd.
+ * A crowd outside of a load test: members in their cohorts and a publisher among them; the slow ones are
+ * slow from `disturb` until `behave`. For the demo, and for tests of the live page.
  * Not here: phases and figures of a test (engine.ts), how a cohort is slow (member.ts).
  */
 import { cohortOfMembers } from './assign.js';
@@ -15,7 +15,7 @@ import { Publishers } from './publishers.js';
 import { Stamps } from './stamp.js';
 import { openTarget } from './targets/index.js';
 
-/** How many members connect at the same time. */
+/** Members that connect at the same time. */
 const CONNECTING = 50;
 
 export class Crowd {
@@ -24,12 +24,12 @@ export class Crowd {
   readonly #publishers: Publishers;
 
   /**
-   * Resolves once all are in the room.
+   * Resolves once all members are in the room.
    *
    * @param url of a roomcast, such as `http://127.0.0.1:8080`
-   * @param scenario who comes, and how much is published in the room; phases do not matter
+   * @param scenario members, cohorts and rate; phases are ignored
    * @param tag four hex digits in the name of the room
-   * @throws LoadError `bad_option`; `unreachable` where one cannot connect or join
+   * @throws LoadError `bad_option`; `unreachable` if a member cannot connect or join
    */
   static async join(url: string, scenario: Scenario, tag: string): Promise<Crowd> {
     const target = {
@@ -71,12 +71,12 @@ export class Crowd {
     return this.#sum(({ received }) => received);
   }
 
-  /** Messages that members were told they would not get. */
+  /** Messages that members were told they will not get. */
   get missed(): number {
     return this.#sum(({ announced }) => announced);
   }
 
-  /** Connections that the server has ended, by reason. */
+  /** Connections that the server ended, by reason. */
   get ended(): Readonly<Record<string, number>> {
     const sum: Record<string, number> = {};
     for (const { counters } of this.#crew.tallies) {
@@ -86,7 +86,7 @@ export class Crowd {
     return sum;
   }
 
-  /** From now on one of the healthy publishes, at the rate of the scenario. */
+  /** Starts publishing on a healthy member's connection, at the scenario's rate. */
   publish(): void {
     this.#crew.stage = 'publishing';
     this.#publishers.begin(this.#crew.now(), Number.POSITIVE_INFINITY);
@@ -96,12 +96,12 @@ export class Crowd {
     this.#publishers.stop();
   }
 
-  /** Each cohort turns slow in its way. */
+  /** Makes each slow cohort slow in its way. */
   disturb(): void {
     for (const member of this.#members) member.disturb();
   }
 
-  /** All read, and those that are gone come back. */
+  /** All members read again; absent ones reconnect or rejoin. */
   behave(): void {
     for (const member of this.#members) member.behave();
   }

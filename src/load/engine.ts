@@ -1,7 +1,7 @@
 /**
- * One worker's part of a run, step by step as the coordinator says: connect, run the phases, drain,
- * close. Everything goes by the run's clock, so that workers keep step without talking.
- * Not here: what spans workers (fleet.ts), judging (verdict.ts).
+ * One worker's part of a run, in the steps that the coordinator orders: connect, run the phases, drain,
+ * close. All times are on the run's clock, so that workers stay in step without exchanging messages.
+ * Not here: several workers (fleet.ts), the verdict (verdict.ts).
  */
 import { cohortOfMembers } from './assign.js';
 import { Crew } from './crew.js';
@@ -18,20 +18,20 @@ import { openTarget } from './targets/index.js';
 
 const TICK_MS = 250;
 const CONNECTING_MAX = 256;
-/** How much longer than the ramp-up connecting may take before the rest is given up. */
+/** How much longer than the ramp-up connecting may take; then the remaining members are given up. */
 const CONNECT_GRACE_MS = 30_000;
-/** A last message that was refused is sent again after this. */
+/** Delay before a refused last message is sent again. */
 const ASK_AGAIN_MS = 250;
 
-/** What a worker has sent when publishing has stopped. */
+/** What a worker has sent by the time publishing has stopped. */
 export interface Sent {
   /** When publishing stopped, in µs since the epoch. */
   stoppedAt: number;
   /** By publisher number: messages sent. */
   byPublisher: [number, number][];
-  /** By room: the number the target gave the last message, where it says so. */
+  /** By room: the sequence number of its last message, if the target numbers messages. */
   finals: [number, number][];
-  /** Last messages whose number was asked for, and those it was told of. */
+  /** Last messages that asked for a confirmation, and how many were confirmed. */
   asked: number;
   confirmed: number;
 }
@@ -51,7 +51,7 @@ export class Engine {
   #nextSecond = 0;
   #stopped = false;
   #stop: () => void = () => {};
-  /** Resolves when the run is to end early. */
+  /** Resolves when the run must end early. */
   readonly #stopping = new Promise<void>((resolve) => {
     this.#stop = resolve;
   });
@@ -68,7 +68,7 @@ export class Engine {
     const faulted = new Promise<never>((_, reject) => {
       onFault = reject;
     });
-    // A fault between two steps is told by the next one.
+    // A fault between two steps rejects the next step.
     faulted.catch(() => {});
     const target = await openTarget(plan.target, stamps, onFault);
     const proxies = await Promise.all(
@@ -101,7 +101,7 @@ export class Engine {
     this.#health = new GeneratorHealth(this.#publishers.lateness);
   }
 
-  /** Connects members over the ramp-up, then publishers; who fails is counted, not thrown. */
+  /** Connects members over the ramp-up, then publishers. Counts failures and does not throw them. */
   async connect(): Promise<void> {
     const started = performance.now();
     const progress = setInterval(() => this.#report(-1), 500);
@@ -114,7 +114,8 @@ export class Engine {
       if (waiting.size >= CONNECTING_MAX) await Promise.race([...waiting, this.#stopping]);
       if (this.#stopped) break;
       if (performance.now() > late) {
-        for (const untried of this.#members.slice(i)) untried.giveUp('had no turn to connect');
+        for (const untried of this.#members.slice(i))
+          untried.giveUp('did not get to connect in time');
         break;
       }
       const joined: Promise<void> = new Promise<void>((resolve) => member.connect(resolve)).then(
@@ -132,11 +133,11 @@ export class Engine {
   }
 
   /**
-   * Runs the phases; resolves when publishing has stopped and the target has said what it can.
+   * Runs the phases. Resolves once publishing has stopped and every last message is confirmed or late.
    * @param start µs since the epoch
    */
   async run(start: number): Promise<Sent> {
-    // Whole µs, as in stamps: what is due before a bound is stamped before it.
+    // Whole µs, as in stamps: a message due before a bound is also stamped before it.
     this.#bounds = [Math.ceil(start)];
     for (const { ms } of this.#plan.phases) {
       this.#bounds.push(Math.ceil(this.#bounds.at(-1)! + ms * 1000));
@@ -155,7 +156,7 @@ export class Engine {
   }
 
   /**
-   * Lets everyone read, and waits until nothing is owed and all are back, or the drain's time is up.
+   * Lets all members read, and waits until nothing is owed and all are back, or `drainMs` has passed.
    * @param finals last number of each room (numbering targets), or messages sent by each publisher
    */
   async drain(finals: readonly number[]): Promise<void> {
@@ -184,8 +185,9 @@ export class Engine {
   }
 
   /**
-   * Counts the waits that ended after publishing had: a server that stood still at the end is found too.
-   * @param held how long this process was held up meanwhile at most, in µs: as much may be its own
+   * Counts the waits that ended after publishing stopped, so that a server that stalled at the end is
+   * found too.
+   * @param held longest time this process itself was blocked, in µs; that much of a wait may be its own
    */
   #waitsAtEnd(held: number): void {
     const waits = this.#members.flatMap(({ session, cohort }): Span[] => {
@@ -195,13 +197,13 @@ export class Engine {
     this.#crew.tallies[0]!.waits(waits, silenceLimit(this.#plan));
   }
 
-  /** Closes every connection; the server should soon have released them all. */
+  /** Closes every connection. The server should release them all soon after. */
   async close(): Promise<void> {
     for (const timer of this.#timers) clearTimeout(timer);
     this.#publishers.close();
     for (const member of this.#members) member.close();
     for (const link of this.#crew.abandoned) link.reset();
-    // Whatever the server does not end by itself must not keep this process.
+    // A connection that the server does not end must not keep this process alive.
     await delay(100);
     this.#publishers.reset();
     for (const member of this.#members) member.session?.link.reset();
@@ -213,7 +215,7 @@ export class Engine {
   async #phasesOver(): Promise<void> {
     const at = (us: number, act: () => void): void => {
       const index = this.#timers.length;
-      // Timers fire up to a millisecond early; the last phase would be cut short by that.
+      // Timers fire up to a millisecond early, which would cut the last phase short.
       const wait = (): void => {
         const left = us - this.#crew.now();
         if (left <= 0) act();
@@ -237,14 +239,14 @@ export class Engine {
       const begins =
         name === 'fill' || (name === 'slow' && this.#plan.phases[i - 1]?.name !== 'fill');
       if (begins) at(from, () => this.#each((member) => member.disturb()));
-      // Without a phase to follow, the drain lets everyone read.
+      // After the last phase the drain lets all members read.
       const ends = name === 'slow' && i + 1 < this.#plan.phases.length;
       if (ends) at(to, () => this.#each((member) => member.behave()));
     });
     await new Promise<void>((over) => at(this.#bounds.at(-1)!, over));
   }
 
-  /** Calls back at `start + n × ms`, never twice for one n, never drifting. */
+  /** Calls `act` at `start + n × ms`, never twice for one n, and never drifting. */
   #every(ms: number, start: number, act: (n: number) => void): void {
     const index = this.#timers.length;
     const next = (n: number): void => {
@@ -298,7 +300,7 @@ export class Engine {
     };
   }
 
-  /** Sends the last messages, again where they were refused, until all are confirmed or it is late. */
+  /** Sends the last messages, and again those that were refused, until all are confirmed or time is up. */
   async #end(): Promise<void> {
     const deadline = performance.now() + this.#plan.drainMs;
     for (;;) {
@@ -311,7 +313,7 @@ export class Engine {
     }
   }
 
-  /** Waits for as many answers of the target, at most `ms`. */
+  /** Waits for `expected` answers of the target, at most `ms`. */
   #answers(expected: number, ms: number): Promise<void> {
     let awaited = expected;
     return new Promise((resolve) => {

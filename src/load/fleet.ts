@@ -1,6 +1,6 @@
 /**
- * The workers of a run: one in this process, several processes, or those of agents, behind one
- * face. Not here: how a worker elsewhere is reached (port.ts).
+ * The workers of a run behind one interface: one in this process, several processes, or workers of
+ * agents. Not here: the connection to a worker outside of this process (port.ts).
  */
 import type { Agents } from './agent/agents.js';
 import { Engine, type Sent } from './engine.js';
@@ -9,7 +9,7 @@ import type { WorkerReport } from './measure/worker-report.js';
 import type { Plan } from './plan.js';
 import { HUNG, PortWorker, ProcessPort } from './port.js';
 
-/** The steps of `Engine`, wherever it runs. */
+/** The steps of `Engine`, wherever the engine runs. */
 export interface Worker {
   connect(): Promise<void>;
   run(start: number): Promise<Sent>;
@@ -19,8 +19,8 @@ export interface Worker {
 }
 
 /**
- * All workers of a run, led together. Reports name the worker they come from, from 0. One that is
- * lost ends the run for all: the others are stopped, and go on being led without it.
+ * All workers of a run, ordered together. Reports carry the number of their worker, from 0. If one
+ * worker is lost, the run ends: the others are stopped, and the remaining steps go to them alone.
  */
 export class Fleet {
   readonly #workers: readonly Worker[];
@@ -29,7 +29,7 @@ export class Fleet {
   #closing: Promise<void> | undefined;
 
   /**
-   * @param agents where they are, if not in this process and on this machine
+   * @param agents that run the workers, instead of this machine
    * @throws LoadError `bad_protocol`
    */
   static async open(
@@ -39,7 +39,7 @@ export class Fleet {
     agents?: Agents,
   ): Promise<Fleet> {
     const { protocol } = plan.target;
-    // A protocol file may loop without end: it gets a process that can be ended.
+    // A protocol file may loop forever: it runs in a process that can be killed.
     if (plan.workers === 1 && !agents && !protocol) {
       return new Fleet([await Engine.create(plan, 0, epoch, (report) => onReport(0, report))]);
     }
@@ -71,7 +71,7 @@ export class Fleet {
       for (const worker of workers) worker.release();
       throw error;
     }
-    // Whoever had not been created then has not heard of it.
+    // Workers that were not created yet have not received the stop.
     if (fleet.#lost !== null) fleet.stop();
     return fleet;
   }
@@ -80,7 +80,7 @@ export class Fleet {
     this.#workers = workers;
   }
 
-  /** Why one of them is lost, in words; null while all are there. */
+  /** Why a worker was lost, in words; null while none is. */
   get lost(): string | null {
     return this.#lost;
   }
@@ -115,7 +115,7 @@ export class Fleet {
     return this.#closing;
   }
 
-  /** What each worker that is there answers. */
+  /** Runs a step on every remaining worker and collects the results. */
   async #each<Result>(step: (worker: Worker) => Promise<Result>): Promise<Result[]> {
     const led = this.#workers.filter((worker) => !this.#gone.has(worker));
     const answers = await Promise.all(

@@ -1,7 +1,7 @@
 /**
- * The generator's own health: how busy its event loop was, how late it woke, what CPU it took and
- * how late it published. A figure measured by a saturated generator is the generator's.
- * Not here: where saturation begins (verdict.ts).
+ * Health of the generator itself: event loop utilization, event loop delay, CPU time, and how late it
+ * publishes. A saturated generator measures itself instead of the server.
+ * Not here: the limits of saturation (verdict.ts).
  */
 import { type EventLoopUtilization, monitorEventLoopDelay } from 'node:perf_hooks';
 import type { Latency } from './measure/latency.js';
@@ -21,7 +21,7 @@ export class GeneratorHealth {
     this.#delay.enable();
   }
 
-  /** Forgets what was before. */
+  /** Discards what was measured until now. */
   reset(): void {
     this.take();
   }

@@ -1,6 +1,6 @@
 /**
- * Addresses that options give: where this process listens (`--metrics-port`, `agent --listen`) and
- * where agents are (`--agents`).
+ * Addresses in options: where this process listens (`--metrics-port`, `agent --listen`), and where the
+ * agents are (`--agents`).
  */
 import type { Server } from 'node:net';
 import { badOption } from './error.js';
@@ -15,13 +15,13 @@ export function parseAddress(option: string, text: string): Address {
   return { host: match[1] ?? match[2]!, port };
 }
 
-/** `port`, on loopback, or `host:port`. @throws LoadError `bad_option` */
+/** `port` (on loopback) or `host:port`. @throws LoadError `bad_option` */
 export function parseListen(option: string, text: string): Address {
   if (!/^\d{1,5}$/.test(text)) return parseAddress(option, text);
   return parseAddress(option, `127.0.0.1:${text}`);
 }
 
-/** Resolves once it listens; rejects with LoadError `bad_option`. */
+/** Resolves once the server listens; rejects with LoadError `bad_option`. */
 export function listen(server: Server, option: string, { host, port }: Address): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once('error', (error: NodeJS.ErrnoException) => {

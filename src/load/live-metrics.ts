@@ -1,6 +1,6 @@
 /**
- * `--metrics-port`: what a test is doing, for Prometheus to scrape while it runs. Series are fixed by
- * the plan: a cohort each, a phase each (V9). Ends with the test (V8).
+ * `--metrics-port`: serves the state of the running test to Prometheus. The plan fixes the series: one
+ * per cohort, one per phase (V9). Ends with the test (V8).
  * Not here: the server's own metrics (server-probe.ts reads them).
  */
 import { createServer, type Server } from 'node:http';
@@ -73,7 +73,7 @@ export class LiveMetrics {
       series(
         'announced_total',
         'counter',
-        'Messages that the server said will not come.',
+        'Messages that the server announced as lost.',
         byCohort((i) => this.#totals[i]!.announced),
       ),
       series(
@@ -85,22 +85,22 @@ export class LiveMetrics {
       series(
         'latency_seconds',
         'gauge',
-        'Of what arrived in the last second, from the moment it was due; NaN without any.',
+        'Latency of messages that arrived in the last second, from when they were due; NaN if none did.',
         quantiles,
       ),
       series(
         'phase',
         'gauge',
-        '1 for the phase that the last second was of.',
+        '1 for the phase of the last second.',
         PHASES.map((name) => [`{phase="${name}"}`, last?.phase === name ? 1 : 0]),
       ),
       series(
         'generator_busy_ratio',
         'gauge',
-        'Of the busiest worker: beyond 0.9 it measures itself.',
+        'Event loop utilization of the busiest worker; above 0.9 the generator measures itself.',
         [['', last?.utilization ?? 0]],
       ),
-      series('generator_loop_delay_seconds', 'gauge', 'p99 of the worst worker.', [
+      series('generator_loop_delay_seconds', 'gauge', 'p99 event loop delay of the worst worker.', [
         ['', seconds(last?.loopDelayP99 ?? 0)],
       ]),
     ].join('');

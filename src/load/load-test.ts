@@ -1,6 +1,6 @@
 /**
- * A whole load test: the runs of a plan one after the other, judged, as one report. The entry of
- * this folder for the CLI and for benchmarks.
+ * A whole load test: makes the runs of a plan one after the other, judges them and builds one report.
+ * The CLI and the benchmarks use this module.
  */
 import { randomBytes } from 'node:crypto';
 import type { RunResult } from './measure/result.js';
@@ -11,9 +11,9 @@ import { type RunOptions, run } from './run.js';
 import { judge } from './verdict/verdict.js';
 
 export interface LoadTestOptions extends RunOptions {
-  /** Version of roomcast to write into the report. */
+  /** Version of roomcast, for the report. */
   readonly roomcast: string;
-  /** Runs to make; the one with the median healthy p99 is shown. */
+  /** Number of runs; the report shows the one with the median healthy p99. */
   readonly repeat: number;
   readonly baseline?: { readonly report: LoadReport; readonly tolerance: number } | undefined;
 }
@@ -24,7 +24,7 @@ export async function loadTest(plan: Plan, options: LoadTestOptions): Promise<Lo
   const ended = (): boolean =>
     (options.signal?.aborted ?? false) || runs.some(({ lost }) => lost !== null);
   while (runs.length < options.repeat && !ended()) {
-    // Each run has rooms of its own, so that none sees what an earlier one left behind.
+    // Each run has rooms of its own, so that no run sees remains of an earlier one.
     runs.push(await run(runs.length === 0 ? plan : { ...plan, tag: newTag() }, options));
   }
   const { baseline } = options;
@@ -33,7 +33,7 @@ export async function loadTest(plan: Plan, options: LoadTestOptions): Promise<Lo
     plan,
     runs,
     runs.map((result) => judge(result, plan)),
-    // Figures of a run that lost a worker are those of another load.
+    // A run that lost a worker had less load: its figures cannot be compared.
     (figures) =>
       baseline && runs.every(({ lost }) => lost === null)
         ? compareFigures(figures, baseline.report.figures, baseline.tolerance, plan)
@@ -42,7 +42,7 @@ export async function loadTest(plan: Plan, options: LoadTestOptions): Promise<Lo
   );
 }
 
-/** What sets a run's rooms and messages apart from those of others: four hex digits. */
+/** A random tag of four hex digits, to distinguish the rooms and messages of one run from others. */
 export function newTag(): string {
   return randomBytes(2).toString('hex');
 }

@@ -1,6 +1,6 @@
 /**
- * One member of the crowd: connects, behaves, and from the disturbance's begin to its end is slow
- * in its cohort's way. Owns every timer of the member. Not here: what it receives (session.ts).
+ * One member of the load: connects, reads, and is slow in its cohort's way while the disturbance lasts.
+ * Owns every timer of the member. Not here: the messages it receives (session.ts).
  */
 import { randomOf } from './assign.js';
 import type { Cohort, CohortKind } from './cohort.js';
@@ -9,12 +9,12 @@ import { count } from './measure/tally.js';
 import { Session } from './session.js';
 
 const READ_SIZE = 64 * 1024;
-/** Members that read by the byte take this much at a time. */
+/** Read size of throttled members, which read a number of bytes at a time. */
 const THROTTLED_READ_SIZE = 2048;
 const THROTTLE_TICK_MS = 50;
-/** Whom the server has ended is back after this. */
+/** A member that the server disconnected reconnects after this. */
 const COME_BACK_MS = 200;
-/** Who is not in all rooms by then has failed to join. */
+/** A member that is not in all its rooms by then has failed to join. */
 const JOIN_TIMEOUT_MS = 10_000;
 
 export class Member {
@@ -26,7 +26,7 @@ export class Member {
   readonly #random: () => number;
   readonly #timers = new Set<NodeJS.Timeout>();
   #joinTimer: NodeJS.Timeout | undefined;
-  /** Is slow in its cohort's way now. */
+  /** True while the member is slow in its cohort's way. */
   #disturbed = false;
 
   /** @param cohortIndex into the plan's cohorts */
@@ -38,7 +38,7 @@ export class Member {
     this.#random = randomOf(crew.plan.seed * 1_000_003 + number);
   }
 
-  /** @param settled called once: in all its rooms, or failed */
+  /** @param settled called once: the member is in all its rooms, or has failed */
   connect(settled: () => void = () => {}): void {
     const via = this.#crew.via[this.#cohortIndex];
     const readSize = this.cohort.kind === 'throttled' ? THROTTLED_READ_SIZE : READ_SIZE;
@@ -65,13 +65,13 @@ export class Member {
     this.#awaitJoin(session, settled);
   }
 
-  /** It has asked to be in its rooms, and is not yet: neither joined, nor refused, nor given up. */
+  /** True while it waits to be in all its rooms: neither joined, nor refused, nor given up. */
   get isJoining(): boolean {
     const { session } = this;
     return session !== undefined && !session.ended && !session.present && !this.#away;
   }
 
-  /** Its join counts as failed, and is waited for no more. */
+  /** Counts its join as failed and stops waiting for it. */
   giveUp(reason: string): void {
     clearTimeout(this.#joinTimer);
     this.session?.end('reset');
@@ -93,7 +93,7 @@ export class Member {
     BEHAVIOUR[this.cohort.kind](this, this.cohort);
   }
 
-  /** The disturbance is over: the member behaves, and is back if it had left of its own accord. */
+  /** The disturbance is over: the member reads normally, and returns if it had left on its own. */
   behave(): void {
     for (const timer of this.#timers) clearTimeout(timer);
     this.#timers.clear();
@@ -103,7 +103,7 @@ export class Member {
     else this.session?.reading.start();
   }
 
-  /** Whom the server has ended for being slow is there again for the next turn. */
+  /** Reconnects a member that the server disconnected for being slow, so that the next turn has it. */
   #comeBackIfEvicted(): void {
     if (this.cohort.kind === 'healthy' || this.#disturbed) return;
     if (this.#crew.stage === 'publishing') this.later(COME_BACK_MS, () => this.connect());
@@ -117,7 +117,7 @@ export class Member {
 
   // ── Used by behaviours ──
 
-  /** How it is absent of its own accord. */
+  /** How it left on its own, if it did. */
   #away: 'left' | 'disconnected' | undefined;
 
   later(ms: number, act: () => void): void {
@@ -128,7 +128,7 @@ export class Member {
     this.#timers.add(timer);
   }
 
-  /** A time around `mean`: half to one and a half of it, the same in every run of a seed. */
+  /** A random time between 0.5 and 1.5 × `mean`, the same in every run with the same seed. */
   around(mean: number): number {
     return mean * (0.5 + this.#random());
   }
@@ -146,7 +146,7 @@ export class Member {
     if (!left) session?.end('close');
   }
 
-  /** Is back from `vanish` or `leave`, on a new connection where the one before has ended. */
+  /** Returns after `vanish` or `leave`: rejoins, or reconnects if the connection has ended. */
   comeBack(): void {
     const { session } = this;
     const stays = this.#away === 'left' && session !== undefined && !session.ended;
@@ -199,12 +199,12 @@ const BEHAVIOUR: Record<CohortKind, (member: Member, cohort: Cohort) => void> = 
   },
 };
 
-/** Goes after `first`, is back `away` later, and so on. */
+/** Departs after `first` ms, returns `away` ms later, and repeats. */
 function depart(member: Member, first: number, away: number, go: () => void, stay: number): void {
   const { together } = member.cohort;
   const again = (): void => depart(member, together ? stay : member.around(stay), away, go, stay);
   member.later(first, () => {
-    // Who is not in its rooms yet has none to leave, and its join is still waited for.
+    // A member that is still joining has no room to leave; its join is still awaited.
     if (member.isJoining) {
       member.later(away, again);
       return;

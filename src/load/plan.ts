@@ -1,7 +1,7 @@
 /**
- * The plan of a run: a scenario and its overrides, checked and resolved to numbers. Plain data: it
- * travels to workers and into the report, and with its seed decides everything the generator
- * chooses. Owns defaults and the order of phases. Not here: the scenarios themselves.
+ * The plan of a run: a scenario with its overrides, checked and resolved to numbers. Plain data that is
+ * sent to workers and written into the report; together with its seed it determines every choice of the
+ * generator. Owns the defaults and the order of phases. Not here: the scenarios themselves.
  */
 import { unreadRooms } from './assign.js';
 import { type Cohort, parseCohort } from './cohort.js';
@@ -11,14 +11,14 @@ import type { TargetSpec } from './targets/index.js';
 import { parseCount, parseDuration, parseRate, parseSize } from './units.js';
 
 /**
- * Phases in order; calm to rest come in turns. `warmup`, `fill` and `rest` are measured but not
- * judged: the server settles in, the slow members' kernel buffers and queues fill, and between two
+ * Phases in order; calm to rest repeat in turns. `warmup`, `fill` and `rest` are measured but not
+ * judged: the server warms up, the slow members' kernel buffers and queues fill, and between two
  * turns slow members catch up. Slow members are slow in `fill` and `slow`.
  */
 export const PHASES = ['warmup', 'calm', 'fill', 'slow', 'rest', 'recover'] as const;
 export type PhaseName = (typeof PHASES)[number];
 
-/** What is judged of every run, unless it is skipped by name; verdict/ says how. */
+/** The checks of every run, unless skipped by name; verdict/ implements them. */
 export const CHECKS = [
   'joined',
   'kept',
@@ -41,18 +41,18 @@ export type CheckName = (typeof CHECKS)[number];
 export const JUDGED: readonly PhaseName[] = ['calm', 'slow', 'recover'];
 
 /**
- * A scenario as flags and files spell it; every key is also a flag of `roomcast load` (camelCase
- * here, kebab-case there), and every value is text with its unit.
+ * A scenario as flags and files give it. Every key is also a flag of `roomcast load` (camelCase here,
+ * kebab-case there), and every value is text with its unit.
  */
 export interface Scenario {
   name?: string;
   title?: string;
   members?: string;
   rooms?: string;
-  /** What room names start with: the namespace, for servers that have them. */
+  /** Prefix of room names: the namespace, for servers that have them. */
   roomPrefix?: string;
   roomsPerMember?: string;
-  /** Publishing connections a room. */
+  /** Publishing connections per room. */
   publishers?: string;
   /** `own`: connections that only publish; `members`: members of the room publish. */
   publishFrom?: string;
@@ -60,9 +60,9 @@ export interface Scenario {
   size?: string;
   /** Open loop: messages a second, all publishers together. */
   rate?: string;
-  /** Closed loop: messages a room has in flight. Replaces `rate`. */
+  /** Closed loop: messages in flight per room. Replaces `rate`. */
   window?: string;
-  /** All phases together: each is made longer or shorter in proportion. */
+  /** All phases together: each is scaled in proportion. */
   duration?: string;
   rampUp?: string;
   settle?: string;
@@ -72,18 +72,18 @@ export interface Scenario {
   slow?: string;
   /** Pause between two turns. */
   rest?: string;
-  /** Turns that calm and slow are cut into. */
+  /** Number of turns that calm and slow are split into. */
   turns?: string;
   recover?: string;
-  /** Longest wait for what is still owed when publishing has stopped. */
+  /** Longest wait, after publishing has stopped, for messages that are still owed. */
   drain?: string;
-  /** A healthy member that gets nothing for longer has been blocked. */
+  /** A healthy member that receives nothing for longer counts as blocked. */
   silence?: string;
   /** Stalled members must be disconnected by the server within this. */
   evictWithin?: string;
   cohorts?: string[];
   failIf?: string[];
-  /** Names of checks that do not count. */
+  /** Names of checks to skip. */
   skip?: string[];
   seed?: string;
 }
@@ -110,10 +110,10 @@ export const DEFAULTS = {
   seed: '1',
 } as const satisfies Scenario;
 
-/** Beyond that a generator is busy with copying, and few servers take as much. */
+/** Above this size the generator mostly copies, and few servers accept such messages. */
 const SIZE_MAX = 64 * 1024 * 1024;
 
-/** Who names slow members means them to be slow. */
+/** Defaults of a scenario with cohorts, which needs phases in which they are slow. */
 const WITH_COHORTS = {
   fill: '5s',
   slow: '10s',
@@ -124,7 +124,7 @@ const WITH_COHORTS = {
 interface Phase {
   readonly name: PhaseName;
   readonly ms: number;
-  /** Which turn of calm and slow it belongs to, from 1; 0 outside of turns. */
+  /** The turn of calm and slow that it belongs to, from 1; 0 outside of turns. */
   readonly turn: number;
 }
 
@@ -142,26 +142,26 @@ export interface Plan {
   readonly size: number;
   /** Messages a second over all publishers, or null for a closed loop. */
   readonly rate: number | null;
-  /** Messages in flight a room, or null for an open loop. */
+  /** Messages in flight per room, or null for an open loop. */
   readonly window: number | null;
   readonly rampMs: number;
   readonly settleMs: number;
-  /** Those with a length, in order. */
+  /** Phases with a length above 0, in order. */
   readonly phases: readonly Phase[];
   readonly drainMs: number;
   readonly silenceMs: number;
   readonly evictWithinMs: number | null;
-  /** `healthy` first, whoever is in no other. */
+  /** `healthy` first: all members that are in no other cohort. */
   readonly cohorts: readonly Cohort[];
   readonly failIf: readonly string[];
   readonly skip: readonly CheckName[];
   readonly seed: number;
   readonly workers: number;
-  /** Four hex digits that set this run's messages and rooms apart. */
+  /** Four hex digits that distinguish this run's messages and rooms from those of other runs. */
   readonly tag: string;
 }
 
-/** @throws LoadError `bad_option` naming the key and what it should be */
+/** @throws LoadError `bad_option` that names the key and what it should be */
 export function resolvePlan(
   scenario: Scenario,
   target: TargetSpec,
@@ -206,20 +206,20 @@ export function resolvePlan(
   return plan;
 }
 
-/** The phases, together as long as asked for. */
+/** Scales the phases to the given total duration. */
 function lasting(duration: string | undefined, phases: readonly Phase[]): readonly Phase[] {
   if (duration === undefined) return phases;
   const wanted = parseDuration('duration', duration);
   if (wanted === 0) throw badOption('duration', duration, 'a duration longer than 0');
   const planned = phases.reduce((sum, { ms }) => sum + ms, 0);
-  // Whole ms, for people who read them; none that was asked for is gone.
+  // Whole ms, for readability; rounding removes no phase.
   return phases.map((phase) => ({
     ...phase,
     ms: Math.max(1, Math.round((phase.ms / planned) * wanted)),
   }));
 }
 
-/** With every default spelled out; one turn where an eviction needs all the time that is slow. */
+/** Fills in every default. With `evictWithin` that is one turn: an eviction needs all the slow time. */
 export function withDefaults(scenario: Scenario): Scenario & typeof DEFAULTS {
   const { cohorts, evictWithin } = scenario;
   const slow = cohorts?.length ? WITH_COHORTS : {};
@@ -227,11 +227,11 @@ export function withDefaults(scenario: Scenario): Scenario & typeof DEFAULTS {
   return { ...DEFAULTS, ...slow, ...turns, ...scenario } as Scenario & typeof DEFAULTS;
 }
 
-/** Calm and slow are cut into turns; fill and rest have their whole length in each. */
+/** Calm and slow are split into turns; fill and rest have their full length in each turn. */
 function resolvePhases(scenario: Record<PhaseName | 'turns', string>): Phase[] {
   const ms = (name: PhaseName): number => parseDuration(name, scenario[name]);
   const asked = parseCount('turns', scenario.turns, 1, 10);
-  // Turns compare the two phases: without both there is one.
+  // Turns compare the two phases: if one is missing, there is one turn.
   const turns = ms('calm') > 0 && ms('slow') > 0 ? asked : 1;
   const inTurns = Array.from({ length: turns }, (_, i): Phase[] => [
     { name: 'calm', ms: ms('calm') / turns, turn: i + 1 },
@@ -273,7 +273,7 @@ function check(plan: Plan, scenario: Scenario): void {
   }
   const { name, protocol, templates } = plan.target;
   if (!protocol && name === 'ws' && plan.rooms > 1 && templates.join === undefined) {
-    throw badOption('rooms', plan.rooms, '1 room, or --join to say how rooms are joined');
+    throw badOption('rooms', plan.rooms, '1 room, or --join with the text that joins a room');
   }
   const { evictWithinMs: within, phases } = plan;
   if (within !== null) {
@@ -290,7 +290,11 @@ function check(plan: Plan, scenario: Scenario): void {
     }
   }
   if (plan.window !== null && unreadRooms(plan).length === plan.rooms) {
-    throw badOption('window', scenario.window, 'a room with a healthy member that it can go by');
+    throw badOption(
+      'window',
+      scenario.window,
+      'a room with a healthy member, which paces the loop',
+    );
   }
   if (plan.phases.length === 0) throw badOption('calm', '0', 'a phase longer than 0');
   if (plan.workers > plan.members) {
@@ -298,7 +302,7 @@ function check(plan: Plan, scenario: Scenario): void {
   }
 }
 
-/** How long members are slow in a turn. */
+/** How long members are slow in one turn, in ms. */
 function slowMs(phases: readonly Phase[], turn: number): number {
   const slow = phases.filter(({ name }) => name === 'fill' || name === 'slow');
   return slow.reduce((sum, phase) => (phase.turn === turn ? sum + phase.ms : sum), 0);
@@ -324,13 +328,13 @@ export function roomName(plan: Plan, room: number): string {
   return `${plan.roomPrefix}${plan.tag}-${String(room).padStart(4, '0')}`;
 }
 
-/** Longest silence of a healthy member, in µs: the plan's, and three messages' time at least. */
+/** Longest allowed silence of a healthy member, in µs: the plan's, plus the time of three messages. */
 export function silenceLimit(plan: Plan): number {
   const perRoom = plan.rate === null ? Number.POSITIVE_INFINITY : plan.rate / plan.rooms;
   return plan.silenceMs * 1000 + 3e6 / perRoom;
 }
 
-/** How long the server may take to let go of members that have left: SockJS over HTTP waits for more. */
+/** How long the server may take to release members that left; SockJS over HTTP waits longer. */
 export function releaseMs({ target }: Plan): number {
   return HTTP_TRANSPORTS.has(target.transport) ? 15_000 : 5000;
 }

@@ -1,7 +1,7 @@
 /**
- * How a worker that is not in this process is reached: orders one way, answers and reports the other.
- * A worker process of this machine, or one behind an agent; `PortWorker` makes either a `Worker`, and
- * loses one that ends or hangs, so that no order waits for ever (V8).
+ * Reaches a worker outside of this process: sends orders, receives answers and reports. The worker is a
+ * process on this machine or behind an agent; `PortWorker` wraps either as a `Worker` and declares it
+ * lost if it ends or hangs, so that no order waits forever (V8).
  */
 import { type ChildProcess, fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
@@ -12,56 +12,56 @@ import type { WorkerReport } from './measure/worker-report.js';
 import type { Plan } from './plan.js';
 
 type Step = 'inspect' | 'meet' | 'create' | 'connect' | 'run' | 'drain' | 'close' | 'stop';
-/** What travels to a worker, and back. */
+/** What is sent to a worker, and what it sends back. */
 export type Order = { id: number; step: Step; args: unknown[] };
 export type Answer =
   | { id: number; result: unknown }
   | { id: number; error: ToldError }
   | { report: WorkerReport }
-  /** Every second while its event loop turns. */
+  /** Sent every second while its event loop runs. */
   | { alive: true }
-  /** Something was thrown outside of any order; the process ends. */
+  /** An exception outside of any order; the process ends after it. */
   | { crashed: ToldError };
 
-/** An error as it travels: a `LoadError` by its code, any other one is a bug and has its stack. */
+/** A serialized error: a `LoadError` has its code; any other error is a bug and has its stack. */
 export type ToldError =
   | { code: LoadErrorCode; message: string }
   | { message: string; stack: string | undefined };
 
 export const ALIVE_EVERY_MS = 1000;
-/** A worker that says nothing for longer hangs; a process gets more time to start. */
+/** A worker that sends nothing for longer than this hangs. A process gets `START_MS` to start. */
 const HUNG_MS = 10_000;
-/** Why such a worker is lost. */
+/** Why a hung worker is lost. */
 export const HUNG = `it has not answered for ${HUNG_MS / 1000} s`;
 const START_MS = 30_000;
-/** What came while this process itself stood still is heard within this. */
-const HEARING_MS = 1000;
-/** A worker process that was let go has this long to end by itself. */
+/** Time to process messages that arrived while this process itself was blocked. */
+const BACKLOG_MS = 1000;
+/** A released worker process has this long to end by itself; then it is killed. */
 const END_MS = 2000;
 
-/** Of the package, whether this file runs from `src/` or from `dist/`. */
+/** The built worker of the package, whether this file runs from `src/` or from `dist/`. */
 const WORKER = fileURLToPath(new URL('../../dist/load/worker.js', import.meta.url));
 
 export interface Port {
   /** Does nothing once the worker is lost. */
   send(order: Order): void;
-  /** Lets go of the worker, which ends, by force if it has to; at once where it does not listen. */
+  /** Releases the worker, which then ends; it is killed if it does not, or at once if it hangs. */
   disconnect(isHung?: boolean): void;
 }
 
 export interface PortEvents {
   answer(answer: Answer): void;
-  /** Once, unless `disconnect` came first. @param reason completes "was lost: …" */
+  /** Called once, unless `disconnect` came first. @param reason completes "was lost: …" */
   lost(reason: string): void;
 }
 
-/** None of them outlives this process, even if it hangs and cannot hear that. */
+/** Worker processes; killed when this process exits, since a hung one does not notice the disconnect. */
 const running = new Set<ChildProcess>();
 process.on('exit', () => {
   for (const child of running) child.kill('SIGKILL');
 });
 
-/** A worker process of this machine. What it prints goes to standard error. */
+/** A worker process on this machine. Its output goes to standard error. */
 export class ProcessPort implements Port {
   readonly #process: ChildProcess;
 
@@ -74,7 +74,7 @@ export class ProcessPort implements Port {
         running.delete(this.#process);
         events.lost(`its process ended: ${signal ?? `exit code ${code}`}`);
       })
-      // A message that could not be sent: the exit that follows says why.
+      // Sending failed; the exit that follows gives the reason.
       .on('error', () => {});
   }
 
@@ -103,13 +103,13 @@ export class PortWorker implements Worker {
   readonly #lostError: (reason: string) => LoadError;
   readonly #waiting = new Map<number, Waiting>();
   #orders = 0;
-  /** Why it is no more. */
+  /** Why the worker is lost or has crashed. */
   #gone: Error | undefined;
   #silence: NodeJS.Timeout;
-  #heard = 0;
+  #messages = 0;
 
   /**
-   * @param lostError what its loss is told as
+   * @param lostError makes the error for a lost worker
    * @param open opens its port
    */
   constructor(
@@ -121,7 +121,7 @@ export class PortWorker implements Worker {
     this.#silence = setTimeout(() => this.#silent(), START_MS);
     this.#port = open({
       answer: (answer) => {
-        this.#hear();
+        this.#received();
         if ('alive' in answer) return;
         if ('report' in answer) return onReport(answer.report);
         if ('crashed' in answer) return this.#end(asError(answer.crashed));
@@ -159,11 +159,11 @@ export class PortWorker implements Worker {
   }
 
   stop(): void {
-    // An order that fails is told by the next one that somebody waits for.
+    // If this fails, the next awaited order reports it.
     if (!this.#gone) void this.order('stop').catch(() => {});
   }
 
-  /** Lets go of it without a word. */
+  /** Releases the worker without reporting a loss. */
   release(): void {
     clearTimeout(this.#silence);
     this.#port.disconnect();
@@ -178,20 +178,20 @@ export class PortWorker implements Worker {
     }) as Promise<Result>;
   }
 
-  #hear(): void {
-    this.#heard++;
+  #received(): void {
+    this.#messages++;
     if (this.#gone) return;
     clearTimeout(this.#silence);
     this.#silence = setTimeout(() => this.#silent(), HUNG_MS);
   }
 
   #silent(): void {
-    const heard = this.#heard;
+    const messages = this.#messages;
     this.#silence = setTimeout(() => {
-      if (this.#heard !== heard) return;
+      if (this.#messages !== messages) return;
       this.#end(this.#lostError(HUNG));
       this.#port.disconnect(true);
-    }, HEARING_MS);
+    }, BACKLOG_MS);
   }
 
   #end(why: Error): void {

@@ -1,7 +1,7 @@
 /**
- * Reads the Prometheus text format, as far as sums and histograms need it. A page of metrics is
- * scanned for the names that are asked for and not parsed as a whole: it is read every second by
- * the process that takes the time of messages.
+ * Reads the Prometheus text format, as far as sums and histograms need it. Searches a page for the
+ * requested names and does not parse the rest: the process that measures message latency scrapes
+ * every second.
  */
 
 interface SeriesSample {
@@ -55,8 +55,8 @@ export class Scrape {
 }
 
 /**
- * A quantile of what a histogram counted between two scrapes, interpolated within its bucket as
- * Prometheus does; null when it counted nothing.
+ * A quantile of the observations between two scrapes, interpolated within its bucket as Prometheus
+ * does; null when there were none.
  */
 export function quantileBetween(
   before: Buckets | null,

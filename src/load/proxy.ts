@@ -1,22 +1,22 @@
 /**
- * A TCP proxy inside the generator that puts a distance between a cohort and the server: delay,
- * jitter and bandwidth, both ways, in order. What it holds is bounded, so a peer that does not read
- * closes the window of the other one through it. Needs no root; packet loss it cannot make.
+ * A TCP proxy inside the generator that simulates a distance between a cohort and the server: delay,
+ * jitter and bandwidth, in both directions, order kept. Its buffers are bounded, so that a peer that
+ * does not read closes the TCP window of the other side. Needs no root; cannot simulate packet loss.
  */
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 import { randomOf } from './assign.js';
 import { resetSocket } from './wire/socket.js';
 import type { Address } from './wire/wire.js';
 
-/** Most bytes one direction holds before it stops reading. */
+/** Bytes that one direction buffers before it stops reading. */
 const HELD_MAX = 64 * 1024;
 
 export interface Distance {
   /** One way, in ms. */
   readonly delay: number;
-  /** Uniformly more or less delay, in ms. */
+  /** Largest deviation from the delay, uniformly distributed, in ms. */
   readonly jitter: number;
-  /** Bytes a second, 0 for no bound. */
+  /** Bytes a second; 0 for no limit. */
   readonly bandwidth: number;
   readonly seed: number;
 }
@@ -60,7 +60,7 @@ export class DistanceProxy {
   }
 }
 
-/** One direction of a connection: what came in goes out later, in order. */
+/** One direction of a connection: delays the bytes and keeps their order. */
 class Lane {
   readonly #from: Socket;
   readonly #into: Socket;

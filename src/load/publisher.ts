@@ -1,6 +1,6 @@
 /**
- * One publisher: a connection that sends one room numbered, stamped messages. Not here: when it
- * sends (publishers.ts) and what becomes of the messages (session.ts).
+ * One publisher: a connection that publishes numbered, stamped messages to one room. Not here: when it
+ * publishes (publishers.ts), what happens to the messages (session.ts).
  */
 import { roomOfPublisher } from './assign.js';
 import type { Crew } from './crew.js';
@@ -9,13 +9,13 @@ import type { PublishCounters } from './measure/worker-report.js';
 import { roomName } from './plan.js';
 import type { Link, Sink } from './targets/target.js';
 
-/** A publisher whose connection takes no more holds this much; what is due then is not sent. */
+/** A publisher with more unsent bytes than this skips the messages that come due. */
 const BACKLOG_MAX = 1024 * 1024;
 const READ_SIZE = 64 * 1024;
-/** Who may not publish by then has failed. */
+/** A publisher that is not ready by then has failed. */
 const READY_TIMEOUT_MS = 10_000;
 
-/** The `Sink` of its connection, unless that is a member's. */
+/** The `Sink` of its own connection; a borrowed link has its member's sink. */
 export class Publisher implements Sink {
   sent = 0;
   readonly room: number;
@@ -28,11 +28,11 @@ export class Publisher implements Sink {
   readonly #borrowed: boolean;
   #link: Link | undefined;
   #confirmed = false;
-  /** It may publish, or could have until the server ended its connection. */
+  /** True once it could publish; stays true after its connection ends. */
   #isReady = false;
 
   /**
-   * @param onReady called once: the connection may publish, or has failed
+   * @param onReady called once: the publisher may publish, or has failed
    * @param link a member's connection to publish on, instead of one of its own
    */
   constructor(
@@ -54,9 +54,9 @@ export class Publisher implements Sink {
   }
 
   /**
-   * Sends the message that was due at `due` (µs since the epoch), late if that is before `now`.
-   * @param confirm ask the target for the message's number, where it has one
-   * @returns false when the connection is gone or takes no more
+   * Publishes the message that was due at `due` (µs since the epoch); it is late if that is before `now`.
+   * @param confirm requests the message's number from the target, if it numbers messages
+   * @returns false if the connection has ended or its backlog is full
    */
   publish(due: number, now: number, confirm: boolean): boolean {
     const { stamps, plan } = this.#crew;
@@ -67,7 +67,7 @@ export class Publisher implements Sink {
     return true;
   }
 
-  /** Whether the target has told the number of its last message; of a member's link, of its room's. */
+  /** Whether the target confirmed its last message; on a member's link, any message of its room. */
   get isConfirmed(): boolean {
     return this.#confirmed || (this.#borrowed && this.#crew.finals.has(this.room));
   }
@@ -77,7 +77,7 @@ export class Publisher implements Sink {
     this.#link?.close();
   }
 
-  /** What is left of the connection after `close`, whatever the peer does. */
+  /** Resets what remains of the connection after `close`, whatever the peer does. */
   reset(): void {
     this.#link?.reset();
     this.#link = undefined;
@@ -98,7 +98,7 @@ export class Publisher implements Sink {
     this.#crew.confirmed(room, seq);
   }
 
-  /** Before it is ready, it is its join that is refused. */
+  /** Before the publisher is ready, a refusal concerns its join. */
   refused(code: string): void {
     if (!this.#isReady) {
       this.#giveUp(`refused: ${code}`);

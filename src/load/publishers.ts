@@ -1,8 +1,8 @@
 /**
- * When publishers send. Open loop: on a schedule fixed beforehand, each message stamped with the
- * moment it was due, so that a server (or generator) that falls behind cannot hide it. Closed loop:
- * as soon as the room's healthy members are through all but `window` of what was sent; a room without
- * any has nobody to go by and is left out.
+ * Decides when publishers send. Open loop: on a fixed schedule, each message stamped with the moment it
+ * was due, so that a server (or generator) that falls behind cannot hide it. Closed loop: as soon as
+ * fewer than `window` messages of the room are unprocessed by its healthy members; rooms without healthy
+ * members are left out.
  */
 import { unreadRooms } from './assign.js';
 import type { Crew } from './crew.js';
@@ -12,14 +12,15 @@ import type { Plan } from './plan.js';
 import { Publisher } from './publisher.js';
 import type { Link } from './targets/target.js';
 
-/** A closed loop that has not moved for this long gives up what is in flight. */
+/** A closed loop without progress for this long gives up its messages in flight. */
 const STUCK_MS = 1000;
-/** What is done every second belongs to that second, so it waits no longer than this, in µs. */
+/** Upper bound of `aside`, in µs, so that what is done every second is done within that second. */
 const ASIDE_MAX = 50_000;
 
 /**
- * How long after a whole second, when an open loop has a message due, there is time for what is no part of
- * the load: half way to the next one, in µs. Done at the second, it holds up the same messages each time.
+ * Delay, in µs, after each whole second before work that is not part of the load (ticks, reports,
+ * samples). An open loop has a message due on every whole second, and work done then would delay the same
+ * messages each time; halfway to the next message there is time.
  */
 export function aside({ rate }: Plan): number {
   return rate === null ? 0 : Math.min(ASIDE_MAX, 0.5e6 / rate);
@@ -54,7 +55,7 @@ export class Publishers {
   #immediate: NodeJS.Immediate | undefined;
   /** When the last phase ends, in µs since the epoch. */
   #end = 0;
-  /** Sends what an open loop has due by now and not yet sent. */
+  /** Sends the messages of an open loop that are due and not sent yet. */
   #publishDue: (now: number) => void = () => {};
 
   constructor(crew: Crew) {
@@ -63,7 +64,7 @@ export class Publishers {
 
   /**
    * Opens every publisher's connection; resolves when all are ready or have failed.
-   * @param linkOf the link of a member of the room, where members publish
+   * @param linkOf returns the link of a member of the room; used if members publish
    */
   async connect(linkOf: (room: number) => Link | undefined): Promise<void> {
     const { plan } = this.#crew;
@@ -84,7 +85,7 @@ export class Publishers {
 
   /**
    * @param start µs since the epoch
-   * @param end what is due from then on is not sent, however late `stop` comes
+   * @param end messages due from then on are not sent, however late `stop` comes
    */
   begin(start: number, end: number): void {
     this.#end = end;
@@ -93,7 +94,7 @@ export class Publishers {
     else this.#closedLoop(this.#crew.plan.window ?? 1);
   }
 
-  /** Stops publishing; what is due by now has been sent. */
+  /** Stops publishing, after sending what is due by now. */
   stop(): void {
     clearTimeout(this.#timer);
     clearImmediate(this.#immediate);
@@ -102,10 +103,10 @@ export class Publishers {
   }
 
   /**
-   * Sends one last message each, whose number the target confirms if it can. All of them go out at
-   * one instant, which no phase of a run does, so they are due when the phases are over and are only
-   * owed, not timed.
-   * Whose last message is confirmed sends none.
+   * Sends one last message per publisher and requests its number from a numbering target. They all go
+   * out at once, unlike the messages of the phases, so they are stamped as due at the end of the phases:
+   * members are owed them, and their latency is not measured.
+   * A publisher whose last message is confirmed sends none.
    * @returns how many were sent
    */
   sendLast(): number {
@@ -123,7 +124,7 @@ export class Publishers {
     return this.#all.map((publisher) => [publisher.number, publisher.sent]);
   }
 
-  /** How many have had their last message confirmed. */
+  /** Number of publishers whose last message is confirmed. */
   get confirmed(): number {
     return this.#all.filter((publisher) => publisher.isConfirmed).length;
   }
@@ -137,7 +138,7 @@ export class Publishers {
   }
 
   /**
-   * Each is stamped as it is written: the ones before it in the same turn have taken their time.
+   * Reads the clock for each message: the earlier ones of the same turn took time to write.
    * @param due in µs since the epoch; now, in a closed loop
    */
   #publish(publisher: Publisher, due?: number): boolean {
@@ -150,8 +151,8 @@ export class Publishers {
   }
 
   /**
-   * Message `k` of the whole run is due at `start + k / rate`, from the publisher whose turn is `k mod
-   * all`: the rooms take turns, and within a room its publishers. This worker sends those of its own.
+   * Message `k` of the whole run is due at `start + k / rate` and comes from publisher `k mod all`: the
+   * rooms take turns, and the publishers of a room take turns. A worker sends those of its publishers.
    */
   #openLoop(rate: number, start: number, end: number): void {
     const { rooms, publishersPerRoom } = this.#crew.plan;
@@ -192,7 +193,7 @@ export class Publishers {
       this.#immediate = undefined;
       for (const loop of loops.values()) this.#fill(loop, window);
     };
-    // Once the event loop has read all that has arrived; and now and then, to notice a standstill.
+    // Runs once the event loop has read everything that arrived, and regularly, to notice a standstill.
     this.#crew.onArrival = () => {
       this.#immediate ??= setImmediate(pump);
     };

@@ -1,13 +1,13 @@
 /**
- * How one connection of a member reads: at once, not at all, or so many bytes; and what becomes of one
- * that has not read: up to date again, or ended meanwhile. Not here: when it is told to (member.ts),
- * what it reads (session.ts).
+ * How one connection of a member reads: everything, nothing, or a byte budget. Also records what follows
+ * after it did not read: recovery, or eviction. Not here: when to stop and start (member.ts), the
+ * messages (session.ts).
  */
 import type { Crew } from './crew.js';
 import type { Tally } from './measure/tally.js';
 import type { Link } from './targets/target.js';
 
-/** A member that is this little behind again counts as recovered, in µs. */
+/** A member that receives a message at most this old, in µs, has recovered. */
 const RECOVERED = 250_000;
 
 export class Reading {
@@ -15,10 +15,10 @@ export class Reading {
   readonly #tally: Tally;
   readonly #link: () => Link;
   #budget = Number.POSITIVE_INFINITY;
-  /** When it was told to read again; 0 once it is up to date. */
+  /** When it was told to read again; 0 once it has recovered. */
   #resumedAt = 0;
   #stoppedAt = 0;
-  /** Reads again, and has not yet seen anything recent. */
+  /** True from when it reads again until it receives a recent message. */
   #catchingUp = false;
 
   constructor(crew: Crew, tally: Tally, link: () => Link) {
@@ -27,7 +27,7 @@ export class Reading {
     this.#link = link;
   }
 
-  /** True while it is told not to read at all. */
+  /** True while it does not read at all. */
   get isStopped(): boolean {
     return this.#stoppedAt !== 0;
   }
@@ -48,20 +48,20 @@ export class Reading {
     this.#link().resume();
   }
 
-  /** Allows `bytes` more to be read; from the first call on, nothing beyond what is allowed. */
+  /** Allows `bytes` more to be read. From the first call on, only granted bytes are read. */
   grant(bytes: number): void {
     const left = this.#budget === Number.POSITIVE_INFINITY ? 0 : this.#budget;
     this.#budget = Math.min(left + bytes, 2 * bytes);
     if (this.#budget > 0) this.#link().resume();
   }
 
-  /** So many bytes have been read. */
+  /** Subtracts read bytes from the budget. */
   took(bytes: number): void {
     this.#budget -= bytes;
     if (this.#budget <= 0) this.#link().pause();
   }
 
-  /** A message that was due at `due` came at `now`: with the first recent one it is up to date. */
+  /** A message due at `due` arrived at `now`; the first recent one marks the recovery. */
   message(due: number, now: number): void {
     if (!this.#catchingUp && this.#resumedAt === 0) return;
     if (now - due >= RECOVERED) return;
@@ -74,7 +74,7 @@ export class Reading {
   ended(): void {
     const { counters, evictions } = this.#tally;
     if (this.#stoppedAt !== 0) evictions.record(this.#crew.now() - this.#stoppedAt);
-    // What ended it lay behind what was not read: it happened at some time before.
+    // The end was queued behind unread data, so it happened at an unknown earlier time.
     else if (this.#catchingUp) counters.endedUnread++;
   }
 }

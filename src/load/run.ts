@@ -1,7 +1,7 @@
 /**
- * One run from first contact to last: checks that the target answers, leads the workers through
- * connect, phases, drain and close, and watches the server meanwhile.
- * Not here: judging what came of it (verdict/), showing it (report/).
+ * One run from first contact to the end: checks that the target answers, leads the workers through
+ * connect, phases, drain and close, and samples the server meanwhile.
+ * Not here: the verdict (verdict/), the report (report/).
  */
 import type { Agents } from './agent/agents.js';
 import { meetApart } from './apart.js';
@@ -22,13 +22,13 @@ import { ServerProbe } from './server-probe.js';
 const SAMPLE_MS = 1000;
 
 export interface RunOptions {
-  /** Who generates the load, instead of this machine. */
+  /** Agents that generate the load, instead of this machine. */
   readonly agents?: Agents | undefined;
-  /** A process of this machine whose CPU and memory are watched. */
+  /** A process on this machine whose CPU and memory are sampled. */
   readonly serverPid?: number | undefined;
-  /** Where to scrape, instead of where the target usually has its metrics. */
+  /** URL to scrape, instead of the target's usual metrics URL. */
   readonly metricsUrl?: string | undefined;
-  /** Sent with it. */
+  /** Request headers of the scrapes. */
   readonly metricsHeaders?: Readonly<Record<string, string>> | undefined;
   /** Stops the run early; what was measured until then is returned. */
   readonly signal?: AbortSignal | undefined;
@@ -85,7 +85,7 @@ export async function run(plan: Plan, options: RunOptions = {}): Promise<RunResu
     const watch = watchServer(probe, epoch + start, aside(plan) / 1000, samples);
     const sent = await fleet.run(start).finally(() => watch.stop());
     const stoppedAt = fleet.lost === null ? sent.stoppedAt : machineMicros() - epoch;
-    // Whoever is lost has sent what nobody knows, so nobody knows what is owed.
+    // How much a lost worker sent is unknown, so what members are owed is unknown too: no drain.
     if (fleet.lost === null) {
       options.onDraining?.();
       await fleet.drain(
@@ -126,7 +126,7 @@ function whyNot({ failures, closes, refused }: Counters): string {
 
 /**
  * @param start machine's µs
- * @param behind how long after a second the sample of it is taken, in ms
+ * @param behind delay after each full second before its sample is taken, in ms
  */
 function watchServer(
   probe: ServerProbe,
@@ -145,7 +145,7 @@ function watchServer(
   const next = (): void => {
     const since = at() * 1000 - behind;
     const early = SAMPLE_MS - (((since % SAMPLE_MS) + SAMPLE_MS) % SAMPLE_MS);
-    // A timer may be a little early: the same second is not sampled twice.
+    // A timer may fire a little early; without this the same second would be sampled twice.
     const wait = early < SAMPLE_MS / 2 ? early + SAMPLE_MS : early;
     timer = setTimeout(() => {
       sampling = sample().then(() => {
@@ -159,13 +159,13 @@ function watchServer(
       stopped = true;
       clearTimeout(timer);
       await sampling;
-      // Rates over a fraction of a second would say little.
+      // Rates over a fraction of a second are not meaningful.
       if (at() - (samples.at(-1)?.at ?? 0) > SAMPLE_MS / 2000) await sample();
     },
   };
 }
 
-/** Waits until the server has let go of what the run made it hold, as far as it tells. */
+/** Waits until the server has released the run's members and queues, as far as its metrics tell. */
 async function released(
   probe: ServerProbe,
   before: ServerSample | null,
@@ -181,9 +181,9 @@ async function released(
   }
 }
 
-/** How many messages got a number; known once every publisher's last one has been confirmed. */
+/** How many messages got a sequence number; known only if every publisher's last message was confirmed. */
 function confirmedEnd({ finals, asked, confirmed }: Sent): Pick<Ran, 'accepted' | 'confirmations'> {
-  // Rooms are the run's own and count from 1.
+  // The rooms exist only for this run and count from 1.
   const numbered = finals.reduce((sum, [, seq]) => sum + seq, 0);
   return {
     accepted: confirmed === asked ? numbered : null,

@@ -1,8 +1,7 @@
 /**
- * The scenarios that come with the tool, S0 to S15: data only. They fit a server with default
- * limits on two cores (at most 100,000 deliveries a second, 50 publishes a second and publisher).
- * Each has a name that says what it does; `stalled-10`, `throttled-25` and so on are S2 with that
- * share of that kind.
+ * The built-in scenarios, S0 to S15: data only. They suit a server with default limits on two cores (at
+ * most 100,000 deliveries a second, 50 publishes a second and publisher). Each has a descriptive name;
+ * `stalled-10`, `throttled-25` and so on are S2 with that share of that kind.
  */
 import { COHORT_KINDS, type CohortKind } from './cohort.js';
 import { LoadError } from './error.js';
@@ -10,14 +9,15 @@ import { DEFAULTS, type Scenario } from './plan.js';
 
 export type NamedScenario = Scenario & { readonly name: string; readonly title: string };
 
-/** The crowd of the slow-member scenarios: 50,000 deliveries and 200 MB a second. */
+/** Members and rate of the slow-member scenarios: 50,000 deliveries and 200 MB a second. */
 const CROWD = { members: '200', publishers: '5', rate: '250/s', size: '4KiB' } as const;
 /**
- * Long enough to fill 4 MB of kernel buffers and a queue of 1 MiB of a stalled member; warm for long
- * enough that the server is compiled: a calm phase that is not makes the isolation ratio too good.
+ * Long enough to fill 4 MB of kernel buffers and a queue of 1 MiB of a stalled member. The warmup is
+ * long enough for the server's code to be compiled: otherwise the calm phase is slow and the isolation
+ * ratio looks too good.
  */
 const TWO_PHASES = { warmup: '10s', calm: '10s', fill: '8s', slow: '12s' } as const;
-/** For those whom no kernel buffer hides. */
+/** For slow members whose slowness no kernel buffer hides. */
 const SHORT_PHASES = { warmup: '5s', calm: '8s', slow: '12s' } as const;
 const ROOM_OF_1000 = { members: '1000', publishers: '2', rate: '50/s', size: '512' } as const;
 const ISOLATED = ['healthy.p99>250ms'];
@@ -25,7 +25,7 @@ const ISOLATED = ['healthy.p99>250ms'];
 export const SCENARIOS: Readonly<Record<string, NamedScenario>> = {
   S0: {
     name: 'baseline',
-    title: 'One room of 1,000 healthy members at a fixed rate: what to compare targets by',
+    title: 'One room of 1,000 healthy members at a fixed rate: the scenario to compare targets by',
     members: '1000',
     publishers: '4',
     rate: '100/s',
@@ -36,7 +36,7 @@ export const SCENARIOS: Readonly<Record<string, NamedScenario>> = {
   S1: {
     name: 'all-healthy',
     title:
-      'The crowd of S2 to S6 with nobody slow: how far from 1 the isolation ratio is by chance',
+      'The members of S2 to S6 with nobody slow: how far from 1 the isolation ratio is by chance',
     ...CROWD,
     ...TWO_PHASES,
     failIf: ISOLATED,
@@ -165,7 +165,7 @@ export const SCENARIOS: Readonly<Record<string, NamedScenario>> = {
   S14: {
     name: 'resume-storm',
     title:
-      'As S7, but all come back with their position: what they missed is sent or announced, to the last message',
+      'As S7, but all come back with their position: every message they missed is sent or announced',
     ...ROOM_OF_1000,
     ...SHORT_PHASES,
     cohorts: ['vanishing=50%,together=true,stay=3s,back=500ms,since=true'],
@@ -174,7 +174,7 @@ export const SCENARIOS: Readonly<Record<string, NamedScenario>> = {
   S15: {
     name: 'backfill',
     title:
-      'As S6, but who has paused asks for what gaps name, while all goes on (the server keeps 10 s: --history-messages 5000 --history-bytes 33554432)',
+      'As S6, but members that paused request what gaps name while publishing goes on (the server keeps 10 s: --history-messages 5000 --history-bytes 33554432)',
     ...CROWD,
     ...TWO_PHASES,
     slow: '20s',
@@ -186,7 +186,7 @@ export const SCENARIOS: Readonly<Record<string, NamedScenario>> = {
 /**
  * A scenario by its number (`S4`), its name (`stalled-50`), or a kind of cohort and a percentage
  * (`throttled-25`).
- * @throws LoadError `bad_scenario` listing what there is
+ * @throws LoadError `bad_scenario` that lists the scenarios
  */
 export function findScenario(wanted: string): NamedScenario {
   const known = Object.entries(SCENARIOS).find(

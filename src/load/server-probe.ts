@@ -1,7 +1,7 @@
 /**
- * What the server says about itself while the load runs: `/metrics` of a roomcast, and `/proc` of a
- * process on this machine. Both are optional, and every figure may be missing.
- * Not here: what a figure means for the verdict.
+ * Samples the server while the load runs: `/metrics` of a roomcast, and `/proc` of a process on this
+ * machine. Both are optional, and every figure may be missing.
+ * Not here: how the figures are judged (verdict/).
  */
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
@@ -10,7 +10,7 @@ import type { ServerSample } from './measure/result.js';
 import { type Buckets, quantileBetween, Scrape } from './prometheus.js';
 
 interface Previous {
-  /** On the clock of this process: rates are over real time, whatever `at` counts from. */
+  /** On the clock of this process: rates are per elapsed second, whatever `at` counts from. */
   taken: number;
   cpuSeconds: number | null;
   lockHold: Buckets | null;
@@ -19,20 +19,20 @@ interface Previous {
 
 const SCRAPE_TIMEOUT_MS = 2000;
 const MICROS = 1e6;
-/** Reasons for which a server lets go of a member that does not read. */
+/** Close reasons of members that were disconnected because they do not read. */
 const EVICTED = /reason="(slow_consumer|heartbeat_missed|control_overflow|memory_pressure)"/;
 
-/** What a page of metrics has of which anything here makes use. */
+/** Matches a page of metrics with at least one family that this module may use. */
 const KNOWN = /^(roomcast|process|nodejs)_/m;
 
 export class ServerProbe {
-  /** Where to scrape, if anywhere. */
+  /** URL to scrape, or undefined. */
   metricsUrl: string | undefined;
   readonly #headers: Readonly<Record<string, string>>;
   readonly #pid: number | undefined;
   readonly #ticksPerSecond: number = 100;
   #previous: Previous | undefined;
-  /** Why there are no metrics, if so. */
+  /** Why there are no metrics; undefined while there are. */
   #missing: string | undefined;
 
   /**
@@ -47,12 +47,12 @@ export class ServerProbe {
     if (!this.#process()) throw badOption('--server-pid', pid, 'a process of this Linux machine');
   }
 
-  /** Why the server's own metrics are missing, or undefined. */
+  /** Why the server's own metrics are missing; undefined if they are not. */
   get missing(): string | undefined {
     return this.#missing;
   }
 
-  /** @param at seconds since the phases began; null when nothing is known */
+  /** @param at seconds since the phases began. Returns null if there is neither metrics nor process. */
   async sample(at: number): Promise<ServerSample | null> {
     const scrape = await this.#scrape();
     const own = this.#process();
@@ -96,7 +96,7 @@ export class ServerProbe {
       const text = await response.text();
       if (response.ok && KNOWN.test(text)) return new Scrape(text);
       this.#missing = response.ok
-        ? `${this.metricsUrl} has none that are known here`
+        ? `${this.metricsUrl} has no metrics that roomcast load knows`
         : `${this.metricsUrl} answers ${response.status}`;
     } catch (error) {
       this.#missing = `${this.metricsUrl}: ${(error as Error).message}`;
@@ -117,7 +117,7 @@ export class ServerProbe {
         rssBytes: Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1] ?? 0) * 1024,
       };
     } catch {
-      // The process has gone, or this is no Linux: the caller sees that nothing is known.
+      // The process has ended, or this is not Linux: the caller sees that nothing is known.
       return;
     }
   }

@@ -1,6 +1,6 @@
 /**
- * One connection of a member: what it joins, what it hears. The hot path of the generator: a
- * delivery is read from its stamp, checked against the ledger and counted, without an allocation.
+ * One connection of a member: joins its rooms and receives messages. The hot path of the generator: for
+ * each delivery it reads the stamp, checks it against the ledger and counts it, without an allocation.
  * Not here: when the member connects, stops reading or leaves (member.ts), how it reads (reading.ts).
  */
 import { roomOfPublisher, roomSlotOf } from './assign.js';
@@ -13,14 +13,14 @@ import { Reading } from './reading.js';
 import { dueOf, lateOf, numberOf, publisherOf } from './stamp.js';
 import type { DialOptions, Link, Sink } from './targets/target.js';
 
-/** Who has been there for this long before the end, in µs, has the last messages to come: not every
- * target says when a join has taken effect. */
+/** A member that was present for this long before publishing stopped, in µs, is owed the last messages:
+ * not every target says when a join takes effect. */
 const PRESENT = 1_000_000;
 
 export class Session implements Sink {
   readonly link: Link;
   readonly reading: Reading;
-  /** When anything last arrived, in µs since the epoch; 0 while not in all rooms. */
+  /** When anything last arrived, in µs since the epoch; 0 while it is not in all its rooms. */
   lastAt = 0;
   readonly #crew: Crew;
   readonly #tally: Tally;
@@ -31,31 +31,31 @@ export class Session implements Sink {
   readonly #ledger: Ledger;
   readonly #onPresent: () => void;
   readonly #onClosed: (reason: string) => void;
-  /** What it asks for again, where it does. */
+  /** Requests what gaps named, if its cohort has `backfill`. */
   readonly #backfill: Backfill | undefined;
-  /** What the numbers of its rooms are counted in, of those it joins again with its position. */
+  /** By room: the epoch of its sequence numbers, for a session that rejoins with its position. */
   readonly #epochs: Map<number, string>;
   #absent: Set<number>;
-  /** Rooms that it has asked to leave, and is still in as far as it knows. */
+  /** Rooms that it has asked to leave and is still in, until the server confirms. */
   readonly #leaving = new Set<number>();
   #joinsOnceLeft = false;
   #joining = 0;
   #now = 0;
   #ended = false;
-  /** Has left of its own accord, or is about to have. */
+  /** True once it leaves of its own accord, until it joins again. */
   #isAway = false;
-  /** When it was last in all rooms for the first time since it was not, in µs since the epoch. */
+  /** When it last became present in all its rooms, in µs since the epoch. */
   #presentSince = Number.POSITIVE_INFINITY;
-  /** The connection is no more, whoever has ended it. */
+  /** The connection has closed, from either side. */
   isClosed = false;
-  /** The longest wait of a healthy member that ended after publishing had: it was owed something. */
+  /** The longest wait of a healthy member for a message that arrived after publishing stopped. */
   waited: Span = [0, 0];
 
   /**
    * @param cohort index into the plan's cohorts
-   * @param before the connection whose positions it goes on from, if it does
-   * @param onPresent in all rooms now, for the first time or again
-   * @param onClosed the server ended it, or it could not be opened
+   * @param before the earlier connection whose positions it resumes from, if any
+   * @param onPresent called when it is in all its rooms, at first and after each rejoin
+   * @param onClosed called when the server ended the connection, or it could not be opened
    */
   constructor(
     crew: Crew,
@@ -107,9 +107,9 @@ export class Session implements Sink {
     return this.present && this.#rooms.includes(room);
   }
 
-  // ── What it is told to do ──
+  // ── Commands ──
 
-  /** Leaves every room, or returns false when the target knows no leaving. */
+  /** Leaves every room, or returns false if the target has no leave command. */
   leaveRooms(): boolean {
     if (!this.present) return true;
     this.#isAway = true;
@@ -120,7 +120,7 @@ export class Session implements Sink {
   joinRooms(): void {
     if (this.#ended) return;
     this.#isAway = false;
-    // What is on its way until it has left is before the position that it then joins with.
+    // Messages in flight until the room is left precede the position of the next join, so wait for `left`.
     this.#joinsOnceLeft = this.#leaving.size > 0;
     if (this.#joinsOnceLeft) return;
     this.#joining = this.#crew.now();
@@ -132,21 +132,21 @@ export class Session implements Sink {
     }
   }
 
-  /** Ends the connection from this side; `onClosed` does not follow. */
+  /** Ends the connection from this side; `onClosed` is not called. */
   end(how: 'close' | 'reset'): void {
     this.#leave();
     this.#ended = true;
     this.link[how]();
   }
 
-  /** Stops listening to the connection but leaves it open, unread. */
+  /** Stops reading the connection but leaves it open. */
   abandon(): void {
     this.#leave();
     this.#ended = true;
     this.link.pause();
   }
 
-  /** What it is still owed, given each room's or publisher's last number. */
+  /** Number of messages it is still owed, given each room's or publisher's last number. */
   owed(finals: readonly number[]): number {
     const { plan, target } = this.#crew;
     const mine = this.#rooms.flatMap((room) =>
@@ -158,12 +158,12 @@ export class Session implements Sink {
     return this.present ? this.#ledger.owed(mine, owesLast) : 0;
   }
 
-  /** Whether an answer to what it has asked for, or will ask for, is to come. */
+  /** Whether a backfill is under way or due. */
   get awaitsPast(): boolean {
     return this.#backfill?.isOwed ?? false;
   }
 
-  /** Asks for what gaps have named, where nothing is under way: also again, if that was refused. */
+  /** Requests what gaps named, unless a request is under way; repeats refused requests. */
   askForPast(): void {
     const wanted = this.present ? this.#backfill?.ask(this.#crew.now()) : undefined;
     if (!wanted) return;
@@ -171,12 +171,12 @@ export class Session implements Sink {
     this.link.backfill(roomName(this.#crew.plan, room), wanted.from, wanted.to);
   }
 
-  /** The drain has ended: what is not answered by now is not. */
+  /** The drain has ended: requests without an answer stay unanswered. */
   endBackfill(): void {
     this.#backfill?.end();
   }
 
-  // ── What it hears ──
+  // ── Events ──
 
   chunk(bytes: number, now: number): void {
     this.#now = now - this.#crew.epoch;
@@ -286,7 +286,7 @@ export class Session implements Sink {
     this.#crew.confirmed(name, seq);
   }
 
-  /** While it is not in all its rooms, it is the join that is refused. */
+  /** While the session is not in all its rooms, a refusal concerns a join. */
   refused(code: string): void {
     if (this.#ended) return;
     const { counters } = this.#tally;
@@ -320,7 +320,7 @@ export class Session implements Sink {
     return roomSlotOf(this.#crew.plan, this.#member, room);
   }
 
-  /** No longer in all rooms. */
+  /** Marks the session as no longer in all its rooms. */
   #leave(): void {
     this.#backfill?.cut();
     if (!this.present) return;

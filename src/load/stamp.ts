@@ -1,14 +1,14 @@
 /**
- * The stamp every load message ends with: who sent it, as which of its messages, when it was due
- * and how late it went out. Fixed length and plain ASCII, so that it passes through JSON, SockJS
- * and templates unchanged and is read at a known distance from a frame's end without parsing.
+ * The stamp at the end of every load message: its publisher, its number, when it was due and how late
+ * it was sent. Fixed length and plain ASCII, so that it passes through JSON, SockJS and templates
+ * unchanged and can be read at a known distance from a frame's end without parsing.
  *
  *     @@ tag:4  publisher:4  number:8  due:10  late:6        (hex digits; due and late in µs)
  *
- * Not here: what the numbers must add up to (ledger.ts).
+ * Not here: the checks on the numbers (ledger.ts).
  */
 
-/** Bytes of a stamp; also the least payload size. */
+/** Bytes of a stamp; also the smallest payload size. */
 export const STAMP_LENGTH = 34;
 
 const PUBLISHER = 6;
@@ -18,9 +18,9 @@ const LATE = 28;
 const AT_SIGN = 0x40;
 const LATE_MAX = 0xff_ffff;
 const PADDING = 0x2e;
-/** Eight bytes of padding, as a number that no other eight bytes are equal to. */
+/** Eight bytes of padding as a float64; no other eight bytes compare equal to it. */
 const EIGHT_PADDING = new DataView(new Uint8Array(8).fill(PADDING).buffer).getFloat64(0, true);
-/** Up to so many bytes of padding, a loop here is faster than a call of a native comparison. */
+/** Up to this many bytes of padding, a loop in JavaScript is faster than a native comparison. */
 const COMPARED_HERE = 512;
 
 const HEX = Buffer.from('0123456789abcdef');
@@ -54,11 +54,11 @@ export const numberOf = (buf: Uint8Array, at: number): number =>
 /** When the message was due, in µs since the run's epoch. */
 export const dueOf = (buf: Uint8Array, at: number): number =>
   (four(buf, at + DUE) * 65_536 + four(buf, at + DUE + 4)) * 256 + two(buf, at + DUE + 8);
-/** How long after it was due the message was written, in µs; at most 16.7 s. */
+/** How long after its due time the message was written, in µs; at most 16.7 s. */
 export const lateOf = (buf: Uint8Array, at: number): number =>
   four(buf, at + LATE) * 256 + two(buf, at + LATE + 4);
 
-/** Finds and writes the stamps of one run; `tag` keeps other runs' messages apart. */
+/** Writes and finds the stamps of one run; `tag` distinguishes them from other runs' stamps. */
 export class Stamps {
   #padding: Buffer = Buffer.alloc(0);
   #viewed: Uint8Array = this.#padding;
@@ -90,13 +90,13 @@ export class Stamps {
     );
   }
 
-  /** Where the first whole stamp within `[start, end)` starts, or -1. */
+  /** Start of the first whole stamp within `[start, end)`, or -1. */
   find(buf: Buffer, start: number, end: number): number {
     const at = buf.indexOf(this.#mark, start);
     return at >= 0 && at + STAMP_LENGTH <= end ? at : -1;
   }
 
-  /** Whether what precedes the stamp at `at` is the padding of a payload of `size` bytes. */
+  /** Whether the bytes before the stamp at `at` are the padding of a payload of `size` bytes. */
   isIntact(buf: Uint8Array, at: number, size: number): boolean {
     const length = size - STAMP_LENGTH;
     if (at < length) return false;
@@ -111,7 +111,7 @@ export class Stamps {
     return true;
   }
 
-  /** Most of what comes lies in one buffer (wire/socket.ts). */
+  /** Keeps the view of the last buffer: most messages lie in one buffer (wire/socket.ts). */
   #viewOf(buf: Uint8Array): DataView {
     if (this.#viewed !== buf) {
       this.#viewed = buf;

@@ -1,6 +1,6 @@
 /**
- * Quantities as people write them: durations, sizes, rates, shares. One spelling for flags,
- * scenario files and thresholds. Not here: which option takes which quantity (plan.ts).
+ * Quantities as text: durations, sizes, rates, shares. Flags, scenario files and thresholds share this
+ * syntax. Not here: which option takes which quantity (plan.ts).
  */
 import { badOption } from './error.js';
 
@@ -69,7 +69,7 @@ export function parseCount(name: string, text: string, min: number, max: number)
   return value;
 }
 
-/** Microseconds for people: `850 µs`, `2.3 ms`, `1.25 s`; `–` for none. */
+/** Formats microseconds for people: `850 µs`, `2.3 ms`, `1.25 s`; `–` for null. */
 export function formatMicros(us: number | null | undefined): string {
   if (us === null || us === undefined || Number.isNaN(us)) return '–';
   if (us < 10) return `${Math.round(us * 10) / 10} µs`;
@@ -78,13 +78,13 @@ export function formatMicros(us: number | null | undefined): string {
   return `${digits(us / 1e6)} s`;
 }
 
-/** Milliseconds as flags spell them: `250ms`, `10s`. */
+/** Formats milliseconds as flags write them: `250ms`, `10s`. */
 export function formatDuration(ms: number): string {
   if (ms >= 60_000 && ms % 60_000 === 0) return `${ms / 60_000}m`;
   return ms >= 1000 && ms % 100 === 0 ? `${ms / 1000}s` : `${ms}ms`;
 }
 
-/** Bytes for people: `512 B`, `4.2 MB`. */
+/** Formats bytes for people: `512 B`, `4.2 MB`. */
 export function formatBytes(bytes: number): string {
   const sign = bytes < 0 ? '-' : '';
   const size = Math.abs(bytes);
@@ -94,7 +94,7 @@ export function formatBytes(bytes: number): string {
   return `${sign}${digits(size / 1e9)} GB`;
 }
 
-/** An isolation ratio with its confidence interval: `1.10 (0.92–1.31 in 3 turns)`. */
+/** Formats an isolation ratio with its confidence interval: `1.10 (0.92–1.31 in 3 turns)`. */
 export function formatIsolation({
   ratio,
   interval,
@@ -109,7 +109,7 @@ export function formatIsolation({
   return `${ratio.toFixed(2)} (${low.toFixed(2)}–${high.toFixed(2)} in ${turns.length} turns)`;
 }
 
-/** A count or rate with thousands separators: `98,231`, `12.5`. */
+/** Formats a count or rate with thousands separators: `98,231`, `12.5`. */
 export function formatCount(value: number): string {
   const rounded = Math.abs(value) < 100 ? Math.round(value * 10) / 10 : Math.round(value);
   return rounded.toLocaleString('en-US');

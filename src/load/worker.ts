@@ -1,7 +1,7 @@
 /**
- * The entry of a worker process: an `Engine` that takes its steps from messages, and whatever runs a
- * protocol file before there is one. It leaves signals to the coordinator, which gets them too, and
- * ends when the coordinator goes. It says every second that its event loop turns.
+ * The entry of a worker process: runs an `Engine` whose steps arrive as messages, and the first steps of
+ * a protocol file. Ignores SIGINT and SIGTERM, which the coordinator receives too, and exits when the
+ * coordinator does. Reports every second that its event loop runs.
  */
 import { pathToFileURL } from 'node:url';
 import { meet } from './contact.js';
@@ -13,10 +13,10 @@ import { ALIVE_EVERY_MS, type Answer, type Order, toldError } from './port.js';
 import { loadProtocol, type ProtocolFile } from './targets/protocol-file.js';
 
 let engine: Engine | undefined;
-/** The protocol file that runs here. */
+/** The protocol file that runs in this process. */
 let file: string | undefined;
 
-/** A protocol file has nothing to say to the process that leads. */
+/** Removed from `process`, so that a protocol file cannot send messages to the coordinator. */
 const send = process.send?.bind(process);
 delete (process as { send?: unknown }).send;
 
@@ -59,7 +59,7 @@ async function carryOut({ step, args }: Order): Promise<unknown> {
   }
 }
 
-/** What a protocol file throws outside of its functions is its fault, and not a bug of ours. */
+/** An exception that a protocol file throws outside of its functions is its fault, not a bug of ours. */
 function blamed(error: unknown): unknown {
   const inFile =
     file !== undefined && String((error as Error)?.stack).includes(pathToFileURL(file).href);

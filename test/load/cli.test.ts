@@ -1,4 +1,4 @@
-/** `roomcast load` as its users run it: a process, its output, its exit code. */
+/** `roomcast load` as a process: its output and its exit code. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -16,7 +16,7 @@ import { Signal } from '../support/signal.js';
 
 const load = (...args: string[]): Promise<Ended> => start(args).ended;
 
-test('a run in a pipe says nothing but its summary, and writes its files', async () => {
+test('a run in a pipe prints only its summary, and writes its files', async () => {
   const server = await startBroadcastServer('loop');
   onTestFinished(() => server.close());
   const [json, html] = [join(temporary(), 'r.json'), join(temporary(), 'r.html')];
@@ -29,7 +29,7 @@ test('a run in a pipe says nothing but its summary, and writes its files', async
   expect(report).toMatchObject({ format: 'roomcast-load', version: 2 });
   expect(readFileSync(html, 'utf8')).toContain('<!doctype html>');
 
-  // Void on a machine that is too busy, it would be no baseline.
+  // On a busy machine the run is void, which is not accepted as a baseline.
   const baseline = { ...report, verdict: { ...report.verdict, outcome: 'passed' } };
   writeFileSync(json, JSON.stringify(baseline));
   const compared = await load(server.url, ...QUICK, '--compare', json, '--tolerance', '10000%');
@@ -37,7 +37,9 @@ test('a run in a pipe says nothing but its summary, and writes its files', async
   expect(compared.stdout).toMatch(/ok\s+compare healthy\.p99@calm/);
   const other = await load(server.url, ...QUICK, '--size', '99', '--compare', json);
   expect(other).toMatchObject({ code: 2, stdout: '' });
-  expect(other.stderr).toContain('is no baseline for this test: size 128 B there, 99 B here');
+  expect(other.stderr).toContain(
+    'cannot be the baseline for this test: size 128 B there, 99 B here',
+  );
 });
 
 test('with --json - standard output is the report and nothing else', async () => {
@@ -60,7 +62,7 @@ test('with --json - standard output is the report and nothing else', async () =>
   expect(readFileSync(files[3]!, 'utf8')).toMatch(/^## /);
 });
 
-test('a report that can no longer be written is told, and the others are written', async () => {
+test('a report that cannot be written is named, and the others are written', async () => {
   const server = await startBroadcastServer('loop');
   onTestFinished(() => server.close());
   const junit = join(temporary(), 'r.xml');
@@ -69,7 +71,7 @@ test('a report that can no longer be written is told, and the others are written
   expect(stderr).toBe('roomcast: --json /dev/full: ENOSPC: no space left on device, write\n');
   expect(stdout).toMatch(/ok\s+accounting/);
   expect(readFileSync(junit, 'utf8')).toMatch(/^<\?xml /);
-  // Void where the machine was too busy for a verdict on times.
+  // Void if the machine was too busy to judge times.
   expect([2, 3]).toContain(code);
 });
 
@@ -81,7 +83,7 @@ test('several workers count exactly what one would', async () => {
   expect(NOT_FAILED).toContain(code);
   const { cohorts, publishing, timeline } = (JSON.parse(readFileSync(json, 'utf8')) as LoadReport)
     .runs[0]!;
-  // 100 due in the second, however late its end is heard of, and a last one of each publisher.
+  // 100 are due in the second, however late the worker notices its end; each publisher sends a last one.
   expect(publishing).toMatchObject({ sent: 104, accepted: 104, offered: 100 });
   expect(cohorts[0]!.phases.calm!.latency.count).toBe(12 * (100 / 2));
   expect(cohorts[0]!.counters).toMatchObject({
@@ -91,11 +93,11 @@ test('several workers count exactly what one would', async () => {
     received: 12 * (104 / 2),
   });
   expect(timeline.reduce((sum, { sent }) => sum + sent, 0)).toBeLessThanOrEqual(104);
-  // Unmerged, three workers would have a row each.
+  // Without merging, each of three workers would have a row.
   expect(timeline.length).toBeLessThan(3);
 });
 
-test('of a server that asks who they are: with its secret, and no token in what is written', async () => {
+test('a server that requires tokens is loaded with its secret, and no token is in the reports', async () => {
   const secret = 'the-secret-of-a-load-of-32-characters';
   const server = await serve({ tokenSecret: [secret] });
   const [json, file] = [join(temporary(), 'r.json'), join(temporary(), 'secret')];
@@ -127,7 +129,7 @@ test('of a server that asks who they are: with its secret, and no token in what 
   expect([...scrapedWith]).toEqual(['Bearer key']);
 });
 
-/** Two workers under way, and the process of one of them. */
+/** A run with two workers, and the process of one of them. */
 async function underWay(...args: string[]) {
   const server = await startBroadcastServer('loop');
   onTestFinished(() => server.close());
@@ -163,7 +165,7 @@ test('a worker that dies leaves the run incomplete, with its reports', async () 
   const { verdict, runs } = JSON.parse(json) as LoadReport;
   expect(verdict).toMatchObject({ outcome: 'incomplete', exit: 4 });
   expect(runs[0]).toMatchObject({ lost, interrupted: false });
-  // What was counted is there, of the dead worker up to its last word; nothing is called passed.
+  // The counts are reported, for the dead worker up to its last report; no check passes.
   expect(runs[0]!.cohorts[0]!.counters.connects).toBeGreaterThanOrEqual(6);
   expect(verdict.checks.filter(({ status }) => status === 'passed')).toEqual([]);
   expect(html).toContain(`>Incomplete: ${lost}<`);
@@ -173,7 +175,7 @@ test('a worker that dies leaves the run incomplete, with its reports', async () 
   expect(markdown).toContain(`## INCOMPLETE: ${lost}`);
 });
 
-test('a worker that hangs is given up, and its process is ended', async () => {
+test('a worker that hangs is lost, and its process is killed', async () => {
   const { ended, worker, read } = await underWay();
   process.kill(worker, 'SIGSTOP');
   const { code, stdout } = await ended;
@@ -183,8 +185,8 @@ test('a worker that hangs is given up, and its process is ended', async () => {
   await vi.waitFor(() => expect(() => process.kill(worker, 0)).toThrow('ESRCH'));
 });
 
-test('a reader that has had enough does not change the exit code', async () => {
-  // Every tenth message is lost without a word.
+test('a closed output does not change the exit code', async () => {
+  // Every tenth message is lost unannounced.
   let count = 0;
   const server = await startBroadcastServer('loop', 0, (text) =>
     ++count % 10 === 0 ? undefined : text,
@@ -209,7 +211,7 @@ test('a reader that has had enough does not change the exit code', async () => {
 test('a server that waits for each send fails by name', async () => {
   const server = await startBroadcastServer('awaiting');
   onTestFinished(() => server.close());
-  // A member that has never read has the least kernel buffer, and 6.5 MB a second soon fill it.
+  // A member that never read has the smallest kernel buffer, and 6.5 MB a second soon fill it.
   const slow = ['--calm', '0', '--fill', '0', '--slow', '3s', '--silence', '1s'].concat([
     '--cohort',
     'stalled=1',
@@ -218,13 +220,13 @@ test('a server that waits for each send fails by name', async () => {
   const flow = /(FAIL|void) +flow +in phase slow, 11 of 11 healthy members got nothing/;
   const [, status] = flow.exec(stdout) ?? [];
   expect(status, stdout).toBeDefined();
-  // On a machine that is too busy with other things to tell, nobody is to blame.
+  // On a machine that is too busy to judge times, the run is void.
   if (status === 'void') return;
   expect(stdout).toMatch(/^FAILED: .*flow/m);
   expect(code).toBe(1);
 });
 
-test('interrupted, it reports what it has', async () => {
+test('an interrupted run reports what it has measured', async () => {
   const published = new Signal();
   let messages = 0;
   const server = await startBroadcastServer('loop', 0, (text) => {
@@ -261,7 +263,7 @@ test('a bad option is exit code 2, in one line', async () => {
   expect(unknown.code).toBe(2);
 });
 
-/** The command in this process: what it wrote, and the exit code it set. */
+/** Runs the command in this process; returns its output and exit code. */
 async function inProcess(...args: string[]): Promise<Ended> {
   const written = { stdout: '', stderr: '' };
   for (const name of ['stdout', 'stderr'] as const) {
@@ -303,15 +305,15 @@ test.each([
   [['ws://h', '--compare', 'none.json'], 'none.json: ENOENT'],
   [
     ['ws://h', '--target', 'ws', '--publish', 'hello'],
-    '--publish is "hello": expected a text with {data} in it',
+    '--publish is "hello": expected a text that contains {data}, the message',
   ],
   [
     ['ws://h', '--publish', '{data}'],
-    '--publish is "{data}": expected it with ws, echo, socketio alone',
+    '--publish is "{data}": expected it only with ws, echo, socketio',
   ],
   [
     ['ws://h', '--target', 'nats', '--join', 'SUB'],
-    '--join is "SUB": expected it with ws, echo, socketio alone',
+    '--join is "SUB": expected it only with ws, echo, socketio',
   ],
   [['ws://h', '--server-pid', '4194999'], '--server-pid is 4194999: expected a process'],
   [['ws://h', '--agents', 'h'], '--agents is "h": expected host:port, such as 10.0.0.2:7700'],
@@ -331,7 +333,10 @@ test.each([
   [['ws://h', '--metrics-port', 'x'], '--metrics-port is "x": expected host:port'],
   [['ws://h', '--metrics-port', '99999'], 'expected a port of at most 65535'],
   [['ws://h', '--duration', '0'], 'duration is "0": expected a duration longer than 0'],
-  [['ws://h', '--json', '-', '--html', '-'], '--html is "-": expected a file: --json has standard'],
+  [
+    ['ws://h', '--json', '-', '--html', '-'],
+    '--html is "-": expected a file: --json uses standard',
+  ],
   [['ws://h', '--protocol', '/no.mjs'], '/no.mjs: ENOENT'],
   [['ws://h', '--protocol', '/dev/null'], '/dev/null: open is undefined: expected a function'],
   [
@@ -344,7 +349,7 @@ test.each([
   ],
   [['gopher://h'], 'expected a ws:, wss:, http: or https: URL'],
   [[], '<url> is "": expected where the server is'],
-])('what makes no sense is refused: %j', async (args, message) => {
+])('an invalid command line is refused: %j', async (args, message) => {
   const { code, stdout, stderr } = await inProcess(...args);
   expect(stderr).toContain(message);
   expect(stderr.trimEnd().split('\n')).toHaveLength(1);
@@ -352,7 +357,7 @@ test.each([
   expect(code).toBe(2);
 });
 
-test('a printed scenario is a file that means the same', async () => {
+test('a printed scenario, used as a file, gives the same plan', async () => {
   const flags = ['--scenario', 'S4', '--window', '16', '--cohort', 'late=3,after=1s'];
   const printed = await inProcess('--print-scenario', ...flags);
   expect(printed.code).toBe(0);
@@ -368,7 +373,7 @@ test('a printed scenario is a file that means the same', async () => {
   expect((await inProcess('--list-scenarios')).stdout).toMatch(/^S0 .*\n(.*\n)*S15 .*\n$/);
 });
 
-test('a bug of the tool is no verdict: exit code 70, and the stack', async () => {
+test('a bug of the tool ends with exit code 70 and the stack, not a verdict', async () => {
   vi.spyOn(LiveMetrics, 'open').mockRejectedValue(new TypeError('no such thing'));
   const { code, stderr } = await inProcess('ws://127.0.0.1:1', '--metrics-port', '0');
   expect(code).toBe(70);

@@ -23,7 +23,7 @@ async function listening(server: Server): Promise<string> {
   return `127.0.0.1:${(server.address() as AddressInfo).port}`;
 }
 
-/** A TLS server whose certificate nobody has signed but itself. */
+/** A TLS server with a self-signed certificate. */
 function selfSigned(): Promise<string> {
   const { tlsCert: cert, tlsKey: key } = certificate('127.0.0.1');
   return listening(createHttps({ key: readFileSync(key), cert: readFileSync(cert) }));
@@ -31,7 +31,7 @@ function selfSigned(): Promise<string> {
 
 const says = (text: string) => listening(createServer((socket) => socket.write(text)));
 
-/** A WebSocket server that greets with this. */
+/** A WebSocket server that sends this greeting. */
 const greets = async (text: string): Promise<string> => {
   const { port } = await startPeer((client) => client.send(text));
   return `127.0.0.1:${port}`;
@@ -62,7 +62,7 @@ const CASES: readonly Case[] = [
     'ECONNREFUSED: nothing listens there; start the server, or correct host and port',
   ],
   [
-    'a server that says nothing',
+    'a silent server',
     'ws',
     () => says(''),
     {},
@@ -77,15 +77,15 @@ const CASES: readonly Case[] = [
     'refused the upgrade: 404 Not Found: no WebSocket is served at this path',
   ],
   [
-    'a server that wants to know who connects',
+    'a server that requires credentials',
     'ws',
     () => says('HTTP/1.1 401 Unauthorized\r\n\r\n'),
     {},
-    'refused the upgrade: 401 Unauthorized: it asks who connects; say so with --header',
+    'refused the upgrade: 401 Unauthorized: it requires credentials; send them with --header',
   ],
   ['a mail server', 'ws', () => says('220 mail\r\n\r\n'), {}, 'refused the upgrade: no HTTP'],
   [
-    'a certificate that nobody trusts',
+    'an untrusted certificate',
     'wss',
     selfSigned,
     {},
@@ -104,15 +104,15 @@ const CASES: readonly Case[] = [
     'ws',
     () => greets('hello'),
     ROOMCAST,
-    'sent what is not JSON: "hello"',
+    'sent a frame that is not JSON: "hello"',
   ],
   ['JSON that is none of its', 'ws', () => greets('null'), ROOMCAST, 'not understood: '],
   [
-    'a WebSocket server where SockJS was expected',
+    'a WebSocket server instead of SockJS',
     'ws',
     () => greets('a{'),
     { ...ROOMCAST, transport: 'sockjs-websocket' },
-    'sent what is not SockJS: "a{"',
+    'sent a frame that is not SockJS: "a{"',
   ],
   [
     'text where NATS was expected',

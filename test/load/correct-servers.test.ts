@@ -1,6 +1,6 @@
 /**
- * The generator against servers that are right, each in its own way: none of them fails. A machine that
- * is too busy to tell makes a run void, which is no failure either; what is counted has to be right.
+ * Runs the generator against correct servers of different kinds: none may fail. On a machine that is too
+ * busy to judge times a run may be void; counts must be right in any case.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -21,7 +21,7 @@ import { temporary } from '../support/load-process.js';
 import { serve } from '../support/server.js';
 import { startSmallRoomServer } from '../support/small-room-server.js';
 
-/** Members that come and go, in two turns: slow in a way that every server has to notice at once. */
+/** Churning members, in two turns: every server must notice their slowness at once. */
 const CHURN: Scenario = {
   members: '10',
   rate: '100/s',
@@ -50,7 +50,7 @@ function expectRight(report: LoadReport): void {
   const { verdict } = report;
   const wrong = verdict.checks.filter((check) => check.status === 'failed');
   expect(wrong).toEqual([]);
-  // Void only where the machine was too busy, or noise hid what goes by the clock.
+  // Void only if the machine was too busy, or noise hid the times.
   expect(['passed', 'void'], JSON.stringify(verdict)).toContain(verdict.outcome);
   for (const name of ['joined', 'kept', 'order', 'accounting', 'losses', 'offered', 'slowness']) {
     expect(status(report, name), name).toBe('passed');
@@ -65,7 +65,7 @@ test('roomcast', async () => {
   expect(status(report, 'released')).toBe('passed');
 });
 
-test('roomcast over SockJS polling, which is given the time that SockJS takes', async () => {
+test('roomcast over SockJS polling, with the release time of SockJS', async () => {
   const server = await serve();
   const report = await load(targetSpec('roomcast', server.url, { transport: 'xhr-polling' }), {
     members: '4',
@@ -78,7 +78,7 @@ test('roomcast over SockJS polling, which is given the time that SockJS takes', 
   expect(status(report, 'released')).toBe('passed');
 }, 40_000);
 
-/** Sends to everybody what anybody sends, and lets go of who has a megabyte to read. */
+/** Relays each message to all members, and disconnects members with a megabyte unread. */
 async function broadcasting(): Promise<string> {
   const wss = new WebSocketServer({ port: 0, host: '127.0.0.1', perMessageDeflate: false });
   await once(wss, 'listening');
@@ -99,10 +99,10 @@ async function broadcasting(): Promise<string> {
   return `ws://127.0.0.1:${port}`;
 }
 
-test('a ws loop with a bound', async () => {
+test('a ws loop with a bounded queue', async () => {
   const url = await broadcasting();
   expectRight(await load(targetSpec('ws', url)));
-  // And with somebody who does not read: it is let go of, and comes back for the next turn.
+  // With a member that does not read: the server disconnects it, and it reconnects for the next turn.
   const stalled = await load(targetSpec('ws', url), {
     ...CHURN,
     members: '4',
@@ -113,13 +113,13 @@ test('a ws loop with a bound', async () => {
     turns: '1',
   });
   expect(stalled.verdict.checks.filter((check) => check.status === 'failed')).toEqual([]);
-  // Its end lies behind what it has not read, so it may only be seen once it reads again.
+  // The end is queued behind unread data, so the member may see it only once it reads again.
   const { evictions, counters } = stalled.runs[0]!.cohorts[1]!;
   expect(evictions.count + counters.endedUnread).toBeGreaterThan(0);
   expect(status(stalled, 'slowness')).toBe('passed');
 }, 30_000);
 
-test('Socket.IO within its means', async () => {
+test('Socket.IO within its capacity', async () => {
   const http = createServer();
   const io = new SocketioServer(http);
   io.on('connection', (socket) => {
@@ -133,7 +133,7 @@ test('Socket.IO within its means', async () => {
   expectRight(await load(targetSpec('socketio', `ws://127.0.0.1:${port}`)));
 });
 
-test('a small server of its own that acknowledges', async () => {
+test('a small custom server that acknowledges', async () => {
   const server = await startSmallRoomServer();
   onTestFinished(() => server.close());
   expectRight(await load(targetSpec('roomcast', server.url)));
@@ -146,7 +146,7 @@ test('a small server of its own that acknowledges', async () => {
   expect(stalled.runs[0]!.cohorts[1]!.counters.announced).toBeGreaterThan(0);
 });
 
-test('a stall of which no server can have noticed anything is no test of it', async () => {
+test('a stall too short for any server to notice tests nothing', async () => {
   const report = await load(targetSpec('ws', await broadcasting()), {
     ...CHURN,
     calm: '300ms',
@@ -163,7 +163,7 @@ test('the last messages of many publishers, sent at one instant, are in no figur
   let published = 0;
   const server = await startSmallRoomServer(() => ({
     publish(_client, _room, _data, next) {
-      // As if all at one instant were more than it can do at once.
+      // Simulates a server that cannot handle all of them at once.
       if (++published <= publishers) next();
       else setTimeout(next, 1000);
     },
@@ -225,7 +225,7 @@ http {
     writeFileSync(join(folder, 'nginx.conf'), config);
     await running(NGINX, ['-p', folder, '-c', join(folder, 'nginx.conf')], port);
     const report = await load(targetSpec('roomcast', `ws://127.0.0.1:${port}/ws`), {
-      // More than the buffers of two connections, the server's and the proxy's, can be.
+      // More than the buffers of two connections, the server's and the proxy's.
       members: '3',
       rate: '100/s',
       size: '60KiB',
@@ -237,7 +237,7 @@ http {
       slow: '10s',
       evictWithin: '8s',
       cohorts: ['stalled=2'],
-      // A busy machine is not what this is about.
+      // This does not test a busy machine.
       skip: ['flow', 'isolation', 'losses', 'kept'],
     });
     const check = report.verdict.checks.find(({ name }) => name === 'evictions');
@@ -246,7 +246,7 @@ http {
   40_000,
 );
 
-/** Starts a program and waits until it listens; ends it with the test. */
+/** Starts a program, waits until it listens, and kills it after the test. */
 async function running(program: string, args: string[], port: number): Promise<void> {
   const child = spawn(program, args, { stdio: 'ignore' });
   onTestFinished(async () => {

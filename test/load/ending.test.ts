@@ -1,4 +1,4 @@
-/** Whatever the server does, the command ends by its deadline, with the right exit code. */
+/** The command ends by its deadline with the right exit code, whatever the server does. */
 import { expect, test, vi } from 'vitest';
 import { run, serveProcess } from '../support/process.js';
 
@@ -6,7 +6,7 @@ const ARGS = ['--members', '20', '--rate', '50/s', '--ramp-up', '50ms', '--settl
   ['--warmup', '0', '--drain', '1s'],
 );
 
-/** A server of its own process, with the generator's members on it, to whom something has been published. */
+/** A server in a process of its own, with members of the generator that have received messages. */
 async function loaded(...args: string[]) {
   const server = await serveProcess('--publish-rate', '0');
   const load = run(['load', server.url.replace('http', 'ws'), ...ARGS, ...args]);
@@ -21,17 +21,17 @@ async function loaded(...args: string[]) {
   return { load, freeze };
 }
 
-test('a server that freezes before the end, and stays so, has confirmed nothing', async () => {
+test('a server that freezes before the end and stays frozen has confirmed nothing', async () => {
   const { load, freeze } = await loaded('--calm', '2500ms');
   setTimeout(freeze, 1000);
-  // On a machine that is too busy what came too late is void.
+  // On a busy machine late messages are void.
   expect([1, 3]).toContain(await load.exited);
   const text = load.stdout.join('\n');
   expect(text).toMatch(/^(FAILED: .*confirmed|VOID: the generator|VOID: the server)/m);
   expect(text).toMatch(/the last message of 1 of 1 publisher was not confirmed/);
 }, 60_000);
 
-test('interrupted, it ends although the server has frozen; twice, it ends at once', async () => {
+test('an interrupt ends the run although the server has frozen; a second one ends it at once', async () => {
   const once = await loaded('--calm', '60s');
   once.freeze();
   once.load.child.kill('SIGINT');

@@ -34,9 +34,9 @@ async function connected(tried: number, before: (engine: Engine) => void = () =>
   return counters;
 }
 
-test('who had no turn to connect has failed, in whatever cohort', async () => {
+test('a member that did not get to connect has failed, whatever its cohort', async () => {
   const counters = await connected(2);
-  const failed = counters.map(({ failures }) => failures['had no turn to connect'] ?? 0);
+  const failed = counters.map(({ failures }) => failures['did not get to connect in time'] ?? 0);
   expect(counters.map(({ connects }, i) => connects + failed[i]!)).toEqual([2, 2]);
   expect(failed[0]! + failed[1]!).toBe(2);
 });

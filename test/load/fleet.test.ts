@@ -1,4 +1,4 @@
-/** Several workers led together: what becomes of the others when one is lost, or fails. */
+/** Several workers: what happens to the others when one is lost, or fails. */
 import { expect, test } from 'vitest';
 import type { Agents } from '../../src/load/agent/agents.js';
 import { Fleet } from '../../src/load/fleet.js';
@@ -6,7 +6,7 @@ import { resolvePlan } from '../../src/load/plan.js';
 import type { Order, PortEvents } from '../../src/load/port.js';
 import { FAKE_SPEC } from '../support/load-fakes.js';
 
-/** Workers behind ports that the test holds; each answers at once what it is told to answer. */
+/** Workers whose ports the test controls; each answers at once as the test specifies. */
 async function fleet(
   workers: number,
   answers: (order: Order, worker: number) => unknown,
@@ -42,7 +42,7 @@ async function fleet(
 
 const SENT = { stoppedAt: 5, byPublisher: [[0, 1]], finals: [], asked: 1, confirmed: 1 };
 
-test('one that is lost stops the others, which are led to the end without it', async () => {
+test('a lost worker stops the others, which make the remaining steps without it', async () => {
   const pending = new Set<number>();
   const { opened, steps, lose } = await fleet(3, ({ step }, worker) => {
     if (step === 'run') pending.add(worker);
@@ -69,7 +69,7 @@ test('one that is lost stops the others, which are led to the end without it', a
   expect(steps).toEqual([others, ['create', 'connect', 'run'], others]);
 });
 
-test('an error that is no loss is told, and so is one while closing', async () => {
+test('an error other than a loss is thrown, and so is one while closing', async () => {
   const { opened } = await fleet(2, ({ step }, worker) =>
     (step === 'connect' || step === 'close') && worker === 1 ? new Error(`no ${step}`) : undefined,
   );

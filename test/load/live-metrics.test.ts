@@ -14,7 +14,7 @@ async function freePort(): Promise<number> {
   return port;
 }
 
-test('what has happened so far can be scraped while it happens', async () => {
+test('the state of a running test can be scraped', async () => {
   const port = await freePort();
   const address = parseListen('--metrics-port', String(port));
   const metrics = await LiveMetrics.open(FIXTURE_PLAN, '--metrics-port', address);

@@ -1,4 +1,4 @@
-/** What slow members look like from the server's side: real TCP, real time where TCP needs it. */
+/** How slow members look from the server's side: real TCP, and real time where TCP needs it. */
 import { expect, onTestFinished, test, vi } from 'vitest';
 import type { WebSocket } from 'ws';
 import { machineMicros } from '../../src/load/clock.js';
@@ -11,7 +11,7 @@ import { noFault } from '../contract/target.js';
 import { type BroadcastServer, startBroadcastServer } from '../support/broadcast-server.js';
 import { FAKE_SPEC, fakeTarget } from '../support/load-fakes.js';
 
-/** More than the kernel takes for a loopback peer that does not read. */
+/** More than the kernel buffers for a loopback peer that does not read. */
 const BEYOND_KERNEL = 8 * 1024 * 1024;
 
 interface SetUp {
@@ -53,7 +53,7 @@ async function until(condition: () => boolean): Promise<void> {
   await vi.waitFor(() => expect(condition()).toBe(true), { timeout: 10_000, interval: 10 });
 }
 
-test('a stalled member takes nothing, however much there is, until it behaves', async () => {
+test('a stalled member reads nothing, however much is sent, until it behaves', async () => {
   const { member, crew, peer } = await connect('stalled=1');
   member.disturb();
   const before = counters(crew).bytes;
@@ -78,12 +78,12 @@ test('a throttled member reads at its rate', async () => {
   const [bytes, at] = [counters(crew).bytes, performance.now()];
   await until(() => counters(crew).bytes - bytes > 150_000);
   const rate = (counters(crew).bytes - bytes) / ((performance.now() - at) / 1000);
-  // It catches up at most one tick it missed, so a busy machine makes it slower, never faster.
+  // It makes up for at most one missed tick, so a busy machine makes it slower, never faster.
   expect(rate).toBeLessThan(200 * 1024 * 1.3);
   expect(rate).toBeGreaterThan(20 * 1024);
 });
 
-test('a sawtooth member pauses and reads on', async () => {
+test('a sawtooth member pauses and reads again', async () => {
   const { member } = await connect('sawtooth=1,read=30ms,pause=30ms');
   member.disturb();
   for (const stopped of [true, false, true, false]) {
@@ -93,14 +93,14 @@ test('a sawtooth member pauses and reads on', async () => {
   expect(member.session?.reading.isStopped).toBe(false);
 });
 
-test('a late member reads on by itself', async () => {
+test('a late member reads again by itself', async () => {
   const { member } = await connect('late=1,after=50ms');
   member.disturb();
   expect(member.session?.reading.isStopped).toBe(true);
   await until(() => member.session?.reading.isStopped === false);
 });
 
-test('a vanishing member is reset and comes back', async () => {
+test('a vanishing member is reset and reconnects', async () => {
   const { server, member, crew, peer } = await connect('vanishing=1,stay=20ms,back=20ms');
   const codes: number[] = [];
   peer().on('close', (code) => codes.push(code));
@@ -112,7 +112,7 @@ test('a vanishing member is reset and comes back', async () => {
   expect(counters(crew).closes).toEqual({});
 });
 
-test('a member that falls silent leaves its connection open behind it', async () => {
+test('a member that goes silent leaves its connection open', async () => {
   const { server, member, crew } = await connect('vanishing=1,how=silent,stay=20ms,back=20ms');
   const first = [...server.connections][0]!;
   member.disturb();
@@ -124,7 +124,7 @@ test('a member that falls silent leaves its connection open behind it', async ()
   await until(() => first.bufferedAmount > 0);
 });
 
-test('a churning member disconnects where it cannot leave, and is back', async () => {
+test('a churning member without a leave command disconnects, and reconnects', async () => {
   const { member, crew } = await connect('churning=1,stay=20ms,away=20ms');
   member.disturb();
   await until(() => counters(crew).connects >= 3);
@@ -132,20 +132,20 @@ test('a churning member disconnects where it cannot leave, and is back', async (
   await until(() => counters(crew).present === 1);
 });
 
-test('who leaves by disconnecting leaves nothing open that the server has not ended', async () => {
+test('a member that leaves by disconnecting keeps only connections open that the server has not ended', async () => {
   const { server, member, crew, peer } = await connect('churning=1,stay=20ms,away=20ms');
-  // It reads nothing, and so never hears that the member has gone.
+  // It reads nothing, so it never notices that the member has disconnected.
   peer().pause();
   const first = member.session!.link;
   member.disturb();
   await until(() => counters(crew).connects >= 2);
   member.behave();
   expect(crew.abandoned.has(first)).toBe(true);
-  // Of those that were answered nothing is kept.
+  // Connections that the server has closed are not kept.
   await until(() => crew.abandoned.size === 1 && server.connections.size === 2);
 });
 
-test('who leaves and is ended by the server connects again', async () => {
+test('a member that leaves and is disconnected by the server reconnects', async () => {
   const templates = { join: 'join {room}', leave: 'leave {room}' };
   const { member, crew, peer } = await connect('churning=1,stay=20ms,away=20ms', {
     name: 'ws',
@@ -158,7 +158,7 @@ test('who leaves and is ended by the server connects again', async () => {
   expect(Object.values(counters(crew).closes)).toEqual([1]);
 });
 
-test('a stalled member that the server resets counts as evicted, and when', async () => {
+test('a stalled member that the server resets counts as evicted, with the time', async () => {
   const { server, member, crew, peer } = await connect('stalled=1');
   member.disturb();
   peer().send(Buffer.alloc(BEYOND_KERNEL));
@@ -172,7 +172,7 @@ test('a stalled member that the server resets counts as evicted, and when', asyn
   expect(crew.tallies[1]!.report().evictions).not.toEqual([]);
 });
 
-test('who is not back yet does not go again, and its join is waited for', () => {
+test('a member that is still joining does not depart again, and its join is awaited', () => {
   vi.useFakeTimers();
   onTestFinished(() => void vi.useRealTimers());
   const plan = resolvePlan(

@@ -1,6 +1,6 @@
 /**
- * That the list of mutants is true: each can be put in where it says and names a test there is. With
- * `MUTANTS=1` in the environment each is put into a copy of the sources and has to be killed.
+ * Checks the list of mutants: the code of each exists once, and so does its test. With `MUTANTS=1` in the
+ * environment each is applied to a copy of the sources, and its test must fail.
  */
 import { spawnSync } from 'node:child_process';
 import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
@@ -11,12 +11,12 @@ import { MUTANTS } from './mutants.js';
 
 const read = (path: string): string => readFileSync(path, 'utf8');
 
-test.each(MUTANTS)('it can be put in: $fault', ({ file, code, test: path, name }) => {
+test.each(MUTANTS)('it can be applied: $fault', ({ file, code, test: path, name }) => {
   expect(read(`src/load/${file}`).split(code)).toHaveLength(2);
   expect(read(`test/load/${path}`)).toContain(`'${name}`);
 });
 
-describe.runIf(process.env['MUTANTS'])('put in', () => {
+describe.runIf(process.env['MUTANTS'])('applied', () => {
   let copy: string;
   beforeAll(() => {
     copy = mkdtempSync(join(tmpdir(), 'mutants-'));
@@ -32,7 +32,7 @@ describe.runIf(process.env['MUTANTS'])('put in', () => {
     }
     for (const name of ['node_modules', 'dist'])
       symlinkSync(join(process.cwd(), name), join(copy, name));
-    // What is built is not what is tested here.
+    // The tests must not use the built files.
     writeFileSync(join(copy, 'test/support/build.ts'), 'export default function build() {}\n');
   });
   afterAll(() => rmSync(copy, { recursive: true }));
@@ -55,7 +55,7 @@ describe.runIf(process.env['MUTANTS'])('put in', () => {
       const { killed, said } = run(path, name.replace('%s', row));
       writeFileSync(source, right);
       expect(killed, said).toBe(true);
-      // By the test and not by a list that no longer runs at all.
+      // The test itself must fail, not the loading of its file.
       expect(said).toMatch(/Tests .*failed/);
     },
     300_000,

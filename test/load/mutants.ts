@@ -1,20 +1,20 @@
 /**
- * Faults to put into `src/load/`, each with the test that has to fail then. `mutants.test.ts` holds
- * every time that each can still be put in and names a test there is; that the test fails is only seen with
- * `MUTANTS=1`, which puts each in. Figures of measure/ are tested from stamped deliveries; those that the
- * tests of verdict/ judge are typed in, and it is the sabotage suite that comes to them from a server.
+ * Faults to apply to `src/load/`, each with the test that must then fail. `mutants.test.ts` always checks
+ * that the code and the test exist; only with `MUTANTS=1` does it apply each fault and run the test. The
+ * tests of measure/ compute their figures from stamped deliveries; the tests of verdict/ use given figures,
+ * and the sabotage suite produces such figures with a server.
  */
 export interface Mutant {
   readonly fault: string;
-  /** Below `src/load/`. */
+  /** Path below `src/load/`. */
   readonly file: string;
-  /** Occurs once in it. */
+  /** Code that occurs once in the file. */
   readonly code: string;
   readonly instead: string;
-  /** Below `test/load/`, and the beginning of the name of a test there. */
+  /** Path below `test/load/`, and the beginning of the name of a test in it. */
   readonly test: string;
   readonly name: string;
-  /** Of a table of tests, what stands for the %s in its name. */
+  /** For a table of tests: the value of the %s in the name. */
   readonly row?: string;
 }
 
@@ -57,7 +57,7 @@ export const MUTANTS: readonly Mutant[] = [
     code: 'this.sent++, due, now - due)',
     instead: 'this.sent++, now, 0)',
     test: 'publishers.test.ts',
-    name: 'an open loop stamps what was due when it was due',
+    name: 'an open loop stamps messages with their due time',
   },
   {
     fault: 'silences added up over workers',
@@ -65,10 +65,10 @@ export const MUTANTS: readonly Mutant[] = [
     code: "key === 'silence' ? Math.max(value, other) : value + other",
     instead: 'value + other',
     test: 'measure/figures.test.ts',
-    name: 'the longest silence of several workers is the longest',
+    name: 'the longest silence of several workers is the maximum',
   },
   {
-    fault: 'members of one room dealt to one worker',
+    fault: 'members of one room assigned to one worker',
     file: 'assign.ts',
     code: 'const round = spread ? Math.floor(member / plan.rooms) : 0;',
     instead: 'const round = 0;',
@@ -81,7 +81,7 @@ export const MUTANTS: readonly Mutant[] = [
     code: 'if (due < this.#from || due >= this.#to) this.#enter(due);',
     instead: 'if (now < this.#from || now >= this.#to) this.#enter(now);',
     test: 'measure/figures.test.ts',
-    name: 'a message belongs to the phase that it was due in',
+    name: 'a message belongs to the phase in which it was due',
   },
   {
     fault: 'last messages in the figures',
@@ -89,10 +89,10 @@ export const MUTANTS: readonly Mutant[] = [
     code: 'if (this.#phase === bounds.length - 1) this.#phase = -1;',
     instead: 'if (this.#phase === bounds.length - 1) this.#phase -= 1;',
     test: 'measure/figures.test.ts',
-    name: 'last messages are owed, and in no figure',
+    name: 'last messages are owed, but in no figure',
   },
   {
-    fault: 'a confirmation that is missing counts as nothing owed',
+    fault: 'a missing confirmation counts as nothing owed',
     file: 'verdict/deliveries.ts',
     code: 'if (got === asked)',
     instead: 'if (got <= asked)',
@@ -110,23 +110,23 @@ export const MUTANTS: readonly Mutant[] = [
     row: 'losses',
   },
   {
-    fault: 'refused publishes were carried out',
+    fault: 'refused publishes count as carried out',
     file: 'verdict/deliveries.ts',
     code: 'return refused + blocked > due',
     instead: 'return blocked > due',
     test: 'verdict/checks.test.ts',
-    name: 'what was refused and what was not sent are too much together',
+    name: 'refused and unsent messages count together',
   },
   {
-    fault: 'a message that came late is one that came twice',
+    fault: 'a late message counts as a duplicate',
     file: 'measure/ledger.ts',
     code: 'if (got >= this.#holeFrom && got < this.#holeTo) {',
     instead: 'if (got > this.#holeTo) {',
     test: 'measure/ledger.test.ts',
-    name: 'a message that comes twice, or late, is called so',
+    name: 'a message that arrives twice, or late, is counted as such',
   },
   {
-    fault: 'the longest held second of the workers is their mean',
+    fault: 'the utilization of several workers is their mean',
     file: 'measure/merge.ts',
     code: 'open.utilization = Math.max(open.utilization, health.utilization);',
     instead: 'open.utilization = (open.utilization + health.utilization) / 2;',
@@ -139,7 +139,7 @@ export const MUTANTS: readonly Mutant[] = [
     code: "return interrupted || any('unknown') ? 'incomplete' : 'passed';",
     instead: "return interrupted ? 'incomplete' : 'passed';",
     test: 'verdict/verdict.test.ts',
-    name: 'a figure that was asked for and is not known leaves the run incomplete',
+    name: 'a threshold of an unknown figure leaves the run incomplete',
   },
   {
     fault: 'a lost worker does not stop the others',
@@ -147,15 +147,15 @@ export const MUTANTS: readonly Mutant[] = [
     code: '          this.stop();\n',
     instead: '',
     test: 'fleet.test.ts',
-    name: 'one that is lost stops the others',
+    name: 'a lost worker stops the others',
   },
   {
-    fault: 'a gap about what has come already accounts for something',
+    fault: 'a gap that names received messages accounts for something',
     file: 'measure/ledger.ts',
     code: 'if (to <= last) return 0;',
     instead: 'if (to <= last) return to - from + 1;',
     test: 'measure/figures.test.ts',
-    name: 'a gap about what has come already accounts for nothing',
+    name: 'a gap that names received messages accounts for nothing',
   },
   {
     fault: 'CPU a delivery in another unit',
@@ -163,7 +163,7 @@ export const MUTANTS: readonly Mutant[] = [
     code: '(cores / perSecond) * 1e6',
     instead: '(cores / perSecond) * 1e3',
     test: 'measure/figures.test.ts',
-    name: 'the server’s CPU for each delivery',
+    name: 'the server’s CPU per delivery',
   },
   {
     fault: 'a turn without figures is left out of the ratio',
@@ -171,7 +171,7 @@ export const MUTANTS: readonly Mutant[] = [
     code: 'if (before === null || during === null) return [];',
     instead: 'if (before === null || during === null) continue;',
     test: 'measure/figures.test.ts',
-    name: 'a turn in which the healthy got nothing is not left out',
+    name: 'a turn in which healthy members received nothing is not left out',
   },
   {
     fault: 'the median of two runs is the lower',
@@ -195,7 +195,7 @@ export const MUTANTS: readonly Mutant[] = [
     code: 'for (; i < at; i++) if (buf[i] !== PADDING) return false;',
     instead: '',
     test: 'stamp.test.ts',
-    name: 'a payload is intact until any byte before its stamp is another',
+    name: 'a payload is intact until any byte before its stamp changes',
   },
   {
     fault: 'values are counted in the bucket below',
@@ -206,40 +206,40 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'quantiles are those of an HDR histogram of three digits',
   },
   {
-    fault: 'a silence is of the phase that it ended in',
+    fault: 'a silence counts for the phase in which it ended',
     file: 'measure/tally.ts',
     code: 'phaseAt(bounds, since + silent / 2)',
     instead: 'phaseAt(bounds, now)',
     test: 'measure/figures.test.ts',
-    name: 'a silence before the phases is none, and one over two of them is of that with most of it',
+    name: 'a silence before the phases does not count',
   },
   {
-    fault: 'who comes back is owed nothing of before',
+    fault: 'a member that rejoins with its position is owed nothing from before',
     file: 'session.ts',
     code: 'if (!continues) this.#ledger.joined(',
     instead: 'this.#ledger.joined(',
     test: 'sabotage.test.ts',
     name: 'found: %s',
-    row: 'what was missed is not sent to who comes back',
+    row: 'missed messages are not sent after a rejoin',
   },
   {
-    fault: 'who joins again does not wait until it has left',
+    fault: 'a member that rejoins does not wait until it has left',
     file: 'session.ts',
     code: 'this.#joinsOnceLeft = this.#leaving.size > 0;',
     instead: '',
     test: 'session.test.ts',
-    name: 'who has left and joins again goes on from what came until it had left',
+    name: 'a member that has left rejoins from the last message before it had left',
   },
   {
-    fault: 'a position that the server cannot go on from is a pass',
+    fault: 'a position that the server cannot resume is a pass',
     file: 'verdict/deliveries.ts',
     code: 'if (restarted > 0) {',
     instead: 'if (restarted < 0) {',
     test: 'run.test.ts',
-    name: 'a position that the server cannot go on from leaves open what was missed',
+    name: 'a position that the server cannot resume leaves unknown what was missed',
   },
   {
-    fault: 'any message of the right number is the one that was asked for',
+    fault: 'any message with the right number counts as the requested one',
     file: 'measure/backfill.ts',
     code: 'if (number < request.low[place]! || number >= request.high[place]!) this.#counters.wrong++;',
     instead: '',
@@ -248,7 +248,7 @@ export const MUTANTS: readonly Mutant[] = [
     row: 'of after the gap, with its numbers',
   },
   {
-    fault: 'what an answer goes over without a word is not missed',
+    fault: 'messages that an answer skips do not count as lost',
     file: 'measure/backfill.ts',
     code: 'this.#counters.lost += skipped - expired;',
     instead: '',
@@ -257,28 +257,28 @@ export const MUTANTS: readonly Mutant[] = [
     row: 'left out in the middle',
   },
   {
-    fault: 'nothing to ask for is a pass',
+    fault: 'nothing to request is a pass',
     file: 'verdict/deliveries.ts',
     code: 'if (asked === 0) {',
     instead: 'if (asked < 0) {',
     test: 'verdict/verdict.test.ts',
-    name: 'what came of asking for what gaps named',
+    name: 'backfill: complete, incomplete',
   },
   {
-    fault: 'who was to come and go has done so',
+    fault: 'churning members count as tested without a rejoin',
     file: 'verdict/healthy.ts',
     code: 'return joins.count > seen.members;',
     instead: 'return true;',
     test: 'verdict/checks.test.ts',
-    name: 'who was to come and go has come once more',
+    name: 'churning members must have rejoined',
   },
   {
-    fault: 'bytes that remain when all have gone are none',
+    fault: 'queued bytes that remain after all members left do not count',
     file: 'verdict/server.ts',
     code: 'if (members > 0 || bytes > 0) {',
     instead: 'if (members > 0) {',
     test: 'verdict/checks.test.ts',
-    name: 'what remains of bytes is held as well',
+    name: 'queued bytes that remain count as held',
   },
   {
     fault: 'stalled members of one turn are those of all',
@@ -286,7 +286,7 @@ export const MUTANTS: readonly Mutant[] = [
     code: 'const expected = members * stalls.length;',
     instead: 'const expected = members;',
     test: 'verdict/checks.test.ts',
-    name: 'in each turn every stalled member has to be let go of',
+    name: 'in each turn every stalled member must be evicted',
   },
   {
     fault: 'the growth of several turns is the largest',
@@ -294,32 +294,32 @@ export const MUTANTS: readonly Mutant[] = [
     code: 'known.reduce((sum, value) => sum + value, 0)',
     instead: 'Math.max(...known)',
     test: 'verdict/checks.test.ts',
-    name: 'of several turns a figure of the server is the worst',
+    name: 'a figure of the server is the worst of its turns',
   },
   {
-    fault: 'a standstill is looked for until publishing ends',
+    fault: 'a standstill is detected only until publishing ends',
     file: 'session.ts',
     code: "this.#crew.stage === 'after'",
     instead: 'false',
     test: 'session.test.ts',
-    name: 'a wait that ends once publishing has',
+    name: 'a wait that ends after publishing',
   },
   {
-    fault: 'who is not back yet goes again, and its join is forgotten',
+    fault: 'a member that is still joining departs again, and its join is forgotten',
     file: 'member.ts',
     code: 'if (member.isJoining) {',
     instead: 'if (member.isJoining && false) {',
     test: 'member.test.ts',
-    name: 'who is not back yet does not go again',
+    name: 'a member that is still joining does not depart again',
   },
   {
-    fault: 'who is not back when the drain ends has joined',
+    fault: 'a member that is not back when the drain ends counts as joined',
     file: 'engine.ts',
     code: "for (const member of absent()) member.giveUp('not back when the drain ended');",
     instead: '',
     test: 'sabotage.test.ts',
     name: 'found: %s',
-    row: 'who comes back is never answered',
+    row: 'the join of a reconnected member is never answered',
   },
   {
     fault: 'evictions of others are those of stalled members',
@@ -330,12 +330,12 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'evictions of other members are not those of stalled ones',
   },
   {
-    fault: 'slow members who are not there leave the healthy alone',
+    fault: 'absent slow members count as a comparison',
     file: 'verdict/healthy.ts',
     code: 'if (away === null) return',
     instead: 'if (true) return',
     test: 'verdict/doubts.test.ts',
-    name: 'without anybody slow for most of slow nothing was compared',
+    name: 'without slow members for most of the slow phase nothing was compared',
   },
   {
     fault: 'messages are timed when they are decoded',
@@ -343,7 +343,7 @@ export const MUTANTS: readonly Mutant[] = [
     code: 'starts[at + 1]!, times[at]!);',
     instead: 'starts[at + 1]!, performance.now());',
     test: 'wire/arrivals.test.ts',
-    name: 'everybody hears all that was read for them, in its order and with its times',
+    name: 'each connection gets all its bytes, in order and with their times',
   },
   {
     fault: 'what is read is decoded before the rest is read',
@@ -359,6 +359,6 @@ export const MUTANTS: readonly Mutant[] = [
     code: 'this.#publish(inTurn[next++ % own]!, due);',
     instead: 'inTurn[next++ % own]!.publish(due, now, false);',
     test: 'publishers.test.ts',
-    name: 'what goes out behind others in one turn is stamped when it goes out itself',
+    name: 'each of several messages sent in one turn is stamped when it is written itself',
   },
 ];

@@ -13,14 +13,14 @@ import { FAKE_SPEC, targetSpec } from '../support/load-fakes.js';
 const plan = (scenario: Scenario, workers = 1): Plan =>
   resolvePlan(scenario, FAKE_SPEC, workers, 'abcd');
 
-test('without a word, a plan has a calm phase of healthy members', () => {
+test('by default, a plan has a calm phase of healthy members', () => {
   const { phases, cohorts, rate } = plan({});
   expect(phases.map(({ name }) => name)).toEqual(['warmup', 'calm']);
   expect(cohorts.map(({ name, members }) => [name, members])).toEqual([['healthy', 1000]]);
   expect(rate).toBe(100);
 });
 
-test('naming slow members makes room for them to be slow', () => {
+test('naming slow members adds phases in which they are slow', () => {
   const { phases, cohorts } = plan({ members: '50', cohorts: ['stalled=10%', 'late=3,after=1s'] });
   const turn = ['calm', 'fill', 'slow'];
   expect(phases.map(({ name }) => name)).toEqual([
@@ -28,7 +28,7 @@ test('naming slow members makes room for them to be slow', () => {
     ...[...turn, 'rest', ...turn, 'rest', ...turn],
   ]);
   expect(phases.map((phase) => phase.turn)).toEqual([0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3]);
-  // Calm and slow are cut into turns, fill is not.
+  // Calm and slow are split into turns, fill is not.
   const length = (of: string): number =>
     phases.reduce((sum, { name, ms }) => (name === of ? sum + ms : sum), 0);
   expect([length('calm'), length('fill'), length('slow')]).toEqual([10_000, 15_000, 10_000]);
@@ -40,7 +40,7 @@ test('naming slow members makes room for them to be slow', () => {
   expect(cohorts[2]).toMatchObject({ kind: 'late', after: 1000 });
 });
 
-test('an echo server has a room a member, who publishes to itself', () => {
+test('an echo server has one room per member, which publishes to itself', () => {
   const echo = resolvePlan({ members: '7' }, targetSpec('echo', 'ws://127.0.0.1:9'), 1, 'abcd');
   expect(echo).toMatchObject({ rooms: 7, publishFrom: 'members' });
 });
@@ -62,18 +62,18 @@ test.each<[Scenario, string]>([
   [{ cohorts: ['vanishing=1,how=sadly'] }, 'vanishing.how is "sadly": expected reset or silent'],
   [{ roomPrefix: 'a b' }, 'roomPrefix is "a b": expected printable ASCII without blanks'],
   [{ publishFrom: 'nobody' }, 'expected own or members'],
-])('what makes no sense is refused: %j', (scenario, message) => {
+])('an invalid scenario is refused: %j', (scenario, message) => {
   expect(() => plan(scenario)).toThrow(message);
 });
 
-test('rooms of a plain server need a way to be joined', () => {
+test('rooms of a plain server need a join text', () => {
   const rooms = { rooms: '2' };
   const ws = targetSpec('ws', 'ws://127.0.0.1:9');
   expect(() => resolvePlan(rooms, ws, 1, 'abcd')).toThrow('rooms is 2: expected 1 room, or --join');
   expect(resolvePlan(rooms, { ...ws, templates: { join: '{room}' } }, 1, 'abcd').rooms).toBe(2);
 });
 
-test('every worker gives every member the same place', () => {
+test('every worker assigns every member alike', () => {
   fc.assert(
     fc.property(
       fc.integer({ min: 1, max: 60 }),
@@ -94,7 +94,7 @@ test('every worker gives every member the same place', () => {
           expect(cohorts.filter((c) => c === i)).toHaveLength(cohort.members);
         });
         for (let room = 0; room < rooms; room++) {
-          // A closed loop goes by members of the room in the publisher's own worker.
+          // Members of the room in the publisher's own worker pace a closed loop.
           const local = Array.from({ length: members }, (_, m) => m).filter(
             (m) =>
               firstRoomOf(made, m) === room && workerOfMember(made, m) === workerOfRoom(made, room),
@@ -114,7 +114,7 @@ test('a member is in as many rooms as planned, each in its own slot', () => {
   }
 });
 
-test('a duration is shared out over the phases', () => {
+test('a duration is distributed over the phases', () => {
   const phases = (scenario: object) =>
     resolvePlan(scenario, FAKE_SPEC, 1, 'abcd').phases.map(({ name, ms }) => [name, ms]);
   expect(phases({ duration: '60s' })).toEqual([

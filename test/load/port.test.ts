@@ -1,9 +1,9 @@
-/** How a worker that is not in this process is led, lost and told of. */
+/** Workers outside of this process: orders, errors and losses. */
 import { expect, test, vi } from 'vitest';
 import { LoadError } from '../../src/load/error.js';
 import { type Answer, type Order, type PortEvents, PortWorker } from '../../src/load/port.js';
 
-/** A worker whose port is in the hands of the test. */
+/** A worker whose port the test controls. */
 function worker() {
   let events!: PortEvents;
   const sent: Order[] = [];
@@ -28,7 +28,7 @@ function worker() {
 const of = (promise: Promise<unknown>): Promise<unknown> =>
   promise.catch((error: unknown) => error);
 
-test('an error of a worker comes as what it was', async () => {
+test('an error of a worker keeps its type', async () => {
   const { made, answer } = worker();
   const [first, second] = [of(made.connect()), of(made.connect())];
   answer({ id: 0, error: { code: 'bad_protocol', message: 'own.mjs: decode threw' } });
@@ -42,7 +42,7 @@ test('an error of a worker comes as what it was', async () => {
   expect(bug.stack).toBe('TypeError: x is undefined\n    at there');
 });
 
-test('what a worker throws outside of an order is what every order is told, and not its end', async () => {
+test('an exception outside of an order rejects every order with itself, not with the end of the worker', async () => {
   const { made, answer, lose } = worker();
   const running = of(made.connect());
   answer({ crashed: { message: 'thrown in a timer', stack: undefined } });
@@ -51,7 +51,7 @@ test('what a worker throws outside of an order is what every order is told, and 
   expect(await of(made.connect())).toEqual(new Error('thrown in a timer'));
 });
 
-test('one that is lost is told to every order, and closes without a word', async () => {
+test('a lost worker rejects every order, and closes without an error', async () => {
   const { made, lose, disconnect } = worker();
   const running = of(made.connect());
   lose('SIGKILL');
@@ -62,7 +62,7 @@ test('one that is lost is told to every order, and closes without a word', async
   expect(disconnect).toHaveBeenCalled();
 });
 
-test('an error while closing is told, and the worker is let go all the same', async () => {
+test('an error while closing is thrown, and the worker is released all the same', async () => {
   const { made, answer, disconnect } = worker();
   const closed = of(made.close());
   answer({ id: 0, error: { message: 'the proxy did not close', stack: undefined } });
@@ -70,7 +70,7 @@ test('an error while closing is told, and the worker is let go all the same', as
   expect(disconnect).toHaveBeenCalled();
 });
 
-test('one that says nothing for 10 s hangs; one that says it is alive does not', async () => {
+test('a worker that is silent for 10 s hangs; one that reports that it is alive does not', async () => {
   vi.useFakeTimers();
   const { made, answer, disconnect } = worker();
   const running = of(made.connect());
@@ -88,7 +88,7 @@ test('one that says nothing for 10 s hangs; one that says it is alive does not',
   vi.useRealTimers();
 });
 
-test('what came while this process stood still counts', async () => {
+test('messages that arrived while this process was blocked still count', async () => {
   vi.useFakeTimers();
   const { made, answer, disconnect } = worker();
   void of(made.connect());

@@ -15,7 +15,7 @@ hold_seconds_bucket{lock="l",le="0.01"} 0
 hold_seconds_bucket{lock="l",le="+Inf"} 5
 `;
 
-test('sums go over all series of a name', () => {
+test('sums include all series of a name', () => {
   const scrape = new Scrape(TEXT);
   expect(scrape.sum('a_total')).toBe(7);
   expect(scrape.sum('up')).toBe(1);
@@ -25,7 +25,7 @@ test('sums go over all series of a name', () => {
   expect(scrape.sum('a_total', /reason="none"/)).toBe(0);
 });
 
-test('buckets are summed over other labels, or taken of one', () => {
+test('buckets are summed over all series, or over those with a label', () => {
   const scrape = new Scrape(TEXT);
   const infinity = Number.POSITIVE_INFINITY;
   expect(scrape.buckets('hold_seconds')).toEqual([
@@ -37,7 +37,7 @@ test('buckets are summed over other labels, or taken of one', () => {
   expect(scrape.buckets('nothing')).toBeNull();
 });
 
-test('a quantile is of what came between two scrapes', () => {
+test('a quantile is of the observations between two scrapes', () => {
   const before = new Scrape(TEXT).buckets('hold_seconds', 'lock="m"');
   const after = [
     [0.001, 10],

@@ -40,7 +40,7 @@ async function read(socket: Socket, bytes: number): Promise<Buffer> {
   return Buffer.concat(chunks);
 }
 
-/** Lets what is on its way over the loopback arrive. */
+/** Waits until bytes in flight over the loopback have arrived. */
 async function settle(): Promise<void> {
   for (let i = 0; i < 20; i++) await new Promise((resolve) => setImmediate(resolve));
 }
@@ -54,7 +54,7 @@ test('bytes pass both ways, in order, with jitter too', async () => {
   expect((await read(near, sent.length)).equals(sent)).toBe(true);
 });
 
-test('what is sent arrives after the delay, and not before', async () => {
+test('bytes arrive after the delay, and not before', async () => {
   const { near, far } = await setUp({ delay: 1000 });
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] });
   onTestFinished(() => {
@@ -72,7 +72,7 @@ test('what is sent arrives after the delay, and not before', async () => {
   expect(heard).toEqual(['hello']);
 });
 
-test('bandwidth spreads what is sent over time', async () => {
+test('bandwidth spreads bytes over time', async () => {
   const { near, far } = await setUp({ bandwidth: 1000 });
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] });
   onTestFinished(() => {
@@ -94,7 +94,7 @@ test('bandwidth spreads what is sent over time', async () => {
   }
 });
 
-test('it holds little: who does not read stops who sends', async () => {
+test('it buffers little: a receiver that does not read stops the sender', async () => {
   const { near, far } = await setUp({ delay: 1 });
   far.pause();
   const size = 32 * 1024 * 1024;

@@ -1,5 +1,5 @@
-/** When messages go out, and what their stamps say: a link that keeps what is published, and a clock that
- * goes on while the generator is held up. */
+/** When messages are sent, and their stamps: with a link that records publishes, and a clock that goes on
+ * while the generator is blocked. */
 import { expect, test, vi } from 'vitest';
 import { unreadRooms } from '../../src/load/assign.js';
 import { machineMicros } from '../../src/load/clock.js';
@@ -25,7 +25,7 @@ interface Sent {
   readonly confirm: boolean;
 }
 
-/** Publishers of a run, what they have sent, and the connections that they have. */
+/** Publishers of a run, the messages they sent, and their connections. */
 async function setUp(scenario: Scenario, onPublish: (sent: Sent[]) => void = () => {}) {
   const sent: Sent[] = [];
   const sinks: Sink[] = [];
@@ -60,7 +60,7 @@ async function setUp(scenario: Scenario, onPublish: (sent: Sent[]) => void = () 
 
 const wait = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
-test('an open loop stamps what was due when it was due, however long it was held up', async () => {
+test('an open loop stamps messages with their due time, however long it was blocked', async () => {
   const HELD_MS = 60;
   const { sent, publishers, crew } = await setUp({ rate: '500/s', publishers: '2' }, (so) => {
     if (so.length !== 20) return;
@@ -79,10 +79,10 @@ test('an open loop stamps what was due when it was due, however long it was held
     expect([publisher, number]).toEqual([k % 2, Math.floor(k / 2)]);
     expect(confirm).toBe(false);
   });
-  // What fell due while it was held up went out that much late, and says so.
+  // Messages that came due while it was blocked were sent late, and their stamps say so.
   const writtenAt = ({ due, late }: Sent): number => due + late;
   const heldAt = writtenAt(sent[19]!);
-  // A machine that is busy holds it up, too, and then several go out at the same moment.
+  // A busy machine blocks it too, and then several are sent at the same moment.
   const later = sent.slice(20).filter((each) => writtenAt(each) > heldAt + 1);
   expect(later.length).toBeGreaterThan(0);
   for (const each of later) {
@@ -92,7 +92,7 @@ test('an open loop stamps what was due when it was due, however long it was held
   publishers.close();
 });
 
-test('what goes out behind others in one turn is stamped when it goes out itself', async () => {
+test('each of several messages sent in one turn is stamped when it is written itself', async () => {
   const TAKES_MS = 2;
   const { sent, publishers, crew } = await setUp({ rate: '100/s' }, () => {
     const until = performance.now() + TAKES_MS;
@@ -115,12 +115,15 @@ test.each([
   [{ rate: '2000/s' }, 250],
   [{ rate: '1/s' }, 50_000],
   [{ window: '1' }, 0],
-])('with %j, what is no part of the load is done %i µs after the second', (scenario, expected) => {
-  const plan = resolvePlan({ members: '2', size: '64', ...scenario }, FAKE_SPEC, 1, 'abcd');
-  expect(aside(plan)).toBe(expected);
-});
+])(
+  'with %j, work that is no part of the load is done %i µs after the second',
+  (scenario, expected) => {
+    const plan = resolvePlan({ members: '2', size: '64', ...scenario }, FAKE_SPEC, 1, 'abcd');
+    expect(aside(plan)).toBe(expected);
+  },
+);
 
-test('an open loop takes the rooms in turn, so that none waits for the publishers of the others', async () => {
+test('in an open loop the rooms take turns, so that none waits for the publishers of the others', async () => {
   const { sent, publishers, crew } = await setUp({
     members: '3',
     rooms: '3',
@@ -147,7 +150,7 @@ test('a closed loop leaves out rooms whose members are all slow', async () => {
   crew.readers([read], 1);
   publishers.begin(crew.now(), Number.POSITIVE_INFINITY);
   expect(sent.map(({ publisher }) => publisher)).toEqual([read, read, read]);
-  // The room that is read has given up once, and the other one has not been waited for.
+  // The room with readers gave up once, and the other one was not waited for.
   await vi.waitFor(() => expect(publishers.counters.stuck).toBe(1), {
     timeout: 5000,
     interval: 10,
@@ -157,7 +160,7 @@ test('a closed loop leaves out rooms whose members are all slow', async () => {
   publishers.close();
 });
 
-test('last messages are due when the phases are over, and are asked for until they are confirmed', async () => {
+test('last messages are due when the phases are over, and are repeated until they are confirmed', async () => {
   const { sent, publishers, crew } = await setUp({ rate: '100/s', publishers: '3' });
   const start = Math.ceil(crew.now()) - 1_000_000;
   // The phases are over already: everything is sent at once, late.
@@ -169,7 +172,7 @@ test('last messages are due when the phases are over, and are asked for until th
   expect(last.map(({ due, confirm }) => ({ due, confirm }))).toEqual(
     last.map(() => ({ due: start + 50_000, confirm: true })),
   );
-  // When they are written is stamped, too: a wait for one that is sent again begins then.
+  // The stamps include when they were written: the wait for a repeated one begins then.
   for (const { late } of last) expect(late).toBeGreaterThan(900_000);
   expect(publishers.counters).toMatchObject({ sent: 8, last: 3 });
   expect(publishers.confirmed).toBe(0);

@@ -1,4 +1,4 @@
-/** Whole runs, small ones, against servers that are right, slow or wrong in one way each. */
+/** Small whole runs against servers that are correct, slow or wrong in one way each. */
 import { availableParallelism } from 'node:os';
 import { expect, onTestFinished, test } from 'vitest';
 import { cohortOfMembers } from '../../src/load/assign.js';
@@ -43,8 +43,8 @@ const check = (report: LoadReport, name: string): Check | undefined =>
   report.verdict.checks.find((each) => each.name === name);
 
 /**
- * A stalled member that the server must notice: it has never read, so that it has the least kernel
- * buffer, and 6.5 MB a second soon fill it.
+ * A stalled member that the server must notice: it never read, so it has the smallest kernel buffer, and
+ * 6.5 MB a second soon fill that.
  */
 const BITING: Scenario = {
   size: '64KiB',
@@ -56,10 +56,10 @@ const BITING: Scenario = {
   silence: '1s',
 };
 
-/** A verdict on times, or none where the machine was too busy with other things to tell. */
+/** The expected status of a check of times; void if the machine was too busy to judge them. */
 const unlessBusy = (status: Check['status']) => expect.stringMatching(`^(${status}|void)$`);
 
-/** A transformation that treats the n-th message in its own way. */
+/** A transformation that treats the n-th message differently. */
 const atMessage = (n: number, change: (text: string) => string | undefined) => {
   let count = 0;
   return (text: string): string | undefined => (++count === n ? change(text) : text);
@@ -94,8 +94,8 @@ test('a roomcast passes every check, with slow members of all kinds', async () =
   const healthy = run.cohorts[0]!;
   expect(run.publishing.sent).toBeGreaterThanOrEqual(200);
   expect(run.publishing.accepted).toBe(run.publishing.sent);
-  // Messages over two rooms, and one more of each of the four publishers at the end, which no
-  // phase has: all of them would arrive at one instant.
+  // Messages over two rooms, and at the end one more of each of the four publishers, which are in no
+  // phase: all of them arrive at one instant.
   const { sent, last } = run.publishing;
   expect(last).toBe(4);
   const timed = Object.values(healthy.phases).reduce((sum, { latency }) => sum + latency.count, 0);
@@ -115,7 +115,7 @@ test.each([
   ['keeps too few', 3, 1],
   ['keeps none', 0, 1],
 ])(
-  'members come back with their position, and have or are told of all they missed: a roomcast that %s',
+  'members rejoin with their position, and get all they missed as messages or gaps: a roomcast that %s',
   async (_, historyMessages, least) => {
     const server = await serve({ historyMessages });
     const report = await load(targetSpec('roomcast', server.url), {
@@ -139,15 +139,15 @@ test.each([
       expect(counters.resumed).toBeGreaterThan(2);
       expect(counters.restarted).toBe(0);
     }
-    // Who leaves is told what was still queued for it, whatever is kept.
+    // A member that leaves gets a gap for messages still in its queue, whatever the server keeps.
     if (least === 0) expect(vanishing!.counters.announced).toBe(0);
     else expect(vanishing!.counters.announced).toBeGreaterThanOrEqual(least);
   },
 );
 
 /**
- * One member asks for what gaps name. The server holds it back for a second, as if it did not read, which
- * no buffer of a kernel hides.
+ * One member requests what gaps name. The server holds its messages back for a second, as if it did not
+ * read, so that no kernel buffer hides it.
  */
 async function asking(options: Partial<Config>) {
   const server = await startTestServer({ queueMessages: 16, ...options });
@@ -176,7 +176,7 @@ async function asking(options: Partial<Config>) {
   return { report, counters, backfills };
 }
 
-test('who was held back asks for what the gap names, while all goes on, and a roomcast gives what it keeps', async () => {
+test('a member that was held back requests what the gap names while publishing goes on, and a roomcast sends what it keeps', async () => {
   const { report, counters, backfills } = await asking({ historyMessages: 1000 });
   for (const name of ['kept', 'order', 'accounting', 'losses', 'backfill']) {
     expect(check(report, name), JSON.stringify(report.verdict)).toMatchObject({ status: 'passed' });
@@ -185,17 +185,17 @@ test('who was held back asks for what the gap names, while all goes on, and a ro
   expect(backfills.count).toBeGreaterThan(0);
 });
 
-test('of a server that keeps nothing, nothing is asked again', async () => {
+test('a server that keeps nothing is not asked for backfill', async () => {
   const server = await serve();
   const cohorts = ['late=1,backfill=true'];
   await expect(load(targetSpec('roomcast', server.url), { cohorts })).rejects.toMatchObject({
     code: 'bad_option',
     message:
-      'cohort late.backfill is "true": expected a server that keeps messages (it says not_enabled); a roomcast does with --history-messages',
+      'cohort late.backfill is "true": expected a server that keeps messages (it answered not_enabled); a roomcast does with --history-messages',
   });
 });
 
-test('what a target does not know is not asked of it', async () => {
+test('a command that the target does not support is not sent', async () => {
   for (const [cohort, why] of [
     ['stalled=1,backfill=true', 'cohort stalled.backfill is "true": expected false with ws, which'],
     ['vanishing=1,since=true', 'cohort vanishing.since is "true": expected false with ws, whose'],
@@ -207,7 +207,7 @@ test('what a target does not know is not asked of it', async () => {
   }
 });
 
-test('a position that the server cannot go on from leaves open what was missed', async () => {
+test('a position that the server cannot resume leaves unknown what was missed', async () => {
   const server = await startSmallRoomServer(() => ({ resume: () => null }));
   onTestFinished(() => server.close());
   const report = await load(targetSpec('roomcast', server.url), {
@@ -219,21 +219,21 @@ test('a position that the server cannot go on from leaves open what was missed',
   });
   expect(check(report, 'accounting')).toMatchObject({
     status: 'unknown',
-    text: expect.stringMatching(/^\d+ joins? came with a position that the server could not go on/),
+    text: expect.stringMatching(/^the server could not resume \d+ joins? from the given position/),
   });
 });
 
-test('a server that waits for each send is caught: the slow hold up the rest', async () => {
+test('a server that awaits each send is caught: slow members delay the rest', async () => {
   const target = await broadcast('awaiting');
   const report = await load(target, BITING);
   const flow = check(report, 'flow');
   expect(flow?.status).toEqual(unlessBusy('failed'));
   expect(flow?.text).toContain('9 of 9 healthy members got nothing');
-  expect(flow?.text).toContain('others were slow then');
+  expect(flow?.text).toContain('others were slow at that time');
   expect(report.verdict.exit === 1).toBe(flow?.status === 'failed');
 });
 
-test('the same load on a server that does not wait passes', async () => {
+test('the same load on a server that does not await sends passes', async () => {
   const target = await broadcast('loop');
   const report = await load(target, BITING);
   expect(check(report, 'flow')?.status).toEqual(unlessBusy('passed'));
@@ -247,7 +247,7 @@ test('a lost message is caught, when others follow and when it was the last', as
       atMessage(20, () => undefined),
     ),
   );
-  expect(check(middle, 'accounting')?.text).toContain('healthy: 10 lost without a word');
+  expect(check(middle, 'accounting')?.text).toContain('healthy: 10 lost without a gap');
   expect(middle.verdict.exit).toBe(1);
 
   let seen = 0;
@@ -257,11 +257,11 @@ test('a lost message is caught, when others follow and when it was the last', as
   expect(check(last, 'accounting')?.text).toMatch(
     /10 neither received nor announced by 10 members/,
   );
-  // What has not come, a machine that is too busy may be late with.
+  // On a machine that is too busy, missing messages may only be late.
   expect([1, 3]).toContain(last.verdict.exit);
 });
 
-test('a machine that stands still while the phases end sends what was due in them, and no more', async () => {
+test('a machine that is blocked at the end of the phases sends the messages due in them, and no more', async () => {
   const standStill = (text: string): string => {
     const until = performance.now() + 150;
     while (performance.now() < until);
@@ -311,7 +311,7 @@ test('a repeated message and a late one are caught', async () => {
   expect(twice.verdict.exit).toBe(1);
 });
 
-test('a healthy member that the server ends is caught', async () => {
+test('a server that disconnects a healthy member is caught', async () => {
   const server = await startBroadcastServer('loop');
   onTestFinished(() => server.close());
   let seconds = 0;
@@ -323,7 +323,7 @@ test('a healthy member that the server ends is caught', async () => {
     },
   });
   expect(check(report, 'kept')?.text).toContain(
-    '1 connection of publishers and members that read everything ended by the server: 4001 go',
+    'the server ended 1 connection of publishers and members that read everything: 4001 go',
   );
   expect(check(report, 'kept')?.status).toEqual(unlessBusy('failed'));
   expect([1, 3]).toContain(report.verdict.exit);
@@ -344,7 +344,7 @@ test('stalled members that the server resets in time pass, others do not', async
     loadTest(made, { roomcast: 'test', repeat: 1, onSecond: ({ at }) => onSecond(at) });
 
   const evicted = await run((second) => {
-    // Members connect in their order, and nobody else is there.
+    // Members connect in their order, and no one else is connected.
     const connections = [...server.connections];
     if (second === 2) for (const [member] of stalled) server.reset(connections[member]!);
   });
@@ -382,7 +382,7 @@ test('a closed loop keeps its window full and no fuller', async () => {
   expect(sent).toBeGreaterThan(50);
 });
 
-test('an echo server is one room a member', async () => {
+test('an echo server has one room per member', async () => {
   const report = await load(await echo(), { rate: '200/s' });
   expect(check(report, 'accounting')?.status).toBe('passed');
   expect(check(report, 'order')?.status).toBe('passed');
@@ -391,7 +391,7 @@ test('an echo server is one room a member', async () => {
   expect(cohorts[0]?.counters.received).toBe(publishing.sent);
 });
 
-test('an interrupted run reports what it has', async () => {
+test('an interrupted run reports what it has measured', async () => {
   const target = await broadcast('loop');
   const controller = new AbortController();
   const report = await loadTest(plan(target, { calm: '60s' }), {
@@ -411,7 +411,7 @@ test('an interrupted run reports what it has', async () => {
   expect([130, 3]).toContain(report.verdict.exit);
 });
 
-test('interrupted while connecting, there is nothing to report but that', async () => {
+test('a run interrupted while connecting reports only that', async () => {
   const target = await broadcast('loop');
   const controller = new AbortController();
   const report = await loadTest(plan(target, { members: '100', rampUp: '60s' }), {
@@ -424,7 +424,7 @@ test('interrupted while connecting, there is nothing to report but that', async 
   expect(report.runs[0]!.phases).toEqual([]);
 });
 
-test('a target that is not there, or is something else, is unreachable', async () => {
+test('a target that does not exist, or is something else, is unreachable', async () => {
   await expect(load(targetSpec('ws', 'ws://127.0.0.1:1'))).rejects.toMatchObject({
     code: 'unreachable',
     message: expect.stringContaining('cannot reach ws at 127.0.0.1:1: ECONNREFUSED: nothing'),
@@ -436,7 +436,7 @@ test('a target that is not there, or is something else, is unreachable', async (
   });
 });
 
-test('metrics that were asked for and are not there are no reason to begin', async () => {
+test('a run with a metrics URL that has no metrics does not begin', async () => {
   const server = await serve();
   const started = (metricsUrl: string) =>
     loadTest(plan(targetSpec('roomcast', server.url), {}), {
@@ -447,7 +447,7 @@ test('metrics that were asked for and are not there are no reason to begin', asy
   for (const [wrong, why] of [
     ['nope', 'nope: '],
     [`${server.url}/nope`, 'answers 404'],
-    [`${server.url}/readyz`, 'has none that are known here'],
+    [`${server.url}/readyz`, 'has no metrics that roomcast load knows'],
   ] as const) {
     await expect(started(wrong)).rejects.toMatchObject({
       code: 'bad_option',
@@ -458,7 +458,7 @@ test('metrics that were asked for and are not there are no reason to begin', asy
   }
 });
 
-test('repeated runs have a spread, and a baseline to be compared with', async () => {
+test('repeated runs have a spread, and can be compared with a baseline', async () => {
   const target = await broadcast('loop');
   const made = plan(target, { calm: '300ms' });
   const report = await loadTest(made, { roomcast: 'test', repeat: 3 });

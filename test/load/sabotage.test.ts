@@ -1,8 +1,7 @@
 /**
- * The generator against servers that are wrong in one way each: every one fails, by the check that its
- * fault is about and by no other than those that may follow from it. What goes by the clock, or did not
- * come in time, is void on a machine that is too busy to tell, and is tried again then; what came wrong
- * never is.
+ * Runs the generator against servers with one fault each: each run must fail in the check of that fault, and
+ * in no checks except those that the fault may affect too. On a machine that is too busy to judge times,
+ * failures of times and late messages are void, and the run is repeated; wrong messages always fail.
  */
 import { expect, test, vi } from 'vitest';
 import { loadTest } from '../../src/load/load-test.js';
@@ -19,7 +18,7 @@ import {
   startSmallRoomServer,
 } from '../support/small-room-server.js';
 
-/** Nobody is slow: for faults that need none. Two rooms, 100 messages a second in all. */
+/** No slow members, for faults that need none. Two rooms, 100 messages a second in total. */
 const HEALTHY: Scenario = {
   members: '8',
   rooms: '2',
@@ -44,7 +43,7 @@ const SLOW: Scenario = {
   cohorts: ['stalled=1'],
 };
 
-/** Two members are cut off again and again, and come back with the position they had. */
+/** Two members are disconnected repeatedly, and rejoin with their position. */
 const BACK: Scenario = {
   ...HEALTHY,
   calm: '300ms',
@@ -54,7 +53,7 @@ const BACK: Scenario = {
   cohorts: ['vanishing=2,stay=150ms,back=100ms,since=true'],
 };
 
-/** One member pauses again and again, and asks for what it has not been sent meanwhile. */
+/** One member pauses repeatedly, and requests what it missed meanwhile. */
 const ASKS: Scenario = {
   ...HEALTHY,
   rooms: '1',
@@ -66,7 +65,7 @@ const ASKS: Scenario = {
   cohorts: ['sawtooth=1,read=100ms,pause=500ms,backfill=true'],
 };
 
-/** Two members are cut off again and again, and come back as if for the first time. */
+/** Two members are disconnected repeatedly, and rejoin without a position. */
 const AWAY: Scenario = { ...BACK, cohorts: ['vanishing=2,stay=150ms,back=100ms'] };
 
 /** The same server, as one that neither numbers nor acknowledges. */
@@ -78,8 +77,8 @@ const UNNUMBERED: Partial<TargetSpec> = {
   },
 };
 
-/** In the order of connecting: the first contact, the members and the publishers of two rooms come before. */
-const COMERS = 1 + 8 + 2;
+/** Connections before the first reconnect: the first contact, the members, the publishers of two rooms. */
+const FIRST_CONNECTIONS = 1 + 8 + 2;
 
 const load = (
   url: string,
@@ -96,7 +95,7 @@ const named = ({ verdict }: LoadReport, ...statuses: string[]): string[] =>
 const text = ({ verdict }: LoadReport, name: string): string | undefined =>
   verdict.checks.find((check) => check.name === name)?.text;
 
-/** Whether the machine, which others use, left something to be judged by the clock. */
+/** Whether the machine was idle enough to judge times. */
 const isFit = ({ verdict }: LoadReport, { instead }: Sabotage): boolean =>
   verdict.unfit === null && (verdict.outcome !== 'void' || instead?.outcome === 'void');
 
@@ -106,19 +105,19 @@ interface Sabotage {
   readonly target?: Partial<TargetSpec>;
   /** Checks that must fail. */
   readonly fails: string[];
-  /** The first of them must fail however busy the machine is: something came that is wrong. */
+  /** The first of them must fail however busy the machine is: a wrong message arrives. */
   readonly always?: true;
-  /** The first of them must not pass however busy the machine is: it goes by no clock. */
+  /** The first of them must not pass however busy the machine is: it depends on no times. */
   readonly seen?: true;
-  /** What the run comes to, if not failed, and the check by which it does. */
+  /** The outcome of the run, if it is not `failed`, and the check that causes it. */
   readonly instead?: { readonly outcome: 'void' | 'incomplete'; readonly check: string };
-  /** Checks that may fail with them, as the same fault shows there too. */
+  /** Checks that may fail too, because the fault affects them. */
   readonly also?: string[];
-  /** What the first of them must say. */
+  /** Text of the first of them. */
   readonly says?: RegExp;
 }
 
-/** Holds every message back while `held()`, and sends them all, in order, once it no longer is. */
+/** Holds messages back while `held()` is true, and then sends them in order. */
 function holding(
   server: SmallRoomServer,
   held: (client: Client, room: Room) => boolean,
@@ -143,7 +142,7 @@ function holding(
   };
 }
 
-/** How often it was called with the same key, from 1. */
+/** Counts the calls with the same key, from 1. */
 function counting<Key extends object>(): (key: Key) => number {
   const counts = new WeakMap<Key, number>();
   return (key) => {
@@ -166,21 +165,21 @@ function sinceStart(): { publish: Steps['publish']; ms(): number } {
 }
 
 const SABOTAGES: Record<string, Sabotage> = {
-  // ── What a slow member does to the others ──
-  'everybody waits for the slow': {
+  // ── Effects of a slow member on the others ──
+  'all members wait for the slow one': {
     scenario: SLOW,
     fault: (server) => holding(server, () => server.anySlow()),
     fails: ['flow'],
     also: ['isolation'],
-    says: /in each of 3 turns while others were slow, and never else: slow members hold up the rest/,
+    says: /in each of 3 turns while others were slow, and at no other time: slow members delay the rest/,
   },
-  'everybody’s messages are batched for 350 ms while anybody is slow': {
+  'all messages are batched for 350 ms while a member is slow': {
     scenario: { ...SLOW, silence: '2s' },
     fault: (server) => holding(server, () => server.anySlow() && performance.now() % 350 < 330),
     fails: ['isolation'],
     says: /healthy p99 with slow members over without is \d+\.\d+ \(\d+\.\d+–\d+\.\d+ in 3 turns\)/,
   },
-  'half of what the healthy are owed is dropped and announced while anybody is slow': {
+  'half of the messages to healthy members are dropped and announced while a member is slow': {
     scenario: SLOW,
     fault(server) {
       const nth = counting<Client>();
@@ -195,13 +194,13 @@ const SABOTAGES: Record<string, Sabotage> = {
     seen: true,
     says: /healthy members lost [\d,]+ of [\d,]+ messages .* 0 not/,
   },
-  'one room stands still while anybody in it is slow': {
+  'one room stalls while a member of it is slow': {
     scenario: { ...SLOW, rooms: '2' },
     fault: (server) => holding(server, (_, room) => [...room.members].some(server.isSlow)),
     fails: ['flow'],
     also: ['isolation'],
   },
-  'every join holds up everybody for 300 ms': {
+  'every join delays all members for 300 ms': {
     scenario: {
       ...SLOW,
       fill: '0',
@@ -221,12 +220,12 @@ const SABOTAGES: Record<string, Sabotage> = {
       };
     },
     fails: ['isolation'],
-    // What it holds back it keeps in queues that have an end.
+    // Messages held back stay in bounded queues.
     also: ['losses'],
   },
-  'stalled members are ended too late': {
-    // Long enough that the reset is seen while they are stalled: the generator looks every 250 ms, and
-    // an end that it only finds once they read again is of nobody knows when.
+  'stalled members are disconnected too late': {
+    // Long enough that the reset is detected while they are stalled: the generator probes every 250 ms,
+    // and an end that it detects only once they read again has an unknown time.
     scenario: { ...SLOW, slow: '1700ms', calm: '300ms', evictWithin: '700ms' },
     fault(server) {
       const since = new Map<Client, number>();
@@ -241,7 +240,7 @@ const SABOTAGES: Record<string, Sabotage> = {
     },
     fails: ['evictions'],
   },
-  'stalled members are never ended': {
+  'stalled members are never disconnected': {
     scenario: { ...SLOW, slow: '900ms', calm: '300ms', evictWithin: '700ms' },
     fault: () => ({}),
     fails: ['evictions'],
@@ -249,7 +248,7 @@ const SABOTAGES: Record<string, Sabotage> = {
     says: /^0 of 1 stalled member disconnected/,
   },
 
-  'other members are ended, and stalled ones are not': {
+  'other members are disconnected, and stalled ones are not': {
     scenario: {
       ...SLOW,
       members: '9',
@@ -263,7 +262,7 @@ const SABOTAGES: Record<string, Sabotage> = {
       return {
         deliver(client, _room, message, send) {
           send(message);
-          // Neither of the two: who is healthy is ended, and counted.
+          // Neither of the two: a healthy member is disconnected, and counted.
           if (message.seq !== 60 || server.evictions === 1 || server.isSlow(client)) return;
           server.evictions = 1;
           client.socket.resetAndDestroy();
@@ -275,7 +274,7 @@ const SABOTAGES: Record<string, Sabotage> = {
     also: ['kept', 'losses'],
     says: /^0 of 1 stalled member disconnected/,
   },
-  'slow members are ended at once': {
+  'slow members are disconnected at once': {
     scenario: { ...SLOW, calm: '1200ms', slow: '3s', turns: '1' },
     fault(server) {
       server.every(10, () => {
@@ -287,11 +286,11 @@ const SABOTAGES: Record<string, Sabotage> = {
     },
     fails: [],
     instead: { outcome: 'void', check: 'isolation' },
-    says: /^slow members were there in \d of \d seconds of slow/,
+    says: /^slow members were connected in \d of \d seconds of slow/,
   },
 
-  // ── What is lost, repeated, mixed up or changed ──
-  '1 % is lost without a word': {
+  // ── Messages lost, repeated, reordered or changed ──
+  '1 % of the messages is lost unannounced': {
     fault() {
       const nth = counting<Client>();
       return {
@@ -302,9 +301,9 @@ const SABOTAGES: Record<string, Sabotage> = {
     },
     fails: ['accounting', 'losses'],
     always: true,
-    says: /healthy: \d+ lost without a word/,
+    says: /healthy: \d+ lost without a gap/,
   },
-  'one message of a thousand members’ is lost without a word': {
+  'one message of one of many members is lost unannounced': {
     fault() {
       let lost = false;
       return {
@@ -316,10 +315,10 @@ const SABOTAGES: Record<string, Sabotage> = {
     },
     fails: ['accounting', 'losses'],
     always: true,
-    says: /healthy: 1 lost without a word/,
+    says: /healthy: 1 lost without a gap/,
   },
-  'the last message never comes': {
-    // 50 are due in each room, and a last one follows.
+  'the last message never arrives': {
+    // 50 are due in each room, and then a last one.
     fault: () => ({
       deliver(_client, _room, message, send) {
         if (message.seq <= 50) send(message);
@@ -329,7 +328,7 @@ const SABOTAGES: Record<string, Sabotage> = {
     seen: true,
     says: /neither received nor announced by/,
   },
-  'every second message is dropped for who reads everything, and announced': {
+  'every second message to members that read everything is dropped and announced': {
     fault(server) {
       return {
         deliver(client, room, message, send) {
@@ -342,7 +341,7 @@ const SABOTAGES: Record<string, Sabotage> = {
     seen: true,
     says: /healthy members lost \d+ of \d+ messages \((49|50)[.\d]* %\): \d+ announced, 0 not/,
   },
-  'a message comes twice': {
+  'a message arrives twice': {
     fault: () => ({
       deliver(_client, _room, message, send) {
         send(message);
@@ -353,7 +352,7 @@ const SABOTAGES: Record<string, Sabotage> = {
     always: true,
     says: /8 twice/,
   },
-  'two messages of a room change places': {
+  'two messages of a room are swapped': {
     fault() {
       const held = new Map<Client, Message>();
       return {
@@ -383,7 +382,7 @@ const SABOTAGES: Record<string, Sabotage> = {
     always: true,
     says: /[1-9]\d* in the wrong room/,
   },
-  'a message says that it is of another room': {
+  'a message names another room': {
     fault: () => ({
       deliver: (_client, _room, message, send) =>
         send(message.seq === 20 ? { ...message, room: 'load:abcd-9999' } : message),
@@ -392,7 +391,7 @@ const SABOTAGES: Record<string, Sabotage> = {
     always: true,
     says: /, 8 in the wrong room,/,
   },
-  'messages are cut short': {
+  'messages are truncated at the end': {
     fault: () => ({
       deliver(_client, _room, message, send) {
         send(message.seq === 20 ? { ...message, data: message.data.slice(0, -5) } : message);
@@ -401,7 +400,7 @@ const SABOTAGES: Record<string, Sabotage> = {
     fails: ['accounting', 'losses'],
     seen: true,
   },
-  'messages lose their beginning': {
+  'messages are truncated at the beginning': {
     fault: () => ({
       deliver(_client, _room, message, send) {
         send(message.seq === 20 ? { ...message, data: message.data.slice(7) } : message);
@@ -409,7 +408,7 @@ const SABOTAGES: Record<string, Sabotage> = {
     }),
     fails: ['order'],
     always: true,
-    says: /8 changed on the way/,
+    says: /8 with a changed payload/,
   },
   'a byte of a message is changed': {
     fault: () => ({
@@ -420,7 +419,7 @@ const SABOTAGES: Record<string, Sabotage> = {
     }),
     fails: ['order'],
     always: true,
-    says: /8 changed on the way/,
+    says: /8 with a changed payload/,
   },
   'a digit of a stamp is changed': {
     fault: () => ({
@@ -433,7 +432,7 @@ const SABOTAGES: Record<string, Sabotage> = {
     fails: ['order'],
     always: true,
   },
-  'losses are announced that did not happen': {
+  'a gap announces losses that did not happen': {
     fault: (server) => ({
       deliver(client, room, message, send) {
         if (message.seq === 20) server.gap(client, room, 20, 20);
@@ -456,15 +455,15 @@ const SABOTAGES: Record<string, Sabotage> = {
     says: /8 gaps did not match what was missing/,
   },
 
-  // ── Who comes back with a position ──
-  'what was missed is not sent to who comes back, who is told that it is': {
+  // ── Rejoins with a position ──
+  'missed messages are not sent after a rejoin that was answered as complete': {
     scenario: BACK,
     fault: () => ({ resume: (_client, _room, missed) => missed.slice(1) }),
     fails: ['accounting'],
     always: true,
-    says: /vanishing: \d+ lost without a word/,
+    says: /vanishing: \d+ lost without a gap/,
   },
-  'who comes back is sent again what it has had': {
+  'messages before the position are sent again after a rejoin': {
     scenario: BACK,
     fault: () => ({
       resume: (_client, _room, missed) => missed.flatMap((message) => [message, message]),
@@ -473,7 +472,7 @@ const SABOTAGES: Record<string, Sabotage> = {
     always: true,
     says: /\d+ twice/,
   },
-  'who comes back is told of a loss that is none': {
+  'a gap announces a loss that did not happen after a rejoin': {
     scenario: BACK,
     fault: (server) => ({
       resume(client, room, missed) {
@@ -487,19 +486,19 @@ const SABOTAGES: Record<string, Sabotage> = {
     says: /vanishing: \d+ gaps? did not match/,
   },
 
-  // ── Who comes back ──
-  'who comes back is never answered': {
+  // ── Rejoins without a position ──
+  'the join of a reconnected member is never answered': {
     scenario: AWAY,
     fault: () => ({
       join(client, _room, next) {
-        if (client.index < COMERS) next();
+        if (client.index < FIRST_CONNECTIONS) next();
       },
     }),
     fails: ['joined'],
     seen: true,
     says: /^\d+ members? could not join: not back when the drain ended \(\d+\)$/,
   },
-  'who has left and joins again is never answered': {
+  'the join of a member that has left is never answered': {
     scenario: { ...AWAY, cohorts: ['churning=2,stay=150ms,away=100ms'] },
     fault() {
       const nth = counting<Client>();
@@ -513,7 +512,7 @@ const SABOTAGES: Record<string, Sabotage> = {
     seen: true,
     says: /^\d+ members? could not join: not back when the drain ended \(\d+\)$/,
   },
-  'who has left and joins again is refused': {
+  'the join of a member that has left is refused': {
     scenario: { ...AWAY, cohorts: ['churning=2,stay=150ms,away=100ms'] },
     fault() {
       const nth = counting<Client>();
@@ -528,7 +527,7 @@ const SABOTAGES: Record<string, Sabotage> = {
     seen: true,
     says: /could not join: refused: rate_limited \(\d+\)$/,
   },
-  'who has left and joins again is ended': {
+  'a member that has left and joins again is disconnected': {
     scenario: { ...AWAY, cohorts: ['churning=2,stay=150ms,away=100ms'] },
     fault() {
       const nth = counting<Client>();
@@ -540,14 +539,14 @@ const SABOTAGES: Record<string, Sabotage> = {
       };
     },
     fails: ['kept'],
-    says: /ended by the server: 4101 slow consumer/,
+    says: /the server ended .*: 4101 slow consumer/,
   },
-  'who comes back is sent nothing, by a server that numbers nothing': {
+  'a reconnected member receives nothing, from a server without numbers': {
     scenario: { ...AWAY, recover: '2s' },
     target: UNNUMBERED,
     fault: () => ({
       deliver(client, _room, message, send) {
-        if (client.index < COMERS) send(message);
+        if (client.index < FIRST_CONNECTIONS) send(message);
       },
     }),
     fails: ['accounting'],
@@ -555,21 +554,21 @@ const SABOTAGES: Record<string, Sabotage> = {
     says: /^vanishing: 2 neither received nor announced by 2 members/,
   },
 
-  // ── Who asks for what a gap has named ──
-  'a message that was asked for is left out': {
+  // ── Backfill ──
+  'a requested message is left out': {
     scenario: ASKS,
     fault: () => ({ history: (_client, _room, asked, answer) => answer(asked.slice(1)) }),
     fails: ['backfill'],
-    says: /; \d+ neither came nor were named as not kept/,
+    says: /; \d+ were neither sent nor named as not kept/,
   },
-  'messages that were asked for come twice': {
+  'requested messages arrive twice': {
     scenario: ASKS,
     fault: () => ({ history: (_client, _room, asked, answer) => answer([...asked, ...asked]) }),
     fails: ['backfill'],
     always: true,
-    says: /; \d+ were not asked for, not in order, or other messages/,
+    says: /; \d+ were not requested, out of order, or other messages/,
   },
-  'other messages come with the numbers that were asked for': {
+  'other messages arrive with the requested numbers': {
     scenario: ASKS,
     fault: () => ({
       history: (_client, room, asked, answer) =>
@@ -577,9 +576,9 @@ const SABOTAGES: Record<string, Sabotage> = {
     }),
     fails: ['backfill'],
     always: true,
-    says: /; \d+ were not asked for, not in order, or other messages/,
+    says: /; \d+ were not requested, out of order, or other messages/,
   },
-  'a byte of a message that was asked for is changed': {
+  'a byte of a requested message is changed': {
     scenario: ASKS,
     fault: () => ({
       history: (_client, _room, asked, answer) =>
@@ -587,12 +586,12 @@ const SABOTAGES: Record<string, Sabotage> = {
     }),
     fails: ['order'],
     always: true,
-    says: /[1-9]\d* changed on the way/,
+    says: /[1-9]\d* with a changed payload/,
   },
-  'what is asked for is never answered': {
+  'a request is never answered': {
     scenario: ASKS,
     fault: () => ({
-      // The generator's first contact is: with nothing at all, nothing is measured.
+      // The first contact is answered: otherwise nothing would be measured.
       history(client, _room, asked, answer) {
         if (client.index === 0) answer(asked);
       },
@@ -601,7 +600,7 @@ const SABOTAGES: Record<string, Sabotage> = {
     seen: true,
     says: /; \d+ had no answer when the drain ended/,
   },
-  'what the others are owed is dropped, and announced, while somebody is given what it asks for': {
+  'messages to the others are dropped and announced while a member receives its backfill': {
     scenario: ASKS,
     fault(server) {
       let asker: Client | undefined;
@@ -624,7 +623,7 @@ const SABOTAGES: Record<string, Sabotage> = {
     says: /healthy members lost 7 of [\d,]+ messages .*: 7 announced, 0 not/,
   },
 
-  // ── What the publisher is told ──
+  // ── Replies to publishers ──
   'a publish is confirmed with a number too low': {
     fault: () => ({ confirm: (_room, seq) => Math.floor(seq / 2) }),
     fails: ['accounting'],
@@ -636,7 +635,7 @@ const SABOTAGES: Record<string, Sabotage> = {
     fails: ['accounting'],
     always: true,
     also: ['losses'],
-    says: /messages numbered of only/,
+    says: /messages numbered, but only/,
   },
   'nothing is confirmed': {
     fault: () => ({ confirm: () => null }),
@@ -644,7 +643,7 @@ const SABOTAGES: Record<string, Sabotage> = {
     seen: true,
     says: /the last message of 2 of 2 publishers was not confirmed/,
   },
-  'publishes vanish, neither refused nor numbered': {
+  'publishes are lost, neither refused nor numbered': {
     fault() {
       let n = 0;
       return {
@@ -672,8 +671,8 @@ const SABOTAGES: Record<string, Sabotage> = {
     says: /of \d+ messages due, \d+ were refused: rate_limited/,
   },
 
-  // ── Standstills and ends ──
-  'it freezes as soon as messages come': {
+  // ── Freezes and disconnects ──
+  'it freezes with the first message': {
     fault: () => ({ publish() {} }),
     fails: ['flow', 'confirmed'],
     also: ['accounting', 'losses'],
@@ -693,7 +692,7 @@ const SABOTAGES: Record<string, Sabotage> = {
     scenario: { ...HEALTHY, drain: '3s' },
     fault(server) {
       const start = sinceStart();
-      // Shorter than what counts until publishing ends.
+      // Shorter than the silence limit before publishing ends.
       const hold = holding(server, () => start.ms() > 800 && start.ms() < 1700);
       return { ...hold, publish: start.publish };
     },
@@ -712,9 +711,9 @@ const SABOTAGES: Record<string, Sabotage> = {
       };
     },
     fails: ['confirmed'],
-    says: /healthy members have received \d+ of about \d+ messages, and what became of the rest/,
+    says: /healthy members have received \d+ of about \d+ messages; what happened to the rest is unknown/,
   },
-  'one healthy member gets nothing': {
+  'one healthy member receives nothing': {
     fault() {
       return {
         deliver(client, _room, message, send) {
@@ -735,7 +734,7 @@ const SABOTAGES: Record<string, Sabotage> = {
     }),
     fails: ['kept'],
     seen: true,
-    says: /2 connections .* ended by the server/,
+    says: /the server ended 2 connections/,
   },
   'publishers are closed': {
     fault: () => ({
@@ -747,9 +746,9 @@ const SABOTAGES: Record<string, Sabotage> = {
     fails: ['kept', 'offered'],
     seen: true,
     also: ['confirmed', 'flow'],
-    says: /2 connections .* ended by the server: 4101 slow consumer/,
+    says: /the server ended 2 connections .*: 4101 slow consumer/,
   },
-  'members are not let in': {
+  'members are refused': {
     fault: () => ({
       join(client, _room, next) {
         if (client.index !== 3) next();
@@ -761,8 +760,8 @@ const SABOTAGES: Record<string, Sabotage> = {
     says: /1 member could not join: 4100 over capacity/,
   },
 
-  // ── What only a limit of the user's own can tell from a slow server ──
-  'joins take their time': {
+  // ── Slowness that only a threshold of the user can detect ──
+  'joins are slow': {
     scenario: { ...HEALTHY, failIf: ['healthy.joins.p99>300ms'] },
     fault: () => ({
       join(client, _room, next) {
@@ -772,13 +771,13 @@ const SABOTAGES: Record<string, Sabotage> = {
     }),
     fails: ['fail-if healthy.joins.p99>300ms'],
   },
-  'a publisher’s own copy takes its time': {
+  'a publisher’s own copy is slow': {
     scenario: { ...HEALTHY, publishFrom: 'members', failIf: ['healthy.p99>250ms'] },
     fault() {
       const own = new WeakMap<Client, number>();
       return {
         deliver(client, _room, message, send) {
-          // What follows keeps its place behind the copy: only this member's order is slow.
+          // Later messages stay behind the copy: only this member is delayed.
           if (message.from === client) own.set(client, performance.now() + 400);
           const wait = (own.get(client) ?? 0) - performance.now();
           if (wait > 0) setTimeout(() => send(message), 400);
@@ -791,7 +790,7 @@ const SABOTAGES: Record<string, Sabotage> = {
   },
 };
 
-// Many at a time: most of a run is waiting.
+// Many at a time: a run spends most of its time waiting.
 vi.setConfig({ maxConcurrency: 10 });
 test.concurrent.each(Object.entries(SABOTAGES))(
   'found: %s',
@@ -821,12 +820,12 @@ test.concurrent.each(Object.entries(SABOTAGES))(
       isFit(report, sabotage) &&
       named(report, 'failed').every(isForThat) &&
       (instead === undefined || report.verdict.outcome === instead.outcome);
-    // Another process may hold up the healthy for a moment: then it is tried again, and has to be found.
+    // Another process may delay healthy members for a moment: the run is repeated, and must find the fault.
     for (let n = 0; n < 2 && !isAsExpected(); n += 1) report = await once();
     const all = JSON.stringify(report.verdict, null, 1);
     if (always) expect(named(report, 'failed'), all).toContain(fails[0]);
     if (seen) expect(named(report, 'failed', 'void'), all).toContain(fails[0]);
-    // Three times too busy to tell what goes by the clock: then all that can be said is that it has not passed.
+    // If the machine was too busy for times in all three runs, only check that it did not pass.
     if (!isFit(report, sabotage))
       return expect(['failed', 'void'], all).toContain(report.verdict.outcome);
     const failed = named(report, 'failed');

@@ -4,7 +4,7 @@ import { asScenario, findScenario, SCENARIOS } from '../../src/load/scenarios.js
 import { parseThreshold } from '../../src/load/verdict/threshold.js';
 import { FAKE_SPEC } from '../support/load-fakes.js';
 
-/** What a roomcast allows a publisher unless told otherwise. */
+/** The default publish rate limit of a roomcast. */
 const PUBLISH_RATE = 100;
 
 test('there are S0 to S15, each found by number and by name', () => {
@@ -36,7 +36,7 @@ test('a kind and a percentage make a scenario', () => {
   }
 });
 
-test('a file holds the same keys, as text', () => {
+test('a file has the same keys, as text', () => {
   const own = { members: '20', cohorts: ['stalled=1'], failIf: ['healthy.p99>1s'] };
   expect(asScenario(own, 'own.json')).toEqual(own);
   expect(() => asScenario({ member: '20' }, 'own.json')).toThrow('own.json: no such key member');
@@ -45,7 +45,7 @@ test('a file holds the same keys, as text', () => {
   expect(() => asScenario([], 'own.json')).toThrow('expected an object');
 });
 
-test('a scenario’s name is the share it has', () => {
+test('a scenario’s name states its share', () => {
   for (const { name, cohorts } of Object.values(SCENARIOS)) {
     const share = /^([a-z]+)-(\d+)$/.exec(name);
     if (share) expect(cohorts?.[0]).toContain(`${share[1]}=${share[2]}%`);

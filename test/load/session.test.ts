@@ -1,4 +1,4 @@
-/** What a connection says to the server, with a link that keeps it. */
+/** The commands of a connection, with a link that records them. */
 import { expect, test } from 'vitest';
 import { roomSlotOf } from '../../src/load/assign.js';
 import { Crew } from '../../src/load/crew.js';
@@ -9,8 +9,8 @@ import { STAMP_LENGTH, Stamps } from '../../src/load/stamp.js';
 import type { Link } from '../../src/load/targets/target.js';
 import { FAKE_SPEC, fakeTarget, inertLink } from '../support/load-fakes.js';
 
-/** A member that comes back with its position, or another cohort; the positions that it has joined with,
- * and what it has asked for again. */
+/** A member that rejoins with its position, or of another cohort; the positions it joined with, and its
+ * backfill requests. */
 function setUp(cohort = 'churning=1,since=true') {
   const joins: (Position | undefined)[] = [];
   const asked: [from: number, to: number][] = [];
@@ -45,7 +45,7 @@ function setUp(cohort = 'churning=1,since=true') {
   return { crew, connect, joins, asked, room: roomName(plan, 0), counters };
 }
 
-test('who has left and joins again goes on from what came until it had left', () => {
+test('a member that has left rejoins from the last message before it had left', () => {
   const { connect, joins, room } = setUp();
   const session = connect();
   session.joined(room, 10, 'e', false);
@@ -58,13 +58,13 @@ test('who has left and joins again goes on from what came until it had left', ()
   expect(joins).toEqual([undefined, { epoch: 'e', seq: 13 }]);
 });
 
-test('who connects again goes on from what came to the connection before', () => {
+test('a member that reconnects resumes from the last message of its earlier connection', () => {
   const { connect, joins, room, counters } = setUp();
   const before = connect();
   before.joined(room, 10, 'e', false);
   before.gap(room, 11, 12);
   before.end('reset');
-  // On its way still, and no longer heard.
+  // Still in flight, and ignored.
   before.gap(room, 13, 13);
   const session = connect(before);
   expect(joins).toEqual([undefined, { epoch: 'e', seq: 12 }]);
@@ -75,7 +75,7 @@ test('who connects again goes on from what came to the connection before', () =>
   expect(counters.faults.wrongGaps).toBe(0);
 });
 
-test('what the server cannot go on from begins anew, and is counted', () => {
+test('a position that the server cannot resume starts afresh, and is counted', () => {
   const { connect, joins, room, counters } = setUp();
   const before = connect();
   before.joined(room, 10, 'e', false);
@@ -89,7 +89,7 @@ test('what the server cannot go on from begins anew, and is counted', () => {
   expect(joins.at(-1)).toEqual({ epoch: 'f', seq: 3 });
 });
 
-test('who asks for what gaps have named asks for one after the other, and again for what was refused', () => {
+test('backfill requests gaps one after the other, and repeats refused requests', () => {
   const { connect, asked, room, counters } = setUp('late=1,backfill=true');
   const session = connect();
   session.joined(room, 10, 'e', false);
@@ -114,7 +114,7 @@ test('who asks for what gaps have named asks for one after the other, and again 
   expect(counters.backfill).toMatchObject({ expired: 10, refused: { rate_limited: 1 } });
 });
 
-test('a gap of a room that it is not in accounts for nothing, and is wrong', () => {
+test('a gap of a room that the member is not in accounts for nothing, and is wrong', () => {
   const { crew, connect, room, counters } = setUp('stalled=1');
   const session = connect();
   session.joined(room, 10, 'e', false);
@@ -127,7 +127,7 @@ test('a gap of a room that it is not in accounts for nothing, and is wrong', () 
   expect(counters).toMatchObject({ announced: 4, faults: { wrongGaps: 1 } });
 });
 
-test('a number that is none of a room of the run confirms nothing', () => {
+test('a confirmation for a room outside of the run confirms nothing', () => {
   const { crew, connect, room } = setUp();
   const session = connect();
   let answers = 0;
@@ -138,7 +138,7 @@ test('a number that is none of a room of the run confirms nothing', () => {
   expect([[...crew.finals], answers]).toEqual([[[0, 20]], 1]);
 });
 
-test('of 65,536 rooms each is told from the others, by its number and by its name', () => {
+test('65,536 rooms are distinguished by number and by name', () => {
   const plan = resolvePlan({ members: '65536', rooms: '65536' }, FAKE_SPEC, 1, 'abcd');
   const crew = new Crew(plan, 0, 0, new Stamps('abcd'), fakeTarget(), []);
   const named = (room: number, other: number) =>
@@ -153,7 +153,7 @@ test('of 65,536 rooms each is told from the others, by its number and by its nam
   for (const none of [-1, 65_536, 65_543]) expect(roomSlotOf(plan, 7, none)).toBe(-1);
 });
 
-test('who does not ask is given nothing again', () => {
+test('a member without backfill requests nothing', () => {
   const { connect, asked, room, counters } = setUp('late=1');
   const session = connect();
   session.joined(room, 10, 'e', false);
@@ -162,7 +162,7 @@ test('who does not ask is given nothing again', () => {
   expect(counters.announced).toBe(2);
 });
 
-test('what was asked for on a connection that is gone is not asked for on the next', () => {
+test('a request on an ended connection is not repeated on the next one', () => {
   const { connect, asked, room, counters } = setUp('late=1,backfill=true');
   const before = connect();
   before.joined(room, 10, 'e', false);
@@ -175,7 +175,7 @@ test('what was asked for on a connection that is gone is not asked for on the ne
   expect(asked).toEqual([[11, 12]]);
 });
 
-test('what is refused to who is not in its rooms is its join', () => {
+test('a refusal before the member is in its rooms concerns its join', () => {
   const { connect, room, counters } = setUp();
   const refused = connect();
   refused.refused('forbidden');
@@ -188,7 +188,7 @@ test('what is refused to who is not in its rooms is its join', () => {
   expect(counters).toMatchObject({ refused: { rate_limited: 1 } });
 });
 
-test('who is ended while it has left could join', () => {
+test('a member that is disconnected after it has left did not fail to join', () => {
   const { connect, room, counters } = setUp();
   const session = connect();
   session.joined(room, 0, 'e', false);
@@ -198,7 +198,7 @@ test('who is ended while it has left could join', () => {
   expect(counters).toMatchObject({ failures: {}, closes: { '4107 nothing sent in time': 1 } });
 });
 
-test('a wait that ends once publishing has is of what was owed, from when that was written', () => {
+test('a wait that ends after publishing counts from when the awaited message was written', () => {
   const { crew, room } = setUp();
   const { plan, stamps } = crew;
   const options = { readSize: 1 };
@@ -214,7 +214,7 @@ test('a wait that ends once publishing has is of what was owed, from when that w
   session.joined(room, 0, 'e', false);
   const start = Math.ceil(crew.now());
   let seq = 0;
-  /** A message that was due, written and read at so many ms. */
+  /** A message that was due, written and read at the given ms. */
   const message = (due: number, written: number, read: number): void => {
     const late = (written - due) * 1000;
     const payload = stamps.payload(plan.size, 0, seq++, start + due * 1000, late);
@@ -224,14 +224,14 @@ test('a wait that ends once publishing has is of what was owed, from when that w
   const waited = () => session.waited.map((at) => (at === 0 ? 0 : (at - start) / 1000));
   message(900, 900, 1000);
   message(950, 950, 3000);
-  // Until the end the engine looks itself.
+  // Until the end the engine checks by itself.
   expect(waited()).toEqual([0, 0]);
   crew.stage = 'after';
   message(3100, 3100, 5000);
   expect(waited()).toEqual([3100, 5000]);
   message(4000, 4000, 6000);
   expect(waited()).toEqual([3100, 5000]);
-  // One that was refused, and sent again: until then nothing was owed.
+  // A message that was refused and sent again: until then nothing was owed.
   message(5000, 9900, 10_000);
   expect(waited()).toEqual([3100, 5000]);
 });

@@ -11,7 +11,7 @@ import {
 
 const stamps = new Stamps('0a1f');
 
-test('what a stamp says can be read back, wherever it lies', () => {
+test('a stamp can be read back at any offset', () => {
   fc.assert(
     fc.property(
       fc.integer({ min: STAMP_LENGTH, max: 300 }),
@@ -48,7 +48,7 @@ test('another run’s stamps are not taken for ours', () => {
   expect(stamps.find(other, 0, other.length)).toBe(-1);
 });
 
-test('a payload is intact until any byte before its stamp is another', () => {
+test('a payload is intact until any byte before its stamp changes', () => {
   fc.assert(
     fc.property(
       fc.integer({ min: STAMP_LENGTH, max: 1200 }),

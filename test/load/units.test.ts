@@ -12,7 +12,7 @@ import {
   parseSize,
 } from '../../src/load/units.js';
 
-test('quantities are read with their units', () => {
+test('quantities are parsed with their units', () => {
   expect(parseDuration('x', '250ms')).toBe(250);
   expect(parseDuration('x', '1.5s')).toBe(1500);
   expect(parseDuration('x', '0')).toBe(0);
@@ -33,11 +33,11 @@ test.each([
   [() => parseRate('rate', '0/s'), 'rate is "0/s": expected a rate above 0'],
   [() => parseShare('cohort', '1.5', 10), 'expected a whole number or a percentage'],
   [() => parseCount('seed', '13', 1, 12), 'seed is "13": expected a whole number from 1 to 12'],
-])('what is no quantity is refused in one line', (parse, message) => {
+])('an invalid quantity is refused in one line', (parse, message) => {
   expect(parse).toThrow(message);
 });
 
-test('quantities are written for people', () => {
+test('quantities are formatted for people', () => {
   expect(formatMicros(850)).toBe('850 µs');
   expect(formatMicros(2345)).toBe('2.35 ms');
   expect(formatMicros(1_250_000)).toBe('1.25 s');

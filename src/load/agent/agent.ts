@@ -1,8 +1,8 @@
 /**
- * An agent: lends this machine to a coordinator on another one. It starts a worker process for each
- * that is asked for and passes orders and reports on, for one coordinator at a time; when that goes,
- * or is silent for 10 s, its workers end and with them every connection they had (V8).
- * Not here: who leads (agents.ts), what a worker does (worker.ts).
+ * An agent: lends this machine to a coordinator on another one. Starts the worker processes that the
+ * coordinator orders and passes orders and reports on. Serves one coordinator at a time; when that
+ * disconnects, or is silent for 10 s, the agent ends its workers and all their connections (V8).
+ * Not here: the coordinator's side (agents.ts), the steps of a worker (worker.ts).
  */
 import type { AddressInfo } from 'node:net';
 import type { Server } from 'node:tls';
@@ -14,15 +14,15 @@ import type { Address } from '../wire/wire.js';
 import { type Channel, keyOf, listenTls } from './channel.js';
 import { type FromAgent, SILENCE_MAX_MS, type ToAgent } from './messages.js';
 
-/** Worker processes of one coordinator. */
+/** Largest number of worker processes of one coordinator. */
 const WORKERS_MAX = 64;
 
 export interface AgentOptions {
   readonly listen: Address;
   readonly secret: string;
-  /** Version of roomcast; a coordinator has to be of the same. */
+  /** Version of roomcast; the coordinator must have the same. */
   readonly version: string;
-  /** Told in words of who comes and goes. */
+  /** Logs when a coordinator connects and disconnects. */
   readonly log: (line: string) => void;
 }
 
@@ -30,7 +30,7 @@ export class Agent {
   readonly #options: AgentOptions;
   readonly #server: Server;
   readonly #channels = new Set<Channel>();
-  #guest: Channel | undefined;
+  #coordinator: Channel | undefined;
 
   /** @throws LoadError `bad_option` when it cannot listen there */
   static async open(options: AgentOptions): Promise<Agent> {
@@ -60,14 +60,14 @@ export class Agent {
     const silence = setTimeout(() => channel.close(), SILENCE_MAX_MS);
     const workers = new Map<number, ProcessPort>();
     const reply = (message: FromAgent): void => channel.send(message);
-    const busy = this.#guest !== undefined;
+    const busy = this.#coordinator !== undefined;
     reply({ hello: { version, machine: thisMachine(), busy } });
     channel.onMessage = (message) => {
       silence.refresh();
       try {
-        this.#hear(channel, message as ToAgent, workers, reply);
+        this.#receive(channel, message as ToAgent, workers, reply);
       } catch {
-        // It has the secret and yet speaks another language: a bug, which may not end the agent.
+        // The peer has the secret but sent an invalid message: a bug, which must not end the agent.
         channel.close();
       }
     };
@@ -75,26 +75,26 @@ export class Agent {
       clearTimeout(silence);
       this.#channels.delete(channel);
       for (const worker of workers.values()) worker.disconnect();
-      if (this.#guest !== channel) return;
-      this.#guest = undefined;
-      this.#options.log('the coordinator has gone');
+      if (this.#coordinator !== channel) return;
+      this.#coordinator = undefined;
+      this.#options.log('the coordinator has disconnected');
     };
   }
 
-  #hear(
+  #receive(
     channel: Channel,
     message: ToAgent,
     workers: Map<number, ProcessPort>,
     reply: (message: FromAgent) => void,
   ): void {
     if ('hello' in message) {
-      if (this.#guest || message.hello.version !== this.#options.version) channel.close();
+      if (this.#coordinator || message.hello.version !== this.#options.version) channel.close();
       else {
-        this.#guest = channel;
-        this.#options.log('a coordinator has come');
+        this.#coordinator = channel;
+        this.#options.log('a coordinator has connected');
       }
     } else if ('ping' in message) reply({ pong: message.ping, at: machineMicros() });
-    else if (this.#guest !== channel) channel.close();
+    else if (this.#coordinator !== channel) channel.close();
     else if ('end' in message) {
       const { worker } = message;
       workers.get(worker)?.disconnect();

@@ -1,7 +1,7 @@
 /**
- * The agents of a test, as the coordinator leads them: connects to each, measures how its clock
- * differs from ours, and gives workers their ports. An agent that is lost, or silent for 10 s, takes
- * its workers with it: the run is over and is no pass (V24).
+ * The agents of a test, on the coordinator's side: connects to each, measures the offset of its clock to
+ * ours, and opens ports to its workers. An agent that is lost, or silent for 10 s, loses its workers:
+ * the run ends and does not pass (V24).
  */
 import { machineMicros } from '../clock.js';
 import { LoadError } from '../error.js';
@@ -12,20 +12,20 @@ import { type Channel, connectTls, keyOf } from './channel.js';
 import { type Exchange, errorBetween, type Offset, offsetOf } from './clock-offset.js';
 import { type FromAgent, PING_EVERY_MS, SILENCE_MAX_MS, type ToAgent } from './messages.js';
 
-/** Exchanges of a measurement of the clock: the best of them counts. */
+/** Exchanges per clock measurement; the best one counts. */
 const EXCHANGES = 24;
 const HELLO_TIMEOUT_MS = 5000;
-/** What an agent has told of its time by then has to do. */
+/** Time limit of a clock measurement; the exchanges made by then are used. */
 const MEASURE_MS = 5000;
 
-/** An agent as reports name it. */
+/** An agent as reports describe it. */
 export interface AgentInfo {
   /** `host:port`. */
   readonly address: string;
   readonly machine: Machine;
-  /** What was added to our clock to get its, in µs. */
+  /** Added to our clock to get the agent's clock, in µs. */
   readonly clockOffset: number;
-  /** At most how far that was from the truth in any run, drift included, in µs. */
+  /** Largest error of that offset in any run, drift included, in µs. */
   readonly clockError: number;
 }
 
@@ -33,7 +33,7 @@ export class Agents {
   readonly #agents: readonly RemoteAgent[];
 
   /**
-   * @param version of roomcast, which agents have to be of too
+   * @param version of roomcast; the agents must have the same
    * @throws LoadError `bad_agent` for one that cannot be reached, has another secret, version or
    *   coordinator
    */
@@ -59,19 +59,19 @@ export class Agents {
     this.#agents = agents;
   }
 
-  /** Measures the clocks: before each run, and after it. Returns why an agent is lost, or null. */
+  /** Measures the clocks before and after each run. Returns why an agent is lost, or null. */
   async measure(when: 'before' | 'after'): Promise<string | null> {
     const lost = await Promise.all(this.#agents.map((agent) => agent.measure(when)));
     return lost.find((each) => each !== null) ?? null;
   }
 
-  /** By how much a time between two agents was wrong at most in the run that was measured last, in µs. */
+  /** Largest error of a time between two agents in the last measured run, in µs; null with one agent. */
   clockError(): number | null {
     const errors = this.#agents.map(({ error }) => error).sort((a, b) => b - a);
     return errors.length < 2 ? null : errors[0]! + errors[1]!;
   }
 
-  /** A time of our clock on that of a worker's machine. */
+  /** Converts a time of our clock to the clock of the worker's machine. */
   theirs(worker: number, micros: number): number {
     return micros + this.#of(worker).offset;
   }
@@ -80,7 +80,7 @@ export class Agents {
     return this.#of(worker).port(worker, events);
   }
 
-  /** The agent of a worker. */
+  /** Address of the worker's agent. */
   nameOf(worker: number): string {
     return this.#of(worker).name;
   }
@@ -105,12 +105,12 @@ class RemoteAgent {
   readonly #workers = new Map<number, PortEvents>();
   readonly #pings = new Map<number, (at: number) => void>();
   readonly #alive: NodeJS.Timeout;
-  #heardAt = performance.now();
+  #lastMessageAt = performance.now();
   #pingIds = 0;
   #lost: string | undefined;
   #onLost: (reason: string) => void = () => {};
   #offset: Offset = { offset: 0, error: 0 };
-  /** How far the offset was from the truth at most in the latest run, and in any; µs. */
+  /** Largest error of the offset in the latest run, and in any run; µs. */
   error = 0;
   #worstError = 0;
 
@@ -122,7 +122,7 @@ class RemoteAgent {
     });
     const hello = await new Promise<Extract<FromAgent, { hello: unknown }>['hello']>(
       (resolve, reject) => {
-        const timer = setTimeout(() => reject(bad('it says nothing')), HELLO_TIMEOUT_MS);
+        const timer = setTimeout(() => reject(bad('it sends no greeting')), HELLO_TIMEOUT_MS);
         channel.onMessage = (message) => {
           clearTimeout(timer);
           resolve((message as Extract<FromAgent, { hello: unknown }>).hello);
@@ -135,8 +135,8 @@ class RemoteAgent {
     );
     let wrong: string | undefined;
     if (hello?.version !== version) {
-      wrong = `is of roomcast ${hello?.version}: expected ${version}, as this one`;
-    } else if (hello.busy) wrong = 'works for another coordinator: expected one at a time';
+      wrong = `it runs roomcast ${hello?.version}: expected ${version}, the same as this one`;
+    } else if (hello.busy) wrong = 'it is in use by another coordinator: expected one at a time';
     if (wrong !== undefined) {
       channel.close();
       throw bad(wrong);
@@ -149,7 +149,7 @@ class RemoteAgent {
     this.name = name;
     this.#channel = channel;
     this.#machine = machine;
-    channel.onMessage = (message) => this.#hear(message as FromAgent);
+    channel.onMessage = (message) => this.#receive(message as FromAgent);
     channel.onClosed = (reason) => {
       clearInterval(this.#alive);
       this.#lost = reason;
@@ -157,7 +157,7 @@ class RemoteAgent {
       for (const worker of this.#workers.values()) worker.lost(reason);
     };
     this.#alive = setInterval(() => {
-      if (performance.now() - this.#heardAt > SILENCE_MAX_MS) channel.close('it fell silent');
+      if (performance.now() - this.#lastMessageAt > SILENCE_MAX_MS) channel.close('it went silent');
       else void this.#exchange();
     }, PING_EVERY_MS);
   }
@@ -181,7 +181,7 @@ class RemoteAgent {
         const exchange = await Promise.race([this.#exchange(), lost, late]);
         if (exchange === undefined && exchanges.length > 0) break;
         if (exchange === undefined) {
-          this.#channel.close(`it did not tell its time within ${MEASURE_MS / 1000} s`);
+          this.#channel.close(`it did not answer a clock request within ${MEASURE_MS / 1000} s`);
           return this.#lostText(await lost);
         }
         if (typeof exchange === 'string') return this.#lostText(exchange);
@@ -230,14 +230,14 @@ class RemoteAgent {
     this.#channel.close();
   }
 
-  #hear(message: FromAgent): void {
-    this.#heardAt = performance.now();
+  #receive(message: FromAgent): void {
+    this.#lastMessageAt = performance.now();
     if ('pong' in message) {
       this.#pings.get(message.pong)?.(message.at);
       this.#pings.delete(message.pong);
     } else if ('answer' in message) this.#workers.get(message.worker)?.answer(message.answer);
     else if ('lost' in message) {
-      this.#workers.get(message.worker)?.lost(`a worker process of it ended: ${message.lost}`);
+      this.#workers.get(message.worker)?.lost(`one of its worker processes ended: ${message.lost}`);
     }
   }
 

@@ -1,8 +1,8 @@
 /**
- * The connection between a coordinator and an agent: JSON, a line a message, over TLS with a shared
+ * The connection between a coordinator and an agent: one JSON message per line, over TLS with a shared
  * key (RFC 4279). The handshake proves to both ends that the other one has the secret, without
- * sending it, and compares in constant time; all that follows is encrypted. What a peer may make us
- * hold is bounded (V3). Not here: what the messages mean (agent.ts, agents.ts).
+ * sending it, and compares in constant time; everything after it is encrypted. The bytes that a peer can
+ * make us buffer are bounded (V3). Not here: the meaning of the messages (agent.ts, agents.ts).
  */
 import { scryptSync } from 'node:crypto';
 import type { Socket } from 'node:net';
@@ -10,20 +10,20 @@ import { connect, createServer, type Server, type TLSSocket } from 'node:tls';
 import type { Address } from '../wire/wire.js';
 
 const IDENTITY = 'roomcast-load';
-/** With an ephemeral key each, so that a secret that leaks later opens nothing recorded earlier. */
+/** Ephemeral keys: a secret that leaks later does not decrypt recorded connections. */
 const TLS = {
   ciphers: 'ECDHE-PSK-CHACHA20-POLY1305',
   minVersion: 'TLSv1.2',
   maxVersion: 'TLSv1.2',
 } as const;
 const HANDSHAKE_TIMEOUT_MS = 5000;
-/** A plan or a second's histograms are far smaller. */
+/** Longest line. A plan, or the histograms of a second, are far smaller. */
 const LINE_MAX = 64 * 1024 * 1024;
 const NEWLINE = 0x0a;
-/** Connections that have not yet proved themselves count too. */
+/** Includes connections that have not completed the handshake. */
 const CONNECTIONS_MAX = 16;
 
-/** The key of both ends, slow to guess from a recorded handshake. */
+/** Derives the key of both ends, slowly, so that the secret is hard to guess from a recorded handshake. */
 export function keyOf(secret: string): Buffer {
   return scryptSync(secret, IDENTITY, 32);
 }
@@ -40,7 +40,7 @@ export function listenTls(key: Buffer, onChannel: (channel: Channel) => void): S
     .on('tlsClientError', (_, socket) => socket.destroy());
 }
 
-/** @throws Error whose message says in words why there is no channel */
+/** @throws Error whose message explains why there is no channel */
 export function connectTls({ host, port }: Address, key: Buffer): Promise<Channel> {
   return new Promise((resolve, reject) => {
     const socket = connect({
@@ -71,12 +71,12 @@ export function connectTls({ host, port }: Address, key: Buffer): Promise<Channe
 }
 
 function whyNot({ code = '', message }: NodeJS.ErrnoException): string {
-  if (/DECRYPT|BAD_RECORD_MAC/.test(code)) return 'its secret is another one';
+  if (/DECRYPT|BAD_RECORD_MAC/.test(code)) return 'it has a different secret';
   if (/SSL|TLS|EPROTO/.test(code)) return 'no agent of roomcast load answers there';
   return code || message;
 }
 
-/** One end. `onMessage` may be set once; `onClosed` is called once. */
+/** One end. `onMessage` may be set again; `onClosed` is called once. */
 export class Channel {
   onMessage: (message: unknown) => void = () => {};
   onClosed: (reason: string) => void = () => {};
@@ -109,7 +109,7 @@ export class Channel {
     if (this.#socket.writable) this.#socket.write(`${JSON.stringify(message)}\n`);
   }
 
-  /** @param reason what `onClosed` is told */
+  /** @param reason passed to `onClosed` */
   close(reason = 'closed'): void {
     this.#reason = reason;
     this.#socket.end();
@@ -133,7 +133,7 @@ export class Channel {
     if (rest.length === 0) return;
     this.#held.push(rest);
     this.#heldBytes += rest.length;
-    if (this.#heldBytes > LINE_MAX) this.#refuse('it sent a line beyond 64 MiB');
+    if (this.#heldBytes > LINE_MAX) this.#refuse('it sent a line longer than 64 MiB');
   }
 
   #parse(line: string): boolean {
@@ -141,7 +141,7 @@ export class Channel {
     try {
       message = JSON.parse(line);
     } catch {
-      this.#refuse('it sent what is not JSON');
+      this.#refuse('it sent a line that is not JSON');
       return false;
     }
     this.onMessage(message);

@@ -1,17 +1,17 @@
 /**
- * By how much the clock of another machine differs from ours, measured as NTP does: we ask for its
- * time, and take the exchange that came back soonest, since its answer was given in the middle give
- * or take half of that time. Pure.
+ * Measures the offset of another machine's clock to ours, as NTP does: we ask for its time and use the
+ * exchange with the shortest round trip. The answer was made in the middle of it, give or take half of
+ * that time. Pure.
  */
 
-/** One exchange: asked at `sent`, answered at `there` on the other clock, heard at `received`; µs. */
+/** One exchange: sent at `sent`, answered at `there` on the other clock, received at `received`; µs. */
 export interface Exchange {
   readonly sent: number;
   readonly there: number;
   readonly received: number;
 }
 
-/** What to add to our clock to get the other one, and at most how far that is from the truth; µs. */
+/** Added to our clock to get the other one, and the largest possible error of that; µs. */
 export interface Offset {
   readonly offset: number;
   readonly error: number;
@@ -27,7 +27,7 @@ export function offsetOf(exchanges: readonly Exchange[]): Offset {
 }
 
 /**
- * How wrong `used` has been at most between two measurements: it was measured at the first, and the
+ * The largest error of `used` between two measurements: it was measured at the first one, and the
  * clocks have drifted since.
  */
 export function errorBetween(used: Offset, after: Offset): number {

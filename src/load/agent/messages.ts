@@ -1,22 +1,22 @@
 /**
- * What a coordinator and an agent say to each other. The first message of both is `hello`, in every
- * version; the rest is only spoken between equal versions.
+ * The messages between a coordinator and an agent. Both send `hello` first, in every version; the
+ * other messages are only exchanged between equal versions.
  */
 import type { Answer, Order } from '../port.js';
 import type { Machine } from '../report/report.js';
 
-/** Refused when it differs; the shape of plans and reports may change with any release. */
+/** A different version is refused; plans and reports may change with any release. */
 interface Hello {
   readonly version: string;
 }
 
 export type ToAgent =
   | { readonly hello: Hello }
-  /** Answered by `pong` with the time of the agent's clock; also what tells that both are there. */
+  /** Answered by `pong` with the time of the agent's clock; also shows that both ends are alive. */
   | { readonly ping: number }
-  /** An order to a worker, which its `create` makes. */
+  /** An order to a worker; `create` starts the worker. */
   | { readonly worker: number; readonly order: Order }
-  /** The worker is no longer wanted. */
+  /** Ends the worker. */
   | { readonly worker: number; readonly end: true };
 
 export type FromAgent =
@@ -25,6 +25,6 @@ export type FromAgent =
   | { readonly worker: number; readonly answer: Answer }
   | { readonly worker: number; readonly lost: string };
 
-/** Who hears nothing for this long takes the other end for gone. */
+/** An end that receives nothing for this long considers the other end gone. */
 export const SILENCE_MAX_MS = 10_000;
 export const PING_EVERY_MS = 1000;

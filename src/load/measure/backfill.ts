@@ -1,25 +1,25 @@
 /**
- * What one connection asks for again because gaps have named it, and what comes of that: every message
- * of a gap has to come, once, in order and as one of those that the gap left out, or be named as no
- * longer kept. One request is under way at a time. Keeps the promise behind V18 from the client's side.
- * Not here: what comes by itself (ledger.ts), how it is asked for (targets/).
+ * Backfill of one connection: tracks the ranges that gaps named, requests them one at a time, and checks
+ * the answers. The server must send every message of a gap once and in order, or name it as no longer
+ * kept. Checks the promise behind V18 from the client's side.
+ * Not here: live messages (ledger.ts), the requests on the wire (targets/).
  */
 import type { Latency } from './latency.js';
 
-/** Messages, but for `cutOff` and `refused`. Asked for = `came` + `expired` + `lost` + `unanswered`. */
+/** Messages, except in `cutOff` and `refused`. Requested = `came` + `expired` + `lost` + `unanswered`. */
 export interface BackfillCounters {
   came: number;
-  /** The server said that it no longer keeps them. */
+  /** The server said it no longer keeps them. */
   expired: number;
-  /** An answer went over them without a word. */
+  /** Skipped by an answer without being named as missing. */
   lost: number;
-  /** Not asked for, not in order, not of those the gap left out, or named as not kept and sent. */
+  /** Not requested, out of order, not from the gap, or both named as missing and sent. */
   wrong: number;
-  /** No answer had come when the drain ended. */
+  /** Without an answer when the drain ended. */
   unanswered: number;
-  /** Requests that ended with their connection. */
+  /** Requests whose connection ended first. */
   cutOff: number;
-  /** Requests that the server refused, by code; they were made again. */
+  /** Requests that the server refused, by code; they were repeated. */
   refused: Record<string, number>;
 }
 
@@ -29,23 +29,23 @@ export function noBackfill(): BackfillCounters {
 
 export type Range = readonly [from: number, to: number];
 
-/** What is to be asked for next. */
+/** The next range to request. */
 export interface Wanted {
-  /** Among the rooms of the member. */
+  /** Index among the member's rooms. */
   readonly slot: number;
   readonly from: number;
   readonly to: number;
 }
 
 interface Request extends Wanted {
-  /** The next number that is owed, and what it was when this was last asked for. */
+  /** The next owed number, and its value when the range was last requested. */
   from: number;
   askedFrom: number;
-  /** When it was first asked for; 0 before. */
+  /** When it was first requested; 0 before. */
   askedAt: number;
-  /** Numbers that were gone over since the last answer. */
+  /** Numbers skipped since the last answer. */
   skipped: Range[];
-  /** By publisher: the own numbers that the gap left out begin and end there. */
+  /** By publisher: bounds `[low, high)` of the publisher's own message numbers within the gap. */
   readonly low: Float64Array;
   readonly high: Float64Array;
 }
@@ -53,24 +53,24 @@ interface Request extends Wanted {
 export class Backfill {
   readonly #counters: BackfillCounters;
   readonly #latency: Latency;
-  /** The first one is under way once it was asked for. */
+  /** In order; the first one may be under way. */
   #requests: Request[] = [];
   #underWay = false;
 
-  /** @param latency from the first asking to the last answer */
+  /** @param latency from the first request of a range to its last answer */
   constructor(counters: BackfillCounters, latency: Latency) {
     this.#counters = counters;
     this.#latency = latency;
   }
 
-  /** Something was asked for, or will be, and is not answered. */
+  /** True while a range is requested, or still to be requested. */
   get isOwed(): boolean {
     return this.#requests.length > 0;
   }
 
   /**
-   * A gap has named messages.
-   * @param next by publisher of the room: the own number that was next when it came, -1 where none did
+   * Adds a range that a gap named.
+   * @param next by publisher of the room: its next expected message number before the gap, -1 if unknown
    */
   gap(slot: number, from: number, to: number, next: Float64Array): void {
     if (to < from) return;
@@ -79,7 +79,7 @@ export class Backfill {
     this.#requests.push(request);
   }
 
-  /** What to ask for now, at `now` (µs), if anything. */
+  /** The range to request now (`now` in µs), if any. */
   ask(now: number): Wanted | undefined {
     const [request] = this.#requests;
     if (request === undefined || this.#underWay) return;
@@ -89,12 +89,12 @@ export class Backfill {
     return request;
   }
 
-  /** The server would not, for now: it is to be asked again. */
+  /** The server refused for now; the request is repeated later. */
   refused(): void {
     this.#underWay = false;
   }
 
-  /** A message has come by itself: what a gap before it left out ends there. */
+  /** A live message arrived: it is an upper bound for what earlier gaps left out. */
   live(slot: number, place: number, number: number): void {
     for (const request of this.#requests) {
       if (request.slot !== slot) continue;
@@ -102,7 +102,7 @@ export class Backfill {
     }
   }
 
-  /** A message came again. @param slot -1 for a room or a publisher that is none of the member's */
+  /** A backfilled message arrived. @param slot -1 for a room or publisher that is not the member's */
   message(slot: number, seq: number, place: number, number: number): void {
     const request = this.#underWay ? this.#requests[0] : undefined;
     if (!request || slot !== request.slot || seq < request.from || seq > request.to) {
@@ -116,7 +116,7 @@ export class Backfill {
     request.low[place] = Math.max(request.low[place]!, number + 1);
   }
 
-  /** All up to `to` has come, but for what is `missing` since it is no longer kept. */
+  /** The answer: everything up to `to` was sent, except `missing`, which the server no longer keeps. */
   answered(slot: number, to: number, missing: readonly Range[], now: number): void {
     const request = this.#underWay ? this.#requests[0] : undefined;
     if (!request || slot !== request.slot) {
@@ -135,21 +135,21 @@ export class Backfill {
     this.#counters.wrong += sizeOf(missing) - expired;
     request.skipped = [];
     request.from = Math.max(request.from, end + 1);
-    // An answer that gets nowhere is the last one: it would be asked for for ever.
+    // An answer without progress is the last one: otherwise the range would be requested forever.
     if (request.from <= request.to && request.from > request.askedFrom) return;
     this.#counters.lost += Math.max(0, request.to - request.from + 1);
     this.#latency.record(now - request.askedAt);
     this.#requests.shift();
   }
 
-  /** The connection is gone, and with it what it asked for. */
+  /** The connection ended, and its requests with it. */
   cut(): void {
     this.#counters.cutOff += this.#requests.length;
     this.#requests = [];
     this.#underWay = false;
   }
 
-  /** The drain has ended. */
+  /** The drain has ended: counts what has no answer. */
   end(): void {
     for (const { from, to, skipped } of this.#requests) {
       this.#counters.unanswered += sizeOf([...skipped, [from, to]]);
@@ -158,12 +158,12 @@ export class Backfill {
   }
 }
 
-/** What two ranges have in common; it ends before it begins where that is nothing. */
+/** Intersection of two ranges; it ends before it begins if it is empty. */
 function both([from, to]: Range, [start, end]: Range): Range {
   return [Math.max(from, start), Math.min(to, end)];
 }
 
-/** Without what a range has in common with one before it. */
+/** Removes from each range what an earlier one covers. */
 function disjoint(ranges: readonly Range[]): Range[] {
   let next = 0;
   return ranges.map(([from, to]): Range => {

@@ -1,18 +1,18 @@
 /**
- * A distribution of times: an HDR histogram of `hdr-histogram-js` (three significant digits, 1 µs to
- * 35 min), and the form it travels in. Adding counts up is exact, so several workers give the figures
- * that one would have. Values are those of HDR histograms: the highest value that is
- * indistinguishable from what was recorded, in every quantile and in the maximum alike.
+ * A latency distribution: an HDR histogram of `hdr-histogram-js` (three significant digits, 1 µs to
+ * 35 min), and its serialized form. Adding counts is exact, so that several workers give the same figures
+ * as one. Reported values follow HDR histograms: the highest value in the same bucket as the recorded
+ * one, for every quantile and the maximum.
  */
 import { encodeIntoCompressedBase64, Float64Histogram } from 'hdr-histogram-js';
 
-/** The highest value that is told apart, in µs. */
+/** The highest distinct value, in µs. */
 const MAX = 2 ** 31 - 1;
 
-/** Value and count in turn, of every value that was recorded. */
+/** Alternating value and count of each recorded value. */
 export type SparseCounts = number[];
 
-/** Quantiles in µs, as they are printed and written into reports; all null when empty. */
+/** Quantiles in µs, as printed and reported; all null when empty. */
 export interface Quantiles {
   count: number;
   mean: number | null;
@@ -24,14 +24,14 @@ export interface Quantiles {
   max: number | null;
 }
 
-/** That of the library, which finds a value's place with a logarithm and two powers, by shifts. */
+/** The library's histogram, which finds a bucket by a logarithm and two powers; this one shifts bits. */
 class Counts extends Float64Histogram {
   constructor() {
     super(1, MAX, 3);
   }
 
   override countsArrayIndex(value: number): number {
-    // A bucket has 2^10 places for values of 2^11 and up, which it tells apart by their first 11 bits.
+    // A bucket has 2^10 slots for values of 2^11 and up, distinguished by their first 11 bits.
     const bucket = Math.max(0, 21 - Math.clz32(value));
     return (bucket << 10) + (value >>> bucket);
   }
@@ -44,7 +44,7 @@ export class Latency {
     return this.#hdr.totalCount;
   }
 
-  /** Counts one value in µs; below 0 counts as 0, above 35 min as 35 min. */
+  /** Records one value in µs; below 0 as 0, above 35 min as 35 min. */
   record(us: number): void {
     this.#hdr.recordValue(us < 0 ? 0 : us > MAX ? MAX : us | 0);
   }
@@ -59,7 +59,7 @@ export class Latency {
     this.#hdr.add(other.#hdr);
   }
 
-  /** Everything that was recorded since this was last called, which is forgotten here. */
+  /** Returns and removes everything recorded since the last call. */
   take(): SparseCounts {
     const counts: SparseCounts = [];
     if (this.count === 0) return counts;
@@ -76,7 +76,7 @@ export class Latency {
     let index = -1;
     return percentiles.map((percentile) => {
       if (total === 0) return null;
-      // As the library asks for it, which starts anew for each: that takes long for a whole curve.
+      // Same rank as in the library, which rescans for each percentile and is slow for a whole curve.
       const share = (percentile / 100) * total;
       const wanted = Math.max(1, Math.ceil(share - share * Number.EPSILON));
       while (seen < wanted) seen += hdr.getCountAtIndex(++index);
@@ -98,7 +98,7 @@ export class Latency {
     };
   }
 
-  /** HDR V2 payload, compressed, base64: readable by every HdrHistogram library. */
+  /** Encodes as HDR V2 payload, compressed, base64: every HdrHistogram library can read it. */
   encode(): string {
     return encodeIntoCompressedBase64(this.#hdr);
   }
@@ -111,7 +111,7 @@ export class Latency {
     return sum / this.count;
   }
 
-  /** Every value that was recorded, rising, with how often. */
+  /** Every recorded value in rising order, with its count. */
   #each(act: (value: number, count: number) => void): void {
     const hdr = this.#hdr;
     const top = hdr.countsArrayIndex(hdr.maxValue);

@@ -1,17 +1,17 @@
 /**
- * What one connection was owed and what it got. Every message of every member is checked, none is
- * sampled: with a numbering target, that room numbers rise without a hole that no gap announced;
- * with any, that each publisher's messages come in order and once.
- * Keeps the promise behind V4 from the client's side. Not here: latency (tally.ts).
+ * Tracks what one connection was owed and what it received. Checks every message of every member, not a
+ * sample: with a numbering target, that room numbers rise and that a gap announces each hole; with any
+ * target, that each publisher's messages arrive once and in order.
+ * Checks the promise behind V4 from the client's side. Not here: latency (tally.ts).
  */
 
-/** What a server may not do, counted; and what it may, as long as it says so (`announced`). */
+/** Counts of what a server must not do. Announced losses are allowed and not counted here. */
 export interface Faults {
-  /** Messages that came a second time. */
+  /** Messages that arrived a second time. */
   duplicated: number;
-  /** Messages that came after a later one. */
+  /** Messages that arrived after a later one. */
   reordered: number;
-  /** Messages that never came, and no gap said so. */
+  /** Messages that never arrived and that no gap announced. */
   unannounced: number;
   /** Gaps that did not name exactly what was missing. */
   wrongGaps: number;
@@ -31,11 +31,11 @@ export class Ledger {
   readonly #numbered: boolean;
   readonly #publishers: number;
   readonly #faults: Faults;
-  /** Next number expected of each publisher, by room slot and place within the room. */
+  /** Next expected message number of each publisher, by room slot and place within the room. */
   readonly #next: Float64Array;
-  /** The last number of each room that came or was announced as missing. */
+  /** By room slot: the last number that arrived or was announced as missing. */
   readonly #last: Float64Array;
-  /** The latest hole nobody announced, `[from, to)`: tells a late message from a repeated one. */
+  /** The latest unannounced hole, `[from, to)`; distinguishes a late message from a repeated one. */
   #holeFrom = 0;
   #holeTo = 0;
 
@@ -50,8 +50,8 @@ export class Ledger {
 
   /**
    * The member has joined a room.
-   * @param seq the room's last number before, or -1
-   * @param fromStart nothing has been published yet, so that the first message is owed too
+   * @param seq the room's last number before the join, or -1
+   * @param fromStart true if nothing has been published yet, so that the first message is owed too
    */
   joined(room: number, seq: number, fromStart: boolean): void {
     this.#last[room] = seq;
@@ -59,12 +59,12 @@ export class Ledger {
     this.#next.fill(fromStart ? 0 : UNKNOWN, first, first + this.#publishers);
   }
 
-  /** The last number of a room that came or was announced as missing. */
+  /** The last number of a room that arrived or was announced as missing. */
   last(room: number): number {
     return this.#last[room]!;
   }
 
-  /** By place of the publisher within the room: the number expected of it next, -1 where none has come. */
+  /** By place of the publisher within the room: its next expected message number, -1 if unknown. */
   nextOf(room: number): Float64Array {
     const first = room * this.#publishers;
     return this.#next.slice(first, first + this.#publishers);
@@ -86,7 +86,7 @@ export class Ledger {
     }
   }
 
-  /** Returns how many messages the gap accounts for. */
+  /** Records a gap; returns how many messages it accounts for. */
   gap(room: number, from: number, to: number): number {
     const last = this.#last[room]!;
     if (from !== last + 1 || to < from) this.#faults.wrongGaps++;
@@ -96,11 +96,11 @@ export class Ledger {
   }
 
   /**
-   * What has neither come nor been announced, once publishing has stopped.
-   * @param finals the last number of each of the member's rooms (numbered target), or how many
-   *   messages each publisher of them has sent, in the order of room slots
-   * @param owesLast it was there when the last messages were sent, so that it is owed one at least
-   *   where nothing has come that says how many
+   * Number of messages neither received nor announced, once publishing has stopped.
+   * @param finals the last number of each of the member's rooms (numbering target), or the number of
+   *   messages that each of their publishers sent, in the order of room slots
+   * @param owesLast the member was present for the last messages, so that it is owed at least one from
+   *   a publisher (or in a room) from which nothing has arrived
    */
   owed(finals: readonly number[], owesLast: boolean): number {
     let owed = 0;
@@ -112,7 +112,7 @@ export class Ledger {
     return owed;
   }
 
-  /** Judges a number that is not the expected one; returns whether it is ahead of it. */
+  /** Records an unexpected number; returns whether it is ahead of the expected one. */
   #hole(got: number, expected: number): boolean {
     if (got > expected) {
       this.#faults.unannounced += got - expected;

@@ -1,6 +1,6 @@
 /**
- * Adds up what the workers report. Histograms are added bucket by bucket and counters as integers,
- * so the result is the same as if one worker had seen it all.
+ * Merges the reports of the workers. Histograms are added bucket by bucket and counters as integers, so
+ * that the result is the same as with one worker.
  */
 
 import type { Plan } from '../plan.js';
@@ -11,7 +11,7 @@ import type { HealthReport, PublishCounters, WorkerReport } from './worker-repor
 
 /** A cohort's merged histograms. */
 class CohortTotals {
-  /** By phase of the plan. */
+  /** By phase of the plan. `service` too. */
   readonly latency: Latency[];
   readonly service: Latency[];
   readonly joins = new Latency();
@@ -38,7 +38,7 @@ class CohortTotals {
   }
 }
 
-/** What one second brought, until every worker has reported it. */
+/** One second of the run, until every worker has reported it. */
 interface OpenSecond {
   waiting: number;
   latency: Latency[];
@@ -51,7 +51,7 @@ export class Merge {
   readonly #plan: Plan;
   readonly #totals: CohortTotals[];
   readonly #lateness = new Latency();
-  /** By worker: what it reported last. */
+  /** By worker: its latest report. */
   readonly #latest: WorkerReport[] = [];
   readonly #open = new Map<number, OpenSecond>();
   readonly #onSecond: (second: Second) => void;
@@ -59,7 +59,7 @@ export class Merge {
   #sentBefore = 0;
   #announcedBefore: number[];
 
-  /** @param onSecond told of each second once all workers have reported it */
+  /** @param onSecond called for each second once all workers have reported it */
   constructor(plan: Plan, onSecond: (second: Second) => void) {
     this.#plan = plan;
     this.#onSecond = onSecond;
@@ -76,7 +76,7 @@ export class Merge {
     if (report.second >= 0) this.#addSecond(report);
   }
 
-  /** Counters of a cohort over all workers, as they stand. */
+  /** Current counters of a cohort, summed over all workers. */
   counters(cohort: number): Counters {
     const each = this.#latest.filter(Boolean).map((report) => report.cohorts[cohort]!.counters);
     const none: unknown = emptyCounters(this.#plan.phases.length);
@@ -97,8 +97,8 @@ export class Merge {
   }
 
   /**
-   * By cohort; turns of a phase are one.
-   * @param lengths of the plan's phases in seconds, as they were
+   * Results by cohort; the turns of a phase are merged.
+   * @param lengths actual lengths of the plan's phases, in seconds
    */
   cohorts(lengths: readonly number[]): CohortResult[] {
     return this.#plan.cohorts.map(({ name, kind, members }, i) => {
@@ -126,12 +126,12 @@ export class Merge {
     });
   }
 
-  /** Messages due in a phase of the plan that were received, by anyone. */
+  /** Messages due in a phase of the plan that any member received. */
   delivered(phase: number): number {
     return this.#totals.reduce((sum, { latency }) => sum + latency[phase]!.count, 0);
   }
 
-  /** The p99 of the healthy by phase of the plan, in µs; null where they received nothing. */
+  /** p99 of the healthy cohort by phase of the plan, in µs; null if it received nothing. */
   healthyP99(): (number | null)[] {
     return this.#totals[0]!.latency.map((latency) => latency.at([99])[0] ?? null);
   }
@@ -155,7 +155,7 @@ export class Merge {
     }
     worst(open, health);
     if (--open.waiting > 0) return;
-    // A worker that was held up for a second skips it: what is older will not be completed.
+    // A worker that was blocked for a second skips it, so older seconds will not be completed: close them.
     for (const [older, rest] of [...this.#open].sort(([a], [b]) => a - b)) {
       if (older > second) break;
       this.#open.delete(older);
@@ -187,7 +187,7 @@ export class Merge {
   }
 }
 
-/** All of `parts` together. */
+/** The sum of `parts` as a distribution. */
 function distribution(parts: readonly Latency[]): Distribution {
   const whole = new Latency();
   for (const part of parts) whole.addAll(part);
@@ -205,7 +205,7 @@ function worst(open: OpenSecond, health: HealthReport): void {
   open.loopDelayMax = Math.max(open.loopDelayMax, health.loopDelayMax);
 }
 
-/** The phase that the middle of a second falls in. */
+/** The phase that contains the middle of a second. */
 function phaseOfSecond(plan: Plan, second: number): Second['phase'] {
   let end = 0;
   for (const { name, ms } of plan.phases) {

@@ -1,6 +1,6 @@
 /**
- * Makes a run's result of what was counted: cuts the phases out of the timeline and works out the
- * figures per phase. Not here: whether they are good (verdict.ts).
+ * Builds a run's result from the merged counts: splits the timeline into phases and computes the figures
+ * per phase. Not here: the verdict on them (verdict.ts).
  */
 
 import type { Plan } from '../plan.js';
@@ -8,23 +8,23 @@ import { isolationOf } from './isolation.js';
 import type { Merge } from './merge.js';
 import type { Isolation, PhaseResult, RunResult, Second, ServerSample } from './result.js';
 
-/** A second that is shorter by more than this was cut off, and its counts would look like a dip. */
+/** A second shorter by more than this was cut off; its counts would look like a dip. */
 const SLACK_SECONDS = 0.05;
 
 type Span = Pick<PhaseResult, 'name' | 'turn' | 'from' | 'to'>;
 
-/** What a run leaves behind. */
+/** What is known at the end of a run. */
 export interface Ran {
   readonly plan: Plan;
   readonly merge: Merge;
   readonly startedAt: string;
-  /** Seconds that the phases ran. */
+  /** Seconds for which the phases ran. */
   readonly ran: number;
   readonly interrupted: boolean;
   /** Why a worker was lost, or null. */
   readonly lost: string | null;
   readonly clockError: number | null;
-  /** Messages that got a room's number; null when the target does not tell of every room. */
+  /** Messages that got a sequence number; null unless the last one of every publisher was confirmed. */
   readonly accepted: number | null;
   readonly confirmations: RunResult['publishing']['confirmations'];
   readonly server: RunResult['server'];
@@ -65,8 +65,8 @@ export function outcome({ plan, merge, ran, ...rest }: Ran): RunResult {
 }
 
 /**
- * The healthy p99 of each turn that was run to its end; none at all when one of them has no p99, as
- * a turn in which nothing arrived must not be left out of a mean.
+ * The healthy p99 of each completed turn. Empty if one of them has no p99: a turn in which nothing
+ * arrived must not be left out of a mean.
  */
 function turnsOf(
   phases: Plan['phases'],

@@ -1,5 +1,5 @@
 /**
- * What a run came to: the shape of it, as the verdict reads it and as it stands in JSON reports.
+ * The result of a run: the data that the verdict reads and that JSON reports contain.
  * Units: latencies in µs, times in seconds since the phases began, sizes in bytes, CPU in cores.
  * Changes to the shape change `REPORT_VERSION` (report/report.ts).
  */
@@ -9,9 +9,9 @@ import type { Quantiles } from './latency.js';
 import type { Counters } from './tally.js';
 import type { PublishCounters } from './worker-report.js';
 
-/** A distribution: its quantiles, its curve, and all of it as an HDR V2 payload. */
+/** A distribution: its quantiles, its curve, and the whole of it as an HDR V2 payload. */
 export interface Distribution extends Quantiles {
-  /** Value at each of `CURVE` percentiles. */
+  /** Value at each percentile of `CURVE`. */
   curve: (number | null)[];
   /** Compressed HDR V2 histogram, base64; null when empty. */
   hdr: string | null;
@@ -23,11 +23,11 @@ export const CURVE: readonly number[] = [0, 1, 2, 3, 4].flatMap((nines) =>
 );
 
 export interface CohortPhase {
-  /** From the moment a message was due: nothing is omitted when sender or server falls behind. */
+  /** From the moment a message was due, so that delays of the sender or the server are included. */
   latency: Distribution;
-  /** From the moment it was written: the server's part alone, and optimistic when it falls behind. */
+  /** From the moment it was written: the server's part alone; too low when messages are written late. */
   service: Distribution;
-  /** Messages due in the phase that were received, by second of the phase. */
+  /** Messages due in the phase that were received, per second of the phase. */
   perSecond: number;
 }
 
@@ -36,30 +36,30 @@ export interface CohortResult {
   kind: CohortKind;
   members: number;
   phases: Partial<Record<PhaseName, CohortPhase>>;
-  /** From connecting, or asking to join, to being in all rooms. */
+  /** From connecting, or from the join request, to being in all rooms. */
   joins: Distribution;
-  /** From reading again to being up to date. */
+  /** From reading again to receiving recent messages. */
   recoveries: Distribution;
-  /** From no longer reading to being disconnected by the server. */
+  /** From the stop of reading to the disconnect by the server. */
   evictions: Distribution;
-  /** From asking for what a gap had named to the answer behind it. */
+  /** From the first request of a gap's range to its last answer. */
   backfills: Distribution;
   counters: Counters;
 }
 
 export interface PhaseResult {
   name: PhaseName;
-  /** Which turn of calm and slow it belongs to, from 1; 0 outside of turns. */
+  /** The turn of calm and slow that it belongs to, from 1; 0 outside of turns. */
   turn: number;
   from: number;
   to: number;
-  /** The generator's worst worker: share of the time busy; delays of the worst second, in µs. */
+  /** Generator: event loop utilization, and loop delays of the worst second, in µs; the worst worker's. */
   utilization: number;
   loopDelayP99: number;
   loopDelayMax: number;
-  /** Of the server; null is unknown. Delays and holds are those of the worst second. */
+  /** Server; null if unknown. Delays and lock holds are those of the worst second. */
   cpuCores: number | null;
-  /** Share of the phase that its main thread was ready to run and got no CPU, 0–1. */
+  /** Share of the phase in which its main thread was ready to run and got no CPU, 0–1. */
   cpuWait: number | null;
   cpuMicrosPerDelivery: number | null;
   lockHoldP99: number | null;
@@ -67,17 +67,17 @@ export interface PhaseResult {
   rssGrowthBytes: number | null;
 }
 
-/** The server at one moment; null is unknown. Rates are over the time since the last sample. */
+/** The server at one moment; null if unknown. Rates are over the time since the last sample. */
 export interface ServerSample {
   /** Seconds since the phases began. */
   at: number;
-  /** CPU used since the server began, in seconds, and since the last sample, in cores. */
+  /** CPU used since the server started, in seconds, and since the last sample, in cores. */
   cpuSeconds: number | null;
   cpuCores: number | null;
-  /** Time its main thread was ready to run and got no CPU, since it began, in seconds. */
+  /** Time since the start in which its main thread was ready to run and got no CPU, in seconds. */
   cpuWaitSeconds: number | null;
   rssBytes: number | null;
-  /** p99 of the event loop's delay, of lock holds, of delivery to healthy members; µs. */
+  /** p99 of event loop delay, of lock holds, and of delivery to healthy members; µs. */
   loopDelayP99: number | null;
   lockHoldP99: number | null;
   deliveryP99: number | null;
@@ -112,11 +112,10 @@ export interface RunResult {
   startedAt: string;
   /** Stopped by a signal: phases may be missing or short. */
   interrupted: boolean;
-  /** Why a worker or an agent was lost, which ended the run; null when all were there to the end. */
+  /** Why a worker or an agent was lost, which ended the run; null if none was. */
   lost: string | null;
   /**
-   * By how much a time between two agents may be wrong at most, in µs; null where all of the load came
-   * from one machine.
+   * Largest error of a time between two agents, in µs; null if the load came from one machine.
    */
   clockError: number | null;
   phases: PhaseResult[];
@@ -124,30 +123,30 @@ export interface RunResult {
   publishing: PublishCounters & {
     /** Messages due; null for a closed loop. */
     offered: number | null;
-    /** Messages that got a room's number; null when the target does not tell of every room. */
+    /** Messages that got a sequence number; null unless the last one of every publisher was confirmed. */
     accepted: number | null;
-    /** How many confirmations the last messages asked for, and how many came; null without any. */
+    /** Confirmations that the last messages requested, and how many arrived; null if there are none. */
     confirmations: { asked: number; got: number } | null;
     lateness: Distribution;
   };
   timeline: Second[];
   server: {
-    /** Before members connected, and after all had gone; null is unknown. */
+    /** Before members connected, and after all had disconnected; null if unknown. */
     before: ServerSample | null;
     after: ServerSample | null;
     samples: ServerSample[];
-    /** Why its own metrics are missing, or null. */
+    /** Why the server's own metrics are missing, or null. */
     missing: string | null;
   };
   /** Healthy p99 in `slow` over healthy p99 in `calm`; null without both. */
   isolation: Isolation | null;
 }
 
-/** What slow members cost the healthy, by the turns of calm and slow phases. */
+/** The effect of slow members on healthy ones, from the turns of calm and slow phases. */
 export interface Isolation {
   /** Slow over calm: the geometric mean of the turns' ratios. */
   ratio: number;
-  /** 90 % confidence interval of the ratio: 1 in 20 lies below it by chance. Null with a single turn. */
+  /** 90 % confidence interval of the ratio (1 in 20 lies below it by chance); null with a single turn. */
   interval: [low: number, high: number] | null;
   /** Healthy p99 of each turn's phases, in µs. */
   turns: { calm: number; slow: number }[];

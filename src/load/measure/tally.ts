@@ -1,39 +1,39 @@
 /**
- * What a cohort experienced, counted by one worker and merged by the coordinator: latencies by the
- * phase a message was due in, losses, departures, silences. A message that was due after the last
- * phase is in no distribution. Histograms travel as what was added since the last report, counters as
- * they stand. Not here: whether it is acceptable (verdict/).
+ * What a cohort experienced, counted by one worker and merged by the coordinator: latencies by the phase
+ * in which a message was due, losses, disconnects, silences. Messages due after the last phase are in no
+ * distribution. Reports carry histograms as increments since the last report and counters as totals.
+ * Not here: whether the values are acceptable (verdict/).
  */
 import { type BackfillCounters, noBackfill } from './backfill.js';
 import { Latency, type SparseCounts } from './latency.js';
 import { type Faults, noFaults } from './ledger.js';
 
-/** Counters of a cohort with one worker, as they stand. */
+/** Current counters of a cohort in one worker. */
 export interface Counters {
   /** Connections that are in all their rooms now. */
   present: number;
   connects: number;
-  /** Connections that never got into their rooms, by reason. */
+  /** Connections that never joined all their rooms, by reason. */
   failures: Record<string, number>;
   /** Connections that the server ended, by close code and reason. */
   closes: Record<string, number>;
   /** Commands that the server refused, by code. */
   refused: Record<string, number>;
   bytes: number;
-  /** Messages that arrived, of whatever phase; one that came twice counts twice. */
+  /** Messages that arrived, whatever their phase; one that arrived twice counts twice. */
   received: number;
-  /** Messages that gaps announced as not coming. */
+  /** Messages that gaps announced as missing. */
   announced: number;
-  /** Messages neither received nor announced when the drain ended, and members owed any. */
+  /** Messages neither received nor announced when the drain ended, and members that were owed any. */
   owed: number;
   owedMembers: number;
-  /** Joins with a position that the server went on from, and those that it could not. */
+  /** Joins with a position that the server resumed, and those that it could not resume. */
   resumed: number;
   restarted: number;
-  /** Connections that turned out to have been ended while they were not read, nobody knows when. */
+  /** Connections found to have been ended while they were not read, at an unknown time. */
   endedUnread: number;
   faults: Faults;
-  /** What came of asking for what gaps had named. */
+  /** Results of requesting what gaps named. */
   backfill: BackfillCounters;
   /** By phase: the longest silence of a member, in µs, and members silent beyond the limit. */
   silence: number[];
@@ -62,19 +62,19 @@ export function emptyCounters(phases: number): Counters {
   };
 }
 
-/** What a worker tells about a cohort: histograms since last time, counters as they stand. */
+/** A worker's report on a cohort: histograms since the last report, counters in total. */
 export interface CohortReport {
   /** By phase, from the moment the message was due. */
   latency: SparseCounts[];
   /** By phase, from the moment it was written. */
   service: SparseCounts[];
-  /** From connect (or join) to being in all rooms. */
+  /** From connecting, or from the join request, to being in all rooms. */
   joins: SparseCounts;
-  /** From reading again to being up to date. */
+  /** From reading again to receiving recent messages. */
   recoveries: SparseCounts;
-  /** From no longer reading to being disconnected by the server. */
+  /** From the stop of reading to the disconnect by the server. */
   evictions: SparseCounts;
-  /** From asking for what a gap had named to the answer behind it. */
+  /** From the first request of a gap's range to its last answer. */
   backfills: SparseCounts;
   counters: Counters;
 }
@@ -88,12 +88,12 @@ export class Tally {
   readonly recoveries = new Latency();
   readonly evictions = new Latency();
   readonly backfills = new Latency();
-  /** By phase, from its first message on. */
+  /** By phase; created with the phase's first message. */
   readonly #latency: (Latency | undefined)[];
   readonly #service: (Latency | undefined)[];
   /** Start of each phase and end of the last, in µs since the epoch; none before `begin`. */
   #bounds: readonly number[] = [];
-  /** The phase of the latest message, -1 for none, and its bounds: most messages are of the same. */
+  /** The phase of the latest message, -1 for none, and its bounds; the next one is usually in it too. */
   #phase = -1;
   #from = 0;
   #to = 0;
@@ -120,9 +120,9 @@ export class Tally {
   }
 
   /**
-   * How long members have been silent at `now`.
-   * @param heard when each member that is to be heard of last received anything
-   * @param limit a longer silence counts the member; all in µs
+   * Records how long members have been silent at `now`.
+   * @param heard when each member that should be receiving last received anything
+   * @param limit members silent for longer are counted; all in µs
    */
   silences(now: number, heard: readonly number[], limit: number): void {
     const spans = heard.map((at): Span => [at, now]);
@@ -130,9 +130,9 @@ export class Tally {
   }
 
   /**
-   * One wait of each member. It is of the phase that its middle falls in: one that reaches a little into
-   * the next phase is not of that. What comes after the last phase is of the last.
-   * @param limit a longer one counts the member, in µs
+   * Records one wait per member, in the phase that contains its middle: a wait that reaches a little into
+   * the next phase does not belong to that. Waits after the last phase count for the last.
+   * @param limit members that waited for longer are counted, in µs
    */
   waits(spans: readonly Span[], limit: number): void {
     const { silence, silentMembers } = this.counters;
@@ -169,7 +169,7 @@ export class Tally {
     this.#phase = phaseAt(bounds, due);
     if (this.#phase === bounds.length - 1) this.#phase = -1;
     if (this.#phase < 0) {
-      // Outside of all phases: the next message looks again.
+      // Outside of all phases: the next message must search again.
       this.#from = Number.POSITIVE_INFINITY;
       return;
     }

@@ -1,6 +1,6 @@
 /**
- * The script of the HTML report: draws its charts with the drawer of the live page. Built with uPlot
- * into one file, which html.ts writes into the report.
+ * The script of the HTML report: draws the charts with the chart component of the live page. The build
+ * bundles it with uPlot into one file, which html.ts writes into the report.
  */
 import type { XAxis } from '../../page/axes.js';
 import { Chart } from '../../page/chart.js';

@@ -1,9 +1,9 @@
 /**
- * A chart of a report as data, which the report carries and its script draws. Not here: which charts
- * there are (charts.ts), drawing (browser.ts and src/page/chart.ts).
+ * A chart as data: the report contains it and its script draws it. Not here: the list of charts
+ * (charts.ts), drawing (browser.ts and src/page/chart.ts).
  */
 
-/** What values along y are, and so how they are written: as in the tables. */
+/** The unit of the y values, which determines how they are written, as in the tables. */
 export type Unit = 'micros' | 'count' | 'bytes' | 'cores';
 
 export interface Series {
@@ -11,7 +11,7 @@ export interface Series {
   /** Name of its colour in report.css: `c0`, `c1`, … */
   readonly colour: string;
   readonly dashed?: boolean;
-  /** One value a point of x; null leaves a hole. */
+  /** One value per point of x; null leaves a hole. */
   readonly values: readonly (number | null)[];
 }
 
@@ -19,18 +19,18 @@ export interface ChartData {
   readonly title: string;
   /** One sentence: what is shown and how to read it. */
   readonly caption: string;
-  /** Charts over the same x have one cursor. */
+  /** Charts over the same x share one cursor. */
   readonly over: 'percentiles' | 'time';
   readonly x: {
     /** Rising. */
     readonly values: readonly number[];
     readonly ticks: readonly { readonly at: number; readonly label: string }[];
-    /** How each point is called. */
+    /** Name of each point. */
     readonly labels: readonly string[];
   };
   readonly y: { readonly scale: 'log' | 'linear'; readonly unit: Unit };
   readonly series: readonly Series[];
-  /** Parts of x to shade, such as the slow phase. */
+  /** Ranges of x to shade, such as the slow phase. */
   readonly bands?: readonly {
     readonly from: number;
     readonly to: number;
@@ -38,5 +38,5 @@ export interface ChartData {
   }[];
 }
 
-/** What a report's script is given: charts by the place where they stand. */
+/** Charts by their place in the report. */
 export type Charts = Readonly<Record<string, readonly ChartData[]>>;

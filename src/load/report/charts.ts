@@ -1,18 +1,18 @@
 /**
- * The charts of a run: which figures go into which, over what axis. Not here: drawing (browser.ts).
+ * The charts of a run: which figures each shows, over which axis. Not here: drawing (browser.ts).
  */
 import { CURVE, type RunResult, type Second } from '../measure/result.js';
 import type { ChartData, Series } from './chart.js';
 
-/** More points than this are thinned out, each standing for the worst of those it replaces. */
+/** Longer timelines are thinned to this many points, each showing the worst of the points it replaces. */
 const POINTS_MAX = 150;
 
-/** What members experienced. */
+/** Charts of what members experienced. */
 export function latencyCharts(run: RunResult): ChartData[] {
   return [percentiles(run), latencyTimeline(run), deliveries(run)].flatMap(withValues);
 }
 
-/** Without the lines that have no value, and no chart where none has. */
+/** Removes series without values; removes the chart if none is left. */
 function withValues(chart: ChartData): ChartData[] {
   const series = chart.series.filter(({ values }) => values.some((value) => value !== null));
   return series.length === 0 ? [] : [{ ...chart, series }];
@@ -35,7 +35,7 @@ function percentiles(run: RunResult): ChartData {
   return {
     title: 'Latency by percentile',
     caption:
-      'From the moment a message was due. Lines that coincide: slow members cost others nothing.',
+      'From the moment a message was due. Where the lines coincide, slow members cost the others nothing.',
     over: 'percentiles',
     x: { values: CURVE.map(decades), ticks, labels: CURVE.map((each) => `${round(each)} %`) },
     y: { scale: 'log', unit: 'micros' },
@@ -68,7 +68,7 @@ function latencyTimeline(run: RunResult): ChartData {
   };
 }
 
-/** Messages that a member of a cohort received a second, over some seconds; null over none. */
+/** Messages per second that a member of a cohort received, averaged over `seconds`; null without any. */
 export function receivedByMember(
   run: RunResult,
   cohort: number,
@@ -83,7 +83,7 @@ function deliveries(run: RunResult): ChartData {
   const points = thin(run.timeline.length);
   return {
     title: 'Messages received by a member',
-    caption: 'A second and member, by cohort. The healthy line should not move.',
+    caption: 'Per second and member, by cohort. The healthy line should not move.',
     ...timeAxis(run, points),
     y: { scale: 'linear', unit: 'count' },
     series: run.cohorts.map(({ name }, i) => ({
@@ -94,7 +94,7 @@ function deliveries(run: RunResult): ChartData {
   };
 }
 
-/** What the server did; none when nothing is known of it. */
+/** Charts of the server; none if nothing is known of it. */
 export function serverCharts(run: RunResult): ChartData[] {
   const within = run.server.samples.filter(({ at }) => at > 0);
   if (within.length < 2) return [];
@@ -120,7 +120,7 @@ export function serverCharts(run: RunResult): ChartData[] {
     },
     {
       title: 'Memory',
-      caption: 'Resident memory, and what the queues of all members hold of it.',
+      caption: 'Resident memory, and how much of it the queues of all members hold.',
       ...x,
       y: { scale: 'linear', unit: 'bytes' },
       series: [line('resident', 'rssBytes', 0), line('queues', 'queueBytes', 1)],
@@ -128,7 +128,7 @@ export function serverCharts(run: RunResult): ChartData[] {
     {
       title: 'Holds and delays inside the server',
       caption:
-        'p99 a second: locks held, event loop late, delivery to healthy members as the server sees it.',
+        'p99 of each second: lock holds, event loop delay, and delivery to healthy members as the server measures it.',
       ...x,
       y: { scale: 'log', unit: 'micros' },
       series: [
@@ -141,7 +141,7 @@ export function serverCharts(run: RunResult): ChartData[] {
   return all.flatMap(withValues);
 }
 
-/** Ranges of rows that become one point each. */
+/** Ranges of rows that are combined into one point each. */
 function thin(rows: number): [number, number][] {
   const size = Math.max(1, Math.ceil(rows / POINTS_MAX));
   return Array.from({ length: Math.ceil(rows / size) }, (_, i) => [i * size, (i + 1) * size]);
@@ -185,7 +185,7 @@ function round(value: number): number {
   return Math.round(value * 1000) / 1000;
 }
 
-/** The next of 1, 2, 2.5 and 5 times a power of ten. */
+/** The next value of 1, 2, 2.5 or 5 times a power of ten. */
 export function niceStep(rough: number): number {
   if (rough <= 0) return 1;
   const power = 10 ** Math.floor(Math.log10(rough));

@@ -1,6 +1,6 @@
 /**
- * Compares a report with a baseline: a figure has got worse when its median is worse than the
- * baseline's by more than the tolerance and outside what the baseline's own runs spread over.
+ * Compares a report with a baseline. A figure fails if its median is worse than the baseline's by more
+ * than the tolerance and lies outside the range of the baseline's own runs.
  */
 
 import type { Cohort } from '../cohort.js';
@@ -13,7 +13,7 @@ import { isReport, type LoadReport, type Machine, thisMachine } from './report.j
 import { reportFault } from './schema.js';
 
 /**
- * One check a figure that either has: one that the other has not nobody can compare.
+ * Makes one check per figure of either report; a figure that only one of them has is `unknown`.
  * @param tolerance share that is accepted, such as 0.15
  */
 export function compareFigures(
@@ -42,13 +42,16 @@ export function compareFigures(
   });
 }
 
-/** Share by which a figure is more; from nothing to something is beyond any. */
+/** Relative change of a figure; infinite from 0 to anything above. */
 function changeOf(now: Figures[string], before: Figures[string]): number {
   if (before.median === 0) return now.median === 0 ? 0 : Number.POSITIVE_INFINITY;
   return now.median / before.median - 1;
 }
 
-/** Reads a baseline. @throws LoadError `bad_report` for what is none, or of another load, target or machine */
+/**
+ * Reads a baseline.
+ * @throws LoadError `bad_report` if it is no report, did not pass, or is of another load, target or machine
+ */
 export function asBaseline(
   text: string,
   from: string,
@@ -62,7 +65,7 @@ export function asBaseline(
     throw new LoadError('bad_report', `${from} is not JSON: expected a report of --json`);
   }
   if (!isReport(value)) {
-    throw new LoadError('bad_report', `${from} is no report of this version of roomcast load`);
+    throw new LoadError('bad_report', `${from} is not a report of this version of roomcast load`);
   }
   const fault = reportFault(value);
   if (fault !== undefined) throw new LoadError('bad_report', `${from} is damaged: ${fault}`);
@@ -71,7 +74,7 @@ export function asBaseline(
     const was = runs.some(({ interrupted }) => interrupted) ? 'interrupted' : verdict.outcome;
     throw new LoadError(
       'bad_report',
-      `${from} is no baseline: it was ${was}: expected one that passed`,
+      `${from} cannot be the baseline: it was ${was}: expected a report that passed`,
     );
   }
   const differing = COMPARED.flatMap(([what, of]) => {
@@ -81,7 +84,7 @@ export function asBaseline(
   if (differing.length > 0) {
     throw new LoadError(
       'bad_report',
-      `${from} is no baseline for this test: ${differing.join('; ')}: expected a report of the same`,
+      `${from} cannot be the baseline for this test: ${differing.join('; ')}: expected a report of the same`,
     );
   }
   return value;
@@ -89,7 +92,7 @@ export function asBaseline(
 
 type Compared = Pick<LoadReport, 'plan' | 'machine' | 'agents'>;
 
-/** What must be the same for figures to be comparable, in words. */
+/** Properties that must be equal for figures to be comparable, in words. */
 const COMPARED: readonly (readonly [what: string, of: (report: Compared) => string])[] = [
   ['target', ({ plan }) => plan.target.name],
   ['protocol file', ({ plan }) => plan.target.protocol?.sha256 ?? 'none'],
@@ -111,7 +114,7 @@ const COMPARED: readonly (readonly [what: string, of: (report: Compared) => stri
   ['cohorts', ({ plan }) => plan.cohorts.map(cohortInWords).join(' + ')],
 ];
 
-/** A server of this machine may have another port every time. */
+/** A server on this machine may have another port every time. */
 function serverOf(url: string): string {
   const { protocol, hostname, host } = new URL(url);
   const isHere = /^(localhost|127\.[\d.]+|\[::1\])$/.test(hostname);
@@ -122,7 +125,7 @@ function inWords({ cpu, cores, node }: Machine): string {
   return `${cpu} with ${cores} cores, Node ${node}`;
 }
 
-/** Every setting that has a value, such as `throttled members=5 rate=8192`. */
+/** The cohort's settings that are set, such as `throttled members=5 rate=8192`. */
 function cohortInWords({ name, ...settings }: Cohort): string {
   const given = Object.entries(settings).filter(([, value]) => value !== 0 && value !== false);
   return [name, ...given.map(([key, value]) => `${key}=${value}`)].join(' ');

@@ -1,6 +1,6 @@
 /**
- * The key figures of a run and how they spread over repeated runs: what is compared with a baseline.
- * Not here: what each figure means (threshold.ts owns their names).
+ * The key figures of a run and their spread over repeated runs; `--compare` uses them.
+ * Not here: the meaning of each figure (threshold.ts owns their names).
  */
 
 import type { RunResult } from '../measure/result.js';
@@ -33,12 +33,12 @@ const KEY_FIGURES = [
   'server.rss',
 ];
 
-/** More is better only of these. */
+/** True for rates; of all other figures less is better. */
 export function moreIsBetter(figure: string): boolean {
   return figure.includes('.rate');
 }
 
-/** The figures that all runs have. */
+/** The figures that every run has. */
 export function keyFigures(runs: readonly RunResult[], plan: Plan): Figures {
   const figures: Figures = {};
   for (const name of KEY_FIGURES) {
@@ -49,7 +49,7 @@ export function keyFigures(runs: readonly RunResult[], plan: Plan): Figures {
   return figures;
 }
 
-/** How a figure is written for people; plain where the plan no longer knows it. */
+/** Formats a figure for people; as a plain number if the plan does not have it. */
 export function formatFigure(name: string, value: number, plan: Plan): string {
   return figureOf(name, plan)?.format(value) ?? String(value);
 }

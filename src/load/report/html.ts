@@ -1,7 +1,7 @@
 /**
- * The report as one HTML file, which asks nobody for anything: its style, its script and what the
- * script draws are in it, and no other script may run. Without one all but the charts is there.
- * Not here: what the charts show (charts.ts), how they are drawn (browser.ts), the looks (report.css).
+ * The report as one HTML file that loads nothing: it contains its style, its script and the chart data,
+ * and its policy allows no other script. Without JavaScript everything but the charts is shown.
+ * Not here: the content of charts (charts.ts), drawing (browser.ts), the style (report.css).
  */
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
@@ -16,7 +16,7 @@ import { colour, latencyCharts, receivedByMember, serverCharts } from './charts.
 import { formatFigure } from './figures.js';
 import type { LoadReport } from './report.js';
 
-/** What the build made of browser.ts and report.css, whether this file runs from `src/` or from `dist/`. */
+/** Reads a built file (browser.ts or report.css), whether this file runs from `src/` or from `dist/`. */
 const built = (name: string): string =>
   readFileSync(new URL(`../../../dist/load/report/${name}`, import.meta.url), 'utf8');
 
@@ -89,7 +89,7 @@ function tiles(run: RunResult): string {
     [formatMicros(judged?.latency.p99), `p99 of healthy members${when}`],
     [formatMicros(judged?.latency.p999), `p99.9 of healthy members${when}`],
     [`${formatCount(judged?.perSecond ?? 0)}/s`, 'delivered to healthy members'],
-    [formatCount(announced), 'messages dropped and announced as such'],
+    [formatCount(announced), 'messages dropped and announced'],
   );
   if (phase?.cpuMicrosPerDelivery != null) {
     all.push([`${phase.cpuMicrosPerDelivery.toFixed(2)} µs`, 'server CPU for each delivery']);
@@ -123,7 +123,7 @@ function cohortTable(run: RunResult): string {
     }),
   );
   const caption =
-    'Latencies are those of messages that were due in the phase, whenever they came. Received a member is what came during the phase, a second, as in the chart; a message that came twice counts twice in it and in latencies, and is counted as repeated.';
+    'Latencies are of messages that were due in the phase, whenever they arrived. "received a member" is the messages that arrived during the phase, per second and member, as in the chart. A message that arrived twice counts twice in it and in the latencies, and is counted as repeated.';
   return `<p class="caption">${caption}</p>${table(
     'Cohorts',
     [
@@ -190,8 +190,8 @@ function facts({ plan, machine, agents, roomcast }: LoadReport, run: RunResult):
 }
 
 /**
- * @param name for who hears the page: a table may scroll sideways, by keys too
- * @param kind `prose` wraps and turns into blocks on a narrow page
+ * @param name for screen readers; the table may scroll sideways, by keyboard too
+ * @param kind `prose` wraps, and becomes blocks on a narrow page
  */
 function table(
   name: string,
@@ -212,7 +212,7 @@ function badge(status: Check['status']): string {
   return `<span class="${mood}">${status}</span>`;
 }
 
-/** Text made safe for HTML. */
+/** Escapes text for HTML. */
 function escapeHtml(text: string): string {
   return text.replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`);
 }

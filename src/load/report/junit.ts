@@ -1,6 +1,6 @@
 /**
- * The report as JUnit XML, which CI systems show as tests: a case a check. A check that failed is a
- * failure; one that could not be judged is an error, because the run is not a pass (V24).
+ * The report as JUnit XML, which CI systems show as tests: one case per check. A failed check is a
+ * failure; one that could not be judged is an error, because the run does not pass (V24).
  */
 import type { LoadReport } from './report.js';
 import { outcomeLine } from './summary.js';
@@ -23,7 +23,7 @@ export function junitReport(report: LoadReport): string {
     return { name, kind, text };
   });
   const red = cases.some(({ kind }) => kind === 'failure' || kind === 'error');
-  // The generator was saturated, or the run was cut short: no check says so.
+  // A saturated generator or an interrupted run is no check's fault: add a case for it.
   if (verdict.exit !== 0 && !red) {
     cases.push({ name: 'outcome', kind: 'error', text: outcomeLine(report) });
   }
@@ -58,7 +58,7 @@ function testCase({ name, kind, text }: Case): string {
   return `${open}><${kind} message="${escapeXml(text)}"/></testcase>`;
 }
 
-/** Text made safe for XML 1.0, which most control characters are not even when escaped. */
+/** Escapes text for XML 1.0, which forbids most control characters even when escaped. */
 function escapeXml(text: string): string {
   return text
     .replace(/[^\t\n\r\x20-\ud7ff\ue000-\ufffd]/g, '\ufffd')

@@ -45,7 +45,7 @@ function table(head: readonly string[], rows: readonly (readonly string[])[]): s
   return [line(head), line(head.map(() => '---')), ...rows.map(line)].join('\n');
 }
 
-/** What a server or a flag named is text: no markup, no HTML, and one line. */
+/** Escapes names from a server or a flag: no markup, no HTML, and one line. */
 function escapeMarkdown(text: string): string {
   return text.replaceAll(/\s+/g, ' ').replaceAll(/[\\`*_[\]<>|#&~@!]/g, '\\$&');
 }

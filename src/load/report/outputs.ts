@@ -1,6 +1,6 @@
 /**
- * The forms a report can be written in, and where to: a file each, or `-` for standard output, which
- * then gets nothing else. Not here: what each form says (json is the report itself; html.ts,
+ * The formats of a report and where they are written: one file each, or `-` for standard output, which
+ * then gets nothing else. Not here: the content of each format (JSON is the report itself; html.ts,
  * junit.ts, markdown.ts, summary.ts).
  */
 import { closeSync, existsSync, openSync, unlinkSync, writeFileSync } from 'node:fs';
@@ -23,14 +23,14 @@ type Form = keyof typeof FORMS;
 export type Outputs = Partial<Record<Form, string>>;
 
 /**
- * Better before the run than after it.
+ * Checks the files before the run, so that it does not fail after it.
  * @throws LoadError `bad_option` for a file that cannot be written, or `-` more than once
  */
 export function checkOutputs(outputs: Outputs): void {
   const entries = Object.entries(outputs);
   const [first, second] = entries.filter(([, to]) => to === '-').map(([form]) => form);
   if (second !== undefined) {
-    throw badOption(`--${second}`, '-', `a file: --${first} has standard output`);
+    throw badOption(`--${second}`, '-', `a file: --${first} uses standard output`);
   }
   for (const [form, to] of entries) if (to !== '-') checkWritable(`--${form}`, to);
 }
@@ -43,7 +43,7 @@ function checkWritable(option: string, to: string): void {
     const { code } = error as NodeJS.ErrnoException;
     const expected =
       code === 'EISDIR'
-        ? 'a file, which a folder is not'
+        ? 'a file, not a folder'
         : `a file in a folder that can be written to (${code})`;
     throw badOption(option, to, expected);
   }
@@ -51,9 +51,9 @@ function checkWritable(option: string, to: string): void {
 }
 
 /**
- * Writes the report in every form asked for, and the summary to standard output, or to standard
- * error where a form has that.
- * @returns what could not be written, as the disk is full by now, say, and why: a line each
+ * Writes the report in each requested format, and the summary to standard output, or to standard error
+ * if a format uses standard output.
+ * @returns one line per file that could not be written (for example because the disk is full), and why
  */
 export function writeOutputs(report: LoadReport, outputs: Outputs): string[] {
   let terminal: NodeJS.WriteStream = process.stdout;

@@ -1,6 +1,6 @@
 /**
- * What a run is doing, redrawn every second on a terminal. Silent elsewhere: a pipe or a log gets
- * the summary alone.
+ * The progress of a run, redrawn every second on a terminal. Not shown elsewhere: a pipe or a log gets
+ * only the summary.
  */
 import type { WriteStream } from 'node:tty';
 import type { Second, ServerSample } from '../measure/result.js';
@@ -50,10 +50,10 @@ export class Progress {
   }
 
   draining(): void {
-    this.#draw(['draining: waiting for what members are still owed']);
+    this.#draw(['draining: waiting for messages that members are still owed']);
   }
 
-  /** Wipes what is shown. */
+  /** Clears the display. */
   done(): void {
     this.#draw([]);
   }

@@ -1,6 +1,6 @@
 /**
- * The report of a load test as JSON: what ran where, what it came to, how it was judged. The shape
- * is public and versioned; within a version only additions are made.
+ * The report of a load test as JSON: the plan, the machines, the results and the verdict. The shape is
+ * public and versioned; within a version fields are only added.
  */
 import { arch, cpus, release, totalmem, type } from 'node:os';
 import type { AgentInfo } from '../agent/agents.js';
@@ -26,14 +26,14 @@ export interface LoadReport {
   readonly version: typeof REPORT_VERSION;
   /** Version of roomcast that measured. */
   readonly roomcast: string;
-  /** Where the test was led from; without agents also where the load came from. */
+  /** The machine of the coordinator; without agents it also generated the load. */
   readonly machine: Machine;
-  /** Where the load came from; none without `--agents`. */
+  /** The machines that generated the load; empty without `--agents`. */
   readonly agents: readonly AgentInfo[];
-  /** Headers are named, their values are not kept. */
+  /** Header values are replaced; only their names are kept. */
   readonly plan: Plan;
   readonly runs: readonly RunResult[];
-  /** Index of the run with the median healthy p99, of two the worse: the one that is shown. */
+  /** Index of the run with the median healthy p99 (of two, the worse), whose figures are shown. */
   readonly shown: number;
   /** Median, least and most over the runs. */
   readonly figures: Figures;
@@ -43,7 +43,7 @@ export interface LoadReport {
 /**
  * @param verdicts of each run
  * @param compared checks against a baseline
- * @param agents as they stand after the last run
+ * @param agents their state after the last run
  */
 export function buildReport(
   roomcast: string,
@@ -88,7 +88,7 @@ function medianRun(runs: readonly RunResult[]): number {
   return order[Math.floor(order.length / 2)]![1];
 }
 
-/** The shown run's verdict, what was not right in any other run, and the comparison. */
+/** The shown run's verdict, the problems of the other runs, and the comparison. */
 function overall(
   verdicts: readonly Verdict[],
   shown: number,

@@ -1,8 +1,7 @@
 /**
  * The shape of the JSON report as a JSON Schema (draft 2020-12), which the package ships as
- * `roomcast/load-report.schema.json`. Its test does not compile unless it says what the types of the
- * report say. Within a version fields are only added, so readers must not refuse those they do not
- * know.
+ * `roomcast/load-report.schema.json`. Its test compiles only if it matches the types of the report.
+ * Within a version fields are only added, so readers must ignore unknown fields.
  */
 import { Type } from 'typebox';
 import Value from 'typebox/value';
@@ -274,7 +273,7 @@ export const REPORT_SCHEMA = Type.Object(
   },
 );
 
-/** What of a value is not as a report of this version has it, in words; undefined when all is. */
+/** The first deviation of a value from this version's schema, in words; undefined if there is none. */
 export function reportFault(value: unknown): string | undefined {
   const [first] = Value.Errors(REPORT_SCHEMA, value);
   return first && `${first.instancePath || 'it'} ${first.message}`;

@@ -42,7 +42,7 @@ export function summary(report: LoadReport): string {
   return `${parts.filter(Boolean).join('\n\n')}\n`;
 }
 
-/** Where the load came from, and how exact times between machines are. */
+/** The addresses of the agents, and the uncertainty of their clocks. */
 function agentsLine(agents: LoadReport['agents']): string {
   if (agents.length === 0) return '';
   const worst = Math.max(...agents.map(({ clockError }) => clockError));
@@ -91,7 +91,7 @@ function cohorts(run: RunResult): string {
   return [table([head, ...rows]), ...run.cohorts.flatMap(events)].join('\n');
 }
 
-/** What happened to a cohort besides deliveries. */
+/** Events of a cohort besides deliveries. */
 function events({
   name,
   counters,
@@ -103,18 +103,18 @@ function events({
   const said: string[] = [];
   if (counters.announced > 0) said.push(`${formatCount(counters.announced)} announced as dropped`);
   const { duplicated } = counters.faults;
-  if (duplicated > 0) said.push(`${formatCount(duplicated)} came a second time`);
+  if (duplicated > 0) said.push(`${formatCount(duplicated)} received a second time`);
   const closes = Object.entries(counters.closes).map(([why, n]) => `${formatCount(n)} × ${why}`);
   if (closes.length > 0) said.push(`ended by the server: ${closes.join(', ')}`);
   if (evictions.count > 0) said.push(`evicted after ${formatMicros(evictions.max)} at most`);
   if (recoveries.count > 0) {
     said.push(
-      `up to date ${formatMicros(recoveries.p50)} after reading again (at most ${formatMicros(recoveries.max)})`,
+      `recovered ${formatMicros(recoveries.p50)} after reading again (at most ${formatMicros(recoveries.max)})`,
     );
   }
   if (backfills.count > 0) {
     said.push(
-      `${formatCount(counters.backfill.came)} of what gaps named came when asked for, ${formatMicros(backfills.p50)} after that (at most ${formatMicros(backfills.max)})`,
+      `${formatCount(counters.backfill.came)} messages of gaps received on request, after ${formatMicros(backfills.p50)} (at most ${formatMicros(backfills.max)})`,
     );
   }
   if (joins.count > counters.present) said.push(`joined within ${formatMicros(joins.p99)} (p99)`);
@@ -164,7 +164,7 @@ function checks(all: readonly Check[]): string {
     .join('\n');
 }
 
-/** The headline, its first word in capitals. */
+/** The headline with its first word in capitals. */
 export function outcomeLine({ verdict }: LoadReport): string {
   return headline(verdict).replace(/^\w+/, (word) => word.toUpperCase());
 }

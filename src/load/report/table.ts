@@ -1,4 +1,4 @@
-/** Columns of text, the first to the left and the rest to the right. */
+/** Formats rows of text in columns: the first column left-aligned, the others right-aligned. */
 export function table(rows: readonly (readonly string[])[], indent = '  '): string {
   const widths: number[] = [];
   for (const row of rows) {

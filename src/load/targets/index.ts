@@ -1,7 +1,7 @@
 /**
- * The targets: turns a URL and options into a `Target`, joining a protocol to a wire. A protocol is
- * one of those that are built in, by name, or comes from a file. Adding a built-in one means a file
- * beside this one and an entry here.
+ * The targets: builds a `Target` from a URL and options, combining a protocol with a transport. The
+ * protocol is built in (selected by name) or loaded from a file. To add a built-in one, add a file beside
+ * this one and an entry here.
  */
 import { badOption, type LoadError } from '../error.js';
 import type { Protocol } from '../protocol.js';
@@ -23,17 +23,17 @@ export type TargetName = (typeof TARGETS)[number];
 export const TRANSPORTS = ['websocket', ...SOCKJS_TRANSPORTS] as const;
 export type TransportName = (typeof TRANSPORTS)[number];
 
-/** What to connect to; plain data, as it travels to workers and into reports. */
+/** What to connect to. Plain data that is sent to workers and written into reports. */
 export interface TargetSpec {
   /** One of `TARGETS`, or the name of the protocol in `protocol`. */
   readonly name: string;
-  /** The file that says how the target is spoken to, instead of a built-in one. */
+  /** A protocol file that replaces a built-in protocol. */
   readonly protocol?: ProtocolFile;
-  /** `ws:`, `wss:`, `http:` or `https:`. Without a path, the target's usual one. */
+  /** `ws:`, `wss:`, `http:` or `https:`. Without a path, the target's default path. */
   readonly url: string;
   readonly transport: TransportName;
   readonly headers: Readonly<Record<string, string>>;
-  /** Override the target's own; for `ws` and `socketio`. */
+  /** Override the target's default commands; for `ws`, `echo` and `socketio`. */
   readonly templates: Partial<Templates>;
 }
 
@@ -45,24 +45,24 @@ const BUILT_IN: Record<TargetName, (templates: Partial<Templates>) => Protocol<u
   nats: () => NATS,
 };
 
-/** What is sent to such a target its user says. */
+/** Targets whose commands are given by templates. */
 const TEMPLATED: ReadonlySet<string> = new Set(['ws', 'echo', 'socketio']);
 
-/** @throws LoadError `bad_option` for texts that nobody would send, or that carry no message */
+/** @throws LoadError `bad_option` for a template of another target, or one without the message */
 function checkTemplates({ name, protocol, templates }: TargetSpec): void {
   const { publish } = templates;
   for (const [key, text] of Object.entries(templates)) {
     if (protocol || !TEMPLATED.has(name)) {
-      throw badOption(`--${key}`, text, `it with ${[...TEMPLATED].join(', ')} alone`);
+      throw badOption(`--${key}`, text, `it only with ${[...TEMPLATED].join(', ')}`);
     }
   }
   if (publish !== undefined && !publish.includes('{data}')) {
-    throw badOption('--publish', publish, 'a text with {data} in it, which is the message');
+    throw badOption('--publish', publish, 'a text that contains {data}, the message');
   }
 }
 
 /**
- * @param onFault a protocol file has done what it may not (`bad_protocol`); the test is over
+ * @param onFault called when a protocol file breaks the contract (`bad_protocol`), which ends the test
  * @throws LoadError `bad_option` for a URL or a combination that cannot work, `bad_protocol`
  */
 export async function openTarget(
@@ -117,7 +117,7 @@ function addressOf(spec: TargetSpec, protocol: Protocol<unknown>): Where {
   if (!url || !/^(ws|http)s?:$/.test(url.protocol)) {
     throw badOption('<url>', spec.url, 'a ws:, wss:, http: or https: URL');
   }
-  // Reports have the URL in them, and headers by name alone.
+  // Reports contain the URL, but of headers only the names.
   if (url.username !== '' || url.password !== '') {
     const expected = 'no user or password in it, but --header "Authorization: …"';
     throw badOption('<url>', '(not shown)', expected);

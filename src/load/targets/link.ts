@@ -1,7 +1,7 @@
 /**
- * Carries a protocol over a wire: one connection, as members and publishers use it (`Link`) and as
- * the protocol sees it (`Connection`). Finds the stamp of a message at its usual place, and keeps
- * what a protocol or a server does wrong to this connection (V11). Not here: any protocol.
+ * Connects a protocol to a transport: one connection, as members and publishers use it (`Link`) and as
+ * the protocol sees it (`Connection`). Finds the stamp of a message at its last known position, and limits
+ * errors of a protocol or a server to this connection (V11). Not here: any protocol.
  */
 import { LoadError } from '../error.js';
 import type { Range } from '../measure/backfill.js';
@@ -10,11 +10,11 @@ import { STAMP_LENGTH, type Stamps } from '../stamp.js';
 import type { Wire, WireEvents } from '../wire/wire.js';
 import type { Link, Sink } from './target.js';
 
-/** How much of a frame that is not understood is shown. */
+/** Characters of an invalid frame that error messages show. */
 const SHOWN = 60;
 
-/** What came is not what the protocol says. The server's doing, unlike a fault of a protocol file. */
-export class NotSpoken extends Error {}
+/** A received frame does not follow the protocol: the server's fault, not the protocol file's. */
+export class ProtocolViolation extends Error {}
 
 class WireFrame implements Frame {
   buf: Buffer = Buffer.alloc(0);
@@ -30,7 +30,7 @@ class WireFrame implements Frame {
       return JSON.parse(text);
     } catch {
       const shown = text.length > SHOWN ? `${text.slice(0, SHOWN)}…` : text;
-      throw new NotSpoken(`sent what is not JSON: ${JSON.stringify(shown)}`);
+      throw new ProtocolViolation(`sent a frame that is not JSON: ${JSON.stringify(shown)}`);
     }
   }
 }
@@ -47,7 +47,7 @@ export class ProtocolLink implements Link, WireEvents, Connection<unknown> {
   #reason = '';
   #heartbeat: NodeJS.Timeout | undefined;
 
-  /** @param onFault the protocol itself is at fault (`bad_protocol`): nothing it does can be trusted */
+  /** @param onFault called when the protocol itself is at fault (`bad_protocol`) */
   constructor(
     protocol: Protocol<unknown>,
     sink: Sink,
@@ -203,7 +203,7 @@ export class ProtocolLink implements Link, WireEvents, Connection<unknown> {
     this.#reason ||= asText('closing', reason);
   }
 
-  /** Where the stamp in `buf[start, end)` starts, or -1: as far from the end as last time. */
+  /** Start of the stamp in `buf[start, end)`, or -1. Tries the last distance from the end first. */
   #stampIn(buf: Buffer, start: number, end: number): number {
     const usual = end - this.#stampFromEnd;
     if (usual >= start && usual + STAMP_LENGTH <= end && this.#stamps.isAt(buf, usual)) {
@@ -226,7 +226,8 @@ export class ProtocolLink implements Link, WireEvents, Connection<unknown> {
   #fail(error: unknown): void {
     const { message } = error as Error;
     if (error instanceof LoadError) this.#onFault(error);
-    else this.#reason ||= error instanceof NotSpoken ? message : `not understood: ${message}`;
+    else
+      this.#reason ||= error instanceof ProtocolViolation ? message : `not understood: ${message}`;
     this.#wire?.reset();
   }
 }
@@ -242,10 +243,10 @@ function asNumber(method: string, value: number): number {
 }
 
 function misuse(method: string, value: unknown, expected: string): TypeError {
-  return new TypeError(`connection.${method}() was given ${describe(value)}: expected ${expected}`);
+  return new TypeError(`connection.${method}() got ${describe(value)}: expected ${expected}`);
 }
 
-/** A value of a protocol file, for a line of text. */
+/** Describes a value of a protocol file in one line. */
 export function describe(value: unknown): string {
   if (typeof value === 'string') return JSON.stringify(value.slice(0, SHOWN));
   if (typeof value === 'object' && value !== null)

@@ -1,19 +1,19 @@
 /**
- * NATS core over WebSocket: a room is a subject, publishing is PUB. The protocol is a byte stream
- * whose messages need not end where frames do, so what a frame ends in is kept for the next.
+ * NATS core over WebSocket: a room is a subject, publishing is PUB. The protocol is a byte stream whose
+ * messages need not end where frames do, so the incomplete end of a frame is kept for the next frame.
  */
 import type { Connection, Protocol } from '../protocol.js';
 import { PAYLOAD_MAX } from '../wire/wire.js';
-import { NotSpoken } from './link.js';
+import { ProtocolViolation } from './link.js';
 
 const CR = 0x0d;
 const LF = 0x0a;
 const M = 0x4d;
 const ZERO = 0x30;
 const SPACE = 0x20;
-/** How much of a line that is not understood is shown. */
+/** Characters of an invalid line that error messages show. */
 const LINE_SHOWN = 60;
-/** A message with its line; a line without an end is no longer. */
+/** Largest incomplete rest: a message with its line. A longer line is refused. */
 const REST_MAX = PAYLOAD_MAX + 64 * 1024;
 const CONNECT = `CONNECT ${JSON.stringify({
   verbose: false,
@@ -27,7 +27,7 @@ const CONNECT = `CONNECT ${JSON.stringify({
 interface State {
   rest: Buffer;
   readonly rooms: string[];
-  /** What each PONG still to come answers: the connect, or the join of a room. */
+  /** One action per expected PONG: for the connect, or the join or leave of a room. */
   readonly pongs: (() => void)[];
   greeted: boolean;
 }
@@ -40,7 +40,7 @@ export const NATS: Protocol<State> = {
 
   state: () => ({ rest: Buffer.alloc(0), rooms: [], pongs: [], greeted: false }),
 
-  /** The PONG after our CONNECT says that the connection may be used. */
+  /** Nothing to do: the PONG after our CONNECT shows that the connection is ready. */
   open() {},
 
   join(connection, room) {
@@ -69,7 +69,7 @@ export const NATS: Protocol<State> = {
       const whole = Buffer.concat([state.rest, buf.subarray(start, end)]);
       state.rest = whole.subarray(commands(connection, whole, 0, whole.length));
     }
-    if (state.rest.length > REST_MAX) throw new NotSpoken('sent a line beyond 64 MiB');
+    if (state.rest.length > REST_MAX) throw new ProtocolViolation('sent a line longer than 64 MiB');
   },
 };
 
@@ -77,7 +77,7 @@ function send(connection: NatsConnection, text: string): void {
   connection.send(Buffer.from(text, 'latin1'));
 }
 
-/** Handles every whole protocol message in `buf[at, end)`; returns where the rest starts. */
+/** Handles every complete protocol message in `buf[start, end)`; returns where the rest starts. */
 function commands(connection: NatsConnection, buf: Buffer, start: number, end: number): number {
   let at = start;
   while (at < end) {
@@ -112,7 +112,7 @@ function line(connection: NatsConnection, text: string): void {
   }
 }
 
-/** The payload size that ends the line `buf[start, newline)`: `MSG <subject> <sid> <size>\r\n`. */
+/** The payload size at the end of the line `buf[start, newline)`: `MSG <subject> <sid> <size>\r\n`. */
 function sizeBefore(buf: Buffer, start: number, newline: number): number {
   const last = newline - (buf[newline - 1] === CR ? 2 : 1);
   let size = 0;
@@ -125,5 +125,5 @@ function sizeBefore(buf: Buffer, start: number, newline: number): number {
   }
   if (at > start && at < last && size <= PAYLOAD_MAX) return size;
   const line = buf.toString('latin1', start, Math.min(newline, start + LINE_SHOWN)).trimEnd();
-  throw new NotSpoken(`sent what is not NATS: ${JSON.stringify(line)}`);
+  throw new ProtocolViolation(`sent a line that is not NATS: ${JSON.stringify(line)}`);
 }

@@ -1,7 +1,7 @@
 /**
- * A protocol from a file of one's own: loads it, checks what it exports, and puts a guard around
- * every function, so that one which throws or returns something is told as a fault of the file, by
- * its name, and not as one of the server. Not here: the contract (../protocol.ts).
+ * A `--protocol` file: loads it, checks its default export and wraps every function, so that a function
+ * that throws or returns a value is reported as a fault of the file, by its name, and not of the server.
+ * Not here: the contract (../protocol.ts).
  */
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
@@ -9,21 +9,21 @@ import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { LoadError } from '../error.js';
 import type { Protocol } from '../protocol.js';
-import { describe, NotSpoken } from './link.js';
+import { describe, ProtocolViolation } from './link.js';
 
-/** Which file, as it travels to workers, agents and into reports. */
+/** Identifies a protocol file. Plain data that is sent to workers and agents and written into reports. */
 export interface ProtocolFile {
   /** Absolute path. */
   readonly file: string;
-  /** SHA-256 of its text, in hex: the same file on every machine. */
+  /** SHA-256 of its text, in hex: the file must be the same on every machine. */
   readonly sha256: string;
 }
 
 const REQUIRED = ['open', 'join', 'publish', 'decode'] as const;
 const OPTIONAL = ['state', 'leave', 'backfill', 'heartbeat'] as const;
-/** A module may wait at its top level, which nothing else would end. */
+/** A module may await at its top level; nothing else would end that. */
 const LOAD_MS = 5000;
-/** Node takes a longer interval for 1 ms. */
+/** Node treats a longer interval as 1 ms. */
 const HEARTBEAT_MAX = 2 ** 31 - 1;
 
 const FIELDS: Record<string, { expected: string; holds: (value: unknown) => boolean }> = {
@@ -52,7 +52,7 @@ const FIELDS: Record<string, { expected: string; holds: (value: unknown) => bool
 };
 
 /**
- * The file of `--protocol`, before anything of it has run.
+ * Identifies the file of `--protocol`; runs nothing of it.
  * @throws LoadError `bad_protocol` when it cannot be read
  */
 export async function protocolFile(path: string): Promise<ProtocolFile> {
@@ -80,7 +80,7 @@ export async function loadProtocol({ file, sha256 }: ProtocolFile): Promise<Prot
   }
   let late: NodeJS.Timeout | undefined;
   const waited = new Promise<never>((_, reject) => {
-    const text = `it has not loaded within ${LOAD_MS / 1000} s: expected a module that waits for nothing`;
+    const text = `it did not load within ${LOAD_MS / 1000} s: expected a module without a long top-level await`;
     late = setTimeout(() => reject(bad(file, text)), LOAD_MS);
   });
   try {
@@ -126,7 +126,7 @@ function checked(file: string, value: unknown): Protocol<unknown> {
   return value as Protocol<unknown>;
 }
 
-/** The same protocol, whose functions throw nothing but `LoadError` and `NotSpoken`. */
+/** Wraps the protocol's functions so that they throw only `LoadError` and `ProtocolViolation`. */
 function guarded(file: string, protocol: Protocol<unknown>): Protocol<unknown> {
   const call = <Args extends unknown[], Result>(
     name: string,
@@ -136,7 +136,9 @@ function guarded(file: string, protocol: Protocol<unknown>): Protocol<unknown> {
     try {
       return act.apply(protocol, args);
     } catch (error) {
-      throw error instanceof NotSpoken ? error : bad(file, `${name} threw ${messageOf(error)}`);
+      throw error instanceof ProtocolViolation
+        ? error
+        : bad(file, `${name} threw ${messageOf(error)}`);
     }
   };
   const guard =

@@ -1,15 +1,15 @@
 /**
- * roomcast's protocol v1, over whichever wire. Messages are read in place: a payload that looks as
- * the server writes it costs two look-ups at known distances; any other is parsed as JSON.
+ * roomcast's protocol v1, over any transport. Reads messages in place: a frame in the server's usual
+ * format costs two look-ups at known positions; any other frame is parsed as JSON.
  */
 import type { Connection, Frame, Protocol } from '../protocol.js';
 
 const KEY = Buffer.from('"seq":');
 const ZERO = 0x30;
 const ROOM_KEY = Buffer.from('"room":');
-/** Where the `m` of `{"type":"message"` is. */
+/** Position of the `m` of `{"type":"message"`. */
 const TYPE_AT = 9;
-/** Where the room's name is in `{"type":"message","room":"`. */
+/** Position of the room's name in `{"type":"message","room":"`. */
 const ROOM_AT = 25;
 const QUOTE = 0x22;
 const M = 0x6d;
@@ -32,13 +32,13 @@ interface ServerFrame {
   reason?: string;
 }
 
-/** The `id` of a request for messages again: its refusal is none of a publish or a join. */
+/** The `id` of backfill requests; distinguishes their refusal from that of a publish or a join. */
 const HISTORY = 4;
 
-/** What a join with a position is answered where all that came after it follows. */
+/** Results of a join with a position after which everything since the position follows. */
 const CONTINUES: ReadonlySet<string | undefined> = new Set(['complete', 'partial']);
 
-/** Where the number of a message was found last time, from the start of its frame. */
+/** Last position of a message's sequence number, from the start of its frame. */
 interface State {
   seqFromStart: number;
 }
@@ -92,14 +92,14 @@ function seqIn(state: State, buf: Buffer, start: number, end: number): number {
   let seq = 0;
   for (;;) {
     const digit = buf[at]! - ZERO;
-    // Beyond the buffer the digit is no number, which ends it too.
+    // Past the end of the buffer the digit is NaN, which ends the number too.
     if (!(digit >= 0 && digit <= 9)) return seq;
     seq = seq * 10 + digit;
     at++;
   }
 }
 
-/** Where the room's name is: where the server writes it, else behind the first such key; -1 for none. */
+/** Position of the room's name: the usual one, or after the first `"room":`; -1 if there is none. */
 function roomIn(buf: Buffer, start: number, end: number): number {
   const usual = start + ROOM_AT;
   if (buf[usual] === QUOTE && buf[usual - 1] === COLON && buf[usual - 3] === M) return usual;

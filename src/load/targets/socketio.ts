@@ -1,6 +1,6 @@
 /**
- * Socket.IO v4 over its WebSocket transport (Engine.IO 4), default namespace. Rooms are a server's
- * own affair in Socket.IO, so join, leave and publish are events whose JSON comes from templates.
+ * Socket.IO v4 over its WebSocket transport (Engine.IO 4), default namespace. In Socket.IO rooms exist
+ * only on the server, so join, leave and publish are events whose JSON comes from templates.
  */
 import type { Protocol } from '../protocol.js';
 import { type Templates, templateProtocol } from './template.js';
@@ -29,7 +29,7 @@ export function socketioProtocol({ join, leave, publish }: Templates): Protocol 
     }),
     path: '/socket.io/?EIO=4&transport=websocket',
 
-    /** The server's connect packet says that the connection may be used. */
+    /** Nothing to do: the server's connect packet shows that the connection is ready. */
     open() {},
 
     decode(connection, { buf, start, end }) {

@@ -1,40 +1,40 @@
 /**
- * The contract between a load member and the server it talks to: a target opens links, a link
- * speaks rooms, and a sink hears what came back. One file a target; test/contract/target.ts is the
- * suite that each passes.
+ * The contract between a load member and a server: a target dials links, a link sends commands, and a
+ * sink receives the events. Each target has its own file; test/contract/target.ts is the test suite for
+ * all of them.
  */
 import type { Range } from '../measure/backfill.js';
 import type { Position } from '../protocol.js';
 import type { Address } from '../wire/wire.js';
 
-/** What one connection hears. `closed` comes exactly once and last. */
+/** Receives the events of one connection. `closed` is called exactly once, and last. */
 export interface Sink {
-  /** Bytes arrived at `now` (µs of the machine's clock); precedes what is in them. */
+  /** Bytes arrived at `now` (µs of the machine's clock); called before the events they contain. */
   chunk(bytes: number, now: number): void;
   /** The link may join and publish. */
   open(): void;
   /**
-   * @param seq the room's last message before joining, or -1 when the target does not number
-   * @param epoch what it is counted in, '' where the target has no positions
-   * @param continues all since the position that the join came with follows, in messages or in gaps
+   * @param seq the room's last sequence number before the join, or -1 if the target does not number
+   * @param epoch the epoch of that number, '' if the target has no positions
+   * @param continues true if everything since the join's position follows, as messages or as gaps
    */
   joined(room: string, seq: number, epoch: string, continues: boolean): void;
   left(room: string): void;
   /**
    * A message of this run: its stamp starts at `buf[at]`.
-   * @param seq the room's number for it, or -1 when the target does not number
-   * @param roomAt where the room's name begins that it came with, as JSON; -1 where it is not known
+   * @param seq the message's sequence number, or -1 if the target does not number
+   * @param roomAt where the received room name begins, as a JSON string; -1 if unknown
    */
   message(buf: Uint8Array, at: number, seq: number, roomAt: number): void;
   /** The target says that this connection will not get messages `from`–`to` of the room. */
   gap(room: string, from: number, to: number): void;
-  /** A message of this run that was asked for again: its stamp starts at `buf[at]`. */
+  /** A message of this run that backfill requested: its stamp starts at `buf[at]`. */
   past(room: string, seq: number, buf: Uint8Array, at: number): void;
-  /** All that was asked for of the room up to `to` has come, but for what is no longer kept. */
+  /** All requested messages up to `to` have arrived, except `missing`, which the server no longer keeps. */
   answered(room: string, to: number, missing: readonly Range[]): void;
-  /** What was asked for is not given, for now. */
+  /** The target refused the backfill request, for now. */
   refusedPast(code: string): void;
-  /** Reply to a confirmed publish: the room's number for it. */
+  /** Reply to a confirmed publish: the message's sequence number. */
   confirmed(room: string, seq: number): void;
   /** The target refused a command. */
   refused(code: string): void;
@@ -44,13 +44,13 @@ export interface Sink {
 
 /** One connection to the target. Every method is safe after the link has closed. */
 export interface Link {
-  /** @param since go on from there, where the target has positions */
+  /** @param since resume from there; for targets with positions */
   join(room: string, since?: Position): void;
-  /** False when the target has no way to leave a room but to disconnect. */
+  /** Returns false if the target has no leave command; the member then disconnects. */
   leave(room: string): boolean;
-  /** @param confirm ask for `Sink.confirmed`, where the target can say it */
+  /** @param confirm requests `Sink.confirmed`; for targets that confirm */
   publish(room: string, data: Buffer, confirm: boolean): void;
-  /** Asks for messages of a room again, where the target can give them; nothing else is under way. */
+  /** Requests messages of a room again, if the target supports it. One request at a time. */
   backfill(room: string, from: number, to: number): void;
   readonly backlog: number;
   pause(): void;
@@ -60,7 +60,7 @@ export interface Link {
   reset(): void;
 }
 
-/** How one link connects; the rest is the target's. */
+/** How one link connects. */
 export interface DialOptions {
   /** Connect here instead of at the target's own address: an in-process proxy. */
   readonly via?: Address;
@@ -69,15 +69,15 @@ export interface DialOptions {
 
 export interface Target {
   readonly name: string;
-  /** Whether it numbers a room's messages and announces what a member misses. */
+  /** True if it numbers a room's messages and announces what a member misses. */
   readonly numbered: boolean;
-  /** Whether a join may name the position to go on from. */
+  /** True if a join may name the position to resume from. */
   readonly positions: boolean;
-  /** Whether it can be asked for messages that a gap has named. */
+  /** True if messages that a gap named can be requested. */
   readonly backfills: boolean;
   /** The target's own address, for proxies. */
   readonly address: Address;
-  /** Where the target's metrics are scraped, if anywhere. */
+  /** URL of the target's metrics, if it has any. */
   readonly metricsUrl?: string;
   dial(sink: Sink, options: DialOptions): Link;
 }

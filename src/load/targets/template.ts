@@ -1,7 +1,7 @@
 /**
- * Servers without a protocol to speak of: a payload is a message, and what is sent to join, leave
- * and publish comes from templates. Replies are not awaited, as there is nothing to tell them from
- * messages, so a member counts as joined once the join has been sent.
+ * Servers without a protocol of their own: each payload is a message, and templates give the texts to
+ * join, leave and publish. Replies are not awaited, since they cannot be distinguished from messages: a
+ * member counts as joined once its join is sent.
  */
 import type { Protocol } from '../protocol.js';
 
@@ -12,7 +12,7 @@ export interface Templates {
   readonly publish: string;
 }
 
-/** @param name `ws`, or `echo` for a server that sends back what it gets, and to nobody else */
+/** @param name `ws`, or `echo` for a server that returns each message to its sender only */
 export function templateProtocol(name: string, { join, leave, publish }: Templates): Protocol {
   return {
     name,

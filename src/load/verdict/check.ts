@@ -1,6 +1,6 @@
 /**
- * What a check is, and the words that checks share. Not here: the checks (deliveries.ts, healthy.ts,
- * server.ts) and what follows from them (verdict.ts).
+ * The types of checks, and the wording and counts they share. Not here: the checks (deliveries.ts,
+ * healthy.ts, server.ts), the verdict (verdict.ts).
  */
 
 import type { Cohort } from '../cohort.js';
@@ -11,33 +11,32 @@ import { formatCount } from '../units.js';
 export interface Check {
   readonly name: string;
   /**
-   * `void`: the generator or the machine may have caused what was seen, or nothing was tested.
-   * `unknown`: it should have been seen and was not. `skipped`: switched off, or there is nothing to
-   * judge by.
+   * `void`: the generator or the machine may have caused what was observed, or nothing was tested.
+   * `unknown`: what should have been observed was not. `skipped`: switched off, or not applicable.
    */
   readonly status: 'passed' | 'failed' | 'void' | 'unknown' | 'skipped';
-  /** What was seen, in one sentence. */
+  /** What was observed, in one sentence. */
   readonly text: string;
 }
 
 export interface Judgement extends Omit<Check, 'name'> {
-  /** It was counted, and stands however busy the generator was. */
+  /** True for counted facts, which hold however busy the generator was. */
   readonly stands?: true;
-  /** It goes by times from one connection to another, which may be two machines apart. */
+  /** True if it uses times between connections, which may be on two machines with different clocks. */
   readonly between?: boolean;
 }
-/** Null where the run has nothing to do with it, so that nobody needs to hear of it. */
+/** Returns null if the check does not concern the run; it is then left out. */
 export type Judge = (result: RunResult, plan: Plan) => Judgement | null;
 
 export const passed = (text: string): Judgement => ({ status: 'passed', text });
 export const failed = (text: string): Judgement => ({ status: 'failed', text });
-/** What no generator can have caused by being busy: a message that came twice did. */
+/** A failure that a busy generator cannot have caused, such as a duplicate message. */
 export const wrong = (text: string): Judgement => ({ status: 'failed', text, stands: true });
 export const untested = (text: string): Judgement => ({ status: 'void', text });
 export const unknown = (text: string): Judgement => ({ status: 'unknown', text });
 export const skipped = (text: string): Judgement => ({ status: 'skipped', text });
 
-/** Reads everything at once: whoever is slow is so by the server's doing. */
+/** True if the members read everything at once, so that any delay comes from the server. */
 export function readsAll(cohort: Cohort): boolean {
   return cohort.kind === 'healthy' && cohort.bandwidth === 0;
 }
@@ -47,17 +46,17 @@ export function healthyOf({ cohorts }: RunResult, plan: Plan): CohortResult[] {
   return cohorts.filter((_, i) => readsAll(plan.cohorts[i]!));
 }
 
-/** The cohorts whose members read everything while they are there, those too that come and go. */
+/** Cohorts whose members read everything while connected, including those that disconnect or leave. */
 export function readersOf({ cohorts }: RunResult, plan: Plan): CohortResult[] {
   return cohorts.filter((_, i) => readsAll(plan.cohorts[i]!) || comesAndGoes(plan.cohorts[i]!));
 }
 
-/** What such a member is slow by is that it leaves and joins, and not how it reads. */
+/** Members that leave and return; their reading is not slow. */
 function comesAndGoes({ kind, bandwidth }: Cohort): boolean {
   return (kind === 'vanishing' || kind === 'churning') && bandwidth === 0;
 }
 
-/** Publishes that the server refused, by code. Members that publish are healthy: of others it was a leave. */
+/** Refused publishes, by code. Only healthy members publish; refusals of others concern leaves. */
 export function refusals(
   { publishing, cohorts }: RunResult,
   { publishFrom }: Pick<Plan, 'publishFrom'>,
@@ -70,12 +69,12 @@ export function refusals(
   return sum;
 }
 
-/** Different messages that members received: one that came twice is one. */
+/** Messages received, without duplicates. */
 export function distinct(cohorts: readonly CohortResult[]): number {
   return sumBy(cohorts, ({ counters }) => counters.received - counters.faults.duplicated);
 }
 
-/** How many came once more, in words; nothing where none did. */
+/** Number of duplicates, in words; empty if there are none. */
 export function repeats(cohorts: readonly CohortResult[]): string {
   const duplicated = sumBy(cohorts, ({ counters }) => counters.faults.duplicated);
   return duplicated === 0 ? '' : ` (and ${formatCount(duplicated)} of them a second time)`;
@@ -89,7 +88,7 @@ export function total(counts: Readonly<Record<string, number>>): number {
   return sumBy(Object.values(counts), (n) => n);
 }
 
-/** Counts by reason, the most frequent first. */
+/** Counts by reason, in falling order. */
 export function reasons(counts: Readonly<Record<string, number>>): string {
   const sorted = Object.entries(counts).sort(([, a], [, b]) => b - a);
   return sorted.map(([reason, n]) => `${reason} (${formatCount(n)})`).join(', ');

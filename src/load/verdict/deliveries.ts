@@ -1,6 +1,6 @@
 /**
- * Checks that count: connections, messages and publishes. What came wrong no busy generator has caused
- * (`wrong`); what did not come in time, or ended, it may have.
+ * Checks that count connections, messages and publishes. Wrong messages cannot be caused by a busy
+ * generator (`wrong`); late messages and ended connections can.
  */
 import { formatCount, formatDuration } from '../units.js';
 import {
@@ -23,7 +23,7 @@ import {
   wrong,
 } from './check.js';
 
-/** Share of the offered messages that may be refused or not taken. */
+/** Share of the offered messages that may be refused or not sent. */
 const NOT_CARRIED_OUT = 0.01;
 
 export const joined: Judge = ({ cohorts, publishing }) => {
@@ -53,7 +53,7 @@ export const kept: Judge = (result, plan) => {
     return passed('no member that reads everything and no publisher was disconnected');
   const why = closes.map(reasons).filter(Boolean).join(', ');
   return failed(
-    `${times(lost, 'connection')} of publishers and members that read everything ended by the server: ${why}`,
+    `the server ended ${times(lost, 'connection')} of publishers and members that read everything: ${why}`,
   );
 };
 
@@ -65,7 +65,7 @@ export const order: Judge = ({ cohorts }) => {
   const changed = sumBy(faults, (f) => f.changed);
   if (reordered + duplicated + foreign + changed > 0) {
     return wrong(
-      `${formatCount(reordered)} messages out of order, ${formatCount(duplicated)} twice, ${formatCount(foreign)} in the wrong room, ${formatCount(changed)} changed on the way`,
+      `${formatCount(reordered)} messages out of order, ${formatCount(duplicated)} twice, ${formatCount(foreign)} in the wrong room, ${formatCount(changed)} with a changed payload`,
     );
   }
   const received = sumBy(cohorts, ({ counters }) => counters.received);
@@ -78,7 +78,7 @@ export const accounting: Judge = (result, plan) => {
   const late: string[] = [];
   for (const { name, counters } of cohorts) {
     const { unannounced, wrongGaps } = counters.faults;
-    if (unannounced > 0) lost.push(`${name}: ${formatCount(unannounced)} lost without a word`);
+    if (unannounced > 0) lost.push(`${name}: ${formatCount(unannounced)} lost without a gap`);
     if (wrongGaps > 0) {
       lost.push(`${name}: ${times(wrongGaps, 'gap')} did not match what was missing`);
     }
@@ -94,7 +94,7 @@ export const accounting: Judge = (result, plan) => {
     if (missing > 0)
       lost.push(`${times(missing, 'publish', 'publishes')} neither numbered nor refused`);
     if (accepted > sent) {
-      lost.push(`${formatCount(accepted)} messages numbered of only ${formatCount(sent)} sent`);
+      lost.push(`${formatCount(accepted)} messages numbered, but only ${formatCount(sent)} sent`);
     }
   }
   if (lost.length > 0) return wrong([...lost, ...late].join('; '));
@@ -102,20 +102,20 @@ export const accounting: Judge = (result, plan) => {
   const restarted = sumBy(cohorts, ({ counters }) => counters.restarted);
   if (restarted > 0) {
     return unknown(
-      `${times(restarted, 'join')} came with a position that the server could not go on from: what was missed there nobody can say`,
+      `the server could not resume ${times(restarted, 'join')} from the given position: what those members missed is unknown`,
     );
   }
   const received = `${formatCount(distinct(cohorts))}${repeats(cohorts)}`;
   const announced = formatCount(sumBy(cohorts, ({ counters }) => counters.announced));
   const { confirmations } = publishing;
   const all = confirmations === null || confirmations.got === confirmations.asked;
-  const extent = all ? ' = everything sent to who was there' : ', without a hole as far as they go';
+  const extent = all ? ' = everything sent to members present' : ', without a hole as far as known';
   const resumed = sumBy(cohorts, ({ counters }) => counters.resumed);
-  const others = resumed > 0 ? `, or who went on from a position (${times(resumed, 'join')})` : '';
+  const others = resumed > 0 ? `, or resumed from a position (${times(resumed, 'join')})` : '';
   return passed(`received ${received} + announced as dropped ${announced}${extent}${others}`);
 };
 
-/** Members that read everything are to lose nothing, announced or not. */
+/** Members that read everything must lose nothing, announced or not. */
 export const losses: Judge = (result, plan) => {
   const cohorts = healthyOf(result, plan);
   const healthy = cohorts.map(({ counters }) => counters);
@@ -129,7 +129,7 @@ export const losses: Judge = (result, plan) => {
   );
 };
 
-/** Who asks for what gaps have named is given all that is kept of it, once and in order. */
+/** Members that request what gaps named must receive all that the server keeps, once and in order. */
 export const backfill: Judge = ({ cohorts }, plan) => {
   const asking = cohorts.filter((_, i) => plan.cohorts[i]!.backfill);
   if (asking.length === 0) return null;
@@ -145,11 +145,11 @@ export const backfill: Judge = ({ cohorts }, plan) => {
   const asked = came + expired + lost + unanswered;
   const said = asking.map(({ counters }) => reasons(counters.backfill.refused)).filter(Boolean);
   const refused = said.length > 0 ? `; refused at first: ${said.join(', ')}` : '';
-  const text = `of ${times(asked, 'message')} that gaps had named, ${formatCount(came)} came when asked for and ${formatCount(expired)} were no longer kept`;
+  const text = `of ${times(asked, 'message')} that gaps named, the server sent ${formatCount(came)} on request and no longer kept ${formatCount(expired)}`;
   const faults = [
-    lost > 0 ? `${formatCount(lost)} neither came nor were named as not kept` : '',
+    lost > 0 ? `${formatCount(lost)} were neither sent nor named as not kept` : '',
     wrongly > 0
-      ? `${formatCount(wrongly)} were not asked for, not in order, or other messages`
+      ? `${formatCount(wrongly)} were not requested, out of order, or other messages`
       : '',
     unanswered > 0 ? `${formatCount(unanswered)} had no answer when the drain ended` : '',
   ].filter(Boolean);
@@ -158,23 +158,23 @@ export const backfill: Judge = ({ cohorts }, plan) => {
   }
   if (sum('cutOff') > 0) {
     return unknown(
-      `${text}; ${times(sum('cutOff'), 'request')} ended with their connection, and what would have come nobody can say`,
+      `${text}; ${times(sum('cutOff'), 'request')} ended with their connection, so the answer is unknown`,
     );
   }
   if (asked === 0) {
     return untested(
-      'no gap was announced to who would have asked for it: lengthen fill and slow, or raise size or rate',
+      'no gap was announced to a member that requests backfill: lengthen fill and slow, or raise size or rate',
     );
   }
-  if (came === 0) return untested(`${text}: have the server keep more`);
+  if (came === 0) return untested(`${text}: let the server keep more`);
   return passed(`${text}${refused}`);
 };
 
-/** The server says itself where its numbering ended: without that, nobody knows what is owed. */
+/** The server confirms where its numbering ended; without that, it is unknown what members are owed. */
 export const confirmed: Judge = ({ publishing, cohorts }, plan) => {
   const { confirmations, sent } = publishing;
   if (confirmations === null) {
-    return skipped('the target confirms nothing: what was sent is owed until it arrives');
+    return skipped('the target confirms no publish: every sent message is owed until it arrives');
   }
   const { asked, got } = confirmations;
   if (got === asked)
@@ -183,22 +183,24 @@ export const confirmed: Judge = ({ publishing, cohorts }, plan) => {
   const { members } = healthy!;
   const owed = (sent / plan.rooms) * plan.roomsPerMember * members;
   return failed(
-    `within ${formatDuration(plan.drainMs)} of its end, the last message of ${formatCount(asked - got)} of ${times(asked, 'publisher')} was not confirmed; healthy members have received ${formatCount(distinct([healthy!]))}${repeats([healthy!])} of about ${formatCount(owed)} messages, and what became of the rest nobody can say`,
+    `within ${formatDuration(plan.drainMs)} of its end, the last message of ${formatCount(asked - got)} of ${times(asked, 'publisher')} was not confirmed; healthy members have received ${formatCount(distinct([healthy!]))}${repeats([healthy!])} of about ${formatCount(owed)} messages; what happened to the rest is unknown`,
   );
 };
 
-/** What was due was carried out: a good p99 of the few that were let in is none. */
+/** The load was offered as planned: a good p99 of the few accepted messages means nothing. */
 export const offered: Judge = (result, plan) => {
   const { publishing } = result;
   const { blocked, stuck, sent, last } = publishing;
-  // Last messages that were refused are sent again: of those that were due, no more than were sent.
+  // Refused last messages are sent again, so refusals may exceed the messages due: cap them.
   const refusedBy = refusals(result, plan);
   const refused = Math.min(total(refusedBy), sent - last);
   const due = Math.max(publishing.offered ?? 0, sent - last + blocked);
   if (stuck > 0) {
-    return failed(`${times(stuck, 'time')} nothing moved for 1 s and the window was given up`);
+    return failed(
+      `the window was given up ${times(stuck, 'time')} because no message arrived for 1 s`,
+    );
   }
-  const text = `of ${formatCount(due)} messages due, ${formatCount(refused)} were refused${refused > 0 ? `: ${reasons(refusedBy)}` : ''}, and ${formatCount(blocked)} not sent as the connection took no more`;
+  const text = `of ${formatCount(due)} messages due, ${formatCount(refused)} were refused${refused > 0 ? `: ${reasons(refusedBy)}` : ''}, and ${formatCount(blocked)} not sent because the connection took no more`;
   if (refused > due * NOT_CARRIED_OUT) return wrong(text);
   return refused + blocked > due * NOT_CARRIED_OUT ? failed(text) : passed(text);
 };

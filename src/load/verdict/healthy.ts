@@ -1,7 +1,7 @@
 /**
- * Checks of what slow members do to the healthy ones: whether there was anything slow at all, whether
- * the healthy were held up, and by how much. They go by the clock, so a saturated generator or machine
- * can spoil them. A cause is only given where it was measured: by turns of calm and slow phases.
+ * Checks of the effect of slow members on healthy ones: whether any member was slow at all, whether
+ * healthy members were delayed, and by how much. They measure time, so a saturated generator or machine
+ * can spoil them. They name a cause only if it was measured, by turns of calm and slow phases.
  */
 import type { Cohort } from '../cohort.js';
 import type { CohortResult, RunResult } from '../measure/result.js';
@@ -18,18 +18,18 @@ import {
   untested,
 } from './check.js';
 
-/** What kernels may take for a peer that does not read, before the server notices anything. */
+/** Bytes that kernels may buffer for a peer that does not read, before the server notices. */
 const KERNEL_BYTES = 16 * 1024 * 1024;
-/** Queues that hold more have begun to fill for somebody. */
+/** Server queues larger than this have begun to fill for some member. */
 const QUEUED_BYTES = 64 * 1024;
-/** Slow members may cost the healthy this factor, or this many µs: whichever is more. */
+/** Slow members may raise the healthy p99 by this factor, or by this many µs: whichever is more. */
 const RATIO_MAX = 2;
 const ADDED_MAX = 10_000;
-/** A single turn tells of no noise; on a busy machine p99 varies by as much without a cause. */
+/** A single turn shows no noise; on a busy machine p99 varies by this factor without a cause. */
 const SINGLE_TURN_NOISE = 5;
 
 const SLOW = new Set(['fill', 'slow']);
-/** Who is away again and again is slow by coming and going. */
+/** Kinds that are slow because they leave and return. */
 const MOVING: ReadonlySet<string> = new Set(['vanishing', 'churning']);
 
 export const flow: Judge = ({ cohorts, phases }, plan) => {
@@ -53,16 +53,16 @@ export const flow: Judge = ({ cohorts, phases }, plan) => {
   return failed(`${seen.join('; ')} (limit ${formatMicros(limit)})${association(silent, plan)}`);
 };
 
-/** Whether the silences came with the slow phases: in every turn, and in no other phase. */
+/** Says whether the silences coincide with the slow phases: in every turn, and in no other phase. */
 function association(silent: readonly Plan['phases'][number][], plan: Plan): string {
   if (plan.cohorts.length < 2) return '';
   const others = silent.filter(({ name }) => !SLOW.has(name));
   const turns = new Set(plan.phases.map(({ turn }) => turn).filter((turn) => turn > 0));
   const hit = new Set(silent.filter(({ name }) => SLOW.has(name)).map(({ turn }) => turn));
   if (others.length > 0) return '; not only while others were slow';
-  if (turns.size < 2) return '; others were slow then, which one turn cannot tell from chance';
+  if (turns.size < 2) return '; others were slow at that time, but one turn may be chance';
   return hit.size === turns.size
-    ? `; in each of ${turns.size} turns while others were slow, and never else: slow members hold up the rest`
+    ? `; in each of ${turns.size} turns while others were slow, and at no other time: slow members delay the rest`
     : `; while others were slow, but in ${hit.size} of ${turns.size} turns only`;
 }
 
@@ -71,12 +71,12 @@ export const slowness: Judge = (result, plan) => {
   const slow = plan.cohorts.flatMap((cohort, i) =>
     readsAll(cohort) ? [] : [{ cohort, seen: result.cohorts[i]! }],
   );
-  if (slow.length === 0) return skipped('no slow members were asked for');
+  if (slow.length === 0) return skipped('the scenario has no slow members');
   const slowFor = seconds(result, SLOW);
-  if (slowFor === 0) return skipped('no phase was run in which members were slow');
+  if (slowFor === 0) return skipped('no phase with slow members was run');
   const light = slow.filter(({ cohort, seen }) => !noticed(cohort, seen, result, plan));
   const names = (those: typeof slow): string => those.map(({ cohort }) => cohort.name).join(', ');
-  // The server's metrics show that a member was slow, but not whose: that is known of one cohort only.
+  // The server's metrics show that a member was slow, but not its cohort; with one cohort it is clear.
   const shown = light.length === slow.length && hasShown(result);
   if (light.length === 0 || (shown && slow.length === 1)) {
     return passed(`the server had to notice: ${names(slow)}`);
@@ -110,7 +110,7 @@ function hasShown({ server: { before, samples } }: RunResult): boolean {
   );
 }
 
-/** The most bytes a member of the cohort has left unread at once, going by what the healthy got. */
+/** Largest number of bytes that a member of the cohort left unread at once, from the healthy rate. */
 function heldBack(cohort: Cohort, result: RunResult, plan: Plan): number {
   const healthy = result.cohorts[0]!;
   const rate = ((healthy.phases.slow?.perSecond ?? 0) / healthy.members) * plan.size;
@@ -135,20 +135,20 @@ function heldBack(cohort: Cohort, result: RunResult, plan: Plan): number {
   }
 }
 
-/** The healthy p99 with slow members over without. */
+/** The healthy p99 with slow members divided by the one without. */
 export const isolation: Judge = (result, plan) => {
   const has = (phase: string): boolean => plan.phases.some(({ name }) => name === phase);
-  if (plan.cohorts.every(readsAll)) return skipped('no slow members were asked for');
+  if (plan.cohorts.every(readsAll)) return skipped('the scenario has no slow members');
   if (!has('calm') || !has('slow')) return skipped('needs a calm and a slow phase');
   const seen = result.isolation;
   if (seen === null) return unknown('no healthy p99 of both a calm and a slow phase');
   const away = absence(result, plan);
   if (away === null) return { ...judgeIsolation(seen), between: true };
-  // Who asks for evictions wants them gone.
+  // With `evictWithin` the slow members are meant to be gone.
   return plan.evictWithinMs === null ? untested(away) : skipped(away);
 };
 
-/** That for most of the slow phases nobody slow was there, in words; null where somebody was. */
+/** Says that no slow member was connected for most of the slow phases; null if one was. */
 function absence({ cohorts, timeline }: RunResult, plan: Plan): string | null {
   const slow = plan.cohorts.flatMap((cohort, i) => (readsAll(cohort) ? [] : [i]));
   const moves = (i: number): boolean =>
@@ -157,7 +157,7 @@ function absence({ cohorts, timeline }: RunResult, plan: Plan): string | null {
   const rows = timeline.filter(({ phase }) => phase === 'slow');
   const there = rows.filter((row) => slow.some((i) => (row.cohorts[i]?.present ?? 0) > 0));
   if (there.length * 2 > rows.length || rows.length === 0) return null;
-  return `slow members were there in ${there.length} of ${rows.length} seconds of slow: the rest of the time nobody could hold up anybody`;
+  return `slow members were connected in ${there.length} of ${rows.length} seconds of slow: in the other seconds nobody was slow`;
 }
 
 function judgeIsolation(seen: NonNullable<RunResult['isolation']>): Judgement {

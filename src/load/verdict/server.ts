@@ -1,6 +1,6 @@
 /**
- * Checks of what the server holds on to: whom it lets go of in time, what its queues hold, and what
- * remains when everyone has left. They rest on its own metrics where it has them.
+ * Checks of what the server holds: whether it evicts stalled members in time, whether its queues stay
+ * within their limit, and what remains after all members left. They use the server's metrics if it has any.
  */
 import type { RunResult } from '../measure/result.js';
 import { releaseMs } from '../plan.js';
@@ -18,16 +18,16 @@ import {
   wrong,
 } from './check.js';
 
-/** A run ends a timer's inaccuracy early. */
+/** A run ends early by up to the inaccuracy of a timer. */
 const SLACK_SECONDS = 0.05;
-/** The server's metrics are read every second: what they tell of a moment is known so much later. */
+/** The server's metrics are sampled every second, so an event shows up to this much later. */
 const SAMPLE_GRACE_SECONDS = 1.5;
 
 export const memory: Judge = ({ server }) => {
   const bounded = server.samples.filter(
     ({ queueBytes, queueLimitBytes }) => queueBytes !== null && queueLimitBytes !== null,
   );
-  if (bounded.length === 0) return skipped('the server does not tell what its queues hold');
+  if (bounded.length === 0) return skipped('the server does not report its queue sizes');
   const most = Math.max(...bounded.map(({ queueBytes }) => queueBytes ?? 0));
   const limit = bounded[0]!.queueLimitBytes ?? 0;
   const text = `queues held at most ${formatBytes(most)} of ${formatBytes(limit)}`;
@@ -36,25 +36,25 @@ export const memory: Judge = ({ server }) => {
 
 export const released: Judge = ({ server: { before, after, samples }, interrupted }, plan) => {
   if (before?.members == null) {
-    const tells = [...samples, after].some((sample) => sample?.members != null);
-    return tells
+    const reports = [...samples, after].some((sample) => sample?.members != null);
+    return reports
       ? unknown('the server did not report its members before the run')
-      : skipped('the server does not tell what it holds');
+      : skipped('the server does not report its members');
   }
-  if (after?.members == null) return unknown('the server no longer tells what it holds');
+  if (after?.members == null) return unknown('the server no longer reports its members');
   const members = after.members - before.members;
   const bytes = after.queueBytes ?? 0;
   if (members > 0 || bytes > 0) {
     const held = `the server still holds ${times(members, 'member')} and ${formatBytes(bytes)} queued`;
-    if (interrupted) return unknown(`${held}; interrupted, the run did not wait for it to let go`);
+    if (interrupted) return unknown(`${held}; the run was interrupted and did not wait for it`);
     return wrong(`${formatDuration(releaseMs(plan))} after everyone had left, ${held}`);
   }
   return passed('no member and no queued byte left after everyone had gone');
 };
 
 /**
- * Whether stalled members were let go of in time. A socket tells of a reset at once; what ends it
- * behind unread data (as through a proxy) only the server's metrics tell, or nobody.
+ * Whether stalled members were evicted in time. A socket reports a reset at once; an end that is queued
+ * behind unread data (as through a proxy) shows only in the server's metrics, if at all.
  */
 export const evictions: Judge = (result, plan) => {
   const limit = plan.evictWithinMs;
@@ -72,22 +72,22 @@ export const evictions: Judge = (result, plan) => {
   const text = `${formatCount(seen)} of ${times(expected, 'stalled member')} disconnected${seen > 0 ? `, the last after ${formatMicros(longest)}` : ''} ${within}`;
   if (seen >= expected && longest <= limit * 1000) return passed(text);
   if (told !== null && told >= expected && longest <= limit * 1000) {
-    const metrics = `the server's metrics count ${times(told, 'eviction')} beside those of others in time, with ${times(expected, 'stalled member')} ${within}; the sockets show ${formatCount(seen)}`;
+    const metrics = `the server's metrics count ${times(told, 'eviction')} in time besides those of other members, with ${times(expected, 'stalled member')} ${within}; the sockets show ${formatCount(seen)}`;
     const others = plan.cohorts.filter((each) => each.kind !== 'stalled' && !readsAll(each));
     if (others.length === 0) return passed(metrics);
     return unknown(
-      `${metrics}; whether they were those or some of ${others.map(({ name }) => name).join(', ')} nobody can say`,
+      `${metrics}; whether these were the stalled members or some of ${others.map(({ name }) => name).join(', ')} is unknown`,
     );
   }
   if (told === null && seen + unread >= expected && longest <= limit * 1000) {
     return unknown(
-      `${text}; ${formatCount(unread)} more turned out to have been ended while nobody read, which no metrics of the server date`,
+      `${text}; ${formatCount(unread)} more were found to have been ended while unread, at an unknown time (no server metrics)`,
     );
   }
   return failed(text);
 };
 
-/** Spans in seconds during which stalled members were, long enough for an eviction to be due. */
+/** Spans, in seconds, in which members were stalled for long enough that an eviction is due. */
 function stallsOf({ phases }: RunResult, limit: number): { from: number; to: number }[] {
   const slow = phases.filter(({ name }) => name === 'fill' || name === 'slow');
   return [...new Set(slow.map(({ turn }) => turn))].flatMap((turn) => {
@@ -99,8 +99,8 @@ function stallsOf({ phases }: RunResult, limit: number): { from: number; to: num
 }
 
 /**
- * Evictions that the server counted in time, without those that the sockets of other members and of
- * publishers show; null when it does not tell.
+ * Evictions that the server counted in time, minus those that the sockets of other members and of
+ * publishers show; null if the server does not count them.
  */
 function toldBy(
   { server: { before, samples }, cohorts, publishing }: RunResult,

@@ -1,7 +1,7 @@
 /**
  * `--fail-if` expressions: a figure of the result, a comparison and a limit with its unit, such as
- * `healthy.p99>250ms` or `server.rssGrowth@slow>64MB`. True means the run has failed. Owns the names
- * of figures, which `--compare` uses too.
+ * `healthy.p99>250ms` or `server.rssGrowth@slow>64MB`. The run fails if the expression is true. Owns the
+ * names of figures, which `--compare` uses too.
  */
 import type { Cohort } from '../cohort.js';
 import { badOption } from '../error.js';
@@ -11,7 +11,7 @@ import { PHASES, type PhaseName, type Plan } from '../plan.js';
 import { formatBytes, formatCount, formatMicros, parseDuration, parseSize } from '../units.js';
 import { refusals, total } from './check.js';
 
-/** What of a plan figures go by. */
+/** The parts of a plan that figures use. */
 type Planned = Pick<Plan, 'cohorts' | 'phases' | 'publishFrom'>;
 
 type Kind = 'duration' | 'size' | 'number';
@@ -20,7 +20,7 @@ interface Figure {
   readonly kind: Kind;
   /** Whether `@phase` picks one of the phases. */
   readonly phased: boolean;
-  /** Whether it is of times from one connection to another, which may be two machines apart. */
+  /** True if it uses times between connections, which may be on two machines with different clocks. */
   readonly between?: true;
   of(result: RunResult, phase: PhaseName, plan: Planned): number | null | undefined;
 }
@@ -31,9 +31,9 @@ export interface Threshold {
   readonly phase: PhaseName;
   /** Units as in results: µs, bytes, or a plain number. */
   readonly limit: number;
-  /** Of times from one connection to another, which may be two machines apart. */
+  /** As in `Figure`. */
   readonly between: boolean;
-  /** The figure's value, or null when the run has none. */
+  /** The figure's value, or null if the run has none. */
   value(result: RunResult): number | null;
   exceeded(value: number): boolean;
   format(value: number): string;
@@ -49,7 +49,7 @@ const QUANTILES: Record<string, keyof Quantiles> = {
   mean: 'mean',
 };
 
-/** A figure of the server or the generator in a phase: of several turns the worst, of growth the sum. */
+/** A figure of the server or the generator in a phase: the worst of its turns; for growth, their sum. */
 const ofPhase = (kind: Kind, key: keyof Omit<PhaseResult, 'name'>): Figure => ({
   kind,
   phased: true,
@@ -92,7 +92,7 @@ const FIGURES: Record<string, Figure> = {
   },
 };
 
-/** Times of a cohort that no phase has. */
+/** Times of a cohort that are measured over the whole run, not per phase. */
 const OF_RUN = ['joins', 'recoveries', 'evictions', 'backfills'] as const;
 
 /** Figures of a cohort, after `<cohort>.`. */
@@ -126,9 +126,9 @@ function cohortFigure(cohort: string, rest: string): Figure | undefined {
 }
 
 /**
- * Parses `<figure>[@phase] (>|>=|<|<=) <limit>`; without a phase, `slow` where there is one, else
- * `calm`.
- * @throws LoadError `bad_option` for what the plan has no such figure, phase or unit for
+ * Parses `<figure>[@phase] (>|>=|<|<=) <limit>`. The default phase is `slow` if the plan has it, else its
+ * last phase.
+ * @throws LoadError `bad_option` if the plan has no such figure or phase, or the unit is wrong
  */
 export function parseThreshold(text: string, plan: Planned): Threshold {
   const match = /^([\w.-]+)(?:@(\w+))?\s*(>=|<=|>|<)\s*(\S+)$/.exec(text.trim());

@@ -1,8 +1,8 @@
 /**
- * Judges a run: every check of the plan, the thresholds that were asked for, and whether the generator
- * was fit to measure at all. Each check has a name, which is what a failed run is known by. Keeps V24:
- * a run has passed only if everything that could be judged was seen to be right; what was not judged
- * is named. Not here: the checks themselves (deliveries.ts, healthy.ts, server.ts).
+ * Judges a run: makes every check of the plan, compares the thresholds, and decides whether the generator
+ * was fit to measure at all. A failed run is reported by the names of its failed checks. Keeps V24: a run
+ * passes only if everything that could be judged was observed to be right; what was not judged is named.
+ * Not here: the checks themselves (deliveries.ts, healthy.ts, server.ts).
  */
 import { unreadRooms } from '../assign.js';
 import { EXIT } from '../error.js';
@@ -34,16 +34,16 @@ import { flow, isolation, slowness } from './healthy.js';
 import { evictions, memory, released } from './server.js';
 import { parseThreshold } from './threshold.js';
 
-/** What a run came to, the worst first. */
+/** Outcomes of a run, the worst first. */
 export const OUTCOMES = ['failed', 'void', 'incomplete', 'passed'] as const;
 type Outcome = (typeof OUTCOMES)[number];
 
 export interface Verdict {
   readonly outcome: Outcome;
   readonly checks: Check[];
-  /** Why the figures say nothing about the server, or null: the generator was saturated, say. */
+  /** Why the figures say nothing about the server (for example a saturated generator), or null. */
   readonly unfit: string | null;
-  /** What a reader of the figures should know. */
+  /** What readers of the figures should know. */
   readonly notes: string[];
   /** One of `EXIT`. */
   readonly exit: number;
@@ -66,16 +66,16 @@ const JUDGES: Record<CheckName, Judge> = {
   released,
 };
 
-/** A generator busier than this, or later than this, measures itself. */
+/** A generator that is busier or later than this measures itself. */
 const BUSY = 0.9;
 const LATE_MICROS = 50_000;
-/** Messages that were due and that the generator did not come to send. */
+/** Share of the messages due that the generator may fail to send in time. */
 const UNSENT = 0.01;
-/** Rooms that a note names. */
+/** Rooms that a note lists by name. */
 const NAMED = 5;
-/** A server that waits for a CPU for more of the time shows the machine's load, not its own. */
+/** A server that waits for a CPU for more of the time shows the load of the machine, not its own. */
 const STARVED = 0.1;
-/** What this machine has too little of: descriptors, ports, memory. */
+/** Errors that mean this machine lacks something: descriptors, ports, memory. */
 const LOCAL: ReadonlySet<string> = new Set([
   'EMFILE',
   'ENFILE',
@@ -84,14 +84,14 @@ const LOCAL: ReadonlySet<string> = new Set([
   'ENOMEM',
 ]);
 /**
- * Times between two agents may be wrong by a quarter of the least healthy p99, and by this much, in µs,
- * however small or large that is.
+ * A time between two agents may be wrong by a quarter of the lowest healthy p99, bounded by the two
+ * limits below, in µs.
  */
 const CLOCK_SHARE = 0.25;
 const CLOCK_ERROR_MIN = 1000;
 const CLOCK_ERROR_MAX = 10_000;
 
-/** @throws LoadError `bad_option` for a threshold that makes no sense */
+/** @throws LoadError `bad_option` for an invalid threshold */
 export function judge(result: RunResult, plan: Plan): Verdict {
   const { lost } = result;
   const unfit = lost === null ? whyUnfit(result, plan) : null;
@@ -127,13 +127,13 @@ export function judge(result: RunResult, plan: Plan): Verdict {
 }
 
 function workers({ lost }: RunResult, plan: Plan): Judgement {
-  if (lost !== null) return unknown(`${lost}: what it saw last is not known`);
+  if (lost !== null) return unknown(`${lost}: its last counts are unknown`);
   return passed(`${times(plan.workers, 'worker')} counted to the end`);
 }
 
 /**
- * A check of a run that has lost a worker, and with it connections, counts and messages: what it says
- * may be due to that. A message that came twice, changed or out of order is not.
+ * Marks a check of a run that lost a worker as unknown: the loss of its connections, counts and messages
+ * may have caused the result. A duplicate, changed or reordered message cannot come from that.
  */
 function asFarAsKnown(check: Check): Check {
   const stands =
@@ -162,8 +162,8 @@ export function exitOf(outcome: Outcome, interrupted: boolean): number {
 
 /**
  * Whether the generator or the machine may have caused a failure that does not stand by itself. A
- * silence the generator only can have if without the longest it was held up itself, in reading and in
- * publishing, the limit would have been kept; any other time if it was saturated.
+ * silence (`flow`) is spoilt if it would have been within the limit without the generator's own longest
+ * delays in reading and publishing; any other time is spoilt if the generator was saturated.
  */
 function isSpoilt(name: string, unfit: string | null, result: RunResult, plan: Plan): boolean {
   if (name !== 'flow') return unfit !== null;
@@ -195,12 +195,12 @@ export function headline({ outcome, checks, unfit, exit }: Verdict): string {
   }
 }
 
-/** What is said of a worker that was lost, in any of the runs. */
+/** The text on a lost worker, of any run. */
 function lostText(checks: readonly Check[]): string | undefined {
   const check = checks.find(
     ({ name, status }) => name.startsWith('workers') && status !== 'passed',
   );
-  return check?.text.split(': what it saw')[0];
+  return check?.text.split(': its last counts')[0];
 }
 
 function threshold(text: string, result: RunResult, plan: Plan): Judgement {
@@ -231,26 +231,26 @@ function whyUnfit(result: RunResult, plan: Plan): string | null {
   }
   const { offered: due, sent, last, blocked } = publishing;
   if (due !== null && due - (sent - last + blocked) > Math.max(1, due * UNSENT)) {
-    return `the generator was saturated: of ${due} messages due it came to send ${sent - last + blocked}`;
+    return `the generator was saturated: of ${due} messages due it got to only ${sent - last + blocked}`;
   }
   return null;
 }
 
-/** Errors of connections that are this machine's own, in words; '' where there are none. */
+/** Connection errors caused by this machine, in words; empty if there are none. */
 function refusedHere({ cohorts, publishing }: RunResult): string {
   const ends = [publishing, ...cohorts.map(({ counters }) => counters)];
   const all = ends.flatMap(({ failures, closes }) => Object.entries({ ...failures, ...closes }));
   return reasons(Object.fromEntries(all.filter(([reason]) => LOCAL.has(reason))));
 }
 
-/** What makes times between agents worth nothing: their clocks are not known well enough. */
+/** Says that times between agents cannot be used, because their clock offsets are too uncertain. */
 function clockDoubt({ clockError, cohorts }: RunResult): string | null {
   if (clockError === null) return null;
   const phases = JUDGED.map((name) => cohorts[0]!.phases[name]?.latency.p99 ?? 0);
   const p99 = Math.min(...phases.filter((each) => each > 0));
   const bound = Math.min(CLOCK_ERROR_MAX, Math.max(CLOCK_ERROR_MIN, p99 * CLOCK_SHARE));
   if (clockError <= bound) return null;
-  return `the clocks of the agents are known too badly: a time between two of them may be wrong by ${formatMicros(clockError)}, and ${formatMicros(bound)} would do beside this p99: use agents that are nearer`;
+  return `the clocks of the agents are too uncertain: a time between two of them may be wrong by ${formatMicros(clockError)}, and this p99 allows ${formatMicros(bound)}: use agents that are nearer`;
 }
 
 function starvedPhase({ phases }: RunResult): PhaseResult | undefined {
@@ -263,7 +263,7 @@ function notes({ interrupted, server }: RunResult, plan: Plan): string[] {
   const more = unread.length > NAMED ? ', …' : '';
   return [
     unread.length > 0
-      ? `in ${unread.length} of ${times(plan.rooms, 'room')} nothing was published but a last message, as a closed loop goes by healthy members and there are none: ${named.join(', ')}${more}`
+      ? `in ${unread.length} of ${times(plan.rooms, 'room')} only a last message was published, as healthy members pace a closed loop and these rooms have none: ${named.join(', ')}${more}`
       : '',
     interrupted ? 'interrupted: phases may be missing or short' : '',
     server.missing ? `${missed(server)}: ${server.missing}` : '',

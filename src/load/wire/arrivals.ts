@@ -1,45 +1,45 @@
 /**
- * What this process has read and not looked at yet. Reading goes first: bytes get their time as they are
- * read, and are kept until there is nothing more to read, so that no message is late for what there is to
- * do about those before it. A message's time lies between its arrival in the kernel and its decoding: it
- * is never too early, and what it lay in the kernel while others were read is in it.
+ * Buffers what this process has read and not decoded yet. Reading has priority: bytes get their arrival
+ * time when they are read and are kept until nothing is left to read, so that decoding earlier messages
+ * makes no later message look late. A message's time lies between its arrival in the kernel and its
+ * decoding; it is never too early, and it includes the wait in the kernel while other sockets were read.
  * Not here: sockets (socket.ts).
  */
 
-export interface Hearer {
+export interface Receiver {
   /** `buf[start, end)` was read at `now`; valid during the call only. */
-  heard(buf: Buffer, start: number, end: number, now: number): void;
+  receive(buf: Buffer, start: number, end: number, now: number): void;
 }
 
-/** As much is kept, in bytes and in reads; then the first ones are heard before more is read. */
+/** Limits of the buffer, in bytes and in reads; when full, everything is decoded before more is read. */
 const KEPT_BYTES = 256 * 1024;
 const KEPT_READS = 2048;
-/** More at once is not worth a copy. */
+/** Larger reads are not copied but decoded at once. */
 const COPIED = 4096;
-/** So many are heard before it is asked again whether there is more to read. */
-const HEARD = 64;
+/** Reads that are decoded before the event loop checks again for more to read. */
+const DELIVERED_AT_ONCE = 64;
 
 const bytes = Buffer.allocUnsafeSlow(KEPT_BYTES);
-const hearers = new Array<Hearer | undefined>(KEPT_READS);
+const receivers = new Array<Receiver | undefined>(KEPT_READS);
 const times = new Float64Array(KEPT_READS);
-/** Where each begins; where it ends, the next one does. */
+/** Start of each read in `bytes`; it ends where the next one starts. */
 const starts = new Int32Array(KEPT_READS + 1);
 let next = 0;
 let kept = 0;
-/** Something has been read since it was last asked. */
+/** True if something was read since the last turn. */
 let hasRead = false;
 let isWaiting = false;
 
 /** Keeps a copy of `buf[0, length)`, which was read at `now`. */
-export function arrived(hearer: Hearer, buf: Buffer, length: number, now: number): void {
+export function arrived(receiver: Receiver, buf: Buffer, length: number, now: number): void {
   if (length > COPIED) {
-    hearAll();
-    hearer.heard(buf, 0, length, now);
+    deliverAll();
+    receiver.receive(buf, 0, length, now);
     return;
   }
-  if (kept === KEPT_READS || starts[kept]! + length > KEPT_BYTES) hearAll();
+  if (kept === KEPT_READS || starts[kept]! + length > KEPT_BYTES) deliverAll();
   buf.copy(bytes, starts[kept]!, 0, length);
-  hearers[kept] = hearer;
+  receivers[kept] = receiver;
   times[kept] = now;
   starts[kept + 1] = starts[kept]! + length;
   kept++;
@@ -49,25 +49,25 @@ export function arrived(hearer: Hearer, buf: Buffer, length: number, now: number
   setImmediate(turn);
 }
 
-/** Nothing is kept any more once it returns. */
-export function hearAll(): void {
-  hear(kept);
+/** Decodes everything that is kept. */
+export function deliverAll(): void {
+  deliver(kept);
 }
 
-/** Once in each turn of the event loop, behind what was there to read. */
+/** Runs once per turn of the event loop, after its reads; decodes only if nothing was read. */
 function turn(): void {
-  if (!hasRead) hear(Math.min(kept, next + HEARD));
+  if (!hasRead) deliver(Math.min(kept, next + DELIVERED_AT_ONCE));
   hasRead = false;
   isWaiting = kept > 0;
   if (isWaiting) setImmediate(turn);
 }
 
-function hear(until: number): void {
+function deliver(until: number): void {
   while (next < Math.min(until, kept)) {
     const at = next++;
-    const hearer = hearers[at]!;
-    hearers[at] = undefined;
-    hearer.heard(bytes, starts[at]!, starts[at + 1]!, times[at]!);
+    const receiver = receivers[at]!;
+    receivers[at] = undefined;
+    receiver.receive(bytes, starts[at]!, starts[at + 1]!, times[at]!);
   }
   if (next === kept) {
     next = 0;

@@ -1,12 +1,12 @@
 /**
- * A raw TCP (or TLS) connection that reads into one buffer shared by all of a process, so that a
- * worker can take in a gigabyte a second, and that can stop and start reading at any byte.
+ * A raw TCP (or TLS) connection that can stop and start reading at any byte. All connections of a
+ * process read into one shared buffer, so that a worker can receive a gigabyte a second.
  * Not here: framing (websocket.ts).
  */
 import { connect, isIP, type Socket } from 'node:net';
 import { checkServerIdentity, connect as connectTls, type PeerCertificate } from 'node:tls';
 import { machineMicros } from '../clock.js';
-import { arrived, type Hearer, hearAll } from './arrivals.js';
+import { arrived, deliverAll, type Receiver } from './arrivals.js';
 import type { Endpoint } from './wire.js';
 
 export interface SocketEvents {
@@ -17,13 +17,13 @@ export interface SocketEvents {
 }
 
 const EMPTY = Buffer.alloc(0);
-/** Who reads less at a time is heard at once: it is told to stop at a byte. */
+/** Sockets with smaller reads are decoded at once, since they are told to stop at a byte. */
 const READS_ON = 16 * 1024;
 const sharedBuffers = new Map<number, Buffer>();
 
 /**
- * libuv on Unix asks for a buffer, reads and calls back in one go, so all sockets may share one.
- * Windows hands buffers to the kernel ahead of time and needs one a socket.
+ * libuv on Unix asks for a buffer, reads and calls back in one go, so all sockets can share a buffer.
+ * Windows passes buffers to the kernel ahead of time and needs one per socket.
  */
 function readBuffer(size: number): Buffer {
   if (process.platform === 'win32') return Buffer.allocUnsafeSlow(size);
@@ -35,7 +35,7 @@ function readBuffer(size: number): Buffer {
   return buffer;
 }
 
-export class RawSocket implements Hearer {
+export class RawSocket implements Receiver {
   readonly #socket: Socket;
   readonly #events: SocketEvents;
   #reason = 'end';
@@ -50,12 +50,12 @@ export class RawSocket implements Hearer {
         this.#reason = error.code ?? error.message;
       })
       .on('close', () => {
-        hearAll();
+        deliverAll();
         events.closed(this.#reason);
       });
   }
 
-  heard(buf: Buffer, start: number, end: number, now: number): void {
+  receive(buf: Buffer, start: number, end: number, now: number): void {
     if (!this.#isReset) this.#events.bytes(buf, start, end, now);
   }
 
@@ -67,7 +67,7 @@ export class RawSocket implements Hearer {
     if (this.#socket.writable) this.#socket.write(bytes);
   }
 
-  /** An empty write reaches the kernel and fails if the peer has reset; nothing goes out. */
+  /** An empty write reaches the kernel and fails if the peer has reset; it sends nothing. */
   probe(): void {
     this.write(EMPTY);
   }
@@ -92,8 +92,8 @@ export class RawSocket implements Hearer {
 }
 
 /**
- * Ends a socket with a TCP reset. TLS cannot reset; it closes abruptly. What is still connecting has
- * nothing to reset, and Node would wait for the connection first, which may never come.
+ * Ends a socket with a TCP reset. TLS cannot reset: it closes abruptly. A connecting socket has nothing
+ * to reset; Node would first wait for the connection, which may never be established.
  */
 export function resetSocket(socket: Socket): void {
   if (socket.destroyed) return;
@@ -101,7 +101,7 @@ export function resetSocket(socket: Socket): void {
   else socket.resetAndDestroy();
 }
 
-function openTcp(endpoint: Endpoint, events: SocketEvents, hearer: Hearer): Socket {
+function openTcp(endpoint: Endpoint, events: SocketEvents, receiver: Receiver): Socket {
   const { readSize } = endpoint;
   const buffer = readBuffer(readSize);
   return connect({
@@ -110,31 +110,31 @@ function openTcp(endpoint: Endpoint, events: SocketEvents, hearer: Hearer): Sock
     onread: {
       buffer,
       callback: (length) => {
-        read(endpoint, hearer, buffer, length);
+        read(endpoint, receiver, buffer, length);
         return true;
       },
     },
   }).once('connect', () => events.connected());
 }
 
-/** TLS decrypts into buffers of its own; only its certificate checks are Node's defaults. */
-function openTls(endpoint: Endpoint, events: SocketEvents, hearer: Hearer): Socket {
+/** TLS decrypts into buffers of its own. Certificates are checked as Node does, for `endpoint.host`. */
+function openTls(endpoint: Endpoint, events: SocketEvents, receiver: Receiver): Socket {
   const { host, port } = endpoint.via ?? endpoint;
   return connectTls({ host, port, ...expecting(endpoint.host) })
-    .on('data', (chunk: Buffer) => read(endpoint, hearer, chunk, chunk.length))
+    .on('data', (chunk: Buffer) => read(endpoint, receiver, chunk, chunk.length))
     .once('secureConnect', () => events.connected());
 }
 
-/** `buf[0, length)` was read just now. */
-function read({ readSize }: Endpoint, hearer: Hearer, buf: Buffer, length: number): void {
+/** Passes on `buf[0, length)`, which was read just now. */
+function read({ readSize }: Endpoint, receiver: Receiver, buf: Buffer, length: number): void {
   const now = machineMicros();
-  if (readSize < READS_ON) hearer.heard(buf, 0, length, now);
-  else arrived(hearer, buf, length, now);
+  if (readSize < READS_ON) receiver.receive(buf, 0, length, now);
+  else arrived(receiver, buf, length, now);
 }
 
 /**
- * Whose certificate has to be shown, whatever is dialled. A server is not told an address as a name
- * (RFC 6066, 3); newer Nodes throw there.
+ * TLS options that check the certificate for `host`, whatever address is dialled. An IP address must not
+ * be sent as server name (RFC 6066, 3); newer Node versions throw.
  */
 export const expecting = (host: string) => ({
   servername: isIP(host) === 0 ? host : '',

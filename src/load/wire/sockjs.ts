@@ -1,8 +1,8 @@
 /**
- * SockJS client wires: its framing (`o`, `h`, `a[…]`, `c[…]`) over a WebSocket, a streamed response
+ * SockJS client transports: SockJS framing (`o`, `h`, `a[…]`, `c[…]`) over a WebSocket, a streamed response
  * (xhr-streaming, eventsource) or successive polls. Over HTTP, not reading means not reading the
- * response, and not polling again. Payloads arrive as JSON strings in JSON arrays and are decoded
- * with `JSON.parse`: slower than a plain WebSocket, as it is for every SockJS client.
+ * response and not polling again. Payloads arrive as JSON strings in JSON arrays and are decoded with
+ * `JSON.parse`: slower than a plain WebSocket, as for every SockJS client.
  */
 import { randomBytes } from 'node:crypto';
 import { type ClientRequest, Agent as HttpAgent, type IncomingMessage, request } from 'node:http';
@@ -27,7 +27,7 @@ const URL_NAME: Record<SockjsTransport, string> = {
   'xhr-polling': 'xhr',
 };
 
-/** Opens a session under `endpoint.path`, the prefix the server has SockJS at. */
+/** Opens a session under `endpoint.path`, the server's SockJS prefix. */
 export function openSockjs(
   endpoint: Endpoint,
   events: WireEvents,
@@ -40,7 +40,7 @@ export function openSockjs(
     : new SockjsHttpWire({ ...endpoint, path: session }, events, transport);
 }
 
-/** SockJS' framing: turns its frames into the events of a wire. */
+/** Parses SockJS frames into the events of a `Wire`. */
 class Frames {
   closedWith = '';
   readonly #events: WireEvents;
@@ -50,13 +50,13 @@ class Frames {
     this.#events = events;
   }
 
-  /** What is no SockJS closes, as `closedWith` says. */
+  /** An invalid frame sets `closedWith`, and the owner then closes. */
   read(frame: string): void {
     if (frame.startsWith('o')) this.#events.open();
     if (!frame.startsWith('a') && !frame.startsWith('c')) return;
     const values = valuesOf(frame.slice(1));
     if (values === undefined) {
-      this.closedWith ||= `sent what is not SockJS: ${JSON.stringify(frame.slice(0, 60))}`;
+      this.closedWith ||= `sent a frame that is not SockJS: ${JSON.stringify(frame.slice(0, 60))}`;
     } else if (frame.startsWith('c')) this.closedWith ||= values.join(' ');
     else for (const text of values) this.#payload(String(text));
   }
@@ -124,7 +124,7 @@ class SockjsWebSocketWire implements Wire {
   }
 }
 
-/** The HTTP transports: one request at a time receives, another sends. */
+/** The HTTP transports: one request receives, another one sends. */
 class SockjsHttpWire implements Wire {
   readonly #endpoint: Endpoint;
   readonly #events: WireEvents;
@@ -133,7 +133,7 @@ class SockjsHttpWire implements Wire {
   readonly #frames: Frames;
   #receiver: ClientRequest | undefined;
   #response: IncomingMessage | undefined;
-  /** What has arrived of a line. */
+  /** The incomplete line received so far. */
   #partial: Buffer[] = [];
   #partialBytes = 0;
   #sending = false;
@@ -176,7 +176,7 @@ class SockjsHttpWire implements Wire {
     this.#receiver?.socket?.write('');
   }
 
-  /** A SockJS client over HTTP has no way to say goodbye: it stops receiving. */
+  /** SockJS over HTTP has no close message for clients: the client stops receiving. */
   close(): void {
     this.#end('end');
   }
@@ -231,7 +231,7 @@ class SockjsHttpWire implements Wire {
   #keep(part: Buffer): void {
     this.#partial.push(part);
     this.#partialBytes += part.length;
-    if (this.#partialBytes > PAYLOAD_MAX) this.#end('line beyond 64 MiB');
+    if (this.#partialBytes > PAYLOAD_MAX) this.#end('line longer than 64 MiB');
   }
 
   #flush(): void {

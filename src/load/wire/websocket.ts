@@ -1,7 +1,7 @@
 /**
- * A WebSocket client (RFC 6455, no extensions) cut down to what counting needs: frames are walked
- * in place in the read buffer, and a payload costs a call, not an object. It answers pings and
- * closes; it neither validates UTF-8 nor unmasks, as a conforming server never asks it to.
+ * A WebSocket client (RFC 6455, no extensions) reduced to what counting needs: it parses frames in place
+ * in the read buffer, and a payload costs a call, not an object. It answers pings and closes; it neither
+ * validates UTF-8 nor unmasks, which a conforming server does not require.
  */
 import { createHash, randomBytes } from 'node:crypto';
 import { RawSocket } from './socket.js';
@@ -13,12 +13,12 @@ const CLOSE = 8;
 const PING = 9;
 const FINAL = 0x80;
 const MASKED = 0x80;
-/** The most bytes before a frame's payload. */
+/** Largest frame header, in bytes. */
 const HEADER_MAX = 10;
 const HEAD_MAX = 16 * 1024;
-/** What an answer to the upgrade begins with. */
+/** Start of every HTTP response. */
 const HTTP = 'HTTP/1.';
-const TOO_BIG = 'frame beyond 64 MiB';
+const TOO_BIG = 'frame larger than 64 MiB';
 
 export class WebSocketWire implements Wire {
   readonly #events: WireEvents;
@@ -26,7 +26,7 @@ export class WebSocketWire implements Wire {
   readonly #socket: RawSocket;
   #state: 'upgrading' | 'open' | 'closing' = 'upgrading';
   #expectedAccept = '';
-  /** The start of a frame (or of the upgrade's response) that a read ended in. */
+  /** The incomplete frame (or upgrade response) at the end of the last read. */
   #held = Buffer.allocUnsafe(512);
   #heldLength = 0;
   #fragments: Buffer[] = [];
@@ -102,7 +102,7 @@ export class WebSocketWire implements Wire {
     if (at < end) this.#hold(buf, at, end);
   }
 
-  /** Reads the upgrade's response; returns where frames begin, or -1 when more must come first. */
+  /** Reads the upgrade response; returns where frames begin, or -1 if more bytes are needed. */
   #response(buf: Buffer, start: number, end: number): number {
     const before = this.#heldLength;
     this.#hold(buf, start, end);
@@ -113,7 +113,7 @@ export class WebSocketWire implements Wire {
       return -1;
     }
     if (headEnd < 0) {
-      if (held.length > HEAD_MAX) this.#fail('response head beyond 16 KiB');
+      if (held.length > HEAD_MAX) this.#fail('response head larger than 16 KiB');
       return -1;
     }
     const head = held.toString('latin1', 0, headEnd);
@@ -133,7 +133,7 @@ export class WebSocketWire implements Wire {
     return start + headEnd + 4 - before;
   }
 
-  /** Delivers every whole frame in `buf[at, end)`; returns where the first partial one starts. */
+  /** Delivers every complete frame in `buf[start, end)`; returns where the incomplete one starts. */
   #frames(buf: Buffer, start: number, end: number): number {
     const events = this.#events;
     let at = start;
@@ -162,7 +162,7 @@ export class WebSocketWire implements Wire {
     return at;
   }
 
-  /** Control frames and fragments; returns whether reading goes on. */
+  /** Handles control frames and fragments; returns whether to continue reading. */
   #uncommon(first: number, buf: Buffer, start: number, end: number): boolean {
     const opcode = first & 0x0f;
     if (opcode === PING) {
@@ -189,7 +189,7 @@ export class WebSocketWire implements Wire {
     return true;
   }
 
-  /** Completes the held frame from `buf[at, end)`; returns where the next starts, or -1. */
+  /** Completes the held frame from `buf[start, end)`; returns where the next one starts, or -1. */
   #completeHeld(buf: Buffer, start: number, end: number): number {
     let at = start;
     for (;;) {
@@ -228,7 +228,7 @@ export class WebSocketWire implements Wire {
   }
 }
 
-/** Bytes of the frame that starts `held`, or 0 while its header is incomplete. */
+/** Size of the frame at the start of `held`, or 0 while its header is incomplete. */
 function frameSize(held: Buffer, length: number): number {
   if (length < 2) return 0;
   const size = held[1]! & 0x7f;

@@ -1,8 +1,10 @@
 /**
- * The contract of a wire: one connection that carries text payloads both ways and whose reading is
- * ours to pace, so that a member can be slow the way TCP peers are. One wire a transport
- * (websocket.ts, sockjs.ts); what the payloads mean is the business of targets/.
+ * The contract of a wire: one connection that carries text payloads both ways and whose reading can be
+ * paused and paced, so that a member can be slow like a real TCP peer. One class per transport
+ * (websocket.ts, sockjs.ts). Not here: the meaning of payloads (targets/).
  */
+
+/** Larger frames and lines from a server end the connection (V3). */
 
 /** What a server sends in one piece beyond this is taken for nonsense, and the connection ends (V3). */
 export const PAYLOAD_MAX = 64 * 1024 * 1024;
@@ -12,24 +14,24 @@ export interface Address {
   readonly port: number;
 }
 
-/** Where a wire connects, and how it introduces itself. */
+/** Where and how a wire connects. */
 export interface Endpoint extends Address {
-  /** Connect here instead, still asking for `host` and `port`: an in-process proxy. */
+  /** Connect to this address instead (an in-process proxy); the request still names `host` and `port`. */
   readonly via?: Address;
   readonly tls: boolean;
   /** Path and query of the request. */
   readonly path: string;
   /** Extra request headers. */
   readonly headers: Readonly<Record<string, string>>;
-  /** WebSocket subprotocol to ask for. */
+  /** WebSocket subprotocol to request. */
   readonly subprotocol?: string;
-  /** Most bytes taken from the kernel by one read: small for members that read little by little. */
+  /** Most bytes taken from the kernel by one read; small for members that read slowly. */
   readonly readSize: number;
 }
 
-/** What a wire tells its owner. `closed` comes exactly once and last. */
+/** Events of a wire. `closed` is called exactly once, and last. */
 export interface WireEvents {
-  /** Bytes arrived at `now` (µs of the machine's clock); precedes the payloads in them. */
+  /** Bytes arrived at `now` (µs of the machine's clock); called before the payloads they contain. */
   chunk(bytes: number, now: number): void;
   open(): void;
   /** One payload, in `buf[start, end)`, valid during the call only. */
@@ -43,13 +45,13 @@ export interface Wire {
   send(payload: Uint8Array): void;
   /** Bytes accepted by `send` that the kernel has not taken yet. */
   readonly backlog: number;
-  /** Stops reading: the peer soon meets a closed receive window. */
+  /** Stops reading, so that the TCP receive window closes. */
   pause(): void;
   resume(): void;
-  /** Finds out whether the peer reset the connection, without sending or reading a byte. */
+  /** Detects a reset by the peer, without sending or reading a byte. */
   probe(): void;
-  /** Leaves politely: a close frame, then FIN. */
+  /** Closes in order: a close frame, then FIN. */
   close(): void;
-  /** Vanishes with a TCP reset. */
+  /** Disconnects with a TCP reset. */
   reset(): void;
 }

@@ -1,4 +1,4 @@
-/** Load from several machines: agents as processes, on loopback, behind a network, on another clock. */
+/** Load from several machines: agents as processes, on loopback, behind a network, with another clock. */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -13,7 +13,7 @@ import { startBroadcastServer } from '../../support/broadcast-server.js';
 import { type Ended, NOT_FAILED, QUICK, start, temporary } from '../../support/load-process.js';
 
 const SECRET = 'a secret of these tests';
-/** More than any delay of a busy machine, less than the clocks differ by: an hour. */
+/** More than any delay of a busy machine; less than the clocks differ, which is an hour. */
 const HOUR = 3600e6;
 
 function secretFile(secret = SECRET): string {
@@ -78,14 +78,14 @@ test('two agents count exactly what one machine would', async () => {
     expect(clockError).toBeGreaterThan(0);
     expect(Math.abs(clockOffset)).toBeLessThanOrEqual(clockError + 10_000);
   }
-  // Both are free for the next, and nothing of the last is left.
+  // Both accept the next coordinator, and nothing of the last one is left.
   await vi.waitFor(() => expect(server.connections.size).toBe(0), { timeout: 10_000 });
   expect(NOT_FAILED).toContain((await load(server.url, [a.address])).code);
   a.child.kill('SIGTERM');
   expect((await a.ended).code).toBe(0);
 });
 
-test('an agent that is lost ends the test, which is no pass', async () => {
+test('a lost agent ends the test, which does not pass', async () => {
   const [server, a, b] = [await broadcast(), await startAgent(), await startAgent()];
   const running = load(server.url, [a.address, b.address], '--calm', '60s');
   await vi.waitFor(() => expect(server.connections.size).toBeGreaterThanOrEqual(12), {
@@ -101,7 +101,7 @@ test('an agent that is lost ends the test, which is no pass', async () => {
   expect(b.child.exitCode).toBeNull();
 });
 
-test('a coordinator that is lost takes its connections with it', async () => {
+test('the connections of a lost coordinator end', async () => {
   const [server, a] = [await broadcast(), await startAgent()];
   const secret = ['--agents', a.address, '--secret-file', secretFile()];
   const { child } = start([server.url, ...QUICK, ...secret, '--calm', '60s']);
@@ -110,10 +110,10 @@ test('a coordinator that is lost takes its connections with it', async () => {
   });
   child.kill('SIGKILL');
   await vi.waitFor(() => expect(server.connections.size).toBe(0), { timeout: 20_000 });
-  expect(a.said()).toContain('the coordinator has gone');
+  expect(a.said()).toContain('the coordinator has disconnected');
 });
 
-/** Whether this user may do so on this machine. In CI the program must at least be there. */
+/** Whether this user may run the program on this machine. In CI it must at least exist. */
 function may(program: string, ...args: string[]): boolean {
   const { status, error } = spawnSync(program, args);
   if (status === 0 || (error && process.env['CI'] === 'true')) return true;
@@ -139,7 +139,7 @@ test.skipIf(!may('unshare', ...OTHER_CLOCK.slice(1), 'true'))(
     const { latency } = runs[0]!.cohorts[0]!.phases.calm!;
     expect(latency.count).toBe(12 * 100);
     expect(latency.max).toBeLessThan(30e6);
-    // A clock that is wrong the other way would count as 0.
+    // If the clock were wrong the other way, latencies would count as 0.
     expect(latency.p50).toBeGreaterThan(0);
   },
 );
@@ -173,7 +173,7 @@ test.skipIf(!mayHaveNetwork)(
   },
 );
 
-// ── What cannot be an agent ──
+// ── Invalid agents ──
 
 async function tcp(onConnection: Parameters<typeof createServer>[1]): Promise<string> {
   const server: Server = createServer(onConnection as never).listen(0, '127.0.0.1');
@@ -200,15 +200,15 @@ async function busyAgent(): Promise<string> {
 
 test.each([
   ['nobody', async () => '127.0.0.1:1', 'ECONNREFUSED: expected roomcast load agent with the same'],
-  ['another secret', () => agentOf('1.0.0', 'quite another secret'), 'its secret is another one'],
-  ['another version', () => agentOf('9.9.9', SECRET), 'is of roomcast 9.9.9: expected 1.0.0'],
+  ['another secret', () => agentOf('1.0.0', 'quite another secret'), 'it has a different secret'],
+  ['another version', () => agentOf('9.9.9', SECRET), 'it runs roomcast 9.9.9: expected 1.0.0'],
   [
     'a server that speaks first',
     () => tcp((socket) => socket.end('220 mail\r\n')),
     'no agent of roomcast',
   ],
   ['a server that hangs up', () => tcp((socket) => socket.destroy()), 'ECONNRESET'],
-  ['a busy agent', busyAgent, 'works for another coordinator: expected one at a time'],
+  ['a busy agent', busyAgent, 'it is in use by another coordinator: expected one at a time'],
 ])('%s is refused in one line', async (_, start, message) => {
   const address = await start();
   const [host = '', port] = address.split(':');
@@ -222,13 +222,13 @@ test.each([
   expect(error.message).not.toContain('\n');
 });
 
-test('a coordinator with the wrong secret gets no word of an agent, and leaves it in order', async () => {
+test('a coordinator with the wrong secret gets no message from an agent, and does not disturb it', async () => {
   const address = await agentOf('1.0.0', SECRET);
   const [host = '', port] = address.split(':');
   const connect = (secret: string) =>
     Agents.connect([{ host, port: Number(port) }], secret, '1.0.0');
   for (const wrong of ['', 'a secret of these test', `${SECRET} `]) {
-    await expect(connect(wrong)).rejects.toThrow('its secret is another one');
+    await expect(connect(wrong)).rejects.toThrow('it has a different secret');
   }
   const agents = await connect(SECRET);
   await agents.measure('before');

@@ -11,7 +11,7 @@ const exchange = (truth: number, at: number, there: number, back: number): Excha
   received: at + there + back,
 });
 
-test('the truth is within the error, however unequal the ways there and back', () => {
+test('the true offset is within the error, however unequal the two directions', () => {
   fc.assert(
     fc.property(
       offset,
@@ -26,7 +26,7 @@ test('the truth is within the error, however unequal the ways there and back', (
   );
 });
 
-test('a clock that drifts is within the error between two measurements, at any time', () => {
+test('the offset of a drifting clock is within the error between two measurements, at any time', () => {
   fc.assert(
     fc.property(
       offset,

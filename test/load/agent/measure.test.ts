@@ -1,4 +1,4 @@
-/** How the clocks of agents are measured, with agents that answer as they like. */
+/** The measurement of the agents' clocks, with agents whose answers the test controls. */
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { expect, onTestFinished, test, vi } from 'vitest';
@@ -11,7 +11,7 @@ import { Signal } from '../../support/signal.js';
 
 const SECRET = 'a secret of these tests';
 
-/** An agent that answers so many times what its clock says, and then no more, or ends. */
+/** An agent that answers a number of clock requests, and then no more, or ends. */
 async function agent(
   answers: number,
   clock: (nth: number) => number = machineMicros,
@@ -45,7 +45,7 @@ async function connected(...agents: { host: string; port: number }[]): Promise<A
   return all;
 }
 
-test('an agent that does not tell its time is lost by a deadline', async () => {
+test('an agent that does not answer clock requests is lost by a deadline', async () => {
   const mute = await agent(0);
   const agents = await connected(mute);
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
@@ -54,22 +54,22 @@ test('an agent that does not tell its time is lost by a deadline', async () => {
   await mute.isSilent();
   vi.advanceTimersByTime(5000);
   await expect(measured).resolves.toBe(
-    `agent 127.0.0.1:${mute.port} was lost: it did not tell its time within 5 s`,
+    `agent 127.0.0.1:${mute.port} was lost: it did not answer a clock request within 5 s`,
   );
 });
 
-test('of one that is lost meanwhile no deadline is left', async () => {
+test('an agent lost during a measurement leaves no timer', async () => {
   const lost = await agent(3, machineMicros, (channel) => channel.close());
   const agents = await connected(lost);
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
   onTestFinished(() => void vi.useRealTimers());
   await expect(agents.measure('before')).resolves.toMatch(/was lost: the connection ended$/);
-  // That of the agent to be gone.
+  // The timer that destroys the agent's socket.
   vi.advanceTimersByTime(1000);
   expect(vi.getTimerCount()).toBe(0);
 });
 
-test('what it has told by then has to do', async () => {
+test('the answers made by the deadline are used', async () => {
   const slow = await agent(3);
   const agents = await connected(slow);
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
@@ -80,7 +80,7 @@ test('what it has told by then has to do', async () => {
   await expect(measured).resolves.toBeNull();
 });
 
-test('a time between two agents is wrong by both errors at most; of one agent all is on one clock', async () => {
+test('a time between two agents is wrong by at most the sum of their errors; one agent has one clock', async () => {
   // After the first measurement the clocks jump, by 30 ms and by 50.
   const jumping = (ms: number) => (nth: number) => machineMicros() + (nth > 24 ? ms * 1000 : 0);
   const one = await connected(await agent(1000, jumping(30)));
@@ -91,7 +91,7 @@ test('a time between two agents is wrong by both errors at most; of one agent al
   await two.measure('before');
   await two.measure('after');
   expect(two.clockError()).toBeGreaterThanOrEqual(79_000);
-  // As far as it is of the latest run, and not of all.
+  // The error is of the latest run, not of all.
   await two.measure('before');
   await two.measure('after');
   expect(two.clockError()).toBeLessThan(79_000);

@@ -1,4 +1,4 @@
-/** From what gaps named, what was asked for and what came, to what the report counts. */
+/** From gaps, backfill requests and answers to the counts of the report. */
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { Backfill, noBackfill, type Range } from '../../../src/load/measure/backfill.js';
@@ -6,7 +6,7 @@ import { Latency } from '../../../src/load/measure/latency.js';
 
 const ROOM = 0;
 
-/** A connection to a room with one publisher, whose own numbers are those of the room less one. */
+/** A connection to a room with one publisher, whose own numbers are the room's minus one. */
 function setUp() {
   const counters = noBackfill();
   const latency = new Latency();
@@ -15,7 +15,7 @@ function setUp() {
     counters,
     latency,
     backfill,
-    /** A gap, and the message behind it. */
+    /** A gap, and the message after it. */
     gap(from: number, to: number): void {
       backfill.gap(ROOM, from, to, Float64Array.of(from - 1));
       backfill.live(ROOM, 0, to);
@@ -27,7 +27,7 @@ function setUp() {
   };
 }
 
-test('what a gap named is asked for, and has come when it is answered', () => {
+test('the range of a gap is requested, and has arrived when it is answered', () => {
   const { backfill, counters, latency, gap, past, answered } = setUp();
   expect(backfill.ask(1000)).toBeUndefined();
   gap(3, 6);
@@ -51,7 +51,7 @@ test('one request is under way at a time, in the order of the gaps', () => {
   expect(backfill.ask(3)).toMatchObject({ from: 8, to: 9 });
 });
 
-test('an answer that was cut off is asked on from there, and counts as one', () => {
+test('a truncated answer is continued from there, and counts as one', () => {
   const { backfill, counters, latency, gap, past, answered } = setUp();
   gap(3, 9);
   backfill.ask(1000);
@@ -66,7 +66,7 @@ test('an answer that was cut off is asked on from there, and counts as one', () 
   expect(latency.quantiles()).toMatchObject({ count: 1, max: 4001 });
 });
 
-test('what was refused is asked for again', () => {
+test('a refused request is repeated', () => {
   const { backfill, gap } = setUp();
   gap(3, 9);
   backfill.ask(1);
@@ -74,7 +74,7 @@ test('what was refused is asked for again', () => {
   expect(backfill.ask(2)).toMatchObject({ from: 3, to: 9 });
 });
 
-test('what has no answer when the drain ends, and what ends with its connection, is told apart', () => {
+test('requests unanswered when the drain ends, and requests that end with their connection, are counted separately', () => {
   const late = setUp();
   late.gap(3, 9);
   late.gap(11, 12);
@@ -120,7 +120,7 @@ test.each<[string, (given: Case) => void, Partial<ReturnType<typeof noBackfill>>
       answered(3);
       answered(3);
     },
-    // The second answer is none that was asked for.
+    // The second answer was not requested.
     { came: 1, wrong: 1 },
   ],
   [
@@ -196,14 +196,14 @@ test.each<[string, (given: Case) => void, Partial<ReturnType<typeof noBackfill>>
   expect(given.counters).toEqual({ ...noBackfill(), ...expected });
 });
 
-test('what nobody asked for is wrong', () => {
+test('a message that was not requested is wrong', () => {
   const { counters, past, answered } = setUp();
   past(3);
   answered(3);
   expect(counters).toEqual({ ...noBackfill(), wrong: 2 });
 });
 
-test('a server that gives all it keeps, cut off anywhere, is never wrong and always finishes', () => {
+test('a server that sends all it keeps, truncated anywhere, is never wrong and always finishes', () => {
   const gaps = fc
     .array(fc.tuple(fc.integer({ min: 1, max: 5 }), fc.integer({ min: 1, max: 20 })), {
       minLength: 1,

@@ -1,7 +1,7 @@
 /**
- * From stamped deliveries to the figures of the report. Every message here has a known moment it was
- * due, written and read; sessions read the stamps as they do from a wire, workers report as they do to
- * the coordinator, and what is expected is worked out by hand. No wire, no server, no clock.
+ * From stamped deliveries to the figures of the report. Every message has known due, write and read times;
+ * sessions read the stamps as from a connection, workers report as to the coordinator, and the expected
+ * figures are computed by hand. No connection, no server, no clock.
  */
 import { expect, test } from 'vitest';
 import { firstRoomOf, workerOfMember } from '../../../src/load/assign.js';
@@ -20,7 +20,7 @@ import { FAKE_SPEC, fakeTarget } from '../../support/load-fakes.js';
 const MS = 1000;
 const SECOND = 1_000_000;
 
-/** A message on its way: due, written and read at known moments, in µs since the run's epoch. */
+/** A message that is due, written and read at known times, in µs since the run's epoch. */
 interface Message {
   publisher?: number;
   number: number;
@@ -32,7 +32,7 @@ interface Message {
   after: number;
 }
 
-/** A run whose members are told what arrives, and when. */
+/** A run whose members receive given messages at given times. */
 class World {
   readonly plan: Plan;
   readonly #crews: Crew[];
@@ -77,7 +77,7 @@ class World {
     }
   }
 
-  /** The member's connection reads a message, its stamp as the publisher wrote it. */
+  /** The member's connection reads a message with the stamp that the publisher wrote. */
   deliver(member: number, { publisher = 0, number, seq, due, late = 0, after }: Message): void {
     const { stamps } = this.#crews[0]!;
     const payload = stamps.payload(this.plan.size, publisher, number, due, late);
@@ -104,7 +104,7 @@ class World {
     return this.#crews[worker]!;
   }
 
-  /** Reports of every worker about a second, as they come in. */
+  /** Reports of every worker on a second, in the order they arrive. */
   report(second: number, publishing: Partial<RunResult['publishing']> = {}): void {
     this.#crews.forEach((crew, worker) => {
       const none = {
@@ -148,7 +148,7 @@ class World {
   }
 }
 
-/** As HDR histograms of three digits have it. */
+/** The value that an HDR histogram of three digits reports. */
 function hdr(us: number): number {
   const latency = new Latency();
   latency.record(us);
@@ -172,7 +172,7 @@ function stream(
 
 test('latency is from when a message was due, service from when it was written', () => {
   const world = new World({ members: '2', calm: '10s' });
-  // Written 30 ms late, read 5 ms after that: the wait for the publisher is part of the latency.
+  // Written 30 ms late, read 5 ms after that: the delay of the publisher is part of the latency.
   for (let i = 0; i < 100; i++) {
     world.broadcast({ number: i, seq: i + 1, due: i * 100 * MS, late: 30 * MS, after: 35 * MS });
   }
@@ -199,7 +199,7 @@ test('quantiles are those of the known latencies, none beyond the maximum', () =
   expect(mean! / (500.5 * MS)).toBeCloseTo(1, 3);
 });
 
-test('a message belongs to the phase that it was due in, however late it was read', () => {
+test('a message belongs to the phase in which it was due, however late it was read', () => {
   const world = new World({ members: '1', warmup: '1s', calm: '1s', recover: '1s' });
   const at = (number: number, due: number, after: number): void =>
     world.broadcast({ number, seq: number + 1, due, after });
@@ -214,7 +214,7 @@ test('a message belongs to the phase that it was due in, however late it was rea
   expect(calm!.latency.max).toBe(hdr(1500 * MS));
 });
 
-test('last messages are owed, and in no figure: 300 publishers send theirs at one instant', () => {
+test('last messages are owed, but in no figure: 300 publishers send theirs at one instant', () => {
   const world = new World({ members: '1', publishers: '300', rate: '300/s', calm: '4s' });
   for (let i = 0; i < 1200; i++) {
     const [publisher, number] = [i % 300, Math.floor(i / 300)];
@@ -254,11 +254,11 @@ test('several workers give the figures of one', () => {
     one.timeline.map(({ cohorts }) => cohorts),
   );
   expect(three.timeline).toHaveLength(10);
-  // Of the generator's health it is the worst worker that counts.
+  // The generator's health is that of its worst worker.
   expect(three.phases[0]!.utilization).toBeCloseTo(0.3);
 });
 
-test('joins, recoveries, evictions and answers of several workers are all of them', () => {
+test('joins, recoveries, evictions and answers of several workers are merged', () => {
   const world = new World({ members: '4', calm: '1s' }, 2);
   for (const worker of [0, 1]) {
     const { joins, recoveries, evictions, backfills } = world.crew(worker).tallies[0]!;
@@ -272,7 +272,7 @@ test('joins, recoveries, evictions and answers of several workers are all of the
   }
 });
 
-test('the longest silence of several workers is the longest, and the silent members are all of them', () => {
+test('the longest silence of several workers is the maximum, and their silent members are summed', () => {
   const world = new World({ members: '6', calm: '10s', rate: '10/s', silence: '1s' }, 3);
   const silences = [700 * MS, 1400 * MS, 3000 * MS];
   silences.forEach((silence, worker) => {
@@ -285,11 +285,11 @@ test('the longest silence of several workers is the longest, and the silent memb
   expect(silentMembers).toEqual([2]);
 });
 
-test('a silence before the phases is none, and one over two of them is of that with most of it', () => {
+test('a silence before the phases does not count, and one over two phases counts for the one with most of it', () => {
   const world = new World({ members: '1', calm: '1s', recover: '1s' });
   const { tallies } = world.crew(0);
   tallies[0]!.silences(100 * MS, [-9 * SECOND], SECOND);
-  // In the second, but most of it lies before; then in the second, and most of it there.
+  // Ends in the second phase, but most of it lies before; then most of it lies in the second.
   tallies[0]!.silences(1100 * MS, [50 * MS], SECOND);
   tallies[0]!.silences(1900 * MS, [600 * MS], SECOND);
   tallies[0]!.silences(2001 * MS, [1900 * MS], SECOND);
@@ -299,7 +299,7 @@ test('a silence before the phases is none, and one over two of them is of that w
   expect(silentMembers).toEqual([1, 1]);
 });
 
-test('losses, duplicates, late ones and gaps are counted for what they are', () => {
+test('losses, duplicates, late messages and gaps are counted as such', () => {
   const world = new World({ members: '6', calm: '10s' }, 2);
   const order = (member: number, ...seqs: number[]): void => {
     for (const seq of seqs) {
@@ -307,7 +307,7 @@ test('losses, duplicates, late ones and gaps are counted for what they are', () 
     }
   };
   order(0, 1, 2, 3, 4, 5);
-  order(1, 1, 2, 4, 5); // 3 lost without a word
+  order(1, 1, 2, 4, 5); // 3 lost unannounced
   order(2, 1, 2, 2, 3, 4, 5); // 2 twice
   order(3, 1, 3, 2, 4, 5); // 2 late
   order(4, 1);
@@ -326,12 +326,12 @@ test('losses, duplicates, late ones and gaps are counted for what they are', () 
     foreign: 0,
     changed: 0,
   });
-  // Of a gap that names less than is missing, what lies between is not lost twice.
+  // If a gap names less than is missing, the rest is not counted as lost twice.
   expect(counters.announced).toBe(6);
   expect(counters.received).toBe(5 + 4 + 6 + 5 + 2 + 2);
 });
 
-test('a gap about what has come already accounts for nothing', () => {
+test('a gap that names received messages accounts for nothing', () => {
   const world = new World({ members: '1', calm: '10s' });
   stream(world, 5, 0, 100 * MS, () => MS);
   world.gap(0, 2, 4);
@@ -362,7 +362,7 @@ test('the isolation ratio is slow over calm, by turns, with its interval', () =>
     [7, 6],
   ];
   at.forEach(([second, ms], i) => {
-    // Only the last of ten takes that long: it is the p99 that counts, not the median.
+    // Only the last of ten takes that long: the p99 counts, not the median.
     const after = (n: number) => (n === 9 ? ms : 1) * MS;
     stream(world, 10, second * SECOND, 100 * MS, after, i * 10);
     world.report(second);
@@ -390,7 +390,7 @@ test('the isolation ratio is slow over calm, by turns, with its interval', () =>
   expect(cohorts[0]!.phases.calm!.perSecond).toBe(30);
 });
 
-test('a turn in which the healthy got nothing is not left out of the ratio', () => {
+test('a turn in which healthy members received nothing is not left out of the ratio', () => {
   const world = new World({
     members: '2',
     cohorts: ['stalled=1'],
@@ -410,7 +410,7 @@ test('a turn in which the healthy got nothing is not left out of the ratio', () 
   expect(came).not.toBe('passed');
 });
 
-test('the server’s CPU for each delivery is its CPU over what arrived', () => {
+test('the server’s CPU per delivery is its CPU divided by the deliveries', () => {
   const world = new World({ members: '10', calm: '10s' });
   stream(world, 1000, 0, 10 * MS, () => MS);
   world.report(9);
@@ -425,7 +425,7 @@ test('the server’s CPU for each delivery is its CPU over what arrived', () => 
   expect(calm!.cpuMicrosPerDelivery).toBeCloseTo(500);
 });
 
-test('a run cut short has the phases it came to, at their true length', () => {
+test('an interrupted run has the phases it reached, with their actual length', () => {
   const world = new World({ members: '1', calm: '10s', recover: '5s' });
   stream(world, 20, 0, 100 * MS, () => MS);
   world.report(0);

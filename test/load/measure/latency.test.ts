@@ -28,7 +28,7 @@ test('quantiles are those of an HDR histogram of three digits', () => {
   );
 });
 
-test('no quantile lies beyond the maximum, also of what was shipped', () => {
+test('no quantile exceeds the maximum, after serialization too', () => {
   fc.assert(
     fc.property(values, (recorded) => {
       const here = new Latency();
@@ -43,7 +43,7 @@ test('no quantile lies beyond the maximum, also of what was shipped', () => {
   );
 });
 
-test('what is off the scale counts at its end', () => {
+test('values outside of the range count at its end', () => {
   const latency = new Latency();
   latency.record(-5);
   latency.record(1e12);
@@ -53,7 +53,7 @@ test('what is off the scale counts at its end', () => {
   expect(max).toBeGreaterThan(2 ** 31 * 0.999);
 });
 
-test('shipping what was added since last time, from several, adds up to the whole', () => {
+test('increments shipped by several add up to the whole', () => {
   fc.assert(
     fc.property(fc.array(fc.tuple(fc.boolean(), values), { maxLength: 6 }), (rounds) => {
       const parts = [new Latency(), new Latency()];
@@ -72,7 +72,7 @@ test('shipping what was added since last time, from several, adds up to the whol
   );
 });
 
-test('the encoded form is read by the HDR library', () => {
+test('the HDR library can read the encoded form', () => {
   const latency = new Latency();
   for (const value of [10, 20, 3000, 70_000]) latency.record(value);
   const decoded = decodeFromCompressedBase64(latency.encode());

@@ -4,7 +4,7 @@ import { type Faults, Ledger, noFaults } from '../../../src/load/measure/ledger.
 
 const PUBLISHERS = 3;
 
-/** A room's messages in the order the server numbered them: which publisher, which of its own. */
+/** A room's messages in the server's order: their publisher, and its own number. */
 function published(places: readonly number[]): { place: number; number: number; seq: number }[] {
   const counts = new Array<number>(PUBLISHERS).fill(0);
   return places.map((place, i) => ({ place, number: counts[place]!++, seq: i + 1 }));
@@ -68,7 +68,7 @@ test('without gaps, every dropped message is either a fault or still owed', () =
   }
 });
 
-test('a message that comes twice, or late, is called so', () => {
+test('a message that arrives twice, or late, is counted as such', () => {
   for (const numbered of [true, false]) {
     const faults = noFaults();
     const ledger = new Ledger(numbered, 1, 1, faults);
@@ -108,7 +108,7 @@ test('a gap that does not name exactly what is missing is a fault', () => {
   }
 });
 
-test('who joins later is owed only what comes after', () => {
+test('a member that joins later is owed only later messages', () => {
   const faults = noFaults();
   const numbered = new Ledger(true, 1, 1, faults);
   numbered.joined(0, 40, false);
@@ -122,16 +122,16 @@ test('who joins later is owed only what comes after', () => {
   expect(total(faults)).toBe(0);
 });
 
-test('who has heard of no publisher is owed its last message, if it was there in time', () => {
+test('a member that received nothing of a publisher is owed its last message, if it joined in time', () => {
   const ledger = new Ledger(false, 1, 3, noFaults());
   ledger.joined(0, -1, false);
   ledger.message(0, 1, 4, -1);
-  // Of the first one nothing has come, of the second one all but two, and the third has sent nothing.
+  // Nothing of the first publisher has arrived, all but two of the second; the third has sent nothing.
   expect(ledger.owed([9, 7, 0], true)).toBe(1 + 2);
   expect(ledger.owed([9, 7, 0], false)).toBe(2);
 });
 
-test('rooms are accounted for one by one', () => {
+test('rooms are accounted separately', () => {
   const faults = noFaults();
   const ledger = new Ledger(true, 2, 1, faults);
   ledger.joined(0, 0, true);
@@ -142,7 +142,7 @@ test('rooms are accounted for one by one', () => {
   expect(total(faults)).toBe(0);
 });
 
-test('what is expected next is told of the publishers of that room', () => {
+test('the next expected numbers are those of the publishers of the room', () => {
   const ledger = new Ledger(true, 2, 2, noFaults());
   ledger.joined(0, 0, true);
   ledger.joined(1, 0, true);

@@ -12,7 +12,7 @@ import { htmlReport } from '../../../src/load/report/html.js';
 import { hasChromium, launchChromium } from '../../support/chromium.js';
 import { fixtureReport, fixtureRun } from '../../support/load-report.js';
 
-test('what people named is text, not markup, and ends no script', () => {
+test('names are text, not markup, and end no script', () => {
   const run = fixtureRun();
   run.cohorts[1]!.name = '</script><b>';
   const html = htmlReport(fixtureReport(run));
@@ -25,7 +25,7 @@ test('steps of an axis are round', () => {
   expect([0, 0.7, 1.2, 2.2, 3, 70, 1000].map(niceStep)).toEqual([1, 1, 2, 2.5, 5, 100, 1000]);
 });
 
-test('a line without a value is not drawn, and a chart without a line is none', () => {
+test('a series without values is not drawn, and a chart without series is left out', () => {
   const run = fixtureRun();
   for (const { cohorts } of run.timeline) cohorts[1]!.p99 = null;
   const [, overTime] = latencyCharts(run);
@@ -46,7 +46,7 @@ test('the report names what failed', () => {
   expect(written).not.toMatch(/NaN|undefined|\[object/);
 });
 
-test('a server of which nothing is known is said to be so', () => {
+test('the report says that nothing is known of the server', () => {
   const run = fixtureRun();
   run.server = { before: null, after: null, samples: [], missing: 'it answers 404' };
   expect(htmlReport(fixtureReport(run))).toContain(
@@ -68,7 +68,7 @@ describe.skipIf(!hasChromium)('in a browser', () => {
     await rm(folder, { recursive: true });
   });
 
-  /** What the legend of a chart says, by line, and where its cursor is. */
+  /** The legend of a chart, by line, and the position of its cursor. */
   const legendOf = (chart: Locator) => async () => ({
     at: await chart.locator('.at').innerText(),
     ...Object.fromEntries(
@@ -81,7 +81,7 @@ describe.skipIf(!hasChromium)('in a browser', () => {
     ),
   });
 
-  test('a chart says its numbers where it is pointed at, in all that share its time', async () => {
+  test('a chart shows its values at the cursor, in all charts with the same time axis', async () => {
     const page = await browser.newPage({ viewport: { width: 1440, height: 900 } });
     await page.goto(pathToFileURL(join(folder, 'r.html')).href);
     const overTime = page.locator('figure.chart', { hasText: 'Latency over time' });
@@ -99,9 +99,9 @@ describe.skipIf(!hasChromium)('in a browser', () => {
     await page.close();
   });
 
-  test('every row of the table says what the chart beside it shows', async () => {
+  test('every row of the table agrees with the chart beside it', async () => {
     const run = fixtureRun();
-    // Stalled members get nothing while they are slow, and later what was due then.
+    // Stalled members receive nothing while they are slow, and later what was due then.
     run.timeline.forEach((second, i) => {
       second.cohorts[0]!.delivered = 1800 + 9 * i;
       if (second.phase === 'slow') second.cohorts[1]!.delivered = 0;
@@ -130,7 +130,7 @@ describe.skipIf(!hasChromium)('in a browser', () => {
     for (const [name = '', ...cells] of rows) {
       for (const percent of ['50', '90', '99', '99.9', '99.99']) {
         const inChart = curve[`${percent} %`]![name];
-        // Of slow cohorts the calm phase is not drawn.
+        // The calm phase of slow cohorts is not drawn.
         if (inChart === undefined) continue;
         expect([name, percent, cells[head.indexOf(`p${percent}`) - 1]]).toEqual([
           name,
@@ -161,7 +161,7 @@ describe.skipIf(!hasChromium)('in a browser', () => {
 
   for (const colorScheme of ['light', 'dark'] as const) {
     for (const width of [1440, 360]) {
-      test(`it fits ${width} pixels, ${colorScheme}, and asks nobody for anything`, async () => {
+      test(`it fits ${width} pixels, ${colorScheme}, and loads nothing`, async () => {
         const page = await browser.newPage({ colorScheme, viewport: { width, height: 900 } });
         const requests: string[] = [];
         const complaints: string[] = [];
@@ -181,7 +181,7 @@ describe.skipIf(!hasChromium)('in a browser', () => {
             ? 'rgb(230, 235, 241),rgb(154, 167, 181)'
             : 'rgb(22, 32, 44),rgb(91, 104, 119)',
         );
-        // Findings of axe; its script may run only where the page's own policy is set aside.
+        // Findings of axe; its script may run only without the page's own policy.
         const context = await browser.newContext({
           colorScheme,
           viewport: { width, height: 900 },

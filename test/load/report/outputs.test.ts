@@ -1,4 +1,4 @@
-/** The forms of a report besides JSON and HTML, and where they may go. */
+/** The formats of a report besides JSON and HTML, and where they can be written. */
 import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -11,7 +11,7 @@ import type { LoadReport } from '../../../src/load/report/report.js';
 import type { Check } from '../../../src/load/verdict/check.js';
 import { fixtureReport } from '../../support/load-report.js';
 
-/** A report whose checks are these, and whose exit code is as given. */
+/** A report with the given checks and exit code. */
 function judged(exit: number, ...checks: Check[]): LoadReport {
   const report = fixtureReport();
   const outcomes = { 0: 'passed', 1: 'failed', 3: 'void' } as const;
@@ -25,7 +25,7 @@ const check = (status: Check['status'], text = 'seen', name = 'flow'): Check => 
   text,
 });
 
-/** Tags and attributes of an XML text, or an error where it is not well formed. */
+/** Tags and attributes of an XML text, or an error if it is not well formed. */
 function parseXml(xml: string): { tag: string; attributes: Record<string, string> }[] {
   const found: { tag: string; attributes: Record<string, string> }[] = [];
   const open: string[] = [];
@@ -42,12 +42,12 @@ function parseXml(xml: string): { tag: string; attributes: Record<string, string
     });
   expect(open).toEqual([]);
   expect(rest).not.toMatch(/[<>]|&(?!#\d+;)/);
-  // XML 1.0 has no place for control characters, not even escaped.
+  // XML 1.0 does not allow control characters, not even escaped.
   expect([...xml].every((c) => c >= ' ' || c === '\n' || c === '\t')).toBe(true);
   return found;
 }
 
-test('JUnit has a case a check, each as what it is', () => {
+test('JUnit has one case per check, with its status', () => {
   const checks = [
     check('passed'),
     check('failed', '3 lost', 'accounting'),
@@ -85,7 +85,7 @@ test('a passed run is green in JUnit', () => {
   });
 });
 
-test('what a server says is text in JUnit and Markdown', () => {
+test('text of a server is escaped in JUnit and Markdown', () => {
   const hostile = 'a "b" <script>alert(1)</script> & \u0000\u001b[31m | `c` ](x) @team\nnext';
   const report = judged(1, check('failed', hostile));
   const xml = parseXml(junitReport(report));
@@ -97,7 +97,7 @@ test('what a server says is text in JUnit and Markdown', () => {
   expect(html.match(/<td>/g)).toHaveLength(3 + 4 * 8);
 });
 
-test('Markdown says the outcome first, then figures, then checks', () => {
+test('Markdown has the outcome first, then figures, then checks', () => {
   const text = markdownReport(judged(1, check('failed', '3 lost', 'accounting')));
   expect(text).toMatch(/^## FAILED: accounting\n/);
   expect(text).toMatch(/\| healthy \| 90 \| slow \| 999 µs \| 1\.49 ms \|/);
@@ -105,17 +105,17 @@ test('Markdown says the outcome first, then figures, then checks', () => {
 });
 
 test.each([
-  [{ json: '-', junit: '-' }, '--junit is "-": expected a file: --json has standard output'],
+  [{ json: '-', junit: '-' }, '--junit is "-": expected a file: --json uses standard output'],
   [{ html: '/no/such/folder/r.html' }, '--html is "/no/such/folder/r.html": expected a file in a'],
-])('outputs that cannot work are refused: %j', (outputs, message) => {
+])('invalid outputs are refused: %j', (outputs, message) => {
   expect(() => checkOutputs(outputs)).toThrow(message);
 });
 
-test('a folder is no file to write to', () => {
+test('a folder is refused as an output', () => {
   const folder = mkdtempSync(join(tmpdir(), 'outputs-'));
   onTestFinished(() => rmSync(folder, { recursive: true }));
   mkdirSync(join(folder, 'r.json'));
-  expect(() => checkOutputs({ json: join(folder, 'r.json') })).toThrow('which a folder is not');
+  expect(() => checkOutputs({ json: join(folder, 'r.json') })).toThrow('a file, not a folder');
   expect(() => checkOutputs({ json: join(folder, 'new.json') })).not.toThrow();
   expect(readdirSync(folder)).toEqual(['r.json']);
 });

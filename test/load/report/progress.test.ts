@@ -4,7 +4,7 @@ import { expect, test } from 'vitest';
 import { Progress } from '../../../src/load/report/progress.js';
 import { FIXTURE_PLAN, fixtureRun } from '../../support/load-report.js';
 
-/** A terminal of a few columns that remembers its lines, as far as the progress moves about. */
+/** A terminal of a few columns that records its lines, and supports the moves that the progress uses. */
 class Screen extends PassThrough {
   columns = 60;
   lines: string[] = [];
@@ -26,7 +26,7 @@ class Screen extends PassThrough {
   }
 }
 
-test('each second takes the place of the last, and nothing is left at the end', () => {
+test('each second replaces the last one, and nothing is left at the end', () => {
   const screen = new Screen();
   const progress = new Progress(FIXTURE_PLAN, screen as unknown as WriteStream);
   const run = fixtureRun();

@@ -7,7 +7,7 @@ import { summary } from '../../../src/load/report/summary.js';
 import { judge } from '../../../src/load/verdict/verdict.js';
 import { FIXTURE_PLAN, fixtureReport, fixtureRun } from '../../support/load-report.js';
 
-test('the JSON says what it is, and its histograms are HDR', () => {
+test('the JSON names its format, and its histograms are HDR', () => {
   const report = JSON.parse(JSON.stringify(fixtureReport()));
   expect(report).toMatchObject({ format: 'roomcast-load', version: 2, roomcast: '0.0.0' });
   const { latency } = report.runs[0].cohorts[0].phases.slow;
@@ -16,13 +16,13 @@ test('the JSON says what it is, and its histograms are HDR', () => {
   expect(decoded.getValueAtPercentile(99)).toBe(latency.p99);
 });
 
-test('it keeps no secret of the command line', () => {
+test('it contains no secret of the command line', () => {
   const text = JSON.stringify(fixtureReport());
   expect(text).not.toContain('secret');
   expect(text).toContain('"authorization":"(not shown)"');
 });
 
-test('of several runs, the median one is shown and any count that failed is told', () => {
+test('of several runs the median one is shown, and failures of the others are listed', () => {
   const runs = [fixtureRun(3), fixtureRun(1), fixtureRun(2)];
   runs[0]!.cohorts[0]!.counters.faults.duplicated = 1;
   const report = fixtureReport(...runs);
@@ -39,7 +39,7 @@ test('the median of an even number of runs lies between the middle two', () => {
   expect(report.shown).toBe(1);
 });
 
-test('worse is by more than the tolerance and outside what the baseline spread over', () => {
+test('a figure is worse if it exceeds the tolerance and the spread of the baseline', () => {
   const figures = (...slow: number[]) =>
     keyFigures(
       slow.map((s) => fixtureRun(s)),
@@ -67,7 +67,7 @@ test('fewer deliveries are worse, more are not', () => {
   expect(check(20_000)?.status).toBe('passed');
 });
 
-test('a figure that one of the two does not have nobody can compare, and 0 is a figure', () => {
+test('a figure that only one report has cannot be compared, and 0 is a figure', () => {
   const spread = (median: number) => ({ median, min: median, max: median });
   const compared = (now: object, before: object) => {
     const named = (of: object) =>
@@ -89,7 +89,7 @@ test('a figure that one of the two does not have nobody can compare, and 0 is a 
   expect(compared({ [rate]: 5 }, { [rate]: 0 })[0]).toContain('passed');
 });
 
-test('a comparison with something unknown is no pass', () => {
+test('a comparison with something unknown does not pass', () => {
   const check = { name: 'compare isolation', status: 'unknown', text: 'not known' } as const;
   const report = buildReport(
     'test',
@@ -111,11 +111,11 @@ test.each([
   const { verdict = {}, ...rest } = differing as { verdict?: object };
   const text = JSON.stringify({ ...report, ...rest, verdict: { ...report.verdict, ...verdict } });
   expect(() => asBaseline(text, 'b.json', FIXTURE_PLAN)).toThrow(
-    `b.json is no baseline: it was ${was}: expected one that passed`,
+    `b.json cannot be the baseline: it was ${was}: expected a report that passed`,
   );
 });
 
-test('a server of this machine may have another port, one of another machine may not', () => {
+test('a server on this machine may have another port, one on another machine may not', () => {
   const at = (url: string) => ({ ...FIXTURE_PLAN, target: { ...FIXTURE_PLAN.target, url } });
   const baseline = (there: string, here: string) => {
     const report = fixtureReport();
@@ -133,9 +133,9 @@ test('a baseline of something else is refused', () => {
   const text = JSON.stringify(report);
   expect(asBaseline(text, 'b.json', FIXTURE_PLAN).figures).toEqual(report.figures);
   expect(() => asBaseline('{', 'b.json', FIXTURE_PLAN)).toThrow('b.json is not JSON');
-  expect(() => asBaseline('{}', 'b.json', FIXTURE_PLAN)).toThrow('b.json is no report');
+  expect(() => asBaseline('{}', 'b.json', FIXTURE_PLAN)).toThrow('b.json is not a report');
   expect(() => asBaseline(text, 'b.json', { ...FIXTURE_PLAN, members: 7, size: 99 })).toThrow(
-    'b.json is no baseline for this test: members 100 there, 7 here; size 128 B there, 99 B here: expected a report of the same',
+    'b.json cannot be the baseline for this test: members 100 there, 7 here; size 128 B there, 99 B here: expected a report of the same',
   );
 });
 
@@ -180,13 +180,13 @@ test.each([
   ['number of workers', { workers: 2 }, 'workers 2 there, 1 here'],
   ['publishers', { publishersPerRoom: 8 }, 'publishers a room 8 there, 1 here'],
   ['who publishes', { publishFrom: 'members' as const }, 'publishing from members there, own here'],
-])('a baseline of another %s is refused in words', (_, differing, words) => {
+])('a baseline of another %s is refused with a reason', (_, differing, words) => {
   const report = fixtureReport();
   const text = JSON.stringify({ ...report, plan: { ...report.plan, ...differing } });
   expect(() => asBaseline(text, 'b.json', FIXTURE_PLAN)).toThrow(words);
 });
 
-test('a baseline of another machine is refused in words', () => {
+test('a baseline of another machine is refused with a reason', () => {
   const report = fixtureReport();
   const text = JSON.stringify({
     ...report,

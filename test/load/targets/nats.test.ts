@@ -1,10 +1,10 @@
-/** What a server that speaks no NATS can make of its decoder. */
+/** The NATS decoder with input of a server that is not NATS. */
 import { expect, test } from 'vitest';
 import { NATS } from '../../../src/load/targets/nats.js';
 
 type Connection = Parameters<typeof NATS.decode>[0];
 
-/** Hands the decoder one frame after the other; what it reported. */
+/** Decodes frames one after the other; returns what the decoder reported. */
 function decode(...frames: string[]): string[] {
   const payloads: string[] = [];
   const connection = {
@@ -20,7 +20,7 @@ function decode(...frames: string[]): string[] {
   return payloads;
 }
 
-test('messages are found wherever frames cut them', () => {
+test('messages are found wherever frames split them', () => {
   expect(decode('MSG room 1 5\r\nhello\r\nMSG ro', 'om 1 2\r\nho\r\n')).toEqual(['hello', 'ho']);
 });
 
@@ -30,11 +30,11 @@ test.each([
   'MSG room 1 x5\r\n',
   'MSG room 1 \r\n',
   'MSG room 1 99999999999\r\n',
-])('what is no message is told as that: %j', (line) => {
-  expect(() => decode(`PONG\r\n${line}`)).toThrow(/^sent what is not NATS: "M/);
+])('an invalid line is reported: %j', (line) => {
+  expect(() => decode(`PONG\r\n${line}`)).toThrow(/^sent a line that is not NATS: "M/);
 });
 
-test('a line without an end is given up', () => {
+test('a line without an end is refused', () => {
   const part = '.'.repeat(33 * 1024 * 1024);
-  expect(() => decode(part, part)).toThrow('sent a line beyond 64 MiB');
+  expect(() => decode(part, part)).toThrow('sent a line longer than 64 MiB');
 });

@@ -1,4 +1,4 @@
-/** A protocol from a file: what it must be, and that one which is wrong ends the test in one line. */
+/** Protocol files: their requirements, and that a wrong one ends the test with one line. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -12,7 +12,7 @@ import { loadProtocol, protocolFile } from '../../../src/load/targets/protocol-f
 import { startBroadcastServer } from '../../support/broadcast-server.js';
 import { targetSpec } from '../../support/load-fakes.js';
 
-// Most of it waits for a time-out of 5 or 10 s, which all run at once, or for a process to start.
+// Most of the time goes to timeouts of 5 or 10 s, which all run at once, or to starting a process.
 vi.setConfig({ maxConcurrency: 12 });
 const test = inOrder.concurrent;
 
@@ -30,7 +30,7 @@ const SMALL: Scenario = {
   drain: '3s',
 };
 
-/** A protocol that works, for the broadcast server; each case overrides one part of it. */
+/** A working protocol for the broadcast server; each case overrides one part of it. */
 const PARTS: Record<string, string> = {
   name: `'plain'`,
   open: '(connection) => { connection.ready(); }',
@@ -39,7 +39,7 @@ const PARTS: Record<string, string> = {
   decode: '(connection, frame) => { connection.message(frame.text()); }',
 };
 
-/** Does not return, and leaves the processor to others. */
+/** Does not return, and uses no CPU. */
 const HANGS = 'Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0)';
 
 function file(text: string): string {
@@ -70,7 +70,7 @@ test('a protocol of four functions measures as the built-in one does', async () 
   expect(report.verdict.checks.filter(({ status }) => status === 'failed')).toEqual([]);
 });
 
-test('what it remembers is of one connection', async () => {
+test('the state belongs to one connection', async () => {
   const path = protocol({
     state: '() => ({ sent: 0 })',
     publish: `({ state, send }, room, data) => { throw new Error('publishes: ' + ++state.sent) }`,
@@ -122,13 +122,10 @@ test.each([
   [{ join: `() => { throw 'text'; }` }, 'join threw "text"'],
   [{ publish: 'async () => {}' }, 'publish returned a Promise: expected nothing'],
   [{ join: `(connection, room) => 'JOIN ' + room` }, 'join returned "JOIN load:'],
-  [{ publish: '(connection) => { connection.send({}); }' }, 'send() was given a Object'],
-  [{ join: '(connection) => { connection.joined(5); }' }, 'joined() was given 5: expected a text'],
-  [{ decode: '(connection) => { connection.message(); }' }, 'message() was given undefined'],
-  [
-    { decode: `(c, f) => { c.message(f.text(), 'x'); }` },
-    'message() was given "x": expected a whole',
-  ],
+  [{ publish: '(connection) => { connection.send({}); }' }, 'send() got a Object'],
+  [{ join: '(connection) => { connection.joined(5); }' }, 'joined() got 5: expected a text'],
+  [{ decode: '(connection) => { connection.message(); }' }, 'message() got undefined'],
+  [{ decode: `(c, f) => { c.message(f.text(), 'x'); }` }, 'message() got "x": expected a whole'],
   [
     {
       open: '(c) => { c.ready(); }',
@@ -153,7 +150,10 @@ test.each([
     { join: `(connection) => { connection.joined('other'); }` },
     'it joined "other" instead of load:',
   ],
-  [{ decode: '(connection, frame) => { frame.json(); }' }, 'sent what is not JSON: "@@abcd'],
+  [
+    { decode: '(connection, frame) => { frame.json(); }' },
+    'sent a frame that is not JSON: "@@abcd',
+  ],
   [{ join: `(connection, room) => { connection.refused('full'); }` }, 'refused: full'],
 ])('a server that does not speak it is unreachable: %j', async (parts, message) => {
   await expect(load(protocol(parts))).rejects.toMatchObject({
@@ -166,14 +166,14 @@ test.each([
   [{ open: '() => {}' }, 'waited 5 s for the connection'],
   [{ join: '() => {}' }, 'waited 5 s for the answer to the join of load:'],
   [{ decode: '() => {}' }, 'waited 5 s for a message that was published'],
-])('what never comes is named: %j', async (parts, message) => {
+])('an event that never occurs is named: %j', async (parts, message) => {
   await expect(load(protocol(parts))).rejects.toMatchObject({
     code: 'unreachable',
     message: expect.stringContaining(message),
   });
 });
 
-/** A protocol that numbers: what is published comes back with a number, to everybody, and to who has asked. */
+/** A numbering protocol: a publish is delivered to everyone with a number, and confirmed if requested. */
 const NUMBERED = {
   numbered: 'true',
   join: '(connection, room) => { connection.joined(room, 0); }',
@@ -184,28 +184,28 @@ const NUMBERED = {
 test.each([
   [
     { join: '(connection, room) => { connection.joined(room); }' },
-    "joined() was given no number: expected the room's, as numbered is true",
+    "joined() got no number: expected the room's sequence number, because numbered is true",
   ],
   [
     { decode: '(connection, frame) => { connection.message(frame.text()); }' },
-    "message() was given no number: expected the room's, as numbered is true",
+    "message() got no number: expected the room's sequence number, because numbered is true",
   ],
   [
     { publish: '(connection, room, data) => { connection.send(data); }' },
     'waited 5 s for the number of a message that was published (does decode report it by confirmed()?)',
   ],
-])('a protocol that says that the server numbers tells the numbers: %j', async (parts, message) => {
+])('a protocol with `numbered` must report the numbers: %j', async (parts, message) => {
   await expect(load(protocol({ ...NUMBERED, ...parts }))).rejects.toThrow(message);
 });
 
-test('what a file sends to the process that leads is told as its fault', async () => {
+test('a message that a file sends to the coordinator is reported as its fault', async () => {
   await expect(load(protocol({}, `process.send('ready');`))).rejects.toMatchObject({
     code: 'bad_protocol',
     message: expect.stringContaining('process.send is not a function'),
   });
 });
 
-test('a fault in the midst of a run ends it', async () => {
+test('a fault in the middle of a run ends it', async () => {
   const path = protocol(
     { decode: `(c, f) => { if (++frames > 60) throw new Error('late'); c.message(f.text()); }` },
     'let frames = 0;',
@@ -216,7 +216,7 @@ test('a fault in the midst of a run ends it', async () => {
   });
 });
 
-test('a function that does not return leaves the run incomplete, with what was counted', async () => {
+test('a function that does not return leaves the run incomplete, with the counts until then', async () => {
   const path = protocol(
     { decode: `(c, f) => { if (++frames > 60) ${HANGS}; c.message(f.text()); }` },
     'let frames = 0;',
@@ -231,13 +231,10 @@ test('a function that does not return leaves the run incomplete, with what was c
 
 test.each([
   ['for (;;);', 'it has not answered for 10 s: expected functions that return'],
-  [
-    'await new Promise(() => {});',
-    'it has not loaded within 5 s: expected a module that waits for',
-  ],
+  ['await new Promise(() => {});', 'it did not load within 5 s: expected a module without a long'],
   ['process.exit(0);', 'its process ended: exit code 0: expected functions that return and leave'],
   [`throw new Error('at load');`, 'Error: at load'],
-])('a file that does %s is told of in one line, and ends the command', async (text, message) => {
+])('a file that does %s is reported in one line, and ends the command', async (text, message) => {
   const path = file(text);
   const child = spawn(process.execPath, [MAIN, 'load', 'ws://127.0.0.1:1', '--protocol', path]);
   const said: string[] = [];
@@ -252,7 +249,7 @@ test.each([
 test.each([
   [{ open: `() => { ${HANGS}; }` }, 'it has not answered for 10 s'],
   [{ open: `() => { setTimeout(() => { throw new Error('later'); }); }` }, 'Error: later'],
-])('at first contact, %j is told as a fault of the file', async (parts, message) => {
+])('at first contact, %j is reported as a fault of the file', async (parts, message) => {
   await expect(load(protocol(parts))).rejects.toMatchObject({
     code: 'bad_protocol',
     message: expect.stringContaining(message),

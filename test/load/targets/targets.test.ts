@@ -59,7 +59,7 @@ for (const frameSize of [7, 1 << 20]) {
   });
 }
 
-test('templates say what is sent', async () => {
+test('templates determine what is sent', async () => {
   const received: string[] = [];
   const server = await startBroadcastServer('loop', 0, (text) => {
     received.push(text);
@@ -92,6 +92,6 @@ test.each([
   [targetSpec('ws', 'localhost:80'), '<url> is "localhost:80"'],
   [targetSpec('ws', 'ftp://localhost'), 'expected a ws:, wss:, http: or https: URL'],
   [targetSpec('nats', 'ws://h', { transport: 'eventsource' }), 'expected websocket with nats'],
-])('what cannot be a target is refused: %j', async (wrong, message) => {
+])('an invalid target is refused: %j', async (wrong, message) => {
   await expect(openTarget(wrong, new Stamps('abcd'), noFault)).rejects.toThrow(message);
 });

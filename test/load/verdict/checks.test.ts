@@ -1,6 +1,6 @@
 /**
- * What each check rests on, one figure at a time: each case changes what a fault put into the check
- * would have overlooked.
+ * The figures that each check uses, one at a time: each case changes a figure that a faulty check would
+ * ignore.
  */
 import { expect, test } from 'vitest';
 import type { Cohort } from '../../../src/load/cohort.js';
@@ -12,7 +12,7 @@ import { distributionOf, FIXTURE_PLAN, fixtureRun } from '../../support/load-rep
 
 type Run = ReturnType<typeof fixtureRun>;
 
-/** A verdict, and a check of it by name. */
+/** A verdict, and a function that returns one of its checks by name. */
 function judged(change: (run: Run) => void, plan: Plan = FIXTURE_PLAN) {
   const run = fixtureRun();
   change(run);
@@ -21,7 +21,7 @@ function judged(change: (run: Run) => void, plan: Plan = FIXTURE_PLAN) {
   return { verdict, check };
 }
 
-/** The plan with the slow cohort being another. */
+/** The plan with another slow cohort. */
 const withCohort = (cohort: Partial<Cohort>): Plan => ({
   ...FIXTURE_PLAN,
   cohorts: FIXTURE_PLAN.cohorts.map((each, i) => (i === 1 ? { ...each, ...cohort } : each)),
@@ -37,7 +37,7 @@ test.each(['foreign', 'changed', 'reordered', 'duplicated'] as const)(
   },
 );
 
-test('a closed loop that had to give up its window carried out nothing it was asked for', () => {
+test('a closed loop that gave up its window fails as not offered', () => {
   const { check } = judged(
     (run) => {
       run.publishing.offered = null;
@@ -45,10 +45,13 @@ test('a closed loop that had to give up its window carried out nothing it was as
     },
     { ...FIXTURE_PLAN, rate: null, window: 8 },
   );
-  expect(check('offered')).toMatchObject({ status: 'failed', text: /1 time nothing moved/ });
+  expect(check('offered')).toMatchObject({
+    status: 'failed',
+    text: /given up 1 time because no message arrived/,
+  });
 });
 
-test('last messages that were refused again and again are no more than were due', () => {
+test('last messages that were refused repeatedly count no more than those due', () => {
   const { check } = judged((run) => {
     run.publishing.refused = { rate_limited: 90_000 };
     run.publishing.accepted = 0;
@@ -56,26 +59,26 @@ test('last messages that were refused again and again are no more than were due'
   expect(check('offered')?.text).toContain('of 2,500 messages due, 2,500 were refused');
 });
 
-test('what was refused and what was not sent are too much together', () => {
+test('refused and unsent messages count together', () => {
   const { check } = judged((run) => {
     const refused = { rate_limited: 15 };
     Object.assign(run.publishing, { sent: 2486, accepted: 2471, refused, blocked: 15 });
   });
   expect(check('offered')).toMatchObject({
     status: 'failed',
-    text: 'of 2,500 messages due, 15 were refused: rate_limited (15), and 15 not sent as the connection took no more',
+    text: 'of 2,500 messages due, 15 were refused: rate_limited (15), and 15 not sent because the connection took no more',
   });
 });
 
-test('without the last number nobody says that everything has come', () => {
+test('without the last number the text does not claim that everything has arrived', () => {
   const { check } = judged((run) => {
     run.publishing.accepted = null;
     run.publishing.confirmations = { asked: 1, got: 0 };
   });
-  expect(check('accounting')?.text).toMatch(/without a hole as far as they go$/);
+  expect(check('accounting')?.text).toMatch(/without a hole as far as known$/);
 });
 
-test('a silence in a phase that was not run is none', () => {
+test('a silence in a phase that was not run does not count', () => {
   const { check } = judged((run) => {
     run.phases.pop();
     run.interrupted = true;
@@ -84,7 +87,7 @@ test('a silence in a phase that was not run is none', () => {
   expect(check('flow')?.status).toBe('passed');
 });
 
-/** Slow members of whom nothing shows that the server has noticed them. */
+/** Makes no figure show that the server noticed the slow members. */
 const unnoticed = (run: Run): void => {
   run.cohorts[1]!.counters.announced = 0;
   for (const sample of run.server.samples) sample.queueBytes = 0;
@@ -98,13 +101,13 @@ test.each<[string, (run: Run) => void]>([
     },
   ],
   [
-    'one was ended',
+    'one was disconnected',
     (run) => {
       run.cohorts[1]!.evictions = distributionOf(1, 1);
     },
   ],
   [
-    'one turned out to have been ended',
+    'one was found to have been disconnected',
     (run) => {
       run.cohorts[1]!.counters.endedUnread = 1;
     },
@@ -135,7 +138,7 @@ test.each<[string, (run: Run) => void]>([
   expect(check('slowness')?.status).toBe('passed');
 });
 
-test('what it had dropped and evicted before the run shows nothing', () => {
+test('drops and evictions before the run show nothing', () => {
   const { check } = judged((run) => {
     unnoticed(run);
     for (const sample of [run.server.before!, ...run.server.samples]) {
@@ -168,7 +171,7 @@ test.each<[string, Partial<Cohort>, 'passed' | 'void']>([
   expect(check('slowness')?.status).toBe(status);
 });
 
-test('who was to come and go has come once more, or nothing was tested', () => {
+test('churning members must have rejoined, or nothing was tested', () => {
   const vanishing = (joins: number) =>
     judged(
       (run) => {
@@ -181,7 +184,7 @@ test('who was to come and go has come once more, or nothing was tested', () => {
   expect(vanishing(11)).toBe('passed');
 });
 
-test('of several slow cohorts those that were not tested are named', () => {
+test('slow cohorts that were not tested are named', () => {
   const plan = withCohort({});
   const late: Cohort = { ...plan.cohorts[1]!, kind: 'late', name: 'late', after: 1 };
   const slowness = (change: (run: Run) => void) =>
@@ -208,7 +211,7 @@ test('of several slow cohorts those that were not tested are named', () => {
   expect(slowness((run) => [neither(run), unnoticed(run)])?.status).toBe('void');
 });
 
-test('a run that ended before anybody was slow says nothing of it', () => {
+test('a run that ended before members were slow tests no slowness', () => {
   const { check } = judged((run) => {
     run.phases = run.phases.slice(0, 1);
     run.interrupted = true;
@@ -216,7 +219,7 @@ test('a run that ended before anybody was slow says nothing of it', () => {
   expect(check('slowness')?.status).toBe('skipped');
 });
 
-test('a ratio of one turn may be five times too large, and the typical turn is the middle one', () => {
+test('a ratio of one turn may be five times too large, and the typical turn is the median', () => {
   const isolation = (...pairs: [calm: number, slow: number][]) =>
     judged((run) => {
       run.isolation = isolationOf(pairs.map(([calm, slow]) => ({ calm, slow })));
@@ -227,7 +230,7 @@ test('a ratio of one turn may be five times too large, and the typical turn is t
   expect(isolation([1000, 10_000], [2000, 20_000], [2000, 20_000])).toBe('failed');
 });
 
-test('what remains of bytes is held as well, and a server that no longer tells leaves it open', () => {
+test('queued bytes that remain count as held, and missing metrics leave it unknown', () => {
   const bytes = judged((run) => {
     run.server.after!.queueBytes = 1;
   });
@@ -241,7 +244,7 @@ test('what remains of bytes is held as well, and a server that no longer tells l
 
 const EVICTING: Plan = { ...FIXTURE_PLAN, evictWithinMs: 5000 };
 
-test('in each turn every stalled member has to be let go of, in time', () => {
+test('in each turn every stalled member must be evicted, in time', () => {
   const evictions = (seen: number, change: (run: Run) => void = () => {}) =>
     judged((run) => {
       const [calm, fill, slow] = run.phases;
@@ -263,7 +266,7 @@ test('in each turn every stalled member has to be let go of, in time', () => {
   expect(evictions(20, late)).toBe('failed');
 });
 
-test('evictions that its metrics count are those of the run, and none that the socket saw late', () => {
+test('evictions in the metrics count for this run only, and not if a socket saw them late', () => {
   const told = (change: (run: Run) => void) =>
     judged((run) => {
       for (const sample of [run.server.before!, ...run.server.samples]) sample.evictions = 100;
@@ -281,7 +284,7 @@ test('evictions that its metrics count are those of the run, and none that the s
   expect(told(seenLate)).toBe('failed');
 });
 
-test('who turned out to have been ended is told by nobody where there are no metrics, and late where there are', () => {
+test('members found to have been disconnected are unknown without metrics, and late with them', () => {
   const unread = (run: Run): void => {
     run.cohorts[1]!.counters.endedUnread = 10;
   };
@@ -293,7 +296,7 @@ test('who turned out to have been ended is told by nobody where there are no met
   expect(blind.check('evictions')?.status).toBe('unknown');
 });
 
-test('a silence that the publishers’ own lateness explains is not the server’s', () => {
+test('a silence that the publishers’ own lateness explains is not blamed on the server', () => {
   const { check } = judged((run) => {
     Object.assign(run.cohorts[0]!.counters, { silence: [0, 0, 4e6], silentMembers: [0, 0, 90] });
     run.publishing.lateness = { ...distributionOf(1), max: 3e6 };
@@ -308,13 +311,13 @@ test('a generator or a machine that was busy while nothing was judged spoils not
   expect(verdict).toMatchObject({ outcome: 'passed', unfit: null });
 });
 
-test('messages that were due and that the generator did not come to send void the run', () => {
+test('due messages that the generator did not get to void the run', () => {
   const sent = (publishing: Partial<Run['publishing']>) =>
     judged((run) => void Object.assign(run.publishing, publishing)).verdict.unfit;
   expect(sent({ sent: 2401, accepted: 2401 })).toContain(
-    'of 2500 messages due it came to send 2400',
+    'of 2500 messages due it got to only 2400',
   );
-  // What the connection did not take it did come to send.
+  // It got to messages that the connection did not take.
   expect(sent({ sent: 2401, accepted: 2401, blocked: 100 })).toBeNull();
 });
 
@@ -326,7 +329,7 @@ test('an interrupted run whose times are void is void', () => {
   expect(verdict).toMatchObject({ outcome: 'void', exit: 3 });
 });
 
-test('of several turns a figure of the server is the worst, and its growth their sum', () => {
+test('a figure of the server is the worst of its turns, and growth is their sum', () => {
   const run = fixtureRun();
   const [calm, , slow] = run.phases;
   run.phases = [
@@ -342,13 +345,13 @@ test('of several turns a figure of the server is the worst, and its growth their
   expect(value('server.rss>1GB')).toBe(80_024_000);
 });
 
-test('a limit that is reached is exceeded by >= and <= alone', () => {
+test('a limit that is reached is exceeded only for >= and <=', () => {
   const exceeded = (operator: string) =>
     parseThreshold(`refused ${operator} 5`, FIXTURE_PLAN).exceeded(5);
   expect(['>', '>=', '<', '<='].map(exceeded)).toEqual([false, true, false, true]);
 });
 
-test('without a phase a figure is of the slow one, also where another follows', () => {
+test('without a phase a figure is of the slow phase, even if another follows', () => {
   const phases = [...FIXTURE_PLAN.phases, { name: 'recover', ms: 1000, turn: 0 } as const];
   expect(parseThreshold('healthy.p99>1s', { ...FIXTURE_PLAN, phases }).phase).toBe('slow');
 });

@@ -1,6 +1,6 @@
 /**
- * What a verdict may not say: failures that the generator's machine may have caused are void, and what
- * nobody can have seen is unknown and no pass (V24).
+ * What a verdict must not claim: failures that the generator's machine may have caused are void, and
+ * anything that was not observed is unknown and does not pass (V24).
  */
 import { expect, test } from 'vitest';
 import type { Cohort } from '../../../src/load/cohort.js';
@@ -24,37 +24,37 @@ const busy = (run: Run): void => {
 };
 
 test.each<[name: string, what: string, change: (run: Run) => void, stands: boolean]>([
-  ['joined', 'who did not', (run) => (run.cohorts[0]!.counters.failures = { late: 1 }), false],
+  ['joined', 'a member', (run) => (run.cohorts[0]!.counters.failures = { late: 1 }), false],
   ['joined', 'a publisher', (run) => (run.publishing.failures = { late: 1 }), false],
-  ['kept', 'who was ended', (run) => (run.cohorts[0]!.counters.closes = { ECONNRESET: 1 }), false],
+  ['kept', 'a disconnect', (run) => (run.cohorts[0]!.counters.closes = { ECONNRESET: 1 }), false],
   [
     'confirmed',
-    'an answer too late',
+    'a late answer',
     (run) => {
       Object.assign(run.publishing, { accepted: null, confirmations: { asked: 1, got: 0 } });
     },
     false,
   ],
-  ['accounting', 'what has not come', (run) => (run.cohorts[1]!.counters.owed = 1), false],
+  ['accounting', 'an owed message', (run) => (run.cohorts[1]!.counters.owed = 1), false],
   ['accounting', 'a hole', (run) => (run.cohorts[1]!.counters.faults.unannounced = 1), true],
   ['accounting', 'a gap', (run) => (run.cohorts[1]!.counters.faults.wrongGaps = 1), true],
   [
     'offered',
-    'what was not taken',
+    'unsent messages',
     (run) => Object.assign(run.publishing, { sent: 2401, accepted: 2401, blocked: 100 }),
     false,
   ],
   [
     'offered',
-    'what was refused',
+    'refused messages',
     (run) => Object.assign(run.publishing, { accepted: 2401, refused: { no: 100 } }),
     true,
   ],
   ['order', 'a repetition', (run) => (run.cohorts[1]!.counters.faults.duplicated = 1), true],
   ['memory', 'a queue', (run) => (run.server.samples[3]!.queueBytes = 269_000_000), true],
-  ['released', 'who is left', (run) => (run.server.after!.members = 2), true],
+  ['released', 'a member', (run) => (run.server.after!.members = 2), true],
 ])(
-  'of a busy generator stands what came wrong, not what was late: %s, %s',
+  'with a busy generator wrong messages still fail, and late ones are void: %s, %s',
   (name, _, change, stands) => {
     expect(judged(change).check(name)?.status).toBe('failed');
     const both = judged((run) => {
@@ -78,7 +78,7 @@ test.each(['EMFILE', 'EADDRNOTAVAIL', 'ENOBUFS'])(
   },
 );
 
-test('a publisher that we gave up was not ended by the server', () => {
+test('a publisher that was given up was not disconnected by the server', () => {
   const { check } = judged((run) => {
     run.publishing.failures = { 'not ready within 10 s': 1 };
   });
@@ -86,7 +86,7 @@ test('a publisher that we gave up was not ended by the server', () => {
   expect(check('joined')?.text).toBe('1 publisher could not join: not ready within 10 s (1)');
 });
 
-test('who comes and goes is to be kept while there; who does not read is not', () => {
+test('members that leave and return must be kept while connected; members that do not read need not', () => {
   const kept = (cohort: Partial<Cohort>) =>
     judged(
       (run) => {
@@ -104,7 +104,7 @@ test('who comes and goes is to be kept while there; who does not read is not', (
   expect(kept({ kind: 'stalled' })).toBe('passed');
 });
 
-test('a member’s refusals are those of publishes only where members publish', () => {
+test('refusals of members count as refused publishes only if members publish', () => {
   const offered = (publishFrom: Plan['publishFrom']) =>
     judged(
       (run) => {
@@ -119,7 +119,7 @@ test('a member’s refusals are those of publishes only where members publish', 
   expect(offered('members').check('accounting')?.status).toBe('passed');
 });
 
-test('what is refused to members that publish nothing is no publish', () => {
+test('refusals of members that publish nothing are no refused publishes', () => {
   const { check } = judged(
     (run) => {
       run.cohorts[1]!.counters.refused = { rate_limited: 1 };
@@ -134,7 +134,7 @@ test('what is refused to members that publish nothing is no publish', () => {
   expect(check('fail-if refused>0')?.status).toBe('passed');
 });
 
-test('a limit of refused publishes counts those of members, too', () => {
+test('a threshold of refused publishes includes those of members', () => {
   const limit = (publishFrom: Plan['publishFrom']) =>
     judged(
       (run) => {
@@ -146,7 +146,7 @@ test('a limit of refused publishes counts those of members, too', () => {
   expect(limit('own')).toBe('passed');
 });
 
-test('what the server held before the run is not known by what it tells later', () => {
+test('later metrics do not reveal what the server held before the run', () => {
   const before = (change: (run: Run) => void) =>
     judged((run) => {
       run.server.before = null;
@@ -165,12 +165,12 @@ test('what the server held before the run is not known by what it tells later', 
   expect(never.verdict.notes).toContain('no server metrics: http://x/metrics: late');
 });
 
-test('the clocks of agents have to be known well enough for times between them', () => {
+test('the clock offsets of agents must be exact enough for times between them', () => {
   const plan = {
     ...FIXTURE_PLAN,
     failIf: ['healthy.p99>250ms', 'stalled.joins.p99>1s', 'refused>5'],
   };
-  // The healthy p99 is 1.5 ms: a quarter of it is below 1 ms, which always does.
+  // The healthy p99 is 1.5 ms: a quarter of it is below 1 ms, which is always enough.
   const within = (clockError: number, scale = 1) =>
     judged((run) => {
       run.clockError = clockError;
@@ -191,7 +191,7 @@ test('the clocks of agents have to be known well enough for times between them',
   for (const name of ['fail-if stalled.joins.p99>1s', 'fail-if refused>5', 'order', 'flow']) {
     expect(check(name)?.status, name).toBe('passed');
   }
-  // A clock ends no connection.
+  // A clock does not end connections.
   const ended = judged((run) => {
     run.clockError = 20_000;
     run.cohorts[0]!.counters.closes = { ECONNRESET: 1 };
@@ -199,7 +199,7 @@ test('the clocks of agents have to be known well enough for times between them',
   expect(ended.check('kept')?.status).toBe('failed');
 });
 
-test('a ratio beyond the limit passes as too small to be felt only where that holds in every turn', () => {
+test('a ratio above the limit passes as too small to matter only if that holds in every turn', () => {
   const isolation = (...pairs: [calm: number, slow: number][]) =>
     judged((run) => {
       run.isolation = isolationOf(pairs.map(([calm, slow]) => ({ calm, slow })));
@@ -209,7 +209,7 @@ test('a ratio beyond the limit passes as too small to be felt only where that ho
   expect(isolation([1000, 9000], [1000, 900_000], [1000, 900_000])).toBe('failed');
 });
 
-test('without anybody slow for most of slow nothing was compared', () => {
+test('without slow members for most of the slow phase nothing was compared', () => {
   const there = (seconds: number, plan: Plan = FIXTURE_PLAN, joins = 10) =>
     judged((run) => {
       run.cohorts[1]!.joins = distributionOf(1, joins);
@@ -219,9 +219,9 @@ test('without anybody slow for most of slow nothing was compared', () => {
   expect(there(6).check('isolation')?.status).toBe('passed');
   expect(there(5).check('isolation')).toMatchObject({
     status: 'void',
-    text: expect.stringMatching(/^slow members were there in 5 of 10 seconds of slow/),
+    text: expect.stringMatching(/^slow members were connected in 5 of 10 seconds of slow/),
   });
-  // Who asks for evictions is told that there was nothing to compare, and may pass.
+  // With --evict-within the check is skipped as there was nothing to compare, and the run may pass.
   const evicting = { ...FIXTURE_PLAN, evictWithinMs: 5000 };
   expect(there(5, evicting).check('isolation')?.status).toBe('skipped');
   const [healthy, slow] = FIXTURE_PLAN.cohorts;
@@ -254,19 +254,19 @@ test('evictions of other members are not those of stalled ones', () => {
   };
   expect(told(false, 10, ended)).toBe('failed');
   expect(told(false, 11, ended)).toBe('passed');
-  // Those of others their sockets may not show either.
+  // Sockets may not show the evictions of the others either.
   expect(told(true, 10)).toBe('unknown');
   expect(told(true, 9)).toBe('failed');
 });
 
-test('what an interrupted run did not wait for is unknown', () => {
+test('the release that an interrupted run did not wait for is unknown', () => {
   const { check } = judged((run) => {
     run.interrupted = true;
     run.server.after!.members = 2;
   });
   expect(check('released')).toMatchObject({
     status: 'unknown',
-    text: expect.stringContaining('interrupted, the run did not wait'),
+    text: expect.stringContaining('interrupted and did not wait'),
   });
 });
 
@@ -280,7 +280,7 @@ test('rooms that a closed loop leaves out are named', () => {
   const { notes } = judge(fixtureRun(), plan);
   expect(notes).toEqual([
     expect.stringMatching(
-      /^in 2 of 4 rooms nothing was published .*: load:abcd-000\d, load:abcd-000\d$/,
+      /^in 2 of 4 rooms only a last message was published, .*: load:abcd-000\d, load:abcd-000\d$/,
     ),
   ]);
 });

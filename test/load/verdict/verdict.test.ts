@@ -15,7 +15,7 @@ const judged = (change: (run: Run) => void, plan = FIXTURE_PLAN) => {
   return { ...verdict, failed };
 };
 
-test('a run as it should be passes', () => {
+test('a correct run passes', () => {
   const { exit, failed, notes } = judged(() => {});
   expect(failed).toEqual([]);
   expect(notes).toEqual([]);
@@ -35,14 +35,14 @@ test.each<[string, (run: Run) => void, RegExp, string[]?]>([
     (run) => {
       run.cohorts[0]!.counters.closes = { '4101 slow': 1 };
     },
-    /1 connection of publishers and members that read everything ended by the server: 4101 slow/,
+    /the server ended 1 connection of publishers and members that read everything: 4101 slow/,
   ],
   [
     'kept',
     (run) => {
       run.publishing.closes = { ECONNRESET: 2 };
     },
-    /2 connections .* ended by the server: ECONNRESET \(2\)/,
+    /the server ended 2 connections .*: ECONNRESET \(2\)/,
   ],
   [
     'order',
@@ -63,7 +63,7 @@ test.each<[string, (run: Run) => void, RegExp, string[]?]>([
     (run) => {
       run.cohorts[0]!.counters.faults.unannounced = 9;
     },
-    /healthy: 9 lost without a word/,
+    /healthy: 9 lost without a gap/,
     ['accounting', 'losses'],
   ],
   [
@@ -109,14 +109,14 @@ test.each<[string, (run: Run) => void, RegExp, string[]?]>([
     (run) => {
       Object.assign(run.publishing, { sent: 2401, accepted: 2401, blocked: 100 });
     },
-    /0 were refused, and 100 not sent as the connection took no more/,
+    /0 were refused, and 100 not sent because the connection took no more/,
   ],
   [
     'accounting',
     (run) => {
       run.publishing.accepted = 2600;
     },
-    /2,600 messages numbered of only 2,501 sent/,
+    /2,600 messages numbered, but only 2,501 sent/,
   ],
   [
     'isolation',
@@ -155,7 +155,7 @@ test.each<[string, (run: Run) => void, RegExp, string[]?]>([
     (run) => {
       Object.assign(run.cohorts[0]!.counters, { silence: [0, 0, 4e6], silentMembers: [0, 0, 90] });
     },
-    /in phase slow, 90 of 90 healthy members got nothing for up to 4.00 s \(limit .*\); others were slow then, which one turn cannot tell from chance/,
+    /in phase slow, 90 of 90 healthy members got nothing for up to 4.00 s \(limit .*\); others were slow at that time, but one turn may be chance/,
   ],
   [
     'fail-if healthy.p99>250ms',
@@ -171,7 +171,7 @@ test.each<[string, (run: Run) => void, RegExp, string[]?]>([
   expect(exit).toBe(1);
 });
 
-test('what was received is different messages; those that came again are named', () => {
+test('received counts distinct messages; duplicates are named', () => {
   const run = fixtureRun();
   run.cohorts[0]!.counters.received += 7;
   run.cohorts[0]!.counters.faults.duplicated = 7;
@@ -179,12 +179,12 @@ test('what was received is different messages; those that came again are named',
   const text = (wanted: string) => checks.find(({ name }) => name === wanted)?.text;
   expect(text('order')).toContain('7 twice');
   expect(text('accounting')).toBe(
-    'received 237,755 (and 7 of them a second time) + announced as dropped 12,345 = everything sent to who was there',
+    'received 237,755 (and 7 of them a second time) + announced as dropped 12,345 = everything sent to members present',
   );
   expect(text('losses')).toBe('healthy members lost none of 225,090 messages');
 });
 
-test('of a run that lost a worker only what cannot be due to that still fails', () => {
+test('in a run that lost a worker only failures that the loss cannot cause remain', () => {
   const run = fixtureRun();
   run.lost = 'a worker process was lost: SIGKILL';
   run.cohorts[0]!.counters.owed = 5;
@@ -197,7 +197,7 @@ test('of a run that lost a worker only what cannot be due to that still fails', 
   expect(judge(run, FIXTURE_PLAN)).toMatchObject({ outcome: 'failed', exit: 1 });
 });
 
-test('refused publishes are no missing ones, and few of them no failure', () => {
+test('refused publishes are not missing, and few of them are no failure', () => {
   const { failed } = judged((run) => {
     run.publishing.accepted = 2498;
     run.publishing.refused = { rate_limited: 3 };
@@ -205,7 +205,7 @@ test('refused publishes are no missing ones, and few of them no failure', () => 
   expect(failed).toEqual([]);
 });
 
-test('a ratio is judged beyond its noise, and only where it can be felt', () => {
+test('a ratio fails only beyond its noise, and only if the delay matters', () => {
   const turns = (...pairs: [calm: number, slow: number][]) =>
     judged((run) => {
       run.isolation = isolationOf(pairs.map(([calm, slow]) => ({ calm, slow })));
@@ -223,7 +223,7 @@ test('a ratio is judged beyond its noise, and only where it can be felt', () => 
   expect(turns([5000, 50_000]).failed).toEqual(['isolation']);
 });
 
-test('silence in every turn while others were slow, and never else, is what slow members do', () => {
+test('silence in every turn while others were slow, and at no other time, is blamed on slow members', () => {
   const plan = resolvePlan(
     { members: '100', warmup: '0', cohorts: ['stalled=10%'], rest: '1s' },
     FIXTURE_PLAN.target,
@@ -248,13 +248,13 @@ test('silence in every turn while others were slow, and never else, is what slow
   };
   // calm, fill, slow, rest in turns
   expect(flow(1, 6, 10)).toContain(
-    'in each of 3 turns while others were slow, and never else: slow members hold up the rest',
+    'in each of 3 turns while others were slow, and at no other time: slow members delay the rest',
   );
   expect(flow(5)).toContain('while others were slow, but in 1 of 3 turns only');
   expect(flow(2, 4)).toContain('not only while others were slow');
 });
 
-test('what came of asking for what gaps named: all of it, not all, nothing to ask for, nothing kept', () => {
+test('backfill: complete, incomplete, nothing to request, nothing kept', () => {
   const plan = {
     ...FIXTURE_PLAN,
     cohorts: FIXTURE_PLAN.cohorts.map((cohort) => ({
@@ -270,11 +270,11 @@ test('what came of asking for what gaps named: all of it, not all, nothing to as
   };
   expect(backfill({ came: 1000, expired: 345, refused: { rate_limited: 2 } })).toMatchObject({
     outcome: 'passed',
-    text: 'of 1,345 messages that gaps had named, 1,000 came when asked for and 345 were no longer kept; refused at first: rate_limited (2)',
+    text: 'of 1,345 messages that gaps named, the server sent 1,000 on request and no longer kept 345; refused at first: rate_limited (2)',
   });
   for (const [seen, text] of [
-    [{ lost: 1 }, /; 1 neither came nor were named as not kept$/],
-    [{ wrong: 2 }, /; 2 were not asked for, not in order, or other messages$/],
+    [{ lost: 1 }, /; 1 were neither sent nor named as not kept$/],
+    [{ wrong: 2 }, /; 2 were not requested, out of order, or other messages$/],
     [{ unanswered: 3 }, /; 3 had no answer when the drain ended$/],
   ] as const) {
     expect(backfill({ came: 1000, ...seen })).toMatchObject({
@@ -294,11 +294,11 @@ test('what came of asking for what gaps named: all of it, not all, nothing to as
   });
   expect(backfill({ expired: 5 })).toMatchObject({
     outcome: 'void',
-    text: expect.stringContaining('have the server keep'),
+    text: expect.stringContaining('let the server keep'),
   });
 });
 
-test('what is switched off by name does not count, and is named', () => {
+test('a skipped check does not count, and is named', () => {
   const verdict = judged(
     (run) => {
       run.cohorts[0]!.counters.announced = 5;
@@ -309,7 +309,7 @@ test('what is switched off by name does not count, and is named', () => {
   expect(headline(verdict)).toBe('Passed (not judged: losses, evictions)');
 });
 
-test('a figure that was asked for and is not known leaves the run incomplete', () => {
+test('a threshold of an unknown figure leaves the run incomplete', () => {
   const verdict = judged((run) => {
     run.isolation = null;
   });
@@ -335,7 +335,7 @@ test('a saturated generator voids times, not counts', () => {
   expect(counted.exit).toBe(1);
 });
 
-test('a server that gets no CPU is not to blame for what takes long', () => {
+test('a server that gets no CPU is not blamed for delays', () => {
   const starved = judged((run) => {
     run.phases[2]!.cpuWait = 0.4;
     Object.assign(run.cohorts[0]!.counters, { silence: [0, 0, 9e6], silentMembers: [0, 0, 90] });
@@ -345,7 +345,7 @@ test('a server that gets no CPU is not to blame for what takes long', () => {
   expect(starved.exit).toBe(3);
 });
 
-test('publishing late voids an open loop, which rests on being punctual', () => {
+test('late publishing voids an open loop, which relies on punctuality', () => {
   const late = (run: Run): void => {
     run.publishing.lateness = distributionOf(100);
   };
@@ -353,7 +353,7 @@ test('publishing late voids an open loop, which rests on being punctual', () => 
   expect(judged(late, { ...FIXTURE_PLAN, rate: null, window: 8 }).exit).toBe(0);
 });
 
-test('a silence is the server’s unless the generator was held up itself', () => {
+test('a silence is blamed on the server unless the generator was blocked itself', () => {
   const silent = (run: Run): void => {
     run.phases[2]!.utilization = 0.95;
     Object.assign(run.cohorts[0]!.counters, { silence: [0, 0, 4e6], silentMembers: [0, 0, 90] });
@@ -366,7 +366,7 @@ test('a silence is the server’s unless the generator was held up itself', () =
   expect(held.exit).toBe(3);
 });
 
-test('evictions are told by the socket, else by the metrics, else by nobody', () => {
+test('evictions are taken from the sockets, else from the metrics, else they are unknown', () => {
   const plan = { ...FIXTURE_PLAN, evictWithinMs: 12_000 };
   const evictions = (change: (run: Run) => void) =>
     judged(change, plan).checks.find(({ name }) => name === 'evictions')!;
@@ -415,7 +415,7 @@ test('an interrupted run that failed at nothing says so by its exit code', () =>
   ).toBe(130);
 });
 
-test('nothing was tested where the server cannot have noticed anything slow', () => {
+test('nothing was tested if the server cannot have noticed a slow member', () => {
   const light = judged((run) => {
     run.cohorts[1]!.counters.announced = 0;
     for (const sample of run.server.samples) sample.queueBytes = 0;
@@ -453,6 +453,6 @@ test.each([
   ['isolation>3s', 'expected a plain number'],
   ['server.rss>3s', 'expected a size'],
   ['healthy.p99@warmup>1s', 'expected a phase of the run: calm, fill, slow'],
-])('a threshold that makes no sense is refused: %s', (text, message) => {
+])('an invalid threshold is refused: %s', (text, message) => {
   expect(() => parseThreshold(text, FIXTURE_PLAN)).toThrow(message);
 });

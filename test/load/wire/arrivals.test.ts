@@ -1,4 +1,4 @@
-/** That reading goes before looking at what was read, and that a message's time is that of its reading. */
+/** Reads come before decoding, and a message's time is that of its read. */
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
@@ -7,64 +7,64 @@ import { createServer as createTlsServer } from 'node:tls';
 import fc from 'fast-check';
 import { expect, onTestFinished, test, vi } from 'vitest';
 import { machineMicros } from '../../../src/load/clock.js';
-import { arrived, type Hearer, hearAll } from '../../../src/load/wire/arrivals.js';
+import { arrived, deliverAll, type Receiver } from '../../../src/load/wire/arrivals.js';
 import { RawSocket } from '../../../src/load/wire/socket.js';
 import { certificate } from '../../support/certificate.js';
 
-interface Heard {
+interface Received {
   readonly text: string;
   readonly now: number;
 }
 
-function listener(): Hearer & { readonly all: Heard[] } {
-  const all: Heard[] = [];
+function listener(): Receiver & { readonly all: Received[] } {
+  const all: Received[] = [];
   return {
     all,
-    heard: (buf, start, end, now) => all.push({ text: buf.toString('latin1', start, end), now }),
+    receive: (buf, start, end, now) => all.push({ text: buf.toString('latin1', start, end), now }),
   };
 }
 
-const textsOf = ({ all }: { all: Heard[] }): string[] => all.map(({ text }) => text);
+const textsOf = ({ all }: { all: Received[] }): string[] => all.map(({ text }) => text);
 
-test('what was read is heard once a turn of the loop has brought nothing more', async () => {
-  const hearer = listener();
-  arrived(hearer, Buffer.from('one'), 3, 1);
+test('kept bytes are decoded once a turn of the event loop has read nothing more', async () => {
+  const receiver = listener();
+  arrived(receiver, Buffer.from('one'), 3, 1);
   await turn();
-  arrived(hearer, Buffer.from('two'), 3, 2);
+  arrived(receiver, Buffer.from('two'), 3, 2);
   await turn();
-  expect(hearer.all).toEqual([]);
+  expect(receiver.all).toEqual([]);
   await turn();
-  expect(hearer.all).toEqual([
+  expect(receiver.all).toEqual([
     { text: 'one', now: 1 },
     { text: 'two', now: 2 },
   ]);
 });
 
-test('much at once is heard at once, behind what is kept', () => {
-  const hearer = listener();
+test('a large read is decoded at once, after the kept ones', () => {
+  const receiver = listener();
   const much = 'x'.repeat(5000);
-  arrived(hearer, Buffer.from('one'), 3, 1);
-  arrived(hearer, Buffer.from(much), much.length, 2);
-  expect(textsOf(hearer)).toEqual(['one', much]);
+  arrived(receiver, Buffer.from('one'), 3, 1);
+  arrived(receiver, Buffer.from(much), much.length, 2);
+  expect(textsOf(receiver)).toEqual(['one', much]);
 });
 
-test('no more is kept than fits, in reads and in bytes', () => {
-  const hearer = listener();
-  for (let i = 0; i < 2048; i++) arrived(hearer, Buffer.from('x'), 1, i);
-  expect(hearer.all).toHaveLength(0);
-  arrived(hearer, Buffer.from('y'), 1, 2048);
-  expect(hearer.all).toHaveLength(2048);
-  hearAll();
+test('the buffer is bounded in reads and in bytes', () => {
+  const receiver = listener();
+  for (let i = 0; i < 2048; i++) arrived(receiver, Buffer.from('x'), 1, i);
+  expect(receiver.all).toHaveLength(0);
+  arrived(receiver, Buffer.from('y'), 1, 2048);
+  expect(receiver.all).toHaveLength(2048);
+  deliverAll();
   const most = Buffer.alloc(4096, 'z');
-  for (let i = 0; i < 64; i++) arrived(hearer, most, most.length, i);
-  expect(hearer.all).toHaveLength(2049);
-  arrived(hearer, most, 1, 64);
-  expect(hearer.all).toHaveLength(2049 + 64);
-  hearAll();
-  expect(hearer.all).toHaveLength(2049 + 65);
+  for (let i = 0; i < 64; i++) arrived(receiver, most, most.length, i);
+  expect(receiver.all).toHaveLength(2049);
+  arrived(receiver, most, 1, 64);
+  expect(receiver.all).toHaveLength(2049 + 64);
+  deliverAll();
+  expect(receiver.all).toHaveLength(2049 + 65);
 });
 
-test('everybody hears all that was read for them, in its order and with its times', async () => {
+test('each connection gets all its bytes, in order and with their times', async () => {
   const step = fc.oneof(
     {
       weight: 8,
@@ -75,25 +75,25 @@ test('everybody hears all that was read for them, in its order and with its time
   );
   await fc.assert(
     fc.asyncProperty(fc.array(step, { maxLength: 200 }), async (steps) => {
-      const hearers = [listener(), listener(), listener(), listener()];
-      const expected: Heard[][] = [[], [], [], []];
+      const receivers = [listener(), listener(), listener(), listener()];
+      const expected: Received[][] = [[], [], [], []];
       for (const [i, each] of steps.entries()) {
         if (each === 'turn') await turn();
-        else if (each === 'all') hearAll();
+        else if (each === 'all') deliverAll();
         else {
           const text = String.fromCharCode(97 + (i % 26)).repeat(each.length);
           expected[each.of]!.push({ text, now: i });
-          arrived(hearers[each.of]!, Buffer.from(text), each.length, i);
+          arrived(receivers[each.of]!, Buffer.from(text), each.length, i);
         }
       }
-      hearAll();
-      expect(hearers.map(({ all }) => all)).toEqual(expected);
+      deliverAll();
+      expect(receivers.map(({ all }) => all)).toEqual(expected);
     }),
     { numRuns: 50 },
   );
 });
 
-/** A server of TLS whose certificate is taken for good. */
+/** A TLS server whose certificate is accepted. */
 function tlsServer(onPeer: (socket: Socket) => void) {
   vi.stubEnv('NODE_TLS_REJECT_UNAUTHORIZED', '0');
   onTestFinished(() => void vi.unstubAllEnvs());
@@ -101,7 +101,7 @@ function tlsServer(onPeer: (socket: Socket) => void) {
   return createTlsServer({ cert: readFileSync(tlsCert), key: readFileSync(tlsKey) }, onPeer);
 }
 
-/** A server on loopback, and as many connections to it. */
+/** A server on loopback, and a number of connections to it. */
 async function connected(
   count: number,
   hear: (which: number, now: number) => void,
@@ -143,7 +143,7 @@ async function connected(
 }
 
 test.each([false, true])(
-  'the time of a message lies between its arrival and what is done about any message of its turn, TLS: %s',
+  'the time of a message lies between its arrival and the decoding of any message of its turn, TLS: %s',
   async (tls) => {
     const times: number[] = [];
     let began = 0;
@@ -165,7 +165,7 @@ test.each([false, true])(
   },
 );
 
-test('one that is reset hears no more, also not of what was read before', async () => {
+test('a reset connection gets no more bytes, not even those read before', async () => {
   const heard: number[] = [];
   let reset = (): void => {};
   const { peers, sockets, close } = await connected(2, (which) => {
@@ -177,13 +177,13 @@ test('one that is reset hears no more, also not of what was read before', async 
   };
   for (const peer of peers) peer.write('x');
   while (heard.length === 0) await turn();
-  // It was read in the same turn, and would have been heard in the same as well.
-  hearAll();
+  // It was read in the same turn, and would have been decoded in it as well.
+  deliverAll();
   expect(heard).toHaveLength(1);
   close();
 });
 
-test('what was read before the end is heard before the end', async () => {
+test('bytes read before the end are decoded before the end', async () => {
   const server = createServer((socket) => socket.end('last words')).listen(0, '127.0.0.1');
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;

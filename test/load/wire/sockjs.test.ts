@@ -1,4 +1,4 @@
-/** What a server that speaks no SockJS can make of its wires. */
+/** The SockJS wires with input of a server that is not SockJS. */
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -6,7 +6,7 @@ import { expect, onTestFinished, test } from 'vitest';
 import { openSockjs } from '../../../src/load/wire/sockjs.js';
 import { Signal } from '../../support/signal.js';
 
-test('a line that does not end is given up at 64 MiB', async () => {
+test('a line that does not end is refused at 64 MiB', async () => {
   const server = createServer((_, response) => {
     response.writeHead(200);
     response.on('error', () => {});
@@ -48,6 +48,6 @@ test('a line that does not end is given up at 64 MiB', async () => {
   );
   onTestFinished(() => wire.reset());
   await closed.until(() => reason !== '');
-  expect(reason).toBe('line beyond 64 MiB');
+  expect(reason).toBe('line longer than 64 MiB');
   expect(bytes).toBeLessThan(70 * 1024 * 1024);
 });

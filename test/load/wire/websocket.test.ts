@@ -58,7 +58,7 @@ async function startWs(): Promise<{ server: WebSocketServer; port: number }> {
   return { server, port: (server.address() as AddressInfo).port };
 }
 
-/** A TCP server that upgrades whatever comes and hands over the socket. */
+/** A TCP server that accepts every upgrade and hands over the socket. */
 async function startRaw(
   accept = (key: string) => key,
 ): Promise<{ port: number; peer: Promise<Socket> }> {
@@ -92,7 +92,7 @@ function serverFrame(first: number, payload: Buffer): Buffer {
   return Buffer.concat([head, payload]);
 }
 
-test('it speaks with a real server both ways, whatever the size', async () => {
+test('it exchanges payloads of any size with a real server', async () => {
   const { server, port } = await startWs();
   const connected = once(server, 'connection');
   const { heard, events } = listen();
@@ -116,7 +116,7 @@ test('it speaks with a real server both ways, whatever the size', async () => {
   await heard.changed.until(() => heard.closed.length === 1);
 });
 
-test('frames arrive whole however reads cut them', async () => {
+test('frames arrive whole however reads split them', async () => {
   await fc.assert(
     fc.asyncProperty(
       fc.array(fc.constantFrom(0, 1, 3, 124, 125, 126, 300, 70_000), {
@@ -138,7 +138,7 @@ test('frames arrive whole however reads cut them', async () => {
         ].sort((a, b) => a - b)) {
           const before = heard.bytes;
           socket.write(stream.subarray(at, end));
-          // The next piece goes out only once this one has been read, or reads would join them.
+          // Sends the next piece only once this one has been read, or reads would join them.
           while (heard.bytes - before < end - at || heard.opened === 0) {
             await new Promise((resolve) => setImmediate(resolve));
           }
@@ -175,7 +175,7 @@ test('fragments are joined, and pings answered between them', async () => {
   wire.reset();
 });
 
-test('a close by the server tells its code and reason', async () => {
+test('a close by the server reports its code and reason', async () => {
   const { server, port } = await startWs();
   server.on('connection', (client) => client.close(4101, 'slow consumer'));
   const { heard, events } = listen();
@@ -184,7 +184,7 @@ test('a close by the server tells its code and reason', async () => {
   expect(heard.closed).toEqual(['4101 slow consumer']);
 });
 
-test('a refused upgrade tells the status', async () => {
+test('a refused upgrade reports the status', async () => {
   const { server, port } = await startWs();
   server.options.verifyClient = (_info, done) => done(false, 403);
   const { heard, events } = listen();
@@ -202,14 +202,14 @@ test('a server that does not answer the key is refused', async () => {
   expect(heard.closed).toEqual(['wrong Sec-WebSocket-Accept']);
 });
 
-test('nobody there is an errno', async () => {
+test('a refused connection is an errno', async () => {
   const { heard, events } = listen();
   new WebSocketWire(endpoint(1), events);
   await heard.changed.until(() => heard.closed.length > 0);
   expect(heard.closed).toEqual(['ECONNREFUSED']);
 });
 
-test('paused, it takes no byte; and a probe finds a reset without sending or reading one', async () => {
+test('while paused it reads no byte, and a probe detects a reset without sending or reading one', async () => {
   const { port, peer } = await startRaw();
   const { heard, events } = listen();
   const wire = new WebSocketWire(endpoint(port), events);
@@ -235,8 +235,8 @@ test('paused, it takes no byte; and a probe finds a reset without sending or rea
   expect(received).toEqual([]);
 });
 
-test('a reset ends what is still connecting, and does not wait for the connection', async () => {
-  // A name that nobody answers for: the socket goes on connecting.
+test('a reset ends a socket that is still connecting, without waiting for the connection', async () => {
+  // A name that does not resolve: the socket keeps connecting.
   const lookup = vi.spyOn(dns, 'lookup').mockImplementation((() => {}) as never);
   onTestFinished(() => lookup.mockRestore());
   const { heard, events } = listen();
@@ -246,7 +246,7 @@ test('a reset ends what is still connecting, and does not wait for the connectio
   expect(lookup).toHaveBeenCalledOnce();
 });
 
-test('a frame beyond all bounds ends the connection, also where a read ends within its head', async () => {
+test('a frame above the limit ends the connection, even if a read ends within its header', async () => {
   const head = serverFrame(0x82, Buffer.alloc(65_536)).subarray(0, 10);
   head.writeBigUInt64BE(BigInt(2 ** 40), 2);
   for (const cut of [10, 3]) {
@@ -260,11 +260,11 @@ test('a frame beyond all bounds ends the connection, also where a read ends with
     while (heard.bytes - before < cut) await new Promise((resolve) => setImmediate(resolve));
     if (cut < head.length) socket.write(head.subarray(cut));
     await heard.changed.until(() => heard.closed.length === 1);
-    expect(heard.closed).toEqual(['frame beyond 64 MiB']);
+    expect(heard.closed).toEqual(['frame larger than 64 MiB']);
   }
 });
 
-test('fragments that together are beyond all bounds end the connection', async () => {
+test('fragments that together exceed the limit end the connection', async () => {
   const { port, peer } = await startRaw();
   const { heard, events } = listen();
   new WebSocketWire({ ...endpoint(port), readSize: 1024 * 1024 }, events);
@@ -273,6 +273,6 @@ test('fragments that together are beyond all bounds end the connection', async (
   socket.write(serverFrame(0x01, part));
   socket.write(serverFrame(0x00, part));
   await heard.changed.until(() => heard.closed.length === 1);
-  expect(heard.closed).toEqual(['frame beyond 64 MiB']);
+  expect(heard.closed).toEqual(['frame larger than 64 MiB']);
   expect(heard.payloads).toEqual([]);
 });
