@@ -1,6 +1,6 @@
 /**
- * `roomcast check-config`: whether a server would start with these options, without starting it; and
- * `--print-config`, which it shares with `serve`.
+ * `roomcast check-config`: checks whether a server would start with these options, without starting it;
+ * and `--print-config`, which `serve` has too.
  *
  * Not here: the check itself (`src/options/`).
  */
@@ -12,16 +12,16 @@ import { warningsOf } from '../options/together.js';
 import { addServerOptions, noArguments, SOURCES_HELP, sourcesOf } from './options.js';
 
 const EXIT_HELP = `
-Every fault is told at once, with line and column where it is in a file.
+All errors are reported at once, with line and column if they are in a file.
 
 Exit codes:
-  0         a server would take these options; warnings are on stderr
+  0         a server would accept these options; warnings are on stderr
   2         an option is wrong
 `;
 
-/** For a command with the options of the server. */
+/** An option for commands with the options of the server. */
 export function printConfigOption(): Option {
-  return new Option('--print-config', 'Print all options as a file would have them, and end.');
+  return new Option('--print-config', 'Print all options in the format of the file, and exit.');
 }
 
 /** The command `check-config`. Its action rejects with ConfigError. */
@@ -42,10 +42,10 @@ export function checkConfigCommand(): Command {
     });
 }
 
-/** What commander makes of `addServerOptions` and `printConfigOption`. */
+/** The flags of `addServerOptions` and `printConfigOption`, as commander parses them. */
 export type Flags = Record<string, string> & { printConfig?: true };
 
-/** All options as a file has them, but for the secret ones: how many values they have. */
+/** All options in the format of a file; secret values are replaced, but their number is kept. */
 export function printed(config: Config): string {
   const shown = options.map(({ name, schema }) => [
     name,
@@ -54,7 +54,7 @@ export function printed(config: Config): string {
   return `${JSON.stringify(Object.fromEntries(shown), null, 2)}\n`;
 }
 
-/** No key may have a space, so that such a file is refused where it is used as it is. */
+/** Keys cannot contain spaces, so that a server refuses such a file if it is used unchanged. */
 function hidden(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(() => '(not shown)');
   return value === '' ? '' : '(not shown)';

@@ -1,6 +1,6 @@
 /**
- * `roomcast completion bash|zsh|fish`: what a shell needs to complete commands, flags and the values
- * that a flag may have. All of it comes from the commands themselves.
+ * `roomcast completion bash|zsh|fish`: prints a script with which a shell completes commands, flags and
+ * the values of flags. The script is generated from the commands themselves.
  */
 import { Argument, Command } from 'commander';
 import { options } from '../options/index.js';
@@ -10,12 +10,12 @@ interface Flag {
   readonly long: string;
   readonly description: string;
   readonly takesValue: boolean;
-  /** What it may be, where that is a small set. */
+  /** Allowed values, if they are a small set. */
   readonly values: readonly string[];
 }
 
 interface Described {
-  /** `serve`, `load agent`; empty for what stands before any command. */
+  /** `serve`, `load agent`; empty for the program itself. */
   readonly path: string;
   readonly commands: readonly { readonly name: string; readonly description: string }[];
   readonly flags: readonly Flag[];
@@ -30,10 +30,10 @@ For this shell, now and always:
   fish   roomcast completion fish > ~/.config/fish/completions/roomcast.fish
 `;
 
-/** The command `completion`, for a program that has all its commands when this one runs. */
+/** The command `completion`, for a program that has all its commands by the time this one runs. */
 export function completionCommand(program: Command): Command {
   return new Command('completion')
-    .description('Print what a shell needs to complete commands and flags.')
+    .description('Print a script with which a shell completes commands and flags.')
     .addArgument(new Argument('<shell>').choices(Object.keys(SHELLS)))
     .addHelpText('after', INSTALL_HELP)
     .action((shell: keyof typeof SHELLS) => {
@@ -65,11 +65,11 @@ function valuesOf(long: string): readonly string[] {
   return schema?.enum ?? (schema?.type === 'boolean' ? ['true', 'false'] : []);
 }
 
-/** In single quotes, and on one line. */
 const firstLine = (text: string): string => text.split('\n', 1)[0] as string;
+/** The first line of a text, in single quotes for a shell. */
 const quoted = (text: string): string => `'${firstLine(text).replaceAll("'", "'\\''")}'`;
 
-/** A line of `case` for each command. */
+/** One line of `case` per command. */
 const cases = (all: readonly Described[], words: (each: Described) => string): string =>
   all.map((each) => `    ${quoted(each.path)}) ${words(each)} ;;`).join('\n');
 

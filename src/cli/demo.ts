@@ -1,7 +1,7 @@
 /**
- * `roomcast demo`: a server, a crowd of which a part stops reading every minute, and the page to watch.
+ * `roomcast demo`: a server, members of which some stop reading every minute, and the live page to watch.
  *
- * Not here: the crowd (`load/crowd.ts`), measuring (`roomcast load`).
+ * Not here: the members (`load/crowd.ts`), measuring (`roomcast load`).
  */
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
@@ -18,14 +18,14 @@ const MEMBERS = 100;
 const SLOW = 10;
 const PER_SECOND = 25;
 const BYTES = 16_000;
-/** Seconds of a minute in which all read, and in which the slow ones do not. */
+/** Seconds of each minute in which all members read, and in which the slow ones do not. */
 const CALM = 25;
 const STALLED = 35;
-/** Seconds in which members that read on are told of all that they missed. */
-const TOLD_WITHIN = 10;
+/** Seconds within which members that read again should have received what they missed, or its gaps. */
+const CAUGHT_UP_WITHIN = 10;
 
-/** Levels of the log of which the demo tells. */
-const TELLING: ReadonlySet<string> = new Set(['warn', 'error', 'fatal']);
+/** Log levels that the demo prints. */
+const PRINTED: ReadonlySet<string> = new Set(['warn', 'error', 'fatal']);
 
 const main = fileURLToPath(new URL('main.js', import.meta.url));
 
@@ -35,14 +35,14 @@ const say = (text: string): void => {
 const now = () => new Date().toTimeString().slice(0, 8);
 const seconds = (count: number) => new Promise((resolve) => setTimeout(resolve, count * 1000));
 
-/** The command `demo`, which ends with a signal. Its action rejects with ConfigError or CommandError. */
+/** The command `demo`; runs until a signal. Its action rejects with ConfigError or CommandError. */
 export function demoCommand(): Command {
   return new Command('demo')
     .description(
-      'Serve, with a crowd of which a part stops reading every minute, and the page to watch.',
+      'Start a server with members of which some stop reading every minute, and a page to watch.',
     )
-    .option('--port <port>', 'of the server; 0 for any free one', '8080')
-    .option('--url <url>', 'of a server that runs already, instead of a new one')
+    .option('--port <port>', 'port of the server; 0 for any free one', '8080')
+    .option('--url <url>', 'URL of a running server, instead of starting one')
     .action(async ({ port, url }: { port: string; url?: string }) => {
       if (url !== undefined && !URL.canParse(url)) {
         throw new ConfigError(
@@ -53,31 +53,32 @@ export function demoCommand(): Command {
     });
 }
 
-/** Starts a server and resolves with where it listens. This process ends with it, and as it does. */
+/** Starts a server and resolves with its URL. This process exits when the server does, with its code. */
 async function serve(port: string): Promise<string> {
   const child = spawn(
     process.execPath,
-    // Who does not read does not answer heartbeats either: they are to stay for the whole phase.
+    // Members that do not read answer no heartbeats, but must stay connected for the whole phase.
     [main, 'serve', '--port', port, '--heartbeat-ms', '60000', '--log-format', 'json'],
     { stdio: ['ignore', 'pipe', 'inherit'] },
   );
   child.once('exit', (code) => process.exit(code ?? 1));
-  // The terminal sends SIGINT to the server too, which then closes in its own time.
+  // The terminal sends SIGINT to the server too; wait for its shutdown.
   process.on('SIGINT', () => {});
   process.on('SIGTERM', () => child.kill('SIGTERM'));
   return new Promise((resolve) => {
     createInterface({ input: child.stdout }).on('line', (line) => {
       const said = JSON.parse(line) as { msg: string; url: string; level: string };
       if (said.msg === 'serving') resolve(said.url);
-      else if (TELLING.has(said.level)) say(`${now()}  server: ${said.msg}`);
+      else if (PRINTED.has(said.level)) say(`${now()}  server: ${said.msg}`);
     });
   });
 }
 
-/** What was kept for them, and the gaps, are on their way: soon where the machine is not busy. */
-async function toldAll(crowd: Crowd): Promise<void> {
+/** Waits until all members received every message or its gap, at most `CAUGHT_UP_WITHIN` seconds. */
+async function caughtUp(crowd: Crowd): Promise<void> {
   const due = crowd.published * MEMBERS;
-  for (let n = 0; n < TOLD_WITHIN && crowd.received + crowd.missed < due; n += 1) await seconds(1);
+  for (let n = 0; n < CAUGHT_UP_WITHIN && crowd.received + crowd.missed < due; n += 1)
+    await seconds(1);
 }
 
 async function demo(url: string): Promise<never> {
@@ -98,11 +99,11 @@ async function demo(url: string): Promise<never> {
 ${MEMBERS} members are in the room ${crowd.room}. Each gets ${PER_SECOND} messages of ${BYTES / 1000} kB a second.
 Every minute ${SLOW} of them stop reading for ${STALLED} seconds. Look at
 
-  the amber area     some 10 s later the buffers of the kernel are full, and ${SLOW} members are slow
-  the blue line      stays where it is: the other ${MEMBERS - SLOW} get every message, as fast as before
-  Queue memory       what is kept for the ${SLOW} is bounded ...
+  the amber area     some 10 s later the kernel buffers are full, and ${SLOW} members are slow
+  the blue line      stays where it is: the other ${MEMBERS - SLOW} get every message as fast as before
+  Queue memory       the memory for the ${SLOW} is bounded ...
   Deliveries, drops  ... and the rest is dropped. They will be told exactly what
-  Members            who is how far behind; in Talk you can join ${crowd.room} or any other room
+  Members            how far behind each one is; in Talk you can join ${crowd.room} or any other room
 
 Ctrl-C ends it.
 `);
@@ -113,12 +114,12 @@ Ctrl-C ends it.
     crowd.disturb();
     await seconds(STALLED);
     crowd.behave();
-    await toldAll(crowd);
+    await caughtUp(crowd);
     const missed = crowd.missed - before;
     say(
-      `${now()}  they read on, and are told of ${missed.toLocaleString('en-US')} messages that they missed`,
+      `${now()}  they read again, and are told of ${missed.toLocaleString('en-US')} messages that they missed`,
     );
     const ended = Object.entries(crowd.ended).map(([why, times]) => `${times} × ${why}`);
-    if (ended.length > 0) say(`${now()}  the server has ended ${ended.join(', ')}`);
+    if (ended.length > 0) say(`${now()}  the server has disconnected ${ended.join(', ')}`);
   }
 }

@@ -1,6 +1,6 @@
 /**
  * `roomcast load agent`: lends this machine to a `roomcast load --agents` on another one, until a
- * signal. Not here: what an agent does (`src/load/agent/`).
+ * signal. Not here: the agent itself (`src/load/agent/`).
  */
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
@@ -10,18 +10,18 @@ import { badOption, EXIT, LoadError } from '../load/error.js';
 import { parseListen } from '../load/listen.js';
 import { version } from '../version.js';
 
-/** A shorter one could be guessed from a recorded handshake. */
+/** A shorter secret could be guessed from a recorded handshake. */
 const SECRET_MIN = 16;
 
 export function loadAgentCommand(): Command {
   return new Command('agent')
     .description('Lend this machine to a roomcast load --agents on another one.')
-    .requiredOption('--listen <[host:]port>', 'Where to wait for it; a port alone is on loopback.')
-    .option('--secret-file <file>', `A secret that both know: ${SECRET_MIN} characters or more.`)
-    .helpOption('-h, --help', 'Show this.')
+    .requiredOption('--listen <[host:]port>', 'Address to listen on; a port alone is on loopback.')
+    .option('--secret-file <file>', `A shared secret of ${SECRET_MIN} characters or more.`)
+    .helpOption('-h, --help', 'Show this help.')
     .action(async (_: object, command: Command) => {
       try {
-        // The parent has an option of the same name, which would take the value.
+        // The parent command has an option of the same name, which takes the value.
         await agent(command.optsWithGlobals());
       } catch (error) {
         if (!(error instanceof LoadError)) throw error;
@@ -45,7 +45,7 @@ async function agent(flags: { listen: string; secretFile?: string }): Promise<vo
 }
 
 /**
- * The secret in a file, without white space around it.
+ * Reads the secret of a file, without surrounding white space.
  * @throws LoadError `bad_option`
  */
 export function readSecret(file: string | undefined): string {
@@ -58,7 +58,7 @@ export function readSecret(file: string | undefined): string {
     throw new LoadError('bad_option', `--secret-file ${file}: ${(error as Error).message}`);
   }
   if (secret.length < SECRET_MIN) {
-    // Its content is not shown.
+    // The message must not show the content.
     throw badOption('--secret-file', file, `a file with ${SECRET_MIN} characters or more`);
   }
   return secret;

@@ -1,40 +1,41 @@
 /**
- * The flags of `roomcast load`: one a scenario key, and those of the run; and the text of its help.
- * Not here: what they do (load.ts), what values are allowed (`src/load/`).
+ * The flags of `roomcast load` (one per scenario key, and those of the run) and its help text.
+ * Not here: their effect (load.ts), their allowed values (`src/load/`).
  */
 import { type Command, Option } from 'commander';
 import { COHORT_KINDS } from '../load/cohort.js';
 import { CHECKS, DEFAULTS, type Scenario } from '../load/plan.js';
 import { TARGETS, type TargetName, TRANSPORTS, type TransportName } from '../load/targets/index.js';
 
-/** Scenario keys as flags: what each is, in words. The keys and values are those of files too. */
+/** Scenario keys as flags, with descriptions. Scenario files have the same keys and values. */
 const SCENARIO_FLAGS: Record<Exclude<keyof Scenario, 'name' | 'title'>, string> = {
   members: 'Connections that receive.',
-  rooms: 'Rooms they are spread over.',
-  roomPrefix: 'What room names start with; its namespace decides the policy of a roomcast.',
-  roomsPerMember: 'Rooms each is in.',
+  rooms: 'Rooms that members are spread over.',
+  roomPrefix: 'Prefix of room names; on a roomcast its namespace selects the policy.',
+  roomsPerMember: 'Rooms per member.',
   publishers: 'Publishing connections a room.',
   publishFrom: 'own: connections that only publish; members: members publish.',
   size: 'Payload of a message; at least 34 bytes.',
-  rate: 'Open loop: messages a second in all, sent when due whatever happens.',
-  window: 'Closed loop instead: messages a room has in flight.',
-  duration: 'All phases together; each gets its share, by the lengths below.',
-  rampUp: 'Time over which members connect. Default: 1 ms a member.',
+  rate: 'Open loop: messages a second in total, each sent when due.',
+  window: 'Closed loop instead: messages in flight per room.',
+  duration: 'All phases together; each gets a share in proportion to its length below.',
+  rampUp: 'Time over which members connect. Default: 1 ms per member.',
   settle: 'Pause between the last join and the first message.',
-  warmup: 'First phase: everybody reads; not judged.',
-  calm: 'Then everybody reads, in all turns together; the baseline of the isolation ratio.',
+  warmup: 'First phase: all members read; not judged.',
+  calm: 'Then all members read, for this long over all turns; baseline of the isolation ratio.',
   fill: 'Then, in each turn, slow members turn slow; not judged. 5s when cohorts are given.',
-  slow: 'Then they still are, in all turns together; judged. 10s when cohorts are given.',
+  slow: 'Then they are slow, for this long over all turns; judged. 10s when cohorts are given.',
   rest: 'Between two turns: slow members catch up; not judged. 2s when cohorts are given.',
-  turns: 'Turns that calm and slow are cut into: 3 when cohorts are given, 1 with --evict-within.',
-  recover: 'Last phase: everybody reads again.',
-  drain: 'Longest wait, at the end, for what members are still owed.',
-  silence: 'A healthy member that gets nothing for longer has been blocked.',
-  evictWithin: 'Stalled members must be disconnected within this.',
+  turns:
+    'Turns that calm and slow are split into: 3 when cohorts are given, 1 with --evict-within.',
+  recover: 'Last phase: all members read again.',
+  drain: 'Longest wait, at the end, for messages that members are still owed.',
+  silence: 'A healthy member that receives nothing for longer counts as blocked.',
+  evictWithin: 'Stalled members must be disconnected within this time.',
   cohorts: 'Slow members: <kind>=<count or %>[,key=value…]; may be repeated. See below.',
   failIf: 'Fail if true, like healthy.p99>250ms; may be repeated. See below.',
-  skip: 'A check that does not count, by its name; may be repeated. See below.',
-  seed: 'Decides who is slow and when.',
+  skip: 'Name of a check to skip; may be repeated. See below.',
+  seed: 'Determines which members are slow, and when.',
 };
 
 export interface LoadFlags {
@@ -67,17 +68,17 @@ export interface LoadFlags {
   [scenarioKey: string]: unknown;
 }
 
-/** Keys that hold lists, and the flag that adds to them. */
+/** Keys with lists, and the flags that append to them. */
 const MANY: Record<string, string> = { cohorts: 'cohort', failIf: 'fail-if', skip: 'skip' };
 
 const collect = (text: string, before: string[] = []): string[] => [...before, text];
 
-/** Adds the argument, every flag and the text after them. */
+/** Adds the argument, every flag and the help text after them. */
 export function addLoadOptions(command: Command): Command {
   command
-    .description('Load a server with members of whom some are slow, and see what the others get.')
-    .argument('[url]', 'Where the server is: ws://host:port/path, or http:// for SockJS.')
-    .helpOption('-h, --help', 'Show this.');
+    .description('Load a server with members, some of them slow, and measure what the others get.')
+    .argument('[url]', 'URL of the server: ws://host:port/path, or http:// for SockJS.')
+    .helpOption('-h, --help', 'Show this help.');
   const add = (
     group: string,
     flag: string,
@@ -91,11 +92,13 @@ export function addLoadOptions(command: Command): Command {
     command.addOption(option);
   };
   add('What', '--scenario <name|file>', 'Start from a scenario: a number, a name or a .json file.');
-  add('What', '--list-scenarios', 'Name the scenarios there are.');
-  add('What', '--print-scenario', 'Print the resulting scenario as JSON and leave.');
-  add('Target', '--target <name>', 'What it speaks. Default: roomcast.', { choices: TARGETS });
-  add('Target', '--protocol <file>', 'Speak what this JavaScript module says, instead.');
-  add('Target', '--transport <name>', 'With roomcast: over what.', {
+  add('What', '--list-scenarios', 'List the scenarios.');
+  add('What', '--print-scenario', 'Print the resulting scenario as JSON and exit.');
+  add('Target', '--target <name>', 'Protocol of the server. Default: roomcast.', {
+    choices: TARGETS,
+  });
+  add('Target', '--protocol <file>', 'JavaScript module with the protocol, instead of --target.');
+  add('Target', '--transport <name>', 'Transport; only with roomcast.', {
     preset: 'websocket',
     choices: TRANSPORTS,
   });
@@ -105,14 +108,14 @@ export function addLoadOptions(command: Command): Command {
   add(
     'Target',
     '--token-secret <secret>',
-    'With roomcast: of the server; members are one user then.',
+    'Token secret of a roomcast; all members are then one user.',
   );
-  add('Target', '--token-secret-file <file>', 'A file with it: others can read flags.');
-  add('Target', '--join <text>', 'With ws, socketio: sent to join {room}.');
-  add('Target', '--leave <text>', 'With ws, socketio: sent to leave {room}.');
-  add('Target', '--publish <text>', 'With ws, socketio: sent to publish {data} to {room}.');
+  add('Target', '--token-secret-file <file>', 'File with that secret: other users can read flags.');
+  add('Target', '--join <text>', 'With ws, socketio: text that joins {room}.');
+  add('Target', '--leave <text>', 'With ws, socketio: text that leaves {room}.');
+  add('Target', '--publish <text>', 'With ws, socketio: text that publishes {data} to {room}.');
   add('Target', '--server-pid <pid>', 'Watch CPU and memory of this process (Linux).');
-  add('Target', '--metrics-url <url>', 'Scrape here. With roomcast: /metrics of the server.');
+  add('Target', '--metrics-url <url>', 'URL to scrape. With roomcast: /metrics of the server.');
   for (const [key, description] of Object.entries(SCENARIO_FLAGS)) {
     const flag = MANY[key];
     const preset = (DEFAULTS as Scenario)[key as keyof Scenario];
@@ -120,19 +123,19 @@ export function addLoadOptions(command: Command): Command {
     if (flag) add('Scenario', `--${flag} <text>`, text, { many: true });
     else add('Scenario', `--${kebab(key)} <value>`, text);
   }
-  add('Runs', '--workers <n>', 'Processes to generate the load with.', { preset: '1' });
-  add('Runs', '--agents <host:port,…>', 'Generate it on these machines; --workers each.');
-  add('Runs', '--secret-file <file>', 'What the agents were started with.');
-  add('Runs', '--repeat <n>', 'Runs; the median one is shown, with the spread of all.', {
+  add('Runs', '--workers <n>', 'Processes that generate the load.', { preset: '1' });
+  add('Runs', '--agents <host:port,…>', 'Machines that generate it, with --workers each.');
+  add('Runs', '--secret-file <file>', 'The secret of the agents.');
+  add('Runs', '--repeat <n>', 'Number of runs; shows the median one, and the spread of all.', {
     preset: '1',
   });
   add('Output', '--json <file>', 'Write the report as JSON, with HDR histograms; - is stdout.');
   add('Output', '--html <file>', 'Write the report as one HTML file.');
   add('Output', '--junit <file>', 'Write the checks as JUnit XML.');
   add('Output', '--markdown <file>', 'Write the report as Markdown.');
-  add('Output', '--metrics-port <[host:]port>', 'Serve /metrics for Prometheus while it runs.');
+  add('Output', '--metrics-port <[host:]port>', 'Serve /metrics to Prometheus during the test.');
   add('Output', '--compare <file>', 'Fail if a figure is worse than in this JSON report.');
-  add('Output', '--tolerance <percent>', 'By how much it may be worse.', { preset: '15%' });
+  add('Output', '--tolerance <percent>', 'How much worse it may be.', { preset: '15%' });
   return command.addHelpText('after', HELP);
 }
 
@@ -151,13 +154,13 @@ function kebab(key: string): string {
 }
 
 const HELP = `
-Cohorts (the rest of the members is healthy):
+Cohorts (the other members are healthy):
 ${Object.entries(COHORT_KINDS)
   .map(([kind, text]) => `  ${kind.padEnd(10)} ${text}`)
   .join('\n')}
-  All: delay, jitter, bandwidth (a distance to the server), name.
-  since=true: who vanishes or churns is back with its position, and owed all it missed.
-  backfill=true: who reads slowly or not at all asks for what gaps have named.
+  All: delay, jitter, bandwidth (simulate a distance to the server), name.
+  since=true: vanishing, churning members return with their position and are owed the rest.
+  backfill=true: members that read slowly or not at all request what gaps named.
   Example: --cohort stalled=10% --cohort throttled=20,rate=8KiB/s,delay=80ms
 
 Figures for --fail-if, as <figure>[@phase] > or < <limit>:
@@ -173,10 +176,10 @@ Checks, each on unless it is skipped by name; docs/load.md says what each means:
   ${CHECKS.join(', ')}
 
 Exit codes:
-  0    passed: every check that could be judged
+  0    passed: every check that could be judged passed
   1    failed: a check, a threshold or a comparison; the output names it
   2    a bad option, or a target that could not be reached
-  3    void: the generator or the machine was the limit, or nothing slow happened
+  3    void: the generator or the machine was the limit, or no member was slow
   4    incomplete: something that should have been seen was not, or a worker was lost
   70   a bug of roomcast load itself
   130  interrupted; what was measured until then is reported

@@ -1,9 +1,8 @@
 /**
- * `roomcast load`: from flags and files to a load test, and from its report to the terminal, to
- * files and to an exit code.
+ * `roomcast load`: builds a load test from flags and files, and writes its report to the terminal and to
+ * files; the verdict is the exit code.
  *
- * Not here: what flags there are (`load-options.ts`), what is measured and how it is judged
- * (`src/load/`).
+ * Not here: the flags (`load-options.ts`), the measurement and the verdict (`src/load/`).
  */
 import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
@@ -38,7 +37,7 @@ import { secretOf } from './token.js';
 export function loadCommand(): Command {
   const command = addLoadOptions(new Command('load')).addCommand(loadAgentCommand());
   return command.action(async (url: string | undefined, flags: LoadFlags) => {
-    // The exit code is the verdict, whoever has read it.
+    // The exit code is the verdict, so the run continues even if nobody reads the output.
     process.stdout.off('error', leaveWithReader);
     for (const stream of [process.stdout, process.stderr]) {
       stream.off('error', goOnWithoutReader).on('error', goOnWithoutReader);
@@ -58,7 +57,7 @@ const goOnWithoutReader = (error: NodeJS.ErrnoException): void => {
   if (error.code !== 'EPIPE') throw error;
 };
 
-/** An error with its stack, and those that it is made of. */
+/** An error with its stack; an AggregateError with the errors it contains. */
 function inFull(error: unknown): string {
   if (error instanceof AggregateError)
     return [error.message, ...error.errors.map(inFull)].join('\n');
@@ -89,7 +88,7 @@ async function load(url: string | undefined, flags: LoadFlags): Promise<number> 
   return exit === EXIT.ok && unwritten.length > 0 ? EXIT.usage : exit;
 }
 
-/** Opens what the test needs besides the server, runs it, and closes that again. */
+/** Opens agents, metrics and progress display, runs the test, and closes them again. */
 async function measured(
   plan: Plan,
   flags: LoadFlags,
@@ -133,17 +132,17 @@ async function measured(
   }
 }
 
-/** The scenario named, with every flag given in its place. */
+/** The named scenario, overridden by the given flags. */
 function scenarioOf(flags: LoadFlags): Scenario {
   const given = scenarioFlags(flags);
   const base = flags.scenario === undefined ? {} : readScenario(flags.scenario);
-  // A loop is open or closed: the flag for one takes the place of the scenario's other.
+  // A loop is either open or closed: a flag for one replaces the scenario's other.
   const { rate, window, ...rest } = base;
   const pace = 'rate' in given || 'window' in given ? {} : { rate, window };
   return JSON.parse(JSON.stringify({ ...rest, ...pace, ...given })) as Scenario;
 }
 
-/** With every default spelled out, so that it can be kept as a file. */
+/** Fills in every default, so that the output can be saved as a scenario file. */
 function resolved(scenario: Scenario): Scenario {
   const { rate, ...rest } = withDefaults(scenario);
   return scenario.window === undefined ? { rate, ...rest } : rest;
@@ -160,7 +159,7 @@ function readScenario(wanted: string): Scenario {
   return asScenario(value, wanted);
 }
 
-/** Checks all that can be checked before anything is connected. */
+/** Checks everything that can be checked before connecting. */
 async function planOf(url: string, flags: LoadFlags, scenario: Scenario): Promise<Plan> {
   const target: TargetSpec = {
     ...(await spoken(flags)),
@@ -174,19 +173,19 @@ async function planOf(url: string, flags: LoadFlags, scenario: Scenario): Promis
   const workers =
     parseCount('--workers', flags.workers, 1, 64) * (agentsOf(flags)?.addresses.length ?? 1);
   const plan = resolvePlan(scenario, target, workers, newTag());
-  // Of a protocol file nothing runs in this process; the first contact finds what is wrong with it.
+  // A protocol file does not run in this process; first contact finds its errors.
   if (!target.protocol) await openTarget(target, new Stamps(plan.tag), () => {});
   for (const text of plan.failIf) parseThreshold(text, plan);
   return plan;
 }
 
-/** The longest that a run takes, in seconds. */
+/** Lifetime of the members' token, in seconds: longer than any run. */
 const TOKEN_SECONDS = 86_400;
 
-/** Of the server's metrics: the token of members is for nobody else, and no key to them. */
+/** Headers for the server's metrics: without the members' token, which is not for them. */
 const headersOf = ({ header = [] }: LoadFlags) => Object.fromEntries(header.map(parseHeader));
 
-/** Of a roomcast that asks who they are: all are one user, who may do everything. */
+/** Headers of members. With a token secret, all are one user with a token that permits everything. */
 async function headersOfMembers(flags: LoadFlags): Promise<Record<string, string>> {
   const { tokenSecret, tokenSecretFile } = flags;
   const given = headersOf(flags);
@@ -215,7 +214,7 @@ async function headersOfMembers(flags: LoadFlags): Promise<Record<string, string
   return { ...Object.fromEntries(others), authorization: `Bearer ${token}` };
 }
 
-/** The target's name, and the file that says how it is spoken to, if any. */
+/** The target's name, and its protocol file, if any. */
 async function spoken(flags: LoadFlags): Promise<Pick<TargetSpec, 'name' | 'protocol'>> {
   if (flags.protocol === undefined) return { name: flags.target ?? 'roomcast' };
   if (flags.target !== undefined) {
@@ -251,7 +250,7 @@ function readBaseline(
   return { report: asBaseline(text, file, plan, agents), tolerance: Number(percent[1]) / 100 };
 }
 
-/** Where the agents are, and the secret they share. */
+/** The addresses of the agents, and the secret they share. */
 function agentsOf(flags: LoadFlags): { addresses: Address[]; secret: string } | undefined {
   if (flags.agents === undefined && flags.secretFile === undefined) return;
   if (flags.agents === undefined) {
@@ -265,7 +264,7 @@ function outputsOf({ json, html, junit, markdown }: LoadFlags): Outputs {
   return JSON.parse(JSON.stringify({ json, html, junit, markdown })) as Outputs;
 }
 
-/** The first SIGINT or SIGTERM ends the run early but in order, the second ends the process. */
+/** The first SIGINT or SIGTERM ends the run early but in order; the second exits the process. */
 function onInterrupt(): { signal: AbortSignal; dispose(): void } {
   const controller = new AbortController();
   const handle = (): void => {

@@ -1,6 +1,6 @@
 /**
- * `roomcast locks`: what locks a running server holds and waits for, and what its detector has
- * found, in words.
+ * `roomcast locks`: prints the locks that a running server holds and waits for, and the findings of its
+ * lock detector.
  */
 import { Command } from 'commander';
 import { ConfigError } from '../errors.js';
@@ -8,14 +8,14 @@ import type { LocksOfAll } from '../http/locks.js';
 import { CommandError } from './failure.js';
 
 const DEFAULT_URL = 'http://127.0.0.1:8080';
-/** How long the server may take to answer, in milliseconds. */
+/** Time limit for the server's answer, in milliseconds. */
 const TIMEOUT_MS = 5000;
 
 export function locksCommand(): Command {
   return new Command('locks')
-    .description('Print what locks a running server holds and waits for.')
-    .argument('[url]', 'of the server', DEFAULT_URL)
-    .option('--api-key <key>', 'of the server; ROOMCAST_API_KEY in the environment', firstKey())
+    .description('Print the locks that a running server holds and waits for.')
+    .argument('[url]', 'URL of the server', DEFAULT_URL)
+    .option('--api-key <key>', 'API key; default: ROOMCAST_API_KEY in the environment', firstKey())
     .action(async (url: string, { apiKey }: { apiKey?: string }) => {
       process.stdout.write(describeLocks(await fetchLocks(url, apiKey)));
     });

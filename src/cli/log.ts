@@ -1,18 +1,17 @@
 /**
- * The log: text for people or lines of JSON, levels by name in both. Log lines are bounded as everything else
- * is: a reader of the log that stalls neither stops the server nor makes it grow, and lines lost to
- * it are counted and said.
+ * The log: text for people or lines of JSON, with level names in both. Its buffer is bounded: a reader
+ * that stalls neither stops the server nor makes it grow, and lost lines are counted and reported.
  *
- * For people it is a line or two made here: pino-pretty and what it brings are 1.6 MB.
+ * The text format is made here: pino-pretty and its dependencies are 1.6 MB.
  */
 import type { Writable } from 'node:stream';
 import { type DestinationStream, type Logger, pino, stdTimeFunctions } from 'pino';
 import type { Config } from '../options/config.js';
 
-/** Bytes that may wait for a reader of the log. */
+/** Bytes buffered for a slow reader of the log; further lines are dropped. */
 const BACKLOG = 1_048_576;
 
-/** Wherever an option or a request is logged whole, these stay out of it. */
+/** Fields that are removed from logged options and requests. */
 const SECRETS = [
   'apiKey',
   '*.apiKey',
@@ -22,7 +21,7 @@ const SECRETS = [
   '*.headers["x-api-key"]',
 ];
 
-/** `complaints`: told, once, when the log cannot be written any more. */
+/** @param complaints gets one line if the log can no longer be written */
 export function createLog(
   { logLevel: level, logFormat }: Pick<Config, 'logLevel' | 'logFormat'>,
   out: Writable & { isTTY?: boolean },
@@ -44,11 +43,11 @@ function bounded(
 ): DestinationStream {
   let lost = 0;
   let gone = false;
-  // Who reads the one may have read the other.
+  // Its reader may be gone too: both are often the same terminal.
   complaints.on('error', () => {});
   out.on('error', ({ message }) => {
-    // The reader has left, or the disk is full. Members are there, so the server goes on without it.
-    if (!gone) complaints.write(`roomcast: goes on without a log: ${message}\n`);
+    // The reader has gone, or the disk is full. The server has members, so it continues without a log.
+    if (!gone) complaints.write(`roomcast: continuing without a log: ${message}\n`);
     gone = true;
   });
   return {
@@ -76,10 +75,10 @@ interface Line {
   readonly err?: { readonly stack?: string };
 }
 
-/** What JSON would change, and has one line: below, it can be copied as it is. */
+/** One-line texts with quotes, which JSON would escape: written below the line, they can be copied. */
 const isQuoted = (value: unknown) => typeof value === 'string' && /^[^\n"]*"[^\n]*$/.test(value);
 
-/** A line of JSON as people read it: when, how bad, what, and the rest; the stack of an error below. */
+/** Formats a line of JSON for people: time, level, message and fields; the stack of an error below. */
 function readable(line: string): string {
   const {
     level,
@@ -96,7 +95,7 @@ function readable(line: string): string {
   const more = Object.keys(rest).length === 0 ? '' : ` ${JSON.stringify(rest)}`;
   const below = quoted.map(([name, value]) => `\n  ${name}: ${value}`).join('');
   const stack = err?.stack === undefined ? '' : `\n${err.stack}`;
-  // What a peer had a part in must not be obeyed by the terminal.
+  // Parts may come from a peer: replace control characters, which the terminal would obey.
   return `[${clock}] ${level.toUpperCase()} ${msg}${more}${below}${stack}`
     .replace(/[^\P{Cc}\n]/gu, '?')
     .concat('\n');

@@ -1,9 +1,9 @@
 #!/usr/bin/env node
 /**
- * The command `roomcast`: which command runs, and how a failure is told: one line on stderr, and an
- * exit code (2 for what the user wrote, 1 for the rest).
+ * The command `roomcast`: selects the command and reports its failure as one line on stderr and an exit
+ * code (2 for a user error, 1 for the rest).
  *
- * Not here: what the commands do (`serve.ts`, `load.ts`, `locks.ts`, `token.ts`, `demo.ts`).
+ * Not here: the commands (`serve.ts`, `load.ts`, `locks.ts`, `token.ts`, `demo.ts`).
  */
 import { Command, CommanderError } from 'commander';
 import { ConfigError } from '../errors.js';
@@ -33,7 +33,7 @@ for (const command of withAll(program)) {
   command.exitOverride().configureOutput({ outputError: () => undefined });
 }
 
-// Whoever reads the output may have had enough of it, as `head` has.
+// The reader of the output may close it early, as `head` does.
 process.stdout.on('error', leaveWithReader);
 
 try {
@@ -45,7 +45,7 @@ try {
 function fail(error: unknown): void {
   if (error instanceof CommanderError) {
     if (error.exitCode === 0) return;
-    // Without a command commander has printed the help.
+    // If no command is given, commander has printed the help already.
     end(2, error.code === 'commander.help' ? '' : `roomcast: ${explain(error)}\n`);
   } else if (error instanceof ConfigError) {
     end(2, error.errors.map(({ message }) => `roomcast: ${message}\n`).join(''));
@@ -53,7 +53,7 @@ function fail(error: unknown): void {
   else throw error;
 }
 
-/** Commander's message on one line, with what would be right where it does not say that. */
+/** Commander's message in one line; adds the allowed values if the message does not name them. */
 function explain({ code, message }: CommanderError): string {
   const line = message.replace(/^error: /, '').replaceAll('\n', ' ');
   if (code.startsWith('commander.unknown') && !line.includes('Did you mean')) {

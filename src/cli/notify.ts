@@ -1,11 +1,11 @@
 /**
- * Tells a service manager how the server is (sd_notify). Node has no datagrams on unix sockets, so that
- * `systemd-notify` has to say it, which comes with every systemd; the unit needs `NotifyAccess=all`.
+ * Reports the server's state to a service manager (sd_notify). Node has no datagrams on unix sockets, so
+ * this runs `systemd-notify`, which every systemd installs; the unit needs `NotifyAccess=all`.
  */
 import { spawn } from 'node:child_process';
 import type { Log } from '../log.js';
 
-/** Does nothing where nobody wants to be told. */
+/** Does nothing without `NOTIFY_SOCKET`, that is, without a service manager. */
 export function notify(state: 'ready' | 'stopping', log: Pick<Log, 'warn'>): void {
   if (!process.env['NOTIFY_SOCKET']) return;
   const args = ['--no-block', `--pid=${process.pid}`, `${state.toUpperCase()}=1`];

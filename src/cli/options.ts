@@ -1,7 +1,7 @@
 /**
- * The options of the server as flags of a command, and as text that fits 80 columns.
+ * The server's options as flags of a command, with help texts that fit 80 columns.
  *
- * Not here: what options there are (`src/options/`), whether a value is allowed (`src/options/config.ts`).
+ * Not here: the options (`src/options/`), the check of their values (`src/options/config.ts`).
  */
 import { type Command, Option } from 'commander';
 import { ConfigError } from '../errors.js';
@@ -12,7 +12,7 @@ import type { Sources } from '../options/sources.js';
 const WIDTH = 80;
 const INDENT = '      ';
 
-/** Adds a flag for every option, and `--config`. */
+/** Adds a flag for each option, and `--config`. */
 export function addServerOptions(command: Command): Command {
   command.configureHelp({
     helpWidth: WIDTH,
@@ -28,18 +28,18 @@ export function addServerOptions(command: Command): Command {
     command.addOption(flag(option));
     const file = secretFiles.find(({ of }) => of === option);
     if (file === undefined) continue;
-    const text = `File with the value of --${option.flag}, one a line.`;
+    const text = `File with the value of --${option.flag}, one per line.`;
     command.addOption(new Option(`--${file.flag} <file>`, text).helpGroup(groupOf(option)));
   }
-  return command.addHelpOption(new Option('-h, --help', 'Show this.').helpGroup(first));
+  return command.addHelpOption(new Option('-h, --help', 'Show this help.').helpGroup(first));
 }
 
-/** What `loadConfig` takes, from what commander parsed for `addServerOptions`. */
+/** Converts what commander parsed for `addServerOptions` to the input of `loadConfig`. */
 export function sourcesOf({ config, ...flags }: Record<string, string>): Sources {
   return { flags, file: config, env: process.env };
 }
 
-/** @throws ConfigError where there is more than options */
+/** @throws ConfigError if the command has arguments besides options */
 export function noArguments(command: Command): void {
   const [excess] = command.args;
   if (excess === undefined) return;
@@ -48,9 +48,9 @@ export function noArguments(command: Command): void {
   );
 }
 
-/** The options that a user may set, for `--help` of a command that has `addServerOptions`. */
+/** Help text on the sources of options, for a command that has `addServerOptions`. */
 export const SOURCES_HELP = `
-An option is taken from its flag, else from the environment, else from the file,
+An option is read from its flag, else from the environment, else from the file,
 else it has its default. --publish-rate is ROOMCAST_PUBLISH_RATE in the
 environment and publishRate in the file; --config is ROOMCAST_CONFIG. Lists are
 flags given several times, text separated by commas, or arrays in the file.

@@ -1,7 +1,7 @@
 /**
- * `roomcast serve`: from options to a running server, and from a signal to an exit code.
+ * `roomcast serve`: loads the options, starts the server and closes it on a signal; sets the exit code.
  *
- * Not here: what a shutdown does (`src/shutdown.ts`), what options there are (`src/options/`).
+ * Not here: the shutdown (`src/shutdown.ts`), the options (`src/options/`).
  */
 import { once } from 'node:events';
 import { isatty } from 'node:tty';
@@ -22,19 +22,19 @@ import { notify } from './notify.js';
 import { addServerOptions, noArguments, SOURCES_HELP, sourcesOf } from './options.js';
 import { endSoon, leave } from './process.js';
 
-/** Exit codes of signals are 128 and their number, as a shell has them. */
+/** Exit codes of signals are 128 plus the number of the signal, as in a shell. */
 const SIGNALS = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const;
 
 const EXIT_HELP = `
-SIGUSR2 writes to the log what locks are held and waited for.
-SIGHUP reads the file, the environment's files and the certificates again:
+SIGUSR2 logs the locks that are held and waited for.
+SIGHUP reloads the file, the environment's files and the certificates:
 limits, policies, rules, keys, --log-level and the times of a shutdown change,
-all or none; what takes a restart is logged by name, and nothing changes then.
+all or none. If one needs a restart, its name is logged and nothing changes.
 With --workers it also replaces the workers one after the other, so that all
-options change but where it listens and how many workers there are.
-SIGTERM and SIGINT, and on a terminal SIGHUP, close in an orderly way: /readyz
-says no for --lame-duck-ms, members are told to go, queues drain, requests are
-answered, what is left after --shutdown-grace-ms is reset and logged.
+options change except the listen addresses and the number of workers.
+SIGTERM and SIGINT, and on a terminal SIGHUP, shut the server down: /readyz
+fails for --lame-duck-ms, members are told to disconnect, queues drain, requests
+are answered; what is left after --shutdown-grace-ms is reset and logged.
 
 Exit codes:
   0         closed after a signal
@@ -63,18 +63,18 @@ export function serveCommand(): Command {
     });
 }
 
-/** `warnings`: what to log first; `load` reads the options again. */
+/** @param warnings logged first. @param load reads the options again */
 async function run(
   config: Config,
   warnings: readonly string[],
   load: (warn: (text: string) => void) => Config,
 ): Promise<void> {
   makeObjectsYoung();
-  // A server is for its members, and goes on without a reader of its log (V12).
+  // A server serves its members, and continues without a reader of its log (V12).
   process.stdout.off('error', leaveWithReader);
   const log = createLog(config, process.stdout, process.stderr);
   for (const warning of warnings) log.warn(warning);
-  // Also what a promise rejected with and nobody handled.
+  // Unhandled rejections end up here too.
   process.on('uncaughtException', (error, origin) => {
     log.fatal({ err: error, origin }, 'failed');
     leave(1);
@@ -90,9 +90,9 @@ async function run(
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => end(signal));
   let serving: Serving | undefined;
   process.on('SIGHUP', () => {
-    // Its terminal has gone.
+    // The terminal was closed.
     if (isatty(0)) end('SIGHUP');
-    // Before it serves there is nothing to reload.
+    // Until it serves there is nothing to reload.
     else if (serving !== undefined) reload(serving, load, log);
   });
   process.on('SIGUSR2', () => serving?.locks());
@@ -114,15 +114,15 @@ async function run(
   endSoon(log);
 }
 
-/** A server that runs, whether in this process or in several. */
+/** A running server, in this process or in several. */
 interface Serving {
   readonly url: string;
   readonly internalUrl: string;
   /** For the log. */
   readonly facts: object;
-  /** @throws ConfigError where the options cannot be taken */
+  /** @throws ConfigError if the options cannot be changed to these */
   reload(config: Config): void;
-  /** Writes to the log what is held and waited for. */
+  /** Logs the locks that are held and waited for. */
   locks(): void;
   close(): Promise<CloseReport & { readonly killed?: readonly number[] }>;
 }
@@ -131,7 +131,7 @@ async function alone(config: Config, log: Logger, signal: AbortSignal): Promise<
   const { serve } = await import('../serve.js');
   const { url, internalUrl, roomcast, reload, close } = await serve({
     ...config,
-    // As many as that are one.
+    // It is 1 here, or 0 on a machine with one core.
     workers: 1,
     log,
     signal,
@@ -157,7 +157,7 @@ async function severalWorkers(config: Config, log: Logger, signal: AbortSignal):
   signal.addEventListener('abort', close);
   const { url, internalUrl } = await primary.start();
   signal.removeEventListener('abort', close);
-  // What each may come to before it is out of memory.
+  // The memory limit of each worker's heap.
   const heapMb = Math.round(getHeapStatistics().heap_size_limit / 2 ** 20);
   return {
     url,
@@ -173,7 +173,7 @@ async function severalWorkers(config: Config, log: Logger, signal: AbortSignal):
   };
 }
 
-/** What cannot be taken is logged, and the options before stay. */
+/** Reloads the options. If they are refused, logs why and keeps the current ones. */
 function reload(
   serving: Serving,
   load: (warn: (text: string) => void) => Config,
@@ -184,11 +184,11 @@ function reload(
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     const faults = error.errors.map(({ code, message }) => ({ code, message }));
-    log.error({ faults }, 'the options cannot be changed; those before stay');
+    log.error({ faults }, 'the options cannot be changed; the current ones stay');
   }
 }
 
-/** @returns the error itself where it is not about what was asked for. */
+/** @returns a CommandError if an option caused the error, else the error itself */
 function startError(error: unknown, config: Config): unknown {
   const { code, option } = error as ListenError;
   if (option === undefined) return error;
@@ -196,8 +196,8 @@ function startError(error: unknown, config: Config): unknown {
     const { unixSocket } = config;
     return new CommandError(
       code === 'EADDRINUSE'
-        ? `unix socket ${unixSocket} is taken, or is a file of another kind: give another --unix-socket`
-        : `unix socket ${unixSocket} cannot be made: give a --unix-socket in a folder that may be written to`,
+        ? `unix socket ${unixSocket} is in use, or is a file of another kind: give another --unix-socket`
+        : `unix socket ${unixSocket} cannot be created: give a --unix-socket in a writable folder`,
     );
   }
   const isInternal = option === 'internalPort';
@@ -207,7 +207,7 @@ function startError(error: unknown, config: Config): unknown {
   switch (code) {
     case 'EADDRINUSE':
       return new CommandError(
-        `port ${port} of ${host} is taken: give another ${flag('port')}${isInternal ? '' : ', or --port 0 for any free one'}`,
+        `port ${port} of ${host} is in use: give another ${flag('port')}${isInternal ? '' : ', or --port 0 for any free one'}`,
       );
     case 'EACCES':
       return new CommandError(
@@ -252,7 +252,7 @@ function logClosed(closed: Awaited<ReturnType<Serving['close']>>, log: Logger): 
 const messagesOf = (owed: CloseReport['abandoned']) =>
   owed.reduce((sum, { messages }) => sum + messages, 0);
 
-/** What to try first, for a terminal. */
+/** The text for a terminal: URLs and first steps. */
 export function greeting(url: string, config: Config, internalUrl = url): string {
   const { websocket, sockjs, metrics, docs, chat, publish } = nextSteps(url, config, internalUrl);
   const lines = [

@@ -1,7 +1,7 @@
 /**
- * `roomcast token`: a token for a terminal, signed with a secret that a server has.
+ * `roomcast token`: prints a token signed with a secret of the server.
  *
- * Not here: what a token has to be (`src/auth/tokens.ts`).
+ * Not here: the requirements of a token (`src/auth/tokens.ts`).
  */
 import { Command } from 'commander';
 import { Grants } from '../auth/grants.js';
@@ -17,9 +17,10 @@ const SECRETS = ['tokenSecret', 'tokenSecretFile'] as const;
 const VARIABLES = ['ROOMCAST_TOKEN_SECRET', 'ROOMCAST_TOKEN_SECRET_FILE'] as const;
 
 const HELP = `
-Without a flag the secret is taken from ROOMCAST_TOKEN_SECRET, or from the file
-that ROOMCAST_TOKEN_SECRET_FILE names; of several, the first. Other users of the
-machine can read flags. Whoever has the token is the user until it ends.
+Without a flag the secret is read from ROOMCAST_TOKEN_SECRET, or from the file
+that ROOMCAST_TOKEN_SECRET_FILE names; if there are several, the first is used.
+Other users of the machine can read flags. The token is valid for its bearer,
+whoever that is, until it expires.
 
   export ROOMCAST_TOKEN_SECRET="$(openssl rand -hex 32)"
   roomcast serve &
@@ -42,15 +43,20 @@ export function tokenCommand(): Command {
   const many = (text: string, before: readonly string[]) => [...before, text];
   return new Command('token')
     .description('Print a token for a connection, signed with a secret of the server.')
-    .requiredOption('--user <id>', 'who it is for')
-    .option('--grant <rooms=actions>', "what it allows, like 'chat:*=join,publish'", many, [])
-    .option('--seconds <n>', 'how long it is good', `${DEFAULT_SECONDS}`)
-    .option('--audience <text>', 'its claim aud')
-    .option('--issuer <text>', 'its claim iss')
-    .option('--jti <text>', 'its own name, to revoke it by')
-    .option('--info <json>', 'what is shown of the user to those who are told who is in a room')
-    .option('--token-secret <secret>', 'of the server')
-    .option('--token-secret-file <file>', 'a file with it')
+    .requiredOption('--user <id>', 'user that the token is for')
+    .option(
+      '--grant <rooms=actions>',
+      "granted rooms and actions, like 'chat:*=join,publish'",
+      many,
+      [],
+    )
+    .option('--seconds <n>', 'lifetime in seconds', `${DEFAULT_SECONDS}`)
+    .option('--audience <text>', 'claim aud')
+    .option('--issuer <text>', 'claim iss')
+    .option('--jti <text>', 'claim jti, by which the token can be revoked')
+    .option('--info <json>', 'user information that presence shows to other members')
+    .option('--token-secret <secret>', 'secret of the server')
+    .option('--token-secret-file <file>', 'file with that secret')
     .addHelpText('after', HELP)
     .action(async (flags: Flags) => {
       process.stdout.write(`${await tokenFrom(flags, process.env)}\n`);
@@ -97,7 +103,7 @@ function grantsOf(given: readonly string[]): Record<string, string[]> {
 }
 
 /**
- * The secret that flags or variables give.
+ * The secret that flags or environment variables give.
  * @throws ConfigError
  */
 export function secretOf(

@@ -1,6 +1,7 @@
 /**
- * The program of a worker, as the primary of `roomcast serve --workers` starts it: its log, and its end.
- * Signals are for the primary: a terminal, or a service manager, sends them to all.
+ * The program of a worker, which the primary of `roomcast serve --workers` starts: its log and its exit.
+ * It ignores signals: terminals and service managers send them to all processes, and the primary handles
+ * them.
  */
 import type { Logger } from 'pino';
 import { joinWorkers } from '../cluster/worker.js';

@@ -21,14 +21,14 @@ async function result(args: string[], env: Record<string, string> = {}) {
 }
 
 describe('check-config', () => {
-  test('says nothing is wrong with 0, and does not listen', async () => {
+  test('accepts correct options with 0, and does not listen', async () => {
     const file = fileOf('good.yaml', 'port: 1\nhost: 192.0.2.1\n');
     const { code, out, err } = await result(['check-config', '--config', file]);
     expect({ code, err }).toEqual({ code: 0, err: '' });
     expect(out).toBe('The options are all right.');
   });
 
-  test('tells every fault with its line and column, one a line, and ends with 2', async () => {
+  test('reports every error with its line and column, one per line, and ends with 2', async () => {
     const file = fileOf('bad.yaml', 'port: x\nprot: 1\n');
     const args = ['check-config', '--config', file, '--policy', 'wait'];
     const { code, out, err } = await result(args);
@@ -39,11 +39,11 @@ describe('check-config', () => {
       expect.stringMatching(/^roomcast: --policy "wait" is not allowed: give one of/),
       '',
     ]);
-    // A start is refused with the same words.
+    // `serve` refuses to start with the same text.
     expect(await result(['serve', ...args.slice(1)])).toEqual({ code, out, err });
   });
 
-  test('warns of what has no effect', async () => {
+  test('warns of options without effect', async () => {
     const args = ['check-config', '--disconnect-grace-ms', '9'];
     const { code, err } = await result(args, { ROOMCAST_PROT: '1' });
     expect(code).toBe(0);
@@ -56,7 +56,7 @@ describe('check-config', () => {
 });
 
 describe.each(['serve', 'check-config'])('%s --print-config', (command) => {
-  test('prints what a file would say, and takes it back', async () => {
+  test('prints the options as a file, and accepts that file', async () => {
     const env = { ROOMCAST_MAX_ROOMS: '7' };
     const { code, out } = await result([command, '--print-config', '--port', '1'], env);
     expect(code).toBe(0);
@@ -65,7 +65,7 @@ describe.each(['serve', 'check-config'])('%s --print-config', (command) => {
     expect(again).toEqual({ code: 0, out, err: '' });
   });
 
-  test('shows no key, and is no file to be used where there was one', async () => {
+  test('shows no key, so that the output is refused as a file', async () => {
     const { out } = await result([command, '--print-config'], { ROOMCAST_API_KEY: 'hunter2' });
     expect(out).not.toContain('hunter2');
     const { code } = await result([command, '--print-config', '--config', fileOf('key.json', out)]);

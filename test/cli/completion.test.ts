@@ -1,4 +1,4 @@
-/** What shells complete, asked of the shells themselves. */
+/** Completion, tested in the shells themselves. */
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -20,7 +20,7 @@ beforeAll(() => {
 const shellRun = (shell: string, code: string) =>
   execFileSync(shell, ['-c', code], { encoding: 'utf8' }).split('\n').filter(Boolean);
 
-/** What a shell offers for the last of these words. */
+/** The completions that a shell offers for the last of these words. */
 const OFFERS: Record<string, (words: string[]) => string[]> = {
   bash: (words) =>
     shellRun(
@@ -54,7 +54,7 @@ describe.each(Object.keys(OFFERS))('%s', (shell) => {
 });
 
 test.skipIf(!has('zsh'))('zsh: loads, and completes a command', () => {
-  // What `_describe` and `_arguments` would be told, since only a terminal has them draw it.
+  // Prints the arguments of `_describe` and `_arguments`, which only work on a terminal.
   const code = `
     compdef() { :; }
     _describe() { print -l -- "\${(@P)2}"; }
@@ -70,7 +70,7 @@ test.skipIf(!has('zsh'))('zsh: loads, and completes a command', () => {
   expect(offered('load agent')).toContain('*--listen[');
 });
 
-test('another shell is refused with one line', async () => {
+test('an unknown shell is refused with one line', async () => {
   const tcsh = run(['completion', 'tcsh']);
   expect(await tcsh.exited).toBe(2);
   expect(tcsh.stderr).toMatch(/^roomcast: .*'tcsh' is invalid.*bash, zsh, fish[^\n]*\n$/);

@@ -1,4 +1,4 @@
-/** `roomcast demo`, as far as its first minute. */
+/** `roomcast demo`: its first minute. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
@@ -60,7 +60,7 @@ it.each([
     1,
     /^roomcast: cannot reach roomcast at 127.0.0.1:9: ECONNREFUSED: nothing/,
   ],
-])('%j is refused in a line', async (args, exitCode, line) => {
+])('%j is refused in one line', async (args, exitCode, line) => {
   const { child, said } = start(...args);
   const [code] = await once(child, 'exit');
   await vi.waitFor(() => expect(said()).toMatch(line), WAIT);

@@ -3,7 +3,7 @@ import { describeLocks } from '../../src/cli/locks.js';
 import { RWLock, snapshot } from '../../src/lock/index.js';
 import { run, serveProcess } from '../support/process.js';
 
-test('says who holds and who waits', async () => {
+test('prints holders and waits', async () => {
   const lock = new RWLock({ name: 'test.cli' });
   const guard = await lock.write('holder');
   const waiting = lock.read('waiter', { timeoutMs: 60_000 });
@@ -14,7 +14,7 @@ test('says who holds and who waits', async () => {
   (await waiting).release();
 });
 
-test('prints the picture of a running server, with its key', async () => {
+test('prints the locks of a running server, with its key', async () => {
   const server = await serveProcess('--api-key', 'secret');
   const refused = run(['locks', server.url]);
   expect(await refused.exited).toBe(1);
@@ -26,7 +26,7 @@ test('prints the picture of a running server, with its key', async () => {
   );
 });
 
-test('says so in one line where nothing answers, or the address is none', async () => {
+test('reports in one line that nothing answers, or that the address is invalid', async () => {
   const { url, child, exited } = await serveProcess();
   child.kill('SIGTERM');
   await exited;
@@ -40,7 +40,7 @@ test('says so in one line where nothing answers, or the address is none', async 
   );
 });
 
-test('SIGUSR2 writes it to the log', async () => {
+test('SIGUSR2 logs the locks', async () => {
   const server = await serveProcess();
   server.child.kill('SIGUSR2');
   expect(await server.line('locks')).toMatchObject({ locks: { mode: 'watch', held: [] } });

@@ -5,7 +5,7 @@ import { createLog } from '../../src/cli/log.js';
 
 type Line = Record<string, unknown>;
 
-/** A reader of the log that takes nothing until it is told to. */
+/** A reader of the log that reads nothing until told to. */
 class StalledReader extends Writable {
   readonly taken: Line[] = [];
   #next: (() => void) | null = null;
@@ -23,7 +23,7 @@ class StalledReader extends Writable {
   }
 }
 
-test('a reader that stalls makes the log lose lines, not grow, and the loss is said', async () => {
+test('a stalled reader makes the log lose lines, not grow, and the loss is reported', async () => {
   const reader = new StalledReader();
   const log = createLog({ logLevel: 'info', logFormat: 'auto' }, reader, new PassThrough());
   const pad = 'x'.repeat(1000);
@@ -48,7 +48,7 @@ test('a reader that stalls makes the log lose lines, not grow, and the loss is s
   expect([again!['msg'], andAgain!['msg']]).toEqual(['again', 'and again']);
 });
 
-test('a reader that leaves is not missed', () => {
+test('a log without a reader does not fail', () => {
   const reader = new PassThrough();
   const complaints = new PassThrough();
   const log = createLog({ logLevel: 'info', logFormat: 'auto' }, reader, complaints);
@@ -57,12 +57,12 @@ test('a reader that leaves is not missed', () => {
   for (let n = 0; n < 3; n += 1) reader.emit('error', new Error('write EPIPE'));
   complaints.emit('error', new Error('write EPIPE'));
   log.info('two');
-  expect(String(complaints.read())).toBe('roomcast: goes on without a log: write EPIPE\n');
+  expect(String(complaints.read())).toBe('roomcast: continuing without a log: write EPIPE\n');
   expect(String(reader.read())).toContain('one');
   expect(reader.read()).toBeNull();
 });
 
-test('JSON lines with what the level lets through, and no secrets', () => {
+test('JSON lines above the level, without secrets', () => {
   const out = new PassThrough();
   const log = createLog({ logLevel: 'warn', logFormat: 'auto' }, out, new PassThrough());
   log.info('quiet');
@@ -78,7 +78,7 @@ test('JSON lines with what the level lets through, and no secrets', () => {
   });
 });
 
-test('for people on a terminal, the stack of an error too', () => {
+test('text on a terminal, with the stack of an error', () => {
   const out = Object.assign(new PassThrough(), { isTTY: true });
   const log = createLog({ logLevel: 'info', logFormat: 'auto' }, out, new PassThrough());
   log.info({ port: 1 }, 'serving');
@@ -88,7 +88,7 @@ test('for people on a terminal, the stack of an error too', () => {
   );
   log.warn('quietly');
   log.error({ err: new Error('broken\u001b[2J'), member: 'm1' }, 'failed');
-  // Newer Nodes read a write at a time.
+  // Newer Node versions read one write at a time.
   let text = '';
   for (let chunk = out.read(); chunk !== null; chunk = out.read()) text += String(chunk);
   const [serving, tried, publish, warned, failed, ...stack] = text.split('\n');
@@ -101,7 +101,7 @@ test('for people on a terminal, the stack of an error too', () => {
   expect(stack[1]).toContain('log.test.ts');
 });
 
-test('the format can be said: levels are names in either', () => {
+test('the format can be chosen: levels are names in either', () => {
   const written = (logFormat: 'json' | 'text', isTTY: boolean): string => {
     const out = Object.assign(new PassThrough(), { isTTY });
     createLog({ logLevel: 'info', logFormat }, out, new PassThrough()).warn({ room: 'a' }, 'full');

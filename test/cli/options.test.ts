@@ -5,7 +5,7 @@ import { serveCommand } from '../../src/cli/serve.js';
 import { GROUPS, options } from '../../src/options/index.js';
 import { loadConfig } from '../../src/options/sources.js';
 
-/** All of `--help`, what follows the options included. */
+/** All of `--help`, including the text after the options. */
 function help(): string {
   let text = '';
   const command = serveCommand().configureOutput({
@@ -47,7 +47,7 @@ describe('--help', () => {
     for (const line of text.split('\n')) expect(line.length).toBeLessThanOrEqual(80);
   });
 
-  test('says where options come from and what the exit codes mean', () => {
+  test('explains the sources of options and the exit codes', () => {
     expect(text).toMatch(/flag, else from the environment, else from the file/);
     expect(text).toMatch(/130, 143/);
   });

@@ -1,4 +1,4 @@
-/** A server that runs is told to read its options again: what changes, what cannot, and what is broken. */
+/** Reloading the options of a running server: options that change, that cannot, and that are invalid. */
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -8,7 +8,7 @@ import { WebSocket } from 'ws';
 import { serveProcess } from '../support/process.js';
 
 const TAKEN = 'the options were read again';
-const REFUSED = 'the options cannot be changed; those before stay';
+const REFUSED = 'the options cannot be changed; the current ones stay';
 
 async function start(options: object) {
   const folder = mkdtempSync(join(tmpdir(), 'reload-'));
@@ -20,7 +20,7 @@ async function start(options: object) {
   let reloads = 0;
   return {
     server: Object.assign(server, { file }),
-    /** Resolves with the line about it. */
+    /** Resolves with the log line of the reload. */
     async reload(text: string) {
       write(text);
       server.child.kill('SIGHUP');
@@ -36,7 +36,7 @@ async function start(options: object) {
   };
 }
 
-/** What a new member is told it may publish a second. */
+/** The publish rate limit in a new member's welcome. */
 async function rate(url: string): Promise<number> {
   const socket = new WebSocket(`${url.replace('http', 'ws')}/ws`);
   onTestFinished(() => socket.terminate());
@@ -56,7 +56,7 @@ test('SIGHUP: keys and limits change, or nothing does', async () => {
   expect([await askAs('old'), await askAs('new')]).toEqual([401, 200]);
   expect(await rate(server.url)).toBe(6);
 
-  // A file that is broken, a value that is wrong, an option that takes a restart beside one that does not.
+  // A malformed file, a wrong value, an option that needs a restart beside one that does not.
   expect(await reload('{"apiKey": ["newer"')).toMatchObject({
     level: 'error',
     msg: REFUSED,
@@ -79,19 +79,19 @@ test('SIGHUP: keys and limits change, or nothing does', async () => {
   expect(await rate(server.url)).toBe(6);
   expect(JSON.stringify(server.log)).not.toContain('newer');
 
-  // The level of the log, by name: what is less important is not written any more.
+  // The log level: less important lines are no longer written.
   server.child.kill('SIGUSR2');
   await server.line('locks');
   await reload('{"apiKey": ["new"], "logLevel": "info"}');
   server.child.kill('SIGUSR2');
   const count = () => server.log.filter(({ msg }) => msg === 'locks').length;
   await expect.poll(count, { timeout: 30_000 }).toBe(2);
-  // Of this reload there is no line: the key says when it has been done.
+  // This reload logs no line: the key shows that it is done.
   writeFileSync(server.file, '{"apiKey": ["third"], "logLevel": "error"}');
   server.child.kill('SIGHUP');
   await expect.poll(() => askAs('third'), { timeout: 30_000 }).toBe(200);
   server.child.kill('SIGUSR2');
-  // Of two signals that wait the system hands over the lower number first.
+  // Of two pending signals the system delivers the lower number first.
   expect(await askAs('third')).toBe(200);
   await reload('{"apiKey": ["new"], "logLevel": "info"}');
   expect(count()).toBe(2);

@@ -11,13 +11,13 @@ import { defaults } from '../../src/options/config.js';
 import { version } from '../../src/version.js';
 import { run, serveProcess } from '../support/process.js';
 
-/** Runs to the end, which has to be soon: nothing of it listens. */
+/** Runs the command to its end, which must be soon: it does not listen. */
 async function result(args: string[], env: Record<string, string> = {}) {
   const process = run(args, { env });
   return { code: await process.exited, out: process.stdout.join('\n'), err: process.stderr };
 }
 
-describe('what the user wrote wrong ends with 2 and one line', () => {
+describe('a user error ends with 2 and one line', () => {
   test.each([
     [['--port', '70000'], /--port 70000 is not allowed: give a whole number, 0 to 65535/],
     [['--port', '-5'], /--port -5 is not allowed: give a whole number, 0 to 65535/],
@@ -41,7 +41,7 @@ describe('what the user wrote wrong ends with 2 and one line', () => {
     expect(err).toMatch(/^roomcast: [^\n]+\n$/);
   });
 
-  test('in a variable', async () => {
+  test('a wrong environment variable', async () => {
     const { code, err } = await result(['serve'], { ROOMCAST_POLICY: 'wait' });
     expect(code).toBe(2);
     expect(err).toBe(
@@ -49,7 +49,7 @@ describe('what the user wrote wrong ends with 2 and one line', () => {
     );
   });
 
-  test('as a command', async () => {
+  test('an unknown command', async () => {
     const { code, err } = await result(['sevre']);
     expect(code).toBe(2);
     expect(err).toBe("roomcast: unknown command 'sevre' (Did you mean serve?)\n");
@@ -57,13 +57,13 @@ describe('what the user wrote wrong ends with 2 and one line', () => {
     expect(unlike.err).toBe("roomcast: unknown command 'zzz': see roomcast --help\n");
   });
 
-  test('not at all: the help, on stderr', async () => {
+  test('no command: the help, on stderr', async () => {
     const { code, out, err } = await result([]);
     expect({ code, out }).toEqual({ code: 2, out: '' });
     expect(err).toMatch(/^Usage: roomcast/);
   });
 
-  test('without showing a key', async () => {
+  test('a wrong key, which is not shown', async () => {
     const { code, out, err } = await result(['serve', '--api-key', 'hunter2 hunter2']);
     expect({ code, out }).toEqual({ code: 2, out: '' });
     expect(err).toMatch(/^roomcast: --api-key \(not shown\) is not allowed: give keys of/);
@@ -78,8 +78,8 @@ test('--help and --version end with 0 on stdout', async () => {
   expect(await result(['--version'])).toEqual({ code: 0, out: version, err: '' });
 });
 
-describe('what the machine does not allow ends with 1 and one line', () => {
-  test('a port that is taken', async () => {
+describe('a start that the machine does not allow ends with 1 and one line', () => {
+  test('a port in use', async () => {
     const other = createServer().listen(0, '127.0.0.1');
     onTestFinished(() => void other.close());
     await once(other, 'listening');
@@ -87,11 +87,11 @@ describe('what the machine does not allow ends with 1 and one line', () => {
     expect(await result(['serve', '--port', String(port)])).toEqual({
       code: 1,
       out: '',
-      err: `roomcast: port ${port} of 127.0.0.1 is taken: give another --port, or --port 0 for any free one\n`,
+      err: `roomcast: port ${port} of 127.0.0.1 is in use: give another --port, or --port 0 for any free one\n`,
     });
   });
 
-  test('an internal port that is taken', async () => {
+  test('an internal port in use', async () => {
     const other = createServer().listen(0, '127.0.0.1');
     onTestFinished(() => void other.close());
     await once(other, 'listening');
@@ -99,16 +99,16 @@ describe('what the machine does not allow ends with 1 and one line', () => {
     expect(await result(['serve', '--port', '0', '--internal-port', String(port)])).toEqual({
       code: 1,
       out: '',
-      err: `roomcast: port ${port} of 127.0.0.1 is taken: give another --internal-port\n`,
+      err: `roomcast: port ${port} of 127.0.0.1 is in use: give another --internal-port\n`,
     });
   });
 
-  test('a unix socket in no folder, or in the place of a file, which stays as it is', async () => {
+  test('a unix socket in a missing folder, or at the path of a file, which is not changed', async () => {
     const nowhere = join(tmpdir(), `roomcast-none-${process.pid}`, 'a.sock');
     expect(await result(['serve', '--unix-socket', nowhere])).toEqual({
       code: 1,
       out: '',
-      err: `roomcast: unix socket ${nowhere} cannot be made: give a --unix-socket in a folder that may be written to\n`,
+      err: `roomcast: unix socket ${nowhere} cannot be created: give a --unix-socket in a writable folder\n`,
     });
     const file = join(tmpdir(), `roomcast-file-${process.pid}`);
     writeFileSync(file, 'precious');
@@ -116,15 +116,15 @@ describe('what the machine does not allow ends with 1 and one line', () => {
     expect(await result(['serve', '--unix-socket', file])).toEqual({
       code: 1,
       out: '',
-      err: `roomcast: unix socket ${file} is taken, or is a file of another kind: give another --unix-socket\n`,
+      err: `roomcast: unix socket ${file} is in use, or is a file of another kind: give another --unix-socket\n`,
     });
     expect(readFileSync(file, 'utf8')).toBe('precious');
     const { code, err } = await result(['serve', '--unix-socket', tmpdir()]);
-    expect({ code, err }).toMatchObject({ code: 1, err: expect.stringContaining('is taken, or') });
+    expect({ code, err }).toMatchObject({ code: 1, err: expect.stringContaining('is in use, or') });
   });
 
-  test('an address that is not its own', async () => {
-    // 192.0.2.0/24 is for documentation: no machine has it.
+  test('an address of another machine', async () => {
+    // 192.0.2.0/24 is reserved for documentation: no machine has it.
     const { code, err } = await result(['serve', '--host', '192.0.2.1', '--port', '0']);
     expect(code).toBe(1);
     expect(err).toMatch(
@@ -138,7 +138,7 @@ describe('what the machine does not allow ends with 1 and one line', () => {
 });
 
 describe('a running server', () => {
-  test('says where it is, serves there, and never shows its keys', async () => {
+  test('prints its address, serves there, and never shows its keys', async () => {
     const file = join(tmpdir(), `roomcast-serve-${process.pid}.json`);
     writeFileSync(file, '{"port": 0, "maxRoomsPerMember": 7}');
     onTestFinished(() => rmSync(file));
@@ -172,7 +172,7 @@ describe('a running server', () => {
     expect(server.stdout.join('\n') + server.stderr).not.toContain('hunter2');
   });
 
-  test('SIGINT closes it; what was abandoned is in the log, and nothing is left open', async () => {
+  test('SIGINT closes it; abandoned messages are in the log, and nothing is left open', async () => {
     const server = await serveProcess('--drain-ms', '0', '--shutdown-grace-ms', '500');
     const { member } = await stalledMember(server.url);
     server.child.kill('SIGINT');
@@ -212,7 +212,7 @@ describe('a running server', () => {
   });
 });
 
-/** A member with messages in its queue that it does not read. */
+/** A member that does not read, with messages in its queue. */
 async function stalledMember(url: string) {
   const socket = new WebSocket(`${url.replace('http', 'ws')}/ws`);
   onTestFinished(() => socket.terminate());
@@ -220,7 +220,7 @@ async function stalledMember(url: string) {
   socket.send('{"type":"join","id":1,"room":"chat:lobby"}');
   await once(socket, 'message');
   socket.pause();
-  // More than the kernel takes for a peer, 4 MB and some.
+  // More than the kernel buffers for a peer, which is over 4 MB.
   const data = 'x'.repeat(60_000);
   const messages = Array.from({ length: 16 }, () => ({ room: 'chat:lobby', data }));
   for (let batch = 0; batch < 12; batch++) {
@@ -235,7 +235,7 @@ async function stalledMember(url: string) {
 }
 
 describe('the greeting on a terminal', () => {
-  test('says where it is and what to try', () => {
+  test('prints its address and first steps', () => {
     const text = greeting('http://127.0.0.1:8080', defaults);
     expect(text).toContain('ws://127.0.0.1:8080/ws');
     expect(text).toContain('http://127.0.0.1:8080/sockjs');
@@ -244,7 +244,7 @@ describe('the greeting on a terminal', () => {
     expect(text).not.toContain('authorization');
   });
 
-  test('leaves out what is switched off, and asks for a key without showing it', () => {
+  test('omits disabled features, and mentions a key without showing it', () => {
     const text = greeting('http://[::1]:1', { ...defaults, metrics: false, apiKey: ['hunter2'] });
     expect(text).not.toContain('/metrics');
     expect(text).not.toContain('hunter2');
@@ -253,7 +253,7 @@ describe('the greeting on a terminal', () => {
 });
 
 describe('a log that cannot be written does not end the server (V12)', () => {
-  /** `roomcast serve` with its log in that file, on a port that was free. */
+  /** `roomcast serve` with its log in the given file, on a free port. */
   async function serveInto(log: string) {
     const free = createServer().listen(0, '127.0.0.1');
     await once(free, 'listening');
@@ -269,7 +269,7 @@ describe('a log that cannot be written does not end the server (V12)', () => {
     return { child, port };
   }
 
-  test('its reader goes: members stay, and a signal closes in an orderly way', async () => {
+  test('its reader exits: members stay, and a signal shuts the server down in order', async () => {
     const server = await serveProcess('--lame-duck-ms', '0');
     server.child.stdout?.destroy();
     const socket = new WebSocket(`${server.url.replace('http', 'ws')}/ws`);
@@ -281,10 +281,10 @@ describe('a log that cannot be written does not end the server (V12)', () => {
     server.child.kill('SIGTERM');
     expect((await once(socket, 'close'))[0]).toBe(4200);
     expect(await server.exited).toBe(0);
-    expect(server.stderr).toBe('roomcast: goes on without a log: write EPIPE\n');
+    expect(server.stderr).toBe('roomcast: continuing without a log: write EPIPE\n');
   });
 
-  test.skipIf(!existsSync('/dev/full'))('its disk is full: said once on stderr', async () => {
+  test.skipIf(!existsSync('/dev/full'))('its disk is full: reported once on stderr', async () => {
     const { child, port } = await serveInto('/dev/full');
     let stderr = '';
     child.stderr.on('data', (chunk) => {

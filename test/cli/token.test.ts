@@ -1,4 +1,4 @@
-/** `roomcast token`: what it prints lets one in, and what is wrong is told. */
+/** `roomcast token`: its token is accepted, and wrong flags are reported. */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

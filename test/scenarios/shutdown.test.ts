@@ -128,7 +128,7 @@ test('SIGTERM drains 450 members, resets 50 stalled ones, and exits with 0', asy
   // others.
   const late = answers.filter((answer) => answer.includes('"type":"welcome"')).length;
   expect(closed).toMatchObject({ drained: MEMBERS - STALLED + late, abandoned: STALLED });
-  expect(server.log.map(({ msg }) => msg)).not.toContain('ended with something left open');
+  expect(server.log.map(({ msg }) => msg)).not.toContain('ended with resources still open');
   for (const { socket } of stalled) socket.terminate();
 }, 120_000);
 
