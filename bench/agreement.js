@@ -16,32 +16,32 @@ import { digits, median } from './stats.js';
 import { roomcast, roomcastMain } from './targets.js';
 
 /**
- * Whether `roomcast load` measures what another meter does that shares no code with it, on the same
- * loads, in turns, and how many deliveries a second one worker of it takes in.
+ * Checks that `roomcast load` measures the same as another meter that shares no code with it: both
+ * measure the same loads in turns. Also measures how many deliveries a second one worker can receive.
  */
 
 const HELP = `npm run agreement -- --meter <file> [options]
-  --meter <file>     the other meter, wsload: it prints JSON (README.md, "Two meters")
+  --meter <file>     the other meter, wsload, which prints JSON (README.md, "Two meters")
   --only rooms,one   what to measure: small, large, rooms, stalled, and one, the deliveries a second
-                     that one worker takes in (default: all). The rest stays as it was last
-  --rounds 5         how often each load is measured with each
-  --seconds 4        how long, each time
-  --record           write the part of it in RESULTS.md
+                     that one worker receives (default: all). The other results are kept as they are
+  --rounds 5         how often each load is measured with each meter
+  --seconds 4        duration of each measurement
+  --record           write this part of RESULTS.md
 `;
 const MOST_REPEATS = 3;
-/** How far apart the medians may be. */
+/** Largest relative difference of the medians. */
 const TOLERANCE = 0.1;
-/** Deliveries a second that one worker has to take in. */
+/** Deliveries a second that one worker must receive. */
 const CAPACITY = 1_500_000;
 const WARM = 2;
-/** Until the buffers of the kernel are full. */
+/** Seconds until the kernel buffers are full. */
 const FILL = 6;
 
 /**
  * @typedef {{ title: string, members: number, rooms: number, size: number, rate: number, stalled: number }} Load
- *   `rate`: messages a second in all
- * @typedef {{ rate: number, cores: number, p50: number, p99: number }} Figures deliveries a second, of
- *   the server, µs from the write of a message
+ *   `rate`: messages a second in total
+ * @typedef {{ rate: number, cores: number, p50: number, p99: number }} Figures deliveries a second;
+ *   cores used by the server; latency in µs from the write of a message
  */
 
 /** @type {Record<string, Load>} */
@@ -141,8 +141,8 @@ async function runLoad(port, pid, scenario) {
 }
 
 /**
- * Measures on a server of its own, again while others were busy on the machine, `MOST_REPEATS` times at
- * most.
+ * Measures on a new server. Repeats while other processes used the machine, at most `MOST_REPEATS`
+ * times in all.
  *
  * @template T
  * @param {(port: number, pid: number) => Promise<{ figures: T, cores: number }>} measure
@@ -181,7 +181,7 @@ async function inTurns(load) {
   /** @type {Turns} */
   const turns = { load: [], meter: [], quiet: 0 };
   for (let round = 0; round < rounds; round++) {
-    // Each round begins with the other one.
+    // The meters alternate in going first.
     /** @type {('load' | 'meter')[]} */
     const order = round % 2 === 0 ? ['load', 'meter'] : ['meter', 'load'];
     for (const name of order) {
@@ -193,7 +193,7 @@ async function inTurns(load) {
   return turns;
 }
 
-/** Deliveries a second that one worker takes in when it is the limit. */
+/** Deliveries a second that one worker receives when it is the bottleneck. */
 async function capacity() {
   const found = [];
   let quietRounds = 0;
@@ -217,8 +217,8 @@ const FIGURES = [
   ['p99', 'p99, µs'],
 ];
 
-/** Of what was measured this time, what is not as it must be. @type {string[]} */
-const amiss = [];
+/** Figures of this run that are out of bounds. @type {string[]} */
+const outOfBounds = [];
 
 /** @param {Load} load */
 async function compared(load) {
@@ -229,7 +229,7 @@ async function compared(load) {
     const other = turns.meter.map((each) => each[key]);
     const ratio = median(ours) / median(other);
     const agrees = Math.abs(ratio - 1) <= TOLERANCE;
-    if (!agrees) amiss.push(`${load.title}, ${title}: ${digits(ratio)} of the other meter's`);
+    if (!agrees) outOfBounds.push(`${load.title}, ${title}: ${digits(ratio)} of the other meter's`);
     return row([
       `${load.title}, ${load.size} B, ${load.rate}/s`,
       title,
@@ -246,15 +246,16 @@ async function compared(load) {
 async function oneWorker() {
   process.stderr.write('\none worker\n');
   const { found, quietRounds } = await capacity();
-  if (median(found) < CAPACITY) amiss.push(`one worker takes in ${digits(median(found))} a second`);
+  if (median(found) < CAPACITY)
+    outOfBounds.push(`one worker receives ${digits(median(found))} a second`);
   return [
-    `One worker of \`roomcast load\`, on a core of its own, took in ${withSpread(median(found), found)} deliveries a second of`,
+    `One worker of \`roomcast load\`, on a core of its own, received ${withSpread(median(found), found)} deliveries a second of`,
     `1,000 members, 128 B, 64 messages in flight (${quietRounds} of ${rounds} rounds quiet). Must: ${digits(CAPACITY)}.`,
   ];
 }
 
 const last = new URL('results/agreement.json', import.meta.url);
-/** Lines of the page by what was measured. @type {Record<string, string[]>} */
+/** Lines of the page by measurement. @type {Record<string, string[]>} */
 const lines = existsSync(last) ? JSON.parse(readFileSync(last, 'utf8')) : {};
 for (const name of only) {
   const load = LOADS[name];
@@ -281,5 +282,5 @@ const markdown = [
 ].join('\n');
 keep('agreement', lines, markdown, options.record);
 process.stdout.write(`\n${markdown}`);
-for (const each of amiss) process.stderr.write(`not as it must be: ${each}\n`);
-if (amiss.length > 0) process.exitCode = 1;
+for (const each of outOfBounds) process.stderr.write(`out of bounds: ${each}\n`);
+if (outOfBounds.length > 0) process.exitCode = 1;

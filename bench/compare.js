@@ -7,10 +7,10 @@ import { median } from './stats.js';
 import { peers, roomcastIn } from './targets.js';
 
 /**
- * What a change is worth: this build and others take turns of a second, on one core, all of them
- * running all the time. What else the machine does changes within minutes and not within seconds, so
- * neighbouring turns can be held against each other. But two processes of one build are not alike
- * either, by what lies where in their memory: so each round has new ones.
+ * Compares this build with others. Their servers all run at the same time on one core and take turns of
+ * a second. Other load on the machine changes within minutes, not within seconds, so neighbouring turns
+ * are comparable. Two processes of one build differ too, by their memory layout: so each round starts
+ * new ones.
  */
 
 const TURNS = 5;
@@ -18,9 +18,9 @@ const PLAN = { turns: TURNS, warm: 2, settle: 0.3, seconds: 1 };
 const MOST_ROUNDS = 1000;
 
 const HELP = `npm run compare -- [options] <other> [<other> ...]
-  <other>            folder of another checkout, built, or a peer: ${Object.keys(peers).join(', ')}
+  <other>            folder of another built checkout, or a peer: ${Object.keys(peers).join(', ')}
   --only P2          scenarios (default: P2, P3 open)
-  --rounds 8         each of ${TURNS} turns of each server
+  --rounds 8         rounds, each of ${TURNS} turns of each server
 `;
 
 /** @param {string} file */
@@ -45,7 +45,7 @@ for (const other of others) {
 }
 for (const [name, { missing }] of Object.entries(targets)) {
   const hint = missing();
-  if (hint !== null) refuse(`${name} is not there: ${hint}`);
+  if (hint !== null) refuse(`${name} is missing: ${hint}`);
 }
 
 const names = Object.keys(targets);
@@ -75,7 +75,7 @@ async function compare(id) {
     [
       `\n${id}: ${rounds} rounds of ${TURNS} turns`,
       '',
-      row(['', 'server CPU, µs a delivery', 'over this build']),
+      row(['', 'server CPU, µs per delivery', 'divided by this build']),
       '|---|---:|---:|',
       ...rows,
       '',

@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { cpus, release, totalmem } from 'node:os';
 import { placement } from './process.js';
 
-/** On what something was measured, and what. */
+/** The machine and the versions that were measured. */
 
 /** @returns {Record<string, string>} */
 export const machine = () => ({
@@ -15,7 +15,7 @@ export const machine = () => ({
 
 const RECORDS = ['RESULTS.md', 'reports'].map((path) => `:(top,exclude)bench/${path}`);
 
-/** What is checked out, `-dirty` where something that is no record of results differs from it. */
+/** The checked-out commit, with `-dirty` if files other than recorded results differ from it. */
 function commit() {
   /** @param {string[]} args */
   const git = (...args) => execFileSync('git', args, { encoding: 'utf8' }).trim();
@@ -25,7 +25,7 @@ function commit() {
 
 /**
  * @param {Record<string, import('./targets.js').Target>} targets
- * @returns {Record<string, string>} of Node and of those that are there
+ * @returns {Record<string, string>} versions of Node and of the installed targets
  */
 export function versions(targets) {
   /** @type {Record<string, string>} */

@@ -9,19 +9,18 @@ import { digits } from './stats.js';
 import { peers, roomcast, roomcastMain, wsAwaiting } from './targets.js';
 
 /**
- * What `roomcast load` says about each server when some members are slow: its scenarios, by their
- * numbers, against servers that each have a core of their own. Its JSON reports are kept in
- * results/isolation/; the table is written like that of `run.js`.
+ * Runs scenarios of `roomcast load` with slow members against several servers, each on a core of its own.
+ * Keeps the JSON reports in results/isolation/; the table is written like that of `run.js`.
  */
 
 const HELP = `npm run isolation -- [options] [-- options of roomcast load]
   --only S1,S4       scenarios to run (default: all)
-  --series a,b       servers to run, by the names in the table (default: all)
-  --repeat 3         runs of each; shown are medians, the least and the most
-  --record           write the part of it in RESULTS.md, and reports/; of whole runs only
+  --series a,b       servers to run, by their names in the table (default: all)
+  --repeat 3         runs of each; the table shows the median, the least and the most
+  --record           write this part of RESULTS.md, and reports/; whole runs only
 `;
 const MOST_REPEATS = 100;
-/** A run that the machine has spoilt is made again, this often in all. */
+/** Tries of a run that the machine spoilt. */
 const MOST_TRIES = 3;
 const VOID = 3;
 
@@ -29,9 +28,9 @@ const VOID = 3;
  * @typedef {object} Series
  * @property {import('./targets.js').Target} target
  * @property {string[]} scenarios
- * @property {(port: number) => string[]} load URL and target, as `roomcast load` takes them
- * @property {string} [caught] the check that has to fail; without it the verdict stands as it is
- * @property {true} [passes] every check has to
+ * @property {(port: number) => string[]} load URL and target, as arguments of `roomcast load`
+ * @property {string} [caught] the check that must fail; without it any verdict is accepted
+ * @property {true} [passes] every check must pass
  */
 
 /** @type {Record<string, Series>} */
@@ -65,7 +64,7 @@ const all = {
     caught: 'flow',
   },
 };
-/** The run whose report is worth looking at. */
+/** The run whose HTML report is kept. */
 const SHOWN = { scenario: 'S4', name: 'roomcast' };
 
 const { values: options, positionals: extra } = parse(HELP, {
@@ -82,7 +81,7 @@ const scenarios = [...new Set(Object.values(all).flatMap((series) => series.scen
 const only = someOf('--only', options.only, scenarios) ?? scenarios;
 const wanted = someOf('--series', options.series, Object.keys(all));
 if (options.record && (options.only || wanted || extra.length > 0)) {
-  refuse('--record is for whole runs: leave --only, --series and options of the load out');
+  refuse('--record is for whole runs: omit --only, --series and options of the load');
 }
 
 /**
@@ -93,12 +92,12 @@ if (options.record && (options.only || wanted || extra.length > 0)) {
  * @property {string} scenario
  * @property {string} title
  * @property {string} name
- * @property {Record<string, Figure>} figures by the names that `--fail-if` takes
- * @property {number | null} grownMiB memory of the server, from when members turn slow to the end
+ * @property {Record<string, Figure>} figures by their names for `--fail-if`
+ * @property {number | null} grownMiB memory growth of the server in the phases fill and slow
  * @property {Check[]} failed
- * @property {string | null} unfit why it says nothing
+ * @property {string | null} unfit why the run says nothing about the server
  * @property {number} exit
- * @property {string | null} wrong with what was expected of it
+ * @property {string | null} wrong how the run differs from what is expected of the series
  */
 
 const folder = new URL('results/isolation/', import.meta.url);
@@ -158,7 +157,7 @@ async function judged(scenario, name, series) {
  * @param {string} name
  * @param {Series} series
  * @returns {Promise<Row>}
- * @throws {Error} when the tool made no report
+ * @throws {Error} if the tool made no report
  */
 async function measure(scenario, name, { target, load, caught, passes }) {
   const port = await freePort();
@@ -208,7 +207,7 @@ function report() {
     ...latency.map((figure) => `${figure.replace('@', ', ')}, ms`),
     'isolation',
     'deliveries/s',
-    'server CPU, µs a delivery, calm',
+    'server CPU, µs per delivery, calm',
     'slow',
     'memory growth, fill and slow, MiB',
     'verdict',
@@ -244,7 +243,7 @@ function report() {
     '',
     ...facts(about),
     '',
-    'Of healthy members: latencies while all read (calm) and while some do not (slow), the isolation ratio (p99 slow over p99 calm) and deliveries a second. Medians of the runs; in brackets the least and the most. Memory is that of the median run.',
+    'For healthy members: latencies while all members read (calm) and while some do not (slow), the isolation ratio (p99 slow over p99 calm) and deliveries a second. Medians of the runs; in brackets the least and the most. Memory is that of the median run.',
     '',
     row(['scenario', 'server', ...headings]),
     row(['---', '---', ...headings.map((heading) => (heading === 'verdict' ? '---' : '---:'))]),

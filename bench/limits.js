@@ -1,6 +1,6 @@
 /**
- * What roomcast has to reach (`must`) and wants to (`aim`). `report.js` holds a run against it; nothing
- * else does, and a missed line is reported as missed.
+ * The limits that roomcast must reach (`must`) and aims for (`aim`). Only `report.js` compares a run with
+ * them, and reports a missed limit as missed.
  *
  * @typedef {{ max: number } | { min: number }} Bound
  *
@@ -9,10 +9,10 @@
  * @property {string} what
  * @property {string} series
  * @property {string} figure of the series' results
- * @property {string} [over] the series it is divided by, round by round; without it the figure itself
- * @property {string} [beyond] the series that is taken from it, round by round
+ * @property {string} [over] the figure is divided by that of this series, round by round
+ * @property {string} [beyond] the figure of this series is subtracted, round by round
  * @property {string} [unit] of a figure that is not divided
- * @property {true} [worst] every round counts, not the median
+ * @property {true} [worst] the worst round counts, not the median
  * @property {Bound} [must]
  * @property {Bound} [aim]
  */

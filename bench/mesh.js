@@ -6,8 +6,8 @@ import { MeshBroker } from '../dist/broker/mesh/mesh.js';
 import { slotOf } from '../dist/broker/mesh/slots.js';
 
 /**
- * What a message costs from one worker to another: CPU of both ends, which are in this one process, over
- * a real unix socket. 128 B, so many in flight.
+ * CPU cost of a message from one worker to another: both ends together, which are in this one process,
+ * over a real unix socket. Messages of 128 B, some in flight at a time.
  */
 
 const MESSAGES = 100_000;
@@ -48,7 +48,7 @@ for (const [what, from] of /** @type {const} */ ([
 ])) {
   for (const window of [64, 1]) {
     const count = window === 1 ? MESSAGES / 10 : MESSAGES;
-    // The first time is for the compiler.
+    // The first run only warms up the compiler.
     await cost(from, window, count);
     process.stdout.write(`${what}, ${window} at a time: ${await cost(from, window, count)} µs\n`);
   }

@@ -1,12 +1,12 @@
 import { parseArgs } from 'node:util';
 
 /**
- * The options of a command here: what is wrong with them is one line and exit code 2, before anything
- * has been started.
+ * Parses the options of the commands in this folder. An invalid option ends the command with one line
+ * and exit code 2, before anything is started.
  */
 
 /**
- * With `--help` it prints that and ends.
+ * Parses the options; with `--help`, prints the help and exits.
  *
  * @template {import('node:util').ParseArgsConfig} T
  * @param {string} help
@@ -36,7 +36,7 @@ export function refuse(message) {
  * @param {string} option
  * @param {string} text
  * @param {number} max
- * @param {string} [why] there is this maximum
+ * @param {string} [why] reason for the maximum
  * @returns {number}
  */
 export function wholeNumber(option, text, max, why) {
@@ -50,7 +50,7 @@ export function wholeNumber(option, text, max, why) {
 
 /**
  * The items of a comma-separated list.
- *
+ * Parses a comma-separated list.
  * @param {string} option
  * @param {string | undefined} text
  * @param {readonly string[]} known

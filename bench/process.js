@@ -6,7 +6,7 @@ import { basename } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 /**
- * Processes under measurement: where they run, what they have cost, and that they end.
+ * Starts and ends the measured processes, pins them to cores, and reads their CPU time and memory.
  */
 
 const SERVER_CORE = 0;
@@ -15,7 +15,7 @@ const canPin = cpus().length >= 2 && spawnSync('taskset', ['--version']).status 
 
 export const placement = canPin
   ? `server on core ${SERVER_CORE}, load on core ${LOAD_CORE}`
-  : 'not pinned: server and load share what there is';
+  : 'not pinned: server and load share all cores';
 
 /** @param {number} core @param {string[]} argv @returns {[string, string[]]} */
 function pinned(core, argv) {
@@ -32,7 +32,7 @@ for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM'])) {
   process.once(signal, () => process.exit(1));
 }
 
-/** Ends a process and what it started: each has a process group of its own. @param {import('node:child_process').ChildProcess} child */
+/** Kills a process and its children: each has a process group of its own. @param {import('node:child_process').ChildProcess} child */
 function kill(child) {
   running.delete(child);
   if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
@@ -58,7 +58,7 @@ function start(core, argv, options) {
  * @param {string[]} argv
  * @param {number} port
  * @returns {Promise<{ pid: number, stop: () => Promise<void> }>}
- * @throws {Error} when it exits, or does not listen within 15 s; what it printed is in the message
+ * @throws {Error} if it exits, or does not listen within 15 s; the message contains its output
  */
 export async function startServer(argv, port) {
   const child = start(SERVER_CORE, argv, { stdio: ['ignore', 'pipe', 'pipe'] });
@@ -96,7 +96,7 @@ function accepts(port) {
   });
 }
 
-/** @returns {Promise<number>} a port nobody listens on */
+/** @returns {Promise<number>} a free port */
 export function freePort() {
   return new Promise((resolve, reject) => {
     const server = createServer().once('error', reject);
@@ -108,12 +108,12 @@ export function freePort() {
 }
 
 /**
- * Runs one of `load/` on the load's core.
+ * Runs a script of `load/` on the load's core.
  *
  * @param {string} script path of the module
- * @param {object} plan what the module's header says
+ * @param {object} plan as documented in the script's header
  * @returns {{ measuring: () => Promise<unknown>, result: Promise<any>, say: (message: object) => void }} `measuring()` resolves
- *   when the module says that it counts from now on
+ *   when the script reports that it has begun to measure
  */
 export function startLoad(script, plan) {
   const child = start(LOAD_CORE, [process.execPath, script], {
@@ -141,11 +141,11 @@ export function startLoad(script, plan) {
 }
 
 /**
- * Runs a program on the load's core; what it prints on stderr is shown.
+ * Runs a program on the load's core; its stderr is shown.
  *
  * @param {string[]} argv
  * @returns {Promise<number>} its exit code
- * @throws {Error} when a signal ended it
+ * @throws {Error} if a signal ended it
  */
 export function runLoadTool(argv) {
   const child = start(LOAD_CORE, argv, { stdio: ['ignore', 'ignore', 'inherit'] });
@@ -158,12 +158,12 @@ export function runLoadTool(argv) {
 }
 
 /**
- * Runs a program on the load's core to its end.
+ * Runs a program on the load's core to its end, and captures its stdout.
  *
  * @param {string[]} argv
- * @param {Record<string, string>} [env] beside ours
- * @returns {Promise<{ output: string, cores: number }>} what it printed on stdout; cores it used
- * @throws {Error} when it could not be started
+ * @param {Record<string, string>} [env] added to the environment
+ * @returns {Promise<{ output: string, cores: number }>} its stdout, and the cores it used
+ * @throws {Error} if it cannot be started
  */
 export function runMeter(argv, env = {}) {
   const began = performance.now();
@@ -194,22 +194,22 @@ export function childrenOf(pid) {
   return children === '' ? [] : children.split(' ').map(Number);
 }
 
-/** @param {number} pid @returns {number[]} the process and all it has started */
+/** @param {number} pid @returns {number[]} the process and all its descendants */
 const tree = (pid) => [pid, ...childrenOf(pid).flatMap(tree)];
 
 const TICKS_PER_SECOND = 100; // USER_HZ, 100 on every Linux Node runs on
 
-/** @param {number} pid @returns {number} seconds of CPU used so far, user and system, all threads */
+/** @param {number} pid @returns {number} CPU seconds used so far, user and system, all threads and descendants */
 export const cpuSeconds = (pid) => tree(pid).reduce((sum, id) => sum + ownCpuSeconds(id), 0);
 
-/** @param {number} pid @returns {number} the same without what it has started */
+/** @param {number} pid @returns {number} the same without descendants */
 export function ownCpuSeconds(pid) {
   const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
 }
 
-/** @returns {number} seconds of CPU the whole machine has used so far */
+/** @returns {number} CPU seconds that the whole machine has used so far */
 export function machineCpuSeconds() {
   const line = readFileSync('/proc/stat', 'utf8').split('\n', 1)[0] ?? '';
   const [user = 0, nice = 0, system = 0, , , irq = 0, softirq = 0, steal = 0] = line
@@ -219,11 +219,11 @@ export function machineCpuSeconds() {
   return (user + nice + system + irq + softirq + steal) / TICKS_PER_SECOND;
 }
 
-/** A round in which other processes used more than this of the machine does not count as quiet. */
+/** A round is not quiet if other processes used more cores than this. */
 export const DISTURBED_CORES = 0.1;
 const LONGEST_WAIT_S = 60;
 
-/** Resolves after a second in which nothing ran, or `LONGEST_WAIT_S`. */
+/** Resolves after a second in which the machine was idle, or after `LONGEST_WAIT_S`. */
 export async function quiet() {
   for (let waited = 0; waited < LONGEST_WAIT_S; waited++) {
     const before = machineCpuSeconds();
@@ -232,7 +232,7 @@ export async function quiet() {
   }
 }
 
-/** @param {number} pid @returns {number} MiB resident */
+/** @param {number} pid @returns {number} resident MiB of the process and its descendants */
 export function residentMiB(pid) {
   let kib = 0;
   for (const id of tree(pid)) {

@@ -3,30 +3,30 @@ import { DISTURBED_CORES } from './process.js';
 import { digits, median } from './stats.js';
 
 /**
- * A run as Markdown: the lines of `limits.js` with what was measured, then each scenario's series.
+ * A run as Markdown: the limits of `limits.js` with the measured values, then each scenario's series.
  *
- * @typedef {object} Run what `results/bench.json` holds
+ * @typedef {object} Run content of `results/bench.json`
  * @property {string} date ISO 8601
  * @property {Record<string, string>} machine
  * @property {Record<string, string>} versions
  * @property {number} rounds
- * @property {number} seconds each series is measured for in a round
+ * @property {number} seconds for which each series is measured in a round
  * @property {ScenarioRun[]} scenarios
  *
  * @typedef {object} ScenarioRun
  * @property {string} id
  * @property {string} title
  * @property {string[]} figures
- * @property {Record<string, import('./scenarios.js').Figures[]>} series one entry a round
- * @property {Record<string, string>} skipped what to install, by series
- * @property {string[]} failed rounds that came to no figures
+ * @property {Record<string, import('./scenarios.js').Figures[]>} series one entry per round
+ * @property {Record<string, string>} skipped series that are not installed, and how to install them
+ * @property {string[]} failed rounds without figures
  */
 
 /** @type {Record<string, string>} */
 const headings = {
-  cpuUs: 'server CPU, µs a delivery',
+  cpuUs: 'server CPU, µs per delivery',
   deliveriesPerSecond: 'deliveries/s',
-  deliveriesPerCpuSecond: 'deliveries a CPU second',
+  deliveriesPerCpuSecond: 'deliveries per CPU second',
   messagesPerSecond: 'messages/s',
   p50Us: 'p50, µs',
   p99Us: 'p99, µs',
@@ -37,23 +37,23 @@ const headings = {
   missedOrLate: 'missed or late',
   rssMiB: 'memory, MiB',
   rssGrowthMiB: 'growth, MiB',
-  connectionKiB: 'KiB a connection',
+  connectionKiB: 'KiB per connection',
   joins: 'joins',
   joinP50Ms: 'join p50, ms',
   joinP99Ms: 'join p99, ms',
   joinMaxMs: 'join max, ms',
-  recovered: 'have all they missed',
-  recoverSeconds: 'all back in, s',
-  recoverP99Ms: 'one back in, p99, ms',
+  recovered: 'members recovered',
+  recoverSeconds: 'all recovered in, s',
+  recoverP99Ms: 'recovery p99, ms',
   leftMiB: 'memory left, MiB',
-  acceptMs: 'accepted again, ms',
+  acceptMs: 'publishes accepted after, ms',
   requestsPerSecond: 'requests/s',
   httpP99Ms: 'p99, ms',
 };
 
 /**
  * @param {Run} run
- * @param {string} [again] the scenarios, as `--only` has them, of one that is not whole
+ * @param {string} [again] the scenarios as given to `--only`, if the run is not whole
  * @returns {string}
  */
 export function markdown(run, again) {

@@ -1,8 +1,8 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 
 /**
- * RESULTS.md, which has a part of each command that measures, and results/, which keeps the last run of
- * each whatever it was. A command writes its own part; that of another stays as it was.
+ * RESULTS.md, which has a part per measuring command, and results/, which keeps the last run of each,
+ * recorded or not. A command replaces its own part only.
  */
 
 const TOP = `# Results
@@ -10,7 +10,7 @@ const TOP = `# Results
 Written by the commands named below, with \`--record\`. README.md says how to read this and how not to.
 `;
 
-/** In this order; `chaos` is written by hand, from its `--report`. @type {Record<string, string>} */
+/** Parts in order; `chaos` is pasted by hand, from its `--report`. @type {Record<string, string>} */
 const NOT_YET = {
   bench: '## Fan-out beside others\n\n`npm run bench -- --record` has not been run yet.\n',
   again: '',
@@ -23,7 +23,7 @@ const results = new URL('results/', import.meta.url);
 const page = new URL('RESULTS.md', import.meta.url);
 
 /**
- * @param {'bench' | 'again' | 'isolation' | 'agreement'} command `again`: scenarios of `bench` since its last whole run
+ * @param {'bench' | 'again' | 'isolation' | 'agreement'} command `again`: scenarios of `bench` measured since its last whole run
  * @param {object} run
  * @param {string} markdown of the run
  * @param {boolean} isRecord
@@ -41,8 +41,8 @@ export function keep(command, run, markdown, isRecord) {
  * @param {string} before
  * @param {string} command
  * @param {string} markdown
- * @returns {string} `before` with that part in the place of its own; a whole run ends what was
- *   measured again since the last
+ * @returns {string} `before` with the command's part replaced; a whole run of `bench` also clears the
+ *   part `again`
  */
 export function withPart(before, command, markdown) {
   const parts = Object.entries(NOT_YET).map(([name, notYet]) => {

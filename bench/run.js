@@ -8,24 +8,24 @@ import { digits } from './stats.js';
 import { peers, roomcast } from './targets.js';
 
 /**
- * Runs the scenarios, round by round and in each round every series in turn, so that what else the
- * machine does falls on all alike. Writes results/bench.json and results/bench.md.
+ * Runs the scenarios in rounds. Each round measures every series in turn, so that other load on the
+ * machine affects all alike. Writes results/bench.json and results/bench.md.
  */
 
 const HELP = `npm run bench -- [options]
-  --only P1,P3       scenarios to run; P3 stands for all that begin with it (default: all)
-  --series a,b       series to run, by the names in the tables; "roomcast" stands for
-                     "roomcast, 1000" too (default: all)
+  --only P1,P3       scenarios to run; P3 includes all that begin with it (default: all)
+  --series a,b       series to run, by their names in the tables; "roomcast" includes
+                     "roomcast, 1000" (default: all)
   --rounds 5         how often each series is measured
-  --seconds 4        how long, each time; at most 15
-  --record           write the part of it in RESULTS.md; with --only the part of what was measured
+  --seconds 4        duration of each measurement; at most 15
+  --record           write this part of RESULTS.md; with --only, the part of scenarios measured
                      again, until the next whole run
 `;
 const MOST_REPEATS = 3;
 const MOST_ROUNDS = 1000;
 const MOST_SECONDS = 15;
 const WHY_NOT_LONGER =
-  'members of the load answer no pings, and servers close whom they have not heard for long';
+  'members of the load answer no pings, and servers close connections that stay silent for long';
 
 const { values: options } = parse(HELP, {
   options: {
@@ -48,7 +48,7 @@ const chosen = scenarios.filter(
 );
 const groups = chosen.flatMap(({ series }) => series.map(({ name }) => group(name)));
 const wanted = someOf('--series', options.series, [...new Set(groups)]);
-if (options.record && wanted) refuse('--record is for all series: leave --series out');
+if (options.record && wanted) refuse('--record is for all series: omit --series');
 
 /** @type {import('./report.js').Run} */
 const run = {
@@ -78,7 +78,7 @@ async function runScenario({ id, title, figures, series: built }) {
   const series = all.filter(({ name }) => result.series[name]);
   process.stderr.write(`\n${id}: ${title}\n`);
   for (let round = 0; round < rounds; round++) {
-    // Each round begins with another one: nobody is always the first after a pause.
+    // Each round begins with another series, so that none is always the first after a pause.
     const order = series.map((_, i) => series[(i + round) % series.length]);
     for (const each of order) {
       if (each === undefined) continue;
@@ -104,8 +104,8 @@ async function runScenario({ id, title, figures, series: built }) {
 }
 
 /**
- * Waits for a quiet machine, and measures again when something else was busy all the same. After
- * `MOST_REPEATS` the last try counts, and the report says that it was not quiet.
+ * Waits for a quiet machine, and repeats the measurement if other processes were busy during it. After
+ * `MOST_REPEATS` the last one counts, and the report says that it was not quiet.
  *
  * @param {() => Promise<import('./scenarios.js').Figures>} measure
  */
@@ -115,6 +115,6 @@ async function undisturbed(measure) {
     const figures = await measure();
     const { foreignCores = 0 } = figures;
     if (foreignCores <= DISTURBED_CORES || repeat === MOST_REPEATS) return figures;
-    process.stderr.write(`  other processes used ${digits(foreignCores)} cores; once more\n`);
+    process.stderr.write(`  other processes used ${digits(foreignCores)} cores; measuring again\n`);
   }
 }

@@ -3,15 +3,15 @@ import { measures } from './scale/measures.js';
 import { digits } from './stats.js';
 
 /**
- * What several workers, and several nodes over Redis, cost, against what they may cost (S1 to S13 of the
- * plan; docs/scale.md says what came of it). Each measure is short: the best of its rounds counts where
- * other work can only add, and both sides of a ratio are measured in the same round.
+ * Measures the cost of several workers, and of several nodes over Redis, against limits (S1 to S13 of
+ * the plan; docs/scale.md has the results). Each measurement is short: where other load can only add to
+ * a figure its best round counts, and both sides of a ratio are measured in the same round.
  */
 
 const HELP = `npm run scale -- [options]
   --only S4,S5   what to measure (default: all)
-  --rounds 3     how often
-  --seconds 3    how long each side of a round, where that can be chosen
+  --rounds 3     rounds of each
+  --seconds 3    duration of each side of a round, where it can be chosen
 
 Measures ${Object.keys(measures).join(', ')}. S11 is \`npm run chaos\` in the root, S12 \`npm run compare\`.
 `;

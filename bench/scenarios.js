@@ -19,20 +19,19 @@ import {
 } from './targets.js';
 
 /**
- * What is measured. A scenario has series; a round measures each series once, on a server of its own.
+ * The scenarios of `run.js`. A scenario has series; each round measures each series once, on a new server.
  *
  * @typedef {Record<string, number>} Figures
  *
  * @typedef {object} Series
  * @property {string} name
- * @property {() => string | null} missing what to install, null when it can run
- * @property {(seconds: number) => Promise<Figures>} measure for so long
+ * @property {() => string | null} missing how to install it; null if it can run
+ * @property {(seconds: number) => Promise<Figures>} measure measures for that long
  *
  * @typedef {object} Scenario
- * @property {string} id as `--only` takes it; scenarios of one number go together
+ * @property {string} id as given to `--only`; scenarios with the same number belong together
  * @property {string} title
- * @property {string[]} figures shown, in this order
- * @property {Series[]} series
+ * @property {string[]} figures columns, in this order
  */
 
 /** @param {string} file */
@@ -41,7 +40,7 @@ const FAN_OUT = here('load/fanout.js');
 const COMERS = 'load/comers.js';
 const RECOVER = 'load/recover.js';
 
-/** Bytes a delivery may differ from those of roomcast's: digits of `seq`, several frames in one. */
+/** Relative tolerance of a delivery's bytes to roomcast's: `seq` has more digits, frames are joined. */
 const BYTES_TOLERANCE = 0.05;
 const SETTLE = 2;
 
@@ -67,9 +66,9 @@ export async function withServer(target, use) {
 /**
  * @param {Target} target
  * @param {Omit<Plan, 'port' | 'pid' | 'wire' | 'warm'> & { warm?: number }} load
- * @param {(port: number) => Promise<void>} [check] made of the server afterwards
+ * @param {(port: number) => Promise<void>} [check] run against the server afterwards
  * @returns {Promise<Figures>}
- * @throws {Error} when a delivery had other bytes than roomcast's has
+ * @throws {Error} if a delivery had other bytes than one of roomcast
  */
 export function fanOut(target, load, check = async () => {}) {
   return withServer(target, async ({ port, pid }) => {
@@ -78,7 +77,7 @@ export function fanOut(target, load, check = async () => {}) {
     const result = await startLoad(FAN_OUT, plan).result;
     const { deliveries = 0, bytes = 0, expectedBytes = 1 } = result;
     if (deliveries > 0 && Math.abs(bytes / expectedBytes - 1) > BYTES_TOLERANCE) {
-      throw new Error(`${bytes.toFixed(1)} bytes a delivery, not ${expectedBytes}`);
+      throw new Error(`${bytes.toFixed(1)} bytes per delivery, not ${expectedBytes}`);
     }
     await check(port);
     return result;
@@ -98,13 +97,13 @@ const eachUnder = (targets, load) =>
   }));
 
 const everyone = { roomcast, ...peers };
-/** Those whose limits are held against each other. */
+/** The servers that limits compare. */
 const compared = { roomcast, Bun: peers.Bun, 'ws loop': peers['ws loop'] };
 const one = { members: 1000, rooms: 1, size: 128 };
-// More code runs for many small rooms, and it takes longer until all of it is compiled.
+// With many small rooms more code runs, and compiling all of it takes longer.
 const many = { members: 2000, rooms: 200, size: 128, warm: 4 };
 
-/** As long as a server that has just been started is cold. */
+/** How long a server is cold after its start. */
 const COLD_SECONDS = 2;
 
 /** @param {Record<string, Target>} targets @param {Omit<Plan, 'port' | 'pid' | 'wire' | 'warm' | 'seconds'>} load */
@@ -116,7 +115,7 @@ const eachColdUnder = (targets, load) =>
   }));
 
 /**
- * What fan-out costs, by the scenario's id.
+ * Loads of fan-out, by the scenario's id.
  *
  * @typedef {{ members: number, rooms: number, size: number, window?: number, rate?: number, warm?: number }} Load
  * @satisfies {Record<string, Load>}
@@ -129,7 +128,7 @@ export const fanOuts = {
 };
 
 /**
- * P1, P2 and P3 with something on and with it off.
+ * P1, P2 and P3 with a feature on and off.
  *
  * @param {Record<string, Target>} targets
  * @returns {Series[]}
@@ -143,7 +142,7 @@ const onAndOff = (targets) =>
 const PER_DELIVERY = ['cpuUs', 'deliveriesPerSecond', 'p50Us', 'p99Us', 'serverCores', 'loadCores'];
 const MEMORY = ['rssGrowthMiB', 'rssMiB'];
 
-// More than the kernel takes for a peer that does not read, and than the queue's bound after it.
+// More than the kernel buffers plus the queue's limit of a member that does not read.
 const FILL_BYTES = 8 * 1024 * 1024;
 
 /** @type {Scenario[]} */
@@ -162,13 +161,13 @@ export const scenarios = [
   },
   {
     id: 'P3 closed',
-    title: '200 rooms of 10, 128 B, 2,000 messages in flight in all',
+    title: '200 rooms of 10, 128 B, 2,000 messages in flight in total',
     figures: ['deliveriesPerCpuSecond', ...PER_DELIVERY],
     series: eachUnder(everyone, fanOuts['P3 closed']),
   },
   {
     id: 'P3 open',
-    title: '200 rooms of 10, 128 B, 8,000 messages a second in all',
+    title: '200 rooms of 10, 128 B, 8,000 messages a second in total',
     figures: [...PER_DELIVERY, 'p999Us', 'lateSendP99Us'],
     series: eachUnder(everyone, fanOuts['P3 open']),
   },
@@ -210,7 +209,7 @@ export const scenarios = [
   },
   {
     id: 'P8',
-    title: '1,000 members of one room that never read, 2 KiB messages, at their bound',
+    title: '1,000 members of one room that never read, 2 KiB messages, queues at their limit',
     figures: [...MEMORY, 'missedOrLate'],
     series: eachUnder(
       { roomcast, Bun: peers.Bun },
@@ -234,7 +233,7 @@ export const scenarios = [
   },
   {
     id: 'P10',
-    title: 'metrics and lock detector on (as by default) and off',
+    title: 'metrics and lock detector on (the default) and off',
     figures: PER_DELIVERY,
     series: Object.entries({ P1: fanOuts.P1, P2: fanOuts.P2 }).flatMap(([name, load]) =>
       Object.entries({ on: roomcast, off: roomcastUncounted }).map(([state, target]) => ({
@@ -247,13 +246,13 @@ export const scenarios = [
   },
   {
     id: 'P11',
-    title: '1,000 tokens a second, beside 1,000 members that get 50 messages a second',
+    title: '1,000 members a second authenticate, beside 1,000 that get 50 messages a second',
     figures: ['p99Us', 'p50Us', 'missedOrLate', 'came', 'comeP99Ms', 'serverCores', 'loadCores'],
     series: tokens(),
   },
   {
     id: 'P12',
-    title: '10,000 members read 100 messages of 200 B again, beside 1,000 that get 50 a second',
+    title: '10,000 members recover 100 messages of 200 B, beside 1,000 that get 50 a second',
     figures: [
       ...['p99Us', 'p50Us', 'missedOrLate', 'recovered', 'recoverSeconds', 'recoverP99Ms'],
       ...['leftMiB', 'serverCores', 'loadCores'],
@@ -262,7 +261,7 @@ export const scenarios = [
   },
   {
     id: 'P13',
-    title: 'a room that fills to 10,000, each told who is in it, beside 1,000 that get 50 a second',
+    title: 'a room fills to 10,000 presence watchers, beside 1,000 members that get 50 a second',
     figures: [
       ...['p99Us', 'p50Us', 'missedOrLate', 'came', 'comeP99Ms', 'comeCpuSeconds'],
       ...['serverCores', 'loadCores'],
@@ -271,13 +270,13 @@ export const scenarios = [
   },
   {
     id: 'P14',
-    title: 'P1, P2 and P3 with 1,000 messages kept a room, and with none (as by default)',
+    title: 'P1, P2 and P3 with a history of 1,000 messages per room, and without (the default)',
     figures: PER_DELIVERY,
     series: onAndOff({ kept: roomcastKeeping, none: roomcast }),
   },
   {
     id: 'P15',
-    title: 'P1 and P3 with one process, and with two and four workers on the one core',
+    title: 'P1 and P3 with one process, and with two and four workers, on one core',
     figures: PER_DELIVERY,
     series: Object.entries({ P1: fanOuts.P1, P3: fanOuts['P3 closed'] }).flatMap(([name, load]) =>
       [roomcast, roomcastWorkers(1), roomcastWorkers(2), roomcastWorkers(4)].map((target, i) => ({
@@ -289,19 +288,20 @@ export const scenarios = [
   },
   {
     id: 'P16',
-    title: 'P1, P2 and P3 with members that say who they are, and without (as by default)',
+    title: 'P1, P2 and P3 with members that have tokens, and without (the default)',
     figures: PER_DELIVERY,
     series: onAndOff({ known: roomcastWithTokens, off: roomcast }),
   },
   {
     id: 'P17',
-    title: 'one of two workers is killed: until each of 16 rooms is published to again',
+    title: 'one of two workers is killed: time until each of 16 rooms accepts a publish again',
     figures: ['acceptMs'],
     series: [{ name: 'roomcast', missing: roomcast.missing, measure: takeover }],
   },
   {
     id: 'P18',
-    title: '1,000 publishers in 1,000 rooms of 3, 8,000 messages a second in all: all on, and off',
+    title:
+      '1,000 publishers in 1,000 rooms of 3, 8,000 messages a second: all features on, and off',
     figures: [...PER_DELIVERY, 'rssMiB'],
     series: Object.entries({ 'all on': roomcastWithAll, off: roomcast }).map(([name, target]) => ({
       name,
@@ -313,7 +313,7 @@ export const scenarios = [
 ];
 
 /**
- * Of the two workers of a server one is killed, whichever; half of the rooms were its own.
+ * Kills one of two workers; half of the rooms belong to it.
  *
  * @returns {Promise<Figures>}
  */
@@ -324,7 +324,7 @@ export function takeover() {
       const headers = { 'content-type': 'application/json', connection: 'close' };
       const signal = AbortSignal.timeout(1000);
       const init = { method: 'POST', headers, body: '{"data":1}', signal };
-      // Also the connection may be to the worker that is killed.
+      // The connection itself may go to the killed worker too.
       return fetch(url, init).then(
         ({ ok }) => ok,
         () => false,
@@ -343,12 +343,12 @@ export function takeover() {
 }
 
 /**
- * The members of one room while others come, or stay away.
+ * Measures the members of one room while other members arrive, or do not.
  *
- * @param {string} script of `load/`: how they come
+ * @param {string} script of `load/`: how the others arrive
  * @param {string} name
  * @param {Target} target
- * @param {(seconds: number) => object} coming the rest of its plan
+ * @param {(seconds: number) => object} coming the rest of the script's plan
  * @param {boolean} [areComing]
  * @returns {Series}
  */
@@ -416,7 +416,7 @@ function recoveries() {
 /**
  * @param {number} port
  * @param {boolean} expected
- * @throws {Error} when a server that should count does not, or the other way round
+ * @throws {Error} if a server that should count messages does not, or the other way round
  */
 async function checkCounts(port, expected) {
   const metrics = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
@@ -430,7 +430,7 @@ async function checkCounts(port, expected) {
 function slowMembers() {
   const load = { rooms: 1, size: 8192 };
   /** @type {number | undefined} */
-  let rate; // messages a second: the same for every series of a run
+  let rate; // messages a second, the same for every series of a run
   const shares = [
     { name: '1000', members: 1000, stalled: 0 },
     { name: '900', members: 900, stalled: 0 },
@@ -455,7 +455,7 @@ function slowMembers() {
  * @returns {Promise<number>} messages a second
  */
 async function thirdOfCapacity(load) {
-  // Enough in flight that the server is never idle, and little beside a member's bound.
+  // Enough messages in flight that the server is never idle, and few compared with a member's queue.
   const { messagesPerSecond = 0 } = await fanOut(roomcast, { ...load, members: 1000, window: 8 });
   return Math.round(messagesPerSecond / 3);
 }
@@ -465,8 +465,8 @@ function joins() {
   /** @type {Series['measure']} */
   const measure = (seconds) =>
     withServer(roomcast, async ({ port, pid }) => {
-      // Messages go on while what churns starts, beside a load that leaves it little of the core, and
-      // warms up. Their end is that of 9,000 connections, which is not what a join is to wait for.
+      // The messages go on while the churn script starts (beside a load that leaves it little CPU) and
+      // warms up. They also outlast it: the end closes 9,000 connections, which joins must not wait for.
       const lasting = seconds + 4 * SETTLE;
       const plan = { members: 9000, rooms: 1, size: 128, rate: 20, warm: SETTLE, seconds: lasting };
       const load = startLoad(FAN_OUT, { ...plan, port, pid, wire: roomcast.wire });
@@ -480,7 +480,7 @@ function joins() {
       ]);
       const fanned = await load.result;
       const { loadCores = 0, foreignCores = 0 } = fanned;
-      // What churns is load as well.
+      // The churn script's CPU is load as well.
       const used = { loadCores: loadCores + cores, foreignCores: foreignCores - cores };
       return { ...fanned, ...joined, ...used };
     });
@@ -499,7 +499,7 @@ function httpPublish() {
       missing: roomcast.missing,
       measure: (seconds) =>
         withServer(roomcast, async ({ port, pid }) => {
-          // One member, so that the room is there and a publish is delivered.
+          // One member, so that the room exists and a publish is delivered.
           const plan = { members: 1, rooms: 1, size: 128, warm: 0, seconds: seconds + 3 };
           const member = startLoad(FAN_OUT, { ...plan, port, pid, wire: roomcast.wire });
           await member.measuring();

@@ -7,7 +7,7 @@ export function median(values) {
   return (low + high) / 2;
 }
 
-/** @param {number} value @returns {string} with three digits that mean something */
+/** @param {number} value @returns {string} with three significant digits */
 export function digits(value) {
   if (!Number.isFinite(value)) return '–';
   if (Math.abs(value) >= 1000) return Math.round(value).toLocaleString('en');

@@ -6,13 +6,13 @@ import { fileURLToPath } from 'node:url';
 import { SECRET } from './load/tokens.js';
 
 /**
- * The servers that are measured: how each is started, its version, and what to install where it is
- * missing. `load/wires.js` says how to speak to each.
+ * The measured servers: how each is started, its version, and how to install it if it is missing.
+ * `load/wires.js` has their protocols.
  *
  * @typedef {object} Target
  * @property {keyof typeof import('./load/wires.js').wires} wire
- * @property {() => string | null} missing what to do to have it, null when it is there
- * @property {() => string[]} version command whose output holds the version
+ * @property {() => string | null} missing how to install it; null if it is installed
+ * @property {() => string[]} version command whose output contains the version
  * @property {(port: number) => string[]} start command that serves on 127.0.0.1:`port`
  */
 
@@ -43,7 +43,7 @@ const packageVersion = (module) => [
   `require(${JSON.stringify(`${module}/package.json`)}).version`,
 ];
 
-/** @param {string} content @returns {string} path of a temporary folder's file */
+/** @param {string} content @returns {string} path of a file in a temporary folder */
 const temporary = (content) => {
   const path = join(mkdtempSync(join(tmpdir(), 'roomcast-bench-')), 'conf');
   writeFileSync(path, content);
@@ -51,8 +51,8 @@ const temporary = (content) => {
 };
 
 export const roomcastMain = here('../dist/cli/main.js');
-// The install script of `bun`, where npm may run it, moves the program from its package for this
-// machine to a place where a few lines of shell were before.
+// Where npm may run it, the install script of `bun` moves the program from its package for this machine
+// to this place, which holds a few lines of shell before.
 const bun = () =>
   [
     `@oven/bun-linux-${process.arch === 'arm64' ? 'aarch64' : process.arch}/bin/bun`,
@@ -65,10 +65,10 @@ const nchanModule = '/usr/lib/nginx/modules/ngx_nchan_module.so';
 const NPM = 'run `npm ci` in bench/';
 
 /**
- * roomcast with its defaults, but for the limit that a single publisher would meet.
+ * roomcast with its defaults, except the publish rate limit, which a single publisher would hit.
  *
  * @param {Target['wire']} wire
- * @param {{ node?: string[], serve?: string[], main?: string }} [how] flags; of another build, its main module
+ * @param {{ node?: string[], serve?: string[], main?: string }} [how] flags; `main` of another build
  * @returns {Target}
  */
 const roomcastWith = (wire, { node: flags = [], serve = [], main = roomcastMain } = {}) => ({
@@ -89,7 +89,7 @@ const roomcastWith = (wire, { node: flags = [], serve = [], main = roomcastMain 
 });
 
 /**
- * A peer that is a script of ours on top of a package.
+ * A peer that is one of our scripts on top of a package.
  *
  * @param {Target['wire']} wire
  * @param {string} module
@@ -105,7 +105,7 @@ const scriptOn = (wire, module, script) => ({
 
 export const roomcast = roomcastWith('roomcast');
 /**
- * Of the checkout in `folder`, without heartbeats, which members of the load do not answer.
+ * The build of the checkout in `folder`, without heartbeats, which members of the load do not answer.
  *
  * @param {string} folder
  */
@@ -118,17 +118,17 @@ export const roomcastUncounted = roomcastWith('roomcast', {
   node: ['--import', here('peers/uncounted.js')],
   serve: ['--lock-detector', 'off'],
 });
-/** Keeps messages, for more members than by default, of which some say nothing for long. */
+/** With history, and limits raised for many members, some of which stay silent for long. */
 export const roomcastKeeping = roomcastWith('roomcast', {
   serve: [
     ...['--history-messages', '1000', '--max-connections', '0'],
     ...['--heartbeat-ms', '86400000', '--first-frame-ms', '86400000'],
   ],
 });
-/** As several processes, which all have the server's core: what it costs that they are several. */
+/** Several processes that share the server's core: the overhead of workers. */
 export const roomcastWorkers = (/** @type {number} */ workers) =>
   roomcastWith('roomcast', { serve: ['--workers', `${workers}`] });
-/** Where members say who they are, by a secret or by `pem`; who says nothing may do what anyone may. */
+/** With tokens, checked by a secret or by `pem`; anonymous members may do everything. */
 const roomcastKnowing = (
   /** @type {Target['wire']} */ wire,
   /** @type {string[]} */ keys,
@@ -139,7 +139,7 @@ const MANY_IDLE = [
   ...['--max-connections', '0', '--heartbeat-ms', '86400000', '--first-frame-ms', '86400000'],
 ];
 export const roomcastWithTokens = roomcastKnowing('roomcast-known', ['--token-secret', SECRET]);
-/** The same with all that a chat would switch on: messages kept, and who is there. */
+/** The same with the features of a chat: history and presence. */
 export const roomcastWithAll = roomcastKnowing(
   'roomcast-present',
   ['--token-secret', SECRET],
@@ -157,14 +157,14 @@ export const roomcastSockjs = roomcastWith('sockjs');
 export const roomcastStreaming = roomcastWith('sockjs-streaming');
 export const sockjsLoop = scriptOn('sockjs', 'sockjs', 'peers/sockjs-loop.js');
 export const sockjsLoopStreaming = scriptOn('sockjs-streaming', 'sockjs', 'peers/sockjs-loop.js');
-/** Has a defect that `isolation.js` has to find. */
+/** Has a defect that `isolation.js` must find. */
 export const wsAwaiting = scriptOn('relay', 'ws', 'peers/ws-awaiting.js');
-/** Speaks HTTP only. */
+/** Serves HTTP only. */
 export const bareRoute = scriptOn('relay', 'fastify', 'peers/fastify.js');
 
 /**
- * Other people's, by the names they have in tables. In this order they are measured: first those that
- * roomcast is held against, so that little time is between the two.
+ * Other servers, by their names in tables, in the order they are measured: first those that roomcast is
+ * compared with, so that little time passes between the two.
  *
  * @satisfies {Record<string, Target>}
  */

@@ -21,7 +21,7 @@ test.each([
   [['compare.js'], /nothing to compare with: expected a folder or a peer$/],
   [
     ['compare.js', '/nowhere'],
-    /\/nowhere is not there: run `npm ci` and `npm run build` in its root$/,
+    /\/nowhere is missing: run `npm ci` and `npm run build` in its root$/,
   ],
   [['compare.js', '--only', 'P4', 'Bun'], /--only has "P4": expected some of P1, P2, P3 closed/],
   [['micro/run.js', 'lok'], /name has "lok": expected some of send-queue/],

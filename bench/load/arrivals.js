@@ -1,8 +1,8 @@
 /**
- * Members that are connected ahead, and then say something, one after another at a steady rate: when each
- * has what it asked for, and how long that took.
+ * Members that are connected in advance and then send commands one after another at a steady rate.
+ * Measures when each has received its answer, and how long that took.
  *
- * Not here: what they say and what they wait for (`comers.js`, `recover.js`).
+ * Not here: the commands and answers (`comers.js`, `recover.js`).
  */
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -12,9 +12,9 @@ import { dialAll, openWebSocket, say } from './member.js';
 const STUCK_MS = 10_000;
 
 export class Arrivals {
-  /** Members that have what they asked for. */
+  /** Members that have received their answer. */
   done = 0;
-  /** When the last of them had it. */
+  /** When the last of them received it. */
   lastAt = 0;
   #latency = new Latency();
   #askedAt;
@@ -27,11 +27,11 @@ export class Arrivals {
   }
 
   /**
-   * Connects all, and waits until the parent says whether they are to come: without them it measures
-   * what the rest costs.
+   * Connects all members, and waits until the parent says whether they send their commands. If not, the
+   * run measures the cost of everything else.
    *
    * @param {number} port
-   * @param {import('./member.js').OnMessages} onMessages the `room` of a member is its number
+   * @param {import('./member.js').OnMessages} onMessages the `room` of a member is its index
    * @returns {Promise<boolean>}
    */
   async gather(port, onMessages) {
@@ -44,10 +44,10 @@ export class Arrivals {
   }
 
   /**
-   * Resolves when all have what they asked for, or none has had it for 10 s.
+   * Resolves when all members have their answers, or none has received one for 10 s.
    *
-   * @param {number} over seconds from the first to the last
-   * @param {(n: number) => string[]} said by a member
+   * @param {number} over seconds from the first to the last member
+   * @param {(n: number) => string[]} said commands of a member
    */
   async come(over, said) {
     const count = this.#members.length;
@@ -66,14 +66,14 @@ export class Arrivals {
     }
   }
 
-  /** @param {import('./member.js').Member} member has what it asked for */
+  /** @param {import('./member.js').Member} member has received its answer */
   has({ room }) {
     this.done += 1;
     this.lastAt = performance.now();
     this.#latency.record((this.lastAt - /** @type {number} */ (this.#askedAt[room])) * 1000);
   }
 
-  /** From what a member said to what it asked for. */
+  /** Time from a member's command to its answer. */
   get p99Ms() {
     return (this.#latency.quantiles().p99 ?? 0) / 1000;
   }

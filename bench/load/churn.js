@@ -1,11 +1,11 @@
 /**
- * Joins and leaves at a steady rate while others fill the room; run as a process of its own beside
- * `fanout.js`, so that its clock does not wait for 9,000 reads. Speaks roomcast's protocol only.
+ * Joins and leaves at a steady rate while others fill the room. Runs as a process of its own beside
+ * `fanout.js`, so that 9,000 reads do not delay its clock. Speaks only roomcast's protocol.
  *
  * @typedef {{ port: number, room: string, perSecond: number, warm: number, seconds: number }} Plan
- *   `warm`: seconds of it that do not count
+ *   `warm`: seconds before `seconds` that are not counted
  * @typedef {{ joins: number, joinP50Ms: number, joinP99Ms: number, joinMaxMs: number, cores: number }} Result
- *   `cores`: of CPU that this process used meanwhile
+ *   `cores`: CPU that this process used
  */
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -31,7 +31,7 @@ async function run({ port, room, perSecond, warm, seconds }) {
     askedAt.delete(event.id);
   };
 
-  // One joins while those before it stay; twice as many as are in the room at a time.
+  // Twice as many sockets as are in the room at a time: each joins again only after it has left.
   const sockets = await Promise.all(
     Array.from({ length: (perSecond * STAY_MS * 2) / 1000 }, async () => {
       const socket = new WebSocket(`ws://127.0.0.1:${port}/ws`).on('message', onMessage);
@@ -42,7 +42,7 @@ async function run({ port, room, perSecond, warm, seconds }) {
 
   let joins = 0;
   const began = performance.now();
-  // Before, this process has just opened its connections and its code is not compiled.
+  // Until then the code of this process is not compiled, and it has just opened its connections.
   const counted = began + warm * 1000;
   const cpu = process.cpuUsage();
   const timer = setInterval(() => {

@@ -1,19 +1,19 @@
 /**
- * Members that say who they are at a steady rate, and may join a room then, while others are in another;
- * run as a process of its own beside `fanout.js`. Speaks roomcast's protocol only.
+ * Members that authenticate at a steady rate, and may then join a room, while others are in another room.
+ * Runs as a process of its own beside `fanout.js`. Speaks only roomcast's protocol.
  *
  * @typedef {object} Plan
  * @property {number} port
  * @property {number} pid of the server, whose CPU is read from /proc
  * @property {number} members
  * @property {number} over seconds from the first to the last
- * @property {string} [token] of all of them, whose user is `KNOWN_USER`; without, each is a user of its own
- * @property {boolean} [presence] they join a room, and are told who is in it or are not
+ * @property {string} [token] of all members, with user `KNOWN_USER`; without it each has a user of its own
+ * @property {boolean} [presence] members join a room, and watch its presence (true) or do not (false)
  * @typedef {object} Result
  * @property {number} came members that were answered
- * @property {number} comeP99Ms from what a member said to its answer
+ * @property {number} comeP99Ms from a member's command to its answer
  * @property {number} comeCpuSeconds of the server, from the first to a while after the last
- * @property {number} cores of CPU that this process used meanwhile
+ * @property {number} cores CPU that this process used
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Arrivals } from './arrivals.js';
@@ -21,7 +21,7 @@ import { hs256, KNOWN, KNOWN_USER } from './tokens.js';
 import { usageOf } from './usage.js';
 
 const ROOM = `here:${KNOWN_USER}`;
-/** Those who watch are told once more, after the longest interval of so many. */
+/** Watchers get one more update, after the longest presence interval of a room this large. */
 const AFTER_MS = 12_000;
 
 /** @param {Plan} plan @returns {Promise<Result>} */

@@ -5,45 +5,45 @@ import { dialAll, openStreaming, openWebSocket, say } from './member.js';
 import { dataSize, wires } from './wires.js';
 
 /**
- * The members of one server: what every fan-out is measured with. They are spread over the rooms;
- * the first of each room publishes. Messages are numbered and go to the rooms in turn, so a member
- * knows which number comes next and every hole is seen.
+ * The members of one server, which every fan-out uses. They are spread over the rooms; the first one of
+ * each room publishes. Messages are numbered and go to the rooms in turn, so that each member knows the
+ * next number and detects every hole.
  *
  * @typedef {object} Gathering
  * @property {number} port
  * @property {keyof typeof wires} wire
- * @property {number} members all of them, publishers and stalled ones included
+ * @property {number} members in total, publishers and stalled ones included
  * @property {number} rooms
  * @property {number} size bytes of data in a message of roomcast; others carry as much on the wire
- * @property {number} [stalled] members that will stop reading
+ * @property {number} [stalled] members that stop reading at `stall`
  */
 
-const RING = 1 << 22; // send times kept; more messages are never in flight
+const RING = 1 << 22; // send times kept; fewer messages are in flight
 const STUCK_MS = 5000;
-const OPEN = Number.NEGATIVE_INFINITY; // no closed loop: nothing is sent for something received
-const ALIVE_MS = 5000; // between signs of life: a server may end who answers no ping for long
+const OPEN = Number.NEGATIVE_INFINITY; // no closed loop: a delivery triggers no publish
+const ALIVE_MS = 5000; // between pongs: servers may disconnect members that answer no ping for long
 
 export class Crowd {
-  /** Messages published, which is the next one's number. */
+  /** Messages published; also the next message's number. */
   sent = 0;
   /** Messages read by members that have not stalled. */
   delivered = 0;
-  /** Read by anyone. */
+  /** Bytes read by all members. */
   bytes = 0;
-  /** Deliveries due to members that read. */
+  /** Deliveries that reading members have not received yet. */
   outstanding = 0;
-  /** Deliveries that never came. */
+  /** Deliveries that never arrived. */
   holes = 0;
-  /** Numbers that came again or in the wrong order. */
+  /** Numbers that arrived again or out of order. */
   disordered = 0;
-  /** Deliveries that took longer, while measuring. */
+  /** Deliveries that took longer than 1 s, while measuring. */
   overOneSecond = 0;
-  /** Of deliveries while measuring, in microseconds: from the write of the message to its read. */
+  /** Latency of deliveries while measuring, in microseconds, from the write of the message to its read. */
   latency = new Latency();
-  /** How far behind its schedule a message was sent while measuring, in microseconds. */
+  /** How late messages were sent while measuring, in microseconds. */
   lateness = new Latency();
   measuring = false;
-  /** Bytes of a delivery. */
+  /** Expected bytes of a delivery. */
   expectedBytes;
 
   #gathering;
@@ -52,7 +52,7 @@ export class Crowd {
   #sentAt = new Float64Array(RING);
   /** Outstanding deliveries above which a closed loop waits. */
   #limit = OPEN;
-  /** Sends what an open loop has to have sent by `now`. */
+  /** Sends the messages of an open loop that are due by `now`. */
   #sendDue = (/** @type {number} */ _now) => {};
   /** @type {NodeJS.Timeout | undefined} */
   #timer;
@@ -77,10 +77,10 @@ export class Crowd {
   }
 
   /**
-   * Connects everyone. They are in their rooms once each has heard a message: joining has no answer
-   * on most servers.
+   * Connects all members. A member counts as joined once it has received a message, because most servers
+   * do not answer a join.
    *
-   * @throws {Error} when somebody never hears one
+   * @throws {Error} if a member never receives one
    */
   async gather() {
     const { rooms } = this.#gathering;
@@ -89,7 +89,7 @@ export class Crowd {
     for (let waited = 0; members.some((member) => member.last < 0); waited += 250) {
       if (waited > 4 * STUCK_MS) {
         const deaf = members.filter((member) => member.last < 0).length;
-        throw new Error(`${deaf} of ${members.length} members never heard a message`);
+        throw new Error(`${deaf} of ${members.length} members never received a message`);
       }
       for (let room = 0; room < rooms; room++) this.#publish();
       await sleep(250);
@@ -106,13 +106,13 @@ export class Crowd {
     this.holes = 0;
   }
 
-  /** From here on the stalled read nothing. */
+  /** Makes the stalled members stop reading. */
   stall() {
     const { members, stalled = 0 } = this.#gathering;
     for (const member of this.#members.slice(members - stalled)) member.stall();
   }
 
-  /** Delivers so many bytes to each member. @param {number} bytes */
+  /** Publishes until each member was sent that many bytes. @param {number} bytes */
   async fill(bytes) {
     const { rooms, size } = this.#gathering;
     const wireBytes = wires.roomcast.delivered(roomName(0), size);
@@ -125,13 +125,13 @@ export class Crowd {
     await this.end();
   }
 
-  /** A closed loop: the next message goes out as soon as another has arrived everywhere. @param {number} messages */
+  /** A closed loop: publishes the next message once another one has arrived everywhere. @param {number} messages */
   keepInFlight(messages) {
     this.#limit = messages * this.#readingPerRoom;
     this.#pump();
   }
 
-  /** An open loop. @param {number} perSecond messages a second, sent when due whatever happens */
+  /** An open loop. @param {number} perSecond messages a second, each sent when due */
   keepRate(perSecond) {
     const rate = perSecond / 1000;
     const began = performance.now();
@@ -146,7 +146,7 @@ export class Crowd {
     this.#timer = setInterval(() => this.#sendDue(performance.now()), 1);
   }
 
-  /** Sends nothing more, and waits until nothing is outstanding, or nothing has come for long. */
+  /** Stops publishing, and waits until all deliveries have arrived, or none has for 5 s. */
   async end() {
     this.#limit = OPEN;
     this.#sendDue = () => {};
@@ -201,7 +201,7 @@ export class Crowd {
     this.delivered += count;
     this.outstanding -= due;
     this.#pump();
-    // Not only when the timer has its turn: behind a burst of reads, what is due would leave as one.
+    // Also here, not only from the timer: after a burst of reads all due messages would go out at once.
     this.#sendDue(now);
   };
 
@@ -214,7 +214,7 @@ export class Crowd {
       const room = index % rooms;
       const name = roomName(room);
       const opening = wire.opening(name);
-      // Publishers always speak WebSocket: what is measured is the way out.
+      // Publishers always use WebSocket: the benchmark measures delivery.
       if (wire.streaming === true && index >= rooms) {
         return openStreaming({ port, path: wire.path(name), room, opening, onMessages });
       }
@@ -228,8 +228,8 @@ export class Crowd {
 
 /**
  * @param {() => boolean} isDone
- * @param {string} what is waited for
- * @throws {Error} when it is not so after 5 s
+ * @param {string} what is awaited, for the error
+ * @throws {Error} after 5 s
  */
 async function until(isDone, what) {
   for (let waited = 0; !isDone(); waited += 10) {

@@ -4,17 +4,17 @@ import { Crowd } from './crowd.js';
 import { usageOf } from './usage.js';
 
 /**
- * The load of every fan-out scenario, run as a process of its own: it is sent one Plan, answers one
- * Result and ends.
+ * The load of every fan-out scenario. Runs as a process of its own: receives one Plan, sends one Result
+ * and exits.
  *
  * @typedef {import('./crowd.js').Gathering & Load} Plan
  * @typedef {object} Load
  * @property {number} pid of the server, whose CPU and memory are read from /proc
- * @property {number} [fill] bytes to deliver to each member before warming up
- * @property {number} [window] closed loop: messages in flight in all
- * @property {number} [rate] open loop: messages a second in all; neither: members stay idle
- * @property {number} warm seconds of load that do not count
- * @property {number} seconds of load that do
+ * @property {number} [fill] bytes to deliver to each member before the warm-up
+ * @property {number} [window] closed loop: messages in flight in total
+ * @property {number} [rate] open loop: messages a second in total; without both, members stay idle
+ * @property {number} warm seconds of load that are not counted
+ * @property {number} seconds of load that are
  *
  * @typedef {import('./usage.js').Usage & Fanned} Result
  * @typedef {object} Fanned
@@ -29,12 +29,12 @@ import { usageOf } from './usage.js';
  * @property {number} p99Us
  * @property {number} p999Us
  * @property {number} maxUs
- * @property {number} lateSendP99Us open loop: how far behind its schedule a message was sent
- * @property {number} missedOrLate deliveries to reading members that never came, or later than 1 s
- * @property {number} disordered numbers that came again or in the wrong order
+ * @property {number} lateSendP99Us open loop: how late a message was sent
+ * @property {number} missedOrLate deliveries to reading members that never arrived, or later than 1 s
+ * @property {number} disordered numbers that arrived again or out of order
  * @property {number} rssMiB at the end
- * @property {number} rssGrowthMiB since all members were joined
- * @property {number} connectionKiB growth a member, from before the first to the end
+ * @property {number} rssGrowthMiB since all members had joined
+ * @property {number} connectionKiB growth per member, from before the first to the end
  */
 
 /** @param {Plan} plan @returns {Promise<Result>} */

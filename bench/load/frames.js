@@ -1,11 +1,11 @@
 /**
- * Client frames, and the marker by which a message is known again: `@@` and 8 digits, its number.
+ * Client frames, and the marker that identifies a message: `@@` and its number in 8 digits.
  */
 export const MARKER = '@@';
 export const DIGITS = 8;
 export const MARKER_BYTES = MARKER.length + DIGITS;
 
-// Not zero: some servers skip the unmasking of a zero mask, and no browser sends one.
+// Not zero: some servers skip the unmasking for a zero mask, and no browser sends one.
 const MASK = Buffer.from([0x5b, 0xa1, 0x3c, 0xe7]);
 
 /**
@@ -32,16 +32,16 @@ export function clientFrame(payload, opcode) {
   return frame;
 }
 
-/** An empty frame of control. @param {8 | 9 | 10} opcode */
+/** An empty control frame. @param {8 | 9 | 10} opcode */
 export const controlFrame = (opcode) => Buffer.concat([Buffer.from([0x80 | opcode, 0x80]), MASK]);
 
 /** Data of `size` bytes that begins with a marker. @param {number} size */
 export const markedData = (size) => `${MARKER}${'0'.repeat(DIGITS)}`.padEnd(size, 'x');
 
 /**
- * Copies of one publish frame that differ in their marker's number only.
+ * Makes copies of one publish frame that differ only in the number of their marker.
  *
- * @param {string} payload holds one marker
+ * @param {string} payload contains one marker
  * @param {1 | 2} opcode
  * @returns {(number: number) => Buffer}
  */

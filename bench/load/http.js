@@ -1,5 +1,5 @@
 /**
- * HTTP publish by autocannon; run as a process of its own.
+ * Publishes over HTTP with autocannon. Runs as a process of its own.
  *
  * @typedef {{ url: string, pid: number, body: string, connections: number, seconds: number }} Plan
  */

@@ -2,9 +2,9 @@ import { connect } from 'node:net';
 import { clientFrame, controlFrame, DIGITS, MARKER_BYTES } from './frames.js';
 
 /**
- * One member of the load: a bare TCP socket that has been upgraded and counts markers in what it
- * reads. All members read into one buffer and nothing is parsed, decoded or kept, so that one core
- * reads millions of messages a second.
+ * One member of the load: a bare TCP socket that counts markers in what it reads after the upgrade. All
+ * members read into one buffer and nothing is parsed, decoded or kept, so that one core reads millions of
+ * messages a second.
  */
 
 const AT = 0x40; // '@'
@@ -16,23 +16,23 @@ const PONG = controlFrame(10);
 const END_OF_STREAM = '0\r\n\r\n';
 
 /**
- * What happens to the numbers a member reads, in the order read.
+ * Called with the numbers that a member has read, in order.
  * @callback OnMessages
  * @param {Member} member
  * @param {Int32Array} numbers valid only during the call
- * @param {number} count how many of `numbers` are meant
+ * @param {number} count valid entries of `numbers`
  * @param {number} bytes read from the socket
  */
 
 const numbers = new Int32Array(pool.length / MARKER_BYTES);
-// Where the next marker is likely to be, since messages of one run are alike: bytes from the last.
+// Likely distance to the next marker, in bytes: the last one, since the messages of a run are alike.
 let stride = 1 << 20;
 
 export class Member {
   /** Number of the last message read, -1 before the first. */
   last = -1;
   closed = false;
-  /** Reads nothing any more. */
+  /** True once it no longer reads. */
   stalled = false;
   /** @type {import('node:net').Socket} */
   #socket;
@@ -47,14 +47,14 @@ export class Member {
    * @param {import('node:net').Socket} socket
    * @param {number} room
    * @param {OnMessages} onMessages
-   * @param {boolean} isStream a response of HTTP, on which nothing can be said
+   * @param {boolean} isStream an HTTP response, on which nothing can be sent
    */
   constructor(socket, room, onMessages, isStream) {
     this.#socket = socket;
     this.#isStream = isStream;
     this.room = room;
     this.#onMessages = onMessages;
-    socket.on('error', () => {}); // 'close' follows and is what counts
+    socket.on('error', () => {}); // 'close' follows, and is handled
     socket.on('close', () => {
       this.closed = true;
     });
@@ -65,12 +65,12 @@ export class Member {
     this.#socket.write(frame);
   }
 
-  /** What it reads is not parsed, pings neither: a pong that answers none (RFC 6455, 5.5.3). */
+  /** Sends an unsolicited pong (RFC 6455, 5.5.3): members parse nothing, so they cannot answer pings. */
   sayAlive() {
     if (!this.#isStream) this.#socket.write(PONG);
   }
 
-  /** Reads nothing from here on: the peer's writes pile up. */
+  /** Stops reading, so that the server's writes queue up. */
   stall() {
     this.stalled = true;
     this.#socket.pause();
@@ -118,8 +118,8 @@ export class Member {
 }
 
 /**
- * The number whose digits begin at `start` of the pool; less than 0 where there are none. What a
- * server's ping carries may look like the beginning of a marker.
+ * The number whose digits begin at `start` of the pool; negative if there are none. The payload of a
+ * server's ping may look like the beginning of a marker.
  *
  * @param {number} start
  */
@@ -142,7 +142,7 @@ function numberAt(start) {
  * @param {number} options.room
  * @param {OnMessages} options.onMessages
  * @returns {Promise<Member>}
- * @throws {Error} when the connection ends or the server does not answer 101
+ * @throws {Error} if the connection ends or the server does not answer 101
  */
 export function openWebSocket({ port, path, room, onMessages }) {
   return dial(port, room, onMessages, /^HTTP\/1.1 101/, [
@@ -156,8 +156,8 @@ export function openWebSocket({ port, path, room, onMessages }) {
 }
 
 /**
- * Opens a SockJS session over xhr-streaming, and asks for the next response whenever the server ends
- * one. What the member says goes out by `xhr_send`, on connections of their own.
+ * Opens a SockJS session over xhr-streaming, and requests the next response whenever the server ends
+ * one. Commands of the member are sent by `xhr_send`, on other connections.
  *
  * @param {object} options
  * @param {number} options.port
@@ -166,7 +166,7 @@ export function openWebSocket({ port, path, room, onMessages }) {
  * @param {string[]} options.opening messages to send once open
  * @param {OnMessages} options.onMessages
  * @returns {Promise<Member>}
- * @throws {Error} when the connection ends or the server does not answer 200
+ * @throws {Error} if the connection ends or the server does not answer 200
  */
 export async function openStreaming({ port, path, room, opening, onMessages }) {
   const request = [`POST ${path} HTTP/1.1`, `Host: 127.0.0.1:${port}`, 'Content-Length: 0'];
@@ -183,8 +183,8 @@ export async function openStreaming({ port, path, room, opening, onMessages }) {
  * @param {number} port
  * @param {number} room
  * @param {OnMessages} onMessages
- * @param {RegExp} expected status line
- * @param {string[]} request lines of the head
+ * @param {RegExp} expected matches the status line
+ * @param {string[]} request lines of the request head
  * @returns {Promise<Member>}
  */
 function dial(port, room, onMessages, expected, request) {
@@ -233,7 +233,7 @@ function dial(port, room, onMessages, expected, request) {
 }
 
 /**
- * Opens so many, some at a time.
+ * Opens `count` members, `DIALS_AT_ONCE` at a time.
  *
  * @param {number} count
  * @param {(index: number) => Promise<Member>} open

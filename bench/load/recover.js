@@ -1,6 +1,6 @@
 /**
- * Members that come back at a steady rate to a room whose messages they have all missed, while others
- * are in another; run as a process of its own beside `fanout.js`. Speaks roomcast's protocol only.
+ * Members that rejoin, at a steady rate, a room whose messages they have all missed, while others are in
+ * another room. Runs as a process of its own beside `fanout.js`. Speaks only roomcast's protocol.
  *
  * @typedef {object} Plan
  * @property {number} port
@@ -9,13 +9,13 @@
  * @property {number} messages that each has missed
  * @property {number} size bytes of their data
  * @property {number} over seconds from the first join to the last
- * @property {boolean} reading they join with a position; without, they are there and nothing is read again
+ * @property {boolean} reading members join with a position; without it nothing is replayed
  * @typedef {object} Result
- * @property {number} recovered members that have had all of it, in order
+ * @property {number} recovered members that received all messages, in order
  * @property {number} recoverSeconds from the first join to the last message
  * @property {number} recoverP99Ms from a member's join to its last message
- * @property {number} leftMiB of the server, once what was read again is let go of, above before
- * @property {number} cores of CPU that this process used meanwhile
+ * @property {number} leftMiB memory growth of the server, once it has released the replayed messages
+ * @property {number} cores CPU that this process used
  */
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -26,8 +26,8 @@ import { MARKER, markedData } from './frames.js';
 import { usageOf } from './usage.js';
 
 const ROOM = 'missed:0000';
-/** A server keeps pages for 5 s after their last use, and collects garbage when it likes. */
-const LET_GO_MS = 12_000;
+/** The server keeps pages for 5 s after their last use, and collects garbage at some later time. */
+const RELEASE_MS = 12_000;
 
 /** @param {Plan} plan @returns {Promise<Result>} */
 async function run({ port, pid, members: count, messages, size, over, reading }) {
@@ -49,8 +49,8 @@ async function run({ port, pid, members: count, messages, size, over, reading })
   const began = performance.now();
   if (areComing) await arrivals.come(over, () => [join]);
   const { loadCores } = used();
-  if (disordered > 0) throw new Error(`${disordered} messages came again or in the wrong order`);
-  if (areComing) await sleep(LET_GO_MS);
+  if (disordered > 0) throw new Error(`${disordered} messages arrived again or out of order`);
+  if (areComing) await sleep(RELEASE_MS);
   return {
     recovered: arrivals.done,
     recoverSeconds: arrivals.done > 0 ? (arrivals.lastAt - began) / 1000 : 0,
@@ -61,7 +61,7 @@ async function run({ port, pid, members: count, messages, size, over, reading })
 }
 
 /**
- * Publishes what is missed, as nobody else hears it.
+ * Publishes the missed messages, before the members join.
  *
  * @param {number} port @param {number} messages @param {number} size
  * @returns {Promise<string>} the epoch of the room
@@ -91,7 +91,7 @@ async function publish(port, messages, size) {
     socket.send(JSON.stringify({ type: 'publish', id: n + 1, room: ROOM, data }));
   }
   await published;
-  // The room goes on while nobody is in it.
+  // The room outlives its last member.
   socket.close();
   return epoch;
 }

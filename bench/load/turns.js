@@ -3,15 +3,15 @@ import { Crowd } from './crowd.js';
 import { usageOf } from './usage.js';
 
 /**
- * The load of `compare.js`, run as a process of its own: several servers at once, each with a crowd
- * that is idle but for its turn.
+ * The load of `compare.js`. Runs as a process of its own: several servers at once, each with members that
+ * are idle except in its turn.
  *
  * @typedef {object} Plan
  * @property {{ port: number, pid: number, wire: import('./crowd.js').Gathering['wire'] }[]} servers
  * @property {import('../scenarios.js').Load} load
- * @property {number} warm seconds of load that do not count, at first
- * @property {number} settle the same at the beginning of a turn
- * @property {number} seconds of load that do, in a turn
+ * @property {number} warm seconds of load at first that are not counted
+ * @property {number} settle the same at the beginning of each turn
+ * @property {number} seconds of load in a turn that are counted
  * @property {number} turns of each server
  */
 
@@ -38,7 +38,7 @@ async function run({ servers, load, warm, settle, seconds, turns }) {
   };
   for (const server of all) await turn(server, warm, 0);
   for (let i = 0; i < turns; i++) {
-    // Each round begins with another one: nobody is always the first.
+    // Each round begins with another server, so that none is always the first.
     for (let j = 0; j < all.length; j++) {
       await turn(/** @type {typeof all[number]} */ (all[(i + j) % all.length]), settle, seconds);
     }

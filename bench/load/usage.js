@@ -3,17 +3,17 @@ import { cpuSeconds, machineCpuSeconds } from '../process.js';
 /**
  * @typedef {object} Usage
  * @property {number} elapsed seconds
- * @property {number} serverSeconds of CPU
- * @property {number} serverCores the same a second
- * @property {number} loadCores of this process: near 1, this side was the limit
- * @property {number} foreignCores of everything else on the machine, which disturbs both
+ * @property {number} serverSeconds CPU time of the server
+ * @property {number} serverCores the same per second
+ * @property {number} loadCores of this process; near 1, the load was the bottleneck
+ * @property {number} foreignCores of all other processes, which disturb both
  */
 
 /**
- * What the server, this process and all others use of the CPU from now on.
+ * Measures the CPU that the server, this process and all others use from now on.
  *
  * @param {number} pid of the server
- * @returns {() => Usage} called at the end
+ * @returns {() => Usage} to be called at the end
  */
 export function usageOf(pid) {
   const began = performance.now();

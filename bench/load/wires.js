@@ -1,16 +1,16 @@
 /**
- * How a member speaks to each server: the path it dials, what it says to join, how it publishes, and
- * how many bytes the server puts around the data of a message. With these the load side treats every
- * server alike: it counts a marker in whatever bytes come back and knows no protocol beyond this page.
+ * The protocol of each server: the path to dial, the frames to join, the frame to publish, and the bytes
+ * that the server adds to the data of a message. The rest of the load treats all servers alike: it counts
+ * markers in the received bytes and knows no protocol.
  *
  * @typedef {object} Wire
  * @property {(room: string) => string} path
- * @property {1 | 2} [opcode] of the frames sent: 1 text (default), 2 binary
+ * @property {1 | 2} [opcode] of sent frames: 1 text (default), 2 binary
  * @property {boolean} [streaming] members read over SockJS xhr-streaming instead of a WebSocket
  * @property {(room: string) => string[]} opening frames sent, in this order, once connected
  * @property {(room: string, data: string) => string} publish payload of the frame that publishes `data`
- * @property {(room: string, size: number) => number} delivered bytes on the wire of one message of
- *   `size` bytes of data, a frame header of 4 included
+ * @property {(room: string, size: number) => number} delivered bytes on the wire of one message with
+ *   `size` bytes of data, including a frame header of 4
  */
 import { hs256 } from './tokens.js';
 
@@ -37,7 +37,7 @@ const roomcastJoin = (room) => JSON.stringify({ type: 'join', room });
 /** @param {string} message */
 const sockjsQuoted = (message) => JSON.stringify([message]);
 
-/** A SockJS server id, and a session id no other member of this process has. */
+/** A SockJS server id, and a session id that is unique in this process. */
 const sockjsSession = () =>
   `/sockjs/000/${Math.random().toString(36).slice(2, 10)}${(sessions++).toString(36)}`;
 let sessions = 0;
@@ -50,7 +50,7 @@ const sockjs = {
   delivered: (room, size) => HEADER + 1 + sockjsQuoted(roomcastEvent(room, size)).length,
 };
 
-/** Where members say who they are. @type {Wire} */
+/** With tokens. @type {Wire} */
 const known = {
   path: () => '/ws',
   opening: (room) => [JSON.stringify({ type: 'auth', token: hs256(USER) }), roomcastJoin(room)],
@@ -58,7 +58,7 @@ const known = {
   delivered: (room, size) => HEADER + roomcastEvent(room, size).length + `"user":"${USER}",`.length,
 };
 
-/** A user no other member of this process is, whose name is as long. */
+/** A user that is unique in this process; the name has the length of `USER`. */
 const someUser = () => `${users++}`.padStart(USER.length, '0');
 let users = 0;
 
@@ -71,7 +71,7 @@ export const wires = {
     delivered: (room, size) => HEADER + roomcastEvent(room, size).length,
   },
   'roomcast-known': known,
-  /** The same where each is somebody else, and is told who is in the room. */
+  /** With tokens of a user each, and presence. */
   'roomcast-present': {
     ...known,
     opening: (room) => [
@@ -84,10 +84,10 @@ export const wires = {
     ...sockjs,
     path: () => `${sockjsSession()}/xhr_streaming`,
     streaming: true,
-    // A chunk's length and line ends instead of the frame's header.
+    // A chunk's length and line ends instead of the frame header.
     delivered: (room, size) => sockjs.delivered(room, size) - HEADER + 8,
   },
-  /** A server that sends to a path's members whatever one of them sent: the `ws` loop and Bun. */
+  /** A server that relays each message to the members of a path: the `ws` loop and Bun. */
   relay: {
     path: (room) => `/${room}`,
     opening: () => [],
@@ -116,8 +116,8 @@ export const wires = {
 };
 
 /**
- * The size of data that makes a server deliver as many bytes a message as roomcast does for `size`,
- * so that no server is the faster for carrying less.
+ * The data size with which a server delivers as many bytes per message as roomcast does for `size`, so
+ * that no server is faster because it carries less.
  *
  * @param {Wire} wire
  * @param {string} room

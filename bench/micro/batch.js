@@ -1,6 +1,6 @@
 /**
- * Text to the bytes of one write: a message's frame, frames joined, and both as a flush does it, once
- * for all members however many they are. An operation is one batch, of as many messages as its name says.
+ * Builds the bytes of one write: the frame of a message, joined frames, and both together as in a flush,
+ * which does it once for all members. One operation is one batch, of as many messages as its name says.
  */
 import { JsonCodec } from '../../dist/protocol/json.js';
 import { Flush } from '../../dist/room/flush.js';
@@ -51,7 +51,7 @@ function flushing(count) {
     content,
     bytes: data.length,
   }));
-  // All that a flush asks of a member before it offers it something.
+  // The parts of a member that a flush uses before it offers a batch.
   const outbox = {
     transport: { framing: plainFraming },
     format,

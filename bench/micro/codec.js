@@ -1,7 +1,7 @@
 /**
- * Text to command and message to text: what a publish costs before and behind the broker. Beside them
- * the JSON functions of the language on the same text, and a command that is refused. A text that was
- * just put together is a list of its parts until it is written: "encode and frame" has that as well.
+ * Decoding commands and encoding messages: the cost of a publish before and after the broker. For
+ * comparison, the JSON functions of the language on the same text, and a refused command. V8 keeps a
+ * concatenated text as a list of its parts until it is written: "encode and frame" includes that cost.
  */
 import { commandLimits, defaults } from '../../dist/options/config.js';
 import { JsonCodec } from '../../dist/protocol/json.js';
@@ -19,7 +19,7 @@ const text128 = 'x'.repeat(128);
 const text4096 = 'x'.repeat(4096);
 const object = { text: 'hello', user: { id: 12345, name: 'someone' }, tags: ['a', 'b'], at: 1.5 };
 
-/** As a session does it, its check of the fields included. @param {string} text */
+/** As in a session, including the check of the fields. @param {string} text */
 function decoding(text) {
   const bytes = Buffer.byteLength(text);
   return (/** @type {number} */ n) => {
@@ -27,7 +27,7 @@ function decoding(text) {
   };
 }
 
-/** @param {string} text @param {number} bytes @returns {number} something of what it came to */
+/** @param {string} text @param {number} bytes @returns {number} a value that depends on the result */
 function commandIn(text, bytes) {
   const asked = codec.decode(text);
   if ('refusal' in asked) return asked.refusal.code.length;
@@ -42,7 +42,7 @@ const parsing = (text) => (/** @type {number} */ n) => {
 };
 
 /**
- * @param {unknown} value of `data`; every message has a `seq` of its own
+ * @param {unknown} value of `data`; each message has another `seq`
  * @param {(text: string) => { length: number }} [then]
  */
 function encoding(value, then = (text) => text) {
@@ -70,7 +70,7 @@ export const cases = () => [
   { name: 'decode a publish of 4 KiB', n: 500, run: decoding(publish(text4096)) },
   { name: 'decode a publish of an object', n: 1000, run: decoding(publish(object)) },
   { name: 'decode a join', n: 2000, run: decoding(join) },
-  { name: 'decode what is no JSON, a refusal', n: 100, run: decoding('{"type":') },
+  { name: 'decode invalid JSON, a refusal', n: 100, run: decoding('{"type":') },
   { name: 'encode a message of 128 B', n: 5000, run: encoding(text128) },
   { name: 'JSON.stringify of it', n: 5000, run: stringifying(text128) },
   { name: 'encode a message of 4 KiB', n: 5000, run: encoding(text4096) },

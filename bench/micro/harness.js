@@ -1,18 +1,18 @@
 /**
- * Measures small things: nanoseconds an operation, median and quartiles of rounds that take turns, so
- * that what else the machine does falls on all alike. A round is short (about 2 ms), so that on a shared
- * machine most of them run undisturbed. The first rounds only warm up.
+ * Measures short operations: nanoseconds per operation, as median and quartiles over rounds. The cases
+ * take turns, so that other load on the machine affects all alike. A round is short (about 2 ms), so that
+ * on a shared machine most of them run undisturbed. The first rounds only warm up.
  *
  * @typedef {object} Case
  * @property {string} name
- * @property {number} n operations a round
- * @property {(n: number) => unknown} run what is called with `n`; a number it returns, or its promise
- *   resolves with, is its own count of milliseconds
+ * @property {number} n operations per round
+ * @property {(n: number) => unknown} run runs `n` operations; a number that it returns, or that its
+ *   promise resolves with, replaces the measured milliseconds
  */
 
 const WARM_UP = 30;
 
-/** Keeps what is computed, so that it is: the sum of it. */
+/** Sums up results, so that they are not optimized away. */
 export const sink = { sum: 0 };
 
 /** @param {Case[]} cases @param {number} rounds */

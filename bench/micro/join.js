@@ -1,6 +1,6 @@
 /**
- * A join and the leave behind it, from the text of the commands to the replies in the control lane: of a
- * room that others are in, without a position and with the one where the room is.
+ * A join and the leave after it, from the text of the commands to the replies in the control lane: in a
+ * room with other members, without a position and with the room's current one.
  */
 
 import { MemoryBroker } from '../../dist/broker/memory.js';
@@ -19,7 +19,7 @@ import { sink } from './harness.js';
 const ROOM = 'chat:lobby';
 const N = 1000;
 
-/** Takes whatever it is given. */
+/** Accepts every write. */
 const transport = {
   name: 'websocket',
   framing: plainFraming,

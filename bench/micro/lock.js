@@ -1,10 +1,10 @@
-/** What a lock costs, watched by the detector and not, beside async-mutex in the same run. */
+/** The cost of a lock, with and without the detector, and of async-mutex in the same run. */
 import { Mutex as AsyncMutex } from 'async-mutex';
 import { Detector, Mutex, RWLock } from '../../dist/lock/index.js';
 import { sink } from './harness.js';
 
 const BLOCKED = 100;
-/** Waits that share a signal, as those of a server share that of its shutdown. */
+/** Waits that share a signal, as those of a server share its shutdown's signal. */
 const BATCH = 10;
 const never = new Promise(() => {});
 
@@ -46,9 +46,9 @@ async function awaitedNothing(/** @type {number} */ n) {
 }
 
 /**
- * A request that blocks, by a task that holds a lock, so that the search for a cycle is made; timed is
- * the call, not the waiting. Before it, 100 tasks are blocked: in a row, each holding a lock and waiting
- * for the next one's, all of which the search walks; or all behind one holder.
+ * A blocked request by a task that holds a lock, so that the detector searches for a cycle. Times the
+ * call, not the wait. 100 other tasks are blocked already: in a row, each holding a lock and waiting for
+ * the next task's (the search walks all of them), or all behind one holder.
  *
  * @param {Detector} detector
  * @param {boolean} inRow
@@ -93,7 +93,7 @@ async function blocking(detector, inRow) {
   };
 }
 
-/** The same wait in async-mutex, with its cancel for the abort. */
+/** The same wait in async-mutex; its `cancel` replaces the abort. */
 async function blockingAsyncMutex(/** @type {number} */ n) {
   const held = new AsyncMutex();
   await held.acquire();

@@ -2,11 +2,11 @@ import { existsSync } from 'node:fs';
 import { parse, refuse, someOf, wholeNumber } from '../options.js';
 import { measure } from './harness.js';
 
-/** Runs the benches of this folder; what each measures stands in its header. */
+/** Runs the benchmarks of this folder; the header of each says what it measures. */
 
 const HELP = `npm run micro -- [options] [name…]
   name               send-queue, codec, batch, join, lock (default: all)
-  --rounds 301       how often each thing is measured
+  --rounds 301       how often each case is measured
 `;
 const NAMES = ['send-queue', 'codec', 'batch', 'join', 'lock'];
 const MOST_ROUNDS = 100_000;

@@ -1,10 +1,9 @@
 /**
- * How long a server's loop is taken by one scrape of /metrics, from the request until its answer is
- * handed over, and by one tick of the live page's sampler with nobody, one and ten watching: median,
- * p95 and worst, in milliseconds. The same in CPU time of the process, which other processes do not
- * add to. 5,000 members in one room get a message a second from another process; the second time a
- * tenth of them has stopped reading and is behind. Build first (`npm run build`), then
- * `node bench/micro/scrape.js [members]`.
+ * How long one scrape of /metrics blocks the server's event loop, from the request to the end of its
+ * response, and one tick of the live page's sampler with nobody, one and ten watching: median, p95 and
+ * worst, in milliseconds; also in CPU time of the process, which other processes do not affect. 5,000
+ * members in one room receive a message a second from another process; in the second part a tenth of
+ * them has stopped reading. Build first (`npm run build`), then `node bench/micro/scrape.js [members]`.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -36,7 +35,7 @@ function since(before) {
   return { wall: now.wall - before.wall, cpu: now.cpu - before.cpu };
 }
 
-/** Times what answers a scrape: nothing else runs meanwhile, as all that it awaits is settled. */
+/** Times the handler of a scrape. Nothing else runs meanwhile, as all that it awaits is settled. */
 function timeScrapes() {
   const { emit } = Server.prototype;
   Server.prototype.emit = function timed(
@@ -56,7 +55,7 @@ function timeScrapes() {
   };
 }
 
-/** Times what the sampler does each second: it is the one timer here that tells of a sample. */
+/** Times the sampler's work each second: its timer is the only one here that calls `onSample`. */
 function timeTicks() {
   const { setInterval } = globalThis;
   const timed = (/** @type {() => void} */ work, /** @type {number} */ ms) => {

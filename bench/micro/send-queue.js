@@ -1,6 +1,6 @@
 /**
- * A member's queue under each policy: a message offered and taken while others wait, and one offered
- * when the queue is full, which costs what the policy does about it.
+ * A member's queue under each policy: a message is offered and taken while others wait, and one is
+ * offered to a full queue, which costs what the policy does then.
  */
 import { defaults } from '../../dist/options/config.js';
 import { Frame, QueueMemory } from '../../dist/room/frame.js';
@@ -11,10 +11,10 @@ const N = 20_000;
 const BOUND = defaults.queueMessages;
 const WAITING = 64;
 const BYTES = Buffer.alloc(200);
-const MASK = 4 * BOUND - 1; // more than are ever queued: no frame is twice in a queue
+const MASK = 4 * BOUND - 1; // more than are ever queued, so that no frame is twice in a queue
 const memory = new QueueMemory(Number.POSITIVE_INFINITY, () => {});
 
-/** @param {number} keys how many there are; 0 is none */
+/** @param {number} keys number of keys; 0 for none */
 const frames = (keys) =>
   Array.from({ length: MASK + 1 }, (_, i) => {
     const key = keys === 0 ? undefined : `4:room${i % keys}`;

@@ -1,4 +1,4 @@
-/** The bare route that HTTP publish is compared with: same framework, same body, no room behind it. */
+/** A bare route, to compare HTTP publish with: same framework, same body, no room. */
 import Fastify from 'fastify';
 
 const app = Fastify();

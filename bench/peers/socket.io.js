@@ -1,4 +1,4 @@
-/** Socket.IO with its own rooms and defaults, but no heartbeats that the load would have to answer. */
+/** Socket.IO with its own rooms and defaults, except heartbeats, which the load would have to answer. */
 import { Server } from 'socket.io';
 
 const io = new Server({ transports: ['websocket'], pingInterval: 600_000, serveClient: false });

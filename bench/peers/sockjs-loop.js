@@ -1,4 +1,4 @@
-/** The sockjs server most people write: for each member of the room, `write`. Speaks roomcast's joins. */
+/** The usual sockjs server: calls `write` for each member of the room. Accepts the joins of roomcast. */
 import { createServer } from 'node:http';
 import sockjs from 'sockjs';
 

@@ -1,10 +1,10 @@
 /**
- * Loaded into roomcast before its own code (`node --import`): it counts nothing, and watches neither
- * its event loop nor its garbage collector. What P10 compares with. `--metrics false` is not that: it
- * closes a page, and the live page still needs the counts.
+ * Loaded into roomcast before its own code (`node --import`), for P10: disables all counters, and the
+ * monitors of the event loop and the garbage collector. `--metrics false` is different: it only disables
+ * the metrics page, since the live page still needs the counts.
  *
- * Left is what hands the counts over: a clock read and a call a batch, and the live page's sample once
- * a second.
+ * What remains is the cost of calling the counters: a clock read and a call per batch, and the live page's
+ * sample once a second.
  */
 import { monitorEventLoopDelay, PerformanceObserver } from 'node:perf_hooks';
 import { Recorder } from '../../dist/metrics/recorder.js';

@@ -1,6 +1,6 @@
 /**
- * The ws loop with the defect that the load tool is there to find: each `send` is awaited before the
- * next, so that one member who does not read holds up everyone behind it.
+ * The ws loop with the defect that the load tool must find: it awaits each `send` before the next, so
+ * that a member that does not read delays all members after it.
  */
 import { WebSocketServer } from 'ws';
 

@@ -1,4 +1,4 @@
-/** The server most people write first: for each member of the room, `send`. A path is a room. */
+/** The usual first server: calls `send` for each member of the room. A path is a room. */
 import { WebSocketServer } from 'ws';
 
 /** @type {Map<string, Set<import('ws').WebSocket>>} */

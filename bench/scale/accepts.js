@@ -3,11 +3,11 @@ import { ownCpuSeconds } from '../process.js';
 import { withServer } from '../scenarios.js';
 import { roomcastWorkers } from '../targets.js';
 
-/** Connections at once; the rest waits for one of them to end. */
+/** Connections open at once. */
 const AT_ONCE = 64;
 
 /**
- * How many connections a second the primary of two workers could hand over, had it a core of its own.
+ * CPU time that the primary of two workers needs to hand over a connection.
  *
  * @param {number} seconds
  */
@@ -29,7 +29,7 @@ export function accepts(seconds) {
 }
 
 /**
- * Resolves once a worker has answered on a connection of its own.
+ * Resolves once a worker has answered on a new connection.
  *
  * @param {number} port
  * @returns {Promise<void>}

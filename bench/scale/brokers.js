@@ -5,11 +5,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { withRedis } from './redis.js';
 
-/** What a node and Redis pay for a message, and how soon it is there. All nodes are in this process. */
+/** CPU cost of a message for a node and for Redis, and its latency. All nodes run in this process. */
 
 /** @typedef {import('../../dist/broker/redis/redis.js').RedisBroker} RedisBroker */
 
-/** Of Redis for a node that does not read, and messages of 2 kB a second while one does not. */
+/** Redis' output buffer limit for a node that does not read, and messages of 2 kB a second meanwhile. */
 const LIMIT_MIB = 8;
 const RATE = 2000;
 
@@ -19,7 +19,7 @@ const soon = () => ({ deadline: performance.now() + 60_000 });
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 
 /**
- * A message a commit in 64 rooms at once, or 16 a commit in four; published and received by one node.
+ * One message per commit in 64 rooms at once, or 16 per commit in four; one node publishes and receives.
  *
  * @param {number} rooms
  * @param {number} perCommit
@@ -50,7 +50,7 @@ export function costOfMessages(rooms, perCommit, messages) {
       while (delivered < sent) await turn();
       return sent;
     };
-    // The first time is for the compiler.
+    // The first run only warms up the compiler.
     await send(messages / 4);
     const before = await redis.cpu();
     const own = process.cpuUsage();
@@ -62,7 +62,7 @@ export function costOfMessages(rooms, perCommit, messages) {
 }
 
 /**
- * Open loop, from one node to another.
+ * Latency from one node to another, in an open loop.
  *
  * @param {number} rate
  * @param {number} seconds
@@ -82,7 +82,7 @@ export function latency(rate, seconds) {
   });
 }
 
-/** Many rooms of one node, whose subscriptions Redis cuts. @param {number} rooms */
+/** Time to resume many rooms of one node after Redis cut its subscriptions. @param {number} rooms */
 export function resume(rooms) {
   return withRedis(async (redis) => {
     const broker = await redis.node();
@@ -119,7 +119,7 @@ class Latencies {
 /** @param {RedisBroker} from @param {string} room @param {string} [padding] */
 function publishTime(from, room, padding = '') {
   const payload = { data: `${performance.now()} ${padding}`, from: null };
-  // What is refused is not heard.
+  // A refused publish is not delivered, so it is not measured.
   from.publish(room, payload, soon()).catch(() => {});
 }
 
@@ -134,7 +134,7 @@ async function keepRate(rate, seconds, send) {
 }
 
 /**
- * One of four nodes stands still: what the others notice, and how much Redis holds for it.
+ * One of four nodes stalls: its effect on the latency of the others, and the memory that Redis uses for it.
  *
  * @param {number} seconds
  */

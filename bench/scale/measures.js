@@ -6,12 +6,12 @@ import { costOfMessages, latency, resume, slowNode } from './brokers.js';
 import { promotion } from './promotion.js';
 
 /**
- * What is measured, and what it may come to.
+ * The measurements of `scale.js` and their limits.
  *
  * @typedef {object} Measure
  * @property {string} title
- * @property {Record<string, number>} must the most that a figure may be
- * @property {() => string | null} missing what to install, null when it can run
+ * @property {Record<string, number>} must upper limits of figures
+ * @property {() => string | null} missing how to install it; null if it can run
  * @property {(seconds: number) => Promise<Record<string, number>>} measure
  */
 
@@ -21,7 +21,7 @@ const withoutRedis = () =>
     : 'apt install redis-server';
 
 /**
- * CPU a delivery of all processes of a server with two workers, over that of one process.
+ * CPU per delivery of a server with two workers (all processes), divided by that of one process.
  *
  * @param {import('../scenarios.js').Load} load
  * @returns {(seconds: number) => Promise<Record<string, number>>}
@@ -36,7 +36,8 @@ const ofOne = (load) => async (seconds) => {
 /** @type {Record<string, Measure>} */
 export const measures = {
   S1: {
-    title: 'two workers, a room of 1,000, 64 in flight: CPU a delivery over one process',
+    title:
+      'two workers, a room of 1,000, 64 in flight: CPU per delivery, divided by that of one process',
     must: { ratio: 1.15 },
     missing: roomcast.missing,
     measure: ofOne(fanOuts.P1),
@@ -55,21 +56,21 @@ export const measures = {
     measure: () => costOfMessages(64, 1, 40_000),
   },
   S5: {
-    title: 'the same with 16 messages a commit',
+    title: 'the same with 16 messages per commit',
     must: { nodeUs: 3, redisUs: 2 },
     missing: withoutRedis,
     measure: () => costOfMessages(4, 16, 160_000),
   },
   S6: {
     title:
-      'CLIENT KILL with 100,000 rooms: until all are up, CPU of Redis, longest hold of the loop',
+      'CLIENT KILL with 100,000 rooms: time to resume all, CPU of Redis, longest block of the event loop',
     must: { upMs: 3000, redisCpuMs: 500, holdMs: 20 },
     missing: withoutRedis,
     measure: () => resume(100_000),
   },
   S7: {
     title:
-      'one of four nodes stands still: p99 of the others over before; what Redis holds over its limit',
+      'one of four nodes stalls: p99 of the others divided by before; memory of Redis divided by its limit',
     must: { p99Ratio: 1.25, overLimit: 1.1 },
     missing: withoutRedis,
     measure: slowNode,
@@ -82,19 +83,19 @@ export const measures = {
   },
   S9: {
     title:
-      'Sentinels promote a replica: until the first publish is accepted, until 10,000 rooms are up',
+      'Sentinels promote a replica: time to the first accepted publish, time to resume 10,000 rooms',
     must: { acceptMs: 1000, upMs: 3000 },
     missing: withoutRedis,
     measure: () => promotion(10_000),
   },
   S10: {
-    title: 'a worker is killed: until each of 16 rooms is published to again',
+    title: 'a worker is killed: time until each of 16 rooms accepts a publish again',
     must: { acceptMs: 1000 },
     missing: roomcast.missing,
     measure: takeover,
   },
   S13: {
-    title: 'CPU of the primary for a connection (5,000 a second and core are 200)',
+    title: 'CPU of the primary per connection (200 means 5,000 a second per core)',
     must: { usEach: 200 },
     missing: roomcast.missing,
     measure: accepts,

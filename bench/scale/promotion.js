@@ -5,17 +5,17 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { freePort, startServer } from '../process.js';
 import { Redis, startRedis } from './redis.js';
 
-/** Three Sentinels give a node another primary, and it has rooms to bring up there. */
+/** Failover: three Sentinels promote a replica, and a node resumes its rooms at the new primary. */
 
 const NAME = 'rooms';
 const SENTINELS = 3;
-/** Publishes are tried so often, each in a room of its own. */
+/** Interval of publishes, each in a room of its own. */
 const TRY_MS = 5;
 
 const data = JSON.stringify('x');
 
 /**
- * From the time that the replica is the primary.
+ * Measures from the moment the replica has become the primary.
  *
  * @param {number} rooms
  */
@@ -47,20 +47,20 @@ export async function promotion(rooms) {
     const broker = await redis.node();
     const names = Array.from({ length: rooms }, (_, n) => `room ${n}`);
     await Promise.all(names.map((room) => broker.subscribe(room, new AbortController().signal)));
-    // Sentinels look for replicas and for each other every few seconds.
+    // Sentinels discover replicas and each other every few seconds.
     const sentinels = ports.map((port) => new Redis(`redis://127.0.0.1:${port}`));
     while (!(await knowAll(sentinels))) await sleep(100);
     const { links } = broker.counts;
     const next = new Redis(`redis://127.0.0.1:${replica.port}`);
     await primary.stop();
-    // A client that stays connected: making one takes longer than what is waited for.
+    // Stays connected: opening a connection would take longer than the promotion.
     await next.watch(async (ask) => {
-      // A Sentinel closes all connections of whom it promotes, in the same moment.
+      // A Sentinel closes all connections to the replica at the moment it promotes it.
       const role = async () => ask('ROLE').catch(() => ['master']);
       while ((await role())[0] !== 'master') await sleep(1);
     });
     const promotedAt = performance.now();
-    // It may refuse at once, or later.
+    // It may throw at once, or reject later.
     const publish = async (/** @type {string} */ room) =>
       broker.publish(room, { data, from: null }, { deadline: performance.now() + 5000 });
     let acceptMs = 0;
@@ -81,7 +81,7 @@ export async function promotion(rooms) {
   }
 }
 
-/** Each of the replica and the others. @param {readonly Redis[]} sentinels */
+/** True once each Sentinel knows the replica and the other Sentinels. @param {readonly Redis[]} sentinels */
 async function knowAll(sentinels) {
   const known = await Promise.all(
     sentinels.map(async (sentinel) => {

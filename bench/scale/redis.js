@@ -2,7 +2,7 @@ import { createClient } from '@redis/client';
 import { RedisBroker } from '../../dist/broker/redis/redis.js';
 import { freePort, startServer } from '../process.js';
 
-/** Nodes over a Redis of their own, in this process, and what it costs both. */
+/** A Redis server of its own, nodes in this process that use it, and the CPU time of Redis. */
 
 /**
  * @template T
@@ -30,12 +30,12 @@ export async function startRedis(...flags) {
 export class Redis {
   /** @type {RedisBroker[]} */
   #brokers = [];
-  /** @param {string} url of it, or of its Sentinels; of those nothing is asked but their primary */
+  /** @param {string} url of Redis, or of its Sentinels, which then only name the primary */
   constructor(url) {
     this.url = url;
   }
 
-  /** A node of one cluster. `messages`: kept a room. @param {number} [messages] */
+  /** A node of one cluster. `messages`: history per room. @param {number} [messages] */
   async node(messages = 100) {
     const broker = new RedisBroker(
       {
@@ -61,7 +61,7 @@ export class Redis {
   }
 
   /**
-   * Over one connection.
+   * Runs `use` with one connection.
    *
    * @template T
    * @param {(ask: (...command: string[]) => Promise<any>) => Promise<T>} use
@@ -78,13 +78,13 @@ export class Redis {
     }
   }
 
-  /** A number of INFO. @param {string} name */
+  /** A number from INFO. @param {string} name */
   async info(name) {
     const text = String(await this.ask('INFO'));
     return Number(new RegExp(`^${name}:([\\d.]+)`, 'm').exec(text)?.[1]);
   }
 
-  /** Seconds of CPU it has used. */
+  /** CPU seconds that Redis has used. */
   async cpu() {
     return (await this.info('used_cpu_sys')) + (await this.info('used_cpu_user'));
   }

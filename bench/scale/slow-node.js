@@ -1,6 +1,6 @@
 import { Redis } from './redis.js';
 
-/** A node in a process of its own, that can be stopped: in the 50 rooms of its Redis. */
+/** A node in a process of its own, which can be stopped. Subscribes to the 50 rooms. */
 
 const broker = await new Redis(String(process.argv[2])).node();
 for (let n = 0; n < 50; n += 1) {
