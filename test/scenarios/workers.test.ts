@@ -256,26 +256,30 @@ test('a stalled primary does not affect members; new clients wait until it resum
   }
 });
 
-test('a connection handed to a worker that dies before taking it is closed', async () => {
-  const workers = await WorkersServer.start(2, ...QUICK);
+test('connections handed to a worker that dies before taking them are closed', async () => {
+  const internal = await freePort();
+  const workers = await WorkersServer.start(2, ...QUICK, '--internal-port', `${internal}`);
   const { hostname, port } = new URL(workers.url);
   workers.kill(0, 'SIGSTOP');
   let answered = 0;
-  const asked = Array.from({ length: 8 }, () => {
-    const socket = connect(Number(port), hostname);
-    onTestFinished(() => void socket.destroy());
-    socket.end('GET /healthz HTTP/1.0\r\n\r\n').once('data', () => {
-      answered += 1;
-    });
-    // A connection reset is an end too.
-    socket.on('error', () => {});
-    return new Promise((resolve) => void socket.on('close', resolve));
-  });
-  // The other worker gets the connections after it.
-  await expect.poll(() => answered).toBe(asked.length - 1);
+  // One per listening port may be on its way to a worker.
+  const asked = [Number(port), internal].flatMap((at) =>
+    Array.from({ length: 8 }, () => {
+      const socket = connect(at, hostname);
+      onTestFinished(() => void socket.destroy());
+      socket.end('GET /healthz HTTP/1.0\r\n\r\n').once('data', () => {
+        answered += 1;
+      });
+      // A connection reset is an end too.
+      socket.on('error', () => {});
+      return new Promise((resolve) => void socket.on('close', resolve));
+    }),
+  );
+  // The other worker gets the connections after them.
+  await expect.poll(() => answered).toBe(asked.length - 2);
   workers.kill(0, 'SIGKILL');
   await Promise.all(asked);
-  expect(answered).toBe(asked.length - 1);
+  expect(answered).toBe(asked.length - 2);
 });
 
 test('no worker replays purged messages, not even ones it had read before', async () => {
