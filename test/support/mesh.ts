@@ -72,6 +72,11 @@ export class TestMesh {
     };
   }
 
+  /** Another way from one worker to another, of its own. */
+  way(from: number, to: number): Promise<string> {
+    return this.#relay(from, to);
+  }
+
   slotOf(room: string): number {
     return slotOf(room, this.#slots);
   }

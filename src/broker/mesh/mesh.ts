@@ -247,10 +247,13 @@ export class MeshBroker implements Broker {
     this.#board.close();
     await Promise.all(this.#visits.map((visit) => visit?.close()));
     this.#server?.close();
-    for (const host of this.#hosts) host.end();
     this.#owner.end();
+    // It answers what others have had published here: for them that would be uncertain.
     await this.#inner.close();
-    for (const host of this.#hosts) host.destroy();
+    for (const host of this.#hosts) {
+      host.end();
+      host.destroy();
+    }
   }
 
   #visitOf(room: string): Visit | null {

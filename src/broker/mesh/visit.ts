@@ -81,6 +81,8 @@ export class Visit {
     this.#isMoving = true;
     this.#rooms.hold();
     this.#asked.sendTo(null);
+    // It may be moving already.
+    clearTimeout(this.#moved);
     this.#moved = setTimeout(() => this.#link?.destroy(), HANDOVER_MS);
     this.#leaveIfDone();
   }

@@ -2,10 +2,11 @@
  * Behaviour of a mesh when a worker is slow, dead or late: what rooms receive, and what publishers are
  * answered.
  */
-import { expect, it } from 'vitest';
+import { expect, it, onTestFinished, vi } from 'vitest';
 import type { Broker, LossReason, Position } from '../../../src/broker/broker.js';
 import { BrokerCalls } from '../../../src/broker/calls.js';
 import { MemoryBroker } from '../../../src/broker/memory.js';
+import type { MeshBroker } from '../../../src/broker/mesh/mesh.js';
 import { slotOf } from '../../../src/broker/mesh/slots.js';
 import { Detector, WaitGroup } from '../../../src/lock/index.js';
 import { Recorder } from '../../../src/metrics/recorder.js';
@@ -287,5 +288,59 @@ it('settles once everything published before has arrived, also over a slow link'
   goOn();
   expect(await settled).toEqual([1, 2]);
   expect(owner.settled?.(OWNED, never())).toBe(undefined);
+  await mesh.close();
+});
+
+/** It answers a publish when it closes, and not before, as one that waits for what is under way. */
+class Last extends MemoryBroker {
+  readonly #answers: (() => void)[] = [];
+  override publish(...asked: Parameters<MemoryBroker['publish']>): Position {
+    const position = super.publish(...asked);
+    return new Promise((resolve) => this.#answers.push(() => resolve(position))) as never;
+  }
+  override async close(): Promise<void> {
+    for (const answer of this.#answers) answer();
+    await new Promise((resolve) => setImmediate(resolve));
+    super.close();
+  }
+}
+
+it('a worker that closes answers what others have asked it to publish (V22)', async () => {
+  const mesh = await TestMesh.start(2, (slot) => (slot === 0 ? new Last() : new MemoryBroker()));
+  const [owner, other] = mesh.nodes as unknown as [Broker, Broker];
+  const before = owner.publish(OWNED, payload('1'), soon());
+  const sent = other.publish(OWNED, payload('2'), soon());
+  // It has come there once what was asked behind it is answered.
+  const asked = other.history?.(OWNED, { from: 3, to: 3, maxMessages: 1, maxBytes: 1 }, never());
+  expect(await asked).toMatchObject({ seq: 2 });
+  await owner.close();
+  expect([await before, await sent]).toMatchObject([{ seq: 1 }, { seq: 2 }]);
+  await mesh.close();
+});
+
+it('a worker that is replaced twice at once is left once, and the link to the last one stays', async () => {
+  const mesh = await start();
+  const [, other] = mesh.nodes as [MeshBroker, MeshBroker];
+  const turn = () => new Promise((resolve) => setImmediate(resolve));
+  while (other.missing.length > 0) await turn();
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+  onTestFinished(() => void vi.useRealTimers());
+  const goOn = mesh.stall(0);
+  const sent = other.publish(OWNED, payload('1'), soon());
+  await turn();
+  const last = await mesh.way(1, 0);
+  other.moved(0, await mesh.way(1, 0));
+  other.moved(0, last);
+  goOn();
+  expect(await sent).toMatchObject({ seq: 1 });
+  while (other.missing.length > 0) await turn();
+  const goOnAgain = mesh.stall(0);
+  const next = other.publish(OWNED, payload('2'), soon());
+  await turn();
+  // As long as the worker before might have taken to answer.
+  vi.advanceTimersByTime(1000);
+  goOnAgain();
+  expect(await next).toMatchObject({ seq: 2 });
+  vi.useRealTimers();
   await mesh.close();
 });
