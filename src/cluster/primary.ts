@@ -132,15 +132,8 @@ export class Primary {
     this.#spare.close();
     this.#backlog.close();
     const seats = [...this.#all];
-    const limit = this.#config.shutdownGraceMs + END_MS;
-    const killed: number[] = [];
-    await Promise.all(
-      seats.map(async (seat) => {
-        seat.send({ type: 'close' });
-        await seat.until(isGone, limit).catch(() => seat.kill());
-        if (seat.report === null) killed.push(seat.slot);
-      }),
-    );
+    for (const seat of seats) seat.send({ type: 'close' });
+    await Promise.all(seats.map((seat) => seat.ended()));
     this.#endWatch();
     rmSync(this.#folder, { recursive: true, force: true });
     const reports = seats.flatMap(({ slot, report }) =>
@@ -153,7 +146,8 @@ export class Primary {
       waiting: reports.flatMap(({ slot, report }) =>
         report.waiting.map((name) => `${name} of worker ${slot}`),
       ),
-      killed,
+      // A worker that never served had no members.
+      killed: seats.flatMap((seat) => (seat.report === null && seat.hasServed ? seat.slot : [])),
     };
   }
 
@@ -182,6 +176,7 @@ export class Primary {
   #begin(seat: Seated): void {
     const { slot } = seat;
     const config = shareOf(this.#config, slot, this.slots);
+    seat.graceMs = config.shutdownGraceMs;
     seat.send({
       type: 'start',
       start: {
@@ -200,7 +195,9 @@ export class Primary {
     seat.heardAt = nowMs();
     switch (message.type) {
       case 'here':
-        this.#begin(seat);
+        // It has not received a `close` that was sent earlier.
+        if (this.#isClosing) seat.kill();
+        else this.#begin(seat);
         return;
       case 'meshed':
         seat.state = 'meshed';
@@ -281,8 +278,8 @@ export class Primary {
       { worker: seat.slot, pid: seat.pid, code, signal },
       'a worker has ended; another one replaces it',
     );
-    // Before the first start has completed, `start` reports the failure.
-    if (!this.#hasServed) return;
+    // Until all have served once, `start` reports the failure of a worker that has not.
+    if (!this.#hasServed && !seat.hasServed) return;
     this.#ledger.restarts += 1;
     this.#restarts.after(seat);
   }
@@ -314,7 +311,6 @@ export class Primary {
   async #replaceAll(next: Config): Promise<void> {
     const before = this.#config;
     this.#config = next;
-    this.#backlog.follow(next);
     const primary = this;
     const seats = {
       slots: this.slots,
@@ -325,12 +321,14 @@ export class Primary {
       fork: (slot: number) => this.#fork(slot, true),
       seat: (seat: Seated) => this.#seat(seat),
     };
-    if (!(await replaceAll(seats, next, this.#log))) this.#config = before;
+    if (await replaceAll(seats, next, this.#log)) this.#backlog.follow(next);
+    else this.#config = before;
   }
 
   /** Stops all workers after a failed start. */
   async #abandon(): Promise<void> {
     this.#isClosing = true;
+    this.#restarts.close();
     this.#backlog.close();
     this.#endWatch();
     const seats = [...this.#all];

@@ -5,7 +5,7 @@
 import type { Log } from '../log.js';
 import type { Config } from '../options/config.js';
 import { sleep } from '../sleep.js';
-import { END_MS, isGone, isReady, isServing, type Seated, START_MS } from './seated.js';
+import { isReady, isServing, type Seated, START_MS } from './seated.js';
 
 /** The workers, as the primary gives access to them. */
 export interface Seats {
@@ -27,6 +27,8 @@ export async function replaceAll(seats: Seats, config: Config, log: Log): Promis
     try {
       await replaceOne(seats, slot, config);
     } catch (error) {
+      // The shutdown has ended it.
+      if (seats.isClosing) return true;
       log.error(
         { err: error, worker: slot },
         'a worker cannot be replaced; the remaining workers stay',
@@ -58,5 +60,5 @@ async function replaceOne(seats: Seats, slot: number, config: Config): Promise<v
     next.kill();
     throw error;
   }
-  await old?.until(isGone, config.shutdownGraceMs + END_MS).catch(() => old?.kill());
+  await old?.ended();
 }

@@ -27,6 +27,8 @@ export class Seated {
   readonly since = nowMs();
   state: State = 'starting';
   heardAt = nowMs();
+  /** `shutdownGraceMs` of the options it was started with; a replacement may have other options. */
+  graceMs = 0;
   hasStopped = false;
   hasDrained = false;
   report: CloseReport | null = null;
@@ -61,6 +63,11 @@ export class Seated {
 
   kill(): void {
     this.worker?.process.kill('SIGKILL');
+  }
+
+  /** Resolves once it has exited after `close`; kills it if it takes longer than its grace. */
+  async ended(): Promise<void> {
+    await this.until(isGone, this.graceMs + END_MS).catch(() => this.kill());
   }
 
   /** Some state has changed: waiters check their conditions. */

@@ -25,7 +25,7 @@ export class Spare {
 
   /** Starts a spare unless there is one. */
   prepare(): void {
-    if (this.#worker !== null) return;
+    if (this.#isClosed || this.#worker !== null) return;
     clearTimeout(this.#again);
     this.#worker = fork(this.#refused);
     this.#worker

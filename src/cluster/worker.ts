@@ -43,7 +43,8 @@ export interface WorkerOptions {
 /** Starts to follow the primary's commands. */
 export function joinWorkers(options: WorkerOptions): void {
   const tell = (message: ToPrimary) => {
-    if (process.connected) process.send?.(message);
+    // If the primary has just died the send fails; without a callback the error would be uncaught.
+    if (process.connected) process.send?.(message, undefined, undefined, () => {});
   };
   let worker: WorkerProcess | null = null;
   process.on('message', (message: ToWorker) => {

@@ -1,4 +1,4 @@
-/** Connections on their way to a worker, as `node:cluster` says what becomes of each. */
+/** Connections on their way to a worker, and how `node:cluster` acknowledges them. */
 import type { Worker } from 'node:cluster';
 import { EventEmitter } from 'node:events';
 import { expect, it, vi } from 'vitest';
@@ -6,7 +6,7 @@ import { closeWhatIsNotTaken } from '../../src/cluster/handover.js';
 
 let seq = 0;
 
-/** A worker, and what `node:cluster` does with it. */
+/** A fake worker with the messages of `node:cluster`. */
 function worker() {
   const process = Object.assign(new EventEmitter(), { send: vi.fn(() => true) });
   closeWhatIsNotTaken({ process } as unknown as Worker, { handedOver() {} });
@@ -25,10 +25,10 @@ function worker() {
 
 const connection = () => ({ close: vi.fn() });
 
-it('each that a worker has not answered for when it ends is closed', () => {
+it('every connection a worker has not acknowledged is closed when it dies', () => {
   const ends = worker();
   const [outside, inside] = [connection(), connection()];
-  // One of each socket that is listened on.
+  // One per listening socket.
   ends.hand(outside);
   ends.hand(inside);
   ends.end();
@@ -36,7 +36,7 @@ it('each that a worker has not answered for when it ends is closed', () => {
   expect(inside.close).toHaveBeenCalledOnce();
 });
 
-it('one that a worker has taken is its own', () => {
+it('a connection the worker has taken is left alone', () => {
   const ends = worker();
   const taken = connection();
   ends.answer(ends.hand(taken), true);
@@ -44,12 +44,12 @@ it('one that a worker has taken is its own', () => {
   expect(taken.close).not.toHaveBeenCalled();
 });
 
-it('one that a worker has declined is not closed with it, but with the one that has it then', () => {
+it('a declined connection belongs to the next worker, or waits for one', () => {
   const [leaves, ends] = [worker(), worker()];
   const [passed, waits] = [connection(), connection()];
   leaves.answer(leaves.hand(passed), false);
   ends.hand(passed);
-  // Nobody is free to take that one now.
+  // No worker is free for this one.
   leaves.answer(leaves.hand(waits), false);
   leaves.end();
   expect(passed.close).not.toHaveBeenCalled();

@@ -72,7 +72,7 @@ export class TestMesh {
     };
   }
 
-  /** Another way from one worker to another, of its own. */
+  /** A relay of its own between two workers; returns its path. */
   way(from: number, to: number): Promise<string> {
     return this.#relay(from, to);
   }

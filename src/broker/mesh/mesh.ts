@@ -248,7 +248,7 @@ export class MeshBroker implements Broker {
     await Promise.all(this.#visits.map((visit) => visit?.close()));
     this.#server?.close();
     this.#owner.end();
-    // It answers what others have had published here: for them that would be uncertain.
+    // Publishes of other workers are answered before their links end; otherwise they would be uncertain.
     await this.#inner.close();
     for (const host of this.#hosts) {
       host.end();

@@ -81,7 +81,7 @@ export class Visit {
     this.#isMoving = true;
     this.#rooms.hold();
     this.#asked.sendTo(null);
-    // It may be moving already.
+    // A second move may follow before the first is complete.
     clearTimeout(this.#moved);
     this.#moved = setTimeout(() => this.#link?.destroy(), HANDOVER_MS);
     this.#leaveIfDone();

@@ -291,7 +291,7 @@ it('settles once everything published before has arrived, also over a slow link'
   await mesh.close();
 });
 
-/** It answers a publish when it closes, and not before, as one that waits for what is under way. */
+/** Answers publishes only when it closes, like a broker that waits for what is in flight. */
 class Last extends MemoryBroker {
   readonly #answers: (() => void)[] = [];
   override publish(...asked: Parameters<MemoryBroker['publish']>): Position {
@@ -305,12 +305,12 @@ class Last extends MemoryBroker {
   }
 }
 
-it('a worker that closes answers what others have asked it to publish (V22)', async () => {
+it('a closing worker answers the publishes of others that are in flight (V22)', async () => {
   const mesh = await TestMesh.start(2, (slot) => (slot === 0 ? new Last() : new MemoryBroker()));
   const [owner, other] = mesh.nodes as unknown as [Broker, Broker];
   const before = owner.publish(OWNED, payload('1'), soon());
   const sent = other.publish(OWNED, payload('2'), soon());
-  // It has come there once what was asked behind it is answered.
+  // The owner has received it once it answers a later question.
   const asked = other.history?.(OWNED, { from: 3, to: 3, maxMessages: 1, maxBytes: 1 }, never());
   expect(await asked).toMatchObject({ seq: 2 });
   await owner.close();
@@ -318,7 +318,7 @@ it('a worker that closes answers what others have asked it to publish (V22)', as
   await mesh.close();
 });
 
-it('a worker that is replaced twice at once is left once, and the link to the last one stays', async () => {
+it('a slot that moves twice in quick succession keeps the link to its last worker', async () => {
   const mesh = await start();
   const [, other] = mesh.nodes as [MeshBroker, MeshBroker];
   const turn = () => new Promise((resolve) => setImmediate(resolve));
@@ -337,7 +337,7 @@ it('a worker that is replaced twice at once is left once, and the link to the la
   const goOnAgain = mesh.stall(0);
   const next = other.publish(OWNED, payload('2'), soon());
   await turn();
-  // As long as the worker before might have taken to answer.
+  // The time limit of the first move.
   vi.advanceTimersByTime(1000);
   goOnAgain();
   expect(await next).toMatchObject({ seq: 2 });
