@@ -98,7 +98,7 @@ export class SessionIdentity implements Known {
   /** Authenticates by the opening request; undefined if there is nothing in it to check. */
   begin(): Promise<void> | undefined {
     const { authorization = '' } = this.#handshake.headers;
-    // Only the app's own check needs the headers again; kept, they would be most of this connection's memory.
+    // Only the app's own check needs the headers again.
     if (!this.#auth.readsRequests) this.#handshake = NO_REQUEST;
     const token = /^Bearer +(\S+)$/i.exec(authorization)?.[1] ?? null;
     if (token === null && !this.#auth.readsRequests) return undefined;
