@@ -24,9 +24,14 @@ export function errorFields(error: unknown, tokens: readonly string[] = []): obj
   if (typeof error !== 'object' || error === null) {
     return { why: typeof error === 'string' ? without(error) : show(error) };
   }
-  const { message, code, stack } = error as Record<'message' | 'code' | 'stack', unknown>;
-  const number = typeof code === 'number' ? code : undefined;
-  return {
-    err: { message: without(message), code: without(code) ?? number, stack: without(stack) },
-  };
+  try {
+    const { message, code, stack } = error as Record<'message' | 'code' | 'stack', unknown>;
+    const number = typeof code === 'number' ? code : undefined;
+    return {
+      err: { message: without(message), code: without(code) ?? number, stack: without(stack) },
+    };
+  } catch {
+    // A getter or a proxy of the app that throws (V12).
+    return { why: 'an error that cannot be read' };
+  }
 }

@@ -193,6 +193,16 @@ describe('a listener that fails', () => {
       throw undefined;
     },
     'rejects in another way': () => thenable,
+    'throws what cannot be read': () => {
+      throw new Proxy(
+        {},
+        {
+          get() {
+            throw new Error('unreadable');
+          },
+        },
+      );
+    },
   };
 
   test.each(Object.keys(failing))(
