@@ -1,7 +1,7 @@
 /**
- * Owns: one listener a signal, however many waits share it. A server has one shutdown signal and
- * thousands of waits; a listener each would cost more than the wait and trip Node's leak warning.
- * Keeps V8: the listener goes with its last wait.
+ * Owns: one listener per abort signal, shared by all waits on it. A server has one shutdown signal and
+ * thousands of waits; a listener per wait would cost more than the wait and trigger Node's leak warning.
+ * Keeps V8: the listener is removed with its last wait.
  */
 
 interface Abortable {

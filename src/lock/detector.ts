@@ -1,8 +1,8 @@
 /**
- * Owns: what is known of all locks and waits, and what is made of it: which wait closes a cycle, which
- * order of locks is turned round. Everything is checked when it happens, in the call that makes it so;
- * only what is long is left to the watchdog. It changes nothing, except that mode `strict` refuses the
- * wait that closes a certain deadlock.
+ * Owns: the state of all locks and waits, and its analysis: whether a wait closes a cycle, whether locks
+ * are acquired in conflicting orders. Each check runs in the call that causes the change; only long
+ * holds and waits are left to the watchdog. The detector only observes, except that mode `strict`
+ * rejects the wait that closes a certain deadlock.
  */
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { nowMs } from '../time.js';
@@ -48,7 +48,7 @@ export class Detector {
   }
 
   /**
-   * Changes what is given and leaves the rest. Holds and waits that began in mode `off` stay unknown.
+   * Changes the given options and keeps the others. Holds and waits that began in mode `off` stay untracked.
    *
    * @throws LockOptionError `lock_bad_option`.
    */
@@ -66,14 +66,14 @@ export class Detector {
   }
 
   /**
-   * Runs `fn` at once as a new task and returns its promise. Hand the task on to every wait inside. What
-   * `fn` throws rejects the promise.
+   * Runs `fn` at once as a new task and returns its promise. Pass the task to every wait inside. If `fn`
+   * throws, the promise rejects.
    */
   runTask<T>(name: string, fn: (task: Task) => T | PromiseLike<T>): Promise<T> {
     return this.run(this.newTask(name), fn);
   }
 
-  /** What is held and waited for now, and the last reports; at most `limit` entries (1,000) a list. */
+  /** The current holds and waits, and the latest reports; at most `limit` entries (1,000) per list. */
   snapshot(limit = 1_000): LockSnapshot {
     return {
       mode: this.#settings.mode,
@@ -86,7 +86,7 @@ export class Detector {
     };
   }
 
-  /** All numbers, to be read at each scrape. */
+  /** All metrics, for one scrape. */
   metrics(): LockMetrics {
     let deadlockedTasks = 0;
     for (const { on, deadlock } of this.#waits) {
@@ -104,7 +104,7 @@ export class Detector {
   /** @internal */
   newTask(name: string): Task {
     const parent = this.#ambient?.getStore();
-    // A child has its parent's name, never its locks.
+    // A child inherits its parent's name, never its locks.
     const full = parent === undefined ? name : `${parent.name}/${name}`;
     return new Task(full, this, this.#ambient !== null);
   }
@@ -118,12 +118,12 @@ export class Detector {
     }
   }
 
-  /** @internal The task of a request that names none. */
+  /** @internal The ambient task, for a request without one. */
   current(): Task | null {
     return this.#ambient?.getStore() ?? null;
   }
 
-  /** @internal A hold begins that others may have to wait for across an await. */
+  /** @internal A hold begins that lasts across awaits. */
   taken(hold: Hold): void {
     const { lock, task } = hold;
     hold.since = nowMs();
@@ -141,7 +141,7 @@ export class Detector {
     if (task !== null) remove(task.held, hold);
   }
 
-  /** @internal `task` is to release it now: who waits for it waits for another. */
+  /** @internal `task` is now responsible for releasing `hold`, so waits for it depend on `task`. */
   handed(hold: Hold, task: Task | null): void {
     if (hold.task !== null) remove(hold.task.held, hold);
     hold.task = task;
@@ -151,25 +151,25 @@ export class Detector {
     }
     for (const wait of waits) wait.deadlock?.end();
     task?.held.push(hold);
-    // The deadlock may be another one now.
+    // With another task the cycles may be different ones.
     for (const wait of waits) this.check(wait);
   }
 
-  /** @internal Nobody holds it any more. */
+  /** @internal The lock has no holders any more. */
   unlist(lock: LockNode): void {
     lock.listed = false;
     this.#locks.remove(lock);
   }
 
-  /** @internal What the queue of `lock` has lost until now is its oldest holder's doing. */
+  /** @internal Charges the queue's lost time to `site`, by default that of the oldest holder. */
   charge(lock: LockNode, site = lock.holders.first?.site): void {
     const ms = lock.queue?.takeLostMs() ?? 0;
     if (site !== undefined && this.tracking) this.stats.blocked(lock.slot, site, ms);
   }
 
   /**
-   * @internal `task` asks for `lock` and may have to wait, holding others. Returns the hold it has on
-   * the same lock.
+   * @internal `task` requests `lock` while it holds others. Learns the lock order; returns the task's
+   * existing hold on the same lock, if any.
    */
   nested(lock: LockNode, site: string, task: Task): Hold | null {
     let same: Hold | null = null;
@@ -187,13 +187,13 @@ export class Detector {
     return same;
   }
 
-  /** @internal A task was given, at once, a lock that it already holds. */
+  /** @internal A task acquired, without waiting, a lock that it already holds. */
   recursive(hold: Hold, again: Hold): void {
     const key = `${hold.lock.name} ${hold.site} ${again.site}`;
     this.#incidents.event('recursive-lock', key, (head) => recursiveWords(head, hold, again));
   }
 
-  /** @internal `asked` is the method that was called: the stack begins with its caller. */
+  /** @internal `asked` is the called method: the captured stack begins with its caller. */
   blocked(wait: Wait, asked: Asked): void {
     const { captureStacks, stackDepth } = this.#settings;
     wait.watcher = this;
@@ -217,7 +217,7 @@ export class Detector {
     this.check(wait);
   }
 
-  /** @internal The wait is no longer in its queue, or is about to leave it. */
+  /** @internal The wait has left its queue or is about to. */
   ended(wait: Wait, result: LockResult): void {
     const { on, mode, task } = wait;
     this.#waits.delete(wait);
@@ -232,20 +232,20 @@ export class Detector {
     wait.deadlock?.end();
     if (task === null) return;
     remove(task.waits, wait);
-    // With one wait left the task is one flow again, now perhaps with one more lock.
+    // With one wait left the task is sequential again, and may hold one more lock than before.
     task.onlyWait = task.waits.length === 1 ? (task.waits[0] as Wait) : null;
     if (task.onlyWait !== null) this.check(task.onlyWait);
   }
 
-  /** @internal Looks whether `wait` closes a cycle. */
+  /** @internal Checks whether `wait` closes a cycle. */
   check(wait: Wait): void {
     const { task } = wait;
     if (task === null || task.onlyWait !== wait || wait.deadlock !== null) return;
-    // Nobody can be waiting for a task that has nothing.
+    // No wait can depend on a task that holds nothing and owns nothing.
     if (task.held.length === 0 && task.owns === 0) return;
     const found = findCycle(wait);
     if (found === null) return;
-    // Told in the order in which it came about, the wait that closed it last.
+    // In the order of formation: the wait that closed the cycle last.
     const cycle = [...found.slice(1), wait];
     if (resolvesByTimeout(cycle)) {
       const key = cycle.map((each) => `${classOf(each.on)} ${each.site}`).join(' ');
@@ -285,7 +285,7 @@ export class Detector {
   }
 }
 
-/** Formatted only when it is read. */
+/** Node formats the stack only when it is read. */
 function capture(depth: number, below: Asked): { readonly stack?: string } {
   const limit = Error.stackTraceLimit;
   const at: { readonly stack?: string } = {};
@@ -295,7 +295,7 @@ function capture(depth: number, below: Asked): { readonly stack?: string } {
   return at;
 }
 
-/** What stays the same however many rooms and connections there are. */
+/** A name that does not vary with the number of rooms and connections. */
 function classOf(on: Resource): string {
   if (on.kind === 'lock') return on.name;
   return on.kind === 'waitgroup' ? on.label : on.kind;
@@ -306,5 +306,5 @@ function remove<T>(items: T[], item: T): void {
   if (at >= 0) items.splice(at, 1);
 }
 
-/** What locks, wait-groups and tasks belong to unless they are given another. */
+/** The detector of locks, wait-groups and tasks that are created without one. */
 export const defaultDetector = new Detector();

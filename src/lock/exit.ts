@@ -1,6 +1,6 @@
 /**
- * Owns: the one `beforeExit` listener. Node says `beforeExit` when nothing is left that could run: a
- * wait that is pending then is pending for good. Keeps V8: a detector is here only while it has waits.
+ * Owns: the one `beforeExit` listener. Node emits `beforeExit` when the event loop is empty: a wait that
+ * is pending then can never end. Keeps V8: a detector is registered only while it has waits.
  */
 
 interface AtExit {

@@ -1,15 +1,15 @@
 /**
- * Owns: the questions asked of the wait-for graph: does this wait close a cycle, and whom does a wait
- * come down to. Nothing moves while they are answered, so the answers are exact.
+ * Owns: the queries on the wait-for graph: does this wait close a cycle, and what is a wait ultimately
+ * blocked by. They run synchronously, so the graph cannot change meanwhile and the answers are exact.
  *
- * A wait stands still if any of those that have to let go stands still. A task with more than one wait
- * is not one flow: one branch may let go of what another wants, so no cycle is followed through it.
+ * A wait is blocked if any task that must act to end it is blocked. A task with more than one wait is not
+ * sequential: one branch may release what another waits for, so no cycle is followed through it.
  */
 import type { Resource, Task, Wait } from './nodes.js';
 
 let search = 0;
 
-/** The waits of the cycle that `start` closes, `start` first and each followed by its holder's; or null. */
+/** The cycle that `start` closes, from `start` on, each wait followed by its holder's; or null. */
 export function findCycle(start: Wait): Wait[] | null {
   const goal = start.task;
   if (goal === null) return null;
@@ -21,7 +21,7 @@ export function findCycle(start: Wait): Wait[] | null {
   return null;
 }
 
-/** Puts the waits of all who have to let go before `wait` can end on `open`; true if `goal` is one of them. */
+/** Pushes to `open` the waits of all tasks that must act to end `wait`; true if `goal` is one of them. */
 function reach(wait: Wait, goal: Task, open: Wait[]): boolean {
   const { on } = wait;
   if (on.kind === 'lock') {
@@ -56,12 +56,12 @@ function path(start: Wait, last: Wait): Wait[] {
   return steps.reverse();
 }
 
-/** Whether `cycle` comes undone by itself: a deadline on a wait, or on all that stand before one. */
+/** Whether a timeout ends `cycle`: that of a wait in it, or those of all writers that block a reader. */
 export function resolvesByTimeout(cycle: readonly Wait[]): boolean {
   return cycle.some((wait) => wait.timeoutMs !== null || waitsBehindDeadlines(wait));
 }
 
-/** A reader kept out of a shared lock only by writers in the queue, who will all give up in time. */
+/** True for a reader that is blocked only by queued writers, all of which will time out. */
 function waitsBehindDeadlines(wait: Wait): boolean {
   if (wait.mode !== 'read' || wait.on.kind !== 'lock' || wait.on.holders.first?.mode === 'write') {
     return false;
@@ -72,16 +72,16 @@ function waitsBehindDeadlines(wait: Wait): boolean {
   return true;
 }
 
-/** What a blame chain comes down to. */
-export type ChainEnd = 'external' | 'running' | 'ended' | 'unknown' | 'deadlock' | 'cycle';
+/** How a blame chain ends. */
+type ChainEnd = 'external' | 'running' | 'ended' | 'unknown' | 'deadlock' | 'cycle';
 
 export interface Blame {
-  /** Who has to let go, and the wait each of them is in; the last one has none. */
+  /** Each holder, and the wait it is in; the last one may have none. */
   readonly links: readonly { readonly label: string; readonly wait: Wait | null }[];
   readonly end: ChainEnd;
 }
 
-/** From whoever has `on` (the oldest of them) down to what they all wait for in the end. */
+/** The blame chain: from the oldest holder of `on` to the cause that everything waits for in the end. */
 export function blame(on: Resource): Blame {
   const links: { label: string; wait: Wait | null }[] = [];
   const seen = new Set<Task>();

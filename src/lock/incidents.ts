@@ -1,7 +1,7 @@
 /**
- * Owns: incidents: their ids, how often each is told, and the telling, which happens on a later turn of
- * the event loop, so that whoever listens may throw or take locks. Bounded: the last 100 are kept, and
- * at most 100 wait to be told.
+ * Owns: incidents: their ids, how often each is reported, and the calls of `onReport`, which run on a
+ * later turn of the event loop, so that `onReport` may throw or take locks. Bounded: the latest 100 are
+ * kept, and at most 100 reports are pending.
  */
 import { randomBytes } from 'node:crypto';
 import { nowMs, setImmediate } from '../time.js';
@@ -9,7 +9,7 @@ import type { LockReport, ReportKind } from './types.js';
 import type { Head, Told } from './words.js';
 
 export const MOST = 100;
-/** What lasts is told again after this long, then after twice that, and so on. */
+/** A lasting incident is reported again after this many milliseconds, then after twice that, and so on. */
 const AGAIN_MS = 10_000;
 
 export class Incident {
@@ -23,7 +23,7 @@ export class Incident {
   againAt = nowMs() + AGAIN_MS;
   gapMs = AGAIN_MS;
   #told: Told | null = null;
-  /** Gone with the incident, so that a kept report keeps nothing else alive. */
+  /** Dropped when the incident ends, so that a kept report keeps nothing else alive. */
   #tell: ((head: Head) => Told) | null;
   #overAfterMs = Number.NaN;
 
@@ -50,14 +50,14 @@ export class Incident {
     this.#tell = null;
   }
 
-  /** Puts it in words again. Only while it is known to be so. */
+  /** Updates the text while the incident lasts, and returns the report. */
   tell(): LockReport {
     const { id, count } = this;
     this.#told = this.#tell?.({ id, count, ageMs: this.#ageMs }) ?? this.#told;
     return this.report();
   }
 
-  /** In the words it was last told in. */
+  /** The report with its latest text. */
   report(): LockReport {
     const { id, kind, certain, at, count, over } = this;
     return { id, kind, certain, count, ageMs: this.#ageMs, at, over, ...(this.#told as Told) };
@@ -83,11 +83,11 @@ export class Incidents {
   untold = 0;
   onReportErrors = 0;
   #recent: Incident[] = [];
-  /** What recurs, by what makes it the same. */
+  /** Recurring incidents, by kind and key. */
   readonly #events = new Map<string, Incident>();
   #waiting: LockReport[] = [];
 
-  /** Something that lasts has begun; `since` is when. Tells it; returns what to call `again` and `end` with. */
+  /** Opens and reports a lasting incident that began at `since`. Call `again` while it lasts, then `end`. */
   open(kind: ReportKind, certain: boolean, since: number, tell: (head: Head) => Told): Incident {
     const incident = new Incident(kind, certain, since, null, tell);
     this.#add(incident);
@@ -95,14 +95,14 @@ export class Incidents {
     return incident;
   }
 
-  /** It still lasts. */
+  /** The incident still lasts: reports it again if due. */
   again(incident: Incident): void {
     if (!this.#isDue(incident)) return;
     incident.count += 1;
     this.#deliverLater(incident.tell());
   }
 
-  /** Something has happened that is the same as what happened before under this `key`. */
+  /** An instantaneous incident has happened. Those with the same `key` count as one. */
   event(kind: ReportKind, key: string, tell: (head: Head) => Told): void {
     const known = this.#events.get(`${kind} ${key}`);
     if (known === undefined) {
@@ -137,7 +137,7 @@ export class Incidents {
     if (this.#recent.length > MOST) this.#forget();
   }
 
-  /** The oldest that is over, or the oldest. */
+  /** Removes the oldest ended incident, or the oldest of all. */
   #forget(): void {
     const over = this.#recent.findIndex((incident) => incident.over);
     const [gone] = this.#recent.splice(Math.max(over, 0), 1);
@@ -159,7 +159,7 @@ export class Incidents {
     for (const report of reports) {
       try {
         const result: unknown = this.onReport(report);
-        // An async function is a valid onReport too.
+        // onReport may be an async function.
         if (result instanceof Promise) result.catch(() => this.#failed());
       } catch {
         this.#failed();
@@ -173,6 +173,8 @@ export class Incidents {
 }
 
 function warn(report: LockReport): void {
-  const detail = report.stacks.map(({ task, stack }) => `${task} asked at\n${stack}`).join('\n');
+  const detail = report.stacks
+    .map(({ task, stack }) => `${task} requested at\n${stack}`)
+    .join('\n');
   process.emitWarning(report.text, { type: 'LockReport', code: report.kind, detail });
 }

@@ -1,6 +1,6 @@
 /**
- * Locks for one thread that say who holds them: the public surface of `roomcast/lock`. Imports nothing
- * from the rest of roomcast.
+ * Locks for one thread that name their holders: the public API of `roomcast/lock`. It imports nothing
+ * from the rest of roomcast except its clock and timers (`time.ts`).
  */
 import { defaultDetector } from './detector.js';
 import type { Task } from './nodes.js';
@@ -23,22 +23,22 @@ export { type LockOptions, type NotAsync, RWLock, type SyncCallback } from './rw
 export type * from './types.js';
 export { WaitGroup, type WaitGroupOptions } from './wait-group.js';
 
-/** `defaultDetector.configure`. */
+/** Calls `defaultDetector.configure`. */
 export function configureDetector(options: DetectorOptions): void {
   defaultDetector.configure(options);
 }
 
-/** `defaultDetector.runTask`. */
+/** Calls `defaultDetector.runTask`. */
 export function runTask<T>(name: string, fn: (task: Task) => T | PromiseLike<T>): Promise<T> {
   return defaultDetector.runTask(name, fn);
 }
 
-/** `defaultDetector.snapshot`. */
+/** Calls `defaultDetector.snapshot`. */
 export function snapshot(limit?: number): LockSnapshot {
   return defaultDetector.snapshot(limit);
 }
 
-/** `defaultDetector.metrics`. */
+/** Calls `defaultDetector.metrics`. */
 export function lockMetrics(): LockMetrics {
   return defaultDetector.metrics();
 }

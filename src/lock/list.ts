@@ -1,6 +1,6 @@
 /**
- * Owns: a doubly linked list threaded through its items, so that joining and leaving it allocate
- * nothing and take the same time at any length. An item can be in one such list at a time.
+ * Owns: an intrusive doubly linked list: `push` and `remove` allocate nothing and are O(1). An item can be
+ * in one such list at a time.
  */
 
 export interface Linked<T> {

@@ -1,10 +1,10 @@
 /**
- * Owns: nothing of its own: the exclusive half of RWLock under the names a mutex has.
+ * Owns no state: exposes the exclusive half of RWLock under a mutex's names.
  */
 import type { Guard, Task, WaitOptions } from './nodes.js';
 import { type LockOptions, RWLock, type SyncCallback } from './rw-lock.js';
 
-/** A first-come-first-served lock with one holder. Not re-entrant. Errors are those of `RWLock`. */
+/** A FIFO lock with one holder. Not re-entrant. Throws the errors of `RWLock`. */
 export class Mutex {
   readonly #lock: RWLock;
 
@@ -16,7 +16,7 @@ export class Mutex {
     return this.#lock.name;
   }
 
-  /** Why the mutex was closed, or null while it is open. */
+  /** The reason passed to `close`, or null while the mutex is open. */
   get closed(): { readonly reason: unknown } | null {
     return this.#lock.closed;
   }
@@ -26,17 +26,17 @@ export class Mutex {
     return this.#lock.withWriteSync(site, fn);
   }
 
-  /** The lock if it can be had now, else null. */
+  /** A guard if the lock is free, else null. */
   tryLock(site: string, task?: Task): Guard | null {
     return this.#lock.tryWrite(site, task);
   }
 
-  /** The lock, in the order of asking; rejects as `RWLock.read`. */
+  /** Acquires the lock in FIFO order; rejects as `RWLock.read`. */
   lock(site: string, options?: WaitOptions): Promise<Guard> {
     return this.#lock.write(site, options);
   }
 
-  /** Rejects every wait, now and later, with LockClosedError. Idempotent. */
+  /** Rejects every current and later wait with LockClosedError. Idempotent. */
   close(reason: unknown): void {
     this.#lock.close(reason);
   }

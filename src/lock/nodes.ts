@@ -1,8 +1,8 @@
 /**
- * Owns: what the wait-for graph is made of: tasks, holds, waits and the resources between them.
- * Keeps V8: a wait has an owner, a name, a signal and a deadline; its timer and its place at the signal
- * go when it settles, however it settles.
- * Not here: who gets a lock (rw-lock.ts), what is made of the graph (detector.ts).
+ * Owns: the nodes of the wait-for graph: tasks, holds, waits and the resources between them.
+ * Keeps V8: a wait has an owner, a name, a signal and a deadline; its timer and its signal listener are
+ * released when it settles, in whatever way.
+ * Not here: granting of locks (rw-lock.ts), analysis of the graph (detector.ts).
  */
 
 import { clearTimeout, nowMs, setTimeout } from '../time.js';
@@ -11,13 +11,13 @@ import { LockOptionError, LockTimeoutError } from './errors.js';
 import type { Linked, List } from './list.js';
 import type { LockResult, Mode } from './types.js';
 
-/** How long to wait and on whose behalf; all optional. */
+/** The task, signal and timeout of a wait; all optional. */
 export interface WaitOptions {
-  /** The task that waits. Without one the wait is anonymous: no cycle through it can be found. */
+  /** The waiting task. Without one the wait is anonymous: no cycle through it can be found. */
   readonly task?: Task | undefined;
-  /** Aborting rejects the wait with the signal's reason and leaves the queue as if it had never come. */
+  /** Aborting it rejects the wait with the signal's reason and removes the wait from the queue. */
   readonly signal?: AbortSignal | undefined;
-  /** Milliseconds until the wait rejects with `LockTimeoutError`, at most 2,147,483,647; none by default. */
+  /** Milliseconds until the wait rejects with `LockTimeoutError`, at most 2,147,483,647. Default: none. */
   readonly timeoutMs?: number | undefined;
 }
 
@@ -25,13 +25,13 @@ export interface LockNode extends Linked<LockNode> {
   readonly kind: 'lock';
   readonly name: string;
   readonly label: string;
-  /** Its row of the metrics. */
+  /** Its row in the metrics. */
   readonly slot: number;
   /** Oldest first. */
   readonly holders: List<Hold>;
-  /** Oldest first; null when nobody waits. */
+  /** Oldest first; null if empty. */
   readonly queue: WaitQueue | null;
-  /** Whether it is among the locks that its detector looks at. */
+  /** Whether it is in the detector's list of held locks. */
   listed: boolean;
   heldBy(): string;
   withdraw(wait: Wait): void;
@@ -53,7 +53,7 @@ export interface Member {
   readonly task: Task | null;
 }
 
-/** Something outside: a peer's socket, or a queue that `owner` empties. */
+/** Something other than a lock or group: a peer's socket, or a queue that `owner` empties. */
 interface ExternalNode {
   readonly kind: 'external';
   readonly label: string;
@@ -64,15 +64,15 @@ interface ExternalNode {
 
 export type Resource = LockNode | GroupNode | ExternalNode;
 
-/** The queue of a lock, with the time that those in it have lost and nobody has been charged for. */
+/** The queue of a lock, with the waiting time not yet charged to a holder. */
 interface WaitQueue extends List<Wait> {
   takeLostMs(): number;
 }
 
-/** The method by which a wait was asked for. */
+/** The method that requested a wait. */
 export type Asked = (...args: never[]) => unknown;
 
-/** Who is told when a wait begins and ends. */
+/** Notified when a wait begins and ends. */
 export interface Watcher {
   readonly tracking: boolean;
   blocked(wait: Wait, asked: Asked): void;
@@ -82,11 +82,11 @@ export interface Watcher {
 let tasks = 0;
 
 /**
- * The identity behind holds and waits, made by `runTask` and `WaitGroup.go`. A task is one sequential
- * flow: give branches that run side by side a task each.
+ * The owner of holds and waits, created by `runTask` and `WaitGroup.go`. A task is one sequential flow:
+ * give each concurrent branch a task of its own.
  */
 export class Task {
-  /** As given. */
+  /** The name given. */
   readonly name: string;
   /** Name and number, for reports: `Room.join#17`. */
   readonly label: string;
@@ -94,15 +94,15 @@ export class Task {
   readonly held: Hold[] = [];
   /** @internal */
   readonly waits: Wait[] = [];
-  /** @internal Its wait if it is in exactly one. */
+  /** @internal The only wait, if the task is in exactly one. */
   onlyWait: Wait | null = null;
   /** @internal Number of wait-groups and queues that wait for this task. */
   owns = 0;
-  /** @internal Its function has settled. */
+  /** @internal True once its function has settled. */
   ended = false;
-  /** @internal Found by AsyncLocalStorage. */
+  /** @internal True if the task is found by AsyncLocalStorage. */
   readonly ambient: boolean;
-  /** @internal Of the search that came by last, and the wait it came by. */
+  /** @internal The last search that reached this task, and the wait through which it did. */
   mark = 0;
   /** @internal */
   reachedBy: Wait | null = null;
@@ -118,9 +118,9 @@ export class Task {
   }
 
   /**
-   * Declares that this task waits for `promise`, so that a chain of waits can end there: `what` is the
-   * words for it, such as `conn c17 drain`. Settles as the promise does. With `owner`, the task that has
-   * to act (the consumer of a full queue), it can be part of a deadlock.
+   * Declares that this task waits for `promise`, so that reports can show it. `what` describes it, such as
+   * `conn c17 drain`. Settles as the promise does. With `owner`, the task that must act (the consumer of a
+   * full queue), the wait can be part of a deadlock.
    *
    * @throws LockTimeoutError `lock_timeout`, the signal's reason, DeadlockError `lock_deadlock` (mode
    *   `strict`, with `owner`), LockOptionError `lock_bad_option`. All as rejections.
@@ -155,8 +155,8 @@ export class Task {
 }
 
 /**
- * A hold on a lock. Whoever has the guard may release it; a second release does nothing. Until
- * `handTo` says otherwise, the task that took it counts as who will.
+ * A hold on a lock. Any code that has the guard may release it; a second release does nothing. The task
+ * that acquired the lock counts as responsible for the release until `handTo` names another.
  */
 export interface Guard extends Disposable {
   readonly mode: Mode;
@@ -164,8 +164,8 @@ export interface Guard extends Disposable {
   readonly released: boolean;
   release(): void;
   /**
-   * From now on `task` is who will release it, or, with null, something that is no task, such as a
-   * timer; then no cycle is found through it. Does nothing once it is released.
+   * Makes `task` responsible for the release. Pass null if no task is, as with a timer; no cycle is then
+   * found through this hold. Does nothing after the release.
    */
   handTo(task: Task | null): void;
 }
@@ -174,9 +174,9 @@ export class Hold implements Guard, Linked<Hold> {
   readonly lock: LockNode;
   readonly mode: Mode;
   readonly site: string;
-  /** Who is to release it. */
+  /** The task responsible for the release. */
   task: Task | null;
-  /** By nowMs(); null if not tracked. */
+  /** By nowMs(); null if untracked. */
   since: number | null = null;
   released = false;
   previous: Hold | null = null;
@@ -208,7 +208,7 @@ export class Hold implements Guard, Linked<Hold> {
   }
 }
 
-/** A pending wait, from the moment it blocks until it is granted, refused, aborted or late. */
+/** A pending wait, from when it blocks until it is granted, refused, aborted or timed out. */
 export class Wait implements Linked<Wait> {
   readonly on: Resource;
   readonly mode: Mode | null;
@@ -260,21 +260,21 @@ export class Wait implements Linked<Wait> {
     return this.task?.label ?? this.site;
   }
 
-  /** The resource has already let go of this wait. */
+  /** Resolves the wait. The resource has already removed it. */
   grant(value: unknown): void {
     this.#end('waited');
     this.#resolve(value);
   }
 
-  /** The resource has already let go of this wait. */
+  /** Rejects the wait. The resource has already removed it. */
   refuse(error: unknown, result: LockResult): void {
     this.#end(result);
     this.#reject(error);
   }
 
   /**
-   * Takes the wait out of its resource and rejects it. The watcher hears of it first: leaving a queue can
-   * grant others, and what is found then must not be found through this wait.
+   * Removes the wait from its resource and rejects it. The watcher is notified first: removing it from a
+   * queue can grant other waits, and the checks that follow must not see this wait.
    */
   fail(error: unknown, result: LockResult): void {
     this.#end(result);
@@ -282,7 +282,7 @@ export class Wait implements Linked<Wait> {
     this.#reject(error);
   }
 
-  /** The signal that has been aborted, also while its waits are still being told. */
+  /** The signal if it is aborted, also while its listener is still notifying the waits. */
   get abortedBy(): AbortSignal | null {
     return this.#signal?.aborted ? this.#signal : null;
   }
@@ -291,7 +291,7 @@ export class Wait implements Linked<Wait> {
     this.fail(reason, 'aborted');
   }
 
-  /** For what settles elsewhere, perhaps after this wait has given up. */
+  /** For a promise that settles outside, possibly after this wait has ended. */
   settle(how: () => void): void {
     if (this.#settled) return;
     this.on.withdraw(this);
@@ -299,8 +299,8 @@ export class Wait implements Linked<Wait> {
   }
 
   #late(timeoutMs: number): void {
-    const who = `${this.label} waiting for ${this.on.label}`;
-    this.fail(new LockTimeoutError(who, timeoutMs, this.on.heldBy()), 'timeout');
+    const waiter = `${this.label}, waiting for ${this.on.label},`;
+    this.fail(new LockTimeoutError(waiter, timeoutMs, this.on.heldBy()), 'timeout');
   }
 
   #end(result: LockResult): void {
@@ -316,7 +316,7 @@ export class Wait implements Linked<Wait> {
 function ignore(): void {}
 
 export function checkTimeout(timeoutMs: number | undefined): void {
-  // setTimeout turns anything above 2^31 - 1 into 1 ms.
+  // setTimeout treats anything above 2^31 - 1 as 1 ms.
   if (timeoutMs !== undefined && !(timeoutMs >= 0 && timeoutMs < 2 ** 31)) {
     throw new LockOptionError('timeoutMs', timeoutMs, 'milliseconds from 0 to 2147483647');
   }

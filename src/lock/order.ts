@@ -1,15 +1,15 @@
 /**
- * Owns: in which order classes of locks are taken, and whether a new observation closes a circle that
- * tasks could deadlock in. By class, so that one observation covers every room; two locks of one class
- * are not a pair. A circle is told only if each pair of it was taken by another task, and if no
- * two of these had held the same lock exclusively since before: one task alone, or tasks that a common
- * gate keeps apart, cannot deadlock.
+ * Owns: the observed acquisition order of lock classes, and the check whether a new observation closes a
+ * cycle that tasks could deadlock in. It works by class, so that one observation covers every room; two
+ * locks of one class are not a pair. A cycle is reported only if each pair in it was acquired by a different
+ * task, and no two of these tasks held a common lock exclusively from before (a gate): a single task,
+ * or tasks that a gate serializes, cannot deadlock.
  *
- * Bounded: at `maxEdges` pairs it learns no more, and of a pair it keeps `MOST_SEEN` ways it was taken.
+ * Bounded: at most `maxEdges` pairs are learned, and at most `MOST_SEEN` gate sets for each pair.
  */
 import type { Hold, LockNode, Task } from './nodes.js';
 
-/** `task` held `from`, taken at `fromSite`, when it asked for `to` at `toSite`. */
+/** `task` held `from`, acquired at `fromSite`, when it requested `to` at `toSite`. */
 export interface OrderEdge {
   readonly from: string;
   readonly to: string;
@@ -18,21 +18,21 @@ export interface OrderEdge {
   readonly task: string;
 }
 
-/** Gates are numbers of the locks held exclusively since before `from` was taken. */
+/** `gates`: numbers of the locks held exclusively since before `from` was acquired. */
 interface Seen {
   readonly gates: readonly number[];
-  /** One for each task, of `MANY_TASKS` at most; so many stand for any number. */
+  /** One per task, at most `MANY_TASKS`; that many count as any number of tasks. */
   readonly edges: OrderEdge[];
 }
 
 interface Pair {
   readonly to: string;
   readonly seen: Seen[];
-  /** Many tasks have been seen without a gate: there is no more to learn. */
+  /** True once `MANY_TASKS` tasks were seen without a gate: there is nothing more to learn. */
   isSettled: boolean;
 }
 
-/** A walk from the new edge on: where it is, the gates it was behind, and who has walked it. */
+/** A step of the search from the new edge: the class reached, the gates and the tasks on the way. */
 interface Step {
   readonly at: string;
   readonly gates: readonly number[];
@@ -43,7 +43,7 @@ interface Step {
 
 const MOST_SEEN = 8;
 const MANY_TASKS = 4;
-/** Steps of one search; classes are few, so that a program that needs more has other troubles. */
+/** Maximum steps of one search; programs have few classes, so a search this long is not expected. */
 const MOST_STEPS = 10_000;
 
 export class LockOrder {
@@ -52,7 +52,9 @@ export class LockOrder {
   readonly #numbers = new WeakMap<LockNode, number>();
   #locks = 0;
 
-  /** Learns that `hold.lock` came before `lock`; returns the circle this closes, the new pair last. */
+  /**
+   * Learns that `hold.lock` came before `lock`; returns the cycle this closes, the new pair last, or null.
+   */
   learn(
     hold: Hold,
     lock: LockNode,
@@ -79,7 +81,7 @@ export class LockOrder {
     return this.#circle(edge, gates);
   }
 
-  /** Numbers, rising, of what keeps others out of all that `hold` and the wait for `lock` are part of. */
+  /** Ascending numbers of the locks that `task` holds exclusively since before `hold`. */
   #gatesOf(hold: Hold, lock: LockNode, task: Task): number[] {
     const gates: number[] = [];
     for (const outer of task.held) {
@@ -96,7 +98,7 @@ export class LockOrder {
     return gates.sort((a, b) => a - b);
   }
 
-  /** The shortest way back from `edge.to` to `edge.from` that others can be on at the same time. */
+  /** The shortest path back from `edge.to` to `edge.from` that other tasks can take at the same time. */
   #circle(edge: OrderEdge, gates: readonly number[]): OrderEdge[] | null {
     const steps: Step[] = [{ at: edge.to, gates, tasks: [edge.task], edge, before: null }];
     const known = new Set<string>();
@@ -124,7 +126,7 @@ export class LockOrder {
   }
 }
 
-/** Keeps what was seen, unless it says nothing that is not known. */
+/** Stores the observation; returns false if it adds nothing. */
 function isNew(pair: Pair, gates: readonly number[], edge: OrderEdge): boolean {
   const seen = pair.seen.find((each) => each.gates.join() === gates.join());
   if (seen === undefined) {
@@ -147,7 +149,7 @@ function hasBeenAt(step: Step, name: string): boolean {
   return false;
 }
 
-/** The edges behind the first one, in order. */
+/** The edges after the first one, in order. */
 function walked(last: Step): OrderEdge[] {
   const edges: OrderEdge[] = [];
   for (let step = last; step.before !== null; step = step.before) edges.push(step.edge);

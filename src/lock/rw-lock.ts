@@ -1,8 +1,8 @@
 /**
- * Owns: who holds a lock and who is next. First come, first served: a reader that comes after a waiting
- * writer waits behind it, so writers never starve; readers next to each other share.
+ * Owns: the holders and the queue of a lock. It is FIFO: a reader that arrives after a waiting
+ * writer waits behind it, so writers never starve; adjacent readers share the lock.
  * Keeps V2 by type: a synchronous section cannot return a promise. Keeps V8: a wait has an owner, a
- * signal and a deadline, and `close` settles them all.
+ * signal and a deadline, and `close` settles all waits.
  */
 
 import { nowMs } from '../time.js';
@@ -15,18 +15,18 @@ import type { Mode } from './types.js';
 export interface LockOptions {
   /** The class of the lock, such as `room.members`: one name however many rooms there are. */
   readonly name: string;
-  /** Which one of its class, such as the room's name. Shown in reports, never in metrics. */
+  /** Identifies the lock within its class, such as the room's name. Shown in reports, never in metrics. */
   readonly key?: string | undefined;
-  /** Who watches it; the default detector unless given. */
+  /** The detector that watches it. Default: the default detector. */
   readonly detector?: Detector | undefined;
 }
 
-/** What the compiler says of a callback that returns a promise. */
+/** Appears in the compiler's error for a callback that returns a promise. */
 export interface NotAsync {
   readonly 'a synchronous section may not return a Promise': never;
 }
 
-/** A callback that does not return a promise, not even perhaps. */
+/** A callback whose return type contains no promise. */
 export type SyncCallback<T> = (() => T) &
   (0 extends T & 1
     ? unknown
@@ -34,7 +34,7 @@ export type SyncCallback<T> = (() => T) &
       ? unknown
       : NotAsync);
 
-/** Who waits for a lock, and what they have lost since it was last charged to a holder. */
+/** The waits in the queue of a lock, and the waiting time not yet charged to a holder. */
 class Queue extends List<Wait> {
   #lostMs = 0;
   #countedAt = nowMs();
@@ -79,7 +79,7 @@ export class RWLock {
   next: RWLock | null = null;
   /** @internal */
   listed = false;
-  /** Synchronous sections running: how many readers, or -1 for a writer; and where the inmost began. */
+  /** Running synchronous sections: the number of readers, or -1 for a writer; and the innermost site. */
   #sections = 0;
   #sectionSite = '';
   readonly #detector: Detector;
@@ -100,12 +100,12 @@ export class RWLock {
     return 'lock';
   }
 
-  /** As reports call it: `lock:room.members[chat:lobby]`. */
+  /** The name in reports: `lock:room.members[chat:lobby]`. */
   get label(): string {
     return this.key === undefined ? `lock:${this.name}` : `lock:${this.name}[${this.key}]`;
   }
 
-  /** Why the lock was closed, or null while it is open. */
+  /** The reason passed to `close`, or null while the lock is open. */
   get closed(): { readonly reason: unknown } | null {
     return this.#closed;
   }
@@ -113,7 +113,7 @@ export class RWLock {
   /**
    * Runs `fn` now with the lock shared; releases it when `fn` returns or throws.
    *
-   * @throws LockBusyError `lock_busy`: a writer holds the lock, or someone waits for it.
+   * @throws LockBusyError `lock_busy`: a writer holds the lock, or the queue is not empty.
    * @throws LockClosedError `lock_closed`.
    * @throws AsyncCallbackError `lock_async_callback`: `fn` returned a promise.
    */
@@ -121,23 +121,23 @@ export class RWLock {
     return this.#section('read', site, fn);
   }
 
-  /** The same with the lock exclusive; `lock_busy` if anyone holds it or waits for it. */
+  /** As `withReadSync`, with the lock exclusive; throws `lock_busy` if it has a holder or a queue. */
   withWriteSync<T>(site: string, fn: SyncCallback<T>): T {
     return this.#section('write', site, fn);
   }
 
-  /** The lock shared if it can be had now, else null: a writer has it, someone waits, or it is closed. */
+  /** A shared guard, or null if a writer holds the lock, the queue is not empty, or the lock is closed. */
   tryRead(site: string, task?: Task): Guard | null {
     return this.#try('read', site, task ?? this.#detector.current());
   }
 
-  /** The lock exclusive if it can be had now, else null: anyone has it or waits, or it is closed. */
+  /** An exclusive guard, or null if the lock has a holder or a queue, or is closed. */
   tryWrite(site: string, task?: Task): Guard | null {
     return this.#try('write', site, task ?? this.#detector.current());
   }
 
   /**
-   * The lock shared, in the order of asking.
+   * Acquires the lock shared, in FIFO order.
    *
    * @throws LockClosedError `lock_closed`; LockTimeoutError `lock_timeout` after `timeoutMs`; the
    *   signal's reason once it is aborted; DeadlockError `lock_deadlock` (mode `strict`);
@@ -147,12 +147,12 @@ export class RWLock {
     return this.#acquire('read', site, options);
   }
 
-  /** The lock exclusive, in the order of asking; rejects as `read`. */
+  /** Acquires the lock exclusively, in FIFO order; rejects as `read`. */
   write(site: string, options?: WaitOptions): Promise<Guard> {
     return this.#acquire('write', site, options);
   }
 
-  /** Rejects every wait, now and later, with LockClosedError. Guards already given stay good. Idempotent. */
+  /** Rejects every current and later wait with LockClosedError. Existing guards stay valid. Idempotent. */
   close(reason: unknown): void {
     if (this.#closed !== null) return;
     this.#closed = { reason };
@@ -215,7 +215,7 @@ export class RWLock {
     return this.#take(mode, site, task);
   }
 
-  /** Sections end in the reverse order of their beginning: the one outside is remembered on the stack. */
+  /** Sections end in reverse order of their start: the call stack keeps the state of the outer one. */
   #section<T>(mode: Mode, site: string, fn: () => T): T {
     if (!this.#isOpenTo(mode)) throw this.#unavailable(mode, site);
     const outside = this.#sections;
@@ -263,7 +263,7 @@ export class RWLock {
     return wait.promise as Promise<Guard>;
   }
 
-  /** What a request gets that is over before it began. */
+  /** The rejection for a request that fails before it waits; null if it may wait. */
   #refusal(mode: Mode, site: string, options: WaitOptions): Promise<never> | null {
     const { signal, timeoutMs } = options;
     if (timeoutMs !== undefined) {
@@ -279,7 +279,7 @@ export class RWLock {
     return Promise.reject(this.#closed === null ? signal?.reason : this.#unavailable(mode, site));
   }
 
-  /** Whoever was at `site` has let go. */
+  /** The holder or section at `site` has released the lock. */
   #serve(site: string): void {
     this.#detector.charge(this, site);
     this.#grant();
@@ -293,7 +293,7 @@ export class RWLock {
     this.queue = null;
   }
 
-  /** Hands the lock to whoever is first, and to the readers right behind a reader. */
+  /** Grants the lock to the first wait, and to the readers directly behind a reader. */
   #grant(): void {
     for (let wait = this.queue?.first; wait; wait = this.queue?.first) {
       const { mode, site, task, abortedBy } = wait;

@@ -1,5 +1,5 @@
 /**
- * Owns: the defaults of a detector and the check of what it is given.
+ * Owns: the defaults of a detector's options and their check.
  */
 import { LockOptionError } from './errors.js';
 import type { DetectorOptions } from './types.js';
@@ -18,7 +18,7 @@ export const DEFAULTS: Settings = {
   ambientTasks: false,
 };
 
-/** @throws LockOptionError `lock_bad_option`: names the option, its value and what it can be. */
+/** @throws LockOptionError `lock_bad_option`: names the option, its value and the allowed values. */
 export function checkSettings(settings: Settings): void {
   const { mode, captureStacks, maxOrderEdges, stackDepth } = settings;
   if (!['off', 'watch', 'strict'].includes(mode)) {

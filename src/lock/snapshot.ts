@@ -1,5 +1,5 @@
 /**
- * Owns: the picture of what is held and waited for, as plain JSON of bounded size.
+ * Owns: the snapshot of the locks held and waited for, as plain JSON of bounded size.
  */
 
 import { nowMs } from '../time.js';
@@ -7,7 +7,7 @@ import type { List } from './list.js';
 import type { LockNode, Resource, Wait } from './nodes.js';
 import type { HeldLock, LockSnapshot, PendingWait } from './types.js';
 
-/** `limit`: the most entries in each list; the oldest are shown. */
+/** `limit`: the maximum entries of each list; the oldest are kept. */
 export function picture(
   locks: List<LockNode>,
   waits: ReadonlySet<Wait>,

@@ -1,6 +1,6 @@
 /**
- * Owns: the numbers of the lock module, in typed arrays, and the bound on how many there are (V9): 16
- * classes of locks and 64 sites, then `other`. Not here: a metrics library; it reads `rows`.
+ * Owns: the metrics of the lock module, in typed arrays, and the bound on their number (V9): 16
+ * lock classes and 64 sites, then `other`. Not here: a metrics library; `read` returns plain rows.
  */
 
 import { nowMs } from '../time.js';
@@ -39,7 +39,7 @@ class Histograms {
     this.#sums[row]! += ms;
   }
 
-  /** With `zeros` more values of 0. */
+  /** Includes `zeros` additional values of 0. */
   read(row: number, zeros: number): LockHistogram {
     let count = zeros;
     const cumulative = BUCKETS_MS.map((_, cell) => {
@@ -51,7 +51,7 @@ class Histograms {
   }
 }
 
-/** Names given numbers in the order they come, all after the last one sharing the last number. */
+/** Assigns numbers to names in order of first use; all names above the limit share the last number. */
 class Names {
   readonly #numbers = new Map<string, number>();
   readonly #most: number;
@@ -83,7 +83,7 @@ export class LockStats {
   readonly #results = new Float64Array(ROWS * RESULTS.length);
   readonly #blockedMs = new Float64Array((CLASSES + 1) * (SITES + 1));
 
-  /** The slot of a class of locks, to be passed to the rest. */
+  /** The slot of a lock class, for the other methods. */
   slot(name: string): number {
     return this.#classes.number(name);
   }
@@ -105,12 +105,12 @@ export class LockStats {
     this.#results[row(slot, mode) * RESULTS.length + WAITED[result]]! += 1;
   }
 
-  /** Time that others lost, charged to who made them wait. */
+  /** Charges the waiting time of others to the site that made them wait. */
   blocked(slot: number, site: string, ms: number): void {
     if (ms > 0) this.#blockedMs[slot * (SITES + 1) + this.#sites.number(site)]! += ms;
   }
 
-  /** All rows, with what is held and waited for now. */
+  /** All rows, with the current holds and waits. */
   read(locks: List<LockNode>, waits: Iterable<Wait>): Pick<LockMetrics, 'locks' | 'blocked'> {
     const now = nowMs();
     const holds = new Gauges();

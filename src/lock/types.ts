@@ -1,11 +1,10 @@
 /**
- * Owns: the shapes that others read: reports, snapshots, metrics, options. All of them are plain JSON
- * but for `onReport`.
+ * Owns: the public data types: reports, snapshots, metrics, options. All are plain JSON except `onReport`.
  */
 
 export type Mode = 'read' | 'write';
 
-/** How a request for a lock ended. `immediate`: had at once; `waited`: had after waiting. */
+/** How a request for a lock ended. `immediate`: granted at once; `waited`: granted after a wait. */
 export type LockResult = 'immediate' | 'waited' | 'timeout' | 'aborted' | 'closed' | 'deadlock';
 
 /** `deadlock` and `stuck-at-exit` are certain, the others suspected; docs/lock.md has an example of each. */
@@ -19,28 +18,28 @@ export type ReportKind =
   | 'lock-wait-timeout'
   | 'long-hold';
 
-/** One incident, as it is told now. Told again as it goes on, it keeps its id; its count and age grow. */
+/** The current report of one incident. Repeated reports keep the id; count and age grow. */
 export interface LockReport {
-  /** Eight hexadecimal digits, the same for as long as the incident lasts. */
+  /** Eight hexadecimal digits, constant for the incident. */
   readonly id: string;
   readonly kind: ReportKind;
   /** True if nothing but an abort or a close can end it. */
   readonly certain: boolean;
-  /** How often it has been told (what lasts) or has happened (what recurs). */
+  /** How often it was reported (a lasting incident) or has happened (a recurring one). */
   readonly count: number;
-  /** Milliseconds from when it began until now, or until it was over. */
+  /** Milliseconds since it began, or until it ended. */
   readonly ageMs: number;
   /** When it was found, in milliseconds since 1970. */
   readonly at: number;
-  /** True once it is no longer so, and for what only happened. */
+  /** True once it has ended, and always for a recurring one. */
   readonly over: boolean;
-  /** Who is in it: labels of tasks, or the site where a holder or waiter has no task. */
+  /** Tasks involved: labels, or the site of a holder or waiter that has no task. */
   readonly tasks: readonly string[];
-  /** Who waits for what, link by link. */
+  /** Each waiter followed by what it waits for, link by link. */
   readonly chain: readonly string[];
-  /** All of it in words; several lines. */
+  /** The full report text; several lines. */
   readonly text: string;
-  /** Where each wait in it was asked for, if stacks are captured. */
+  /** Stack of each wait's request, if stacks are captured. */
   readonly stacks: readonly LockStack[];
 }
 
@@ -56,51 +55,51 @@ export interface DetectorOptions {
    * closes a certain deadlock, with DeadlockError.
    */
   readonly mode?: 'off' | 'watch' | 'strict';
-  /** A wait of this many milliseconds is reported as `lock-wait-timeout`: 30,000; Infinity for never. */
+  /** Milliseconds after which a wait is reported as `lock-wait-timeout`. Default: 30,000; Infinity: never. */
   readonly deadlockTimeoutMs?: number;
-  /** A hold of this many milliseconds is reported as `long-hold`: 1,000; Infinity for never. */
+  /** Milliseconds after which a hold is reported as `long-hold`. Default: 1,000; Infinity: never. */
   readonly longHoldMs?: number;
-  /** Milliseconds between looks at long holds and waits: 1,000. */
+  /** Milliseconds between checks for long holds and waits. Default: 1,000. */
   readonly checkIntervalMs?: number;
-  /** Learn in which order classes of locks are taken: true. */
+  /** Whether to learn the order in which lock classes are acquired. Default: true. */
   readonly lockOrder?: boolean;
-  /** Pairs of lock classes to learn at most, from 1 to 1,000,000: 4,096. Learning stops there. */
+  /** Maximum pairs of lock classes to learn, from 1 to 1,000,000. Default: 4,096. */
   readonly maxOrderEdges?: number;
-  /** `blocked` (default): the stack of a request that has to wait; `never`: sites only. */
+  /** `blocked` (default): capture the stack of each request that has to wait; `never`: sites only. */
   readonly captureStacks?: 'blocked' | 'never';
-  /** Frames of such a stack, from 1 to 100: 8. */
+  /** Frames of a captured stack, from 1 to 100. Default: 8. */
   readonly stackDepth?: number;
   /**
-   * Find the task of a request by AsyncLocalStorage where none is given: false. It makes every await
-   * inside `runTask` slower, and since branches of one task cannot be told apart, a cycle through such a
+   * Whether to find the task of a request by AsyncLocalStorage if none is given. Default: false. It slows
+   * down every await inside `runTask`. Branches of one task look alike then, so a cycle through such a
    * task is suspected, not certain.
    */
   readonly ambientTasks?: boolean;
   /**
-   * Called for each report, never inside the operation that caused it. What it throws is counted and
-   * dropped. By default a report is a process warning of type `LockReport`.
+   * Called for each report, never inside the operation that caused it. Errors it throws are counted and
+   * ignored. Default: a process warning of type `LockReport`.
    */
   readonly onReport?: (report: LockReport) => void;
 }
 
-/** What is held and waited for, oldest first. */
+/** The locks held and waited for, oldest first. */
 export interface LockSnapshot {
   readonly mode: 'off' | 'watch' | 'strict';
   readonly held: readonly HeldLock[];
   readonly pending: readonly PendingWait[];
-  /** Waiter to what it waits for; from there to each that has to let go. */
+  /** From each waiter to what it waits for, and from there to each holder, member or owner. */
   readonly edges: readonly { readonly from: string; readonly to: string }[];
-  /** Entries beyond the limit. */
+  /** Number of entries cut off by the limit. */
   readonly leftOut: { readonly held: number; readonly pending: number; readonly edges: number };
-  /** Incidents, open ones and the last that are over, at most 100; newest last. */
+  /** All open incidents and the latest ended ones, at most 100; newest last. */
   readonly reports: readonly LockReport[];
-  /** Reports not handed to `onReport`, because more than 100 came at once. */
+  /** Reports not passed to `onReport`, because more than 100 were pending. */
   readonly untold: number;
-  /** Long holds and waits found at the last look beyond the 100 of a kind that are reported. */
+  /** Long holds and waits of the last check above the 100 of each kind that are reported. */
   readonly unreported: number;
-  /** Times that `onReport` threw. */
+  /** Number of times `onReport` threw or rejected. */
   readonly onReportErrors: number;
-  /** Pairs of lock classes learnt. */
+  /** Learned pairs of lock classes. */
   readonly orderEdges: number;
 }
 
@@ -113,7 +112,7 @@ export interface HeldLock {
 }
 
 export interface PendingWait {
-  /** What is waited for: `lock:…`, `waitgroup:…`, or the words given to `waitsOn`. */
+  /** What it waits for: `lock:…`, `waitgroup:…`, or the description given to `waitsOn`. */
   readonly on: string;
   readonly mode: Mode | null;
   readonly site: string;
@@ -122,19 +121,19 @@ export interface PendingWait {
   readonly timeoutMs: number | null;
 }
 
-/** Everything a metrics page needs, read at once. Its size depends on the code, not on the load. */
+/** All metrics, for one scrape. Their size depends on the code, not on the load. */
 export interface LockMetrics {
   /** Upper bounds of the buckets, in seconds. */
   readonly buckets: readonly number[];
-  /** A row for each class of locks (at most 16, then `other`) and mode. */
+  /** A row for each lock class (at most 16, then `other`) and mode. */
   readonly locks: readonly LockMetricsRow[];
-  /** Seconds that others lost to holders who took the lock at `site` (at most 64, then `other`). */
+  /** Seconds of waiting for holders that acquired the lock at `site` (at most 64, then `other`). */
   readonly blocked: readonly {
     readonly lock: string;
     readonly site: string;
     readonly seconds: number;
   }[];
-  /** Incidents since the start; every kind is there. */
+  /** Incidents since the start; contains every kind. */
   readonly reports: Readonly<Record<ReportKind, number>>;
   /** Tasks in a deadlock now. */
   readonly deadlockedTasks: number;
@@ -153,7 +152,7 @@ export interface LockMetricsRow {
 }
 
 export interface LockHistogram {
-  /** For each bucket, how many values were at most its bound. */
+  /** For each bucket, the number of values up to its bound. */
   readonly cumulative: readonly number[];
   readonly count: number;
   /** Seconds. */

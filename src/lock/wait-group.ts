@@ -1,6 +1,6 @@
 /**
- * Owns: a set of named members and those who wait until it is empty.
- * Keeps V8: whoever waits for it can say whom it still waits for.
+ * Owns: a set of named members and the waits for it to become empty.
+ * Keeps V8: a wait can name the members it still waits for.
  */
 import { type Detector, defaultDetector } from './detector.js';
 import { LockOptionError } from './errors.js';
@@ -9,11 +9,11 @@ import { checkTimeout, type Member, type Task, Wait, type WaitOptions } from './
 export interface WaitGroupOptions {
   /** The class of the group, such as `server.connections`. */
   readonly name: string;
-  /** Who watches it; the default detector unless given. */
+  /** The detector that watches it. Default: the default detector. */
   readonly detector?: Detector | undefined;
 }
 
-/** Counts work in flight by name; `wait` resolves when none is left. May be used again after that. */
+/** Counts work in progress by name; `wait` resolves when no member is left. Reusable after that. */
 export class WaitGroup {
   readonly name: string;
   /** @internal */
@@ -34,7 +34,7 @@ export class WaitGroup {
     return 'waitgroup';
   }
 
-  /** As reports call it: `waitgroup:server.connections`. */
+  /** The name in reports: `waitgroup:server.connections`. */
   get label(): string {
     return `waitgroup:${this.name}`;
   }
@@ -49,22 +49,22 @@ export class WaitGroup {
     return Array.from(this.members, (member) => member.name);
   }
 
-  /** Adds a member, done by `task` if one is named; returns what takes it out again (idempotent). */
+  /** Adds a member, whose work `task` does if given; returns a function that removes it (idempotent). */
   add(memberName: string, task?: Task): () => void {
     const member: Member = { name: memberName, task: task ?? null };
     this.members.add(member);
     if (task !== undefined) {
       task.owns += 1;
-      // If the new member waits already, that may close a cycle with who waits for the group.
+      // If the new member's task already waits, this may close a cycle with a wait for the group.
       if (task.waits.length > 0) for (const wait of this.#waits) this.#detector.check(wait);
     }
     return () => this.#done(member);
   }
 
   /**
-   * Runs `fn` at once as a new task that is a member until it settles; returns its promise. Whoever
-   * awaits that says so with `task`, or a lock that it holds and the member wants is not known as the
-   * deadlock it is.
+   * Runs `fn` at once as a new task that is a member until it settles; returns its promise. If a task
+   * awaits that promise, pass it as `task`. Otherwise the detector cannot see the deadlock in which the
+   * awaiting task holds a lock that the member needs.
    *
    * @throws DeadlockError `lock_deadlock` (mode `strict`, with `task`), as a rejection.
    */
@@ -91,7 +91,7 @@ export class WaitGroup {
   /**
    * Resolves when no member is left, at once if there is none.
    *
-   * @throws LockTimeoutError `lock_timeout` after `timeoutMs`, naming who was left; the signal's reason
+   * @throws LockTimeoutError `lock_timeout` after `timeoutMs`, naming who is left; the signal's reason
    *   once it is aborted; DeadlockError `lock_deadlock` (mode `strict`); LockOptionError
    *   `lock_bad_option`. All as rejections.
    */

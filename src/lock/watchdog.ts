@@ -1,7 +1,7 @@
 /**
- * Owns: the one timer of a detector. It looks for holds and waits that have lasted too long, not
- * counting the time in which the event loop stood still, and stops when there is nothing to look at.
- * Keeps V8: unref'd, and gone with the last hold and wait.
+ * Owns: the one timer of a detector. It finds holds and waits that last too long, not counting the time
+ * in which the event loop was blocked, and stops when nothing is held or waited for.
+ * Keeps V8: the timer is unref'd and ends with the last hold and wait.
  */
 
 import { clearInterval, nowMs, setInterval } from '../time.js';
@@ -12,7 +12,7 @@ import type { Hold, LockNode, Resource, Wait } from './nodes.js';
 import type { ReportKind } from './types.js';
 import { type Head, longHoldWords, type Told, waitTimeoutWords } from './words.js';
 
-/** A tick this much late is a stall; less is the jitter of a timer. */
+/** A tick at least this late counts as a stall; less is timer jitter. */
 const STALL_MS = 20;
 const STALLS = 128;
 
@@ -22,14 +22,14 @@ interface Limits {
   readonly checkIntervalMs: number;
 }
 
-/** What lasts on one lock or group: its incident, and the hold or wait it is about now. */
+/** A long hold or wait on one resource: its incident, and the hold or wait that it currently describes. */
 interface Found<T> {
   readonly incident: Incident;
   of: T;
 }
 
 export class Watchdog {
-  /** Of the last look: long holds and waits beyond the 100 of a kind that are reported. */
+  /** In the last check: long holds and waits above the 100 per kind that are reported. */
   unreported = 0;
   readonly #locks: List<LockNode>;
   readonly #waits: ReadonlySet<Wait>;
@@ -54,7 +54,7 @@ export class Watchdog {
     this.#limits = limits;
   }
 
-  /** There is something to look at. */
+  /** Starts the timer: there is something to check. */
   wake(): void {
     if (this.#timer !== null) return;
     const { checkIntervalMs } = this.#limits();
@@ -68,7 +68,7 @@ export class Watchdog {
     this.#timer = null;
   }
 
-  /** A deadlock, told again for as long as it lasts. */
+  /** Reports the deadlock again for as long as it lasts. */
   follow(deadlock: Incident): void {
     this.#deadlocks.add(deadlock);
   }
@@ -111,7 +111,7 @@ export class Watchdog {
     for (const wait of this.#waits) {
       if (now - wait.since < deadlockTimeoutMs) break;
       const { on } = wait;
-      // A peer may take its time; what is held meanwhile is a long hold.
+      // A peer may be slow without being at fault; a lock held meanwhile is reported as a long hold.
       if (still.has(on) || (on.kind === 'external' && on.owner === null)) continue;
       if (this.#activeMs(wait.since, now) < deadlockTimeoutMs) continue;
       if (wait.deadlock !== null || blame(on).end === 'deadlock') continue;
@@ -122,7 +122,7 @@ export class Watchdog {
     );
   }
 
-  /** Ends what is no longer so, tells again what still is, and begins what is new. */
+  /** Ends incidents that are over, repeats those that last, and opens new ones. */
   #compare<K, T extends TrackedHold | Wait>(
     known: Map<K, Found<T>>,
     still: ReadonlyMap<K, T>,
@@ -163,7 +163,7 @@ export class Watchdog {
 
 type TrackedHold = Hold & { readonly since: number };
 
-/** Not one taken in mode `off`, whose age is not known. */
+/** The oldest hold that is tracked; the age of one taken in mode `off` is unknown. */
 function oldest(lock: LockNode): TrackedHold | null {
   let hold = lock.holders.first;
   while (hold !== null && !isTracked(hold)) hold = hold.next;

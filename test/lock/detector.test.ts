@@ -19,7 +19,7 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-/** A task that stays, for tests that ask for locks one by one. */
+/** A task that never ends, for tests that request locks one by one. */
 function actor(detector: Detector, name: string): Task {
   let task: Task | undefined;
   void detector.runTask(name, (own) => {
@@ -30,7 +30,7 @@ function actor(detector: Detector, name: string): Task {
 }
 
 describe('deadlock', () => {
-  test('of two tasks that take two locks in opposite orders', async () => {
+  test('of two tasks that acquire two locks in opposite orders', async () => {
     const { detector, incidents } = watched();
     const a = new Mutex({ name: 'a', detector });
     const b = new Mutex({ name: 'b', detector });
@@ -43,7 +43,7 @@ describe('deadlock', () => {
     await settle();
     const [report] = incidents('deadlock');
     expect(report?.chain).toEqual([one.label, 'b', two.label, 'a', one.label]);
-    expect(report?.text).toContain('hint: ask for these in one order everywhere: a, b.');
+    expect(report?.text).toContain('hint: acquire these in the same order everywhere: a, b.');
   });
 
   test('of one task: a lock is not re-entrant', async () => {
@@ -56,8 +56,10 @@ describe('deadlock', () => {
     await expect(run).rejects.toThrow(DeadlockError);
     await settle();
     const [report] = incidents('deadlock');
-    expect(report?.text).toMatch(/ 1 task, /);
-    expect(report?.text).toContain('holds lock:room[chat:lobby] (write) 0 ms, taken at Room.add');
+    expect(report?.text).toMatch(/ 1 task waits for itself, /);
+    expect(report?.text).toContain(
+      'has held lock:room[chat:lobby] (write) for 0 ms, acquired at Room.add',
+    );
     expect(report?.text).toContain('lock:room[chat:lobby] is not re-entrant');
     expect(lock.tryWrite('after')).not.toBeNull();
   });
@@ -99,7 +101,7 @@ describe('deadlock', () => {
     expect(incidents('deadlock')[0]?.text).toContain('leave conns before waiting for it');
   });
 
-  test('that is closed by adding a member, not by waiting', async () => {
+  test('closed by adding a member instead of a wait', async () => {
     const { detector, incidents } = watched();
     const group = new WaitGroup({ name: 'conns', detector });
     const lock = new Mutex({ name: 'server', detector });
@@ -123,7 +125,7 @@ describe('deadlock', () => {
     const space = gate();
     const full = follow(producer.waitsOn('space in queue', space.opened, { owner: consumer }));
     const refused = lock.lock('consumer', { task: consumer });
-    await expect(refused).rejects.toThrow(/serves space in queue; waits lock:room/);
+    await expect(refused).rejects.toThrow(/serves space in queue; waits for lock:room/);
     await settle();
     expect(incidents('wait-while-holding')).toHaveLength(1);
     space.open();
@@ -132,7 +134,7 @@ describe('deadlock', () => {
     guard.release();
   });
 
-  test('matrixai: a chain of waits without a cycle is silent', async () => {
+  test('matrixai: a chain of waits without a cycle is not reported', async () => {
     const { detector, told } = watched();
     const locks = ['a', 'b', 'c'].map((name) => new Mutex({ name, detector }));
     const tasks = ['one', 'two', 'three'].map((name) => actor(detector, name));
@@ -151,7 +153,7 @@ describe('deadlock', () => {
     expect(told).toEqual([]);
   });
 
-  test('a cycle in which one gives up in time is no deadlock', async () => {
+  test('a cycle in which one wait times out is not a deadlock', async () => {
     const { detector, told, incidents } = watched({ mode: 'strict' });
     const a = new Mutex({ name: 'a', detector });
     const b = new Mutex({ name: 'b', detector });
@@ -173,7 +175,7 @@ describe('deadlock', () => {
     expect(other).toMatchObject({ settled: true, error: undefined });
   });
 
-  test('nor is a reader behind a writer that gives up in time', async () => {
+  test('nor is a reader behind a writer that times out', async () => {
     const { detector, incidents } = watched({ mode: 'strict' });
     const lock = new RWLock({ name: 'room', detector });
     const reader = actor(detector, 'reader');
@@ -187,7 +189,7 @@ describe('deadlock', () => {
     expect(incidents('timed-cycle')).toHaveLength(1);
   });
 
-  test('a task with two waits at once is not one flow: its branches may help each other', async () => {
+  test('a task with two waits at once is not sequential: its branches may help each other', async () => {
     const { detector, incidents } = watched();
     const a = new Mutex({ name: 'a', detector });
     const b = new Mutex({ name: 'b', detector });
@@ -201,13 +203,13 @@ describe('deadlock', () => {
     void a.lock('two', { task: two });
     await settle();
     expect(incidents('deadlock')).toEqual([]);
-    // Branch 1 has what it wanted: what is left is one flow, and stuck.
+    // Branch 1 got its lock: the remaining wait makes the task sequential again, and stuck.
     held.release();
     await settle();
     expect(incidents('deadlock')).toHaveLength(1);
   });
 
-  test('is over when a wait of it ends, and a new one is a new incident', async () => {
+  test('is over when one of its waits ends; a new one is a new incident', async () => {
     const { detector, incidents } = watched();
     const lock = new Mutex({ name: 'a', detector });
     const task = actor(detector, 'one');
@@ -225,7 +227,7 @@ describe('deadlock', () => {
     guard.release();
   });
 
-  test('strict: withdrawing a wait lets others in before anything is searched through it', async () => {
+  test('strict: withdrawing a wait grants others before any search runs through it', async () => {
     const { detector, incidents } = watched({ mode: 'strict' });
     const lock = new RWLock({ name: 'room', detector });
     const other = new Mutex({ name: 'other', detector });
@@ -259,7 +261,7 @@ describe('suspected', () => {
     expect(report).toMatchObject({ certain: false, over: true });
     expect(detector.snapshot().reports[0]?.count).toBe(3);
     expect(report?.text).toContain(
-      `task ${task.label} holds lock:room (read) 0 ms, taken at outer and takes it again at inner`,
+      `task ${task.label} has held lock:room (read) for 0 ms, acquired at outer, and acquires it again at inner`,
     );
   });
 
@@ -275,11 +277,11 @@ describe('suspected', () => {
     group.add('c1');
     void group.wait({ task });
     await settle();
-    expect(incidents('wait-while-holding')[0]?.text).toContain('and waits waitgroup:conns');
+    expect(incidents('wait-while-holding')[0]?.text).toContain('and now waits for waitgroup:conns');
     guard.release();
   });
 
-  test('tracing-mutex: an order turned round over three classes, with the whole circle', async () => {
+  test('tracing-mutex: an order reversed over three classes is reported with the whole cycle', async () => {
     const { detector, incidents } = watched();
     const [a, b, c] = ['a', 'b', 'c'].map((name) => new Mutex({ name, detector }));
     const pairs = [
@@ -298,11 +300,13 @@ describe('suspected', () => {
     expect(more).toEqual([]);
     expect(report?.chain).toEqual(['a', 'b', 'c', 'a']);
     expect(report?.tasks).toHaveLength(3);
-    expect(report?.text).toMatch(/c before a: worker#\d+ took c at first, then a at second/);
+    expect(report?.text).toMatch(
+      /c before a: worker#\d+ acquired c at first, then requested a at second/,
+    );
     expect(detector.snapshot().orderEdges).toBe(3);
   });
 
-  test('lock-order is by class: other instances turn it round, two of one class do not', async () => {
+  test('lock order is by class: other instances can reverse it, two of one class do not', async () => {
     const { detector, incidents } = watched();
     const nest = async (outer: string, inner: string) => {
       await detector.runTask('worker', async (task) => {
@@ -320,7 +324,7 @@ describe('suspected', () => {
     expect(incidents('lock-order-inversion')[0]?.count).toBe(1);
   });
 
-  test('lock-order learns no more than maxOrderEdges, and nothing if it is off', async () => {
+  test('lock order learns at most maxOrderEdges pairs, and nothing if it is off', async () => {
     for (const [options, expected] of [
       [{ maxOrderEdges: 3 }, 3],
       [{ lockOrder: false }, 0],
@@ -352,7 +356,7 @@ describe('suspected', () => {
 });
 
 describe('ambient tasks', () => {
-  test('are found without being handed on, children by a longer name', async () => {
+  test('are found without being passed, and a child has a longer name', async () => {
     const { detector, incidents } = watched({ ambientTasks: true });
     const lock = new Mutex({ name: 'server', detector });
     const group = new WaitGroup({ name: 'conns', detector });
@@ -367,7 +371,7 @@ describe('ambient tasks', () => {
       await group.wait();
     });
     await settle();
-    // The inner task holds nothing of its parent's, so the circle is not closed by it.
+    // The inner task does not inherit its parent's holds, so it does not close the cycle.
     expect(incidents('deadlock')).toEqual([]);
     expect(detector.snapshot().pending.map(({ task }) => task)).toEqual([
       expect.stringMatching(/^close#/),
@@ -375,7 +379,7 @@ describe('ambient tasks', () => {
     ]);
   });
 
-  test('codex-multi-auth #505: branches of one task are not told apart, so nothing is certain', async () => {
+  test('codex-multi-auth #505: branches of one task look alike, so nothing is certain', async () => {
     const { detector, incidents } = watched({ ambientTasks: true, mode: 'strict' });
     const lock = new Mutex({ name: 'file', detector });
     let writes = 0;
@@ -407,12 +411,12 @@ describe('options', () => {
     [{ checkIntervalMs: 2 ** 31 }, 'checkIntervalMs'],
     [{ maxOrderEdges: 0 }, 'maxOrderEdges is 0'],
     [{ stackDepth: 1.5 }, 'stackDepth is 1.5'],
-  ])('%o is refused', (options, message) => {
+  ])('%o is rejected', (options, message) => {
     expect(() => new Detector(options)).toThrow(LockOptionError);
     expect(() => new Detector(options)).toThrow(message);
   });
 
-  test('off: locks work, and nothing is known', async () => {
+  test('off: locks work, and nothing is tracked', async () => {
     const { detector, told } = watched({ mode: 'off' });
     const lock = new RWLock({ name: 'room', detector });
     const task = actor(detector, 'one');
@@ -428,7 +432,7 @@ describe('options', () => {
     expect(vi.getTimerCount()).toBe(0);
   });
 
-  test('switched on and off while locks are held: what began unknown stays so, nothing is left', async () => {
+  test('toggled while locks are held: what began untracked stays so, nothing leaks', async () => {
     const { detector, told } = watched({ mode: 'off' });
     const lock = new RWLock({ name: 'room', detector });
     const unknown = await lock.read('unknown');
@@ -436,7 +440,7 @@ describe('options', () => {
     const known = await lock.read('known');
     const waiting = lock.write('waiter');
     await pass(1_000);
-    expect(told[0]?.text).toContain('held by known and 1 more');
+    expect(told[0]?.text).toContain('held by known, and by 1 other');
     known.release();
     detector.configure({ mode: 'off' });
     unknown.release();

@@ -10,7 +10,7 @@ afterEach(() => {
   vi.restoreAllMocks();
 });
 
-/** Makes one certain report, and ends what it is about. */
+/** Causes one certain report and ends its cause. */
 async function selfDeadlock(detector: Detector) {
   const lock = new Mutex({ name: 'a', detector });
   await detector.runTask('self', async (task) => {
@@ -36,7 +36,7 @@ test('onReport is never called inside the operation that caused the report', asy
   expect(told).toHaveLength(1);
 });
 
-test('an onReport that throws or rejects is counted, and the next report still comes', async () => {
+test('an onReport that throws or rejects is counted, and the next report is still delivered', async () => {
   const seen: string[] = [];
   const detector = new Detector({
     onReport: (report) => {
@@ -52,13 +52,13 @@ test('an onReport that throws or rejects is counted, and the next report still c
   expect(detector.snapshot().onReportErrors).toBe(3);
 });
 
-test('go-deadlock: an onReport that takes the very lock it is told of does no harm', async () => {
+test('go-deadlock: an onReport that acquires the reported lock does no harm', async () => {
   const got: string[] = [];
   const detector: Detector = new Detector({
     onReport: (report) => {
       got.push(report.kind);
       void lock.lock('onReport').then((guard) => {
-        got.push('has it');
+        got.push('acquired');
         guard.release();
       });
       got.push(lock.tryLock('onReport') === null ? 'busy' : 'free');
@@ -70,12 +70,12 @@ test('go-deadlock: an onReport that takes the very lock it is told of does no ha
   expect(got).toEqual(['long-hold', 'busy']);
   guard.release();
   await settle();
-  expect(got).toEqual(['long-hold', 'busy', 'has it']);
+  expect(got).toEqual(['long-hold', 'busy', 'acquired']);
   await pass(1_000);
   expect(detector.snapshot()).toMatchObject({ held: [], pending: [], onReportErrors: 0 });
 });
 
-test('what recurs is one incident, told again after 10 s at the earliest', async () => {
+test('a recurring event is one incident, reported again after 10 s at the earliest', async () => {
   const { detector, told } = watched();
   const outer = new Mutex({ name: 'a', detector });
   const nest = async () => {
@@ -94,7 +94,7 @@ test('what recurs is one incident, told again after 10 s at the earliest', async
   expect(new Set(waits().map(({ id }) => id)).size).toBe(1);
 });
 
-test('more than 100 at once are counted, not told; the last 100 are kept', async () => {
+test('of more than 100 reports at once the rest is counted only; the last 100 are kept', async () => {
   const { detector, told } = watched();
   for (let i = 0; i < 150; i += 1) {
     void detector.runTask('self', async (task) => {
@@ -120,7 +120,7 @@ test('without onReport a report is a process warning', async () => {
     type: 'LockReport',
     code: 'deadlock',
     detail: expect.stringMatching(
-      /^self#\d+ asked at\n +at Mutex\.lock .*\n +at .*incidents\.test\.ts/,
+      /^self#\d+ requested at\n +at Mutex\.lock .*\n +at .*incidents\.test\.ts/,
     ),
   });
 });

@@ -9,7 +9,7 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-test('runTask runs at once, numbers the task, and passes on what comes of it', async () => {
+test('runTask runs at once, numbers the task, and passes on its result or error', async () => {
   const order: string[] = [];
   const run = runTask('Room.join', async (task) => {
     order.push('inside');
@@ -43,7 +43,7 @@ test('waitsOn settles as its promise does and is pending meanwhile', async () =>
   });
 });
 
-test('waitsOn gives up at its deadline or when aborted, and what comes later is nobody’s', async () => {
+test('waitsOn times out or aborts, and a later rejection of the promise is ignored', async () => {
   const { detector } = watched();
   const task = detector.newTask('writer');
   const slow = new Promise((_, reject) => {
@@ -56,7 +56,7 @@ test('waitsOn gives up at its deadline or when aborted, and what comes later is 
   stop.abort(new Error('closing'));
   await vi.advanceTimersByTimeAsync(10);
   expect(late.error).toBeInstanceOf(LockTimeoutError);
-  expect(String(late.error)).toMatch(/writer#\d+ waiting for conn c1 drain gave up after/);
+  expect(String(late.error)).toMatch(/writer#\d+, waiting for conn c1 drain, timed out after/);
   expect(aborted.error).toEqual(new Error('closing'));
   expect(before.error).toBe('no');
   expect(detector.snapshot().pending).toEqual([]);

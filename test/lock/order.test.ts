@@ -1,4 +1,4 @@
-/** Orders of locks that can deadlock are told, those that cannot are not. */
+/** Lock orders that can deadlock are reported, those that cannot are not. */
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { type Detector, type Guard, Mutex, RWLock, WaitGroup } from '../../src/lock/index.js';
@@ -11,7 +11,7 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-/** One task that takes these locks one inside the other, and lets go of all. */
+/** One task that acquires these locks one inside the other, then releases all. */
 async function take(detector: Detector, locks: Mutex[], task = 'worker'): Promise<void> {
   await detector.runTask(task, async (own) => {
     const guards: Guard[] = [];
@@ -24,7 +24,7 @@ const mutexes = (detector: Detector, ...names: string[]) =>
   names.map((name) => new Mutex({ name, detector }));
 
 describe('no inversion', () => {
-  test('of one task, both ways, one after the other', async () => {
+  test('of one task that uses both orders one after the other', async () => {
     const { detector, told } = watched();
     const [a, b] = mutexes(detector, 'a', 'b') as [Mutex, Mutex];
     await detector.runTask('only', async (task) => {
@@ -38,7 +38,7 @@ describe('no inversion', () => {
     expect(told).toEqual([]);
   });
 
-  test('behind a lock that all of them hold exclusively from before', async () => {
+  test('behind a lock that all tasks hold exclusively from before', async () => {
     const { detector, told } = watched();
     const [gate, a, b, c] = mutexes(detector, 'gate', 'a', 'b', 'c') as Mutex[];
     for (const order of [
@@ -55,7 +55,7 @@ describe('no inversion', () => {
   });
 });
 
-test('no inversion of three, two of which a gate keeps apart', async () => {
+test('no inversion of three locks, where a gate excludes two of the tasks from each other', async () => {
   const { detector, told } = watched();
   const [gate, a, b, c] = mutexes(detector, 'gate', 'a', 'b', 'c') as [Mutex, Mutex, Mutex, Mutex];
   for (const order of [
@@ -67,14 +67,14 @@ test('no inversion of three, two of which a gate keeps apart', async () => {
   }
   await settle();
   expect(told).toEqual([]);
-  // The other side of the gate makes it one.
+  // A task outside the gate makes it one.
   await take(detector, [b, c]);
   await settle();
   expect(told).toHaveLength(1);
 });
 
 describe('an inversion', () => {
-  test('of two tasks, as soon as the second turns it round', async () => {
+  test('of two tasks, as soon as the second reverses the order', async () => {
     const { detector, incidents } = watched();
     const [a, b] = mutexes(detector, 'a', 'b') as [Mutex, Mutex];
     await take(detector, [a, b]);
@@ -83,7 +83,7 @@ describe('an inversion', () => {
     expect(incidents('lock-order-inversion')).toHaveLength(1);
   });
 
-  test('of one task that does both, once another does one of them', async () => {
+  test('of one task that uses both orders, once another task uses one of them', async () => {
     const { detector, incidents } = watched();
     const [a, b] = mutexes(detector, 'a', 'b') as [Mutex, Mutex];
     await detector.runTask('both', async (task) => {
@@ -104,8 +104,8 @@ describe('an inversion', () => {
   });
 
   test.each([
-    ['only some hold', ['gate', 'a', 'b'], ['b', 'a']],
-    ['is taken between', ['a', 'gate', 'b'], ['b', 'gate', 'a']],
+    ['only one task holds', ['gate', 'a', 'b'], ['b', 'a']],
+    ['is acquired in between', ['a', 'gate', 'b'], ['b', 'gate', 'a']],
   ])('through a gate that %s', async (_, one, other) => {
     const { detector, incidents } = watched();
     const locks = new Map(mutexes(detector, 'gate', 'a', 'b').map((lock) => [lock.name, lock]));
@@ -121,7 +121,7 @@ describe('an inversion', () => {
     expect(incidents('lock-order-inversion').length).toBeGreaterThan(0);
   });
 
-  test('behind gates of one class that are two locks', async () => {
+  test('behind two gates of one class', async () => {
     const { detector, incidents } = watched();
     const [a, b] = mutexes(detector, 'a', 'b') as [Mutex, Mutex];
     await take(detector, [new Mutex({ name: 'gate', key: '1', detector }), a, b]);
@@ -130,7 +130,7 @@ describe('an inversion', () => {
     expect(incidents('lock-order-inversion')).toHaveLength(1);
   });
 
-  test('behind a gate that is shared', async () => {
+  test('behind a gate that is held shared', async () => {
     const { detector, incidents } = watched();
     const [a, b] = mutexes(detector, 'a', 'b') as [Mutex, Mutex];
     const shared = new RWLock({ name: 'gate', detector });
@@ -150,8 +150,8 @@ describe('an inversion', () => {
   });
 });
 
-test('what is told is what tasks that run side by side can deadlock in, and nothing else', async () => {
-  // Each task takes some of four locks, one inside the other, and lets go of all of them.
+test('reports an inversion exactly when concurrent tasks can deadlock', async () => {
+  // Each task acquires some of four locks, one inside the other, then releases all.
   const names = ['a', 'b', 'c', 'd'];
   const order = fc.shuffledSubarray(names, { minLength: 2 });
   await fc.assert(
@@ -171,7 +171,7 @@ test('what is told is what tasks that run side by side can deadlock in, and noth
   );
 });
 
-/** By trying all ways to run them side by side. */
+/** Tries all interleavings. */
 function canDeadlock(orders: readonly (readonly string[])[]): boolean {
   const known = new Set<string>();
   const search = (taken: number[]): boolean => {
@@ -187,12 +187,12 @@ function canDeadlock(orders: readonly (readonly string[])[]): boolean {
     if (able.length === 0) return true;
     return able.some((i) => search(taken.with(i, taken[i]! + 1)));
   };
-  // A task that has all lets go of all: `taken` equal to its length is the end of it.
+  // A task that has all its locks releases them: `taken` equal to its length means it is done.
   return search(orders.map(() => 0));
 }
 
-describe('a guard handed on', () => {
-  /** Opener has L and asks for M, other has M and waits for L. */
+describe('a guard handed over', () => {
+  /** `opener` holds L and requests M, `other` holds M and waits for L. */
   async function crossed(handTo: 'timer' | 'other' | 'nobody') {
     const world = watched({ mode: 'strict' });
     const { detector } = world;
@@ -221,18 +221,18 @@ describe('a guard handed on', () => {
     return { ...world, other, opener };
   }
 
-  test('to a timer is no deadlock, and nobody is refused', async () => {
+  test('to a timer is no deadlock, and no wait is rejected', async () => {
     const { told, other, opener } = await crossed('timer');
     await Promise.all([other, opener]);
     expect(told.filter(({ kind }) => kind === 'deadlock')).toEqual([]);
   });
 
-  test('to nobody stays the deadlock it is', async () => {
+  test('to nobody is still a deadlock', async () => {
     const { incidents } = await crossed('nobody');
     expect(incidents('deadlock')).toMatchObject([{ certain: true }]);
   });
 
-  test('to a task that waits for who waits for it is one from then on', async () => {
+  test('to a task that waits for the waiting task closes a deadlock', async () => {
     const { detector, incidents } = watched();
     const [l, m] = mutexes(detector, 'l', 'm') as [Mutex, Mutex];
     const taken = await l.lock('nobody');
@@ -253,7 +253,7 @@ describe('a guard handed on', () => {
     });
   });
 
-  test('is let go of by whoever has it then, and handing on what is released does nothing', async () => {
+  test('can be released by its current owner; handing over a released guard does nothing', async () => {
     const { detector } = watched();
     const [l] = mutexes(detector, 'l') as [Mutex];
     await detector.runTask('first', async (task) => {
@@ -263,7 +263,7 @@ describe('a guard handed on', () => {
         guard.release();
         guard.handTo(task);
       });
-      // Holding nothing, it asks for it again.
+      // It holds nothing now, so it may request the lock again.
       (await l.lock('again', { task })).release();
     });
     await settle();
@@ -272,8 +272,8 @@ describe('a guard handed on', () => {
   });
 });
 
-describe('a member that is awaited with a lock held that it wants', () => {
-  test.each(['watch', 'strict'] as const)('is told as the deadlock it is: %s', async (mode) => {
+describe('awaiting a member while holding a lock that it needs', () => {
+  test.each(['watch', 'strict'] as const)('is reported as a deadlock: %s', async (mode) => {
     const { detector, incidents } = watched({ mode });
     const [lock] = mutexes(detector, 'lock') as [Mutex];
     const group = new WaitGroup({ name: 'children', detector });
@@ -294,11 +294,11 @@ describe('a member that is awaited with a lock held that it wants', () => {
     expect(report?.text).toContain('child');
     if (mode === 'watch') return;
     await expect(parent).rejects.toMatchObject({ code: 'lock_deadlock' });
-    // Its lock is free again, so the child has had it.
+    // The parent's lock is free again, so the child has acquired it.
     expect(group.size).toBe(0);
   });
 
-  test('and is none where the lock is let go of first', async () => {
+  test('is not a deadlock if the lock is released first', async () => {
     const { detector, told } = watched({ mode: 'strict' });
     const [lock] = mutexes(detector, 'lock') as [Mutex];
     const group = new WaitGroup({ name: 'children', detector });

@@ -1,5 +1,5 @@
 /**
- * What must hold in any order of events: the schedules are fast-check's.
+ * Properties that hold in any order of events; fast-check generates the schedules.
  */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
@@ -11,13 +11,13 @@ const RUNS = 300;
 describe('one lock', () => {
   const request = fc.record({
     mode: fc.constantFrom('read' as const, 'write' as const),
-    /** Turns of the scheduler before it asks, while it holds, and before it gives up if it ever does. */
+    /** Turns of the scheduler before the request, during the hold, and before the abort, if any. */
     after: fc.nat(4),
     holds: fc.nat(3),
     abortAfter: fc.option(fc.nat(5), { nil: null }),
   });
 
-  test('excludes, serves in the order of asking, leaks no slot, and settles all when closed', async () => {
+  test('excludes, serves in FIFO order, leaks no slot, and settles all waits when closed', async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.scheduler(),
@@ -101,7 +101,7 @@ describe('the detector', () => {
   });
   const programs = fc.array(program, { minLength: 1, maxLength: 6 });
 
-  /** Tasks that take locks one after the other, wait for groups in between, and release all in the end. */
+  /** Tasks that acquire locks one after the other, wait for groups in between, and release all at the end. */
   function run(
     mode: 'watch' | 'strict',
     scheduler: fc.Scheduler,
@@ -139,7 +139,7 @@ describe('the detector', () => {
     return { ...watching, errors, stuck: () => running };
   }
 
-  test('watch: says deadlock exactly when something is stuck for good', async () => {
+  test('watch: reports a deadlock exactly when some task is stuck for ever', async () => {
     let stuckRuns = 0;
     await fc.assert(
       fc.asyncProperty(fc.scheduler(), programs, async (scheduler, list) => {
@@ -148,18 +148,18 @@ describe('the detector', () => {
         const reports = detector.snapshot().reports.filter(({ kind }) => kind === 'deadlock');
         expect(errors).toEqual([]);
         expect(reports.some(({ over }) => !over)).toBe(stuck() > 0);
-        // One that was found is never taken back: nothing here can end it.
+        // A deadlock found never ends: nothing in this test can end it.
         expect(reports.every(({ over, certain }) => !over && certain)).toBe(true);
         if (stuck() > 0) stuckRuns += 1;
       }),
       { numRuns: RUNS },
     );
-    // Else nothing was shown.
+    // Otherwise the property would be vacuous.
     expect(stuckRuns).toBeGreaterThan(RUNS / 20);
     expect(stuckRuns).toBeLessThan(RUNS);
   });
 
-  test('strict: every task ends, and what is refused is refused as a deadlock', async () => {
+  test('strict: every task ends, and every rejection is a deadlock', async () => {
     let refusedRuns = 0;
     await fc.assert(
       fc.asyncProperty(fc.scheduler(), programs, async (scheduler, list) => {
@@ -176,7 +176,7 @@ describe('the detector', () => {
     expect(refusedRuns).toBeGreaterThan(RUNS / 20);
   });
 
-  test('locks taken in one order are never in a deadlock or an inversion', async () => {
+  test('locks acquired in one order are never in a deadlock or an inversion', async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.scheduler(),

@@ -1,6 +1,6 @@
 /**
- * Shutdowns that hung elsewhere, at the size of this module; each test is named after its source. The
- * first of the miniredis row is the whole of seed-close.test.ts.
+ * Shutdown hangs of other projects, reduced to this module; each test is named after its source. The
+ * first miniredis bug is in seed-close.test.ts.
  */
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
@@ -28,7 +28,7 @@ test('miniredis d66fb3b: a second close, after an early return in the first, doe
   await expect(lock.lock('late')).rejects.toThrow(LockClosedError);
 });
 
-test('miniredis #121: a command that blocks gives way to the signal of the close', async () => {
+test('miniredis #121: a blocking command is aborted by the signal of the close', async () => {
   const { detector, told } = watched();
   const commands = new WaitGroup({ name: 'commands', detector });
   const closing = new AbortController();
@@ -46,7 +46,7 @@ test('miniredis #121: a command that blocks gives way to the signal of the close
   expect(told).toEqual([]);
 });
 
-test('miniredis #151: a connection that comes during the close is waited for too', async () => {
+test('miniredis #151: the close also waits for a connection that arrives during it', async () => {
   const conns = new WaitGroup({ name: 'conns', detector: watched().detector });
   const first = conns.add('c1');
   const close = follow(conns.wait());
@@ -60,7 +60,7 @@ test('miniredis #151: a connection that comes during the close is waited for too
   expect(close.settled).toBe(true);
 });
 
-test('miniredis #220: a signal that was aborted before is not missed', async () => {
+test('miniredis #220: a signal that is already aborted is not missed', async () => {
   const { detector } = watched();
   const lock = new RWLock({ name: 'room', detector });
   const conns = new WaitGroup({ name: 'conns', detector });
@@ -78,7 +78,7 @@ test('miniredis #220: a signal that was aborted before is not missed', async () 
   held.release();
 });
 
-test('miniredis #300: a client that goes takes its place in the queue with it', async () => {
+test('miniredis #300: a client that disconnects leaves the queue', async () => {
   const { detector } = watched();
   const lock = new RWLock({ name: 'room', detector });
   const reader = await lock.read('reader');
@@ -94,7 +94,7 @@ test('miniredis #300: a client that goes takes its place in the queue with it', 
   expect(lock.tryWrite('free')).not.toBeNull();
 });
 
-test('node-redis #3398: the last in flight fails, and whoever waits for it is still woken', async () => {
+test('node-redis #3398: the last operation in flight fails, and the wait for it still resolves', async () => {
   const pool = new WaitGroup({ name: 'pool', detector: watched().detector });
   const { open, opened } = gate();
   const connect = follow(
@@ -109,7 +109,7 @@ test('node-redis #3398: the last in flight fails, and whoever waits for it is st
   expect(connect.error).toEqual(new Error('refused'));
 });
 
-test('async-rwlock: readers that keep coming do not starve a writer', async () => {
+test('async-rwlock: a steady stream of readers does not starve a writer', async () => {
   const lock = new RWLock({ name: 'room', detector: watched().detector });
   let reader = await lock.read('reader');
   const add = follow(lock.write('Room.add'));
@@ -120,7 +120,7 @@ test('async-rwlock: readers that keep coming do not starve a writer', async () =
     if (add.settled) return;
     reader = await next;
   }
-  expect.unreachable('the writer never came');
+  expect.unreachable('the writer never got the lock');
 });
 
 test('go-deadlock: a failed try does not make the detector forget the holder', async () => {
@@ -133,7 +133,7 @@ test('go-deadlock: a failed try does not make the detector forget the holder', a
   expect(detector.snapshot().held).toEqual([]);
 });
 
-test('go-deadlock #46: a million holds and 5,000 locks leave nothing behind', async () => {
+test('go-deadlock #46: a million holds and 5,000 locks leak nothing', async () => {
   const { detector } = watched();
   const shared = new RWLock({ name: 'shared', detector });
   const cycle = async (times: number) => {
@@ -163,7 +163,7 @@ test('go-deadlock #46: a million holds and 5,000 locks leave nothing behind', as
   expect(detector.snapshot()).toMatchObject({ held: [], pending: [], orderEdges: 1 });
 });
 
-test('go-deadlock #46: a detector that is done with is collected', async () => {
+test('go-deadlock #46: an unused detector is garbage-collected', async () => {
   const use = async () => {
     const { detector } = watched({ checkIntervalMs: 1 });
     const lock = new RWLock({ name: 'room', detector });
@@ -178,7 +178,7 @@ test('go-deadlock #46: a detector that is done with is collected', async () => {
     isCollected = true;
   });
   await use();
-  // Its timer ends with the look that finds nothing. If it is never collected, this test times out.
+  // Its timer stops with the first check that finds nothing. If the detector is never collected, this test times out.
   while (!isCollected) {
     await drain();
     collect();

@@ -44,7 +44,7 @@ describe('synchronous sections', () => {
     expect(refused()).toBe(1);
   });
 
-  test('hold the lock against everything inside them, by name', () => {
+  test('exclude other requests from inside the callback too, naming the section', () => {
     const l = lock();
     l.withReadSync('outer', () => {
       expect(l.withReadSync('inner', () => 1)).toBe(1);
@@ -59,7 +59,7 @@ describe('synchronous sections', () => {
     expect(l.tryWrite('after')).not.toBeNull();
   });
 
-  test('let in who asked inside them, when they end', async () => {
+  test('grant requests made inside them when they end', async () => {
     const l = lock();
     let waiting: Promise<unknown> = Promise.resolve();
     l.withReadSync('outer', () => {
@@ -81,7 +81,7 @@ describe('synchronous sections', () => {
     (await writer).release();
   });
 
-  test('a promise is refused by the compiler and at run time, and the lock is free after', () => {
+  test('reject a promise at compile time and at run time, and release the lock', () => {
     const l = lock();
     // @ts-expect-error an async callback
     expect(() => l.withReadSync('async', async () => 1)).toThrow(AsyncCallbackError);
@@ -99,7 +99,7 @@ describe('synchronous sections', () => {
 });
 
 describe('order', () => {
-  test('is first come, first served, with neighbouring readers together', async () => {
+  test('is FIFO, with adjacent readers sharing', async () => {
     const l = lock();
     const { order, note } = recorder();
     const first = await l.write('w0');
@@ -124,7 +124,7 @@ describe('order', () => {
     expect(order).toEqual(['r1', 'r2', 'w1', 'r3']);
   });
 
-  test('a failed try leaves the holder as it was', async () => {
+  test('a failed try does not change the holder', async () => {
     const l = lock();
     const guard = await l.write('holder');
     expect(l.tryWrite('other')).toBeNull();
@@ -136,7 +136,7 @@ describe('order', () => {
 });
 
 describe('guards', () => {
-  test('a second release does nothing, whoever does it', async () => {
+  test('a second release does nothing, on any path', async () => {
     const l = lock();
     const first = await l.read('one');
     const second = await l.read('two');
@@ -162,7 +162,7 @@ describe('guards', () => {
 });
 
 describe('giving up', () => {
-  test('an abort while queued leaves no slot behind', async () => {
+  test('an aborted wait leaves the queue', async () => {
     const l = lock();
     const reader = await l.read('reader');
     const stop = new AbortController();
@@ -170,18 +170,18 @@ describe('giving up', () => {
     const late = l.read('late');
     stop.abort(new Error('gone'));
     await expect(writer).rejects.toThrow('gone');
-    // Nobody stands between the two readers any more.
+    // The queue between the two readers is empty again.
     (await late).release();
     reader.release();
     expect(l.tryWrite('free')).not.toBeNull();
   });
 
-  test('an aborted signal is refused at once, free or not', async () => {
+  test('an aborted signal is rejected at once, whether the lock is free or not', async () => {
     const reason = new Error('already');
     await expect(lock().read('x', { signal: AbortSignal.abort(reason) })).rejects.toBe(reason);
   });
 
-  test('a deadline names the holder', async () => {
+  test('a timeout names the holder', async () => {
     const l = lock();
     const guard = await l.write('Room.broadcast');
     const late = l.read('Room.add', { timeoutMs: 1 });
@@ -191,17 +191,17 @@ describe('giving up', () => {
     expect(l.tryWrite('free')).not.toBeNull();
   });
 
-  test.each([-1, Number.NaN, 2 ** 31])('timeoutMs %s is refused', async (timeoutMs) => {
+  test.each([-1, Number.NaN, 2 ** 31])('timeoutMs %s is rejected', async (timeoutMs) => {
     await expect(lock().read('x', { timeoutMs })).rejects.toThrow(LockOptionError);
   });
 
-  test('a name is needed', () => {
+  test('an empty name is rejected', () => {
     expect(() => new RWLock({ name: '' })).toThrow(LockOptionError);
   });
 });
 
 describe('close', () => {
-  test('rejects every wait, now and later; guards stay good', async () => {
+  test('rejects every current and later wait; existing guards stay valid', async () => {
     const l = lock();
     const guard = await l.write('holder');
     const waits = [l.read('a'), l.write('b'), l.read('c')];
@@ -218,7 +218,7 @@ describe('close', () => {
   });
 });
 
-test('many waits on one signal take one listener, gone with the last of them', async () => {
+test('many waits on one signal share one listener, removed with the last of them', async () => {
   const l = lock();
   const { signal } = new AbortController();
   const listeners = () => getEventListeners(signal, 'abort').length;
@@ -231,7 +231,7 @@ test('many waits on one signal take one listener, gone with the last of them', a
   expect(listeners()).toBe(0);
 });
 
-test('an abort rejects every wait of its signal, those too that it would let in', async () => {
+test('an abort rejects every wait of its signal, also those that an earlier abort would grant', async () => {
   const l = lock();
   const stop = new AbortController();
   const { signal } = stop;

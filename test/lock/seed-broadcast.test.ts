@@ -1,6 +1,6 @@
 /**
- * The second story: a broadcast that holds the room's read lock across its sends, so that one slow
- * member keeps an add out, and behind it every reader. A stall, not a deadlock: it ends with the drain.
+ * The second story: a broadcast holds the room's read lock across its sends, so that one slow member
+ * blocks an add, and every reader behind it. It is a stall, not a deadlock: it ends with the drain.
  */
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { type Detector, RWLock } from '../../src/lock/index.js';
@@ -61,7 +61,7 @@ function naiveRoom(detector: Detector, present: Member[]) {
   return { broadcast, add, list };
 }
 
-test('naive: told after 1 s whom it comes down to, after 30 s who waits for it', async () => {
+test('naive: the cause is reported after 1 s, the blocked waits after 30 s', async () => {
   const { detector, told, incidents } = watched();
   const { fast, slow, drain } = members();
   const room = naiveRoom(detector, [fast, slow]);
@@ -78,21 +78,22 @@ test('naive: told after 1 s whom it comes down to, after 30 s who waits for it',
   const [add, broadcast] = hold?.tasks ?? [];
   expect(hold?.chain).toEqual([add, 'room', broadcast, 'conn c17 drain', 'external']);
   expect(hold?.text.split('\n')).toEqual([
-    `LONG HOLD (suspected) id=${hold?.id}  now 1.0 s`,
-    `  lock:room (read) held by ${broadcast}, now awaiting conn c17 drain (external peer)`,
-    `  blocked: ${add} (write) 1.0 s, plus 1 reader queued behind it`,
-    '  hint: enqueue per consumer; do not await sends.',
+    `LONG HOLD (suspected) id=${hold?.id}  lasting 1.0 s`,
+    `  lock:room (read) is held by ${broadcast}`,
+    `  ${broadcast} waits for conn c17 drain (external peer)`,
+    `  blocked: ${add} (write) for 1.0 s, and 1 reader behind it`,
+    '  hint: queue messages per consumer; do not await sends while holding lock:room.',
   ]);
 
   await pass(29_000);
   const [wait] = incidents('lock-wait-timeout');
   expect(wait?.ageMs).toBe(30_000);
-  expect(wait?.text).toContain(`${add} waits lock:room (write) 30.0 s`);
+  expect(wait?.text).toContain(`${add} has waited 30.0 s for lock:room (write)`);
   expect(wait?.text).toContain(
-    `held by ${broadcast} (read) 30.0 s, now awaiting conn c17 drain (external peer)`,
+    `held by ${broadcast} (read) for 30.0 s\n  ${broadcast} waits for conn c17 drain (external peer)`,
   );
   expect(wait?.chain).toEqual([add, 'room', broadcast, 'conn c17 drain', 'external']);
-  // A stall: both who wait still wait, and nothing certain is claimed.
+  // A stall: both waits are still pending, and the report claims nothing certain.
   expect(ends.map((end) => end.settled)).toEqual([false, false, false]);
   expect(detector.metrics()).toMatchObject({ reports: { deadlock: 0 }, deadlockedTasks: 0 });
   expect(incidents('long-hold')).toHaveLength(1);
@@ -106,7 +107,7 @@ test('naive: told after 1 s whom it comes down to, after 30 s who waits for it',
   expect(vi.getTimerCount()).toBe(0);
 });
 
-test('the metrics name the culprit while it still holds the lock', async () => {
+test('the metrics name the holder that blocks others while it still holds the lock', async () => {
   const { detector } = watched();
   const { fast, slow, drain } = members();
   const room = naiveRoom(detector, [fast, slow]);
@@ -127,7 +128,7 @@ test('the metrics name the culprit while it still holds the lock', async () => {
   expect(detector.metrics().blocked).toEqual(blocked);
 });
 
-test('as it should be: the add is in before the clock moves, the fast member has all', async () => {
+test('correct version: the add succeeds before the clock moves, the fast member gets everything', async () => {
   const { detector, told } = watched();
   const { fast, slow } = members();
   const present = [fast, slow];

@@ -1,6 +1,6 @@
 /**
- * The first story: a close that holds the lock while it waits for its handlers, one of which wants the
- * lock (miniredis up to 2.5.0). Naive, then as it should be, under the same schedule.
+ * The first story: `close` holds the lock while it waits for its handlers, and one handler needs the
+ * lock (miniredis up to 2.5.0). The naive version, then the correct one, under the same schedule.
  */
 import { execFile } from 'node:child_process';
 import { rmSync, writeFileSync } from 'node:fs';
@@ -53,7 +53,7 @@ describe('on a virtual clock', () => {
     vi.useRealTimers();
   });
 
-  test('watch: both stand still, and one deadlock names both before the clock moves', async () => {
+  test('watch: both tasks are stuck, and one deadlock names both before the clock moves', async () => {
     const { detector, told, incidents } = watched();
     const { del, naive } = server(detector);
     const ends = [follow(del), follow(naive())];
@@ -68,23 +68,23 @@ describe('on a virtual clock', () => {
     expect(handler).toMatch(/^DEL#\d+$/);
     expect(report?.chain).toEqual([close, 'conns', handler, 'server', close]);
     const words = [
-      `DEADLOCK (certain) id=${report?.id}  2 tasks, found 0 ms after forming`,
-      `  task ${close}  holds lock:server (write) 0 ms, taken at Server.close`,
-      '                waits waitgroup:conns, 1 member left',
-      `  task ${handler}    is that member (DEL); waits lock:server (write)`,
+      `DEADLOCK (certain) id=${report?.id}  2 tasks wait for each other, found 0 ms after it formed`,
+      `  task ${close}  has held lock:server (write) for 0 ms, acquired at Server.close`,
+      '                waits for waitgroup:conns (1 member left)',
+      `  task ${handler}    is that member (DEL); waits for lock:server (write)`,
       `  cycle: ${close} -> conns -> ${handler} -> server -> ${close}`,
-      '  hint: release lock:server before waiting on conns.',
+      '  hint: release lock:server before waiting for conns.',
     ];
     const squeezed = (text: string) => text.replace(/ +/g, ' ');
     expect(squeezed(report?.text ?? '')).toBe(squeezed(words.join('\n')));
-    // It began with what could have been said without the deadlock.
+    // The first report would also come without the deadlock.
     expect(told.map((each) => each.kind)).toEqual(['wait-while-holding', 'deadlock']);
     expect(report?.stacks.map(({ task }) => task)).toEqual([close, handler]);
     expect(report?.stacks[0]?.stack.split('\n')[0]).toContain('seed-close.test.ts');
     expect(detector.metrics()).toMatchObject({ deadlockedTasks: 2, reports: { deadlock: 1 } });
   });
 
-  test('watch: as long as it lasts it is one incident, and nothing else is told of it', async () => {
+  test('watch: a lasting deadlock is one incident, and causes no other reports', async () => {
     const { detector, told, incidents } = watched();
     const { naive } = server(detector);
     void naive();
@@ -97,10 +97,10 @@ describe('on a virtual clock', () => {
       'deadlock',
     ]);
     expect(told.at(-1)).toMatchObject({ count: 3, ageMs: 30_000 });
-    expect(told.at(-1)?.text).toContain('seen x3, now 30.0 s');
+    expect(told.at(-1)?.text).toContain('lasting 30.0 s, reported 3 times');
   });
 
-  test('strict: the wait that closes the cycle is refused, and close resolves', async () => {
+  test('strict: the wait that closes the cycle is rejected, and close resolves', async () => {
     const { detector, incidents } = watched({ mode: 'strict' });
     const { del, naive } = server(detector);
     const refused = expect(del).rejects.toThrow(DeadlockError);
@@ -115,7 +115,7 @@ describe('on a virtual clock', () => {
     expect(row?.acquisitions).toMatchObject({ immediate: 1, deadlock: 1 });
   });
 
-  test('as it should be: close resolves, DEL is told, nothing is reported', async () => {
+  test('correct version: close resolves, DEL gets an error, nothing is reported', async () => {
     const { detector, told } = watched();
     const { del, safe } = server(detector);
     const refused = expect(del).rejects.toThrow(LockClosedError);
@@ -166,22 +166,24 @@ describe('as a process', () => {
     });
   }
 
-  test('naive: it ends with code 0 and never says closed', async () => {
+  test('naive: the process exits with code 0 and never prints closed', async () => {
     expect(await run('off', 'naive')).toEqual({ code: 0, stdout: '', stderr: '' });
   });
 
-  test('naive, watched: the same end, and stuck-at-exit says so', async () => {
+  test('naive, watched: the same exit, reported as stuck-at-exit', async () => {
     const { code, stdout, stderr } = await run('watch', 'naive');
     expect({ code, stdout }).toEqual({ code: 0, stdout: '' });
     expect(stderr).toMatch(/\[deadlock\] LockReport: DEADLOCK \(certain\) id=\w{8} {2}2 tasks/);
     expect(stderr).toMatch(
-      /\[stuck-at-exit\] LockReport: STUCK AT EXIT \(certain\) id=\w{8} {2}2 waits that nothing can end/,
+      /\[stuck-at-exit\] LockReport: STUCK AT EXIT \(certain\) id=\w{8} {2}2 waits that can never end/,
     );
-    expect(stderr).toMatch(/DEL#\d+ waits lock:server \(write\) \d+ ms; .*held by close#\d+/);
+    expect(stderr).toMatch(
+      /DEL#\d+ has waited \d+ ms for lock:server \(write\); .*held by close#\d+/,
+    );
     expect(stderr.match(/STUCK AT EXIT/g)).toHaveLength(1);
   });
 
-  test('as it should be: it says closed', async () => {
+  test('correct version: the process prints closed', async () => {
     expect(await run('watch', 'safe')).toEqual({
       code: 0,
       stdout: 'lock_closed\nclosed\n',

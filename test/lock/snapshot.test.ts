@@ -9,7 +9,7 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-test('is plain JSON of what is held and waited for, oldest first', async () => {
+test('is plain JSON of the locks held and waited for, oldest first', async () => {
   const { detector } = watched();
   const lobby = new RWLock({ name: 'room', key: 'chat:lobby', detector });
   const conns = new WaitGroup({ name: 'conns', detector });
@@ -63,7 +63,7 @@ test('is plain JSON of what is held and waited for, oldest first', async () => {
   });
 });
 
-test('two locks of one class are told apart in the edges', async () => {
+test('the edges tell two locks of one class apart', async () => {
   const { detector } = watched();
   for (let i = 0; i < 2; i += 1) {
     const lock = new RWLock({ name: 'room', detector });
@@ -78,7 +78,7 @@ test('two locks of one class are told apart in the edges', async () => {
   ]);
 });
 
-test('says how much it leaves out', async () => {
+test('reports how many entries it leaves out', async () => {
   const { detector } = watched();
   const lock = new RWLock({ name: 'room', detector });
   for (let i = 0; i < 20; i += 1) await lock.read(`reader ${i}`);

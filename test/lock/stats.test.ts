@@ -15,7 +15,7 @@ function rowOf(metrics: LockMetrics, lock: string, mode: Mode): LockMetricsRow {
   return row;
 }
 
-test('holds and waits land in the right buckets, with their sums', async () => {
+test('holds and waits are counted in the right buckets, with their sums', async () => {
   const { detector } = watched();
   const lock = new RWLock({ name: 'room', detector });
   for (const ms of [0, 0.5, 2, 50, 20_000, 40_000]) {
@@ -36,7 +36,7 @@ test('holds and waits land in the right buckets, with their sums', async () => {
   expect(holds.sum).toBeCloseTo(60.053, 9);
   const { wait } = rowOf(metrics, 'room', 'read');
   expect(wait).toEqual(holds);
-  // What was had at once waited for 0 s.
+  // Immediate acquisitions waited for 0 s.
   expect(rowOf(metrics, 'room', 'write').wait).toMatchObject({ count: 6, sum: 0 });
 });
 
@@ -54,7 +54,7 @@ test('sections are measured like guards', () => {
   expect(row.hold).toMatchObject({ count: 2, sum: 0.005 });
 });
 
-test('acquisitions are counted by how they ended', async () => {
+test('acquisitions are counted by result', async () => {
   const { detector } = watched({ mode: 'strict' });
   const lock = new RWLock({ name: 'room', detector });
   const stop = new AbortController();
@@ -88,11 +88,11 @@ test('acquisitions are counted by how they ended', async () => {
     closed: 2,
     deadlock: 1,
   });
-  // What failed has waited too; what was refused at once has not.
+  // A failed wait counts as a wait; an immediate rejection does not.
   expect(rowOf(detector.metrics(), 'room', 'write').wait.count).toBe(2 + 5);
 });
 
-test('time that others lose is charged to each holder in turn, and adds up', async () => {
+test('waiting time is charged to each holder in turn, and adds up', async () => {
   const { detector } = watched();
   const lock = new RWLock({ name: 'room', detector });
   const first = await lock.write('first');
@@ -117,7 +117,7 @@ test('time that others lose is charged to each holder in turn, and adds up', asy
   expect(rowOf(detector.metrics(), 'room', 'write').wait.sum).toBeCloseTo(5.5, 9);
 });
 
-test('a section is charged too, if someone asked inside it', async () => {
+test('a section is charged too, if a request arrives inside it', async () => {
   const { detector } = watched();
   const lock = new RWLock({ name: 'room', detector });
   let waiting: Promise<void> = Promise.resolve();
@@ -155,7 +155,7 @@ test('16 classes and 64 sites, then other: the number of series is bounded', asy
   expect(blocked.length).toBeLessThanOrEqual(17 * 65);
 });
 
-test('a class called other is the one that was there', () => {
+test('a class named other shares the row other', () => {
   const { detector } = watched();
   new RWLock({ name: 'other', detector }).withReadSync('site', () => 1);
   const rows = detector.metrics().locks;

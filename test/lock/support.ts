@@ -10,18 +10,18 @@ import {
   type ReportKind,
 } from '../../src/lock/index.js';
 
-/** A detector of its own and what it told, in the order of telling. */
+/** A detector of its own and the reports it delivered, in order. */
 export function watched(options: DetectorOptions = {}) {
   const told: LockReport[] = [];
   const detector = new Detector({ onReport: (report) => told.push(report), ...options });
-  /** Incidents of a kind, each once, as last told. */
+  /** Incidents of a kind, each once, with its latest report. */
   const incidents = (kind: ReportKind) => [
     ...new Map(told.filter((each) => each.kind === kind).map((each) => [each.id, each])).values(),
   ];
   return { detector, told, incidents };
 }
 
-/** A promise and what opens it. */
+/** A promise and the function that resolves it. */
 export function gate() {
   let open = () => {};
   const opened = new Promise<void>((resolve) => {
@@ -30,18 +30,18 @@ export function gate() {
   return { open, opened };
 }
 
-/** With the virtual clock: runs everything that can run now, reports included. */
+/** With the virtual clock: runs everything that can run now, including reports. */
 export async function settle(): Promise<void> {
   await vi.advanceTimersByTimeAsync(0);
 }
 
-/** Moves the virtual clock by this and one more millisecond, in which the reports of the last are told. */
+/** Advances the virtual clock by `ms`, then by 1 ms more, in which pending reports are delivered. */
 export async function pass(ms: number): Promise<void> {
   await vi.advanceTimersByTimeAsync(ms);
   await vi.advanceTimersByTimeAsync(1);
 }
 
-/** Whether a promise is settled, asked now and answered later. */
+/** The state of a promise, updated when it settles. */
 export function follow(promise: Promise<unknown>) {
   const state = { settled: false, error: undefined as unknown };
   promise.then(
@@ -56,13 +56,13 @@ export function follow(promise: Promise<unknown>) {
   return state;
 }
 
-/** The lock module alone, as JavaScript in a directory of its own: also a proof that it stands alone. */
+/** The lock module alone, as JavaScript in a directory of its own: this also proves that it is self-contained. */
 export function compileLockModule(): string {
   const directory = mkdtempSync(join(tmpdir(), 'roomcast-lock-'));
   const source = new URL('../../src/', import.meta.url);
   const names = readdirSync(new URL('lock/', source)).map((name) => `lock/${name}`);
   mkdirSync(join(directory, 'lock'));
-  // All that the module needs of its surroundings.
+  // The only modules outside `lock/` that it imports.
   for (const name of [...names, 'survived.ts', 'time.ts']) {
     const { outputText } = ts.transpileModule(readFileSync(new URL(name, source), 'utf8'), {
       compilerOptions: { module: ts.ModuleKind.ESNext, target: ts.ScriptTarget.ES2022 },

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { LockTimeoutError, WaitGroup } from '../../src/lock/index.js';
 
-test('waits for every member, added by hand or run', async () => {
+test('waits for every member, added by add() or go()', async () => {
   const group = new WaitGroup({ name: 'conns' });
   await group.wait();
   const done = group.add('c1');
@@ -30,7 +30,7 @@ test('waits for every member, added by hand or run', async () => {
   expect(group.size).toBe(0);
 });
 
-test('a member that throws is gone, and its error is the caller’s', async () => {
+test('a member that throws is removed, and its error rejects the promise of go()', async () => {
   const group = new WaitGroup({ name: 'conns' });
   const failed = group.go('bad', () => {
     throw new Error('mine');
@@ -39,7 +39,7 @@ test('a member that throws is gone, and its error is the caller’s', async () =
   expect(group.size).toBe(0);
 });
 
-test('a deadline names who is left, an abort gives its reason', async () => {
+test('a timeout names the remaining members, an abort rejects with its reason', async () => {
   const group = new WaitGroup({ name: 'conns' });
   for (let i = 1; i <= 7; i += 1) group.add(`c${i}`);
   const late = group.wait({ timeoutMs: 1 });
