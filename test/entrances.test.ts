@@ -1,4 +1,4 @@
-/** V14: each way to give options refuses the same, with the same code and the same words. */
+/** V14: every source of options rejects the same values, with the same code and text. */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -29,7 +29,7 @@ const textOf = (value: unknown): string =>
       : JSON.stringify(value);
 const optionOf = (name: string) => options.find((each) => each.name === name);
 
-/** Each entrance, and what it calls an option. */
+/** Every source of options, and its notation for an option. */
 const ENTRANCES: Record<
   string,
   { enter: (given: Given) => unknown; label: (name: string) => string }
@@ -81,7 +81,7 @@ async function refusal(entrance: string, given: Given): Promise<ConfigError> {
   throw new Error(`${entrance} took ${JSON.stringify(given)}`);
 }
 
-/** What of it is the same wherever it comes from: names of options instead of flags and the like. */
+/** The part of an error that does not depend on the source: option names instead of flags and so on. */
 function common(error: ConfigError, entrance: string, names: string[]): string {
   const { label } = ENTRANCES[entrance]!;
   return names
@@ -90,7 +90,7 @@ function common(error: ConfigError, entrance: string, names: string[]): string {
     .replace(/--([a-z-]+)(?= \d)/g, (_, flag) => options.find((each) => each.flag === flag)!.name);
 }
 
-/** Of the integers, one below and one above the range. */
+/** For each integer option, a value below and one above its range. */
 const beyond = options
   .filter(({ schema }) => schema.type === 'integer')
   .flatMap(({ name, schema }) => [
@@ -155,22 +155,25 @@ const BAD: [given: Given, code: string, says: string][] = [
   [{ lagAfterMs: 40_000 }, 'unfit_options', 'a member lags before it stalls'],
 ];
 
-describe.each(Object.keys(ENTRANCES).slice(1))('%s refuses as a flag does', (entrance) => {
-  test.each(BAD)('%j', async (given, code, says) => {
-    const names = Object.keys(given);
-    const error = await refusal(entrance, given);
-    expect(error).toMatchObject({ code });
-    const text = common(error, entrance, names);
-    expect(text).toContain(says);
-    expect(text).not.toMatch(/(^| )--|ROOMCAST_|\.json/);
-    const flag = await refusal('a flag', given);
-    expect(text).toBe(common(flag, 'a flag', names));
-    const { option, value, allowed } = flag;
-    expect(error).toMatchObject({ option, value, allowed });
-  });
-});
+describe.each(Object.keys(ENTRANCES).slice(1))(
+  '%s rejects bad options as a flag does',
+  (entrance) => {
+    test.each(BAD)('%j', async (given, code, says) => {
+      const names = Object.keys(given);
+      const error = await refusal(entrance, given);
+      expect(error).toMatchObject({ code });
+      const text = common(error, entrance, names);
+      expect(text).toContain(says);
+      expect(text).not.toMatch(/(^| )--|ROOMCAST_|\.json/);
+      const flag = await refusal('a flag', given);
+      expect(text).toBe(common(flag, 'a flag', names));
+      const { option, value, allowed } = flag;
+      expect(error).toMatchObject({ option, value, allowed });
+    });
+  },
+);
 
-/** Names as people write them, and as they do not. */
+/** Option names, correct and misspelt. */
 const anyName = fc.oneof(
   { weight: 4, arbitrary: fc.constantFrom(...options.map(({ name }) => String(name))) },
   fc.constantFrom(...options.map(({ name }) => name.slice(0, -1))),
@@ -187,16 +190,16 @@ const anyValue = fc.oneof(
 );
 const anyOptions = fc
   .dictionary(anyName, anyValue, { minKeys: 1, maxKeys: 4 })
-  // What a file can have of it; parts of an embedder are checked elsewhere.
+  // Restricted to values that a file can contain; `log`, `broker` and `events` are tested elsewhere.
   .map((given) => JSON.parse(JSON.stringify(given)) as Given)
   .filter(
     (given) => !Object.keys(given).some((name) => ['log', 'broker', 'events'].includes(name)),
   );
 
-/** What is wrong by itself; null where it would be taken. What does not fit depends on the defaults. */
+/** Faults of single values; null if there are none. Contradictions are left out: they depend on the defaults. */
 async function faultsAt(entrance: string, given: Given): Promise<object[] | null> {
   try {
-    // Nothing is to be started here: what is right is right for all.
+    // Starts nothing: a value that one source accepts, all accept.
     checkConfig(given);
   } catch {
     const { errors } = await refusal(entrance, given);
@@ -207,7 +210,7 @@ async function faultsAt(entrance: string, given: Given): Promise<object[] | null
   return null;
 }
 
-test('whatever is given, each entrance of a program and a file find the same wrong with it', async () => {
+test('for any value, each program API and a file report the same faults', async () => {
   let bad = 0;
   await fc.assert(
     fc.asyncProperty(anyOptions, async (given) => {
@@ -231,7 +234,7 @@ test('whatever is given, each entrance of a program and a file find the same wro
   expect(bad).toBeGreaterThan(50);
 });
 
-test('whatever text is given, a variable and a flag find the same wrong with it', () => {
+test('for any text, a variable and a flag report the same faults', () => {
   const faults = (sources: object) => {
     try {
       loadConfig({ ...sources, warn: () => {} });
@@ -255,9 +258,9 @@ test('whatever text is given, a variable and a flag find the same wrong with it'
 });
 
 describe.each(['createRoomcast', 'serve', 'startTestServer', 'a file'])(
-  '%s refuses',
+  '%s rejects',
   (entrance) => {
-    test('what no option is called, and says which was meant', async () => {
+    test('an unknown option, and suggests a known one', async () => {
       const error = await refusal(entrance, { queueMesages: 5 });
       expect(error).toMatchObject({ code: 'unknown_option', allowed: 'queueMessages' });
       expect(error.message).toMatch(
@@ -275,35 +278,38 @@ describe.each(['createRoomcast', 'serve', 'startTestServer', 'a file'])(
       [{ queueMessages: null }],
       [{ namespaces: [] }],
       [{ host: 5 }],
-    ])('a value of another type: %j', async (given) => {
+    ])('a value of the wrong type: %j', async (given) => {
       await expect(refusal(entrance, given)).resolves.toMatchObject({ code: 'bad_option' });
     });
   },
 );
 
 describe('a program', () => {
-  test.each([[null], [5], ['port'], [[]]])('may not give %j for options', (given) => {
-    const options = given as unknown as Partial<Config>;
-    expect(() => createRoomcast(options)).toThrow(ConfigError);
-  });
+  test.each([[null], [5], ['may not pass %j as options'], [[]]])(
+    'may not give %j for options',
+    (given) => {
+      const options = given as unknown as Partial<Config>;
+      expect(() => createRoomcast(options)).toThrow(ConfigError);
+    },
+  );
 
   test.each([
     ['NaN', Number.NaN],
     ['a function', () => 1],
     ['a BigInt', 1n],
     ['a symbol', Symbol('x')],
-  ])('may not give %s for a number', (_, value) => {
+  ])('may not pass %s as a number', (_, value) => {
     const given = { port: value } as unknown as Partial<Config>;
     expect(() => createRoomcast(given)).toThrow(/^port .* is not allowed: give a whole number/);
   });
 
-  test('may give nothing, undefined, or what another check has passed', async () => {
+  test('may pass nothing, undefined, or an already checked configuration', async () => {
     await createRoomcast().close();
     expect(checkConfig({ port: undefined } as unknown as Partial<Config>)).toEqual(defaults);
     expect(checkConfig(defaults)).toEqual(defaults);
   });
 
-  test('has what it gave kept apart, and cannot change what is in use', () => {
+  test('passes a copy, and cannot change the options in use', () => {
     const origin = ['https://a.example'];
     const config = checkConfig({ origin });
     origin.push('https://b.example');
@@ -313,7 +319,7 @@ describe('a program', () => {
   });
 });
 
-describe('what is allowed and has no effect is told to the log', () => {
+describe('an option that is allowed but has no effect is logged as a warning', () => {
   const lines = (options: Partial<Config>) => {
     const told: string[] = [];
     const tell = (_: object, text: string) => told.push(text);
@@ -325,7 +331,7 @@ describe('what is allowed and has no effect is told to the log', () => {
   test.each<[Partial<Config>, string]>([
     [
       { roomNamePattern: 'x-\\d{4}', namespaces: { chat: {} } },
-      'namespaces "chat" may have no room',
+      'namespaces "chat" may match no room',
     ],
     [{ disconnectGraceMs: 9 }, 'disconnectGraceMs has no effect'],
     [

@@ -1,4 +1,4 @@
-/** Options of the broker: where the rooms are kept, alone or together with other nodes. */
+/** Options of the broker: rooms in this process, or shared with other nodes through Redis. */
 import { parseRedisUrl } from './redis-url.js';
 import { choice, DAY, integer, secret, text } from './schema.js';
 
@@ -8,7 +8,7 @@ export const broker = {
   broker: choice('memory', ['memory', 'redis'], {
     group: BROKER,
     unit: 'kind',
-    description: 'Where rooms are kept: in this process, or in a Redis that several nodes share.',
+    description: 'Where rooms are kept: in this process, or in a Redis shared by several nodes.',
   }),
   redisUrl: secret(
     text(
@@ -22,7 +22,7 @@ export const broker = {
         group: BROKER,
         unit: 'address',
         description:
-          'The primary of that Redis, or the Sentinels that know it, with user and password where it has them.',
+          'Address of the Redis primary, or of its Sentinels, with user and password if it needs them.',
         allowed:
           'an address like redis://user:password@redis.example:6379, rediss://redis.example or redis+sentinel://a:26379,b:26379/name',
       },
@@ -34,28 +34,29 @@ export const broker = {
     {
       group: BROKER,
       unit: 'name',
-      description: 'What all nodes that share rooms have in common.',
+      description: 'Name of the cluster: all nodes with the same name share rooms.',
       allowed: 'a name of 1 to 64 letters, digits, _, . and -',
     },
   ),
   brokerTickMs: integer([2000, 100, 60_000], {
     group: BROKER,
     unit: 'ms',
-    description: 'Between two proofs that Redis delivers; without two of them it is unreachable.',
+    description:
+      'Time between two checks that Redis delivers; if two fail in a row, Redis counts as unreachable.',
   }),
   positionCheckMs: integer([60_000, 1000, DAY], {
     group: BROKER,
     unit: 'ms',
-    description: 'Between two looks whether Redis has messages of a room that were not delivered.',
+    description: 'Time between two checks whether Redis has undelivered messages of a room.',
   }),
   resumeRoomsPerSecond: integer([50_000, 100, 10_000_000], {
     group: BROKER,
     unit: 'per second',
-    description: 'How many rooms of a node come up again, at most, after it has lost Redis.',
+    description: 'Maximum rooms of a node that resume after it has lost Redis.',
   }),
   idleRoomMs: integer([3_600_000, 60_000, 30 * DAY], {
     group: BROKER,
     unit: 'ms',
-    description: 'How long Redis remembers the numbers of a room that nobody uses.',
+    description: 'How long Redis keeps the epoch and sequence number of an unused room.',
   }),
 };

@@ -1,8 +1,8 @@
 /**
- * Whether the value of one option is allowed, and what is said where it is not: the option as it was
- * given, the value, what would be right (V14). A secret is never quoted.
+ * Checks the value of one option and words the error: the option as it was given, the value, the allowed
+ * values (V14). A secret is never quoted.
  *
- * Not here: whether options fit together (`together.ts`), where values come from (`sources.ts`).
+ * Not here: checks of options against each other (`together.ts`), the sources of values (`sources.ts`).
  */
 import { ConfigError } from '../errors.js';
 import { closest } from './closest.js';
@@ -10,23 +10,23 @@ import { type Option, options } from './index.js';
 import { perNamespace } from './per-namespace.js';
 import { fits } from './schema.js';
 
-/** Where in the value of an option: names of fields, places in a list. */
+/** Path inside the value of an option: field names and list indexes. */
 export type Path = readonly (string | number)[];
 
 /**
- * What an entrance calls an option: `--port`, `ROOMCAST_PORT`, `port in room.json at line 3, column 9`.
- * `within` is what of its value is meant, in words; `path` is where that stands, itself or its name.
+ * Returns the name of an option at its source: `--port`, `ROOMCAST_PORT`, `port in room.json at line 3,
+ * column 9`. `within` describes a part of the value; `path` locates that part, its value or its key.
  */
 export type Label = (within?: string | null, path?: Path, stands?: 'key' | 'value') => string;
 
-/** All that is wrong with it; nothing where it is allowed. */
+/** All faults of the value; empty if it is allowed. */
 export function check(option: Option, label: Label, value: unknown): ConfigError[] {
   return option.name === 'namespaces'
     ? checkNamespaces(option, label, value)
     : checkValue(option, label, value);
 }
 
-/** `label` is `name` the way it was written. */
+/** `label`: `name` as it was written at its source. */
 export function unknownOption(
   label: string,
   name: string,
@@ -107,14 +107,14 @@ function notOfANamespace(label: string, written: string, name: string): ConfigEr
   });
 }
 
-/** A value on one line, cut where it is long, with nothing in it that a terminal obeys. */
+/** The value on one line, truncated if long, without control characters that a terminal would obey. */
 export function show(value: unknown): string {
   const text = jsonOf(value);
   const cut = text.length <= 80 ? text : `${text.slice(0, 79)}…`;
   return cut.replace(/[\p{Cc}\u2028\u2029]/gu, '?');
 }
 
-/** What a program gave may be no JSON: a function, a BigInt, a circle. */
+/** A value from a program may not be JSON: a function, a BigInt, a cyclic object. */
 function jsonOf(value: unknown): string {
   try {
     return JSON.stringify(value) ?? String(value);

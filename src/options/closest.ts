@@ -1,8 +1,8 @@
-/** What a misspelt word was probably meant to be. */
+/** Suggestions for misspelt words. */
 
 /**
- * The candidate that `name` was probably meant to be: the beginning of it, or with at most a third
- * of it mistyped, dashes, underscores and capitals aside. Null where none is near.
+ * The candidate most similar to `name`: a prefix of it, or with at most a third of its characters
+ * mistyped, ignoring dashes, underscores and case. Null if none is similar.
  */
 export function closest(name: string, candidates: readonly string[]): string | null {
   let best: string | null = null;
@@ -17,7 +17,7 @@ export function closest(name: string, candidates: readonly string[]): string | n
 
 const plain = (name: string): string => name.toLowerCase().replace(/[-_]/g, '');
 
-/** Letters to add, to leave out, to change or to swap with their neighbour. */
+/** Edit distance: insertions, deletions, changes, and swaps of neighbours. */
 function distanceOf(a: string, b: string): number {
   const rows = [Array.from({ length: b.length + 1 }, (_, j) => j)];
   for (let i = 1; i <= a.length; i += 1) {

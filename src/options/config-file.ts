@@ -1,15 +1,15 @@
 /**
- * Reads a file of options as different editors write it: UTF-8 or, with a byte order mark, UTF-16; any
- * line ends; YAML where its name ends in `.yaml` or `.yml`, else JSON.
+ * Reads a file of options in the encodings that editors write: UTF-8 or, with a byte order mark, UTF-16;
+ * any line endings; YAML if the name ends in `.yaml` or `.yml`, else JSON.
  *
- * Not here: what the options in it may be (`config.ts`).
+ * Not here: the check of the options (`config.ts`).
  */
 import { readFileSync } from 'node:fs';
 import { type Document, FileError } from './document.js';
 import { parseJson } from './json.js';
 import { parseYaml } from './yaml.js';
 
-/** @throws FileError; its message continues a sentence that begins with the file. */
+/** @throws FileError; its message continues a sentence that starts with the file name. */
 export function readConfigFile(path: string): Document {
   let bytes: Buffer;
   try {
@@ -26,7 +26,7 @@ function textOf(bytes: Buffer): string {
   const mark = bytes.subarray(0, 2).toString('hex');
   const encoding = mark === 'fffe' ? 'utf-16le' : mark === 'feff' ? 'utf-16be' : 'utf-8';
   try {
-    // A byte order mark is taken off by the decoder.
+    // The decoder removes a byte order mark.
     return new TextDecoder(encoding, { fatal: true }).decode(bytes);
   } catch {
     throw new FileError(`is not text in ${encoding.toUpperCase()}`);

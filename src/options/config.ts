@@ -1,11 +1,11 @@
 /**
  * The configuration of a server, and the one check of it. V14: flags, variables, a file
- * (`sources.ts`), `createRoomcast`, `serve` and `startTestServer` all go through `GivenOptions`, so that
- * each refuses the same with the same code and words, all that is wrong at once. The limits that V3 and
- * V11 rest on are in it.
+ * (`sources.ts`), `createRoomcast`, `serve` and `startTestServer` all use `GivenOptions`, so that each
+ * rejects the same options with the same code and text, and reports all faults at once. The limits behind
+ * V3 and V11 are part of it.
  *
- * Not here: what options there are (`index.ts`), what is allowed (`check.ts`, `together.ts`), reading
- * the command line (`cli/`).
+ * Not here: the list of options (`index.ts`), the checks (`check.ts`, `together.ts`), the command line
+ * (`cli/`).
  */
 import type { BlockList } from 'node:net';
 import { ConfigError } from '../errors.js';
@@ -20,22 +20,22 @@ import type { Values } from './schema.js';
 import { readSecret, type SecretFiles, secretFileNamed } from './secrets.js';
 import { checkTogether, type Named } from './together.js';
 
-/** All options, checked. Numbers are in the unit that each option gives. */
+/** All options, checked. Numbers are in the unit that the option defines. */
 export type Config = Values<typeof schema>;
 
-/** What a program may give: options, and files in which the secret ones are. */
+/** Options that a program may pass, including files for the secret ones. */
 export type Options = Partial<Config> & SecretFiles;
 
-/** How the queues of members are bounded, in one namespace. */
+/** Bounds of the members' queues, in one namespace. */
 export type QueuePolicy = Values<typeof queuePolicy>;
 
-/** What rooms keep of their past, in one namespace. */
+/** Bounds of the rooms' history, in one namespace. */
 export type HistoryPolicy = Values<typeof historyPolicy>;
 
-/** What members are told of who is in a room, in one namespace. */
+/** Presence settings, in one namespace. */
 export type PresencePolicy = Values<typeof presencePolicy>;
 
-/** What the server does when nothing is said. */
+/** The defaults of all options. */
 export const defaults: Config = freeze(
   Object.fromEntries(
     options.map(({ name, schema }) => [name, schema.default]),
@@ -43,10 +43,10 @@ export const defaults: Config = freeze(
 );
 
 /**
- * Options given in a program: checked, completed with `base`, and frozen. One that is undefined
- * counts as not given.
+ * Checks options passed by a program, completes them with `base`, and freezes the result. An undefined
+ * option counts as not given.
  *
- * @throws ConfigError with a line for each that is wrong: the option, its value, what is allowed.
+ * @throws ConfigError with a line for each fault: the option, its value, the allowed values.
  */
 export function checkConfig(given: Options = {}, base: Config = defaults): Config {
   if (!isRecord(given)) {
@@ -68,12 +68,12 @@ export function checkConfig(given: Options = {}, base: Config = defaults): Confi
   return result.config(base);
 }
 
-/** A name as it is written in an error: quoted where there is no such option. */
+/** A name as written in an error: quoted if there is no such option. */
 export function nameOf(name: string): string {
   return optionNamed(name) || secretFileNamed(name) ? name : show(name);
 }
 
-/** What commands are checked against (`protocol/fields.ts`). */
+/** Limits for the check of commands (`protocol/fields.ts`). */
 export function commandLimits(config: Config) {
   return {
     maxCommandBytes: config.maxCommandBytes,
@@ -84,31 +84,31 @@ export function commandLimits(config: Config) {
   };
 }
 
-/** The networks of `trustProxy`, to be asked about the address of a peer. */
+/** The networks of `trustProxy`, to match a peer's address against. */
 export function trustedProxies(config: Config): BlockList {
   return blockList(config.trustProxy);
 }
 
-/** An option the way it came in: `value` is what an option of this name has to be. */
+/** An option from one source; `value` is already converted to the type of the option. */
 export interface Given {
   readonly name: string;
   readonly label: Label;
   readonly value: unknown;
 }
 
-/** Options as they come in: each is checked by itself, then all of them together. */
+/** Collects options from their sources: checks each by itself, then all of them together. */
 export class GivenOptions {
   readonly #given = new Map<Option['name'], Given>();
   readonly #wrong = new Set<string>();
   readonly #errors: ConfigError[] = [];
   readonly #unset: (option: Option) => string;
 
-  /** `unset`: what this entrance calls an option that was not given. */
+  /** `unset`: the name of an option that was not given, in the notation of the caller. */
   constructor(unset: (option: Option) => string) {
     this.#unset = unset;
   }
 
-  /** What one source says. It goes before what was taken earlier. Relative paths are below `directory`. */
+  /** Adds the options of one source, which override earlier ones. Paths are relative to `directory`. */
   take(source: Iterable<Given>, directory = '.'): void {
     const said = new Map<Option['name'], Given>();
     for (const given of source) {
@@ -133,20 +133,20 @@ export class GivenOptions {
         continue;
       }
       said.set(option.name, given);
-      // Nobody who keeps what was given can change it afterwards.
+      // A copy: the caller cannot change the option later.
       this.#given.set(option.name, { name, label, value: structuredClone(value) });
     }
   }
 
-  /** Something is wrong that is not about the value of an option. */
+  /** Adds an error that does not concern the value of an option. */
   refuse(error: ConfigError): void {
     this.#errors.push(error);
   }
 
   /**
-   * What was not given is as `base` has it.
+   * The checked configuration; options not given come from `base`.
    *
-   * @throws ConfigError with all that is wrong: `unknown_option`, `bad_option`, `unfit_options` …
+   * @throws ConfigError with all faults: `unknown_option`, `bad_option`, `unfit_options` …
    */
   config(base: Config = defaults): Config {
     const values = [...this.#given].map(([name, { value }]) => [name, value]);
@@ -172,7 +172,7 @@ function twice(option: Option, label: string, other: string): ConfigError {
   });
 }
 
-/** Options are shared by everything that runs; nobody may change one for the others. */
+/** All parts of the server share the options; none may change them. */
 function freeze<T extends object>(value: T): T {
   for (const each of Object.values(value)) {
     if (typeof each === 'object' && each !== null) freeze(each);

@@ -1,7 +1,7 @@
-/** What a file of options says, and where each thing in it stands. */
+/** A parsed file of options, with the positions of its keys and values. */
 import type { Path } from './check.js';
 
-/** Why a file was not taken, with where: `is not valid JSON at line 3, column 5`. */
+/** Why a file was rejected, and where: `is not valid JSON at line 3, column 5`. */
 export class FileError extends Error {
   override readonly name = 'FileError';
 }
@@ -11,7 +11,7 @@ export interface Document {
   readonly places: Places;
 }
 
-/** Where the values and keys of a file stand. */
+/** Positions of the values and keys of a file. */
 export class Places {
   readonly #text: string;
   readonly #values = new Map<string, number>();
@@ -29,7 +29,7 @@ export class Places {
     this.#keys.set(JSON.stringify(path), at);
   }
 
-  /** `at line 3, column 9`; nothing where there is no such thing. */
+  /** `at line 3, column 9`; empty if there is no such value or key. */
   of(what: 'key' | 'value', path: Path): string {
     const at = (what === 'key' ? this.#keys : this.#values).get(JSON.stringify(path));
     return at === undefined ? '' : placeIn(this.#text, at);

@@ -1,10 +1,10 @@
 /**
- * Every option of the server, once: name, default, unit, range, meaning, each in the file of its owner.
- * Flags (kebab-case), environment variables (ROOMCAST_ and upper snake case), the keys of a `--config`
- * file and the text of `--help` are all derived from it, in this order.
+ * All options of the server, each defined once in the file of its owner: name, default, unit, range,
+ * meaning. Flags (kebab-case), environment variables (ROOMCAST_ and upper snake case), the keys of a
+ * `--config` file and the text of `--help` are derived from them, in this order.
  *
- * Not here: where values come from (`sources.ts`) and whether they fit together (`config.ts`), reading
- * the command line and writing the help (`cli/`), what an option does (its user).
+ * Not here: the sources of values (`sources.ts`), checks of the configuration (`config.ts`), the command
+ * line and the help (`cli/`), the effect of an option (the code that uses it).
  */
 import { broker } from './broker.js';
 import { history } from './history.js';
@@ -37,13 +37,13 @@ export const schema = {
   ...time,
 };
 
-/** One option as the command line, the help and the loader need it. */
+/** One option, with what the command line, the help and the loader need. */
 export interface Option {
   readonly name: keyof typeof schema;
   /** Without the dashes. */
   readonly flag: string;
   readonly env: string;
-  /** In words. */
+  /** Allowed values, in words. */
   readonly allowed: string;
   readonly schema: Schema;
 }
@@ -63,13 +63,13 @@ const byName = new Map<string, Option>(options.map((option) => [option.name, opt
 
 export const optionNamed = (name: string): Option | undefined => byName.get(name);
 
-/** How an option is called on the command line and in the environment. */
+/** The flag and the environment variable of an option. */
 export function namesOf(name: string): { flag: string; env: string } {
   const flag = name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
   return { flag, env: `ROOMCAST_${flag.replaceAll('-', '_').toUpperCase()}` };
 }
 
-/** Headings of `--help`, in its order. */
+/** Headings of `--help`, in order. */
 export const GROUPS: readonly string[] = [...new Set(options.map((each) => each.schema.group))];
 
 function allowed(kind: Schema): string {

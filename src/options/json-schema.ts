@@ -1,8 +1,7 @@
 /**
- * The options as a JSON Schema (draft 2020-12), for editors: `"$schema"` of a `--config` file may name
- * it. The package ships it as `roomcast/config.schema.json`. It says of a file what the check says of
- * each option by itself, but for what no schema can: that options fit together, and what is a network,
- * an origin or a pattern.
+ * The options as a JSON Schema (draft 2020-12), for editors: `"$schema"` of a `--config` file may refer
+ * to it. The package ships it as `roomcast/config.schema.json`. It checks each option as `check.ts` does.
+ * It cannot check options against each other, nor whether a text is a network, an origin or a pattern.
  */
 import { type Option, options } from './index.js';
 import { perNamespace } from './per-namespace.js';

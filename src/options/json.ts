@@ -1,13 +1,13 @@
 /**
- * Reads JSON that a person has written, says where it is wrong, and remembers where everything in it
- * stands. What is refused is never quoted: it may hold a key.
+ * Parses JSON written by hand: locates errors, and records the positions of all keys and values. An error
+ * never quotes the text, which may contain a key.
  *
  * Not here: files and their encodings (`config-file.ts`).
  */
 import type { Path } from './check.js';
 import { type Document, FileError, Places, placeIn } from './document.js';
 
-/** Levels that a file may have; options have three. */
+/** Maximum nesting of a file; options need three levels. */
 const MAX_DEPTH = 100;
 
 /** @throws FileError */
@@ -27,7 +27,7 @@ const SPACE = /[ \t\n\r]*/y;
 const STRING = /"(?:[ !#-[\]-\uffff]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"/y;
 const PLAIN = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?(?![\w.])|(?:true|false|null)\b/y;
 
-/** The first place where `text` is not JSON, or says a key twice; null where there is none. */
+/** The first position where `text` is not JSON or repeats a key; null if there is none. */
 function findFault(text: string, places: Places): Fault | null {
   let at = 0;
   const invalid = (): Fault => ({ at, what: 'is not valid JSON' });
@@ -52,7 +52,7 @@ function findFault(text: string, places: Places): Fault | null {
     if (next('[')) return list(']', path, null);
     return take(STRING) === null && take(PLAIN) === null ? invalid() : null;
   };
-  /** Up to `end`; with `keys`, each value has one. */
+  /** Parses the items up to `end`; with `keys`, those of an object. */
   const list = (end: string, path: Path, keys: Set<string> | null): Fault | null => {
     if (next(end)) return null;
     let item: string | number = -1;

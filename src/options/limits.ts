@@ -1,4 +1,4 @@
-/** Options that bound what a peer may make the server do or hold: what V3 and V11 rest on. */
+/** Options that bound what a peer can make the server do or hold; V3 and V11 rest on them. */
 import { isPattern } from './room-names.js';
 import { DAY, integer, text } from './schema.js';
 
@@ -15,12 +15,12 @@ export const limits = {
     group: LIMITS,
     unit: 'connections',
     zero: 'no limit',
-    description: 'Connections of one address; behind a proxy needs --trust-proxy.',
+    description: 'Connections of one address; behind a proxy, set --trust-proxy as well.',
   }),
   maxMessageBytes: integer([65_536, 128, 16_777_216], {
     group: LIMITS,
     unit: 'bytes',
-    description: 'Size of a frame that publishes, and of its data as it is sent on.',
+    description: 'Size of a publish frame, and of its data as sent to members.',
   }),
   maxCommandBytes: integer([4096, 128, 65_536], {
     group: LIMITS,
@@ -31,13 +31,13 @@ export const limits = {
     group: LIMITS,
     unit: 'rooms',
     zero: 'no limit',
-    description: 'Rooms one member may be in.',
+    description: 'Rooms that one member may have joined.',
   }),
   maxRooms: integer([200_000, 0, 10_000_000], {
     group: LIMITS,
     unit: 'rooms',
     zero: 'no limit',
-    description: 'Rooms in all that somebody is in; each takes 2 KB and more.',
+    description: 'Rooms with members, in all; each takes 2 KB or more.',
   }),
   maxRoomNameLength: integer([200, 1, 1024], {
     group: LIMITS,
@@ -50,7 +50,7 @@ export const limits = {
     {
       group: LIMITS,
       unit: 'pattern',
-      description: "What a room's name has to match, all of it.",
+      description: 'Pattern that the whole name of a room must match.',
       allowed: 'a JavaScript regular expression with the flag u',
     },
   ),
@@ -80,12 +80,12 @@ export const limits = {
   firstFrameMs: integer([10_000, 100, DAY], {
     group: LIMITS,
     unit: 'ms',
-    description: 'Time to the first frame of a new connection.',
+    description: 'Time within which a new connection must send its first frame.',
   }),
   maxBodyBytes: integer([16_777_216, 1024, 1_073_741_824], {
     group: LIMITS,
     unit: 'bytes',
-    description: 'Size of a request body of SockJS; one holds all messages that waited.',
+    description: 'Size of a SockJS request body, which carries all messages a client has queued.',
   }),
   maxHttpBodyBytes: integer([1_048_576, 1024, 67_108_864], {
     group: LIMITS,

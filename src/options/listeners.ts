@@ -1,4 +1,4 @@
-/** Options of where a server of our own listens, beside `host` and `port`, and how it is reached. */
+/** Options of the listening sockets of a server of our own, besides `host` and `port`. */
 import { address, bool, DAY, integer, text } from './schema.js';
 
 const LISTENERS = 'Listeners';
@@ -10,7 +10,8 @@ export const listeners = {
     {
       group: LISTENERS,
       unit: 'path',
-      description: 'Path below which everything is, as it arrives here; a proxy must not strip it.',
+      description:
+        'Path below which everything is served, as it arrives here; a proxy must not strip it.',
       allowed: 'a path like /realtime, without a slash at its end',
       meant: (path) => (path.endsWith('/') && path.length > 1 ? path.replace(/\/+$/, '') : null),
     },
@@ -22,7 +23,7 @@ export const listeners = {
       group: LISTENERS,
       unit: 'address',
       description:
-        'Where this server alone is reached, told to clients of SockJS, whose sessions live on one server: no balancer has to know of them then.',
+        'Address that reaches this server only. SockJS clients use it, since a session lives on one server; a load balancer then needs no sticky sessions.',
       allowed: 'an address like https://node1.example.com/sockjs',
       meant: baseUrlOf,
     },
@@ -32,11 +33,11 @@ export const listeners = {
     unit: 'port',
     zero: 'the public port',
     description:
-      'Port of its own for the HTTP API, metrics and pages. Then the public one has none of them.',
+      'Separate port for the HTTP API, metrics and pages; the public port then serves none of them.',
   }),
   internalHost: address('127.0.0.1', {
     group: LISTENERS,
-    description: 'Address of that port.',
+    description: 'Address of the internal port.',
   }),
   unixSocket: text(
     '',
@@ -55,7 +56,7 @@ export const listeners = {
       group: LISTENERS,
       unit: 'file',
       description:
-        'PEM file of a certificate and its chain; with its key, the public port speaks TLS.',
+        'PEM file of a certificate and its chain; with --tls-key, the public port uses TLS.',
       allowed: 'the path of a PEM file',
     },
   ),
@@ -65,7 +66,7 @@ export const listeners = {
     {
       group: LISTENERS,
       unit: 'file',
-      description: 'PEM file of its key. Both are read again when they change.',
+      description: 'PEM file of the key of --tls-cert. Both are reloaded when they change.',
       allowed: 'the path of a PEM file',
     },
   ),
@@ -73,22 +74,22 @@ export const listeners = {
     group: LISTENERS,
     unit: 'boolean',
     description:
-      'Connections of --trust-proxy, and all of a unix socket, begin with a PROXY protocol header, version 1 or 2.',
+      'Connections from --trust-proxy, and all on a unix socket, must begin with a PROXY protocol header, version 1 or 2.',
   }),
   keepAliveMs: integer([75_000, 1000, DAY], {
     group: LISTENERS,
     unit: 'ms',
     description:
-      'Time a connection may be idle between two requests; longer than that of a balancer in front.',
+      'Time a connection may be idle between two requests; set it longer than that of a load balancer in front.',
   }),
   requestMs: integer([300_000, 1000, DAY], {
     group: LISTENERS,
     unit: 'ms',
-    description: 'Time a request may take to arrive whole.',
+    description: 'Time within which a request must arrive completely.',
   }),
 };
 
-/** A client puts `/SERVER/SESSION/…` behind it. */
+/** A client appends `/SERVER/SESSION/…` to it. */
 function isBaseUrl(url: string): boolean {
   if (!URL.canParse(url)) return false;
   const { protocol, username, search, hash, pathname, href } = new URL(url);

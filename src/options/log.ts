@@ -10,11 +10,11 @@ export const log = {
   logLevel: choice('info', LEVELS, {
     group: LOG,
     unit: 'level',
-    description: 'The least important lines to log.',
+    description: 'The least severe level to log.',
   }),
   logFormat: choice('auto', FORMATS, {
     group: LOG,
     unit: 'format',
-    description: 'JSON, one object a line, or text for people; auto: text on a terminal.',
+    description: 'json: one object per line; text: for people; auto: text on a terminal.',
   }),
 };

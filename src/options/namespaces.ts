@@ -1,4 +1,4 @@
-/** Namespaces: which a room is in, and the policy of each. */
+/** Namespaces: the namespace of a room, and the policy of each. */
 import type { Config, HistoryPolicy, PresencePolicy, QueuePolicy } from './config.js';
 import { historyPolicy } from './history.js';
 import type { perNamespace } from './per-namespace.js';
@@ -12,7 +12,7 @@ export function namespaceOf(room: string): string {
   return colon < 0 ? 'default' : room.slice(0, colon);
 }
 
-/** What a namespace has of these options: its own settings over those of the top level. */
+/** The values of these options in a namespace: its own settings over those of the top level. */
 export function settingsFor<Of extends Partial<typeof perNamespace>>(
   config: Config,
   namespace: string,
@@ -26,7 +26,7 @@ export function settingsFor<Of extends Partial<typeof perNamespace>>(
   return Object.fromEntries(settings) as Values<Of>;
 }
 
-/** The policy of a namespace. */
+/** The queue policy of a namespace. */
 export function policyFor(config: Config, namespace: string): QueuePolicy {
   return settingsFor(config, namespace, queuePolicy);
 }
@@ -37,25 +37,25 @@ export function namespaceNames(config: Config): string[] {
 }
 
 /**
- * The policy of every namespace with settings. Equal ones are the same object, also as those `before`:
- * a member has one queue for all of them.
+ * The queue policy of every namespace with settings. Equal policies are one object, the one in `before` if it
+ * has one: a member has one queue for all of them.
  */
 export const namespaces = (
   config: Config,
   before: Iterable<QueuePolicy> = [],
 ): Map<string, QueuePolicy> => byNamespace(config, queuePolicy, before);
 
-/** The least time that any peer has to take something, or to answer a ping. */
+/** The shortest time that any peer has to read data or to answer a ping. */
 export function leastPatienceMs(config: Config): number {
   const stalls = Array.from(namespaces(config).values(), ({ stallAfterMs }) => stallAfterMs);
   return Math.min(config.heartbeatMs || Number.POSITIVE_INFINITY, ...stalls);
 }
 
-/** What the rooms of every namespace with settings keep of their past. */
+/** The history policy of every namespace with settings. */
 export const histories = (config: Config): Map<string, HistoryPolicy> =>
   byNamespace(config, historyPolicy, []);
 
-/** What is told of who is in the rooms of every namespace with settings. */
+/** The presence policy of every namespace with settings. */
 export const presences = (config: Config): Map<string, PresencePolicy> =>
   byNamespace(config, presencePolicy, []);
 

@@ -1,10 +1,10 @@
 /**
- * Networks as options have them: an address, or a network that is written in one way only, so that
- * none is taken which could never match (V14).
+ * Networks in options: addresses, and networks in one canonical notation, so that a network that could
+ * never match is rejected (V14).
  */
 import { BlockList, isIP } from 'node:net';
 
-/** @throws when one is neither an address nor a network with a prefix. */
+/** @throws if an item is neither an address nor a network with a prefix. */
 export function blockList(networks: readonly string[]): BlockList {
   const list = new BlockList();
   for (const network of networks) {
@@ -18,7 +18,7 @@ export function blockList(networks: readonly string[]): BlockList {
   return list;
 }
 
-/** An address, or a network whose address has nothing set behind its prefix. */
+/** Whether the text is an address, or a network without host bits. */
 export function isNetwork(text: string): boolean {
   try {
     blockList([text]);
@@ -29,8 +29,8 @@ export function isNetwork(text: string): boolean {
 }
 
 /**
- * The network as it has to be written: without what stands behind its prefix, and an IPv4 network
- * as such, since peers' addresses are. Null for what is none.
+ * The canonical notation: without host bits, and an IPv4-mapped network as IPv4, since peers' addresses
+ * are IPv4 too. Null if the text is not a network.
  */
 export function networkOf(text: string): string | null {
   try {
@@ -66,10 +66,10 @@ export function networkOf(text: string): string | null {
   return `${written}/${Number(prefix)}`;
 }
 
-/** Four numbers of an IPv4 address, eight of an IPv6 one. */
+/** The four numbers of an IPv4 address, or the eight of an IPv6 one. */
 function groupsOf(address: string): number[] {
   if (isIP(address) !== 6) return address.split('.').map(Number);
-  // The one thing in Node that writes an address out: as a URL has it, with at most one `::`.
+  // Node normalises an IPv6 address only as part of a URL, with at most one `::`.
   const [head = '', tail] = new URL(`http://[${address}]`).hostname.slice(1, -1).split('::');
   const parse = (part: string) =>
     part === '' ? [] : part.split(':').map((hex) => parseInt(hex, 16));

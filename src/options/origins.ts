@@ -1,6 +1,6 @@
-/** Origins as options have them: what a browser could send as `Origin`, and nothing else (V14). */
+/** Origins in options: only what a browser can send as `Origin` is allowed (V14). */
 
-/** Schemes that a page never has as its origin: it has the other one, or `null`. */
+/** Schemes that are never the origin of a page: its origin is that of http(s), or `null`. */
 const NEVER_A_PAGE: ReadonlySet<string> = new Set([
   'ws:',
   'wss:',
@@ -10,7 +10,7 @@ const NEVER_A_PAGE: ReadonlySet<string> = new Set([
   'blob:',
 ]);
 
-/** Whether a browser could send this as `Origin`: of a page on the web nothing but scheme, host, port. */
+/** Whether a browser could send this as `Origin`: for a page on the web, scheme, host and port only. */
 export function isOrigin(text: string): boolean {
   if (text === 'null') return true;
   if (!/^[a-z][a-z0-9+.-]*:\/\/[^/\s,?#@*A-Z]+$/.test(text) || !URL.canParse(text)) return false;
@@ -19,7 +19,7 @@ export function isOrigin(text: string): boolean {
   return !/^https?:/.test(text) || origin === text;
 }
 
-/** The origin that was probably meant, or null. */
+/** The origin that was probably meant; null if unclear. */
 export function originOf(text: string): string | null {
   const asPage = text.replace(/^ws(s?):/i, 'http$1:');
   if (!URL.canParse(asPage)) return null;

@@ -1,4 +1,4 @@
-/** The options that a namespace may have of its own, each from the file of its owner, and where they stand. */
+/** The options that can be set per namespace, and the option `namespaces` that contains them. */
 import { historyPolicy } from './history.js';
 import { permissions } from './permissions.js';
 import { presencePolicy } from './presence.js';
@@ -12,7 +12,7 @@ export const ofNamespaces = {
     group: 'Namespaces',
     unit: 'json',
     description:
-      "Any option of a queue's policy, a room's history, presence or permissions, for rooms whose name begins with a namespace and ':'.",
+      "Queue policy, history, presence and permission options for rooms whose name begins with a namespace and ':'.",
     allowed: 'JSON like {"chat":{"policy":"disconnect","publishBy":"users"}}',
   }),
 };

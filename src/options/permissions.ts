@@ -1,17 +1,17 @@
-/** Options of who may do what in the rooms of a namespace. What the values mean: `auth/permissions.ts`. */
+/** Permissions in the rooms of a namespace. `auth/permissions.ts` defines the values. */
 import { choice } from './schema.js';
 
 const PERMISSIONS = 'Permissions (top level: the namespace "default")';
 
 export const WHO = ['auto', 'anyone', 'users', 'owner', 'grant', 'nobody'] as const;
 
-/** What each namespace may have of its own. */
+/** Settable per namespace. */
 export const permissions = {
   joinBy: choice('auto', WHO, {
     group: PERMISSIONS,
     unit: 'who',
     description:
-      'Who may join beside those whose token says so; auto: anyone without keys, with keys only those. nobody: no token helps.',
+      'Who may join, besides users whose token permits it; auto: anyone if there are no keys, else only those users. nobody: not even those.',
   }),
   publishBy: choice('auto', WHO, {
     group: PERMISSIONS,
@@ -21,11 +21,11 @@ export const permissions = {
   historyBy: choice('auto', WHO, {
     group: PERMISSIONS,
     unit: 'who',
-    description: 'Who may read what was published before; auto: whoever may join.',
+    description: 'Who may read earlier messages; auto: those who may join.',
   }),
   presenceBy: choice('auto', WHO, {
     group: PERMISSIONS,
     unit: 'who',
-    description: 'Who may be told who is in a room; auto: whoever may join.',
+    description: 'Who may see which users are in a room; auto: those who may join.',
   }),
 };

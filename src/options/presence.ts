@@ -1,4 +1,4 @@
-/** Options of who is told who is in a room (V19), all of which a namespace may have of its own. */
+/** Options of presence (V19), all settable per namespace. */
 import { choice, integer } from './schema.js';
 
 const PRESENCE = 'Presence (top level: the namespace "default")';
@@ -7,24 +7,25 @@ export const presencePolicy = {
   presence: choice('off', ['off', 'count', 'users'], {
     group: PRESENCE,
     unit: 'what',
-    description: 'What members may ask to be told of who is in a room: nothing, how many, or who.',
+    description:
+      'Presence that members may request: none, the number of users, or the list of users.',
   }),
   presenceMaxUsers: integer([1000, 1, 100_000], {
     group: PRESENCE,
     unit: 'users',
-    description: 'Users of a room above which it is only told how many there are.',
+    description: 'Users in a room above which presence is a number only.',
   }),
   presenceIntervalMs: integer([1000, 0, 60_000], {
     group: PRESENCE,
     unit: 'ms',
     zero: 'none',
-    description: 'Time between two changes that are told, for each 1000 who are told.',
+    description: 'Time between two presence updates, per 1000 watchers of a room.',
   }),
   presenceLingerMs: integer([10_000, 0, 300_000], {
     group: PRESENCE,
     unit: 'ms',
     zero: 'none',
     description:
-      'Time that a user stays in the list whose last connection has ended: a reload is no event.',
+      'Time that a user stays in the list after the last connection has ended, so that a reload changes nothing.',
   }),
 };

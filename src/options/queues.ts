@@ -5,7 +5,7 @@ const QUEUES = 'Queues (top level: the namespace "default")';
 
 const POLICIES = ['drop-oldest', 'drop-newest', 'latest-by-key', 'disconnect'] as const;
 
-/** What each namespace may have of its own; members have a queue for each policy there is. */
+/** Settable per namespace; a member has a queue for each distinct policy. */
 export const queuePolicy = {
   policy: choice('drop-oldest', POLICIES, {
     group: QUEUES,
@@ -41,7 +41,7 @@ export const queuePolicy = {
   stallAfterMs: integer([30_000, 1, DAY], {
     group: QUEUES,
     unit: 'ms',
-    description: 'A member that takes not a byte of what waits for it for this long is evicted.',
+    description: 'A member that reads no byte of its waiting data for this long is evicted.',
   }),
 };
 
@@ -60,12 +60,12 @@ export const queues = {
   controlBytes: integer([65_536, 8192, GIB], {
     group: QUEUES,
     unit: 'bytes',
-    description: 'Bytes of those.',
+    description: 'Bytes of replies and notices that may wait for one member before it is evicted.',
   }),
   roomBacklogBytes: integer([4_194_304, 1024, GIB], {
     group: QUEUES,
     unit: 'bytes',
     description:
-      'Bytes of one room that may wait to be fanned out; of all rooms, --queue-bytes-total.',
+      'Bytes of one room that may wait for fan-out; for all rooms together: --queue-bytes-total.',
   }),
 };

@@ -1,15 +1,14 @@
 /**
- * Where a Redis is, as `redisUrl` says it: the address of a primary, or of Sentinels that know which one it
- * is.
+ * Parses `redisUrl`: the address of a primary, or of Sentinels that can name it.
  */
 
 export interface RedisPlace {
-  /** Of the primary; null where Sentinels are asked for it. */
+  /** Address of the primary; null if the Sentinels must be asked for it. */
   readonly url: string | null;
   readonly sentinels: readonly Sentinel[];
-  /** What Sentinels call the primary. */
+  /** Name of the primary at the Sentinels. */
   readonly name: string;
-  /** Of a server at this host and port, with the user and password that were given. */
+  /** Address of a Redis at this host and port, with the user and password given. */
   urlOf(host: string, port: string | number): string;
 }
 
@@ -23,7 +22,7 @@ const SENTINELS =
 const SENTINEL_PORT = '26379';
 const MOST_SENTINELS = 16;
 
-/** Null for what is no address of this kind. */
+/** Null if the text is not a Redis address. */
 export function parseRedisUrl(text: string): RedisPlace | null {
   const { scheme, login, hosts, name } = SENTINELS.exec(text)?.groups ?? {};
   if (scheme === undefined || hosts === undefined || name === undefined) return ofPrimary(text);
@@ -49,11 +48,11 @@ function parse(text: string): URL | null {
   if (!URL.canParse(text)) return null;
   const url = new URL(text);
   const { protocol, hostname, pathname } = url;
-  // Channels know no database number, so none is taken.
+  // Redis channels are global, not per database, so an address with a database number is rejected.
   const isOne = /^rediss?:$/.test(protocol) && hostname !== '' && ['', '/'].includes(pathname);
   return isOne ? url : null;
 }
 
-/** An address of IPv6 as it stands in an URL. */
+/** An IPv6 address in the notation of a URL. */
 const bracketed = (host: string) =>
   host.includes(':') && !host.startsWith('[') ? `[${host}]` : host;

@@ -1,7 +1,7 @@
 /**
- * Which options a server that runs can take anew, and a plain refusal of the others (V14).
+ * Which options a running server can change, and the errors for all others (V14).
  *
- * Not here: taking them (`compose.ts`, `listeners.ts`), reading them again (`cli/`).
+ * Not here: applying them (`compose.ts`, `listeners.ts`), reading them again (`cli/`).
  */
 import { ConfigError } from '../errors.js';
 import { show } from './check.js';
@@ -9,7 +9,7 @@ import type { Config } from './config.js';
 import { options } from './index.js';
 import { perNamespace } from './per-namespace.js';
 
-/** Read where they are used, or put in place by who uses them. */
+/** Read at each use, or applied by the owner of the state. */
 const RELOADED: ReadonlySet<string> = new Set<keyof Config>([
   ...(Object.keys(perNamespace) as (keyof typeof perNamespace)[]),
   'namespaces',
@@ -30,7 +30,7 @@ const RELOADED: ReadonlySet<string> = new Set<keyof Config>([
   'shutdownGraceMs',
 ]);
 
-/** @throws ConfigError `needs_restart` with a line for each option that would have to change and cannot */
+/** @throws ConfigError `needs_restart` with a line for each changed option that needs a restart */
 export function checkReload(now: Config, next: Config): void {
   const errors = options
     .filter(({ name }) => !RELOADED.has(name) && !isSame(now[name], next[name]))
@@ -39,7 +39,7 @@ export function checkReload(now: Config, next: Config): void {
         ? ['(not shown)', 'another']
         : [show(next[name]), show(now[name])];
       return new ConfigError(
-        `${name} ${value} takes a restart: a server that runs keeps ${before}`,
+        `${name} ${value} needs a restart: the running server keeps ${before}`,
         { code: 'needs_restart', option: name, value: schema.secret ? undefined : next[name] },
       );
     });

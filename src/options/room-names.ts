@@ -1,14 +1,14 @@
 /**
- * The pattern of rooms' names: what it is matched against, and whether a namespace can have a room at
- * all. A namespace that nothing could ever match is not taken (V14).
+ * The pattern of room names, and whether a namespace can have a room under it. A namespace that no room
+ * could ever match is rejected (V14).
  */
 
 /**
- * A pattern as it is matched: against the whole name, and by characters of all scripts, so that
- * `\p{L}` is a letter. Throws SyntaxError for what is no pattern.
+ * Compiles a pattern to match the whole name, by Unicode characters, so that `\p{L}` is a letter. Throws
+ * SyntaxError if it is not a pattern.
  */
 export function wholePattern(source: string): RegExp {
-  // By itself first, so that a bracket cannot end the group it is put into.
+  // Compiled alone first, so that a bracket in it cannot close the group below.
   new RegExp(source, 'u');
   return new RegExp(`^(?:${source})$`, 'u');
 }
@@ -22,10 +22,10 @@ export function isPattern(text: string): boolean {
   }
 }
 
-/** Endings of names that are tried where it cannot be computed whether a namespace has any. */
+/** Name endings to try if it cannot be computed whether the namespace can have rooms. */
 const ENDINGS = ['', 'a', 'A', '0', '1', 'a1', 'lobby', '00000000-0000-4000-8000-000000000000'];
 
-/** Whether a room of this namespace may have a name; null where none of those tried has, but one may. */
+/** Whether the namespace can have a room; null if none of the names tried matches but others might. */
 export function mayHaveRooms(
   namespace: string,
   pattern: RegExp,
@@ -34,7 +34,7 @@ export function mayHaveRooms(
   const { roomNamePattern, maxRoomNameLength: maxLength } = limits;
   const start = `${namespace}:`;
   if (start.length > maxLength) return false;
-  // One class of characters, any number of times: each character can be asked about by itself.
+  // A pattern of one repeated character class: each character can be tested alone.
   const [, only] = /^\^?(\[(?:[^\]\\]|\\.)*\])[+*]\$?$/.exec(roomNamePattern) ?? [];
   if (only !== undefined) {
     const one = wholePattern(only);

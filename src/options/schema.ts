@@ -1,28 +1,28 @@
 /**
- * How an option is written down: the kinds of values there are, and what the help and an error say of
- * each. Not here: the options themselves, which stand in a file of their owner beside this one.
+ * The notation of options: the kinds of values, and the texts that the help and the errors show for
+ * each. Not here: the options themselves, which are in their owners' files in this folder.
  */
-/** What stands beside the values that an option may have. */
+/** Properties of an option other than its type and range. */
 export interface Meta {
-  /** Its heading in the help. */
+  /** Heading in the help. */
   readonly group: string;
   readonly description: string;
-  /** What a value is called in the help, its unit where it has one. */
+  /** Name of a value in the help: its unit, if it has one. */
   readonly unit: string;
-  /** What 0 means where it is not a quantity. */
+  /** Meaning of 0, if 0 is not a quantity. */
   readonly zero?: string;
-  /** What may stand for 0 in a flag or a variable. */
+  /** Word accepted for 0 in a flag or a variable. */
   readonly zeroWord?: string;
-  /** What is allowed, in words, where the schema does not say it readably. */
+  /** The allowed values in words, if the schema alone would not be readable. */
   readonly allowed?: string;
-  /** What was probably meant by a text that is not allowed. */
+  /** Suggests a correction for a text that is not allowed. */
   readonly meant?: (text: string) => string | null;
 }
 
 export const DAY = 86_400_000;
 export const GIB = 2 ** 30;
 
-/** The part of JSON Schema that options are written in. Also read by editors (`json-schema.ts`). */
+/** The subset of JSON Schema for options; editors read it too (`json-schema.ts`). */
 interface Kind {
   readonly type?: 'integer' | 'boolean' | 'string' | 'array' | 'object';
   readonly enum?: readonly string[];
@@ -33,20 +33,20 @@ interface Kind {
   readonly pattern?: string;
   readonly maxItems?: number;
   readonly items?: Kind;
-  /** What no schema can say of a text. */
+  /** A check that JSON Schema cannot express. */
   readonly is?: (text: string) => boolean;
 }
 
 /** The schema of an option whose values are of this type. */
 export interface Schema<Value = unknown> extends Meta, Kind {
   readonly default: Value;
-  /** Never shown: neither in the help, nor in an error. */
+  /** Never shown, neither in the help nor in an error. */
   readonly secret?: true;
 }
 
 /**
- * Whether a value is as the schema says. Our own, because whoever imports roomcast would load 680 modules
- * of a library for it, four fifths of all; that both say the same is held by a test.
+ * Whether a value matches the schema. Our own validator: a library would add 680 modules, four fifths of
+ * all, to every import of roomcast. A test checks that a library agrees.
  */
 export function fits(kind: Kind, value: unknown): boolean {
   if (kind.enum !== undefined) return kind.enum.some((word) => word === value);
@@ -69,7 +69,7 @@ const isWithin = (value: number, least = Number.NEGATIVE_INFINITY, most = Infini
 
 function textFits({ minLength, maxLength, pattern, is }: Kind, text: string): boolean {
   return (
-    // Characters, not halves of them.
+    // Counts Unicode characters, not UTF-16 code units.
     isWithin([...text].length, minLength, maxLength) &&
     (pattern === undefined || new RegExp(pattern, 'u').test(text)) &&
     (is === undefined || is(text))
@@ -80,7 +80,7 @@ function arrayFits({ items = {}, maxItems }: Kind, list: readonly unknown[]): bo
   return isWithin(list.length, 0, maxItems) && list.every((item) => fits(items, item));
 }
 
-/** `[default, minimum, maximum]`, all in the option's unit. */
+/** `[default, minimum, maximum]`, all in the unit of the option. */
 export function integer([value, minimum, maximum]: [number, number, number], meta: Meta) {
   return { type: 'integer', default: value, minimum, maximum, ...meta } as Schema<number>;
 }
@@ -95,7 +95,7 @@ export function choice<Word extends string>(value: Word, words: readonly Word[],
 
 type TextOptions = Pick<Kind, 'minLength' | 'pattern' | 'maxLength' | 'is'>;
 
-/** `minLength` is 1, unless it is said. */
+/** `minLength` defaults to 1. */
 export function text(value: string, options: TextOptions, meta: Meta) {
   const schema = { type: 'string', default: value, minLength: 1, ...options, ...meta };
   return schema as Schema<string>;
@@ -107,24 +107,24 @@ export function address(value: string, meta: Omit<Meta, 'unit' | 'allowed'>) {
   return text(value, { pattern: '^[^\\s]+$', maxLength: 255 }, { ...meta, ...words });
 }
 
-/** Empty by default; in a flag or a variable its items are separated by commas. */
+/** Default: empty. In a flag or a variable, commas separate the items. */
 export function list(item: TextOptions, meta: Meta, maxItems = 1000) {
   const items: Kind = { type: 'string', minLength: 1, ...item };
   const schema = { type: 'array', items, default: [], maxItems, ...meta };
   return schema as Schema<readonly string[]>;
 }
 
-/** Empty by default; what stands under a name is checked by `check.ts`. */
+/** Default: empty. `check.ts` checks the values. */
 export function map<Value>(meta: Meta) {
   return { type: 'object', default: {}, ...meta } as Schema<Readonly<Record<string, Value>>>;
 }
 
-/** An option that is never shown, and that may also be read from a file (`secrets.ts`). */
+/** Marks an option as never shown; it can also be read from a file (`secrets.ts`). */
 export function secret<Of extends Schema>(of: Of): Of & { readonly secret: true } {
   return Object.assign(of, { secret: true } as const);
 }
 
-/** The values that options may have. */
+/** The value types of a set of options. */
 export type Values<Schemas> = {
   readonly [Name in keyof Schemas]: Schemas[Name] extends Schema<infer Value> ? Value : never;
 };

@@ -1,7 +1,7 @@
 /**
- * Files with the values of secret options, as Docker and Kubernetes mount them: beside `apiKey` there
- * are `apiKeyFile`, `--api-key-file` and `ROOMCAST_API_KEY_FILE`. What is in a file is checked as if it
- * had been given itself, and never shown.
+ * Files that contain the values of secret options, as Docker and Kubernetes mount them: for `apiKey` there
+ * are `apiKeyFile`, `--api-key-file` and `ROOMCAST_API_KEY_FILE`. The content of a file is checked as if it
+ * had been given directly, and is never shown.
  */
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
@@ -13,10 +13,10 @@ type SecretName = {
   [Name in keyof typeof schema]: (typeof schema)[Name] extends { secret: true } ? Name : never;
 }[keyof typeof schema];
 
-/** Paths of files, by the names of options with `File` behind them. */
+/** Paths of files; each key is the name of a secret option plus `File`. */
 export type SecretFiles = { readonly [Name in SecretName as `${Name}File`]?: string };
 
-/** The option that names a file for another one. */
+/** The option that names the file for a secret option. */
 export interface SecretFile {
   readonly name: string;
   readonly flag: string;
@@ -31,7 +31,7 @@ export const secretFiles: readonly SecretFile[] = options
 export const secretFileNamed = (name: string): SecretFile | undefined =>
   secretFiles.find((each) => each.name === name);
 
-/** The value that stands in the file; an error where there is none. */
+/** Returns the value in the file, or a ConfigError if the file cannot be used. */
 export function readSecret(
   { name, of }: SecretFile,
   label: string,
@@ -54,6 +54,6 @@ export function readSecret(
     return refuse(`cannot be read (${(error as NodeJS.ErrnoException).code})`);
   }
   if (text === '') return refuse('is empty');
-  // One a line, or separated by commas as everywhere else.
+  // One item per line, or separated by commas as everywhere else.
   return of.schema.type === 'array' ? text.split(/[\n,]/).map((item) => item.trim()) : text;
 }

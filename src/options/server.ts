@@ -1,4 +1,4 @@
-/** Options of where the server listens, whom it believes and what it tells. */
+/** Options of the server: address, trusted proxies and origins, API keys, observability. */
 import { isNetwork, networkOf } from './networks.js';
 import { isOrigin, originOf } from './origins.js';
 import { address, bool, choice, integer, list, secret } from './schema.js';
@@ -21,7 +21,7 @@ export const server = {
     {
       group: SERVER,
       unit: 'networks',
-      description: 'Proxies whose X-Forwarded-For or Forwarded is believed.',
+      description: 'Proxies whose X-Forwarded-For or Forwarded header is trusted.',
       allowed: 'addresses or CIDRs, like 10.0.0.0/8',
       meant: networkOf,
     },
@@ -31,8 +31,7 @@ export const server = {
     {
       group: SERVER,
       unit: 'origins',
-      description:
-        'Origins whose pages may connect; a request without Origin may always. Empty: any.',
+      description: 'Origins that may connect; a request without Origin always may. Empty: any.',
       allowed: 'origins, like https://app.example.com, or null',
       meant: originOf,
     },
@@ -43,7 +42,7 @@ export const server = {
       {
         group: SERVER,
         unit: 'keys',
-        description: 'Keys that open /v1; without one it answers this machine only.',
+        description: 'Keys for /v1; without one it answers this machine only.',
         allowed: 'keys of 1 to 256 visible ASCII characters without a comma',
       },
     ),
@@ -56,12 +55,12 @@ export const server = {
   tracing: bool(false, {
     group: SERVER,
     unit: 'boolean',
-    description: 'Trace publish and deliver with the OpenTelemetry that the process has set up.',
+    description: 'Trace publish and deliver with the OpenTelemetry SDK of the process.',
   }),
   lockDetector: choice('watch', ['off', 'watch', 'strict'], {
     group: SERVER,
     unit: 'mode',
     description:
-      'Watch the locks: watch reports deadlocks and long holds in the log, strict also breaks deadlocks.',
+      'Lock detector: watch logs deadlocks and long holds, strict also breaks deadlocks.',
   }),
 };

@@ -1,6 +1,5 @@
 /**
- * Where the values of options come from when nobody hands them in as an object: flags, the
- * environment, a file. What they may be, `config.ts` says (V14).
+ * Loads the configuration from flags, the environment and a file. `config.ts` checks the values (V14).
  */
 import { dirname } from 'node:path';
 import { ConfigError } from '../errors.js';
@@ -13,22 +12,22 @@ import { options } from './index.js';
 import { secretFiles } from './secrets.js';
 import { parseText } from './text.js';
 
-/** Where the values of options come from, the strongest first. */
+/** The sources of option values, in order of precedence. */
 export interface Sources {
-  /** By option name: what was written after the flag, joined by commas if several times. */
+  /** By option name: the text after the flag, joined by commas if the flag is repeated. */
   readonly flags?: Readonly<Record<string, string>>;
-  /** Only `ROOMCAST_*` is looked at; an empty variable counts as not set. */
+  /** Only `ROOMCAST_*` is read; an empty variable counts as unset. */
   readonly env?: Readonly<Record<string, string | undefined>>;
   /** Path of a JSON or YAML file with option names as keys. */
   readonly file?: string | undefined;
-  /** Told of each `ROOMCAST_*` variable that is no option; by default a process warning. */
+  /** Called for each `ROOMCAST_*` variable that is not an option; default: a process warning. */
   readonly warn?: (message: string) => void;
 }
 
-/** The environment's way to say `--config`. */
+/** The environment variable for `--config`. */
 const CONFIG_FILE_VARIABLE = 'ROOMCAST_CONFIG';
 
-/** All that can be set from outside, with its names. */
+/** Everything that can be set from outside: options and files of secrets. */
 const SETTABLE = [
   ...options.map((option) => ({
     ...option,
@@ -39,10 +38,10 @@ const SETTABLE = [
 
 /**
  * The configuration of the server: for each option the flag, else the variable, else the file, else
- * the default. Every value given is checked, also one that a stronger source overrides.
+ * the default. Every given value is checked, even if a stronger source overrides it.
  *
- * @throws ConfigError with a line for each that is wrong: the option as it was given, its value, what is
- *   allowed.
+ * @throws ConfigError with a line for each fault: the option as it was given, its value, the allowed
+ *   values.
  */
 export function loadConfig({ flags = {}, env = {}, file, warn = warnProcess }: Sources): Config {
   const given = new GivenOptions(({ flag }) => `--${flag}`);
@@ -77,8 +76,8 @@ const written = (name: string, as: string, value: unknown) => ({
 });
 
 /**
- * What Kubernetes, and Docker before it, sets in every container beside a service whose name begins
- * with `roomcast`; nobody meant it for us.
+ * Variables that Kubernetes, and Docker before it, sets in every container for a service whose name begins
+ * with `roomcast`; they are not meant as options.
  */
 function isServiceLink(variable: string, text: string): boolean {
   const parts = /_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)$/;
@@ -86,7 +85,7 @@ function isServiceLink(variable: string, text: string): boolean {
   return variable.endsWith('_PORT') && /^(tcp|udp|sctp):\/\//.test(text);
 }
 
-/** Others set variables too, so it ends no start. Its value may be a key and is not shown. */
+/** Only a warning: other software may set such variables. The value may be a key and is not shown. */
 function strayVariable(variable: string): string {
   const meant = closest(
     variable,
@@ -109,7 +108,7 @@ function takeFile(given: GivenOptions, file: string): void {
   const { values, places } = read;
   given.take(
     Object.entries(values)
-      // For editors, which check the file by it.
+      // For editors: refers to the JSON Schema.
       .filter(([name]) => name !== '$schema')
       .map(([name, value]) => ({
         name,

@@ -1,7 +1,7 @@
-/** How the values of options are written as text: in flags and in variables. */
+/** Parses option values from text: flags and variables. */
 import type { Option } from './index.js';
 
-/** The value a text stands for; the text itself where it stands for none, to be refused by the check. */
+/** The value of the text; the text itself if it has none, so that the check rejects it. */
 export function parseText({ schema }: Option, text: string): unknown {
   if (schema.type === 'integer') {
     if (text === schema.zeroWord) return 0;

@@ -1,8 +1,8 @@
 /**
- * Whether options fit to each other, and which have no effect beside the others. What two of them have
- * to do with each other is one line of `AT_LEAST`.
+ * Checks options against each other, and finds options that have no effect with the others. A relation
+ * between two numbers is one line of `AT_LEAST`.
  *
- * Not here: whether a value is allowed by itself (`check.ts`).
+ * Not here: the check of a single value (`check.ts`).
  */
 import { ConfigError, type ConfigErrorAbout } from '../errors.js';
 import { show } from './check.js';
@@ -13,7 +13,7 @@ import { queuePolicy } from './queues.js';
 import { mayHaveRooms, wholePattern } from './room-names.js';
 import { workersOf } from './workers.js';
 
-/** An option and its value, or what stands within it, the way it was set. */
+/** Names an option, or a part of it, and its value as given; null if the value alone is already wrong. */
 export type Named = (
   name: keyof Config,
   within?: readonly string[],
@@ -22,7 +22,7 @@ export type Named = (
 
 type NumberName = { [K in keyof Config]: Config[K] extends number ? K : never }[keyof Config];
 
-/** Pairs of which the first may not be less than the second, or less than that and `beside`; where `when` holds. */
+/** Pairs: the first must be at least the second plus `beside`, if `when` holds. */
 const AT_LEAST: readonly (readonly [
   larger: NumberName,
   smaller: NumberName,
@@ -45,28 +45,28 @@ const AT_LEAST: readonly (readonly [
   ['maxBodyBytes', 'maxMessageBytes', 'one message has to fit'],
   ['maxHttpBodyBytes', 'maxMessageBytes', 'one message has to fit'],
   ['maxCommandBytes', 'maxRoomNameLength', 'a join of such a room has to fit', () => 100],
-  ['shutdownGraceMs', 'drainMs', 'members are told to go within the grace'],
+  ['shutdownGraceMs', 'drainMs', 'members are closed within the grace'],
 ];
 
-/** What a message is sent with beside its data, at most: the room, and a key of 200, in escapes; names. */
+/** Maximum bytes of a frame beside its data: field names, the room, a key of 200 characters, escaped. */
 function envelopeBytes({ maxRoomNameLength }: Config): number {
   return 6 * (maxRoomNameLength + 200) + 200;
 }
 
-/** A bound of all is divided by the workers. */
+/** A total is divided by the number of workers. */
 function ofOthers(config: Config, least: number): number {
   return (workersOf(config) - 1) * least;
 }
 
-/** What an `auth` frame has beside its token, at most: its type and an id. */
+/** Maximum bytes of an `auth` frame beside its token: its type and an id. */
 const AUTH_ENVELOPE_BYTES = 256;
 
-/** Whether tokens can be checked. */
+/** Whether there are keys to check tokens with. */
 export function hasKeys({ tokenSecret, tokenKeyFile, jwksUrl }: Config): boolean {
   return tokenSecret.length + tokenKeyFile.length > 0 || jwksUrl !== '';
 }
 
-/** What a message is kept with beside its data, at most: as many bytes again (`broker/history.ts`). */
+/** Maximum bytes stored with a message beside its data: as many bytes again (`broker/history.ts`). */
 function keptBytes({ maxMessageBytes }: Config): number {
   return maxMessageBytes + 2000;
 }
@@ -76,8 +76,8 @@ function keeps({ historyMessages }: Pick<Config, 'historyMessages'>): boolean {
 }
 
 /**
- * What no option can say about itself. `named` gives an option and its value as the user set it, or
- * null where the value is wrong by itself, so that nothing can be said of it here.
+ * All faults that concern more than one option. `named` returns an option with its value as it was given,
+ * or null if the value is bad by itself; relations with such an option are not checked.
  */
 export function checkTogether(config: Config, named: Named): ConfigError[] {
   const errors = new Map<string, ConfigError>();
@@ -131,7 +131,7 @@ export function checkTogether(config: Config, named: Named): ConfigError[] {
     const [one, other] = [named('proxyProtocol'), named('trustProxy')];
     if (one !== null && other !== null) {
       const allowed = 'the addresses of the proxies that send the header';
-      wrong(`${one} is not allowed with ${other}: nobody would be believed, give ${allowed}`, {
+      wrong(`${one} is not allowed with ${other}: no proxy would be trusted, give ${allowed}`, {
         option: 'trustProxy',
         value: config.trustProxy,
         allowed,
@@ -152,9 +152,9 @@ export function checkTogether(config: Config, named: Named): ConfigError[] {
   if (jwksUrl !== '' && tokenAudience.length === 0) {
     const [one, other] = [named('jwksUrl'), named('tokenAudience')];
     if (one !== null && other !== null) {
-      const allowed = 'the audience that its tokens for this server have';
+      const allowed = 'the audience of its tokens for this server';
       wrong(
-        `${one} is not allowed with ${other}: whoever has keys there signs tokens for others too, give ${allowed}`,
+        `${one} is not allowed with ${other}: its keys may also sign tokens for other services, give ${allowed}`,
         { option: 'tokenAudience', value: tokenAudience, allowed },
       );
     }
@@ -184,14 +184,14 @@ export function checkTogether(config: Config, named: Named): ConfigError[] {
   return [...errors.values()];
 }
 
-/** What is allowed and yet has no effect, one line each, for the log. */
+/** Warnings for options that are allowed but have no effect, one line each, for the log. */
 export function warningsOf(config: Config): string[] {
   const warnings: string[] = [];
   const pattern = wholePattern(config.roomNamePattern);
   for (const namespace of Object.keys(config.namespaces)) {
     if (mayHaveRooms(namespace, pattern, config) === null) {
       warnings.push(
-        `namespaces ${show(namespace)} may have no room: no name tried with it matches roomNamePattern`,
+        `namespaces ${show(namespace)} may match no room: none of the names tried matches roomNamePattern`,
       );
     }
   }
@@ -199,7 +199,9 @@ export function warningsOf(config: Config): string[] {
     warnings.push('redisUrl has no effect: the broker is not redis');
   }
   if (config.broker === 'redis' && config.historyBytesTotal !== history.historyBytesTotal.default) {
-    warnings.push('historyBytesTotal has no effect: with Redis its own maxmemory bounds all rooms');
+    warnings.push(
+      'historyBytesTotal has no effect: the maxmemory of Redis bounds the history of all rooms',
+    );
   }
   const policies = Array.from(namespaces(config).values(), ({ policy }) => policy);
   for (const [namespace, own] of Object.entries(config.namespaces)) {

@@ -1,4 +1,4 @@
-/** Options of how many processes serve one port, and what they come to. */
+/** Options of the worker processes that serve one port. */
 import { availableParallelism } from 'node:os';
 import { integer } from './schema.js';
 
@@ -10,15 +10,15 @@ export const workers = {
     unit: 'processes',
     zero: 'one for each core',
     zeroWord: 'auto',
-    description: 'Processes that serve the port together; limits are of all of them.',
+    description: 'Processes that serve the port together; limits apply to all of them together.',
   }),
   workerStallMs: integer([10_000, 1000, 600_000], {
     group: WORKERS,
     unit: 'ms',
-    description: 'A worker that stands still for this long is killed and replaced.',
+    description: 'A worker that is blocked for this long is killed and replaced.',
   }),
 };
 
-/** How many there are. */
+/** Number of worker processes. */
 export const workersOf = ({ workers }: { readonly workers: number }): number =>
   workers === 0 ? availableParallelism() : workers;

@@ -1,8 +1,8 @@
 /**
- * Reads YAML that a person has written, by the core schema of YAML 1.2, with what the library says of
- * where everything stands. What is refused is never quoted: it may hold a key.
+ * Parses YAML written by hand, by the core schema of YAML 1.2, and records the positions of all keys and
+ * values. An error never quotes the text, which may contain a key.
  *
- * The library is loaded where a file is YAML, and not otherwise.
+ * The library is loaded only if a file is YAML.
  */
 import { createRequire } from 'node:module';
 import type { Path } from './check.js';
@@ -37,6 +37,6 @@ export function parseYaml(text: string): Document {
   try {
     return { value: document.toJS({ maxAliasCount: 100 }), places };
   } catch {
-    throw new FileError('has an alias that stands for nothing, or for too much');
+    throw new FileError('has an alias without a target, or one that expands too much');
   }
 }

@@ -70,7 +70,7 @@ test('SIGHUP: keys and limits change, or nothing does', async () => {
     faults: [
       {
         code: 'needs_restart',
-        message: 'heartbeatMs 1000 takes a restart: a server that runs keeps 25000',
+        message: 'heartbeatMs 1000 needs a restart: the running server keeps 25000',
       },
     ],
   });

@@ -1,4 +1,4 @@
-/** A file of options as different editors write it, and where it is wrong. */
+/** Files of options in the encodings of different editors, and the positions of errors. */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -58,7 +58,7 @@ test.each([
   expect(fault(content)).toBe(message);
 });
 
-test('takes what JSON.parse takes, as it does, and refuses what it refuses', () => {
+test('accepts and rejects the same texts as JSON.parse, with the same result', () => {
   const nearJson = fc
     .tuple(fc.json(), fc.nat(), fc.string({ maxLength: 2 }))
     .map(([text, at, noise]) => {

@@ -27,7 +27,7 @@ function fileOf(text: string): string {
   return path;
 }
 
-/** The message of the ConfigError; anything else fails. */
+/** The message of the ConfigError; any other result fails the test. */
 function refusal(sources: Sources): string {
   try {
     loadConfig(sources);
@@ -38,7 +38,7 @@ function refusal(sources: Sources): string {
   throw new Error(`accepted: ${JSON.stringify(sources)}`);
 }
 
-/** One option set in each way, with the name an error has to give it. */
+/** One option set by each source, with the name that an error must give it. */
 function ways({ name, flag, env }: Option, value: unknown): [Sources, label: string][] {
   const text = typeof value === 'string' ? value : JSON.stringify(value);
   const file = fileOf(JSON.stringify({ [name]: value }));
@@ -52,7 +52,7 @@ function ways({ name, flag, env }: Option, value: unknown): [Sources, label: str
 const integers = options.filter(({ schema }) => schema.type === 'integer');
 
 describe('defaults', () => {
-  test('are what an empty command line gives', () => {
+  test('are the result of an empty command line', () => {
     expect(loadConfig({})).toEqual(defaults);
     expect(defaults).toMatchObject({ host: '127.0.0.1', port: 8080, policy: 'drop-oldest' });
   });
@@ -62,7 +62,7 @@ describe('defaults', () => {
     expect(loadConfig({ file })).toEqual(defaults);
   });
 
-  test('cannot be changed for others', () => {
+  test('cannot be changed', () => {
     const config = loadConfig({ flags: { namespaces: '{"chat":{"queueMessages":1}}' } });
     expect(() => Object.assign(config, { port: 1 })).toThrow(TypeError);
     expect(() => Object.assign(config.namespaces['chat']!, { queueMessages: 2 })).toThrow(
@@ -73,8 +73,8 @@ describe('defaults', () => {
 });
 
 describe('sources', () => {
-  test('a flag goes before a variable, that before the file, that before the default', () => {
-    // Options no other option has to fit to.
+  test('a flag overrides a variable, that the file, that the default', () => {
+    // Options that are not checked against others.
     const free = ['port', 'maxConnections', 'publishRate', 'heartbeatMs', 'maxJsonDepth'];
     const name = fc.constantFrom(...integers.filter((each) => free.includes(each.name)));
     const value = fc.option(fc.integer({ min: 100, max: 1000 }), { nil: undefined });
@@ -93,12 +93,12 @@ describe('sources', () => {
     );
   });
 
-  test('a value is checked even where a stronger source overrides it', () => {
+  test('a value is checked even if a stronger source overrides it', () => {
     const sources = { flags: { port: '1' }, env: { ROOMCAST_PORT: 'x' } };
     expect(refusal(sources)).toContain('ROOMCAST_PORT "x"');
   });
 
-  test('texts become values', () => {
+  test('texts are converted to values', () => {
     const config = loadConfig({
       flags: { origin: 'https://a.example, null,http://b.example:81', metrics: 'false' },
       env: {
@@ -119,7 +119,7 @@ describe('sources', () => {
     });
   });
 
-  test('ROOMCAST_CONFIG names the file, --config goes before it', () => {
+  test('ROOMCAST_CONFIG names the file, --config overrides it', () => {
     const one = fileOf('{"port":1}');
     const two = fileOf('{"port":2}');
     expect(loadConfig({ env: { ROOMCAST_CONFIG: one } }).port).toBe(1);
@@ -127,7 +127,7 @@ describe('sources', () => {
     expect(loadConfig({ env: { ROOMCAST_CONFIG: '' } }).port).toBe(8080);
   });
 
-  test('an unknown name is refused as a flag and in a file', () => {
+  test('an unknown name is rejected as a flag and in a file', () => {
     const file = fileOf('{"prot":1}');
     expect(refusal({ flags: { prot: '1' } })).toContain('prot is not an option');
     expect(refusal({ file })).toContain(`"prot" in ${file} at line 1, column 2 is not an option`);
@@ -135,7 +135,7 @@ describe('sources', () => {
   });
 
   test.each(['ROOMCAST', 'ROOMCAST_METRICS', 'ROOMCAST_LOG_LEVEL'])(
-    'what an orchestrator sets beside the service %s is nobody’s option, and no word is lost on it',
+    'variables that an orchestrator sets for the service %s are ignored without a warning',
     (service) => {
       const env = {
         [`${service}_SERVICE_HOST`]: '10.0.0.1',
@@ -154,7 +154,7 @@ describe('sources', () => {
     },
   );
 
-  test('a variable that is no option has no effect, which is told without its value', () => {
+  test('an unknown variable has no effect, and the warning does not show its value', () => {
     const warnings: string[] = [];
     const env = { ROOMCAST_PROT: '1', ROOMCAST_API_KEYS: 'hunter2', ROOMCAST_V: '' };
     expect(loadConfig({ env, warn: (text) => warnings.push(text) })).toEqual(defaults);
@@ -164,11 +164,11 @@ describe('sources', () => {
     ]);
   });
 
-  test('what another service’s port looks like is refused where it cannot be one', () => {
+  test('a value that looks like the port of another service is rejected where it cannot be one', () => {
     expect(refusal({ env: { ROOMCAST_HOST: 'tcp://x y' } })).toContain('ROOMCAST_HOST "tcp://x y"');
   });
 
-  test('a file that cannot be used is named, with why', () => {
+  test('a file that cannot be used is named, with the reason', () => {
     const missing = join(directory, 'missing.json');
     expect(refusal({ file: missing })).toContain(`--config "${missing}" cannot be read (ENOENT)`);
     expect(refusal({ file: directory })).toContain('cannot be read (EISDIR)');
@@ -179,7 +179,7 @@ describe('sources', () => {
   });
 });
 
-describe('refusals name the option, the value and what is allowed', () => {
+describe('errors name the option, the value and the allowed values', () => {
   test.each(integers)('$name is a whole number in its range', (option) => {
     const { minimum = 0, maximum = 0 } = option.schema;
     for (const value of [
@@ -207,7 +207,7 @@ describe('refusals name the option, the value and what is allowed', () => {
         try {
           expect(loadConfig(sources)[option.name]).toBe(value);
         } catch (error) {
-          // Another option may not fit to it; its own range is not what is wrong.
+          // It may contradict another option; its own range must not be the fault.
           expect((error as Error).message).toContain(' is not allowed with ');
         }
       }
@@ -279,7 +279,7 @@ describe('refusals name the option, the value and what is allowed', () => {
     ['maxBodyBytes', '60000', '--max-message-bytes 65536 (the default)'],
     ['maxHttpBodyBytes', '60000', '--max-message-bytes 65536 (the default)'],
     ['shutdownGraceMs', '1000', '--drain-ms 2000 (the default)'],
-  ])('%s %s does not fit to the others', (name, value, other) => {
+  ])('%s %s contradicts another option', (name, value, other) => {
     const { flag } = options.find((each) => each.name === name)!;
     const keeping = { historyMessages: '1' };
     const message = refusal({ flags: { ...keeping, [name]: value } });
@@ -290,7 +290,7 @@ describe('refusals name the option, the value and what is allowed', () => {
     );
   });
 
-  test('what bounds a history need not fit where none is kept', () => {
+  test('limits of history are not checked against each other if no history is kept', () => {
     expect(
       loadConfig({ flags: { historyBytes: '1024', historyBytesTotal: '1024' } }),
     ).toMatchObject({ historyBytes: 1024 });
@@ -298,14 +298,14 @@ describe('refusals name the option, the value and what is allowed', () => {
     expect(refusal({ flags })).toContain('--history-bytes 1024 is not allowed with');
   });
 
-  test('a namespace has to fit, too, and each side is named the way it was set', () => {
+  test('a namespace is checked too, and each option is named as it was set', () => {
     const flags = { namespaces: '{"chat":{"queueBytes":2000}}' };
     expect(refusal({ flags, env: { ROOMCAST_MAX_MESSAGE_BYTES: '3000' } })).toBe(
       '--namespaces chat.queueBytes 2000 is not allowed with ROOMCAST_MAX_MESSAGE_BYTES 3000: one message has to fit, with its envelope, give at least 5600',
     );
   });
 
-  test('on one line, whatever was written', () => {
+  test('are one line, whatever the value contains', () => {
     const name = fc.constantFrom(...options);
     fc.assert(
       fc.property(name, fc.string({ unit: 'binary' }), (option, text) => {
@@ -337,7 +337,7 @@ describe('keys are never shown', () => {
     }
   });
 
-  test('when the file around them is broken', () => {
+  test('when the file around them is invalid', () => {
     for (const text of [`{"apiKey": ${secret}}`, `{"apiKey": ["${secret}"] "port": 1}`, secret]) {
       expect(refusal({ file: fileOf(text) })).not.toContain(secret);
     }
@@ -358,7 +358,7 @@ describe('namespaces', () => {
     },
   });
 
-  test('are the part before the first colon', () => {
+  test('are the part of a room name before the first colon', () => {
     expect(namespaceOf('chat:lobby:2')).toBe('chat');
     expect(namespaceOf(':x')).toBe('');
     expect(namespaceOf('lobby')).toBe('default');
@@ -381,7 +381,7 @@ describe('namespaces', () => {
     expect(policyFor(config, '__proto__')).toEqual({ ...base, queueMessages: 3 });
   });
 
-  test('keep of the past what they say, and in a queue of their own only for a queue', () => {
+  test('have their own history settings, but a queue of their own only for queue settings', () => {
     const config = loadConfig({
       flags: {
         historyMessages: '10',

@@ -1,4 +1,4 @@
-/** The schema of the file of options: shipped as it is here, and of one mind with the check. */
+/** The JSON Schema of the options file: the shipped one is up to date, and agrees with the check. */
 import Ajv from 'ajv/dist/2020.js';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
@@ -9,12 +9,12 @@ import { CONFIG_SCHEMA } from '../../src/options/json-schema.js';
 
 const fits = new Ajv.default({ strict: true }).compile(CONFIG_SCHEMA);
 
-test('the schema that is shipped is this one', async () => {
+test('the shipped schema is up to date', async () => {
   const shipped = new URL('../../docs/config.schema.json', import.meta.url).pathname;
   await expect(`${JSON.stringify(CONFIG_SCHEMA, null, 2)}\n`).toMatchFileSnapshot(shipped);
 });
 
-/** Whether the check finds nothing wrong with an option by itself. */
+/** Whether the check finds no fault in a single option. */
 function isAllowed(given: object): boolean {
   try {
     checkConfig(given);
@@ -25,19 +25,19 @@ function isAllowed(given: object): boolean {
   }
 }
 
-test('it knows the defaults, and nothing that is no option', () => {
+test('contains the defaults, and options only', () => {
   expect(fits({ ...defaults, $schema: 'x', apiKeyFile: 'key' })).toBe(true);
   expect(fits({ prot: 1 })).toBe(false);
   expect(fits({ namespaces: { chat: { port: 1 } } })).toBe(false);
 });
 
-test('it takes what the check takes, and refuses what it refuses', () => {
+test('accepts and rejects the same values as the check', () => {
   const value = fc.oneof(
     fc.integer({ min: -2, max: 100_000 }),
     fc.constantFrom('', 'x', true, null, 1.5, [], ['x'], [1], {}, 'drop-oldest', 'info', 'text'),
     fc.record({ chat: fc.record({ queueMessages: fc.integer({ min: -1, max: 3 }) }) }),
   );
-  // Of these the schema says less than the check.
+  // For these the schema is less strict than the check.
   const inWords = new Set([
     'trustProxy',
     'origin',

@@ -5,7 +5,7 @@ import { type Config, defaults } from '../../src/options/config.js';
 import { type Option, options } from '../../src/options/index.js';
 import { checkReload } from '../../src/options/reload.js';
 
-/** What it says against these options in the place of the defaults. */
+/** The error for these options against the defaults. */
 function faults(changed: Partial<Config>): ConfigError['errors'] {
   try {
     checkReload(defaults, { ...defaults, ...changed });
@@ -16,26 +16,26 @@ function faults(changed: Partial<Config>): ConfigError['errors'] {
   }
 }
 
-/** Some other value, right or wrong. */
+/** Any other value, valid or not. */
 const another = ({ name }: Option): Partial<Config> => ({ [name]: ['another'] });
 
-test('nothing has changed: nothing is wrong, also with equal lists', () => {
+test('nothing changed: no error, even with equal lists', () => {
   expect(faults(structuredClone(defaults))).toEqual([]);
 });
 
-test('each option that cannot be changed is named, with what it would be and what it stays', () => {
+test('names each option that needs a restart, with the new and the current value', () => {
   expect(faults({ port: 9000, publishRate: 7, heartbeatMs: 1 })).toEqual([
     expect.objectContaining({
       code: 'needs_restart',
       option: 'port',
       value: 9000,
-      message: 'port 9000 takes a restart: a server that runs keeps 8080',
+      message: 'port 9000 needs a restart: the running server keeps 8080',
     }),
     expect.objectContaining({ code: 'needs_restart', option: 'heartbeatMs' }),
   ]);
 });
 
-test('whatever changes, just those are named that cannot be', () => {
+test('for any change, names exactly the options that need a restart', () => {
   const fixed = options.filter((option) => faults(another(option)).length > 0);
   expect(fixed.map(({ name }) => name)).toEqual(expect.arrayContaining(['host', 'tlsCert']));
   expect(fixed.map(({ name }) => name)).not.toContain('policy');

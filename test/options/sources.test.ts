@@ -1,4 +1,4 @@
-/** Files of options: where each fault stands, all of them at once; YAML; files with secrets. */
+/** Files of options: all faults at once, with positions; YAML; files with secrets. */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -54,7 +54,7 @@ drainMs: 9000
 `,
 };
 
-describe('all that is wrong is told at once, with where', () => {
+describe('all faults are reported at once, with positions', () => {
   test.each([
     [
       'room.json',
@@ -79,7 +79,7 @@ describe('all that is wrong is told at once, with where', () => {
       expect.stringMatching(`^namespaces ${at(5)} "a:b" is not a name: give 1 to 100`),
       expect.stringMatching('^ROOMCAST_POLICY "wait" is not allowed'),
       expect.stringMatching('^--lag-after-ms 0 is not allowed: give a whole number, 1 to'),
-      `--shutdown-grace-ms 8000 (the default) is not allowed with drainMs in ${file} at line ${drain} 9000: members are told to go within the grace, give at least 9000`,
+      `--shutdown-grace-ms 8000 (the default) is not allowed with drainMs in ${file} at line ${drain} 9000: members are closed within the grace, give at least 9000`,
     ]);
     expect(error).toMatchObject({ code: 'unknown_option', option: 'prot', allowed: 'port' });
     expect(error.errors.map(({ code }) => code)).toEqual([
@@ -95,14 +95,14 @@ describe('all that is wrong is told at once, with where', () => {
     ]);
   });
 
-  test('in a program too', () => {
+  test('for a program too', () => {
     const given = { port: 'x', polcy: 1 } as object;
     expect(() => checkConfig(given)).toThrow(
       'port "x" is not allowed: give a whole number, 0 to 65535 (0 = any free port)\n"polcy" is not an option: did you mean policy?',
     );
   });
 
-  test('a file that cannot be read hides nothing of the rest', () => {
+  test('an unreadable file does not hide other faults', () => {
     const { errors } = refusal({ file: join(directory, 'missing'), flags: { port: 'x' } });
     expect(errors.map(({ code }) => code)).toEqual(['bad_config_file', 'bad_option']);
   });
@@ -124,7 +124,7 @@ describe('YAML', () => {
     { requiredKeys: [] },
   );
 
-  test('means what the same JSON means, and JSON is YAML', () => {
+  test('gives the same options as JSON, and JSON is YAML', () => {
     fc.assert(
       fc.property(values, (options) => {
         const json = loadConfig({ file: fileOf('same.json', JSON.stringify(options)) });
@@ -140,10 +140,10 @@ describe('YAML', () => {
     ['port: [1', 'is not valid YAML at line 1'],
     ['a: &x [*x, *x]', 'is not an option'],
     ['- port', 'is not an object'],
-    ['apiKey: *hunter2', 'has an alias that stands for nothing'],
+    ['apiKey: *hunter2', 'has an alias without a target'],
     ['# nothing', 'is not an object'],
     ['port: 8080\n---\nport: 1', 'is not valid YAML at line 2'],
-  ])('%j is refused and not quoted', (text, says) => {
+  ])('%j is rejected and not quoted', (text, says) => {
     const { message } = refusal({ file: fileOf('bad.yaml', text) });
     expect(message).toContain(says);
     expect(message).not.toContain('hunter2');
@@ -155,7 +155,7 @@ test('a file may name its schema for editors', () => {
   expect(loadConfig({ file })).toEqual({ ...defaults, port: 1 });
 });
 
-describe('a secret may stand in a file of its own', () => {
+describe('a secret may be in a file of its own', () => {
   const key = fileOf('key', 'hunter2hunter2\n');
 
   test('named by a flag, a variable, a file, a program', () => {
@@ -163,13 +163,13 @@ describe('a secret may stand in a file of its own', () => {
     const apiKey = ['hunter2hunter2'];
     expect(loadConfig({ flags: { apiKeyFile: key } })).toMatchObject({ apiKey });
     expect(loadConfig({ env: { ROOMCAST_API_KEY_FILE: key } })).toMatchObject({ apiKey });
-    // Beside the file that names it, whatever the working directory.
+    // Relative to the file that names it, whatever the working directory.
     const file = fileOf('below/options.yaml', 'apiKeyFile: ../key\n');
     expect(loadConfig({ file })).toMatchObject({ apiKey });
     expect(checkConfig({ apiKeyFile: key })).toMatchObject({ apiKey });
   });
 
-  test('several, one a line, and a stronger source goes before it', () => {
+  test('several secrets, one per line; a stronger source overrides it', () => {
     const two = fileOf('two', 'one\ntwo\r\n');
     expect(loadConfig({ flags: { apiKeyFile: two } }).apiKey).toEqual(['one', 'two']);
     const sources = { env: { ROOMCAST_API_KEY_FILE: two }, flags: { apiKey: 'three' } };
@@ -188,7 +188,7 @@ describe('a secret may stand in a file of its own', () => {
     expect(message).not.toContain('hunter2');
   });
 
-  test('not beside the secret itself', () => {
+  test('not together with the secret itself', () => {
     const env = { ROOMCAST_API_KEY_FILE: key, ROOMCAST_API_KEY: 'hunter2' };
     expect(refusal({ env }).message).toMatch(
       /^ROOMCAST_API_KEY(_FILE)? is not allowed with ROOMCAST_API_KEY(_FILE)?: give one of them$/,
