@@ -1,10 +1,9 @@
 /**
- * The metrics of roomcast in a registry of the app, beside the app's own. Those of the process are left
- * to the app (`collectDefaultMetrics`). Several roomcasts in one registry are published as one: V10
- * holds for them together, and what a closed one has counted stays counted.
+ * Exposes the metrics of roomcast in a registry of the app, next to the app's own. Process metrics are
+ * left to the app (`collectDefaultMetrics`). Several roomcasts in one registry are exposed as one: V10
+ * holds for their sum, and the counts of a closed one stay in it.
  *
- * A registry asks all metrics before it first awaits, so that what the first of them reads is an
- * instant for all.
+ * A registry calls all metrics synchronously before its first await, so one reading serves the whole scrape.
  */
 import { ConfigError } from '../errors.js';
 import { queueMicrotask } from '../time.js';
@@ -13,7 +12,7 @@ import { ofProcess } from './catalogue/process.js';
 import { type Labels, labelledSampler, type Sample } from './series.js';
 import { type AllValues, KEYS, together, type Values } from './values.js';
 
-/** What is used of a `Registry` of prom-client, of any version. */
+/** The part of a prom-client `Registry`, of any version, that is used here. */
 export interface AppRegistry {
   registerMetric(metric: never): void;
   getSingleMetric(name: string): unknown;
@@ -22,7 +21,7 @@ export interface AppRegistry {
 
 type Read = () => AllValues;
 
-/** What a registry asks a metric. */
+/** What a registry expects from a metric's `get`. */
 interface Answer {
   readonly name: string;
   readonly help: string;
@@ -35,19 +34,19 @@ const OURS = KEYS.filter((key) => key === 'buildInfo' || !Object.hasOwn(ofProces
 
 const members = new WeakMap<AppRegistry, Membership>();
 
-/** @throws ConfigError where a registry has other metrics of these names */
+/** @throws ConfigError if the registry already has a different metric with one of these names */
 export function checkRegistry(registry: AppRegistry): void {
   if (members.has(registry)) return;
   const taken = OURS.find((key) => registry.getSingleMetric(CATALOGUE[key].name) !== undefined);
   if (taken === undefined) return;
   const allowed = 'one without metrics of these names';
   throw new ConfigError(
-    `registry is not allowed: it has a metric ${CATALOGUE[taken].name} already, give ${allowed}`,
+    `registry is not allowed: it already has a metric ${CATALOGUE[taken].name}; give ${allowed}`,
     { code: 'bad_option', option: 'registry', allowed },
   );
 }
 
-/** From now on the registry has these metrics too, until what this returns is called. */
+/** Adds the metrics to the registry; returns a function that removes them. */
 export function join(registry: AppRegistry, read: Read, constants: Labels): () => void {
   let membership = members.get(registry);
   if (membership === undefined) {
@@ -60,9 +59,9 @@ export function join(registry: AppRegistry, read: Read, constants: Labels): () =
 class Membership {
   readonly #registry: AppRegistry;
   readonly #reads = new Set<Read>();
-  /** What those that have left have counted. */
+  /** Counts of the roomcasts that have left. */
   #left = new Map<MetricKey, Values>();
-  /** Of this turn of a registry; undefined between two. */
+  /** The readings of the scrape in progress; undefined between scrapes. */
   #now: readonly AllValues[] | undefined;
 
   constructor(registry: AppRegistry, constants: Labels) {
@@ -82,7 +81,7 @@ class Membership {
   }
 
   #keep(key: MetricKey, values: Values): void {
-    // What is there now is not there any more.
+    // The gauges of a closed roomcast are gone.
     if (CATALOGUE[key].type === 'gauge') return;
     const before = this.#left.get(key);
     this.#left.set(key, together(key, before === undefined ? [values] : [before, values]));
@@ -101,11 +100,11 @@ class Membership {
       name,
       help,
       type,
-      // A registry may give it another name, as that of OpenMetrics does.
+      // A registry may rename it, as the OpenMetrics registry does.
       get(this: { readonly name: string }): Answer {
         return { name: this.name, help, type, aggregator: 'sum', values: values() };
       },
-      // What is counted elsewhere cannot be put back here.
+      // The values are owned elsewhere and cannot be reset here.
       reset() {},
     };
   }

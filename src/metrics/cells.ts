@@ -1,13 +1,13 @@
 /**
- * The numbers behind histograms: typed arrays, one row a series. prom-client's `observe` costs
- * 170–340 ns; here an observation is a short scan and two additions, and the cost of labels, names
- * and text is paid at a scrape only.
+ * The storage of histograms: typed arrays, one row per series. prom-client's `observe` costs
+ * 170–340 ns; here an observation is a short scan and two additions, and labels, names and text are
+ * built only at a scrape.
  */
 export class HistogramCells {
-  /** Not cumulative: `bounds.length` counts a series. */
+  /** Not cumulative; `bounds.length` cells per series. */
   readonly counts: Float64Array;
   readonly sums: Float64Array;
-  /** Upper bounds; the last one, +Inf, ends the scan. */
+  /** Upper bounds of the buckets; the last one is +Inf and ends the scan. */
   readonly bounds: Float64Array;
 
   constructor(buckets: ArrayLike<number>, series: number) {
@@ -16,7 +16,7 @@ export class HistogramCells {
     this.sums = new Float64Array(series);
   }
 
-  /** `count` observations of `value`, which belongs to the first bound it does not exceed. */
+  /** Adds `count` observations of `value`, to the first bucket whose bound is not below it. */
   observe(series: number, value: number, count: number): void {
     const bounds = this.bounds;
     let bucket = 0;
@@ -25,7 +25,7 @@ export class HistogramCells {
     this.sums[series]! += value * count;
   }
 
-  /** These and those together, as cells of their own. */
+  /** The sum of both, as new cells. */
   plus(other: HistogramCells): HistogramCells {
     const both = new HistogramCells(this.bounds.slice(0, -1), this.sums.length);
     for (let i = 0; i < both.counts.length; i += 1) {
@@ -35,7 +35,7 @@ export class HistogramCells {
     return both;
   }
 
-  /** Observations of all series together. */
+  /** Number of observations in all series. */
   total(): number {
     return this.counts.reduce((sum, count) => sum + count, 0);
   }

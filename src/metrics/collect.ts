@@ -1,7 +1,7 @@
 /**
- * Reads the parts of a server, each for the metrics of one file of the catalogue. Nothing is kept here.
+ * Reads the values of each catalogue file from the parts of a server. It keeps no state.
  *
- * Not here: what happens when a part cannot be read (`values.ts`).
+ * Not here: the handling of a part that cannot be read (`values.ts`).
  */
 import type { Authenticator } from '../auth/authenticator.js';
 import type { BrokerState } from '../broker/broker.js';
@@ -21,11 +21,11 @@ import { memoryUsage, openFds, type ProcessStats } from './process.js';
 import type { Recorder } from './recorder.js';
 import type { Values } from './values.js';
 
-/** Of a server: what has been counted, and what is read of its parts. */
+/** The parts of a server that metrics are read from. */
 export interface Sources {
   readonly recorder: Recorder;
   readonly gauges: Gauges;
-  /** Of the locks of this server. */
+  /** The lock detector of this server. */
   readonly detector: Pick<Detector, 'metrics'>;
   readonly config: Pick<Config, 'maxConnections' | 'maxRooms'>;
   readonly hub: {
@@ -34,7 +34,7 @@ export interface Sources {
     readonly presence: Pick<Presence, 'rooms' | 'watchers' | 'lingering'>;
     readonly brokerState: BrokerState;
   };
-  /** Null: another. */
+  /** Null: another broker is in use. */
   readonly brokers: {
     readonly memory: Pick<MemoryBroker, 'kept' | 'keeping'> | null;
     readonly redis: Pick<RedisBroker, 'counts' | 'load'> | null;
@@ -43,7 +43,7 @@ export interface Sources {
   readonly people: Pick<People, 'size'>;
 }
 
-/** What several of the below read, so that it is read once. */
+/** Readings that several collectors share, so that each is taken once. */
 export interface Shared {
   readonly reading: Reading;
   readonly stats: ProcessStats;
@@ -59,7 +59,7 @@ type Collect = {
 const JOINED = PRESENCE_CHANGES.indexOf('joined');
 const LEFT = PRESENCE_CHANGES.indexOf('left');
 
-/** 0 says that there is no limit. */
+/** The option value 0 means no limit. */
 const limit = (option: number) => option || Number.POSITIVE_INFINITY;
 
 export const COLLECT: Collect = {
@@ -121,7 +121,7 @@ export const COLLECT: Collect = {
   }),
   presence: ({ recorder, hub: { presence } }) => ({
     presenceRooms: presence.rooms,
-    // Nobody else comes or goes.
+    // Only these two changes add or remove a user.
     presenceUsers: recorder.presenceChangedBy[JOINED]! - recorder.presenceChangedBy[LEFT]!,
     presenceLingering: presence.lingering,
     presenceWatchers: presence.watchers,
@@ -187,6 +187,6 @@ export const COLLECT: Collect = {
       nodejsGcDurationSeconds: stats.gcSeconds,
     };
   },
-  // Behind all others, so that it has what became of them.
+  // The last one, so that it includes the errors of all others.
   collectors: ({ recorder }) => ({ collectorErrors: recorder.collectorErrorsBy }),
 };

@@ -1,40 +1,40 @@
 /**
- * What is read at a scrape and not counted: how many there are, and how far behind. One pass over
- * the members that are behind gives all of it, so that a scrape costs next to nothing for the others.
+ * Values read at a scrape instead of counted: numbers of members and rooms, queue sizes, lag. One pass over
+ * the members that are behind computes all of them, so the other members cost a scrape next to nothing.
  *
- * Declares what the core has to offer for it (`Gauges`); keeps V9 (whoever the members are, the
- * same numbers come out) and reads all queues at one instant, for V10.
+ * Defines what the core must provide (`Gauges`). Keeps V9 (the result has the same size for any
+ * number of members) and reads all queues at one instant, for V10.
  */
 import type { HealthState } from '../protocol/events.js';
 import { nowMs } from '../time.js';
 import { TRANSPORTS, type Transport } from '../transport/transport.js';
 import { LAG_BOUNDS, TOP } from './catalogue/members.js';
 
-/** A member with anything queued or outstanding, or not yet healthy again. */
+/** A member with queued or outstanding messages, or that is not healthy again yet. */
 export interface Behind {
   readonly health: HealthState;
   readonly queuedMessages: number;
   readonly queuedBytes: number;
-  /** Age of the oldest undelivered message in milliseconds; `now` is of `nowMs()`. */
+  /** Age of the oldest undelivered message in milliseconds; `now`: from `nowMs()`. */
   lagMs(now: number): number;
 }
 
-/** What a server knows of itself at any time; `Hub` is one. */
+/** The current state of a server; `Hub` implements it. */
 export interface Gauges {
   readonly rooms: { readonly size: number };
   readonly members: { values(): Iterable<{ readonly transport: Pick<Transport, 'framing'> }> };
-  /** Every member that is behind; the others have nothing queued. */
+  /** Every member that is behind; the others have empty queues. */
   readonly behind: Iterable<Behind>;
-  /** Of the ways to other workers, where there are any. */
+  /** The links to other workers, if there are any. */
   readonly mesh?: Mesh;
-  /** Of all queues: bytes held, and how many may be. */
+  /** Bytes held by all queues, and their limit. */
   readonly memory: { readonly bytes: number; readonly limit: number };
 }
 
 interface Mesh {
   readonly bytes: number;
   readonly lost: number;
-  /** Of the rooms that are ordered here, so that each is counted at one worker. */
+  /** Published to the rooms that this worker owns, so that each message is counted once. */
   readonly published: number;
 }
 
@@ -48,12 +48,12 @@ export interface Reading {
   readonly queueBytesLimit: number;
   /** By index of `LAG_BOUNDS`, cumulative. */
   readonly lagAtMost: Float64Array;
-  /** By rank, the furthest behind first, 0 where there are fewer. */
+  /** By rank, the furthest behind first; 0 if there are fewer members. */
   readonly topLagSeconds: Float64Array;
   readonly topQueueBytes: Float64Array;
 }
 
-/** Reads everything now, without a break. */
+/** Reads everything synchronously. */
 export function read(gauges: Gauges): Reading {
   const now = nowMs();
   const lagAtMost = new Float64Array(LAG_BOUNDS.length);
@@ -92,7 +92,7 @@ export function read(gauges: Gauges): Reading {
   };
 }
 
-/** Puts `value` into its place of a descending list, if it has one. */
+/** Inserts `value` into a descending list if it is large enough. */
 function rank(top: Float64Array, value: number): void {
   let place = top.length - 1;
   if (value <= top[place]!) return;

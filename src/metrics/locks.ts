@@ -1,13 +1,13 @@
 /**
- * What the lock module counts, in the order of the catalogue. V9: classes and sites that are not
- * written there, such as those of a program around roomcast, are summed up as `other`.
+ * Converts the metrics of the lock module to the order of the catalogue. V9: lock classes and sites that
+ * the catalogue does not list, such as those of the app, are summed up as `other`.
  */
 import type { LockMetrics, LockMetricsRow } from '../lock/index.js';
 import { CATALOGUE } from './catalogue/index.js';
 import { LOCK_MODES, LOCK_REPORTS, LOCK_RESULTS, LOCK_SITES, LOCKS } from './catalogue/locks.js';
 import { HistogramCells } from './cells.js';
 
-/** Values of the metrics of the same keys, rows in the order of the label values. */
+/** Values by metric key; rows are in the order of the label values. */
 export function readLocks(metrics: LockMetrics) {
   const rows = LOCKS.length * LOCK_MODES.length;
   const wait = new HistogramCells(CATALOGUE.lockWaitSeconds.buckets, rows);
@@ -48,7 +48,7 @@ export function readLocks(metrics: LockMetrics) {
   };
 }
 
-/** The last value of a label set is `other`. */
+/** Index of the value; that of `other`, the last one, if it is not listed. */
 function indexIn(values: readonly string[], value: string): number {
   const index = values.indexOf(value);
   return index < 0 ? values.length - 1 : index;

@@ -1,6 +1,6 @@
 /**
- * All that a roomcast has counted, as one array of numbers: what crosses from one process to another. Both
- * ends are of one release, so that the catalogue says what stands where.
+ * Packs all metric values of a roomcast into one array of numbers, to send them to another process. Both
+ * processes run the same release, so the catalogue defines the layout.
  */
 import { CATALOGUE, type MetricKey } from './catalogue/index.js';
 import type { Metric } from './catalogue/metric.js';
@@ -11,7 +11,7 @@ export function pack(all: AllValues): Float64Array {
   return Float64Array.from(KEYS.flatMap((key) => flat(all[key])));
 }
 
-/** @throws Error for what is of another length, such as that of another release */
+/** @throws Error if the length is wrong, as from another release */
 export function unpack(numbers: Float64Array): AllValues {
   let at = 0;
   const take = (length: number) => {
@@ -33,8 +33,8 @@ export function unpack(numbers: Float64Array): AllValues {
 }
 
 /**
- * What stays of a roomcast whose process has ended: its counters. What was queued for its members is
- * abandoned with them, so that V10 holds in what stays.
+ * What remains of a roomcast whose process has ended: its counters. Messages that were queued for its
+ * members count as abandoned, so that V10 still holds.
  */
 export function remains(all: AllValues): AllValues {
   const [queued = 0] = flat(all.queueMessages);

@@ -1,8 +1,8 @@
 /**
- * What Node and the system know of this process. The names are those of prom-client's defaults, the
- * readings are our own: its garbage collection metric counts one pause of each batch it is told of
- * (we saw half of them missing), some of its names fail `promtool check metrics`, and what it starts
- * for a registry cannot be stopped (V8).
+ * Metrics of this process from Node and the system. The names are those of prom-client's defaults, but the
+ * values are read here: its garbage collection metric counts one pause of each batch it receives
+ * (we saw half of them missing), some of its names fail `promtool check metrics`, and the observers it
+ * starts for a registry cannot be stopped (V8).
  */
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { constants, monitorEventLoopDelay, PerformanceObserver } from 'node:perf_hooks';
@@ -21,14 +21,14 @@ const GC_INDEX = new Map([
   [constants.NODE_PERFORMANCE_GC_WEAKCB, GC_KINDS.indexOf('weakcb')],
 ]);
 
-/** Seconds. */
+/** In seconds. */
 export interface EventLoopLag {
   readonly p50: number;
   readonly p99: number;
   readonly max: number;
 }
 
-/** How late the event loop is, period by period. */
+/** Measures the lag of the event loop, period by period. */
 export class EventLoopDelay {
   readonly #delay = monitorEventLoopDelay({ resolution: SAMPLE_MS });
 
@@ -36,17 +36,17 @@ export class EventLoopDelay {
     this.#delay.enable();
   }
 
-  /** Of the time since the last call; for one reader only. */
+  /** The lag since the last call; it resets the period, so it is for one reader only. */
   take(): EventLoopLag {
     const lag = this.read();
     this.#delay.reset();
     return lag;
   }
 
-  /** Of the time since the last `take`. */
+  /** The lag since the last `take`. */
   read(): EventLoopLag {
     const delay = this.#delay;
-    // What is sampled is the distance of two ticks, so that an idle loop shows the period itself.
+    // The sample is the interval between two ticks, so an idle loop shows the resolution itself.
     const late = (ns: number) => Math.max(0, ns / 1e9 - SAMPLE_MS / 1e3);
     return {
       p50: late(delay.percentile(50)),
@@ -60,11 +60,11 @@ export class EventLoopDelay {
   }
 }
 
-/** A minute, in slices that end by a clock of their own: what one reader sees is taken from no other. */
+/** A minute, in slices with a timer of their own, so that one reader does not reset the period of another. */
 const SLICE_MS = 10_000;
 const SLICES = 6;
 
-/** The worst of the slices of the last minute, the one under way included. */
+/** The worst slice of the last minute, including the current one. */
 class RecentLag {
   readonly #delay = new EventLoopDelay();
   readonly #slices: EventLoopLag[] = [];
@@ -101,7 +101,7 @@ export class ProcessStats {
     this.#gc.observe({ entryTypes: ['gc'] });
   }
 
-  /** Of the last minute, the same for everybody who asks. */
+  /** The lag in the last minute; every reader gets the same. */
   eventLoopLag(): EventLoopLag {
     return this.#lag.read();
   }
@@ -118,7 +118,7 @@ export class ProcessStats {
   }
 }
 
-/** How many descriptors this process may have open; NaN where there is no limit or no /proc. */
+/** Maximum of open descriptors of this process; NaN without a limit or without /proc. */
 export function maxFds(): number {
   return ask(() => {
     const limits = readFileSync('/proc/self/limits', 'utf8');
@@ -126,18 +126,18 @@ export function maxFds(): number {
   });
 }
 
-/** Open file descriptors; NaN where there is no /proc to ask. */
+/** Number of open file descriptors; NaN without /proc. */
 export function openFds(): number {
-  // Since Linux 6.2 the directory's size is their number; listing thousands takes milliseconds.
+  // Since Linux 6.2 the size of the directory is their number; listing thousands takes milliseconds.
   return ask(() => statSync('/proc/self/fd').size || readdirSync('/proc/self/fd').length);
 }
 
-/** Bytes of memory that the system gives this process; NaN when it does not say. */
+/** Resident memory of this process in bytes; NaN if unknown. */
 export function residentBytes(): number {
   return ask(() => process.memoryUsage.rss());
 }
 
-/** As `process.memoryUsage()`, with NaN in the place of what the system does not say. */
+/** As `process.memoryUsage()`, with NaN for unknown values. */
 export function memoryUsage(): {
   rss: number;
   heapTotal: number;
@@ -153,7 +153,7 @@ export function memoryUsage(): {
   };
 }
 
-/** Other systems have no /proc, and a process out of descriptors cannot read it (V12). */
+/** NaN if the call fails: without /proc, or out of descriptors to read it with (V12). */
 function ask(system: () => number): number {
   try {
     return system();

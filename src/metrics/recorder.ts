@@ -1,9 +1,9 @@
 /**
- * Counts what the core does: the `Observer` of a server. Nothing is allocated, looked up by text or
- * formatted here; a call costs some nanoseconds, so it may stand in the fan-out.
+ * Counts the events of the core: the `Observer` of a server. A call allocates nothing, looks up no text and
+ * formats nothing; it costs some nanoseconds, so it can be made in the fan-out.
  *
- * Rows are in the order of the label values in the catalogue, the last label fastest.
- * Not here: reading it all at one instant (`registry.ts`).
+ * Rows are in the order of the label values in the catalogue, the last label varying fastest.
+ * Not here: the reading of all values at one instant (`registry.ts`).
  */
 import {
   AUTH_RESULTS,
@@ -160,7 +160,7 @@ export class Recorder implements Observer, AuthObserver {
     this.recoveredBy[RECOVERY_INDEX[result]]! += 1;
   }
 
-  /** Another worker has not answered in time. */
+  /** Another worker did not answer in time. */
   surveyMissed(): void {
     this.totals.surveysMissing += 1;
   }
@@ -217,7 +217,7 @@ export class Recorder implements Observer, AuthObserver {
     this.totals.brokerResets += 1;
   }
 
-  /** A listener of an app has thrown, or rejected. */
+  /** A listener of the app threw or rejected. */
   listenerFailed(event: EventName): void {
     this.listenerErrorsBy[EVENT_INDEX[event]]! += 1;
   }

@@ -1,8 +1,8 @@
 /**
- * Publishes the catalogue in the text format of Prometheus. Nothing is kept here: at a scrape all
- * numbers are read in one go, and V10 holds in what comes out because nothing else runs meanwhile.
+ * Exposes the catalogue in the text format of Prometheus. It keeps no counts: a scrape reads all values
+ * synchronously, so that V10 holds in the output.
  *
- * Not here: publishing in a registry of the app (`app-registry.ts`). The only user of prom-client.
+ * Not here: a registry of the app (`app-registry.ts`). This is the only user of prom-client.
  */
 import { type Metric as PromMetric, Registry } from 'prom-client';
 import { FailureLog, type Log } from '../log.js';
@@ -16,25 +16,25 @@ import { textSampler } from './series.js';
 import { type AllValues, KEYS, readAll, type Values } from './values.js';
 import { type Gathered, isPerWorker, merged } from './workers.js';
 
-/** Leaves the numbers of this worker with those of all, and resolves with all of them. */
+/** Sends the values of this worker to the primary process, and resolves with those of all workers. */
 export type Gather = (own: Float64Array) => Promise<Gathered>;
 
 export interface MetricsOptions extends Sources {
-  /** Where this is one of several workers: how many they are, and their numbers. */
+  /** In a worker of several: the number of workers, and the way to get their values. */
   readonly workers?: { readonly slots: number; readonly gather: Gather } | undefined;
-  /** Of parts that cannot be read. */
+  /** For parts that cannot be read. */
   readonly log: Pick<Log, 'error'>;
-  /** Of roomcast. */
+  /** Version of roomcast. */
   readonly version: string;
-  /** Of the app, checked by `checkRegistry`: it has all that is of roomcast too. */
+  /** The app's registry, checked by `checkRegistry`; it exposes all metrics of roomcast too. */
   readonly registry?: AppRegistry | undefined;
 }
 
 export interface Metrics {
   readonly contentType: string;
-  /** Everything there is to know now, as text. */
+  /** All metrics now, as text. */
   scrape(): Promise<string>;
-  /** The numbers of this process alone. */
+  /** The values of this process alone. */
   read(): AllValues;
   /** Stops watching the event loop and the garbage collector. */
   close(): void;
@@ -53,7 +53,7 @@ export function createMetrics({
   const stats = new ProcessStats();
   const readNow = () =>
     readAll(sources, stats, (err, collector) =>
-      failures.add({ err, collector }, 'a part of the metrics cannot be read'),
+      failures.add({ err, collector }, 'cannot read a part of the metrics'),
     );
   const leave = ofApp && join(ofApp, readNow, { version, node: process.version });
   const registry = new Registry();
@@ -68,7 +68,7 @@ export function createMetrics({
       constants,
     );
     const get = () => ({ name, help, type, values: samples(now[key] as Values) });
-    // What a registry needs of a metric; the classes bring their own, slower, way to count.
+    // The interface that a registry needs; prom-client's metric classes count too, but more slowly.
     registry.registerMetric({ name, help, type, get } as unknown as PromMetric);
   }
 
@@ -77,7 +77,7 @@ export function createMetrics({
     async scrape() {
       const own = readNow();
       const all = sources.workers && (await sources.workers.gather(pack(own)));
-      // The registry asks every metric before it first awaits, so that no other scrape comes between.
+      // The registry calls every metric before its first await, so no other scrape can interleave.
       now = all === undefined ? own : merged(all, slots);
       return registry.metrics();
     },

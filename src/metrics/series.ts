@@ -1,6 +1,6 @@
 /**
- * The series of each metric: every combination of its label values, also where nothing has happened
- * yet (V9), and what a registry of prom-client is given of them.
+ * The series of each metric, and their samples for a prom-client registry. A metric has a series for every
+ * combination of its label values, from the start (V9).
  */
 import type { Metric } from './catalogue/metric.js';
 import { HistogramCells } from './cells.js';
@@ -8,10 +8,10 @@ import type { Values } from './values.js';
 
 export type Labels = Readonly<Record<string, string>>;
 
-/** The values of labels that have one value a process, or one a worker. */
+/** Values of the labels that have one value per process or per worker. */
 export type Constants = Readonly<Record<string, string | readonly string[]>>;
 
-/** One line of a scrape, as a registry of prom-client takes it. */
+/** One line of a scrape, in the form that a prom-client registry takes. */
 export interface Sample {
   readonly metricName?: string;
   readonly labels?: Labels;
@@ -19,19 +19,19 @@ export interface Sample {
   readonly value: number;
 }
 
-/** What turns the values of a metric into samples. */
+/** Converts the values of a metric into samples. */
 export type Sampler = (values: Values) => Sample[];
 
-/** Makes a sample of a value, with all that can be made ahead. `name`: where it is not the metric's. */
+/** Prepares a sample, so that only the value is filled in later. `name`: if it differs from the metric's. */
 type Maker = (labels: Labels, name?: string) => (value: number) => Sample;
 
-/** Labels of their own, so that a registry can add its default ones. */
+/** Keeps the labels separate, so that a registry can add its default ones. */
 const withLabels: Maker = (labels, metricName) =>
   metricName === undefined
     ? (value) => ({ labels, value })
     : (value) => ({ metricName, labels, value });
 
-/** For a registry that adds none: labels are part of the name, so that a scrape need not write them anew. */
+/** For a registry without default labels: the labels are formatted ahead, as part of the name. */
 const asText =
   (metric: string): Maker =>
   (labels, name = metric) => {
@@ -39,7 +39,7 @@ const asText =
     return (value) => ({ metricName, value, sharedLabels: NONE });
   };
 
-/** The same for all: prom-client remembers each such object that it sees. */
+/** Shared by all: prom-client keeps each such object that it sees. */
 const NONE = {};
 
 export function labelledSampler(metric: Metric, constants: Constants): Sampler {
@@ -81,7 +81,7 @@ function valueAt(values: Values, i: number): number {
   return values instanceof HistogramCells ? values.sums[i]! : values[i]!;
 }
 
-/** All combinations of the label values, the last label fastest. */
+/** All combinations of the label values, the last label varying fastest. */
 function seriesOf(labels: Metric['labels'], constants: Constants): Labels[] {
   return Object.entries(labels).reduce<Labels[]>(
     (series, [label, values]) =>
@@ -92,7 +92,7 @@ function seriesOf(labels: Metric['labels'], constants: Constants): Labels[] {
   );
 }
 
-/** A series as its line begins; in label values the format escapes what JSON does. */
+/** The start of a series' line. The format escapes label values as JSON does. */
 function line(name: string, labels: Labels): string {
   const pairs = Object.entries(labels).map(([label, value]) => `${label}=${JSON.stringify(value)}`);
   return pairs.length === 0 ? name : `${name}{${pairs.join(',')}}`;

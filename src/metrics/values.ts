@@ -1,9 +1,8 @@
 /**
- * All that the catalogue has, read at one instant: nothing else runs meanwhile, so that V10 holds in it.
- * A part that cannot be read costs its own metrics and no others, and is told. And how the readings of
- * several roomcasts become one.
+ * Reads all values of the catalogue synchronously, so that V10 holds in them, and merges the values of
+ * several roomcasts. If a part cannot be read, only its own metrics are missing, and the error is reported.
  *
- * Not here: how a part is read (`collect.ts`), how they are published (`registry.ts`, `app-registry.ts`).
+ * Not here: how a part is read (`collect.ts`), exposition (`registry.ts`, `app-registry.ts`).
  */
 import { COLLECTORS } from './catalogue/collectors.js';
 import { CATALOGUE, type MetricKey, OWNERS, type Owner } from './catalogue/index.js';
@@ -13,18 +12,18 @@ import { COLLECT, type Shared, type Sources } from './collect.js';
 import { type Reading, read } from './gauges.js';
 import type { ProcessStats } from './process.js';
 
-/** A number a series, in the order of the label values; a bare number for a metric of one series. */
+/** One number per series, in the order of the label values; a bare number for a metric with one series. */
 export type Values = number | Float64Array | readonly number[] | HistogramCells;
 
 export type AllValues = Readonly<Record<MetricKey, Values>>;
 
 export const KEYS = Object.keys(CATALOGUE) as readonly MetricKey[];
 
-/** Of these labels there are so many series. */
+/** Number of series of a metric. */
 export const seriesCount = ({ labels }: Metric): number =>
   Object.values(labels).reduce((count, values) => count * (values?.length ?? 1), 1);
 
-/** Reads everything now, without a break. `failed` is told of a part that cannot be read. */
+/** Reads everything synchronously. `failed` is called for each part that cannot be read. */
 export function readAll(
   sources: Sources,
   stats: ProcessStats,
@@ -52,7 +51,7 @@ export function readAll(
   return all as AllValues;
 }
 
-/** NaN in every series, so that it stays the same series (V9) and nobody takes it for a number. */
+/** NaN in every series, so that the series stay the same (V9) and show no false number. */
 function unknown(metric: Metric): Values {
   const series = seriesCount(metric);
   if (metric.buckets === undefined) return new Float64Array(series).fill(Number.NaN);
@@ -62,7 +61,7 @@ function unknown(metric: Metric): Values {
   return cells;
 }
 
-/** Of several roomcasts together. */
+/** Merges the values of several roomcasts. */
 export function together(key: MetricKey, all: readonly Values[]): Values {
   const { aggregate }: Metric = CATALOGUE[key];
   const [first = 0, ...others] = all;

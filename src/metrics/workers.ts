@@ -1,8 +1,8 @@
 /**
- * The numbers of several workers as one answer. What is counted is summed, with what workers that have
- * ended had counted, so that V10 holds in the sum; what is of a process is told of each, by its slot.
+ * Merges the metrics of several workers. Counts are summed, including those of workers that have ended, so
+ * that V10 holds in the sum; process metrics are exposed for each worker, labelled with its slot.
  *
- * Not here: who collects them (`cluster/ledger.ts`).
+ * Not here: the collection of the values (`cluster/ledger.ts`).
  */
 
 import type { MetricKey } from './catalogue/index.js';
@@ -11,22 +11,22 @@ import { HistogramCells } from './cells.js';
 import { unpack } from './packed.js';
 import { type AllValues, KEYS, together, type Values } from './values.js';
 
-/** What a scrape is made of, packed. */
+/** The input of a scrape, packed. */
 export interface Gathered {
-  /** Of every worker that lives, the oldest first: of a slot that changes hands there are two. */
+  /** The values of every live worker, oldest first. A slot has two workers while one replaces the other. */
   readonly workers: readonly { readonly slot: number; readonly values: Float64Array }[];
-  /** Slots whose numbers are not of now. */
+  /** Slots whose values are outdated. */
   readonly stale: readonly number[];
-  /** What workers that have ended had counted, together; null while there is none. */
+  /** Sum of the counts of ended workers; null if there is none. */
   readonly left: Float64Array | null;
   readonly restarts: number;
 }
 
-/** Of which each worker has its own. */
+/** Whether the metric is exposed for each worker. */
 export const isPerWorker = (key: MetricKey): boolean =>
   key !== 'buildInfo' && Object.hasOwn(ofProcess, key);
 
-/** By the name of a metric: its values, those of each worker one behind the other where it has its own. */
+/** Values by metric key; for a per-worker metric, the values of the slots one after the other. */
 export function merged(
   { workers, stale, left, restarts }: Gathered,
   slots: number,
@@ -47,7 +47,7 @@ export function merged(
   };
 }
 
-/** NaN for a slot that nobody has. */
+/** NaN for a slot without a worker. */
 function ofEach(
   key: MetricKey,
   living: readonly { readonly slot: number; readonly values: AllValues }[],

@@ -1,4 +1,4 @@
-/** Metrics of roomcast in the registry of an app: with its own, of two servers, as it asks for them. */
+/** Metrics of roomcast in the registry of an app: together with its own, for two servers, on its terms. */
 import fc from 'fast-check';
 import { Counter, collectDefaultMetrics, type OpenMetricsContentType, Registry } from 'prom-client';
 import { afterEach, expect, it, onTestFinished } from 'vitest';
@@ -22,7 +22,7 @@ function create(registry: AppRegistry) {
   return { ...given, metrics };
 }
 
-it('has what the app counts and what two roomcasts count, as one', async () => {
+it('exposes the counts of the app and the sum of two roomcasts', async () => {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   onTestFinished(() => registry.clear());
@@ -35,7 +35,7 @@ it('has what the app counts and what two roomcasts count, as one', async () => {
   expect(series.get('orders_total')).toBe(3);
   expect(series.get('process_start_time_seconds')).toBeGreaterThan(1e9);
   expect(sum(series, 'roomcast_build_info')).toBe(1);
-  // Nobody is in the room: no message is delivered to this process.
+  // The room is empty: the broker delivers no message to this process.
   expect(series.get('roomcast_queue_limit_bytes')).toBe(2 * 268_435_456);
   expect(unaccounted(series)).toBe(0);
   await Promise.all(roomcasts.map((each) => each.close()));
@@ -44,7 +44,7 @@ it('has what the app counts and what two roomcasts count, as one', async () => {
   expect(left.get('orders_total')).toBe(3);
 });
 
-it('has the series that a scrape of roomcast has, but for those of the process', async () => {
+it('exposes the series of a scrape, except those of the process', async () => {
   const registry = new Registry();
   const { metrics, recorder } = create(registry);
   recorder.delivered(1, true, 0.3, 7);
@@ -54,7 +54,7 @@ it('has the series that a scrape of roomcast has, but for those of the process',
   expect([...parse(await registry.metrics())]).toEqual(expected);
 });
 
-it('takes the default labels and the format of the registry', async () => {
+it('uses the default labels and the format of the registry', async () => {
   const registry = new Registry<OpenMetricsContentType>();
   registry.setContentType(Registry.OPENMETRICS_CONTENT_TYPE);
   registry.setDefaultLabels({ app: 'shop' });
@@ -71,7 +71,7 @@ it('takes the default labels and the format of the registry', async () => {
   });
 });
 
-it('keeps what a closed one has counted, and nothing of what it had', async () => {
+it('keeps the counters of a closed roomcast, and none of its gauges', async () => {
   const registry = new Registry();
   const [one, other] = [create(registry), create(registry)];
   one.gauges.connect(0, 2);
@@ -95,7 +95,7 @@ it('keeps what a closed one has counted, and nothing of what it had', async () =
   expect(registry.getMetricsAsArray()).toEqual([]);
 });
 
-it('says of several what one would say of all their members', async () => {
+it('shows for several roomcasts what one would show for all their members', async () => {
   const member = fc.record({
     lag: fc.integer({ min: 0, max: 40_000 }),
     queuedBytes: fc.nat(10_000),
@@ -134,7 +134,7 @@ it('says of several what one would say of all their members', async () => {
   );
 });
 
-it('reads all at one instant, whatever happens while the text is made (V10)', async () => {
+it('reads everything at one instant, whatever happens while the text is built (V10)', async () => {
   const registry = new Registry();
   const { recorder, gauges } = create(registry);
   create(registry).recorder.fannedOut(0);
@@ -152,7 +152,7 @@ it('reads all at one instant, whatever happens while the text is made (V10)', as
   for (const text of await Promise.all(texts)) expect(unaccounted(parse(text))).toBe(0);
 });
 
-it('refuses a registry that has other metrics of its names, and what is none', () => {
+it('rejects a registry with other metrics of these names, and anything that is not a registry', () => {
   const registry = new Registry();
   const { name } = CATALOGUE.rooms;
   new Counter({ name, help: 'Of another kind.', registers: [registry] });
@@ -167,7 +167,7 @@ it('refuses a registry that has other metrics of its names, and what is none', (
   expect(refused(registry)).toMatchObject({
     code: 'bad_option',
     option: 'registry',
-    message: `registry is not allowed: it has a metric ${name} already, give one without metrics of these names`,
+    message: `registry is not allowed: it already has a metric ${name}; give one without metrics of these names`,
   });
   expect(registry.getMetricsAsArray()).toHaveLength(1);
   expect(refused({ registerMetric() {} })).toMatchObject({

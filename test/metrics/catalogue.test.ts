@@ -7,7 +7,7 @@ import type { Metric } from '../../src/metrics/catalogue/metric.js';
 const metrics: Metric[] = Object.values(CATALOGUE);
 
 describe('catalogue', () => {
-  it('has each name once', () => {
+  it('has no duplicate names', () => {
     expect(new Set(metrics.map(({ name }) => name)).size).toBe(metrics.length);
   });
 
@@ -28,14 +28,14 @@ describe('catalogue', () => {
     },
   );
 
-  it('never labels by a room, a member or an address (V9)', () => {
+  it('never uses a room, a member or an address as a label (V9)', () => {
     const labels = new Set(metrics.flatMap((metric) => Object.keys(metric.labels)));
     for (const label of ['room', 'member', 'id', 'address', 'path', 'le']) {
       expect(labels).not.toContain(label);
     }
   });
 
-  it('knows every way for a connection to end', () => {
+  it('contains every way for a connection to end', () => {
     expect([...END_REASONS].sort()).toEqual([...Object.keys(CLOSE), 'client', 'lost'].sort());
   });
 });

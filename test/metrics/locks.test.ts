@@ -28,7 +28,7 @@ describe('the lock metrics', () => {
     expect([...LOCK_REPORTS].sort()).toEqual(Object.keys(reports).sort());
   });
 
-  it('know every class and site of the server', () => {
+  it('list every lock class and site of the server', () => {
     const names = { classes: new Set<string>(), sites: new Set<string>() };
     for (const file of readdirSync('src/room')) {
       const code = readFileSync(`src/room/${file}`, 'utf8');
@@ -55,7 +55,7 @@ describe('the lock metrics', () => {
     guard.release();
   });
 
-  it('sum up what is not of the server as other', async () => {
+  it('sum up other locks as other', async () => {
     for (const name of ['theirs', 'theirs too']) {
       new RWLock({ name, detector }).withReadSync('somewhere', () => {});
     }
@@ -65,7 +65,7 @@ describe('the lock metrics', () => {
   });
 });
 
-it('puts rows in the order of the catalogue', () => {
+it('rows are in the order of the catalogue', () => {
   const histogram = (counts: number[], sum: number) => {
     let count = 0;
     const cumulative = counts.map((each) => (count += each));

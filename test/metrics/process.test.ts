@@ -40,7 +40,7 @@ describe('ProcessStats', () => {
     other.close();
   });
 
-  it('sees a blocked event loop for a minute, however many have asked', async () => {
+  it('shows a blocked event loop for a minute, to any number of readers', async () => {
     vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
     onTestFinished(() => {
       vi.useRealTimers();
@@ -62,12 +62,12 @@ describe('ProcessStats', () => {
     expect(stats.eventLoopLag().max).toBeLessThan(0.04);
   });
 
-  it.runIf(process.platform === 'linux')('asks Linux for descriptors', () => {
+  it.runIf(process.platform === 'linux')('reads the number of descriptors from Linux', () => {
     expect(openFds()).toBeGreaterThan(2);
     expect(maxFds()).toBeGreaterThan(openFds());
   });
 
-  it('has no number where the system refuses to say', () => {
+  it('returns NaN if the system gives no value', () => {
     const rss = vi.spyOn(process.memoryUsage, 'rss').mockImplementation(() => {
       throw Object.assign(new Error('EMFILE'), { code: 'EMFILE' });
     });

@@ -27,7 +27,7 @@ type Call = {
 const transport = fc.nat(TRANSPORTS.length - 1);
 const count = fc.integer({ min: 1, max: 1000 });
 const reason = fc.constantFrom(...END_REASONS);
-// Bounds themselves too: a value belongs to the bound it equals.
+// Includes the bounds themselves: a value belongs to the bound that it equals.
 const seconds = fc.oneof(
   fc.constantFrom(0, 0.00001, 0.0001, 0.005, 0.1, 10, 11),
   fc.double({ min: 0, max: 20, noNaN: true }),
@@ -67,7 +67,7 @@ const call: fc.Arbitrary<Call> = fc.oneof(
   fc.tuple(fc.constant('brokerReset' as const)),
 );
 
-/** What a reader of the catalogue expects of the calls, computed from labels written as text. */
+/** The expected values, computed from labels as text. */
 class Naive implements Observers {
   readonly counters = new Map<string, number>();
   readonly observations = new Map<string, [value: number, count: number][]>();
@@ -173,7 +173,7 @@ const HISTOGRAM =
   /^(roomcast_(?:delivery|queue_wait|flush|member_rtt|authentication|broker_call)_seconds)_(bucket|sum|count)(?:\{(.*)\})?$/;
 
 describe('Recorder', () => {
-  it('publishes what a naive count of the same calls does', async () => {
+  it('agrees with a naive count of the same calls', async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(call, { maxLength: 60 }), async (calls) => {
         const recorder = new Recorder();

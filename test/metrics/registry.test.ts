@@ -69,7 +69,7 @@ describe('a scrape', () => {
     expect(few.size).toBeLessThan(2000);
   });
 
-  it('counts members by how far they are behind', async () => {
+  it('counts members by lag', async () => {
     const { gauges, metrics } = create();
     gauges.connect(0, 5);
     gauges.connect(3, 2);
@@ -89,7 +89,7 @@ describe('a scrape', () => {
     expect(series.get('roomcast_members{transport="eventsource"}')).toBe(2);
   });
 
-  it('agrees with sorting, whoever is behind', async () => {
+  it('agrees with a sort, whichever members are behind', async () => {
     const member = fc.record({
       lag: fc.integer({ min: 0, max: 40_000 }),
       queuedMessages: fc.nat(100),
@@ -124,7 +124,7 @@ describe('a scrape', () => {
     );
   });
 
-  it('accounts for every message, whenever it is taken (V10)', async () => {
+  it('accounts for every message, at any time (V10)', async () => {
     const step = fc.record({
       member: fc.nat(3),
       what: fc.constantFrom('offer', 'deliver', 'drop', 'abandon', 'scrape', 'turn'),
@@ -164,7 +164,7 @@ describe('a scrape', () => {
     );
   });
 
-  it('would not hide a message that went missing', async () => {
+  it('would show a lost message', async () => {
     const { recorder, metrics } = create();
     recorder.fannedOut(3);
     recorder.delivered(2, true, 0.1, 2);
@@ -176,7 +176,7 @@ describe('a part that cannot be read', () => {
   const broken = () => {
     throw new Error('broken');
   };
-  /** A getter that throws stands for whatever may go wrong in a part. */
+  /** A throwing getter stands for any failure in a part. */
   const cases: [collector: string, metric: string, overrides: () => Partial<MetricsOptions>][] = [
     ['locks', 'roomcast_lock_waiters', () => ({ detector: { metrics: broken } })],
     ['identity', 'roomcast_users', () => ({ people: throwing('size') })],
@@ -187,14 +187,14 @@ describe('a part that cannot be read', () => {
     ['redis', 'roomcast_redis_links_total', () => ({ brokers: throwing('redis') })],
   ];
 
-  /** As in `sources`, but for a property that throws. */
+  /** Like `sources`, with a property that throws. */
   function throwing<Part extends object>(name: string): Part {
     const found = Object.values(sources()).find((part) => Object.hasOwn(Object(part), name));
     return Object.defineProperty({ ...(found as Part) }, name, { get: broken });
   }
 
   it.each(cases)(
-    '%s: costs its own metrics, is counted and is told',
+    '%s: only its own metrics are missing, and the error is counted and logged',
     async (name, metric, make) => {
       const lines: object[] = [];
       const log = { error: (line: object) => void lines.push(line) };
@@ -218,7 +218,7 @@ describe('a part that cannot be read', () => {
   });
 });
 
-it('has the limits that there are, infinite without', async () => {
+it('shows the limits, infinite without one', async () => {
   const series = parse(await create().metrics.scrape());
   expect(series.get('roomcast_connections_max')).toBe(10_000);
   expect(series.get('roomcast_rooms_max')).toBe(Number.POSITIVE_INFINITY);
@@ -231,7 +231,7 @@ if (isMissing && process.env['CI'] !== 'true') {
 }
 
 describe.skipIf(isMissing && process.env['CI'] !== 'true')('promtool', () => {
-  it('has nothing to say about a scrape', async () => {
+  it('reports no problem with a scrape', async () => {
     const input = await withMembers(20).metrics.scrape();
     const { error, status, stdout, stderr } = spawnSync('promtool', ['check', 'metrics'], {
       input,

@@ -1,4 +1,4 @@
-/** What the tests of metrics share: a server's state made up, and the text format read back. */
+/** Helpers for the tests of metrics: a fake server state, and a parser of the text format. */
 
 import { MemoryBroker } from '../../src/broker/memory.js';
 import { Detector } from '../../src/lock/index.js';
@@ -8,7 +8,7 @@ import { Recorder } from '../../src/metrics/recorder.js';
 import type { MetricsOptions } from '../../src/metrics/registry.js';
 import type { Encoding, Transport } from '../../src/transport/transport.js';
 
-/** What `createMetrics` needs, of a server that nothing has happened to. */
+/** Options for `createMetrics`, of a server without any activity. */
 export function sources(): MetricsOptions & { recorder: Recorder; gauges: FakeGauges } {
   return {
     recorder: new Recorder(),
@@ -35,7 +35,7 @@ export class FakeGauges implements Gauges {
   behind = new Set<FakeMember>();
   memory = { bytes: 0, limit: 1000 };
 
-  /** Adds members of which nothing is known but their transport, an index of `TRANSPORTS`. */
+  /** Adds members that have only a transport, given as an index of `TRANSPORTS`. */
   connect(transport: number, count: number): void {
     const framing = { index: transport, encoding: textEncoding, join: () => Buffer.alloc(0) };
     for (let i = 0; i < count; i += 1) this.members.add({ transport: { framing } });
@@ -76,7 +76,7 @@ export function sum(series: ReadonlyMap<string, number>, name: string): number {
   return total;
 }
 
-/** V10: fanned out less all that can have become of it. */
+/** V10: fanned out minus delivered, dropped, abandoned and queued. */
 export function unaccounted(series: ReadonlyMap<string, number>): number {
   return (
     sum(series, 'roomcast_fanout_total') -

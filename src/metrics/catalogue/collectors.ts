@@ -1,7 +1,7 @@
-/** Metrics of the metrics: what could not be read. */
+/** Metrics of the metrics: parts that could not be read. */
 import type { Metric } from './metric.js';
 
-/** Parts of a server that are read for a scrape, each by itself. */
+/** The parts of a server that a scrape reads, each independently. */
 export const COLLECTORS = [
   'delivery',
   'members',
@@ -23,6 +23,6 @@ export const collectors = {
     type: 'counter',
     unit: 'errors',
     labels: { collector: COLLECTORS },
-    help: 'Times that a part of the server could not be read for a scrape: its metrics are NaN in that one. Each is in the log.',
+    help: 'Times that a part of the server could not be read for a scrape. Its metrics are NaN in that scrape, and the error is logged.',
   },
 } as const satisfies Record<string, Metric>;

@@ -1,4 +1,4 @@
-/** Metrics of what has thrown and ended nothing: listeners of an app, and callbacks (V12). */
+/** Metrics of errors in the app's listeners and in callbacks, none of which ended anything (V12). */
 import { EVENTS } from '../../events.js';
 import { ERROR_SOURCES } from '../../room/observer.js';
 import type { Metric } from './metric.js';
@@ -9,13 +9,13 @@ export const events = {
     type: 'counter',
     unit: 'errors',
     labels: { event: EVENTS },
-    help: 'Times that a listener of the app has thrown, or rejected; the event was handled all the same.',
+    help: 'Times that a listener of the app threw or rejected; the server handled the event regardless.',
   },
   survivedErrors: {
     name: 'roomcast_survived_errors_total',
     type: 'counter',
     unit: 'errors',
     labels: { source: ERROR_SOURCES },
-    help: 'Errors that were thrown where nobody expects any, and that ended nothing: by a callback of a timer, of the system or of a broker, while a session was served, or by the log of the app. All but the last are in the log.',
+    help: 'Unexpected errors that were caught and ended nothing: in a callback of a timer, of the system or of a broker, in a session, or in the log of the app. All but the last kind are logged.',
   },
 } as const satisfies Record<string, Metric>;

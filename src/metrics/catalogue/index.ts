@@ -1,11 +1,11 @@
 /**
- * Every metric of roomcast: the only place where a name, a type, a unit, a label, a bucket or a help
- * text is written, each in the file of its owner. The registry, the dashboard, the alert rules, the
- * docs and the tests read it here.
+ * Every metric of roomcast: the only place that defines a name, a type, a unit, a label, a bucket or a help
+ * text, each in the file of its owner. The registry, the dashboard, the alert rules, the docs and the tests
+ * use it.
  *
  * Owns V9: a label takes its values from fixed sets, and every combination is exported from the first
- * scrape on, so that the number of series never depends on who is connected.
- * Pure data. Not here: counting (`recorder.ts`), publishing (`registry.ts`).
+ * scrape on, so that the number of series never depends on the clients connected.
+ * Pure data. Not here: counting (`recorder.ts`), exposition (`registry.ts`).
  */
 import { broker } from './broker.js';
 import { collectors } from './collectors.js';
@@ -21,7 +21,7 @@ import { ofProcess } from './process.js';
 import { redis } from './redis.js';
 import { workers } from './workers.js';
 
-/** By the part of a server that they are read of, in the order of a scrape. */
+/** Metrics by the part of a server that they are read from, in the order of a scrape. */
 export const OWNERS = {
   delivery,
   members,

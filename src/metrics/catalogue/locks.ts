@@ -1,8 +1,8 @@
-/** Metrics of the locks, and the classes and sites they are labelled by. */
+/** Metrics of the locks, and the lock classes and sites that label them. */
 import type { LockResult, Mode, ReportKind } from '../../lock/index.js';
 import type { Metric } from './metric.js';
 
-/** Classes of locks, and where in the code they are taken; the last value stands for any other. */
+/** Lock classes, and the sites in the code that acquire them; the last value stands for any other. */
 export const LOCKS = ['room.lifecycle', 'room.members', 'other'] as const;
 export const LOCK_SITES = [
   'Room.add',
@@ -14,7 +14,7 @@ export const LOCK_SITES = [
   'other',
 ] as const;
 export const LOCK_MODES = ['read', 'write'] as const satisfies readonly Mode[];
-// As keys, so that the compiler says when one is missing.
+// As object keys, so that the compiler reports a missing one.
 export const LOCK_RESULTS = Object.keys({
   immediate: true,
   waited: true,
@@ -34,7 +34,7 @@ export const LOCK_REPORTS = Object.keys({
   'long-hold': true,
 } satisfies Record<ReportKind, true>) as readonly ReportKind[];
 
-/** 1 µs to 30 s: a section that only reads memory, a broker's answer, a deadlock. */
+/** 1 µs to 30 s: from a section that only reads memory, over an answer of the broker, to a deadlock. */
 const LOCK_SECONDS = [
   0.000001, 0.0000025, 0.000005, 0.00001, 0.000025, 0.0001, 0.00025, 0.001, 0.0025, 0.01, 0.1, 1,
   10, 30,
@@ -49,7 +49,7 @@ export const locks = {
     unit: 'seconds',
     labels: LOCK_LABELS,
     buckets: LOCK_SECONDS,
-    help: 'Time from asking for a lock until it was had, or not; 0 for one that was free.',
+    help: 'Time from the request for a lock until it was granted or failed; 0 if the lock was free.',
   },
   lockHoldSeconds: {
     name: 'roomcast_lock_hold_seconds',
@@ -64,14 +64,14 @@ export const locks = {
     type: 'counter',
     unit: 'seconds',
     labels: { lock: LOCKS, site: LOCK_SITES },
-    help: 'Time others lost waiting for a lock, charged to the place in the code that held it.',
+    help: 'Time that requests spent waiting for a lock, charged to the site in the code that held it.',
   },
   lockAcquisitions: {
     name: 'roomcast_lock_acquisitions_total',
     type: 'counter',
     unit: 'requests',
     labels: { ...LOCK_LABELS, result: LOCK_RESULTS },
-    help: 'Requests for a lock, by how they ended.',
+    help: 'Requests for a lock, by result.',
   },
   lockWaiters: {
     name: 'roomcast_lock_waiters',
@@ -93,7 +93,7 @@ export const locks = {
     aggregate: 'max',
     unit: 'seconds',
     labels: LOCK_LABELS,
-    help: 'How long the longest waiting request has waited; 0 without one.',
+    help: 'Age of the oldest waiting request; 0 without one.',
   },
   lockOldestHoldSeconds: {
     name: 'roomcast_lock_oldest_hold_seconds',
@@ -101,20 +101,20 @@ export const locks = {
     aggregate: 'max',
     unit: 'seconds',
     labels: LOCK_LABELS,
-    help: 'How long the lock held longest has been held; 0 without one.',
+    help: 'Age of the oldest hold; 0 without one.',
   },
   lockReports: {
     name: 'roomcast_lock_reports_total',
     type: 'counter',
     unit: 'incidents',
     labels: { kind: LOCK_REPORTS },
-    help: 'Incidents the lock detector has found. A deadlock is certain, the others are suspicions.',
+    help: 'Incidents found by the lock detector. deadlock and stuck-at-exit are certain, the others are suspicions.',
   },
   lockDeadlockedTasks: {
     name: 'roomcast_lock_deadlocked_tasks',
     type: 'gauge',
     unit: 'tasks',
     labels: {},
-    help: 'Tasks that are in a deadlock now.',
+    help: 'Tasks in a deadlock now.',
   },
 } as const satisfies Record<string, Metric>;

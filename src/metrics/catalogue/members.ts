@@ -1,8 +1,8 @@
-/** Metrics of members and rooms: how many, and how far behind. */
+/** Metrics of members and rooms: numbers and lag. */
 import { TRANSPORTS } from '../../transport/transport.js';
 import type { Metric } from './metric.js';
 
-/** Seconds; how far behind a member may be to be counted by `membersLagAtMost`. */
+/** Bounds of `membersLagAtMost`, in seconds. */
 export const LAG_BOUNDS: readonly number[] = [
   0.005,
   0.01,
@@ -18,7 +18,7 @@ export const LAG_BOUNDS: readonly number[] = [
   Number.POSITIVE_INFINITY,
 ];
 
-/** How many members `top_member_*` shows, by rank: who they are is asked at /v1/members. */
+/** Number of ranks of `top_member_*`; /v1/members lists the members themselves. */
 export const TOP = 10;
 
 const RANKS = Array.from({ length: TOP }, (_, i) => String(i + 1));
@@ -51,7 +51,7 @@ export const members = {
     aggregate: 'ranks',
     unit: 'seconds',
     labels: { rank: RANKS },
-    help: 'Age of the oldest undelivered message of the members furthest behind. GET /v1/members?sort=lag says who they are.',
+    help: 'Age of the oldest undelivered message of the members furthest behind, by rank. GET /v1/members?sort=lag lists them.',
   },
   topMemberQueueBytes: {
     name: 'roomcast_top_member_queue_bytes',
@@ -59,20 +59,20 @@ export const members = {
     aggregate: 'ranks',
     unit: 'bytes',
     labels: { rank: RANKS },
-    help: 'Bytes queued for the members that have most, shared messages included. GET /v1/members?sort=queue says who they are.',
+    help: 'Bytes queued for the members with the longest queues, by rank; shared messages count for each. GET /v1/members?sort=queue lists them.',
   },
   rooms: {
     name: 'roomcast_rooms',
     type: 'gauge',
     unit: 'rooms',
     labels: {},
-    help: 'Rooms somebody is in.',
+    help: 'Rooms with members.',
   },
   roomsMax: {
     name: 'roomcast_rooms_max',
     type: 'gauge',
     unit: 'rooms',
     labels: {},
-    help: 'Rooms there may be: --max-rooms; infinite without a limit.',
+    help: 'Maximum number of rooms: --max-rooms; infinite without a limit.',
   },
 } as const satisfies Record<string, Metric>;

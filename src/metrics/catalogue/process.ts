@@ -1,4 +1,4 @@
-/** Metrics of the process, by the names that dashboards for Node expect. */
+/** Metrics of the process, with the names that Node dashboards expect. */
 import type { Metric } from './metric.js';
 
 export const GC_KINDS = ['minor', 'major', 'incremental', 'weakcb'] as const;
@@ -10,7 +10,7 @@ export const ofProcess = {
     aggregate: 'max',
     unit: 'info',
     labels: { version: null, node: null },
-    help: 'Always 1; the labels say which roomcast and which Node runs.',
+    help: 'Always 1; the labels give the versions of roomcast and Node.',
   },
   processCpuUserSeconds: {
     name: 'process_cpu_user_seconds_total',
@@ -38,7 +38,7 @@ export const ofProcess = {
     type: 'gauge',
     unit: 'seconds',
     labels: {},
-    help: 'When this process started, in seconds since 1970.',
+    help: 'Start time of this process, in seconds since 1970.',
   },
   processResidentMemoryBytes: {
     name: 'process_resident_memory_bytes',
@@ -52,21 +52,21 @@ export const ofProcess = {
     type: 'gauge',
     unit: 'descriptors',
     labels: {},
-    help: 'Open file descriptors; one a connection. NaN where the system does not tell.',
+    help: 'Open file descriptors; each connection uses one. NaN if unknown.',
   },
   processMaxFds: {
     name: 'process_max_fds',
     type: 'gauge',
     unit: 'descriptors',
     labels: {},
-    help: 'File descriptors this process may have open. NaN where the system does not tell.',
+    help: 'Maximum number of open file descriptors. NaN if unknown.',
   },
   nodejsHeapTotalBytes: {
     name: 'nodejs_heap_size_total_bytes',
     type: 'gauge',
     unit: 'bytes',
     labels: {},
-    help: 'Size of the JavaScript heap.',
+    help: 'Total size of the JavaScript heap.',
   },
   nodejsHeapUsedBytes: {
     name: 'nodejs_heap_size_used_bytes',
@@ -87,21 +87,21 @@ export const ofProcess = {
     type: 'gauge',
     unit: 'seconds',
     labels: {},
-    help: 'How late the event loop was: median of the worst ten seconds of the last minute, sampled every 10 ms.',
+    help: 'Event loop lag: median of the worst ten seconds of the last minute, sampled every 10 ms.',
   },
   nodejsEventLoopLagP99Seconds: {
     name: 'nodejs_eventloop_lag_p99_seconds',
     type: 'gauge',
     unit: 'seconds',
     labels: {},
-    help: 'How late the event loop was: 99th percentile of the worst ten seconds of the last minute, sampled every 10 ms.',
+    help: 'Event loop lag: 99th percentile of the worst ten seconds of the last minute, sampled every 10 ms.',
   },
   nodejsEventLoopLagMaxSeconds: {
     name: 'nodejs_eventloop_lag_max_seconds',
     type: 'gauge',
     unit: 'seconds',
     labels: {},
-    help: 'How late the event loop was: worst of the last minute, sampled every 10 ms.',
+    help: 'Event loop lag: maximum of the last minute, sampled every 10 ms.',
   },
   nodejsGcDurationSeconds: {
     name: 'nodejs_gc_duration_seconds',

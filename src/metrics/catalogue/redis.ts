@@ -1,4 +1,4 @@
-/** Metrics of rooms over Redis; all 0 with another broker. */
+/** Metrics of the Redis broker; all 0 with another broker. */
 import type { Metric } from './metric.js';
 
 export const redis = {
@@ -7,7 +7,7 @@ export const redis = {
     type: 'counter',
     unit: 'links',
     labels: {},
-    help: 'Links to Redis that were made: one at the start, and one after each cut.',
+    help: 'Connections established to Redis: one at the start, and one after each loss.',
   },
   redisTickLagSeconds: {
     name: 'roomcast_redis_tick_lag_seconds',
@@ -15,7 +15,7 @@ export const redis = {
     aggregate: 'max',
     unit: 'seconds',
     labels: {},
-    help: 'How long a message takes through Redis and back, as a number that each server sends itself shows every --broker-tick-ms; one that is still missing counts from when it was sent.',
+    help: 'Latency of a message through Redis and back, measured by a tick that each server sends itself every --broker-tick-ms; a missing tick counts from when it was sent.',
   },
   redisUnsettled: {
     name: 'roomcast_redis_unsettled_messages',
@@ -29,7 +29,7 @@ export const redis = {
     type: 'gauge',
     unit: 'messages',
     labels: {},
-    help: 'How many there may be before publishes are refused with room_busy.',
+    help: 'Limit of unconfirmed messages, above which publishes are refused with room_busy.',
   },
   redisUnsettledBytes: {
     name: 'roomcast_redis_unsettled_bytes',
@@ -43,34 +43,34 @@ export const redis = {
     type: 'gauge',
     unit: 'bytes',
     labels: {},
-    help: 'What they may come to before publishes are refused with room_busy.',
+    help: 'Limit of unconfirmed bytes, above which publishes are refused with room_busy.',
   },
   redisSuspendedRooms: {
     name: 'roomcast_redis_suspended_rooms',
     type: 'gauge',
     unit: 'rooms',
     labels: {},
-    help: 'Rooms whose deliveries are held back until it is known, or read, what lies before them.',
+    help: 'Rooms whose deliveries are held back until the messages before them are known or read.',
   },
   redisBackfilled: {
     name: 'roomcast_redis_backfilled_total',
     type: 'counter',
     unit: 'messages',
     labels: {},
-    help: 'Messages that were read from the log after a cut or a hole, so that no member missed them.',
+    help: 'Messages read from the log after a lost connection or a hole, so that no member missed them.',
   },
   redisDuplicates: {
     name: 'roomcast_redis_duplicates_total',
     type: 'counter',
     unit: 'commits',
     labels: {},
-    help: 'Deliveries that had been delivered before, and were left out.',
+    help: 'Deliveries that repeat an earlier one and were skipped.',
   },
   redisUnreadable: {
     name: 'roomcast_redis_unreadable_total',
     type: 'counter',
     unit: 'messages',
     labels: {},
-    help: 'Deliveries that are not of our format: something else writes to our channels.',
+    help: 'Deliveries that are not in our format: something else writes to our channels.',
   },
 } as const satisfies Record<string, Metric>;
