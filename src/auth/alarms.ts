@@ -1,20 +1,21 @@
 /**
- * Calls at times of the clock on the wall, such as the end of a token: no timer each, but one look at
- * all that are due. A clock that is set moves them with it, and no time is too far away for a timer.
+ * Calls at wall-clock times, such as the expiry of a token. There is no timer per call: one interval checks
+ * for all that are due. If the system clock is set, the calls move with it; no time is too far ahead for
+ * a timer.
  *
- * V16: a call is late by at most a look and the time that those before it take. V1: many at once are
- * made in slices, between which everything else goes on. V8: `close` ends it.
+ * V16: a call is late by at most one interval plus the time of the calls before it. V1: many due calls
+ * run in slices, between which the event loop continues. V8: `close` ends it.
  */
 import { survived } from '../survived.js';
 import { clearInterval, nowMs, setImmediate, setInterval } from '../time.js';
 
-/** Between two looks, in milliseconds: half of what V16 allows. */
+/** Milliseconds between two checks: half of what V16 allows. */
 const LOOK_MS = 500;
-/** How long calls are made in one turn of the loop, in milliseconds. */
+/** Maximum time for calls in one turn of the loop, in milliseconds. */
 const SLICE_MS = 5;
 
 export interface Alarm {
-  /** It is not called any more. */
+  /** Removes it, so that it is not called. */
   cancel(): void;
 }
 
@@ -25,7 +26,7 @@ interface Entry extends Alarm {
 }
 
 export class Alarms {
-  /** By the second that they are due in. */
+  /** Alarms by the second in which they are due. */
   readonly #seconds = new Map<number, Set<Entry>>();
   readonly #due = new Set<Entry>();
   readonly #looks: NodeJS.Timeout;
@@ -35,7 +36,7 @@ export class Alarms {
     this.#looks = setInterval(() => this.#look(), LOOK_MS).unref();
   }
 
-  /** What `ring` throws ends no other (V12). */
+  /** Calls `ring` at the time `at`. An error that it throws does not affect others (V12). */
   set(at: number, ring: () => void): Alarm {
     const second = Math.floor(at / 1000);
     const entry: Entry = {
@@ -53,7 +54,7 @@ export class Alarms {
     return entry;
   }
 
-  /** How many are set. */
+  /** Number of alarms set. */
   get size(): number {
     let size = this.#due.size;
     for (const entries of this.#seconds.values()) size += entries.size;

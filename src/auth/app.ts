@@ -1,8 +1,8 @@
 /**
- * Asking the app (`auth.ts`), and making of its answer what the session can rely on. A throw, a hang and
- * an answer that is none end as a refusal with `check_failed`, with a line in the log, bounded in rate (V11).
+ * Calls the auth functions of the app (`auth.ts`) and validates their answers. A throw, a timeout and an
+ * invalid answer become a refusal with `check_failed` and a log line, limited in rate (V11).
  *
- * V16: no lock is held here and nobody else waits; a failure is never told as wrong credentials.
+ * V16: no lock is held here and no other connection waits; a failure is never reported as wrong credentials.
  */
 import { errorFields, tokensOf } from '../app-error.js';
 import type { MaybePromise } from '../broker/broker.js';
@@ -38,13 +38,13 @@ export class App {
     this.#observer = observer;
   }
 
-  /** Whether it has anything to say to that. */
+  /** Whether the app implements this function. */
   answers(question: keyof Auth): boolean {
     return this.#auth[question] !== undefined;
   }
 
   /**
-   * Who it says that somebody is; null: nobody. Its deadline is the caller's, who asks `late` then.
+   * Asks the app to authenticate; null: unknown. The caller applies the timeout and then calls `late`.
    * @throws Refusal as a rejection
    */
   async connect(handshake: Handshake, token: unknown, signal: AbortSignal): Promise<Claims | null> {
@@ -58,7 +58,7 @@ export class App {
     }
   }
 
-  /** @throws Refusal as a rejection, where it does not allow it or has not said */
+  /** @throws Refusal as a rejection, if the app does not allow it or did not answer */
   async join(who: Who, room: string, signal: AbortSignal): Promise<void> {
     const isAllowed = await this.#ask('join', who, signal, (asked) =>
       this.#auth.join?.(who, room, asked),
@@ -69,7 +69,7 @@ export class App {
   }
 
   /**
-   * What is to be published, as JSON text.
+   * Returns the JSON text to publish.
    * @throws Refusal as a rejection, as `join` does
    */
   async publish(
@@ -94,9 +94,9 @@ export class App {
     }
   }
 
-  /** The refusal for an answer that has not come in time. */
+  /** The refusal for an answer that did not arrive in time. */
   late(question: Question): Refusal {
-    return this.#failed(question, `it has not answered within ${this.#config.authMs} ms`);
+    return this.#failed(question, `it did not answer within ${this.#config.authMs} ms`);
   }
 
   async #ask<Answer>(
@@ -107,7 +107,7 @@ export class App {
   ): Promise<Answer> {
     const late = () => this.late(question);
     try {
-      // What it throws at once is as what it rejects with.
+      // The async function turns a synchronous throw into a rejection.
       return await within(this.#config.authMs, signal, async (asked) => await ask(asked), late);
     } catch (error) {
       throw this.#refusalOf(question, error, signal, tokensOf(handshake));
@@ -126,11 +126,11 @@ export class App {
     if (tokenId !== undefined && !isName(tokenId)) throw wrong(notAName('tokenId', tokenId));
     for (const [name, value] of Object.entries({ expiresAt, issuedAt })) {
       if (value === undefined || Number.isFinite(value)) continue;
-      throw wrong(`${name} is ${show(value)}; it has to be milliseconds since 1970`);
+      throw wrong(`${name} is ${show(value)}; it must be milliseconds since 1970`);
     }
     const { may } = given;
     if (may !== undefined && typeof may !== 'function') {
-      throw wrong(`may is ${show(may)}; it has to be a function`);
+      throw wrong(`may is ${show(may)}; it must be a function`);
     }
     return {
       user,
@@ -142,13 +142,16 @@ export class App {
     };
   }
 
-  /** Nothing is allowed by an answer that is none, such as a promise of one. */
+  /** An invalid answer, such as a promise, allows nothing. */
   #may(principal: Principal, action: Action, room: string, tokens: readonly string[]): boolean {
     try {
       const answer: unknown = principal.may?.(action, room);
       if (typeof answer === 'boolean') return answer;
       if (isThenable(answer)) answer.then(undefined, () => {});
-      this.#failed('may', `it answered ${show(answer)}; it has to be true or false, at once`);
+      this.#failed(
+        'may',
+        `it answered ${show(answer)}; it must return true or false synchronously`,
+      );
     } catch (error) {
       this.#failed('may', error, tokens);
     }
@@ -174,10 +177,10 @@ export class App {
       : this.#failed(question, error, tokens);
   }
 
-  /** `tokens`: those that may be in what `error` says. */
+  /** `tokens`: tokens that may occur in the text of `error`. */
   #failed(question: Question, error: unknown, tokens: readonly string[] = []): Refusal {
     this.#observer.appFailed(question);
     this.#failures.add({ ...errorFields(error, tokens), question }, 'the auth of the app failed');
-    return new Refusal('check_failed', 'Whether this is allowed could not be found out.');
+    return new Refusal('check_failed', 'The server could not check whether this is allowed.');
   }
 }

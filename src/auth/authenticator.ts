@@ -1,10 +1,11 @@
 /**
- * Who a connection is, found out from its token or by the app: the keys, the clock of all ends, and what
- * everybody may who has said nothing. One a server; without keys and app it is off and holds nothing.
+ * Authenticates connections, by token or through the app: holds the keys, the expiry alarms, the revocations,
+ * and the permissions of the unauthenticated. One per server; without keys and app it is off and holds
+ * nothing.
  *
  * V16: nothing here holds a lock, and one check delays no other.
  *
- * Not here: one connection (`session/identity.ts`), what a token is (`tokens.ts`).
+ * Not here: the state of one connection (`session/identity.ts`), the check of a token (`tokens.ts`).
  */
 import { ConfigError, Refusal } from '../errors.js';
 import type { Log } from '../log.js';
@@ -23,16 +24,16 @@ import { Permissions } from './permissions.js';
 import { Revocations } from './revocations.js';
 import type { Keys, Tokens } from './tokens.js';
 
-/** Whether a token is needed, understood, or of no use. */
+/** Whether a token is required, accepted, or ignored. */
 export type AuthMode = 'required' | 'optional' | 'off';
 
-/** Those that options give. @throws ConfigError where a file has none */
+/** The keys in the options. @throws ConfigError if a file has no usable key */
 const ownKeys = ({ tokenSecret, tokenKeyFile }: Config): readonly Key[] => [
   ...tokenSecret.map(secretKey),
   ...tokenKeyFile.map(readPublicKey),
 ];
 
-/** Keys that options give, and behind them those that are fetched. */
+/** The keys of the options, then those that are fetched. */
 class AllKeys implements Keys {
   readonly #fetched: Jwks | null;
 
@@ -54,29 +55,29 @@ export class Authenticator {
   readonly observer: AuthObserver;
   readonly #keys: AllKeys | null;
   #permissions: Permissions;
-  /** Loaded where there are keys only: an app without pays nothing for what reads tokens. */
+  /** Loaded only if there are keys: without any, the server does not load the JWT library. */
   readonly #tokens: Promise<Tokens> | null;
-  /** Of tokens. Only where it is not off. */
+  /** Expiry of tokens. Null if authentication is off. */
   readonly alarms: Alarms | null;
-  /** Only where it is not off. */
+  /** Null if authentication is off. */
   readonly revocations: Revocations | null;
-  /** Null where there is no address of keys. */
+  /** Null without `jwksUrl`. */
   readonly #jwks: Jwks | null;
-  /** Null where the app has nothing to say. */
+  /** Null if the app passed no `auth`. */
   readonly app: App | null;
   readonly #authMs: number;
 
   /**
-   * `auth` is what an app has to say.
-   * @throws ConfigError where a file has no key, or two would say who somebody is
+   * `auth`: the functions of the app.
+   * @throws ConfigError if a file has no usable key, or both keys and `auth.connect` are given
    */
   constructor(config: Config, log: Log, observer: AuthObserver, auth?: Auth) {
     this.observer = observer;
     this.app = auth === undefined ? null : new App(auth, config, log, observer);
     this.#authMs = config.authMs;
-    const saysWho = this.app?.answers('connect') === true;
-    if (saysWho && hasKeys(config)) throw twoSayWho();
-    const isOn = saysWho || hasKeys(config);
+    const appConnects = this.app?.answers('connect') === true;
+    if (appConnects && hasKeys(config)) throw twoWaysToConnect();
+    const isOn = appConnects || hasKeys(config);
     this.mode = !isOn ? 'off' : config.anonymous ? 'optional' : 'required';
     this.#permissions = new Permissions(config, isOn);
     const own = ownKeys(config);
@@ -91,15 +92,15 @@ export class Authenticator {
   }
 
   /**
-   * Reads the keys and rules of other options; what it returns puts them in place, for all who come and
-   * say who they are from then on.
-   * @throws ConfigError where a key cannot be read, or tokens would begin or cease to be asked for
+   * Reads the keys and rules of new options; returns a function that applies them to every authentication
+   * from then on.
+   * @throws ConfigError if a key cannot be read, or if the change would turn authentication on or off
    */
   prepare(config: Config): () => void {
     if (hasKeys(config) !== (this.#keys !== null)) {
       const allowed = this.#keys === null ? 'none' : 'at least one';
       throw new ConfigError(
-        `tokenSecret and tokenKeyFile take a restart: a server that runs keeps to ask for tokens, or not to; give ${allowed}`,
+        `tokenSecret and tokenKeyFile need a restart: a running server cannot turn token checks on or off; give ${allowed}`,
         { code: 'needs_restart', option: 'tokenSecret', allowed },
       );
     }
@@ -111,18 +112,18 @@ export class Authenticator {
     };
   }
 
-  /** Who somebody is who has not said so. */
+  /** The identity of an unauthenticated connection. */
   get nobody(): Identity {
     return this.#permissions.nobody;
   }
 
-  /** Whether somebody may be known by the request of its connection, with no token in it. */
+  /** Whether the app can authenticate a connection by its request, without a token. */
   get readsRequests(): boolean {
     return this.app?.answers('connect') === true;
   }
 
   /**
-   * Who a token is of; null: of nobody. Null in place of a token: a request came without one.
+   * The claims of a token; null: unknown user. A null `token` means that the request had none.
    * @throws Refusal `token_invalid`, `token_expired`, `token_too_big`, `keys_unavailable`, `check_failed`,
    *   or what the app throws, as a rejection
    */
@@ -132,13 +133,13 @@ export class Authenticator {
     return tokens.verify(token);
   }
 
-  /** The refusal for a check that has not ended in time. */
+  /** The refusal for a check that did not end in time. */
   late(): Refusal {
     if (this.app?.answers('connect')) return this.app.late('connect');
     return new Refusal('keys_unavailable', `The token was not checked within ${this.#authMs} ms.`);
   }
 
-  /** Who that is for rooms: what it may, but for what was revoked, as that is when it is asked. */
+  /** The identity for rooms. Each call of `may` also looks up the revocations. */
   identityOf(claims: Claims): Identity {
     const { user, info, may } = this.#permissions.of(claims);
     return {
@@ -153,7 +154,7 @@ export class Authenticator {
     return this.#jwks?.isUsable ?? true;
   }
 
-  /** Of the keys that are fetched, in milliseconds; null where none are, infinite before the first. */
+  /** Age of the fetched keys, in milliseconds; null without `jwksUrl`, infinite before the first fetch. */
   get keysAgeMs(): number | null {
     return this.#jwks?.ageMs ?? null;
   }
@@ -164,10 +165,10 @@ export class Authenticator {
   }
 }
 
-function twoSayWho(): ConfigError {
+function twoWaysToConnect(): ConfigError {
   const allowed = 'keys, or auth without connect';
   return new ConfigError(
-    `auth connect is not allowed with tokenSecret, tokenKeyFile or jwksUrl: one of them says who somebody is, give ${allowed}`,
+    `auth connect is not allowed with tokenSecret, tokenKeyFile or jwksUrl: only one of them can authenticate, give ${allowed}`,
     { code: 'unfit_options', option: 'auth', allowed },
   );
 }

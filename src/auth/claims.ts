@@ -1,20 +1,20 @@
-/** What is known of somebody who has said who they are, wherever it comes from; all of it is checked. */
+/** The checked claims of an authenticated user, whatever their source. */
 import { Refusal } from '../errors.js';
 import type { Action, Info } from '../room/identity.js';
 
 export interface Claims {
   readonly user: string;
-  /** Milliseconds since 1970, as the one below; infinite: it does not end. */
+  /** Milliseconds since 1970, like `issuedAt`; infinite: never. */
   readonly expiresAt: number;
   readonly issuedAt: number | null;
   readonly tokenId: string | null;
-  /** What is shown of the user; undefined: nothing. */
+  /** Shown in presence lists; undefined: nothing. */
   readonly info: Info | undefined;
-  /** What it is granted beside what everybody may; does not throw. */
+  /** Permissions in addition to those of the namespace; must not throw. */
   may(action: Action, room: string): boolean;
 }
 
-/** @throws Refusal `token_invalid` for what is no JSON, or has more bytes than are allowed */
+/** @throws Refusal `token_invalid` if the value is not JSON or exceeds `maxBytes` */
 export function infoOf(value: unknown, maxBytes: number): Info | undefined {
   if (value === undefined || value === null) return undefined;
   const text = textOf(value);

@@ -1,10 +1,10 @@
 /**
- * What a token allows in which rooms: `{"chat:*":["join","publish"],"news":["join"]}`. A pattern is the
- * name of a room, or what it begins with and one `*` at the end. Grants only add, in any order.
+ * The permissions in a token, by room: `{"chat:*":["join","publish"],"news":["join"]}`. A pattern is a
+ * room name, or a prefix followed by one `*`. Grants only add permissions, in any order.
  *
- * V3: at most `MAX_PATTERNS`, compiled once. No regular expression is made of what a token says.
+ * V3: at most `MAX_PATTERNS`, compiled once. No regular expression is built from a token.
  *
- * Not here: what everybody may in a namespace (`permissions.ts`).
+ * Not here: the permissions of everybody in a namespace (`permissions.ts`).
  */
 import { Refusal } from '../errors.js';
 import { show } from '../protocol/fields.js';
@@ -15,13 +15,13 @@ const MAX_PATTERN_LENGTH = 1025;
 
 const BIT: Readonly<Record<Action, number>> = { join: 1, publish: 2, history: 4, presence: 8 };
 
-/** A room, or rooms by how their names begin. */
+/** A room, or all rooms with a prefix. */
 export interface Pattern {
   readonly text: string;
   readonly isPrefix: boolean;
 }
 
-/** Null for what is none. */
+/** Null if the text is not a pattern. */
 export function patternOf(text: unknown): Pattern | null {
   if (typeof text !== 'string' || text.length === 0 || text.length > MAX_PATTERN_LENGTH)
     return null;
@@ -38,13 +38,13 @@ export class Grants {
   readonly #prefixes: (readonly [prefix: string, bits: number])[] = [];
 
   /**
-   * `claim` is what they are called where they come from.
+   * `claim`: name of the claim, for error messages.
    * @throws Refusal `token_invalid`
    */
   constructor(granted: unknown, claim: string) {
     if (granted === undefined) return;
     if (typeof granted !== 'object' || granted === null || Array.isArray(granted)) {
-      throw bad(`${claim} is ${show(granted)}; it has to be {"<room or prefix*>":[<actions>],…}.`);
+      throw bad(`${claim} is ${show(granted)}; it must be {"<room or prefix*>":[<actions>],…}.`);
     }
     const entries = Object.entries(granted);
     if (entries.length > MAX_PATTERNS) {
@@ -53,7 +53,7 @@ export class Grants {
     for (const [text, actions] of entries) {
       const pattern = patternOf(text);
       if (pattern === null) {
-        throw bad(`${claim} has the pattern ${show(text)}; a * may only be its end.`);
+        throw bad(`${claim} has the pattern ${show(text)}; a * is allowed at its end only.`);
       }
       const bits = bitsOf(actions, `${claim} ${show(text)}`);
       if (pattern.isPrefix) this.#prefixes.push([pattern.text, bits]);
@@ -72,11 +72,11 @@ export class Grants {
 }
 
 function bitsOf(actions: unknown, where: string): number {
-  if (!Array.isArray(actions)) throw bad(`${where} is ${show(actions)}; it has to be an array.`);
+  if (!Array.isArray(actions)) throw bad(`${where} is ${show(actions)}; it must be an array.`);
   let bits = 0;
   for (const action of actions) {
     if (!ACTIONS.includes(action)) {
-      throw bad(`${where} has ${show(action)}; there are ${ACTIONS.join(', ')}.`);
+      throw bad(`${where} has ${show(action)}; the actions are ${ACTIONS.join(', ')}.`);
     }
     bits |= BIT[action as Action];
   }

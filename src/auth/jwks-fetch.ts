@@ -1,20 +1,20 @@
 /**
- * One look at an address of keys (JWKS). V3: bounded in time, in bytes and in keys, whatever answers;
- * nothing is followed that it points to.
+ * One fetch of a JWKS. V3: bounded in time, in bytes and in number of keys, whatever the server answers;
+ * redirects and links are not followed.
  *
- * Not here: when it is looked at (`jwks.ts`).
+ * Not here: when to fetch (`jwks.ts`).
  */
 import { get as getHttp, type IncomingMessage } from 'node:http';
 import { get as getHttps } from 'node:https';
 import { jwkKey, type Key } from './keys.js';
 import { within } from './within.js';
 
-/** How long it may take to answer whole, in milliseconds. */
+/** Time limit for the complete answer, in milliseconds. */
 const TIMEOUT_MS = 5000;
 const MAX_BYTES = 256 * 1024;
 const MAX_KEYS = 64;
 
-/** @throws Error that says why there are none, as a rejection */
+/** @throws Error that says why there are no keys, as a rejection */
 export function fetchKeys(url: string, ended: AbortSignal): Promise<readonly Key[]> {
   return within(
     TIMEOUT_MS,
@@ -50,26 +50,26 @@ async function textOf(response: IncomingMessage): Promise<string> {
   }
 }
 
-/** Keys of other uses may be among them and are passed over. */
+/** Skips keys for other uses. */
 function keysOf(text: string): readonly Key[] {
   const parsed = parse(text);
   const { keys } = (typeof parsed === 'object' && parsed !== null ? parsed : {}) as {
     keys?: unknown;
   };
-  if (!Array.isArray(keys)) throw new Error('it answered without a list of keys');
+  if (!Array.isArray(keys)) throw new Error('the answer has no list of keys');
   if (keys.length > MAX_KEYS)
     throw new Error(`it has ${keys.length} keys; ${MAX_KEYS} are allowed`);
   const all = keys.map(jwkKey);
   const usable = all.filter((key) => typeof key !== 'string');
   if (usable.length > 0) return usable;
-  const [why = 'there is none'] = all;
-  throw new Error(`it has no key of use: ${String(why)}`);
+  const [why = 'the list is empty'] = all;
+  throw new Error(`it has no usable key: ${String(why)}`);
 }
 
 function parse(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {
-    throw new Error('it answered with something that is no JSON');
+    throw new Error('the answer is not JSON');
   }
 }

@@ -1,14 +1,14 @@
 /**
- * Keys that somebody else publishes (JWKS): looked at from time to time, and kept while they cannot be
- * reached. jose has such a set, but it makes who comes wait for it, and is without keys in an outage.
+ * Keys published by another server (JWKS): refreshed periodically, and kept while that server is
+ * unreachable. jose's own set makes a connection wait for the fetch, and has no keys during an outage.
  *
- * V16: an outage delays nobody that has a token of a known key, and is never told as a wrong token: what
- * none of the keys has signed may be of one that was put there a moment ago, and is wrong only by a look that
- * was begun after it came. What peers send makes it be looked at once in `COOLDOWN_MS`, whether that works
- * or not. A set takes the place of the one before whole, so that
- * a key that was taken out is out; using a key does not keep it.
+ * V16: an outage does not delay a token of a known key, and is never reported as a wrong token. A token that
+ * no key has signed may use a key that was published a moment ago; it counts as wrong only after a fetch
+ * that began later than the token arrived. Tokens of peers can cause only one fetch per `COOLDOWN_MS`,
+ * successful or not. A new set replaces the old one completely, so that a removed key is gone; using a key
+ * does not keep it.
  *
- * Not here: one look (`jwks-fetch.ts`).
+ * Not here: a single fetch (`jwks-fetch.ts`).
  */
 import { Refusal } from '../errors.js';
 import type { Log } from '../log.js';
@@ -18,12 +18,12 @@ import { fetchKeys } from './jwks-fetch.js';
 import { fits, isOfPublicKey, type Key, type KeyHint } from './keys.js';
 import type { Keys } from './tokens.js';
 
-/** Between two looks that peers have caused, in milliseconds. */
+/** Minimum milliseconds between two fetches caused by peers. */
 const COOLDOWN_MS = 30_000;
-/** Before the first try after a failure, doubled with each, in milliseconds. */
+/** Delay before the first retry after a failure, in milliseconds; it doubles with each failure. */
 const RETRY_MS = 1000;
 const MAX_RETRY_MS = 30_000;
-/** How much sooner or later than `jwksRefreshMs`, so that servers do not come together. */
+/** Random deviation from `jwksRefreshMs`, so that servers do not fetch at the same time. */
 const JITTER = 0.1;
 
 export class Jwks implements Keys {
@@ -34,19 +34,19 @@ export class Jwks implements Keys {
   #keys: readonly Key[] = [];
   /** By `nowMs()`. */
   #fetchedAt = Number.NEGATIVE_INFINITY;
-  /** Since when it cannot be reached, null while it can. */
+  /** Since when fetching has failed; null while it succeeds. */
   #failingSince: number | null = null;
   #failures = 0;
-  /** When a peer may cause a look again. */
+  /** When a peer may next cause a fetch. */
   #coolAt = Number.NEGATIVE_INFINITY;
-  /** How many were begun, and which of them the keys are of. */
+  /** Number of fetches begun, and the number of the fetch that returned the current keys. */
   #looks = 0;
   #latest = 0;
-  /** The look under way. */
+  /** The fetch in progress. */
   #look: Promise<boolean> | null = null;
   #timer: NodeJS.Timeout | undefined;
 
-  /** `fetched` is told of each look, whether it came to anything. */
+  /** `fetched` is called after each fetch with its success. */
   constructor(config: Config, log: Pick<Log, 'info' | 'warn'>, fetched: (isOk: boolean) => void) {
     this.#config = config;
     this.#log = log;
@@ -60,7 +60,7 @@ export class Jwks implements Keys {
     return this.#failingSince === null || nowMs() - this.#failingSince < this.#config.jwksStaleMs;
   }
 
-  /** How old the keys are, in milliseconds; infinite while there are none. */
+  /** Age of the keys in milliseconds; infinite while there are none. */
   get ageMs(): number {
     return nowMs() - this.#fetchedAt;
   }
@@ -70,7 +70,7 @@ export class Jwks implements Keys {
     const before = this.#looks;
     let tried: readonly Key[] = [];
     for (;;) {
-      // They may be others by the time that they were tried.
+      // The set may have been replaced while its keys were tried.
       while (this.isUsable && tried !== this.#keys) {
         tried = this.#keys;
         yield* tried.filter((key) => fits(key, hint));
@@ -79,7 +79,7 @@ export class Jwks implements Keys {
       if (!(await this.#lookFor())) {
         throw new Refusal(
           'keys_unavailable',
-          'The key of the token is not known, and cannot be asked for now; come back later.',
+          'The key of the token is unknown, and new keys cannot be fetched now; try again later.',
         );
       }
     }
@@ -90,7 +90,7 @@ export class Jwks implements Keys {
     this.#ended.abort(new Error('the server is shutting down'));
   }
 
-  /** A look for a peer: the one under way, or a new one where that may be. False: there was none, or it failed. */
+  /** The fetch in progress, or a new one if the cooldown allows it. False: no fetch, or it failed. */
   #lookFor(): Promise<boolean> {
     if (this.#look !== null) return this.#look;
     return nowMs() < this.#coolAt ? Promise.resolve(false) : this.#refresh();
@@ -122,7 +122,7 @@ export class Jwks implements Keys {
     const look = this.#looks;
     try {
       const keys = await fetchKeys(url, this.#ended.signal);
-      if (this.#failures > 0) this.#log.info({ url }, 'the keys of tokens can be fetched again');
+      if (this.#failures > 0) this.#log.info({ url }, 'token keys can be fetched again');
       this.#keys = keys;
       this.#latest = look;
       this.#fetchedAt = nowMs();
@@ -135,10 +135,10 @@ export class Jwks implements Keys {
       this.#failingSince ??= nowMs();
       this.#failures += 1;
       this.#fetched(false);
-      // Tries follow each other more and more slowly: a line each.
+      // Logged each time: the retries become slower and slower.
       this.#log.warn(
         { url, why: (error as Error).message, keys: this.#keys.length },
-        'the keys of tokens cannot be fetched',
+        'cannot fetch the token keys',
       );
       return false;
     }

@@ -1,9 +1,9 @@
 /**
- * Keys that tokens may be signed with, and which of them a token may be checked by. The algorithms
- * follow from the kind of key: what a token says of itself only chooses among them, so that a public
- * key is never taken for a secret.
+ * Keys for checking tokens, and the selection of keys for a token. The algorithms follow from the kind of
+ * key; the header of a token only selects among them, so that a public key is never used as an HMAC
+ * secret.
  *
- * Not here: keys that are fetched (`jwks.ts`), checking a token (`tokens.ts`).
+ * Not here: fetched keys (`jwks.ts`), the check of a token (`tokens.ts`).
  */
 import { createPublicKey, type JsonWebKey, type KeyObject } from 'node:crypto';
 import { readFileSync } from 'node:fs';
@@ -12,7 +12,7 @@ import type { MaybePromise } from '../broker/broker.js';
 import { ConfigError } from '../errors.js';
 import { show } from '../options/check.js';
 
-/** What a token says of the key that it is signed with. */
+/** Header fields of a token that identify its key. */
 export interface KeyHint {
   readonly alg: string;
   readonly kid: string | undefined;
@@ -20,18 +20,18 @@ export interface KeyHint {
 
 export interface Key {
   readonly algorithms: readonly string[];
-  /** Its name, where it has one. */
+  /** Its key id, if it has one. */
   readonly kid: string | undefined;
-  /** Imported once for each algorithm. */
+  /** Imported once per algorithm. */
   for(alg: string): MaybePromise<CryptoKey | KeyObject>;
 }
 
-/** Whether a token with this hint may be signed with it. */
+/** Whether a token with this hint may be signed with the key. */
 export const fits = ({ algorithms, kid }: Key, hint: KeyHint): boolean =>
   algorithms.includes(hint.alg) &&
   (kid === undefined || hint.kid === undefined || kid === hint.kid);
 
-/** Hashes of HMAC, with the bytes of a key that each wants (RFC 7518, 3.2). */
+/** HMAC algorithms, with the minimum bytes of their keys (RFC 7518, 3.2). */
 const HMAC = { HS256: 32, HS384: 48, HS512: 64 } as const;
 
 const RSA = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512'];
@@ -43,7 +43,7 @@ const CURVES: Readonly<Record<string, string>> = {
   secp521r1: 'ES512',
 };
 
-/** Whether a token that says so can be signed with a key whose other half is public. */
+/** Whether the algorithm uses public keys. */
 export const isOfPublicKey = (alg: string): boolean =>
   RSA.includes(alg) || ED25519.includes(alg) || Object.values(CURVES).includes(alg);
 
@@ -67,12 +67,12 @@ export function secretKey(secret: string): Key {
   };
 }
 
-/** A public key; what is wrong with it where it is of no use. */
+/** A public key, or the reason why it cannot be used. */
 export function publicKey(key: KeyObject, kid?: string, alg?: string): Key | string {
   const known = algorithmsOf(key);
   if (typeof known === 'string') return known;
   const algorithms = alg === undefined ? known : known.filter((each) => each === alg);
-  if (algorithms.length === 0) return `a key of this kind is not for ${show(alg)}`;
+  if (algorithms.length === 0) return `a key of this kind cannot be used with ${show(alg)}`;
   return { algorithms, kid, for: () => key };
 }
 
@@ -87,7 +87,7 @@ function algorithmsOf({
   }
   const alg = type === 'ec' ? CURVES[details?.namedCurve ?? ''] : undefined;
   return alg === undefined
-    ? 'it is of a kind that is not used here: RSA, P-256, P-384, P-521 and Ed25519 are'
+    ? 'its kind is not supported: use RSA, P-256, P-384, P-521 or Ed25519'
     : [alg];
 }
 
@@ -108,36 +108,36 @@ export function readPublicKey(file: string): Key {
   } catch (error) {
     throw refuse(`cannot be read (${(error as NodeJS.ErrnoException).code})`);
   }
-  // Node would take the public half of it; it should not lie on this machine.
+  // Node would use its public half, but a private key should not be on this machine.
   if (/-----BEGIN [A-Z ]*PRIVATE KEY-----/.test(pem)) throw refuse('is a private key');
   if ((pem.match(/-----BEGIN /g) ?? []).length > 1) throw refuse('has more than one key');
   let key: KeyObject;
   try {
     key = createPublicKey(pem);
   } catch {
-    throw refuse('is none');
+    throw refuse('is not a key');
   }
   const usable = publicKey(key);
-  if (typeof usable === 'string') throw refuse(`cannot be used, ${usable}`);
+  if (typeof usable === 'string') throw refuse(`cannot be used (${usable})`);
   return usable;
 }
 
-/** A key of a JWKS; what is wrong with it where it is of no use. */
+/** A key of a JWKS, or the reason why it cannot be used. */
 export function jwkKey(jwk: unknown): Key | string {
-  if (typeof jwk !== 'object' || jwk === null) return 'it is no object';
+  if (typeof jwk !== 'object' || jwk === null) return 'it is not an object';
   const { kty, use, kid, alg, key_ops: uses } = jwk as Readonly<Record<string, unknown>>;
-  if (kty === 'oct') return 'a secret is nothing that everybody can read';
-  if (use !== undefined && use !== 'sig') return `it is for ${show(use)}`;
+  if (kty === 'oct') return 'it is a secret, which must not be in a public list';
+  if (use !== undefined && use !== 'sig') return `its use is ${show(use)}, not "sig"`;
   if (uses !== undefined && !(Array.isArray(uses) && uses.includes('verify'))) {
-    return 'it is not for verify';
+    return 'its key_ops do not include verify';
   }
-  if (kid !== undefined && typeof kid !== 'string') return 'its kid is no string';
-  if (alg !== undefined && typeof alg !== 'string') return 'its alg is no string';
+  if (kid !== undefined && typeof kid !== 'string') return 'its kid is not a string';
+  if (alg !== undefined && typeof alg !== 'string') return 'its alg is not a string';
   let key: KeyObject;
   try {
     key = createPublicKey({ key: jwk as JsonWebKey, format: 'jwk' });
   } catch {
-    return 'it is no public key';
+    return 'it is not a public key';
   }
   return publicKey(key, kid, alg);
 }

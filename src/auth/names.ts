@@ -1,4 +1,4 @@
-/** What can be the id of a user, or the name of a token, wherever it comes from. */
+/** The check of user ids and token ids, whatever their source. */
 import { show } from '../protocol/fields.js';
 
 const MAX_NAME_LENGTH = 128;
@@ -9,6 +9,6 @@ export const isName = (value: unknown): value is string =>
   value.length <= MAX_NAME_LENGTH &&
   !/[\p{Cc}\p{Cs}]/u.test(value);
 
-/** What is wrong with it. */
+/** The error message for a value that is not a name. */
 export const notAName = (name: string, value: unknown): string =>
-  `${name} is ${show(value)}; it has to be a string of 1 to ${MAX_NAME_LENGTH} characters without controls.`;
+  `${name} is ${show(value)}; it must be a string of 1 to ${MAX_NAME_LENGTH} characters without control characters.`;

@@ -1,9 +1,9 @@
-/** What is told of who connections are, as it happens, to whoever counts. */
+/** Observer interface for authentication events, for the metrics. */
 import type { Auth } from './auth.js';
 
 /**
- * What has become of a connection that was to be somebody: it is, it is so with a newer token, or the
- * code of its refusal; `other` for what says nothing of tokens, such as a shutdown.
+ * Result of an authentication: accepted, accepted with a newer token, or the code of the refusal; `other` for
+ * a refusal that does not concern tokens, such as a shutdown.
  */
 export const AUTH_RESULTS = [
   'ok',
@@ -22,7 +22,7 @@ export const AUTH_RESULTS = [
 ] as const;
 export type AuthResult = (typeof AUTH_RESULTS)[number];
 
-/** What an app is asked. */
+/** The functions of the app that can be called. */
 export const QUESTIONS = ['connect', 'join', 'publish', 'may'] as const satisfies readonly (
   | keyof Auth
   | 'may'
@@ -32,10 +32,10 @@ export type Question = (typeof QUESTIONS)[number];
 export interface AuthObserver {
   /** A check has ended, after `seconds`. */
   authenticated(result: AuthResult, seconds: number): void;
-  /** A connection is closed since its token has ended. */
+  /** A connection is closed because its token has expired. */
   tokenExpired(): void;
-  /** Keys were asked for at `jwksUrl`. */
+  /** Keys were fetched from `jwksUrl`. */
   keysFetched(isOk: boolean): void;
-  /** The app was asked and has thrown, was late or gave no answer. */
+  /** The app was called and threw, was late or gave an invalid answer. */
   appFailed(question: Question): void;
 }

@@ -1,9 +1,9 @@
 /**
- * What everybody may in the rooms of a namespace (`joinBy` and the like), and what that makes of what
- * one user is granted: it may what the namespace allows, and what it is granted, unless the namespace
- * says nobody. Where there are keys, nothing is allowed that nobody has allowed.
+ * The rules of a namespace (`joinBy` and the like), combined with the grants of a user: a user may do what
+ * the namespace allows and what is granted to it, unless the rule is `nobody`. If authentication is on,
+ * the default is to allow only what is granted.
  *
- * Not here: grants (`grants.ts`), revocations, which take away from this.
+ * Not here: grants (`grants.ts`), revocations, which restrict the result.
  */
 import type { Config } from '../options/config.js';
 import { namespaceNames, namespaceOf, settingsFor } from '../options/namespaces.js';
@@ -11,14 +11,14 @@ import { permissions, type WHO } from '../options/permissions.js';
 import { wholePattern } from '../options/room-names.js';
 import { type Action, ANYONE, type Identity, type Info } from '../room/identity.js';
 
-/** Says what somebody may beside what everybody may. */
+/** A user and its grants. */
 export interface Granted {
   readonly user: string | null;
   readonly info?: Info | undefined;
   may(action: Action, room: string): boolean;
 }
 
-/** `joiner`: whoever may join. */
+/** `joiner`: everybody who may join. */
 type Rule = Exclude<(typeof WHO)[number], 'auto'> | 'joiner';
 type Rules = Readonly<Record<Action, Rule>>;
 
@@ -28,10 +28,10 @@ export class Permissions {
   readonly #rules: ReadonlyMap<string, Rules>;
   readonly #others: Rules;
   readonly #roomName: RegExp;
-  /** What somebody may who has not said who they are. */
+  /** The identity of an unauthenticated connection. */
   readonly nobody: Identity;
 
-  /** `isOn`: whether there is a way to say who one is. */
+  /** `isOn`: whether connections can authenticate. */
   constructor(config: Config, isOn: boolean) {
     const byDefault = isOn ? 'grant' : 'anyone';
     this.#rules = new Map(
@@ -66,7 +66,7 @@ export class Permissions {
     };
   }
 
-  /** How a user is called in the names of its rooms: in base64url where rooms cannot have its characters. */
+  /** The user as part of a room name: in base64url if a room name cannot contain its characters. */
   #nameOf(user: string): string {
     const isName = !user.includes(':') && this.#roomName.test(user);
     return isName ? user : Buffer.from(user).toString('base64url');

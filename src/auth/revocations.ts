@@ -1,11 +1,11 @@
 /**
- * Who is cut off: a user, or one token, everywhere or in some rooms, until an entry ends or is lifted.
- * Revocations win over whatever is granted.
+ * Revocations: of a user or a token, everywhere or in some rooms, until an entry expires or is lifted.
+ * A revocation overrides every grant.
  *
- * V3: at most `maxRevocations`, beside those of other workers; nothing is let go of to make room for
- * another. They are in memory and gone with the process.
+ * V3: at most `maxRevocations`, plus those of other workers; none is evicted for another. They are in
+ * memory only and end with the process.
  *
- * Not here: whom of those who are connected an entry cuts, and what is told of one that is too many
+ * Not here: disconnecting the members that an entry concerns, and the answer when the limit is reached
  * (`session/people.ts`).
  */
 import { randomBytes } from 'node:crypto';
@@ -15,23 +15,23 @@ import type { Alarm, Alarms } from './alarms.js';
 import { matches, type Pattern, patternOf } from './grants.js';
 import { isName, notAName } from './names.js';
 
-/** How long one is kept unless it is said, in milliseconds: a day. */
+/** How long an entry is kept by default, in milliseconds: a day. */
 export const KEEP_MS = 86_400_000;
 export const MAX_KEEP_MS = 366 * KEEP_MS;
-/** Ids of lifted ones that are remembered, the latest. */
+/** Maximum ids of lifted entries that are remembered, the latest. */
 const MAX_LIFTED = 1000;
 
-/** What is to be cut off. */
+/** A revocation to add. */
 export interface RevocationRequest {
-  /** Of these two, one. */
+  /** Give either `user` or `token`. */
   readonly user?: string | undefined;
-  /** The claim `jti` of a token. */
+  /** The claim `jti` of the token. */
   readonly token?: string | undefined;
-  /** A room, or a prefix and `*`; without, everything. */
+  /** A room, or a prefix and `*`; default: everywhere. */
   readonly room?: string | undefined;
-  /** Tokens issued later are good again. In seconds since 1970, as claims are; now, unless it is said. */
+  /** Tokens issued later are not affected. In seconds since 1970, like claims; default: now. */
   readonly before?: number | undefined;
-  /** How long this is remembered: as long as such tokens are good. */
+  /** How long to keep the entry, in milliseconds: as long as such tokens are valid. Default: a day. */
   readonly keepMs?: number | undefined;
 }
 
@@ -45,7 +45,7 @@ export interface Revocation {
   readonly until: number;
 }
 
-/** Whom an entry is about. */
+/** The user and token that an entry may apply to. */
 export interface Subject {
   readonly user: string;
   readonly tokenId: string | null;
@@ -59,14 +59,14 @@ interface Entry {
 }
 
 export class Revocations {
-  /** How many there may be. */
+  /** Maximum number of entries. */
   readonly max: number;
   readonly #toleranceMs: number;
   readonly #alarms: Alarms;
   readonly #entries = new Map<string, Entry>();
   readonly #byUser = new Map<string, Set<Entry>>();
   readonly #byToken = new Map<string, Set<Entry>>();
-  /** Of those that were lifted lately: what another worker says of one by now is out of date. */
+  /** Ids of recently lifted entries: another worker may still send them. */
   readonly #lifted = new Set<string>();
 
   constructor(max: number, toleranceMs: number, alarms: Alarms) {
@@ -83,7 +83,7 @@ export class Revocations {
     return Array.from(this.#entries.values(), ({ shown }) => shown);
   }
 
-  /** One more is too many. */
+  /** Whether the limit is reached. */
   get isFull(): boolean {
     return this.#entries.size >= this.max;
   }
@@ -93,8 +93,8 @@ export class Revocations {
   }
 
   /**
-   * Puts one in force, also where it is too many: that is the caller's to look at. `id`: that of another
-   * worker, which has it too, and may say so more than once; null where it was lifted meanwhile.
+   * Adds an entry, even above the limit; the caller must check `isFull`. `id`: that of the same entry at
+   * another worker, which may send it more than once; returns null if it has been lifted meanwhile.
    * @throws Refusal `bad_command`
    */
   add(asked: unknown, id = newId()): Revocation | null {
@@ -113,7 +113,7 @@ export class Revocations {
     return revocation;
   }
 
-  /** Has one as another worker has it, also where that is too many: without it somebody would come in. */
+  /** Adds an entry of another worker, even above the limit: without it, a revoked user could connect. */
   take(revocation: Revocation): void {
     const { id, until } = revocation;
     if (until > Date.now() && !this.#entries.has(id) && !this.#lifted.has(id)) {
@@ -121,7 +121,7 @@ export class Revocations {
     }
   }
 
-  /** As `remove`, for good: a worker that has yet to hear of it does not bring it back. */
+  /** Like `remove`, but permanent: a worker that has not lifted it yet cannot add it again. */
   lift(id: string): boolean {
     this.#lifted.add(id);
     if (this.#lifted.size > MAX_LIFTED) {
@@ -133,7 +133,7 @@ export class Revocations {
     return this.remove(id);
   }
 
-  /** False where there is none with this id. */
+  /** Returns false if there is no entry with this id. */
   remove(id: string): boolean {
     const entry = this.#entries.get(id);
     if (entry === undefined) return false;
@@ -147,7 +147,7 @@ export class Revocations {
     return true;
   }
 
-  /** Why somebody may not be here at all; null where they may. */
+  /** The entry that bans the subject everywhere; null if there is none. */
   everywhere(subject: Subject): Revocation | null {
     for (const entry of this.#of(subject)) {
       if (entry.room === null && this.#covers(entry, subject)) return entry.shown;
@@ -155,7 +155,7 @@ export class Revocations {
     return null;
   }
 
-  /** Whether somebody may not do anything in a room. */
+  /** Whether an entry bans the subject from the room. */
   inRoom(subject: Subject, room: string): boolean {
     for (const entry of this.#of(subject)) {
       if ((entry.room === null || matches(entry.room, room)) && this.#covers(entry, subject)) {
@@ -180,7 +180,7 @@ export class Revocations {
     }
   }
 
-  /** A token that does not say when it was issued may be an old one; a clock of others may be ahead. */
+  /** A token without an issue time may be an old one; the clock of the issuer may be ahead. */
   #covers({ shown }: Entry, { issuedAt }: Subject): boolean {
     return issuedAt === null || issuedAt <= shown.before * 1000 + this.#toleranceMs;
   }
@@ -195,18 +195,18 @@ export class Revocations {
   }
 }
 
-/** As nobody guesses. */
+/** A random id that cannot be guessed. */
 export const newId = (): string => randomBytes(9).toString('base64url');
 
 /** @throws Refusal `bad_command` */
 function checked(asked: unknown) {
   if (typeof asked !== 'object' || asked === null || Array.isArray(asked)) {
-    throw bad(`The revocation is ${show(asked)}; it has to be an object with user or token.`);
+    throw bad(`The revocation is ${show(asked)}; it must be an object with user or token.`);
   }
   const { user, token, room, before, keepMs, ...others } = asked as Record<string, unknown>;
   const [unknown] = Object.keys(others);
   if (unknown !== undefined) {
-    throw bad(`There is no ${show(unknown)}; there are user, token, room, before and keepMs.`);
+    throw bad(`The field ${show(unknown)} is unknown; use user, token, room, before and keepMs.`);
   }
   if ((user === undefined) === (token === undefined)) {
     throw bad('Give one of user and token: a user id, or the jti of a token.');
@@ -214,15 +214,15 @@ function checked(asked: unknown) {
   if (user !== undefined && !isName(user)) throw bad(notAName('user', user));
   if (token !== undefined && !isName(token)) throw bad(notAName('token', token));
   if (room !== undefined && patternOf(room) === null) {
-    throw bad(`room is ${show(room)}; it has to be a room, or a prefix and one * at its end.`);
+    throw bad(`room is ${show(room)}; it must be a room, or a prefix with one * at its end.`);
   }
   const from = before ?? Date.now() / 1000;
   if (typeof from !== 'number' || !Number.isFinite(from) || from < 0) {
-    throw bad(`before is ${show(before)}; it has to be seconds since 1970.`);
+    throw bad(`before is ${show(before)}; it must be seconds since 1970.`);
   }
   const ms = keepMs ?? KEEP_MS;
   if (!Number.isSafeInteger(ms) || (ms as number) < 1 || (ms as number) > MAX_KEEP_MS) {
-    throw bad(`keepMs is ${show(keepMs)}; it has to be a whole number, 1 to ${MAX_KEEP_MS}.`);
+    throw bad(`keepMs is ${show(keepMs)}; it must be a whole number from 1 to ${MAX_KEEP_MS}.`);
   }
   return {
     user: user as string | undefined,

@@ -1,23 +1,23 @@
 /**
- * A token of one's own, signed with a secret: for terminals, tests and load. A server never makes one.
+ * Signs a token with a secret: for the CLI, tests and load. A server never creates one.
  */
 import { SignJWT } from 'jose';
 
 export interface TokenOptions {
   readonly user: string;
-  /** What it allows: actions by patterns of rooms. */
+  /** Permissions: actions by room pattern. */
   readonly rooms?: Readonly<Record<string, readonly string[]>> | undefined;
-  /** How long it is good, in seconds. */
+  /** Lifetime in seconds. */
   readonly seconds: number;
   readonly audience?: string | undefined;
   readonly issuer?: string | undefined;
-  /** Its own name, by which it can be revoked. */
+  /** Id of the token, by which it can be revoked. */
   readonly tokenId?: string | undefined;
-  /** Shown of the user; any JSON. */
+  /** Shown in presence lists; any JSON. */
   readonly info?: unknown;
 }
 
-/** With HS256, and the claims that a server looks at unless it is told otherwise. */
+/** Signs with HS256, and uses the claims that a server reads by default. */
 export function signToken(secret: string, options: TokenOptions): Promise<string> {
   const { user, rooms, seconds, audience, issuer, tokenId, info } = options;
   const now = Math.floor(Date.now() / 1000);

@@ -1,10 +1,10 @@
-/** A token as a peer sends it, before anybody reads it. */
+/** The check of a token's type and size, before it is parsed. */
 import { Refusal } from '../errors.js';
 
-/** @throws Refusal `token_invalid`, `token_too_big`; nothing of the token is in it */
+/** @throws Refusal `token_invalid`, `token_too_big`; the message contains nothing of the token */
 export function checkTokenText(token: unknown, maxTokenBytes: number): string {
   if (typeof token !== 'string') {
-    throw new Refusal('token_invalid', `token is ${kindOf(token)}; it has to be a string.`);
+    throw new Refusal('token_invalid', `token is ${kindOf(token)}; it must be a string.`);
   }
   const bytes = Buffer.byteLength(token);
   if (bytes <= maxTokenBytes) return token;

@@ -1,11 +1,10 @@
 /**
- * A token (JWT) and what it says: the one place where one is checked. Nothing of a token is in what
- * is thrown here but claims that are wrong, cut short.
+ * Verifies a token (JWT) and reads its claims: the only place that does. Error messages contain nothing of
+ * a token except wrong claims, truncated.
  *
- * V16: an error that says that a token is wrong is only given where the keys that could have signed it
- * were there.
+ * V16: a token is only called wrong if all keys that could have signed it were available.
  *
- * Not here: keys (`keys.ts`, `jwks.ts`), what grants allow (`grants.ts`), when a token is asked for
+ * Not here: keys (`keys.ts`, `jwks.ts`), the meaning of grants (`grants.ts`), when a token is required
  * (`session/identity.ts`).
  */
 import { decodeProtectedHeader, errors, type JWTPayload, jwtVerify } from 'jose';
@@ -18,16 +17,16 @@ import type { Key, KeyHint } from './keys.js';
 import { isName, notAName } from './names.js';
 import { checkTokenText } from './token-text.js';
 
-/** Where keys come from. */
+/** A source of keys. */
 export interface Keys {
   /**
-   * Those that a token with this hint may be signed with, the likeliest first.
-   * @throws Refusal `keys_unavailable` behind them, where there may be one that cannot be had now
+   * The keys that a token with this hint may be signed with, the likeliest first.
+   * @throws Refusal `keys_unavailable` after the last one, if a further key may exist but cannot be fetched
    */
   candidates(hint: KeyHint): Iterable<Key> | AsyncIterable<Key>;
 }
 
-/** Reserved: a token for one room must not pass for one of everything. */
+/** Reserved: a token for one room must not be accepted as one for all rooms. */
 const ROOM_CLAIM = 'room';
 
 export class Tokens {
@@ -62,7 +61,7 @@ export class Tokens {
         throw refusalOf(error);
       }
     }
-    throw bad('No key that is used here has signed the token.');
+    throw bad('The token is not signed with a key of this server.');
   }
 
   /** @throws Refusal */
@@ -72,12 +71,15 @@ export class Tokens {
     try {
       header = decodeProtectedHeader(text);
     } catch {
-      throw bad('The token is no JWT; it has to be three parts of base64url with dots between.');
+      throw bad('The token is not a JWT; it must be three base64url parts separated by dots.');
     }
     const { alg, kid } = header;
-    if (typeof alg !== 'string') throw bad(`alg of the token is ${show(alg)}.`);
-    if (kid !== undefined && typeof kid !== 'string')
-      throw bad(`kid of the token is ${show(kid)}.`);
+    if (typeof alg !== 'string') {
+      throw bad(`alg of the token is ${show(alg)}; it must be a string.`);
+    }
+    if (kid !== undefined && typeof kid !== 'string') {
+      throw bad(`kid of the token is ${show(kid)}; it must be a string.`);
+    }
     return { alg, kid };
   }
 
@@ -90,13 +92,13 @@ export class Tokens {
       throw bad(`The claim ${ROOM_CLAIM} is reserved; give rooms in ${tokenRoomsClaim}.`);
     }
     const { exp, iat } = payload;
-    // JSON has numbers that are not finite here, as 1e999.
-    if (!Number.isFinite(exp)) throw bad('exp is no finite number.');
+    // JSON allows numbers that overflow to Infinity, such as 1e999.
+    if (!Number.isFinite(exp)) throw bad('exp is not a finite number.');
     if (
       iat !== undefined &&
       !(Number.isFinite(iat) && iat * 1000 <= Date.now() + clockToleranceMs)
     ) {
-      throw bad('iat lies in the future; the clock of who issues tokens may be ahead.');
+      throw bad('iat is in the future; the clock of the token issuer may be ahead.');
     }
     const tokenId = claim('jti');
     if (tokenId !== undefined && !isName(tokenId)) {
@@ -127,12 +129,12 @@ function refusalOf(error: unknown): unknown {
   if (error instanceof errors.JWTClaimValidationFailed) {
     return bad(`The claim ${error.claim} of the token is ${REASONS[error.reason] ?? 'wrong'}.`);
   }
-  if (error instanceof errors.JOSEError) return bad('The token cannot be read.');
+  if (error instanceof errors.JOSEError) return bad('The token cannot be parsed.');
   return error;
 }
 
 const REASONS: Readonly<Record<string, string>> = {
   missing: 'missing',
   invalid: 'of the wrong type',
-  check_failed: 'not one that is taken here',
+  check_failed: 'not accepted here',
 };

@@ -1,9 +1,9 @@
-/** A wait that somebody else may never end: it has a deadline, and goes with who waits (V8). */
+/** A wait with a timeout that also ends when the caller's signal is aborted (V8). */
 import { clearTimeout, setTimeout } from '../time.js';
 
 /**
- * What `ask` comes to, or what `late` says when that is not there within `ms`, or the reason of
- * `signal`. What it is given is aborted then, and nobody hears of what it comes to afterwards.
+ * Returns the result of `ask`. Rejects with `late()` after `ms`, or with the reason of `signal` when it is
+ * aborted. The signal passed to `ask` is then aborted too, and a later result is ignored.
  */
 export async function within<T>(
   ms: number,

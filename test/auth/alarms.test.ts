@@ -1,4 +1,4 @@
-/** Calls at times of the clock on the wall: V16's second, in slices, whatever the clock does. */
+/** Calls at wall-clock times: within the second of V16, in slices, whatever the clock does. */
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { Alarms } from '../../src/auth/alarms.js';
 import { onSurvived } from '../../src/survived.js';
@@ -19,7 +19,7 @@ afterEach(() => {
 
 describe('an alarm', () => {
   it.each([1, 499, 500, 999, 1000, 1001, 59_999])(
-    'of %d ms rings then, never before and at most a second later',
+    'of %d ms rings then, never earlier and at most a second later',
     (ms) => {
       const start = Date.now();
       const rang: number[] = [];
@@ -35,7 +35,7 @@ describe('an alarm', () => {
     },
   );
 
-  it('that is cancelled does not ring', () => {
+  it('does not ring after a cancel', () => {
     const ring = vi.fn();
     const alarm = alarms.set(Date.now() + 1000, ring);
     alarm.cancel();
@@ -44,7 +44,7 @@ describe('an alarm', () => {
     expect(ring).not.toHaveBeenCalled();
   });
 
-  it('may set and cancel others as it rings', () => {
+  it('may set and cancel others when it rings', () => {
     const at = Date.now() + 1000;
     const rang: string[] = [];
     alarms.set(at, () => {
@@ -57,7 +57,7 @@ describe('an alarm', () => {
     expect(rang).toEqual(['first', 'third']);
   });
 
-  it.each([Date.UTC(2100, 0), Number.MAX_VALUE])('may be as far away as %d', (at) => {
+  it.each([Date.UTC(2100, 0), Number.MAX_VALUE])('may be as far ahead as %d', (at) => {
     const ring = vi.fn();
     alarms.set(at, ring);
     vi.advanceTimersByTime(86_400_000);
@@ -65,8 +65,8 @@ describe('an alarm', () => {
   });
 });
 
-describe('a clock that is set', () => {
-  it('forward by years rings all that are due, in the next look', () => {
+describe('a system clock that is set', () => {
+  it('forward by years rings all that are due, at the next check', () => {
     const ring = vi.fn();
     alarms.set(Date.now() + 3_600_000, ring);
     vi.setSystemTime(Date.now() + 10 * 365 * 86_400_000);
@@ -86,7 +86,7 @@ describe('a clock that is set', () => {
   });
 });
 
-it('what one throws ends no other, in that slice, the next or later', () => {
+it('an error of one affects no other, in that slice, the next or later', () => {
   const told: unknown[] = [];
   const ends = onSurvived((error) => void told.push(error));
   let now = performance.now();
@@ -101,7 +101,7 @@ it('what one throws ends no other, in that slice, the next or later', () => {
   for (const name of ['a', 'b']) set(name, 0);
   // Each of these is a slice.
   for (const name of ['c', 'd', 'e']) set(name, 6);
-  // The look after this one is at 1500.
+  // The next check is at 1500.
   vi.advanceTimersByTime(1400);
   expect(rang).toEqual(['a', 'b', 'c', 'd', 'e']);
   set('f', 0);
@@ -112,13 +112,13 @@ it('what one throws ends no other, in that slice, the next or later', () => {
   expect(told).toEqual(rang.map((name) => new PlannedError(name)));
 });
 
-it('many at once ring in slices, and everything else goes on between them', () => {
+it('many at once ring in slices, between which the event loop continues', () => {
   const at = Date.now() + 100;
   const order: string[] = [];
   for (let n = 0; n < 100; n += 1) {
     alarms.set(at, () => {
       order.push('ring');
-      // Each takes a millisecond.
+      // Each call takes a millisecond.
       vi.setSystemTime(Date.now() + 1);
       now += 1;
     });

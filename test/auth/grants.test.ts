@@ -1,4 +1,4 @@
-/** What a token allows: against an oracle that reads the claim as it stands. */
+/** The permissions of a token, compared with an oracle that interprets the claim directly. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Grants, MAX_PATTERNS, patternOf } from '../../src/auth/grants.js';
@@ -6,7 +6,7 @@ import { ACTIONS, type Action } from '../../src/room/identity.js';
 
 type Claim = Record<string, Action[]>;
 
-/** What the claim says, asked anew each time. */
+/** The oracle: interprets the claim at each call. */
 function says(claim: Claim, action: Action, room: string): boolean {
   return Object.keys(claim).some((pattern) => {
     const isHit = pattern.endsWith('*')
@@ -16,7 +16,7 @@ function says(claim: Claim, action: Action, room: string): boolean {
   });
 }
 
-/** Few letters, so that patterns and rooms meet. */
+/** Few letters, so that patterns match rooms often. */
 const name = fc.string({ unit: fc.constantFrom('a', 'b', ':'), minLength: 1, maxLength: 4 });
 const odd = fc.constantFrom('__proto__', 'constructor', 'toString', '__proto__:a');
 const room = fc.oneof({ weight: 6, arbitrary: name }, { weight: 1, arbitrary: odd });
@@ -28,7 +28,7 @@ const pattern = fc.oneof(
 const actions = fc.subarray([...ACTIONS]);
 const claim = fc
   .array(fc.tuple(pattern, actions), { maxLength: 8 })
-  // As JSON has it: `__proto__` is a name like any other.
+  // Built from JSON, so that `__proto__` is an ordinary key.
   .map(
     (entries) =>
       JSON.parse(
@@ -57,7 +57,7 @@ describe('grants', () => {
     );
   });
 
-  it('only add: one more takes nothing away, and their order is nothing', () => {
+  it('only add permissions, in any order', () => {
     fc.assert(
       fc.property(claim, claim, fc.array(room, { minLength: 1 }), (one, more, rooms) => {
         const both = { ...more, ...one };
@@ -76,32 +76,32 @@ describe('grants', () => {
     );
   });
 
-  it('are none where the claim is missing', () => {
+  it('are empty if the claim is missing', () => {
     expect(new Grants(undefined, 'rooms').allow('join', 'a')).toBe(false);
   });
 
   it.each([
-    [null, 'rooms is null; it has to be {'],
-    [[], 'rooms is an array; it has to be {'],
-    ['chat:*', 'rooms is "chat:*"; it has to be {'],
-    [{ 'a*b': ['join'] }, 'the pattern "a*b"; a * may only be its end'],
+    [null, 'rooms is null; it must be {'],
+    [[], 'rooms is an array; it must be {'],
+    ['chat:*', 'rooms is "chat:*"; it must be {'],
+    [{ 'a*b': ['join'] }, 'the pattern "a*b"; a * is allowed at its end only'],
     [{ '**': ['join'] }, 'the pattern "**"'],
     [{ '': ['join'] }, 'the pattern ""'],
-    [{ a: 'join' }, 'rooms "a" is "join"; it has to be an array'],
-    [{ a: ['write'] }, 'rooms "a" has "write"; there are join, publish, history, presence'],
+    [{ a: 'join' }, 'rooms "a" is "join"; it must be an array'],
+    [{ a: ['write'] }, 'rooms "a" has "write"; the actions are join, publish, history, presence'],
     [{ a: [['join']] }, 'rooms "a" has an array'],
     [
       Object.fromEntries(Array.from({ length: MAX_PATTERNS + 1 }, (_, n) => [`${n}`, []])),
       'rooms has 101 patterns; 100 are allowed',
     ],
-  ])('are refused where it is %j', (granted, says) => {
+  ])('are rejected for %j', (granted, says) => {
     expect(() => new Grants(granted, 'rooms')).toThrow(
       expect.objectContaining({ code: 'token_invalid', message: expect.stringContaining(says) }),
     );
   });
 });
 
-it('a pattern is a name, or a beginning', () => {
+it('a pattern is a name or a prefix', () => {
   expect(patternOf('a:b')).toEqual({ text: 'a:b', isPrefix: false });
   expect(patternOf('a:*')).toEqual({ text: 'a:', isPrefix: true });
   expect(patternOf('*')).toEqual({ text: '', isPrefix: true });

@@ -1,7 +1,6 @@
 /**
- * Keys at an address: a real server with TLS on this machine, and time that the test makes pass. What
- * it has to come to: an outage keeps out nobody whose key is known, and is never told as a wrong token;
- * peers cause a look once in 30 s; a key that was taken out is out.
+ * JWKS keys: a real TLS server on this machine, and virtual time. Requirements: an outage affects no token of a
+ * known key and is never reported as a wrong token; peers cause one fetch per 30 s; a removed key is gone.
  */
 import { execFileSync } from 'node:child_process';
 import { generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
@@ -91,7 +90,7 @@ afterEach(async () => {
   vi.useRealTimers();
 });
 
-/** The network has its own time. */
+/** Waits in real time: the network does not follow the virtual clock. */
 async function until(isSo: () => boolean): Promise<void> {
   while (!isSo()) await new Promise((resolve) => setImmediate(resolve));
 }
@@ -122,8 +121,8 @@ async function who(token: string): Promise<string> {
   }
 }
 
-describe('a set of keys', () => {
-  it('is fetched at the start, and whoever comes meanwhile waits for it', async () => {
+describe('a JWKS', () => {
+  it('is fetched at the start, and a token that arrives meanwhile waits for it', async () => {
     start();
     expect(auth.isReady).toBe(false);
     expect(await Promise.all([who(tokenBy('one')), who(tokenBy('one', {}))])).toEqual([
@@ -134,7 +133,7 @@ describe('a set of keys', () => {
     expect(asked).toBe(1);
   });
 
-  it('is looked at again every jwksRefreshMs, give or take a tenth', async () => {
+  it('is fetched again every jwksRefreshMs, plus or minus a tenth', async () => {
     start({ jwksRefreshMs: 100_000 });
     await looked(1);
     const before = performance.now();
@@ -142,13 +141,13 @@ describe('a set of keys', () => {
     vi.advanceTimersToNextTimer();
     await looked(2);
     expect(Math.abs(performance.now() - before - 100_000)).toBeLessThanOrEqual(10_000);
-    // The new set is in the place of the old, whole: a key that was taken out is out.
+    // The new set replaces the old one completely: the removed key is gone.
     expect(await who(tokenBy('two'))).toBe('two');
     vi.advanceTimersByTime(30_000);
     expect(await who(tokenBy('one'))).toBe('token_invalid');
   });
 
-  it('gets a new key at once when somebody comes with it, and no other token waits', async () => {
+  it('is fetched at once for a token with an unknown key; no other token waits', async () => {
     start();
     await looked(1);
     vi.advanceTimersByTime(31_000);
@@ -163,11 +162,11 @@ describe('a set of keys', () => {
     expect(await waits).toBe('two');
   });
 
-  it('tells a token without kid that it is wrong by a later look alone (V16)', async () => {
+  it('a token without kid is called wrong only after a later fetch (V16)', async () => {
     start();
     await looked(1);
     answer = keys('two');
-    // Put there a moment ago: whether it is good cannot be told yet.
+    // It may have been published a moment ago: the token cannot be called wrong yet.
     expect(await who(tokenBy('two', {}))).toBe('keys_unavailable');
     expect(asked).toBe(1);
     vi.advanceTimersByTime(30_000);
@@ -179,7 +178,7 @@ describe('a set of keys', () => {
     expect(asked).toBe(3);
   });
 
-  it('has another key of the same name put in the place of one', async () => {
+  it('may replace a key by another one with the same kid', async () => {
     start();
     await looked(1);
     answer = json({ keys: [{ ...jwk('two'), kid: 'one' }] });
@@ -188,7 +187,7 @@ describe('a set of keys', () => {
     expect(await who(tokenBy('two', { kid: 'one' }))).toBe('two');
   });
 
-  it('is no proof where it was on its way before the token came, and is tried', async () => {
+  it('that was requested before the token arrived proves nothing, but is tried', async () => {
     const going: (() => void)[] = [];
     const slow =
       (...kids: string[]): RequestListener =>
@@ -201,7 +200,7 @@ describe('a set of keys', () => {
     going[0]?.();
     expect(await Promise.all([two, three])).toEqual(['two', 'keys_unavailable']);
     expect(asked).toBe(1);
-    // One that began after it is.
+    // A fetch that begins after the token arrived does prove it.
     vi.advanceTimersByTime(30_000);
     const wrong = who(tokenBy('three', {}));
     await until(() => going.length === 2);
@@ -209,7 +208,7 @@ describe('a set of keys', () => {
     expect(await wrong).toBe('token_invalid');
   });
 
-  it('is asked for once in 30 s by any number of unknown keys; they are not told that they are wrong', async () => {
+  it('is fetched once in 30 s for any number of unknown keys; their tokens are not called wrong', async () => {
     start();
     await looked(1);
     const [, body, signature] = tokenBy('three').split('.');
@@ -230,12 +229,12 @@ describe('a set of keys', () => {
     vi.advanceTimersByTime(30_000);
     const told = await flood(5000);
     expect(asked).toBe(2);
-    // Those that came while it was looked at: there was no such key a moment ago.
+    // Tokens that arrived during the fetch: the key may be newer than it.
     expect(Object.keys(told).sort()).toEqual(['keys_unavailable', 'token_invalid']);
     expect(await who(tokenBy('one'))).toBe('one');
   });
 
-  it('is not asked for with a token that no such key can have signed', async () => {
+  it('is not fetched for a token that no public key can have signed', async () => {
     start();
     await looked(1);
     vi.advanceTimersByTime(31_000);
@@ -246,7 +245,7 @@ describe('a set of keys', () => {
     expect(asked).toBe(1);
   });
 
-  it('is beside secrets, which need none of it', async () => {
+  it('works together with secrets, which need no fetch', async () => {
     const secret = 's'.repeat(32);
     answer = hang;
     start({ tokenSecret: [secret] });
@@ -254,7 +253,7 @@ describe('a set of keys', () => {
   });
 });
 
-describe('an address that is out of order', () => {
+describe('an address that fails', () => {
   const big = JSON.stringify({ keys: [jwk('two')], pad: 'x'.repeat(10_000_000) });
   const elsewhere: RequestListener = (_, response) => {
     const { port } = running.address() as AddressInfo;
@@ -264,17 +263,17 @@ describe('an address that is out of order', () => {
     ['500', json({ keys: [jwk('two')] }, 500), 'it answered with status 500'],
     ['a redirect', elsewhere, 'it answered with status 302'],
     ['10 MB', (_, response) => void response.end(big), 'it answered with more than 262144 bytes'],
-    ['no JSON', (_, response) => void response.end('<html>'), 'something that is no JSON'],
-    ['no list', json({ key: [] }), 'without a list of keys'],
-    ['null', json(null), 'without a list of keys'],
-    ['no key', json({ keys: [] }), 'no key of use: there is none'],
-    ['a secret', json({ keys: [{ kty: 'oct', k: 'eA' }] }), 'a secret is nothing that everybody'],
-    ['keys to encrypt', json({ keys: [{ ...jwk('two'), use: 'enc' }] }), 'it is for "enc"'],
+    ['no JSON', (_, response) => void response.end('<html>'), 'the answer is not JSON'],
+    ['no list', json({ key: [] }), 'the answer has no list of keys'],
+    ['null', json(null), 'the answer has no list of keys'],
+    ['no key', json({ keys: [] }), 'no usable key: the list is empty'],
+    ['a secret', json({ keys: [{ kty: 'oct', k: 'eA' }] }), 'it is a secret'],
+    ['keys to encrypt', json({ keys: [{ ...jwk('two'), use: 'enc' }] }), 'its use is "enc"'],
     ['too many', json({ keys: Array(65).fill(jwk('two')) }), '65 keys; 64 are allowed'],
     ['a break', (request) => void request.socket.destroy(), 'socket hang up'],
   ];
 
-  it.each(ways)('%s keeps the keys there were, for jwksStaleMs', async (_, broken, why) => {
+  it.each(ways)('%s keeps the previous keys, for jwksStaleMs', async (_, broken, why) => {
     start({ jwksRefreshMs: 60_000, jwksStaleMs: 100_000 });
     await looked(1);
     answer = broken;
@@ -282,11 +281,11 @@ describe('an address that is out of order', () => {
     await looked(2);
     expect(log).toHaveBeenLastCalledWith(
       expect.objectContaining({ why: expect.stringContaining(why), keys: 1 }),
-      'the keys of tokens cannot be fetched',
+      'cannot fetch the token keys',
     );
     expect(await who(tokenBy('one'))).toBe('one');
     vi.advanceTimersByTime(99_000);
-    // All the while, of one that has no kid nobody knows whether it is good.
+    // Meanwhile a token without a kid cannot be called wrong.
     expect([auth.isReady, await who(tokenBy('one')), await who(tokenBy('two', {}))]).toEqual([
       true,
       'one',
@@ -297,7 +296,7 @@ describe('an address that is out of order', () => {
     expect(await who(tokenBy('one'))).toBe('keys_unavailable');
   });
 
-  it('that hangs is left after 5 s', async () => {
+  it('times out after 5 s', async () => {
     start({ jwksRefreshMs: 60_000 });
     await looked(1);
     answer = hang;
@@ -309,7 +308,7 @@ describe('an address that is out of order', () => {
     expect(await who(tokenBy('one'))).toBe('one');
   });
 
-  it('with jwksStaleMs 0 is no use at once', async () => {
+  it('with jwksStaleMs 0 leaves no keys at once', async () => {
     start({ jwksRefreshMs: 60_000, jwksStaleMs: 0 });
     await looked(1);
     answer = json({}, 503);
@@ -318,7 +317,7 @@ describe('an address that is out of order', () => {
     expect(await who(tokenBy('one'))).toBe('keys_unavailable');
   });
 
-  it('from the start: tried again more and more slowly, until it works', async () => {
+  it('from the start is retried more and more slowly, until it works', async () => {
     answer = json({}, 503);
     start();
     await looked(1);
@@ -339,10 +338,10 @@ describe('an address that is out of order', () => {
     vi.advanceTimersToNextTimer();
     await looked(tries + 1);
     expect([auth.isReady, await who(tokenBy('one'))]).toEqual([true, 'one']);
-    expect(log).toHaveBeenLastCalledWith({ url }, 'the keys of tokens can be fetched again');
+    expect(log).toHaveBeenLastCalledWith({ url }, 'token keys can be fetched again');
   });
 
-  it('leaves nothing behind when the server closes meanwhile', async () => {
+  it('leaks nothing if the server closes meanwhile', async () => {
     answer = hang;
     start();
     await until(() => asked === 1);

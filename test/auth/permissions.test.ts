@@ -1,4 +1,4 @@
-/** What a namespace says, with and without keys, and what a grant adds to it. */
+/** The rules of a namespace, with and without keys, and the effect of grants. */
 import { describe, expect, it } from 'vitest';
 import { Permissions } from '../../src/auth/permissions.js';
 import { type Config, defaults } from '../../src/options/config.js';
@@ -13,11 +13,11 @@ const granted =
 const none = granted();
 
 describe('without keys', () => {
-  it('anybody may do everything, at no cost', () => {
+  it('everybody may do everything, at no cost', () => {
     expect(of({}, false).nobody).toBe(ANYONE);
   });
 
-  it('a namespace may be closed all the same', () => {
+  it('a namespace can still be restricted', () => {
     const { nobody } = of({ namespaces: { news: { publishBy: 'nobody' } } }, false);
     expect(nobody.may('publish', 'news:a')).toBe(false);
     expect(nobody.may('join', 'news:a')).toBe(true);
@@ -26,7 +26,7 @@ describe('without keys', () => {
 });
 
 describe('with keys', () => {
-  it('nobody may anything that nobody has allowed', () => {
+  it('nothing is allowed by default', () => {
     const permissions = of({});
     for (const action of ['join', 'publish', 'history', 'presence'] as const) {
       expect(permissions.nobody.may(action, 'a')).toBe(false);
@@ -52,7 +52,7 @@ describe('with keys', () => {
     ]);
   });
 
-  it('a room is of the user whose id stands behind the namespace, or what it is in base64url', () => {
+  it('a room belongs to the user whose id, or its base64url form, follows the namespace', () => {
     const permissions = of({ joinBy: 'owner' });
     const may = (user: string, room: string) =>
       permissions.of({ user, may: none }).may('join', room);
@@ -64,11 +64,11 @@ describe('with keys', () => {
     expect(may('own', 'own')).toBe(false);
     const odd = 'auth0|1 ü';
     expect(may(odd, `own:${Buffer.from(odd).toString('base64url')}:a`)).toBe(true);
-    // What can be a name is one, so that no user is another one in base64url.
+    // A user id that can be a room name is used as such, so that no user equals another one's base64url form.
     expect(may('42', `own:${Buffer.from('42').toString('base64url')}`)).toBe(false);
   });
 
-  it('history and presence follow join, unless they have their own', () => {
+  it('history and presence follow join unless they are set', () => {
     const follows = of({ joinBy: 'users' }).of({ user: '42', may: none });
     expect(follows.may('history', 'a')).toBe(true);
     const own = of({ joinBy: 'users', historyBy: 'grant', presenceBy: 'nobody' });

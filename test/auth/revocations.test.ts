@@ -1,4 +1,4 @@
-/** Who is cut off: against an oracle that keeps a list, bounded, and for as long as was said. */
+/** Revocations, compared with an oracle that keeps a list: limited in number, and kept as long as requested. */
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { Alarms } from '../../src/auth/alarms.js';
@@ -22,7 +22,7 @@ afterEach(() => {
 });
 
 const start = (max = 100, toleranceMs = 10_000) => new Revocations(max, toleranceMs, alarms);
-/** A new one, which is not lifted by the time it comes. */
+/** A new id, which has not been lifted. */
 const add = (revocations: Revocations, asked: unknown) => revocations.add(asked) as Revocation;
 const subject = (given: Partial<Subject>): Subject => ({
   user: '42',
@@ -31,7 +31,7 @@ const subject = (given: Partial<Subject>): Subject => ({
   ...given,
 });
 
-it('a user, or a token, is cut off everywhere, or in some rooms', () => {
+it('a user or a token is revoked everywhere or in some rooms', () => {
   const revocations = start();
   const { id } = add(revocations, { user: '42' });
   expect(revocations.everywhere(subject({}))).toMatchObject({ id, user: '42' });
@@ -63,7 +63,7 @@ it.each([
   expect(revocations.everywhere(subject({ issuedAt })) !== null).toBe(isCut);
 });
 
-it('one ends when it was said, within a second, and leaves nothing', () => {
+it('an entry expires on time, within a second, and leaves nothing', () => {
   const revocations = start();
   revocations.add({ user: '42', keepMs: 60_000 });
   vi.advanceTimersByTime(59_999);
@@ -73,7 +73,7 @@ it('one ends when it was said, within a second, and leaves nothing', () => {
   expect(revocations.inRoom(subject({}), 'a')).toBe(false);
 });
 
-it('says when there are as many as may be, and lets go of none for another', () => {
+it('reports when the limit is reached, and evicts none for another', () => {
   const revocations = start(2);
   revocations.add({ user: '1' });
   expect(revocations.isFull).toBe(false);
@@ -83,9 +83,9 @@ it('says when there are as many as may be, and lets go of none for another', () 
   expect(revocations.list().map(({ user }) => user)).toEqual(['1', '2', '3']);
 });
 
-describe('what another worker says', () => {
+describe('revocations from another worker', () => {
   it.each(['remove', 'lift'] as const)(
-    'more than once is one revocation, and %s ends it',
+    'sent more than once are one revocation, and %s ends it',
     (end) => {
       const revocations = start();
       const first = revocations.add({ user: '42', before: 1 }, 'x');
@@ -98,18 +98,18 @@ describe('what another worker says', () => {
     },
   );
 
-  it('of one that was lifted meanwhile, also before it came here, is out of date', () => {
+  it('that were lifted meanwhile, also before they arrived, are ignored', () => {
     const revocations = start();
     expect(revocations.lift('x')).toBe(false);
     expect(revocations.add({ user: '42' }, 'x')).toBeNull();
     revocations.take({ id: 'x', user: '42', before: 1, until: NOW + 1000 });
     expect(revocations.size).toBe(0);
-    // Not for ever: that is bounded.
+    // Only the latest ids are remembered.
     for (let n = 0; n < 1000; n += 1) revocations.lift(`${n}`);
     expect(revocations.add({ user: '42' }, 'x')).not.toBeNull();
   });
 
-  it('is had as it is there, also where it is too many, until it ends', () => {
+  it('are added as they are, even above the limit, until they expire', () => {
     const revocations = start(1);
     revocations.add({ user: '1' });
     const other = { id: 'x', user: '42', room: 'a:*', before: 5, until: NOW + 1000 };
@@ -122,35 +122,35 @@ describe('what another worker says', () => {
   });
 });
 
-describe('what is no revocation', () => {
+describe('an invalid revocation', () => {
   it.each([
     [null, 'The revocation is null'],
     [[], 'The revocation is an array'],
     [undefined, 'The revocation is nothing'],
     [{}, 'Give one of user and token'],
     [{ user: '1', token: '2' }, 'Give one of user and token'],
-    [{ user: 42 }, 'user is 42; it has to be a string of 1 to 128'],
+    [{ user: 42 }, 'user is 42; it must be a string of 1 to 128'],
     [{ user: '' }, 'user is ""'],
-    [{ user: 42n }, 'user is 42n; it has to be a string'],
+    [{ user: 42n }, 'user is 42n; it must be a string'],
     [() => '42', 'The revocation is a function'],
     [{ user: '1', keepMs: Symbol('x') }, 'keepMs is a symbol'],
-    [{ token: 'a\nb' }, 'without controls'],
-    [{ user: '1', room: 'a*b' }, 'room is "a*b"; it has to be a room, or a prefix'],
-    [{ user: '1', before: 'now' }, 'before is "now"; it has to be seconds'],
+    [{ token: 'a\nb' }, 'without control characters'],
+    [{ user: '1', room: 'a*b' }, 'room is "a*b"; it must be a room, or a prefix'],
+    [{ user: '1', before: 'now' }, 'before is "now"; it must be seconds'],
     [{ user: '1', before: -1 }, 'before is -1'],
     [{ user: '1', before: Number.POSITIVE_INFINITY }, 'before is'],
-    [{ user: '1', keepMs: 0 }, 'keepMs is 0; it has to be a whole number, 1 to'],
+    [{ user: '1', keepMs: 0 }, 'keepMs is 0; it must be a whole number from 1 to'],
     [{ user: '1', keepMs: 1.5 }, 'keepMs is 1.5'],
     [{ user: '1', keepMs: 1e15 }, 'keepMs is 1000000000000000'],
-    [{ user: '1', rooms: 'a' }, 'There is no "rooms"; there are user'],
-  ])('%o is refused', (asked, says) => {
+    [{ user: '1', rooms: 'a' }, 'The field "rooms" is unknown; use user'],
+  ])('%o is rejected', (asked, says) => {
     expect(() => start().add(asked)).toThrow(
       expect.objectContaining({ code: 'bad_command', message: expect.stringContaining(says) }),
     );
   });
 });
 
-it('they say what a list of them says', () => {
+it('ban exactly whom a plain list of the entries bans', () => {
   const name = fc.constantFrom('1', '2', '__proto__');
   const room = fc.constantFrom('a', 'a:b', 'b');
   const asked = fc.record({

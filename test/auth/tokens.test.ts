@@ -1,6 +1,6 @@
 /**
- * No token that is not right gets in: each claim, each way to forge one that is known, and whatever
- * headers and claims fast-check thinks of.
+ * Only valid tokens are accepted: tests of each claim, of each known forgery, and of random headers and claims
+ * from fast-check.
  */
 import { createHmac, generateKeyPairSync, sign } from 'node:crypto';
 import fc from 'fast-check';
@@ -38,7 +38,7 @@ const hmac = (text: string, secret: string | Buffer, hash = 'sha256') =>
 const seconds = NOW / 1000;
 const CLAIMS = { sub: '42', exp: seconds + 600, rooms: { 'chat:*': ['join'] } };
 
-/** A token of these claims, or of this text, signed with a secret of the server. */
+/** A token with these claims, or this payload text, signed with a secret of the server. */
 const signed = (claims: unknown, header: unknown = { alg: 'HS256' }, secret = SECRET) => {
   const text = `${part(header)}.${part(claims)}`;
   return `${text}.${hmac(text, secret)}`;
@@ -71,8 +71,8 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-describe('a token that is right', () => {
-  it('says who somebody is, until when, and what it allows', async () => {
+describe('a valid token', () => {
+  it('gives the user, the expiry and the permissions', async () => {
     const claims = { ...CLAIMS, iat: seconds - 5, jti: 't1', info: { name: 'Ann' } };
     const { may, ...rest } = await verify(signed(claims));
     expect(rest).toEqual({
@@ -86,13 +86,15 @@ describe('a token that is right', () => {
   });
 
   it.each(['HS256', 'HS384', 'HS512'])(
-    'may be signed with %s where the secret is long enough',
+    'may be signed with %s if the secret is long enough',
     async (alg) => {
       const text = `${part({ alg })}.${part(CLAIMS)}`;
       const by = (secret: string) => `${text}.${hmac(text, secret, `sha${alg.slice(2)}`)}`;
       expect(await refusal(by(OTHER))).toBe('taken');
       expect(await refusal(by(SECRET))).toBe(
-        alg === 'HS256' ? 'taken' : 'token_invalid: No key that is used here has signed the token.',
+        alg === 'HS256'
+          ? 'taken'
+          : 'token_invalid: The token is not signed with a key of this server.',
       );
     },
   );
@@ -109,7 +111,7 @@ describe('a token that is right', () => {
     expect(await refusal(`${text}.${signature.toString('base64url')}`)).toBe('taken');
   });
 
-  it('may have other claims for the user and the rooms', async () => {
+  it('may use other claims for the user and the rooms', async () => {
     const config = { tokenUserClaim: 'https://a.example/id', tokenRoomsClaim: 'may' };
     const claims = { exp: CLAIMS.exp, 'https://a.example/id': 'x', may: { a: ['join'] } };
     const { user, may } = await verify(signed(claims), config);
@@ -117,22 +119,22 @@ describe('a token that is right', () => {
   });
 });
 
-describe('a claim that is wrong', () => {
+describe('an invalid claim', () => {
   const long = 'x'.repeat(129);
   it.each([
-    [{ sub: undefined }, 'sub is nothing; it has to be a string of 1 to 128'],
-    [{ sub: 42 }, 'sub is 42; it has to be a string'],
+    [{ sub: undefined }, 'sub is nothing; it must be a string of 1 to 128'],
+    [{ sub: 42 }, 'sub is 42; it must be a string'],
     [{ sub: '' }, 'sub is ""'],
     [{ sub: long }, 'sub is "xxx'],
-    [{ sub: 'a\u0000b' }, 'without controls'],
-    [{ sub: 'a\nb' }, 'without controls'],
-    [{ sub: '\ud800' }, 'without controls'],
+    [{ sub: 'a\u0000b' }, 'without control characters'],
+    [{ sub: 'a\nb' }, 'without control characters'],
+    [{ sub: '\ud800' }, 'without control characters'],
     [{ exp: undefined }, 'exp of the token is missing'],
     [{ exp: 'soon' }, 'exp of the token is of the wrong type'],
     [{ exp: null }, 'exp of the token is of the wrong type'],
-    [{ nbf: seconds + 11 }, 'nbf of the token is not one that is taken here'],
+    [{ nbf: seconds + 11 }, 'nbf of the token is not accepted here'],
     [{ nbf: 'x' }, 'nbf of the token is of the wrong type'],
-    [{ iat: seconds + 11 }, 'iat lies in the future'],
+    [{ iat: seconds + 11 }, 'iat is in the future'],
     [{ iat: 'x' }, 'iat'],
     [{ info: 'é'.repeat(512) }, 'info has 1026 bytes as JSON; 1024 are allowed'],
     [{ jti: 5 }, 'jti is 5'],
@@ -141,27 +143,27 @@ describe('a claim that is wrong', () => {
     [{ rooms: ['chat'] }, 'rooms is an array'],
     [{ rooms: { 'a*b': ['join'] } }, 'the pattern "a*b"'],
     [{ rooms: { a: ['own'] } }, 'rooms "a" has "own"'],
-  ])('%j is told by its name', async (claims, says) => {
+  ])('%j is named in the error', async (claims, says) => {
     const answer = await refusal(signed({ ...CLAIMS, ...claims }));
     expect(answer).toMatch(/^token_invalid: /);
     expect(answer).toContain(says);
   });
 
-  it('iss and aud are looked at where they are set, and then needed', async () => {
+  it('iss and aud are checked if configured, and then required', async () => {
     const config = { tokenIssuer: ['i1', 'i2'], tokenAudience: ['a1'] };
     const at = (claims: object) => refusal(signed({ ...CLAIMS, ...claims }), config);
     expect(await at({ iss: 'i2', aud: 'a1' })).toBe('taken');
     expect(await at({ iss: 'i2', aud: ['x', 'a1'] })).toBe('taken');
-    expect(await at({ iss: 'i3', aud: 'a1' })).toContain('iss of the token is not one');
-    expect(await at({ iss: 'i1', aud: 'a2' })).toContain('aud of the token is not one');
+    expect(await at({ iss: 'i3', aud: 'a1' })).toContain('iss of the token is not accepted');
+    expect(await at({ iss: 'i1', aud: 'a2' })).toContain('aud of the token is not accepted');
     expect(await at({ aud: 'a1' })).toContain('iss of the token is missing');
     expect(await at({ iss: 'i1' })).toContain('aud of the token is missing');
     expect(await at({ iss: ['i1'], aud: 'a1' })).toContain('iss');
   });
 
-  it('a number too large to be one is no end', async () => {
+  it('a number too large for a double is not an expiry time', async () => {
     const text = `{"sub":"42","exp":1e999}`;
-    expect(await refusal(signed(text))).toBe('token_invalid: exp is no finite number.');
+    expect(await refusal(signed(text))).toBe('token_invalid: exp is not a finite number.');
     expect(await refusal(signed('{"sub":"42","exp":4e9,"iat":1e999}'))).toContain('iat');
   });
 
@@ -180,8 +182,8 @@ describe('a claim that is wrong', () => {
   });
 });
 
-/** §4 (h) and what else is known: each with the secret or key of somebody who may not sign. */
-describe('a token that is forged', () => {
+/** Known forgeries (§4 (h) and others): each signed with a secret or key that is not accepted. */
+describe('a forged token', () => {
   const text = (header: unknown, claims: unknown = CLAIMS) => `${part(header)}.${part(claims)}`;
   const withPublicKey = (alg: string, key: string | Buffer, hash: string) => {
     const head = text({ alg, typ: 'JWT' });
@@ -217,8 +219,8 @@ describe('a token that is forged', () => {
     'two parts': `${head}.${body}`,
     'a body that is no object': signed('"42"'),
     'a body that is an array': signed([CLAIMS]),
-    'a body that is no JSON': signed('{'),
-    'a header that is no JSON': signed(CLAIMS, '{'),
+    'a body that is not JSON': signed('{'),
+    'a header that is not JSON': signed(CLAIMS, '{'),
     'a header that is null': signed(CLAIMS, 'null'),
     'kid a path': signed(CLAIMS, { alg: 'HS256', kid: '../../dev/null' }, ''),
     'kid with NUL': signed(CLAIMS, { alg: 'HS256', kid: 'a\u0000' }, ''),
@@ -240,7 +242,7 @@ describe('a token that is forged', () => {
     expect(await refusal(token)).toMatch(/^token_invalid: /);
   });
 
-  it('is not read where it is too large', async () => {
+  it('is not parsed if it is too large', async () => {
     expect(await refusal('x'.repeat(8193))).toBe(
       'token_too_big: The token has 8193 bytes; 8192 are allowed.',
     );
@@ -248,12 +250,12 @@ describe('a token that is forged', () => {
     expect(await refusal('x'.repeat(65_536))).toMatch(/^token_too_big/);
   });
 
-  it('with a claim twice is what its signer has signed: the last', async () => {
+  it('with a repeated claim counts with the last one, as signed', async () => {
     const { user } = await verify(signed(`{"sub":"1","sub":"42","exp":${CLAIMS.exp}}`));
     expect(user).toBe('42');
   });
 
-  it('says nothing of itself in what it is refused with', async () => {
+  it('never appears in the error', async () => {
     for (const token of Object.values(forged)) {
       if (typeof token !== 'string' || token.length < 20) continue;
       const answer = await refusal(token);
@@ -262,9 +264,9 @@ describe('a token that is forged', () => {
   });
 });
 
-describe('whatever it is', () => {
+describe('for any input', () => {
   const json = fc.jsonValue();
-  it('an unsigned one is refused, with a code', async () => {
+  it('an unsigned token is refused, with a code', async () => {
     await fc.assert(
       fc.asyncProperty(json, json, fc.base64String(), async (header, claims, end) => {
         const token = `${part(header)}.${part(claims)}.${end}`;
@@ -276,7 +278,7 @@ describe('whatever it is', () => {
     );
   });
 
-  it('a signed one with any header and claims is refused with a code, or right', async () => {
+  it('a signed token with any header and claims is refused with a code, or valid', async () => {
     const header = fc.record(
       { alg: fc.oneof(fc.constant('HS256'), json), kid: json, crit: json, b64: json, typ: json },
       { requiredKeys: ['alg'] },
@@ -309,14 +311,14 @@ describe('whatever it is', () => {
     );
   });
 
-  it('any change of a good one is refused', async () => {
+  it('any change of a valid token is refused', async () => {
     const good = signed(CLAIMS);
     await fc.assert(
       fc.asyncProperty(fc.nat(good.length - 1), fc.string({ maxLength: 2 }), async (at, text) => {
         const changed = good.slice(0, at) + text + good.slice(at + 1);
         const decoded = (token: string) =>
           token.split('.').map((each) => Buffer.from(each, 'base64url').toString('hex'));
-        // Base64url can say the same in two ways, in the bits behind the last byte.
+        // Base64url has two spellings of the same bytes, which differ in the unused bits at the end.
         fc.pre(JSON.stringify(decoded(changed)) !== JSON.stringify(decoded(good)));
         expect(await refusal(changed)).toMatch(/^token_invalid: /);
       }),
