@@ -1,12 +1,12 @@
 /**
- * What the log has of an error that may be of the app. Libraries keep the request that failed in their errors, with the
- * token in its headers: no token may be in a log, so that nothing is taken of an error but what is known
- * to be text, and no token is left in that.
+ * Log fields for an error that may come from the app. Libraries attach the failed request to their errors,
+ * with the token in its headers, and no token may appear in a log. So only the known text properties of an
+ * error are logged, with all tokens removed.
  */
 import { show } from './protocol/fields.js';
 import type { Handshake } from './transport/transport.js';
 
-/** Of one connection: that of its request, and the one that was sent, where there is one. */
+/** Tokens of one connection: the one of its request, and the one it sent, if any. */
 export function tokensOf(
   { headers }: Pick<Handshake, 'headers'>,
   sent: string | null = null,
@@ -15,7 +15,7 @@ export function tokensOf(
   return [sent, ofRequest].filter((token): token is string => Boolean(token));
 }
 
-/** Fields of a line. */
+/** Log fields for `error`. `tokens` are replaced by `(token)` in every text. */
 export function errorFields(error: unknown, tokens: readonly string[] = []): object {
   const without = (value: unknown) =>
     typeof value === 'string'

@@ -1,14 +1,13 @@
 /**
- * Serving rooms on an HTTP server that is somebody else's: what is ours of its requests and upgrades is
- * taken before its own listeners see it, also those that are added later. Everything else is theirs as
- * if we were not there.
+ * Serves rooms on an HTTP server of the app. It intercepts the requests and upgrades for roomcast before
+ * the server's own listeners see them, including listeners added later. All others reach the app
+ * unchanged.
  *
- * V3: the parser of the server stops where a connection has too many requests of ours unanswered
- * (`requests.ts`). Not bounded here are sockets that have not asked for anything of ours, and how long
- * a head may take to arrive: that is for the server's own `maxConnections`, `headersTimeout` and
- * `requestTimeout`.
+ * V3: the server's parser stops when a connection has too many unanswered requests for roomcast
+ * (`requests.ts`). Not bounded here: sockets that have not sent such a request, and the time a request
+ * head may take. The server's own `maxConnections`, `headersTimeout` and `requestTimeout` bound those.
  *
- * Not here: what is answered (`entrance.ts`), a server of our own (`serve.ts`).
+ * Not here: the answers (`entrance.ts`), a server of our own (`serve.ts`).
  */
 
 import type { Server as HttpServer, IncomingMessage, ServerResponse } from 'node:http';
@@ -17,7 +16,7 @@ import { Refusal } from './errors.js';
 import { isFull } from './requests.js';
 import { isWebSocketUpgrade, type RequestClass, upgradable } from './transport/target.js';
 
-/** Takes what is ours. */
+/** Handles the requests and upgrades of one roomcast. */
 export interface Taker {
   isOurs(request: IncomingMessage): boolean;
   request(request: IncomingMessage, response: ServerResponse): void;
@@ -26,12 +25,12 @@ export interface Taker {
 
 type Emit = (this: HttpServer, event: string | symbol, ...values: unknown[]) => boolean;
 
-/** A server of Node, with the class that its parser makes requests of. */
+/** A server of Node, with its `IncomingMessage` class under a symbol key. */
 type Server = HttpServer & { [key: symbol]: RequestClass };
 
 const attachments = new WeakMap<HttpServer, Attachment>();
 
-/** Returns what detaches it. @throws Refusal `bad_command` for what is no server of `node:http` or `node:https` */
+/** Returns a function that detaches it. @throws Refusal `bad_command` if `server` is of another kind */
 export function attach(server: HttpServer, taker: Taker): () => void {
   const attachment = attachments.get(server) ?? new Attachment(server);
   attachments.set(server, attachment);
@@ -44,7 +43,7 @@ export function attach(server: HttpServer, taker: Taker): () => void {
   };
 }
 
-/** All that is attached to one server. */
+/** All roomcasts attached to one server. */
 class Attachment {
   readonly takers = new Set<Taker>();
   /** Undoes what the constructor did. */
@@ -56,8 +55,8 @@ class Attachment {
     const Request = server[key] as RequestClass;
     const emit = server.emit as Emit;
     const isOwn = Object.hasOwn(server, 'emit');
-    // Node has an upgrade answered like any request unless somebody listens for upgrades. That we do
-    // must not change it for what is not ours.
+    // Node answers an upgrade like any request unless the server has an `upgrade` listener. Our
+    // listener must not change that for the app's requests.
     const listener = () => {};
     const othersListen = () => server.listenerCount('upgrade') > 1;
     const isUpgrade = (request: IncomingMessage, isOffered: boolean) =>
@@ -73,7 +72,7 @@ class Attachment {
     server.emit = ownEmit as HttpServer['emit'];
     this.end = () => {
       server.off('upgrade', listener);
-      // Who came later has ours in hand: then it stays, and does nothing.
+      // If something else has wrapped ours since, ours stays installed and does nothing.
       if (server[key] === OwnRequest) server[key] = Request;
       if (server.emit !== ownEmit) return;
       if (isOwn) server.emit = emit as HttpServer['emit'];
@@ -86,7 +85,7 @@ class Attachment {
     return undefined;
   }
 
-  /** Whether the event was of ours. */
+  /** Handles the event if it is for an attached roomcast; returns whether it was. */
   #take(event: string | symbol, values: unknown[]): boolean {
     if (event === 'request' || event === 'checkContinue') {
       const [request, response] = values as [IncomingMessage, ServerResponse];
@@ -98,7 +97,7 @@ class Attachment {
     }
     if (event !== 'upgrade') return false;
     const [request, socket, head] = values as [IncomingMessage, Duplex, Buffer];
-    // One that is too many may be for any path: the others that wait on its connection are ours.
+    // A request over the limit may be for any path: the unanswered ones on its connection are ours.
     const [any] = isFull(request.socket) ? this.takers : [];
     const taker = this.#of(request) ?? any;
     taker?.upgrade(request, socket, head);
@@ -106,7 +105,7 @@ class Attachment {
   }
 }
 
-/** Where Node keeps that class: it has no other way to say for each request whether it is an upgrade. */
+/** The symbol key of that class: Node has no other hook to decide per request whether it is an upgrade. */
 function requestKeyOf(server: HttpServer): symbol {
   const key = Object.getOwnPropertySymbols(server ?? {}).find(
     ({ description }) => description === 'IncomingMessage',
@@ -114,6 +113,6 @@ function requestKeyOf(server: HttpServer): symbol {
   if (key !== undefined && typeof server.emit === 'function') return key;
   throw new Refusal(
     'bad_command',
-    'attach takes a server of node:http or node:https; give the requests and upgrades of any other to handle and handleUpgrade',
+    'attach takes a server of node:http or node:https; for other servers, pass requests to handle and upgrades to handleUpgrade',
   );
 }

@@ -1,13 +1,13 @@
 /**
- * What the log is told of each member that the server evicts or closes, and of each connection that
- * it refuses: who, from where, why, and what was held for it. A peer that leaves by itself has no line.
+ * Logs each member that the server evicts or closes, and each connection that it refuses: member,
+ * address, reason and queue sizes. A client that leaves by itself is not logged.
  *
- * V3: peers decide how often this happens, so a second has at most `LINES` lines of each level; the
- * others are counted by reason, and one line says how many they were. The two levels are counted
- * apart, so that a shutdown, which closes everybody, does not hide an eviction.
+ * V3: peers decide how often this happens, so each level writes at most `LINES` lines a second; one
+ * further line gives the number of the others and their counts by reason. Each level has its own limit,
+ * so that a shutdown, which closes everybody, does not hide an eviction.
  *
- * Not here: refused commands and HTTP requests, which are only counted, upgrades that are answered
- * with an HTTP status among them; the counts (`metrics/`).
+ * Not here: refused commands and HTTP requests, which are only counted, including upgrades answered
+ * with an HTTP status; the counts (`metrics/`).
  */
 import { CLOSE, type CloseReason, isEviction } from './errors.js';
 import type { Log } from './log.js';
@@ -16,13 +16,13 @@ import type { SocketRefusal } from './room/observer.js';
 import { clearTimeout, setTimeout } from './time.js';
 import type { Transport } from './transport/transport.js';
 
-/** What a line is counted by. */
+/** The key by which unlogged lines are counted. */
 type Reason = CloseReason | SocketRefusal;
 
-/** Lines of one level in a second. */
+/** Maximum lines of one level per second. */
 const LINES = 10;
 const SECOND_MS = 1000;
-/** Rooms of a member that are named. */
+/** Maximum rooms of a member that a line names. */
 const ROOMS = 3;
 const REFUSED = 'a connection was refused';
 
@@ -35,7 +35,7 @@ export class CloseLog {
     this.#notes = new Lines((fields, text) => log.info(fields, text));
   }
 
-  /** To be called while the member still has its rooms and its queue. */
+  /** Must be called while the member still has its rooms and its queue. */
   closed(member: Member, reason: CloseReason): void {
     const text = isEviction(reason) ? 'a member was evicted' : 'a member was closed';
     this.#linesFor(reason).add(reason, text, () => ({
@@ -49,17 +49,17 @@ export class CloseLog {
     }));
   }
 
-  /** A connection that gets no member. */
+  /** A connection refused before it became a member. */
   refused(transport: Transport, reason: CloseReason): void {
     this.#linesFor(reason).add(reason, REFUSED, () => about(transport, reason));
   }
 
-  /** A socket that was ended before it was a member's; `address` is its own, null where there is none. */
+  /** A socket closed before it belonged to a member. `address` is its address; null if there is no socket. */
   refusedSocket(reason: SocketRefusal, address: string | null): void {
     this.#warnings.add(reason, REFUSED, () => ({ reason, address }));
   }
 
-  /** Writes what has only been counted. Nothing of it waits afterwards. */
+  /** Writes the pending counts. Leaves no timer running. */
   close(): void {
     this.#warnings.flush();
     this.#notes.flush();
@@ -72,12 +72,12 @@ export class CloseLog {
   }
 }
 
-/** Lines of one level, so many a second. */
+/** The lines of one level, limited in rate. */
 class Lines {
   readonly #write: (fields: object, text: string) => void;
   #left = LINES;
-  /** Without a line of their own, in this second. */
-  #untold: Partial<Record<Reason, number>> = {};
+  /** Lines suppressed in this second, by reason. */
+  #suppressed: Partial<Record<Reason, number>> = {};
   #second: NodeJS.Timeout | undefined;
 
   constructor(write: (fields: object, text: string) => void) {
@@ -91,20 +91,20 @@ class Lines {
       this.#left -= 1;
       this.#write(fields(), text);
     } else {
-      this.#untold[reason] = (this.#untold[reason] ?? 0) + 1;
+      this.#suppressed[reason] = (this.#suppressed[reason] ?? 0) + 1;
     }
   }
 
-  /** Ends this second. */
+  /** Ends the current second. */
   flush(): void {
     clearTimeout(this.#second);
     this.#second = undefined;
     this.#left = LINES;
-    const reasons = this.#untold;
-    this.#untold = {};
+    const reasons = this.#suppressed;
+    this.#suppressed = {};
     const count = Object.values(reasons).reduce((sum, each) => sum + each, 0);
     if (count === 0) return;
-    const text = `and ${count.toLocaleString('en')} more were closed or refused`;
+    const text = `${count.toLocaleString('en')} more connections were closed or refused`;
     this.#write({ count, reasons }, text);
   }
 }

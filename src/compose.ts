@@ -1,9 +1,9 @@
 /**
- * The composition root: builds the parts of a roomcast and joins them. It serves what a server hands it,
- * its own (`serve.ts`) or an app's (`attachment.ts`), and never listens.
+ * The composition root: builds the parts of a roomcast and connects them. It handles the requests that
+ * our own server (`serve.ts`) or an app's server (`attachment.ts`) passes to it, and never listens.
  *
- * V8: every timer and listener made here ends with `close`. Not here: the order of a shutdown
- * (`shutdown.ts`), what a program is given (`roomcast.ts`).
+ * V8: `close` releases every timer and listener made here. Not here: the order of a shutdown
+ * (`shutdown.ts`), the public object (`roomcast.ts`).
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
@@ -53,8 +53,8 @@ import { Turns } from './turns.js';
 import { version } from './version.js';
 
 /**
- * A roomcast that nothing is served by yet. Options are those of `roomcast serve`, with the same checks
- * and defaults; `logLevel` bounds what the log is told. Everything is read once, here.
+ * Creates a roomcast that is not attached to a server yet. It takes the options of `roomcast serve`, with
+ * the same checks and defaults; `logLevel` filters the lines that `log` gets. Options are read once, here.
  *
  * @throws ConfigError
  */
@@ -62,7 +62,7 @@ export function createRoomcast(options: RoomcastOptions = {}): Roomcast {
   return compose(options).roomcast;
 }
 
-/** `wrap` stands between the transports and the sessions; `seat` is of one of several workers. */
+/** `wrap` is inserted between the transports and the sessions; `seat` is set in a worker of several. */
 export function compose(
   options: RoomcastOptions,
   wrap: (accept: Accept) => Accept = (accept) => accept,
@@ -72,16 +72,16 @@ export function compose(
   const asked = checkConfig(parts.options);
   if (seat === null && asked.workers !== 1) throw oneProcess(asked.workers);
   const trace = asked.tracing ? openTracing() : null;
-  /** Only `prepareReload` changes it. */
+  /** Changed only by `prepareReload`. */
   const config: Config = { ...asked };
   const observer = new Recorder();
   const log: Log = atLevel(parts.log, config, () => observer.survived('log'));
   const failures = new FailureLog(log);
-  const noLongerTold = onSurvived((error) => {
+  const stopReports = onSurvived((error) => {
     observer.survived('callback');
     failures.add(errorFields(error), 'a callback failed');
   });
-  // Of all workers, one says it.
+  // With several workers, only the first logs the warnings.
   if (seat === null || seat.slot === 0) {
     for (const warning of warningsOf(asked)) log.warn({}, warning);
   }
@@ -272,11 +272,11 @@ export function compose(
         auth.close();
         sampler.close();
         metrics.close();
-        // Nothing is left to watch, and a timer of it would keep all of this for another second (V8).
+        // A timer of our own detector would keep all of this in memory for another second (V8).
         if (parts.detector === undefined) detector.configure({ mode: 'off' });
         watch.kernel.close();
         watch.clock.close();
-        noLongerTold();
+        stopReports();
       },
     });
   }
@@ -335,7 +335,7 @@ export function compose(
 function oneProcess(workers: number): ConfigError {
   const allowed = '1, or run roomcast serve --workers';
   return new ConfigError(
-    `workers ${workers} is not allowed here: what a program hands in is in one process, give ${allowed}`,
+    `workers ${workers} is not allowed here: a roomcast created by a program runs in one process; give ${allowed}`,
     { code: 'bad_option', option: 'workers', value: workers, allowed },
   );
 }

@@ -1,4 +1,4 @@
-/** What is put together (`compose.ts`), for those who serve it. */
+/** The result of `compose.ts`, for the code that serves it. */
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { Taker } from './attachment.js';
@@ -13,36 +13,36 @@ import type { People } from './session/people.js';
 import type { Host } from './shutdown.js';
 import type { Sockets } from './sockets.js';
 
-/** What `serve` and `startTestServer` need of a roomcast beside what everybody gets. */
+/** What `serve` and `startTestServer` need of a roomcast beyond its public interface. */
 export interface Composed {
   readonly roomcast: Roomcast;
   readonly config: Config;
   readonly log: Log;
   readonly sockets: Sockets;
-  /** Those of the internal port. */
+  /** Sockets accepted on the internal port. */
   readonly internal: WeakSet<Socket>;
   readonly members: ReadonlyMap<string, Member>;
-  /** What rooms keep. */
+  /** The history of the rooms. */
   readonly archive: Archive;
   readonly isClosing: boolean;
-  /** Resolves once the broker can be used, or will not be soon. Rejects with ConfigError where it cannot be. */
+  /** Resolves after the broker's first attempt to connect; rejects with ConfigError if none can succeed. */
   readonly ready: Promise<void>;
-  /** Resolves once the HTTP API can answer. From now on every request is for it. */
+  /** Builds the HTTP API and resolves once it can answer. */
   prepare(): Promise<unknown>;
   /**
-   * Takes other options in the place of those it has; what it returns does so, for all that comes from
-   * then on. Those who are here keep the queues and rights they have.
+   * Checks new options and returns a function that applies them to everything created from then on.
+   * Existing members keep their queues and rights.
    *
-   * @throws ConfigError where one of them cannot be taken; then nothing has changed
+   * @throws ConfigError if an option cannot be applied; nothing has changed then
    */
   prepareReload(next: Config): () => void;
-  /** The numbers of this process. */
+  /** The metric values of this process. */
   read(): AllValues;
   readonly recorder: Recorder;
   readonly people: People;
-  /** To be called before `close` is. */
+  /** Must be called before `close`. */
   hostedBy(host: Host): void;
   readonly taker: Taker;
-  /** What the parser of a server of ours refuses. */
+  /** Handles what the HTTP parser of one of our servers rejects. */
   clientError(error: Error, socket: Duplex): void;
 }

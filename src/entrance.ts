@@ -1,8 +1,8 @@
 /**
- * Where a request or an upgrade goes: to a WebSocket, to SockJS, or to the HTTP API. Each of them
- * gets it in the one form of `transport/target.ts`; what is at no path of theirs is refused here.
+ * Routes each request and upgrade to WebSocket, SockJS or the HTTP API, in the normalised form of
+ * `transport/target.ts`. Refuses paths that belong to none of them.
  *
- * V11: every refusal has a code, also one of a request that is none.
+ * V11: every refusal has a code, also that of a malformed request.
  *
  * Not here: listening and sockets (`serve.ts`), the paths below `/sockjs` (`transport/sockjs.ts`)
  * and of the API (`http/`).
@@ -13,30 +13,30 @@ import { REFUSAL, Refusal, type RefusalCode } from './errors.js';
 import { answerRefusal, endWithRefusal } from './transport/answer.js';
 import { normalise } from './transport/target.js';
 
-/** Where SockJS is. */
+/** Path prefix of SockJS. */
 export const SOCKJS = '/sockjs';
 const WEBSOCKET = '/ws';
-/** SockJS calls its WebSocket that does not wrap messages raw. */
+/** SockJS calls its endpoint without message wrapping the raw WebSocket. */
 const PLAIN_PATHS: ReadonlySet<string> = new Set([WEBSOCKET, `${SOCKJS}/websocket`]);
 const WRAPPED_PATH = new RegExp(`^${SOCKJS}/[\\w%~-]{1,64}/[\\w%~-]{1,64}/websocket/?$`);
-/** Every method that something here answers. */
+/** Every method that some path here supports. */
 const METHODS = 'GET, HEAD, POST, DELETE, OPTIONS';
 
 type Upgrade = (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
 
 export interface EntranceOptions {
-  /** Origins whose pages may connect; empty: any. A request without one may always. */
+  /** Origins allowed to connect; empty: any. A request without an origin is always allowed. */
   readonly origins: readonly string[];
   readonly refused: (code: RefusalCode) => void;
-  /** Path below which everything is: `/`, or one without a slash at its end. */
+  /** Path below which everything is served: `/`, or a path without a slash at its end. */
   readonly prefix: string;
-  /** A WebSocket that carries a command or an event a frame. */
+  /** Accepts a WebSocket that carries one command or event per frame. */
   readonly plain: Upgrade;
-  /** A WebSocket that carries SockJS. */
+  /** Accepts a WebSocket that carries SockJS. */
   readonly wrapped: Upgrade;
-  /** False: it is nothing of SockJS'. */
+  /** Returns false if the request is not for SockJS. */
   readonly sockjs: (request: IncomingMessage, response: ServerResponse) => boolean;
-  /** Answers everything, if only with 404. */
+  /** Answers every request, with 404 if need be. */
   readonly api: (request: IncomingMessage, response: ServerResponse) => void;
 }
 
@@ -52,7 +52,7 @@ export class Entrance {
     const { method, httpVersionMinor } = request;
     const wrong = method === 'CONNECT' ? undefined : this.#normalise(request);
     if (wrong !== undefined) {
-      // Whatever follows on such a connection cannot be told from its body.
+      // Behind a malformed request, the server cannot tell the body from the next request.
       this.#refuse(response, wrong, wrong.code === 'not_found' ? {} : { connection: 'close' });
     } else if (method === 'CONNECT') {
       this.#refuseMethod(request, response, METHODS);
@@ -63,7 +63,7 @@ export class Entrance {
     } else if (method !== 'GET') {
       this.#refuseMethod(request, response, 'GET');
     } else {
-      // A proxy that speaks HTTP/1.0 would take `Connection` for its own.
+      // An HTTP/1.0 proxy would read `Connection` as meant for itself.
       const connection = httpVersionMinor > 0 ? { connection: 'upgrade' } : {};
       const headers = { upgrade: 'websocket', ...connection };
       this.#refuse(response, needsUpgrade(request), headers);
@@ -85,14 +85,17 @@ export class Entrance {
     else this.#refuseUpgrade(socket, 'not_found');
   }
 
-  /** From here on a path has no prefix. */
+  /** Normalises the request and removes the prefix from its path. */
   #normalise(request: IncomingMessage): Refusal | undefined {
     const { prefix } = this.#options;
     const wrong = normalise(request);
     if (wrong !== undefined || prefix === '/' || request.url === '*') return wrong;
     const path = pathOf(request);
     if (!isBelow(prefix, request)) {
-      return new Refusal('not_found', `There is no ${path.slice(0, 100)}; all is below ${prefix}.`);
+      return new Refusal(
+        'not_found',
+        `There is no ${path.slice(0, 100)}; every path begins with ${prefix}.`,
+      );
     }
     const rest = request.url?.slice(prefix.length) ?? '';
     request.url = rest.startsWith('/') ? rest : `/${rest}`;
@@ -105,7 +108,10 @@ export class Entrance {
   }
 
   #refuseMethod(request: IncomingMessage, response: ServerResponse, allow: string): void {
-    const refusal = new Refusal('method_not_allowed', `${request.method} is not one of ${allow}.`);
+    const refusal = new Refusal(
+      'method_not_allowed',
+      `${request.method} is not supported here: use one of ${allow}.`,
+    );
     this.#refuse(response, refusal, { allow });
   }
 
@@ -117,8 +123,8 @@ export class Entrance {
 }
 
 /**
- * Whether a server with other things to serve is to hand over this: it is below the prefix, or without
- * one at a path of a transport.
+ * Whether an app's server should pass this request on: its path is below the prefix or, without a
+ * prefix, is one of a transport.
  */
 export function isBelow(prefix: string, { url = '' }: IncomingMessage): boolean {
   if (prefix === '/') return /^\/(?:ws|sockjs)(?:[/?]|$)/.test(url);
@@ -130,7 +136,7 @@ function pathOf({ url = '' }: IncomingMessage): string {
   return query < 0 ? url : url.slice(0, query);
 }
 
-/** The commonest mistake of a proxy is not to pass these headers on. */
+/** The most common mistake of a proxy is to drop these headers. */
 function needsUpgrade({ headers }: IncomingMessage): Refusal {
   const has = (name: 'upgrade' | 'connection', value: RegExp) => value.test(headers[name] ?? '');
   const missing = [
@@ -139,6 +145,6 @@ function needsUpgrade({ headers }: IncomingMessage): Refusal {
   ];
   return new Refusal(
     'upgrade_required',
-    `This is a WebSocket. The request came without ${missing.map((each) => `"${each}"`).join(' and ')}; a proxy in between has to pass that on, over HTTP/1.1.`,
+    `This is a WebSocket endpoint. The request arrived without ${missing.map((each) => `"${each}"`).join(' and ')}; a proxy in between must pass it on, over HTTP/1.1.`,
   );
 }

@@ -1,11 +1,11 @@
 /**
- * Every event that an app can listen for, and how it is told.
+ * Every event that an app can listen for, and the dispatch to its listeners.
  *
- * V12: a listener that throws or rejects is logged and counted; nobody else notices. V2: listeners are
- * called in a microtask, when whoever caused the event has let go of its locks and loops, in the order
- * of the events. Where nobody listens for an event, nothing is made of it.
+ * V12: a listener that throws or rejects is logged and counted; nobody else notices. V2: listeners run in
+ * a microtask, after the code that caused the event has released its locks and left its loops, in the
+ * order of the events. Without a listener for an event, no event object is created.
  *
- * Not here: the same for peers (`protocol/events.ts`) and for those who count (`room/observer.ts`).
+ * Not here: events sent to clients (`protocol/events.ts`) and to the metrics (`room/observer.ts`).
  */
 import type { IncomingHttpHeaders } from 'node:http';
 import { errorFields, tokensOf } from './app-error.js';
@@ -20,11 +20,11 @@ import type { TransportName } from './transport/transport.js';
 export interface ConnectedEvent {
   readonly member: string;
   readonly transport: TransportName;
-  /** Of the peer, as `trustProxy` has it. */
+  /** Address of the client, resolved according to `trustProxy`. */
   readonly address: string;
-  /** Of the request that it began with: path and query. */
+  /** Path and query of the request that opened the connection. */
   readonly url: string;
-  /** Of the same request: cookies and other secrets are among them. */
+  /** Headers of the same request, with cookies and other secrets. */
   readonly headers: IncomingHttpHeaders;
 }
 
@@ -33,13 +33,13 @@ export interface JoinedEvent {
   readonly room: string;
 }
 
-/** Also for each room of a member whose connection has ended. */
+/** Also sent for each room of a member whose connection has ended. */
 export interface LeftEvent {
   readonly member: string;
   readonly room: string;
 }
 
-/** The broker has taken a message that a member, the HTTP API or the app has published here. */
+/** The broker has accepted a message that a member, the HTTP API or the app published on this node. */
 export interface PublishedEvent {
   readonly room: string;
   readonly seq: number;
@@ -50,7 +50,7 @@ export interface PublishedEvent {
   readonly key: string | undefined;
 }
 
-/** A member is told that it has missed these messages of a room, both included. */
+/** The server has told a member that it missed the messages `from` to `to` of a room, both included. */
 export interface GapEvent {
   readonly member: string;
   readonly room: string;
@@ -60,7 +60,7 @@ export interface GapEvent {
   readonly reason: GapReason;
 }
 
-/** A member has another state of health than before. */
+/** The health of a member has changed. */
 export interface HealthEvent {
   readonly member: string;
   readonly state: HealthState;
@@ -71,7 +71,7 @@ export interface HealthEvent {
 export interface ClosedEvent {
   readonly member: string;
   readonly address: string;
-  /** Why the server closed it; `client`: its peer did; `lost`: the connection broke. */
+  /** Why the server closed it; `client`: the client closed it; `lost`: the connection broke. */
   readonly reason: EndReason;
 }
 
@@ -97,21 +97,21 @@ export const EVENTS = [
 
 export type EventName = (typeof EVENTS)[number];
 
-/** May be async; it is not waited for. */
+/** May be async; the server does not wait for it. */
 export type Listener<Name extends EventName> = (event: RoomcastEvents[Name]) => unknown;
 
 export type Listeners = { readonly [Name in EventName]?: Listener<Name> };
 
 interface EventsOptions {
   readonly log: Pick<Log, 'error'>;
-  /** Told of each failure of a listener. */
+  /** Called for each failure of a listener. */
   readonly count: (name: EventName) => void;
 }
 
 type AnyListener = (event: object) => unknown;
 
 export class Events {
-  /** Which are listened for: to be looked at before an event is made. */
+  /** Events that have a listener. Check it before creating an event. */
   readonly wanted: Record<EventName, boolean> = {
     connected: false,
     joined: false,
@@ -121,18 +121,18 @@ export class Events {
     health: false,
     closed: false,
   };
-  /** A new array for each change: those who are being told are not changed meanwhile. */
+  /** Each change creates a new array, so that a dispatch in progress is not affected. */
   readonly #listeners = new Map<EventName, readonly AnyListener[]>();
   readonly #options: EventsOptions;
   readonly #failures: FailureLog;
-  #untold: { readonly name: EventName; readonly event: object }[] = [];
+  #pending: { readonly name: EventName; readonly event: object }[] = [];
 
   constructor(options: EventsOptions = { log: silent, count: () => {} }) {
     this.#options = options;
     this.#failures = new FailureLog(options.log);
   }
 
-  /** Returns what ends it. Each call adds a listener, also of the same function. */
+  /** Returns a function that removes the listener. Each call adds one, even for the same function. */
   on<Name extends EventName>(name: Name, listener: Listener<Name>): () => void {
     const own: AnyListener = (event) => listener(event as RoomcastEvents[Name]);
     this.#set(name, [...this.#of(name), own]);
@@ -146,11 +146,11 @@ export class Events {
 
   tell<Name extends EventName>(name: Name, event: RoomcastEvents[Name]): void {
     if (!this.wanted[name]) return;
-    if (this.#untold.length === 0) queueMicrotask(() => this.#tellAll());
-    this.#untold.push({ name, event: Object.freeze(event) });
+    if (this.#pending.length === 0) queueMicrotask(() => this.#dispatch());
+    this.#pending.push({ name, event: Object.freeze(event) });
   }
 
-  /** What a member is told that an app can listen for too. */
+  /** Called for each event sent to a member; dispatches those that an app can listen for. */
   said(member: string, event: Event): void {
     if (event.type === 'gap' && this.wanted.gap) {
       const { room, from, to, count, reason } = event;
@@ -170,10 +170,10 @@ export class Events {
     this.wanted[name] = listeners.length > 0;
   }
 
-  #tellAll(): void {
-    const untold = this.#untold;
-    this.#untold = [];
-    for (const { name, event } of untold) {
+  #dispatch(): void {
+    const pending = this.#pending;
+    this.#pending = [];
+    for (const { name, event } of pending) {
       for (const listener of this.#of(name)) this.#call(name, listener, event);
     }
   }

@@ -1,6 +1,6 @@
 /**
- * The public API: rooms in a process of one's own, on its own HTTP server or on one of ours, and what
- * they are configured and extended with.
+ * The public API: `createRoomcast` for an app's own HTTP server, `serve` for a process of its own, and the
+ * types for their options, events, errors and extension points.
  */
 export type { Auth, Principal, Who } from './auth/auth.js';
 export type { RevocationRequest } from './auth/revocations.js';

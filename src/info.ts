@@ -1,7 +1,7 @@
 /**
- * What is told of members and rooms to whoever asks from outside: plain values, copied at that moment.
+ * Snapshots of members and rooms for callers outside: plain values, copied at the time of the call.
  *
- * Not here: who may ask (`http/`), the same numbers as metrics (`metrics/`).
+ * Not here: authorization of the caller (`http/`), the same numbers as metrics (`metrics/`).
  */
 import type { HealthState } from './protocol/events.js';
 import type { Member } from './room/member.js';
@@ -9,36 +9,36 @@ import type { Room } from './room/room.js';
 import type { TransportName } from './transport/transport.js';
 
 export interface MemberInfo {
-  /** As its `welcome` has it. */
+  /** The id that its `welcome` frame carried. */
   readonly id: string;
-  /** Who its token says it is; null without one. */
+  /** The user of its token; null without one. */
   readonly user: string | null;
   readonly transport: TransportName;
-  /** Of the peer, as `trustProxy` has it. */
+  /** Address of the client, resolved according to `trustProxy`. */
   readonly address: string;
   /** Milliseconds since 1970. */
   readonly connectedAt: number;
-  /** Those it is in. */
+  /** Names of the rooms it has joined. */
   readonly rooms: readonly string[];
   readonly health: HealthState;
   readonly queued: { readonly messages: number; readonly bytes: number };
   /** Age of the oldest undelivered message, in milliseconds; 0 without one. */
   readonly lagMs: number;
-  /** Of the latest heartbeat, in milliseconds; null before one. */
+  /** Round trip of the latest heartbeat, in milliseconds; null before the first. */
   readonly rttMs: number | null;
 }
 
 export interface RoomInfo {
   readonly room: string;
-  /** In this process. */
+  /** Members in this process. */
   readonly members: number;
-  /** Of the latest message. */
+  /** Sequence number of the latest message. */
   readonly seq: number;
-  /** The order that `seq` counts in. */
+  /** Epoch that `seq` belongs to. */
   readonly epoch: string;
 }
 
-/** `now` is of `nowMs()`. */
+/** `now`: from `nowMs()`. */
 export function memberInfo(member: Member, now: number): MemberInfo {
   const { id, identity, transport, connectedAt, health, roundTripSeconds } = member;
   return {

@@ -1,4 +1,4 @@
-/** The HTTP API, loaded and built when somebody first needs it: an app that has rooms and nothing else never does. */
+/** The HTTP API, loaded and built on first use: an app that only uses rooms never loads it. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { HttpApp } from './http/app.js';
 import type { HttpDeps } from './http/deps.js';
@@ -12,7 +12,7 @@ export class LazyApi {
     this.#deps = deps;
   }
 
-  /** Resolves once it can answer. */
+  /** Resolves once the API can answer. */
   prepare(): Promise<HttpApp> {
     this.#built ??= this.#build();
     return this.#built;
@@ -23,17 +23,17 @@ export class LazyApi {
     else
       this.prepare().then(
         (built) => built.handle(request, response),
-        // That it cannot be built is told to who waits for it, too.
+        // The error is reported to the caller of `prepare`.
         () => response.destroy(),
       );
   }
 
-  /** What there is to close; nothing where nobody needed it, or it could not be built. */
+  /** The API to close; null if it was never needed or could not be built. */
   async ifBuilt(): Promise<HttpApp | null> {
     try {
       return await this.#built;
     } catch {
-      // Told to who asked for it.
+      // Reported to the caller of `prepare`.
       return null;
     }
   }

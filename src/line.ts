@@ -1,11 +1,10 @@
 /**
- * Who waits, in the order they came, each once; anybody can be taken out at any time. A Set is the same,
- * and not for those who come and go with each message: its table is made anew whenever it is full of
- * those who left, each points to the next, and one that has become old keeps all that follow it from the
- * garbage of the young until all memory is looked through (V8).
- */
+ * A linked FIFO queue: each item is in it at most once and can be removed from any position in O(1). A
+ * `Set` does the same but is unfit for items that join and leave with every message: it rebuilds its
+ * table whenever the table is full of deleted entries, each old table points to the next, and an old
+ * table in the old generation keeps all later ones alive until a full garbage collection (V8).
 
-/** Who can stand in one line at a time. Only for `Line`. */
+/** An item that can be in one `Line` at a time. The fields are for `Line` only. */
 export interface Queued<T> {
   line: unknown;
   before: T | null;
@@ -25,7 +24,7 @@ export class Line<T extends Queued<T>> {
     return this.#first;
   }
 
-  /** Puts it behind the others, unless it stands here already. */
+  /** Appends `one`, unless it is already in this line. */
   add(one: T): void {
     if (one.line === this) return;
     one.line = this;
@@ -36,7 +35,7 @@ export class Line<T extends Queued<T>> {
     this.#size += 1;
   }
 
-  /** Whether it stood here. */
+  /** Removes `one`; returns whether it was in this line. */
   delete(one: T): boolean {
     if (one.line !== this) return false;
     const { before, after } = one;
@@ -51,7 +50,7 @@ export class Line<T extends Queued<T>> {
     return true;
   }
 
-  /** Lets everybody go. */
+  /** Removes all items. */
   clear(): void {
     while (this.#first !== null) this.delete(this.#first);
   }

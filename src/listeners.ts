@@ -1,9 +1,9 @@
 /**
- * The sockets that a server of our own listens on: the public one (a port, a unix socket, or what a
- * service manager hands over), with TLS or without, and the internal one. V12: certificates that cannot
- * be read when they change are told to the log, and the ones before stay.
+ * The listening sockets of a server of our own: the public one (a port, a unix socket, or one passed by a
+ * service manager), with or without TLS, and the internal one. V12: if changed certificates cannot be
+ * read, the error is logged and the previous ones stay in use.
  *
- * Not here: what is served (`compose.ts`), how sockets are counted (`sockets.ts`).
+ * Not here: request handling (`compose.ts`), counting of sockets (`sockets.ts`).
  */
 import { lstatSync, readFileSync, unlinkSync, unwatchFile, watchFile } from 'node:fs';
 import { createServer, type Server, type ServerOptions } from 'node:http';
@@ -16,37 +16,37 @@ import { show } from './options/check.js';
 import type { Config } from './options/config.js';
 import { BoundedRequest } from './requests.js';
 
-/** Connections that may wait to be accepted; the system may allow fewer. */
+/** Connections that may wait to be accepted; the system may cap it lower. */
 const BACKLOG = 4096;
-/** How often the HTTP server looks for requests that take too long. */
+/** Milliseconds between the HTTP server's checks for requests that take too long. */
 const TIME_LIMITS_CHECK_MS = 1000;
-/** How often files are looked at for changes. */
+/** Milliseconds between checks of the certificate files for changes. */
 const CHANGED_CHECK_MS = 2000;
-/** The first file descriptor that systemd hands over (sd_listen_fds). */
+/** The first file descriptor that systemd passes (sd_listen_fds). */
 const FIRST_FD = 3;
 
-/** Why a socket does not listen: the error of Node, and the option that says where. */
+/** Why a socket cannot listen: Node's error, with the option that names the address. */
 export interface ListenError extends NodeJS.ErrnoException {
   readonly option?: 'port' | 'internalPort' | 'unixSocket';
 }
 
-/** A server of Node that does not listen yet. */
+/** A server of Node that is not listening yet. */
 export interface Listener {
   readonly http: Server;
-  /** Resolves once it listens, with where: `https://127.0.0.1:8080`, or `unix:/run/roomcast.sock`. */
+  /** Listens; resolves with the address: `https://127.0.0.1:8080`, or `unix:/run/roomcast.sock`. */
   open(): Promise<string>;
-  /** Reads the files of its options again; what it returns uses them. @throws ConfigError */
+  /** Reads the certificate files again; returns a function that puts them in use. @throws ConfigError */
   prepareReload(): () => void;
-  /** Accepts nothing more; resolves when no connection is left. May be called again. */
+  /** Stops accepting; resolves when no connection is left. May be called again. */
   close(): Promise<void>;
 }
 
-/** The public one first. @throws ConfigError where the files of TLS are none */
+/** The public listener, then the internal one. @throws ConfigError if the TLS files cannot be used */
 export function listenersOf(config: Config, log: Log): readonly [Listener, Listener | null] {
   return [publicListener(config, log), internalListener(config)];
 }
 
-/** @throws ConfigError where the files of TLS are none */
+/** @throws ConfigError if the TLS files cannot be used */
 function publicListener(config: Config, log: Log, env = process.env): Listener {
   const { unixSocket, host, port } = config;
   const isTls = config.tlsCert !== '';
@@ -68,9 +68,12 @@ function publicListener(config: Config, log: Log, env = process.env): Listener {
   const reload = () => {
     try {
       prepareReload()();
-      log.info({ files }, 'the certificate was read again');
+      log.info({ files }, 'the certificate was reloaded');
     } catch (error) {
-      log.error({ err: error, files }, 'the certificate cannot be read; the one before stays');
+      log.error(
+        { err: error, files },
+        'cannot reload the certificate; the previous one stays in use',
+      );
     }
   };
   const close = closer(http);
@@ -91,7 +94,7 @@ function publicListener(config: Config, log: Log, env = process.env): Listener {
   };
 }
 
-/** Always in clear text: it is not for the public. Null where it has no port of its own. */
+/** Always plain HTTP, since it is not public. Null without `internalPort`. */
 function internalListener(config: Config): Listener | null {
   const { internalPort: port, internalHost: host } = config;
   if (port === 0) return null;
@@ -111,10 +114,10 @@ function httpOptions({ keepAliveMs, requestMs, firstFrameMs }: Config): ServerOp
   return {
     IncomingMessage: BoundedRequest as never,
     connectionsCheckingInterval: TIME_LIMITS_CHECK_MS,
-    // `normalise` does, with an answer of ours.
+    // `normalise` checks it and answers with our own error.
     requireHostHeader: false,
     keepAliveTimeout: keepAliveMs,
-    // Also the time in which a new connection has to send the whole head of its first request.
+    // Also limits how long a new connection may take to send the head of its first request.
     headersTimeout: firstFrameMs,
     requestTimeout: Math.max(requestMs, firstFrameMs),
   };
@@ -134,7 +137,7 @@ function checkSecrets<Result>(config: Config, use: () => Result): Result {
   try {
     return use();
   } catch (error) {
-    const allowed = 'PEM files of a certificate and the key that belongs to it';
+    const allowed = 'PEM files of a certificate and its key';
     const { message } = error as Error;
     throw new ConfigError(
       `tlsCert ${show(config.tlsCert)} and tlsKey ${show(config.tlsKey)} cannot be used (${message}): give ${allowed}`,
@@ -162,7 +165,7 @@ function secretsOf({ tlsCert, tlsKey }: Config): { cert: Buffer; key: Buffer } {
   return { cert: read('tlsCert', tlsCert), key: read('tlsKey', tlsKey) };
 }
 
-/** How many sockets a service manager hands over to this process. */
+/** Number of sockets that a service manager passes to this process. */
 function activatedFds({ LISTEN_PID, LISTEN_FDS }: NodeJS.ProcessEnv): number {
   return LISTEN_PID === String(process.pid) ? Number(LISTEN_FDS) || 0 : 0;
 }
@@ -188,8 +191,9 @@ async function listen(
 }
 
 /**
- * What closes it: the same promise each time. `http.close` would also end connections whose first request
- * is on its way (Node 26), so it only ends what it has of timers, once no connection is left.
+ * Returns a function that closes `http`, with the same promise each time. In Node 26 `http.close` also ends
+ * connections whose first request is still arriving. So the listener is closed first, and `http.close`
+ * runs, for its timers, only when no connection is left.
  */
 function closer(http: Server): () => Promise<void> {
   let closed: Promise<void> | undefined;
@@ -205,8 +209,8 @@ function closer(http: Server): () => Promise<void> {
 }
 
 /**
- * Removes the file of a unix socket that nobody listens on any more. Anything else stays, since a file
- * that is no socket refuses connections too; listening will say that it is there.
+ * Removes the file of a unix socket on which nothing listens any more. Other files stay, since they
+ * refuse connections too; `listen` then reports that the path exists.
  */
 async function removeStale(path: string): Promise<void> {
   if (!lstatSync(path, { throwIfNoEntry: false })?.isSocket()) return;

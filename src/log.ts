@@ -1,24 +1,23 @@
-/** What the server needs of a log, which whoever runs it hands in. It makes none (`cli/log.ts` does). */
+/** The log interface that the server needs. The caller supplies the log; `cli/log.ts` makes the CLI's. */
 import type { Config } from './options/config.js';
 import { isThenable } from './thenable.js';
 import { nowMs } from './time.js';
 
-/** A logger of pino is one, and so is `console`. */
+/** Satisfied by a pino logger and by `console`. */
 export interface Log {
   info(fields: object, text: string): void;
   warn(fields: object, text: string): void;
   error(fields: object, text: string): void;
 }
 
-/** For who hands none in. */
+/** Used if the caller supplies no log. */
 export const silent: Log = { info: ignore, warn: ignore, error: ignore };
 
 function ignore(): void {}
 
 /**
- * `log` without the lines that are less important than `logLevel`, whatever that is at the moment. V12:
- * whoever writes a line has something else to do, so that a log that throws, or rejects, loses the line
- * and no more; `failed` is told.
+ * Wraps `log` and drops lines below the current `logLevel`. V12: a log that throws or rejects loses only
+ * the line; the code that wrote it continues and `failed` is called.
  */
 export function atLevel(log: Log, config: Pick<Config, 'logLevel'>, failed: () => void): Log {
   const write =
@@ -39,13 +38,13 @@ export function atLevel(log: Log, config: Pick<Config, 'logLevel'>, failed: () =
   };
 }
 
-/** Between two lines of one kind of failure, in milliseconds: peers may decide how often there is one. */
+/** Milliseconds between two lines of one kind of failure: peers may decide how often it occurs. */
 const FAILURE_EVERY_MS = 1000;
 
-/** Lines about failures, bounded in rate. */
+/** Logs failures, limited in rate. */
 export class FailureLog {
   readonly #log: Pick<Log, 'error'>;
-  /** When the next failure has a line again; by `nowMs()`. */
+  /** Until this time (`nowMs()`), failures are only counted. */
   #silentUntil = 0;
   #unlogged = 0;
 

@@ -1,13 +1,13 @@
 /**
- * The clock by which peers are judged. It does not run on while the event loop stands still: the
- * answers of the peers lie in the kernel then, unread by us, and that is not their fault (V13).
+ * The clock for timeouts of peers. It stops while the event loop is blocked: the peers' answers are then
+ * in the kernel, not yet read by this server, and that is not their fault (V13).
  *
- * One tick a few times a second shows how late the loop is. Between two ticks the clock advances by
- * at most `MAX_STEP_MS`, whatever the wall says, and after a late tick nobody is judged before the
- * loop has been round once more, which reads the sockets.
+ * A tick every `TICK_MS` shows how late the loop is. Between two ticks the clock advances by at most
+ * `MAX_STEP_MS`, whatever the wall clock says. After a late tick no peer times out before one more pass
+ * of the loop has read the sockets.
  *
- * Not here: time that is only measured, such as latencies and lag (`time.ts`), and deadlines that
- * we set ourselves, such as that of a shutdown.
+ * Not here: time that is only measured, such as latencies and lag (`time.ts`), and the server's own
+ * deadlines, such as that of a shutdown.
  */
 import {
   clearInterval,
@@ -19,29 +19,29 @@ import {
 } from './time.js';
 
 const TICK_MS = 25;
-/** A loop that comes round within this time is one that runs. */
+/** If the loop takes longer than this, it counts as blocked. */
 const MAX_STEP_MS = 75;
 
 export class LoopClock {
-  /** What the clock said at the last tick. */
+  /** Value of this clock at the last tick. */
   #atTick = nowMs();
-  /** When that was. */
+  /** `nowMs()` at the last tick. */
   #tickedAt = this.#atTick;
-  /** The sockets have been read since the loop stood still. */
+  /** False from a late tick until the sockets have been read again. */
   #hasRead = true;
   readonly #ticks = setInterval(() => this.#tick(), TICK_MS).unref();
 
-  /** Milliseconds in which the loop has run. */
+  /** Milliseconds for which the loop has run. */
   now(): number {
     return this.#atTick + Math.min(nowMs() - this.#tickedAt, MAX_STEP_MS);
   }
 
-  /** Whether a peer may be judged: what it has sent by `now()` has been read, as far as we know. */
+  /** True if a peer may time out: as far as known, everything it sent before `now()` has been read. */
   get mayJudge(): boolean {
     return this.#hasRead && nowMs() - this.#tickedAt <= MAX_STEP_MS;
   }
 
-  /** Calls back once, when this much time has passed and peers may be judged. Returns what cancels it. */
+  /** Calls back once `ms` of this clock have passed and peers may time out. Returns a cancel function. */
   after(ms: number, callback: () => void): () => void {
     const due = this.now() + ms;
     let timer: NodeJS.Timeout;
@@ -66,7 +66,7 @@ export class LoopClock {
     this.#tickedAt = nowMs();
     if (!isLate) return;
     this.#hasRead = false;
-    // Timers run before sockets are read, immediates after.
+    // Node runs timers before it reads sockets, and immediates after.
     setImmediate(() => {
       this.#hasRead = true;
     });

@@ -1,5 +1,5 @@
 /**
- * A text that keeps nothing but itself in memory, for what is kept longer than that it was cut out of:
- * V8 makes a part of 13 characters or more by pointing into the whole, which then stays as long (V3).
+ * Copies a substring so that it does not keep its source string in memory. V8 represents a substring of
+ * 13 characters or more as a pointer into the source, which then stays as long as the substring (V3).
  */
 export const ownText = (part: string): string => JSON.parse(JSON.stringify(part)) as string;

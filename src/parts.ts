@@ -1,8 +1,8 @@
 /**
- * What an embedder hands in beside options: a log, a broker, its own auth, a detector of locks, a registry of metrics. They are checked as
- * options are, with the same error (V14).
+ * The objects an app may pass in addition to options: log, broker, auth, event listeners, lock detector and
+ * metrics registry. Their checks are like those of options and throw the same error (V14).
  *
- * Not here: what the parts do, options (`options/`).
+ * Not here: implementations of the parts, the options (`options/`).
  */
 import type { Auth } from './auth/auth.js';
 import type { Broker } from './broker/broker.js';
@@ -15,23 +15,23 @@ import { show, unknownOption } from './options/check.js';
 import type { Config } from './options/config.js';
 
 interface Parts {
-  /** Anything with the functions `info`, `warn` and `error`. Default: nothing is logged. */
+  /** An object with the functions `info`, `warn` and `error`. Default: nothing is logged. */
   readonly log?: Log | undefined;
   /**
-   * One of the app, instead of the name of one that options configure. It belongs to one roomcast, which
-   * closes it.
+   * A broker of the app, or the name of a built-in one that the options configure. A broker belongs to one
+   * roomcast, which closes it.
    */
   readonly broker?: Broker | Config['broker'] | undefined;
-  /** What the app says of who its connections are, and what they may. */
+  /** The app's own authentication and authorization. */
   readonly auth?: Auth | undefined;
-  /** Listeners by the name of their event; `on` adds more. */
+  /** Listeners by event name; `on` adds more. */
   readonly events?: Listeners | undefined;
-  /** Watches the locks; then `lockDetector` has no effect. Default: one of its own. */
+  /** Watches the locks; `lockDetector` then has no effect. Default: a detector per roomcast. */
   readonly detector?: Detector | undefined;
   /**
-   * A `Registry` of prom-client, such as its `register`: what it publishes has the metrics of roomcast
-   * too, until `close`. Those of the process are left to the app (`collectDefaultMetrics`). Several
-   * roomcasts in one registry are published as one.
+   * A `Registry` of prom-client, such as its `register`. It exposes the metrics of roomcast until `close`.
+   * Process metrics are left to the app (`collectDefaultMetrics`). Several roomcasts in one registry are
+   * exposed as one.
    */
   readonly registry?: AppRegistry | undefined;
 }
@@ -39,7 +39,7 @@ interface Parts {
 /** Every option of `roomcast serve`, and the parts. */
 export type RoomcastOptions = Partial<Omit<Config, 'broker'>> & Parts;
 
-/** The parts that were not given are undefined, except for the log. */
+/** Parts that were not given are undefined, except for the log. */
 export interface CheckedParts {
   readonly log: Log;
   readonly broker: Broker | undefined;
@@ -47,7 +47,7 @@ export interface CheckedParts {
   readonly events: Listeners;
   readonly detector: Detector | undefined;
   readonly registry: AppRegistry | undefined;
-  /** What is left: to be checked by `checkConfig`. */
+  /** The remaining options, for `checkConfig`. */
   readonly options: Partial<Config>;
 }
 
@@ -70,7 +70,7 @@ const FUNCTIONS = {
 /** @throws ConfigError `bad_option` */
 export function partsOf(given: RoomcastOptions): CheckedParts {
   const { log, broker: named, auth, events, detector, registry, ...others } = given ?? {};
-  // A name is an option, and checked as one.
+  // The name of a broker is an option and is checked as one.
   const isPart = typeof named === 'object' && named !== null;
   const broker = isPart ? named : undefined;
   const options: Partial<Config> =
@@ -90,7 +90,7 @@ export function partsOf(given: RoomcastOptions): CheckedParts {
     events: checkedEvents(events),
     detector,
     registry,
-    // What is no object is refused with what it is.
+    // `checkConfig` refuses a value that is not an object, and its error names the value.
     options:
       typeof given === 'object' && given !== null && !Array.isArray(given)
         ? options
@@ -123,7 +123,13 @@ function checkAuth(auth: unknown): void {
   const isAuth =
     values.some((value) => value !== undefined) &&
     values.every((value) => value === undefined || typeof value === 'function');
-  if (!isAuth) throw notAllowed('auth', auth, `an object with functions, of ${AUTH.join(', ')}`);
+  if (!isAuth) {
+    throw notAllowed(
+      'auth',
+      auth,
+      `an object with at least one of the functions ${AUTH.join(', ')}`,
+    );
+  }
 }
 
 function checkFunctions(name: keyof typeof FUNCTIONS, part: unknown, what: string): void {

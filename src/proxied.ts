@@ -1,12 +1,12 @@
 /**
- * Connections that come through a proxy which says from whom they are, before anything else, by the
- * PROXY protocol: from then on a socket has that peer's address and port, for limits, log and events
- * alike. Only trusted proxies are believed, and they have to say it; a connection of anybody else is
- * taken as it is, so that nobody can make up an address.
+ * Connections through a proxy that sends the client's address first, by the PROXY protocol. From then on
+ * the socket has that client's address and port, for limits, log and events alike. Only trusted
+ * proxies may send the header, and they must send it. Any other connection is accepted without one, so
+ * that a client cannot forge an address.
  *
- * V3: of a header no more is kept than it may have; it has the time that a first request has.
+ * V3: a header is buffered up to `MAX_HEADER_BYTES` and has as long to arrive as a first request.
  *
- * Not here: what a header is (`transport/proxy-header.ts`), how sockets are counted (`sockets.ts`).
+ * Not here: parsing of the header (`transport/proxy-header.ts`), counting of sockets (`sockets.ts`).
  */
 import type { Server } from 'node:http';
 import type { BlockList, Socket } from 'node:net';
@@ -17,23 +17,23 @@ import { MAX_HEADER_BYTES, type ProxiedPeer, proxyHeaderOf } from './transport/p
 import { underTls } from './transport/under-tls.js';
 
 export interface ProxiedOptions {
-  /** Who has to begin with a header; so has everybody on a unix socket. */
+  /** Peers that must send a header. Every peer on a unix socket must send one too. */
   readonly trusted: BlockList;
-  /** For the header, in milliseconds. */
+  /** Milliseconds until the header must have arrived. */
   readonly timeoutMs: number;
-  /** Told of each connection whose header is awaited: it is open, and nobody else knows of it yet. */
+  /** Called for each connection whose header is awaited: it is open, and nothing else tracks it yet. */
   awaited(socket: Socket): void;
-  /** Ends a connection without one. */
+  /** Closes a connection without a valid header. */
   refuse(socket: Socket): void;
 }
 
-/** To be called when everybody listens to `http` who counts or answers its connections. */
+/** Call it after every other `connection` listener of `http` is registered. */
 export function readProxyHeaders(http: Server, options: ProxiedOptions): void {
   const listeners = http.listeners('connection') as ((this: Server, socket: Socket) => void)[];
   const accept = (socket: Socket) => {
     for (const listener of listeners) listener.call(http, socket);
   };
-  /** From whom sockets are, for those of TLS that come to lie on them. */
+  /** Client of each accepted socket; the TLS socket on top of it gets the same address. */
   const peers = new WeakMap<Socket, ProxiedPeer>();
   const proxied = (socket: Socket, peer: ProxiedPeer) => {
     peers.set(socket, peer);
@@ -92,5 +92,5 @@ function readHeader(
   socket.on('readable', read);
 }
 
-/** 'close' follows. */
+/** Every error is followed by 'close'. */
 const ignore = () => {};

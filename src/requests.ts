@@ -1,15 +1,15 @@
 /**
- * HTTP requests on their way to whoever answers them, in turns (`turns.ts`): what one connection
- * asks for, and the bodies it sends, take no more of the loop than a member's commands do.
+ * Schedules HTTP requests by connection (`turns.ts`): requests and bodies of one connection take no more
+ * time of the event loop than a member's commands do.
  *
- * V3: a connection has at most `MAX_IN_FLIGHT` requests that are not answered. With one more it is
- * refused (`rate_limited`) and ends when the others have their answers. What comes behind is not even
- * parsed: a read of 64 KiB has room for 1,800 requests, which would cost Node some 40 ms.
+ * V3: a connection has at most `MAX_IN_FLIGHT` unanswered requests. One more is refused
+ * (`rate_limited`), and the connection ends once the others are answered. What follows is not even
+ * parsed: a read of 64 KiB can hold 1,800 requests, which would cost Node some 40 ms.
  *
- * V11: what the parser of Node refuses, or has waited for too long, is answered with a code like
- * everything else, behind the answers that are under way.
+ * V11: a request that Node's parser rejects or that arrives too slowly gets a coded answer like any
+ * other, after the pending answers.
  *
- * Not here: answers (`http/`, `transport/sockjs.ts`), how long a request may take (`listeners.ts`).
+ * Not here: answers (`http/`, `transport/sockjs.ts`), time limits of requests (`listeners.ts`).
  */
 import { IncomingMessage, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
@@ -21,38 +21,38 @@ import { resetSocket } from './transport/reset-socket.js';
 import { onlyWebSockets, upgradable } from './transport/target.js';
 import type { Share, Turns, Work } from './turns.js';
 
-/** Requests of one connection that may be unanswered at a time: no client of ours pipelines. */
+/** Maximum unanswered requests of one connection: no client of ours pipelines. */
 export const MAX_IN_FLIGHT = 32;
 
 const TOO_MANY = new Refusal(
   'rate_limited',
-  `${MAX_IN_FLIGHT} requests of this connection wait for their answers.`,
+  `${MAX_IN_FLIGHT} requests of this connection are waiting for answers.`,
 );
 
-/** Of `clientError`: `code` is of llhttp or of Node, `reason` in words where it is of the former. */
+/** Error of `clientError`: `code` is from llhttp or Node; llhttp also gives a `reason` in words. */
 type ParserError = NodeJS.ErrnoException & { readonly reason?: string };
 
-/** Does one item for a request; true when there are more. */
+/** Handles one item for a request; returns true if there are more. */
 type Step = () => boolean;
 
-/** Has `step` done in the turn of the connection that `request` came on, behind what waits there. */
+/** Queues `step` behind the pending steps of the connection that `request` arrived on. */
 export type InTurn = (request: IncomingMessage, step: Step) => void;
 
 export interface RequestsOptions {
   readonly turns: Turns;
-  /** Told of each connection refused with a code. */
+  /** Called for each connection refused with a code. */
   refused(code: RefusalCode): void;
 }
 
-/** Of every server of the process: the parser of Node knows a request's socket and nothing else. */
+/** Shared by all servers of the process, because Node's parser knows only the socket of a request. */
 const connections = new WeakMap<Socket, Connection>();
 
-/** Whether a connection has as many requests unanswered as it may: the next is for `Requests.refuse`. */
+/** Whether a connection has reached `MAX_IN_FLIGHT`: pass its next request to `Requests.refuse`. */
 export function isFull(socket: Socket): boolean {
   return connections.get(socket)?.isFull ?? false;
 }
 
-/** Requests of a server that has nothing else to serve. */
+/** The request class for a server of our own, which serves nothing else. */
 export const BoundedRequest = upgradable(IncomingMessage, { ...onlyWebSockets, isLast: isFull });
 
 export class Requests {
@@ -63,17 +63,17 @@ export class Requests {
     this.#options = options;
   }
 
-  /** Has `answer` called when it is the turn of the request. */
+  /** Calls `answer` when the scheduler reaches the request. */
   handle({ socket }: IncomingMessage, response: ServerResponse, answer: () => void): void {
     this.#of(socket).handle(response, answer);
   }
 
-  /** Has `answer` called when it is the turn of the upgrade; nothing of the connection is ours after it. */
+  /** Calls `answer` when the scheduler reaches the upgrade; the connection is then no longer tracked here. */
   upgrade({ socket }: IncomingMessage, answer: () => void): void {
     this.#of(socket).upgrade(answer);
   }
 
-  /** To be asked for every upgrade: true when it is none, but a request that is too many. */
+  /** Call it for every upgrade: returns true if it was a request over the limit, which is now refused. */
   refuse({ socket }: IncomingMessage): boolean {
     const connection = connections.get(socket);
     if (!connection?.isFull) return false;
@@ -81,9 +81,9 @@ export class Requests {
     return true;
   }
 
-  /** To be called for each `clientError`: the connection ends, with an answer of ours if it is the parser's. */
+  /** Call it for each `clientError`: ends the connection, with an answer if the parser raised the error. */
   failed(error: ParserError, socket: Duplex): void {
-    // Nobody is left to be answered, or nobody is there yet: a TLS handshake that failed.
+    // Nobody can receive an answer: the peer has gone, or the TLS handshake failed.
     if (!OF_PARSER.test(error.code ?? '') || !socket.writable) socket.destroy();
     else this.#of(socket as Socket).fail(refusalOf(error));
   }
@@ -102,15 +102,15 @@ class Connection implements Work {
   readonly #socket: Socket;
   readonly #options: RequestsOptions;
   readonly #share: Share;
-  /** Each stays the first until it has no more items. */
+  /** Pending steps. Each stays first until it has no more items. */
   #steps: Step[] = [];
-  /** Of requests that are not answered yet. */
+  /** Responses not finished yet. */
   readonly #unanswered = new Set<ServerResponse>();
   #last: ServerResponse | null = null;
-  /** What is answered last, when there is nothing else to answer; null before that is decided. */
+  /** The last answer, sent when all others are done; null while the connection is not refused. */
   #refusal: Refusal | null = null;
 
-  /** A request is a piece of work, whatever its length. */
+  /** Its length says nothing about the cost of a request. */
   readonly waitingBytes = 0;
   readonly #closed = () => this.#drop();
 
@@ -139,7 +139,7 @@ class Connection implements Work {
   }
 
   upgrade(answer: () => void): void {
-    // Node has let go of the socket, and nobody else has it yet.
+    // Node has removed its own error listener, and the new owner has not added one yet.
     this.#socket.on('error', ignore);
     this.do(() => {
       this.#drop();
@@ -161,7 +161,7 @@ class Connection implements Work {
     if (this.#refusal !== null) return;
     const request = this.#last?.req;
     const isInBody = request?.complete === false;
-    // Whoever reads the body answers.
+    // The reader of the body sends the answer.
     if (isInBody && breakOff(request, refusal)) return;
     const isStreaming = [...this.#unanswered].some(
       (each) => each.headersSent && !each.writableEnded,
@@ -170,16 +170,16 @@ class Connection implements Work {
       this.refuse(refusal);
       return;
     }
-    // The request has been answered, or an answer would be taken for a part of what is being sent.
+    // The request is already answered, or the client would read an answer as part of the current one.
     this.#options.refused(refusal.code);
     this.#socket.destroy();
   }
 
-  /** Nothing more is read; the connection ends with this answer. */
+  /** Reads no more from the connection and ends it with this answer. */
   refuse(refusal: Refusal): void {
     this.#options.refused(refusal.code);
     this.#refusal = refusal;
-    // Node has let go of the socket as of one that is upgraded.
+    // Node has removed its error listener, as for an upgrade.
     this.#socket.on('error', ignore);
     this.#endIfRefused();
   }
@@ -191,11 +191,11 @@ class Connection implements Work {
   }
 
   held(): void {
-    // What is in flight is bounded: there is nothing to hold back.
+    // `MAX_IN_FLIGHT` bounds the input: nothing to pause.
   }
 
   released(): void {
-    // As above.
+    // Nothing was paused.
   }
 
   starved(): void {
@@ -233,5 +233,5 @@ function refusalOf({ code, reason }: ParserError): Refusal {
   if (code === 'HPE_CHUNK_EXTENSIONS_OVERFLOW') {
     return new Refusal('message_too_big', 'The extensions of a chunk are larger than 16 KiB.');
   }
-  return new Refusal('bad_command', `What was sent is not HTTP: ${reason ?? code}.`);
+  return new Refusal('bad_command', `The data sent is not HTTP: ${reason ?? code}.`);
 }

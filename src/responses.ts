@@ -1,18 +1,18 @@
 /**
- * The responses that a roomcast has under way, on whatever server their requests came. V7: a shutdown
- * waits for those that will be answered, and ends every other with its connection.
+ * The open responses of a roomcast, on all its servers. V7: a shutdown waits for those that will be
+ * finished, and resets the connections of all others.
  */
 import type { ServerResponse } from 'node:http';
 import { sleep } from './sleep.js';
 import { resetSocket } from './transport/reset-socket.js';
 
-/** How often a shutdown looks whether all requests are answered, in milliseconds. */
+/** Milliseconds between a shutdown's checks whether all requests are answered. */
 const CHECK_MS = 10;
 
 export class Responses {
-  /** Of requests that will be answered and be over. */
+  /** Responses that will be finished. */
   readonly #answering = new Set<ServerResponse>();
-  /** Of sessions and viewers, which stay open. */
+  /** Responses of sessions and viewers, which stay open. */
   readonly #streams = new Set<ServerResponse>();
 
   add(response: ServerResponse): void {
@@ -23,19 +23,19 @@ export class Responses {
     });
   }
 
-  /** A response that was added and turns out to stay open. */
+  /** Marks an added response as one that stays open. */
   stream(response: ServerResponse): void {
     if (this.#answering.delete(response)) this.#streams.add(response);
   }
 
-  /** Resolves once all are answered; `left`: milliseconds until nobody waits for that any more. */
+  /** Resolves once all are answered, or when `left` (the milliseconds until the deadline) reaches 0. */
   async answered(left: () => number): Promise<void> {
     while (this.#answering.size > 0 && left() > 0) {
       await sleep(CHECK_MS);
     }
   }
 
-  /** Ends the connections of those that are left. */
+  /** Resets the connections of the remaining responses. */
   reset(): void {
     for (const { socket } of [...this.#answering, ...this.#streams]) {
       if (socket !== null) resetSocket(socket);

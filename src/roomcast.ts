@@ -1,6 +1,6 @@
 /**
- * What a program holds of a roomcast, and the checks of what it is given there. What it is made of is put
- * together in `compose.ts`.
+ * The object that an app holds: its interface, and the checks of the arguments it is called with.
+ * `compose.ts` builds the parts behind it.
  */
 import type { Server as HttpServer, IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
@@ -20,76 +20,76 @@ import type { Cut, People } from './session/people.js';
 import type { Drained } from './session/sessions.js';
 import { nowMs } from './time.js';
 
-/** What a shutdown came to. */
+/** The result of a shutdown. */
 export interface CloseReport extends Drained {
-  /** Names of what was still waited for at the deadline, such as calls of the broker. */
+  /** Names of the operations still pending at the deadline, such as calls of the broker. */
   readonly waiting: readonly string[];
 }
 
 export interface Roomcast {
   /**
-   * Serves rooms on an HTTP server of the app, at `/ws` and below `/sockjs`, or everything that there is
-   * below `pathPrefix`; every other request and upgrade is left to the app. May be called for several servers.
+   * Serves rooms on an HTTP server of the app, at `/ws` and below `/sockjs`, or, with `pathPrefix`, at every
+   * path below it. The app handles all other requests and upgrades. May be called for several servers.
    *
-   * @returns what detaches it; members stay
-   * @throws Refusal `bad_command` for what is no server of `node:http` or `node:https`
+   * @returns a function that detaches it; members stay connected
+   * @throws Refusal `bad_command` if `server` is not a server of `node:http` or `node:https`
    */
   attach(server: HttpServer): () => void;
   /**
-   * Answers a request that is for it; of any other it returns false, or calls `next`. Works as a
-   * middleware of Express and connect, which has to stand before any that reads bodies.
+   * Answers a request to one of its paths and returns true; for any other it calls `next` and returns false.
+   * Works as a middleware of Express and connect. Register it before any middleware that reads bodies.
    */
   readonly handle: (
     request: IncomingMessage,
     response: ServerResponse,
     next?: () => void,
   ) => boolean;
-  /** Takes an upgrade that is for it, as the event `upgrade` of a server has it; false of any other. */
+  /** Takes an upgrade to one of its paths (arguments as in the `upgrade` event); else returns false. */
   readonly handleUpgrade: (request: IncomingMessage, socket: Duplex, head: Buffer) => boolean;
   /**
-   * Publishes a value as `JSON.stringify` writes it, with the checks of the HTTP API.
+   * Publishes a value, serialized with `JSON.stringify`, after the checks of the HTTP API.
    *
    * @throws Refusal as a rejection: `bad_room`, `bad_command`, `too_deep`, `message_too_big`,
    *   `room_busy`, `broker_unavailable`, `broker_uncertain`, `shutting_down`
    */
   publish(room: string, data: unknown, key?: string): Promise<Position>;
-  /** Who is connected now. */
+  /** All connected members. */
   members(): MemberInfo[];
-  /** The rooms that somebody is in now. */
+  /** All rooms that have members. */
   rooms(): RoomInfo[];
   /**
-   * Ends the connection of a member, by default with 4003, which says not to come back. False when no
-   * member has this id.
+   * Closes the connection of a member, by default with 4003, which tells the client not to reconnect.
+   * Returns false if no member has this id.
    *
-   * @throws Refusal `bad_command` for a reason that there is none of, or what is no id
+   * @throws Refusal `bad_command` for an unknown reason, or an id that is not a string
    */
   kick(member: string, reason?: CloseReason): boolean;
   /**
-   * Ends the connections of a user, as `kick` does one; how many they were. It may come back with its token.
+   * Closes all connections of a user, as `kick` does; returns how many. The user can reconnect.
    *
-   * @throws Refusal `bad_command` for a reason that there is none of, `not_enabled` without keys
+   * @throws Refusal `bad_command` for an unknown reason, `not_enabled` without keys
    */
   kickUser(user: string, reason?: CloseReason): number;
   /**
-   * Cuts off a user or a token, everywhere (with 4005) or in some rooms, before it returns.
+   * Revokes a user or a token, everywhere (close code 4005) or in some rooms, before it returns.
    *
    * @throws Refusal `bad_command`, `not_enabled`, `revocations_full`
    */
   revoke(revocation: RevocationRequest): Cut;
   /**
-   * Calls `listener` for each event of this name, after the turn of the loop that it happened in.
-   * What it throws or rejects with is logged. Returns what ends it.
+   * Calls `listener` for each event of this name, after the turn of the loop in which the event occurs.
+   * The server logs what the listener throws or rejects with. Returns a function that removes it.
    *
-   * @throws Refusal `bad_command` for an event that there is none of, or a listener that is no function
+   * @throws Refusal `bad_command` for an unknown event, or a listener that is not a function
    */
   on<Name extends EventName>(event: Name, listener: Listener<Name>): () => void;
-  /** Everything counted, in the text format of Prometheus; for a registry of the app see `registry`. */
+  /** All metrics, in the text format of Prometheus; to use the app's own registry, see `registry`. */
   metrics(): Promise<string>;
-  /** What of its locks is held and waited for now. */
+  /** The locks held and waited for now. */
   locks(): LockSnapshot;
   /**
-   * Shuts down within `shutdownGraceMs`: members are told to go and requests under way are answered.
-   * A server it is attached to goes on without it. May be called at any moment; every call returns
+   * Shuts down within `shutdownGraceMs`: notifies and closes the members and answers the requests in
+   * progress. A server it is attached to keeps running. May be called at any time; every call returns
    * the same promise, which never rejects.
    */
   close(): Promise<CloseReport>;
@@ -103,7 +103,7 @@ export interface RoomcastParts {
   readonly metrics: Pick<Metrics, 'scrape'>;
   readonly limits: CommandLimits;
   readonly taker: Taker;
-  /** What detaches it from each server that it is attached to. */
+  /** One function for each attached server, which detaches it. */
   readonly detachers: Set<() => void>;
   closeMember(member: Member, reason: CloseReason): void;
   close(): Promise<CloseReport>;

@@ -1,8 +1,8 @@
 /**
- * What a roomcast has that is one of several workers: a way into each part that has to know of the others.
- * Where there is one process, there is none, and nothing of this is loaded.
+ * The seat: the interface of one worker to the cluster of workers, used by each part that needs the other
+ * workers. A single process has no seat and loads no cluster code.
  *
- * Not here: who the others are and how they are reached (`cluster/`).
+ * Not here: the other workers and the links to them (`cluster/`).
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Broker } from './broker/broker.js';
@@ -13,24 +13,24 @@ import type { Gather } from './metrics/registry.js';
 export interface Seat {
   readonly slot: number;
   readonly slots: number;
-  /** The broker of all workers, around that of this one. */
+  /** Wraps the broker of this worker into one that spans all workers. */
   around(inner: Broker): Broker;
-  /** What this worker knows of itself, so that sums over all are right. */
+  /** Adjusts this worker's gauges so that sums over all workers are right. */
   gauges(own: Gauges): Gauges;
   /**
-   * At a shutdown: this one has drained. Resolves when all that end with it have too, since their peers
-   * may still ask here, and by `timeoutMs`.
+   * Called at a shutdown once this worker has drained. Resolves when all workers that shut down with it
+   * have drained too, since they may still send requests here; at the latest after `timeoutMs`.
    */
   drained(timeoutMs: number): Promise<void>;
-  /** Asks the others for the HTTP API. */
+  /** Queries the other workers for the HTTP API. */
   readonly peers: Peers;
-  /** Asks the others for their numbers. */
+  /** Collects the metrics of the other workers. */
   readonly gather: Gather;
-  /** Of the peer behind a request that another worker passes on; null for any other request. */
+  /** Client address of a request forwarded by another worker; null for any other request. */
   addressOf(request: IncomingMessage): string | null;
   /**
-   * Passes a request for a session of SockJS on to the worker that has it; false where that is this one.
-   * `address` is of the peer.
+   * Forwards a request for a SockJS session to the worker that owns it; returns false if that is this
+   * worker. `address` is the client's.
    */
   forward(request: IncomingMessage, response: ServerResponse, address: string): boolean;
 }

@@ -1,11 +1,10 @@
 /**
- * A process of our own: an HTTP server that has nothing to serve but a roomcast, with its API, metrics
- * and pages.
+ * A process of our own: an HTTP server that serves nothing but a roomcast, with its API, metrics and pages.
  *
  * V3, V12: its sockets are counted from the moment they are accepted (`sockets.ts`). V7: `close` of the
- * roomcast also stops listening, after `lameDuckMs` in which only `/readyz` says so.
+ * roomcast also stops listening, after `lameDuckMs` during which only `/readyz` reports the shutdown.
  *
- * Not here: what is served (`compose.ts`), signals and exit codes (`cli/`).
+ * Not here: the roomcast itself (`compose.ts`), signals and exit codes (`cli/`).
  */
 
 import { compose } from './compose.js';
@@ -19,34 +18,34 @@ import { readProxyHeaders } from './proxied.js';
 import type { CloseReport, Roomcast } from './roomcast.js';
 
 export interface ServeOptions extends RoomcastOptions {
-  /** Aborted: `close()`, also while it is about to listen. */
+  /** Aborting it calls `close()`, also while the server is still starting. */
   readonly signal?: AbortSignal | undefined;
 }
 
-/** A server that listens. */
+/** A listening server. */
 export interface Served {
-  /** Where: `http://127.0.0.1:8080`, or `unix:` and the path of a unix socket. */
+  /** Its address: `http://127.0.0.1:8080`, or `unix:` and the path of a unix socket. */
   readonly url: string;
-  /** Where the HTTP API, metrics and pages are; the same without `internalPort`. */
+  /** Address of the HTTP API, metrics and pages; equal to `url` without `internalPort`. */
   readonly internalUrl: string;
   readonly roomcast: Roomcast;
   /**
-   * Takes other options in the place of those it has, all of them or none: limits, policies, rules, keys,
-   * the level of the log, times of a shutdown. Certificates are read again. Whoever is here keeps the
-   * queues and rights they have; what comes from now on is by the new ones.
+   * Replaces the options, all of them or none: limits, policies, rules, keys, the log level, shutdown times.
+   * Also reads the certificates again. Existing members keep their queues and rights; everything new uses
+   * the new options.
    *
-   * @throws ConfigError for what is wrong, or `needs_restart` for what would have to change and cannot
+   * @throws ConfigError for a bad option, or `needs_restart` for a changed option that needs a restart
    */
   reload(options: Partial<Config>): void;
-  /** As that of the roomcast; nothing listens afterwards. */
+  /** Closes the roomcast; afterwards nothing listens any more. */
   close(): Promise<CloseReport>;
 }
 
 /**
  * Resolves once it listens. Options are those of `roomcast serve`.
  *
- * @throws ConfigError, Error of the socket such as `EADDRINUSE`, or Refusal `shutting_down` when the
- *   signal came first, all as a rejection. Nothing is left open then.
+ * @throws ConfigError, Error of the socket such as `EADDRINUSE`, or Refusal `shutting_down` if the
+ *   signal is aborted first, all as a rejection. Nothing is left open then.
  */
 export async function serve(options: ServeOptions = {}): Promise<Served> {
   const { signal, ...rest } = options ?? {};
@@ -61,13 +60,13 @@ export async function serve(options: ServeOptions = {}): Promise<Served> {
   return listen(compose(options === null ? options : rest), signal);
 }
 
-/** A server of which parts can be ended before the whole. */
+/** A server that can stop listening before it closes. */
 export interface Listening extends Served {
-  /** Accepts no connection any more; those that there are go on. */
+  /** Stops accepting connections; open connections stay. */
   stopListening(): void;
 }
 
-/** `signal`: see `ServeOptions`; `listeners`: of the same options. */
+/** `signal`: see `ServeOptions`; `listeners`: those for the options of `composed`. */
 export async function listen(
   composed: Composed,
   signal?: AbortSignal,

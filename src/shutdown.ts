@@ -1,9 +1,8 @@
 /**
- * The order in which a roomcast ends: it is told that it closes, then rooms, members, requests, and what is
- * left of sockets.
+ * The steps of a shutdown: announce it, then close rooms, members, requests and the remaining sockets.
  *
- * V7: it settles by its deadline, holds no lock while it waits, and returns what it had to abandon. That it
- * is done once is with who calls it (`compose.ts`).
+ * V7: it settles by its deadline, holds no lock while it waits, and returns what it had to abandon. The
+ * caller (`compose.ts`) runs it only once.
  */
 import type { HttpApp } from './http/app.js';
 import type { Config } from './options/config.js';
@@ -18,11 +17,11 @@ import { nowMs } from './time.js';
 import { resetSocket } from './transport/reset-socket.js';
 import type { Transports } from './transports.js';
 
-/** A server of our own, which has nothing else to serve. */
+/** A server of our own, which serves nothing but the roomcast. */
 export interface Host {
-  /** Resolves once it is decided: whether it listens. */
+  /** Resolves once startup has succeeded (true) or failed (false). */
   readonly isListening: Promise<boolean>;
-  /** Accepts nothing more; resolves when no connection is left. */
+  /** Stops accepting; resolves when no connection is left. */
   stop(): Promise<void>;
 }
 
@@ -36,9 +35,9 @@ export interface Ending {
   readonly transports: Transports;
   readonly sockets: Sockets;
   readonly api: Promise<HttpApp | null>;
-  /** Called when nobody is served any more. */
+  /** Called when no connection is served any more. */
   ends(): void;
-  /** Called when nothing is under way any more. */
+  /** Called at the end, when nothing is in progress any more. */
   last(): void;
 }
 
@@ -57,19 +56,19 @@ export async function shutDownAll({
 }: Ending): Promise<CloseReport> {
   const deadline = nowMs() + shutdownGraceMs;
   const left = () => Math.max(0, deadline - nowMs());
-  // A server in the middle of opening its socket cannot be stopped before it has it.
+  // A server that is about to listen cannot be stopped before it does.
   if (await host?.isListening) {
     await sleep(Math.min(lameDuckMs, Math.max(0, shutdownGraceMs - drainMs) / 2));
   }
   const hubClosed = hub.close(left());
-  // Polls are answered until their members have gone.
+  // SockJS polls are still answered until their members are closed.
   const drained = await sessions.drain(deadline);
   await seat?.drained(left());
   const stopped = host?.stop();
   await responses.answered(left);
   transports.close();
   responses.reset();
-  // Connections of the HTTP API, and whatever else has connected and is no member.
+  // Connections of the HTTP API, and all others that do not belong to a member.
   for (const socket of sockets.open) resetSocket(socket);
   ends();
   const [waiting, built] = await Promise.all([hubClosed, api, stopped]);

@@ -1,7 +1,7 @@
-/** A wait for nothing but time, which a shutdown may cut short (V8). It holds what `time.ts` says. */
+/** A delay that a shutdown can cut short (V8). It uses the timers of `time.ts`. */
 import { clearTimeout, setTimeout } from './time.js';
 
-/** Resolves after so many milliseconds, or as soon as `signal` is aborted. */
+/** Resolves after `ms` milliseconds, or as soon as `signal` is aborted. */
 export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     if (signal?.aborted) return resolve();

@@ -1,14 +1,14 @@
 /**
- * Every connection of the listening server, from the moment it is accepted: how many there may be,
- * and which has to go when a new one has no place.
+ * Tracks every connection of the listening server from the moment it is accepted, limits their number,
+ * and decides which one to close when a new one exceeds the limit.
  *
- * V3: a socket that is not a member's is counted for its address. When all places are taken, the
- * address with the most such sockets gives up the one that has been quiet for longest, so that one
- * address cannot keep the others out. V12: what the system refuses to accept is survived, counted and
- * logged, and makes room for the next in the same way.
+ * V3: a socket without a member counts against its address. At the limit, the server closes the
+ * longest-idle such socket of the address that has most of them, so that one address cannot keep the
+ * others out. V12: when the system cannot accept a connection, the server survives it, counts and logs
+ * it, and frees a descriptor in the same way.
  *
- * Not here: how long a socket may take to send a request (the HTTP server's own time limits), how
- * many members there may be (`session/sessions.ts`).
+ * Not here: the time a socket may take to send a request (the HTTP server's own limits), the limit of
+ * members (`session/sessions.ts`).
  */
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { BlockList, Socket } from 'node:net';
@@ -20,17 +20,17 @@ import { takeTurnsAtEnd } from './transport/socket-ends.js';
 import { underTls } from './transport/under-tls.js';
 
 /**
- * Sockets that one address may have beside its members where `maxConnectionsPerAddress` is set: a
- * browser opens six at a time, and who comes over the limit has to be told so on a socket.
+ * Sockets an address may have beyond its members where `maxConnectionsPerAddress` is set: a browser
+ * opens six at a time, and a client over the limit needs a socket to be told so.
  */
 const SPARE_PER_ADDRESS = 16;
 
 export interface SocketsOptions {
-  /** Sockets in all; `Infinity`: as many as come. */
+  /** Maximum of all sockets; `Infinity`: no limit. */
   readonly limit: number;
-  /** Members that one address may have; 0: any number. */
+  /** Maximum members per address; 0: no limit. */
   readonly maxConnectionsPerAddress: number;
-  /** Their sockets are those of many; no limit of one address is for them. */
+  /** Proxies carry the sockets of many clients, so the limit per address does not apply to them. */
   readonly trustedProxies: BlockList;
   readonly observer: Pick<Observer, 'socketRefused'>;
   readonly closeLog: Pick<CloseLog, 'refusedSocket'>;
@@ -39,10 +39,10 @@ export interface SocketsOptions {
 export class Sockets {
   readonly #options: SocketsOptions;
   readonly #all = new Set<Socket>();
-  /** Those that belong to no member, by network. */
+  /** Sockets without a member, by network. */
   readonly #waiting = new Shares();
   readonly #networks = new WeakMap<Socket, string>();
-  /** Of all sockets: one each, and what `once` makes around it, would be held by every member. */
+  /** One listener for all sockets: a closure and a `once` wrapper for each would cost memory per member. */
   readonly #closed: (this: Socket) => void;
 
   constructor(options: SocketsOptions) {
@@ -53,12 +53,12 @@ export class Sockets {
     };
   }
 
-  /** Takes over the sockets of `http` from now on. */
+  /** Starts tracking the sockets of `http`. */
   watch(http: Server): void {
     http.on('connection', (socket: Socket) => this.#accepted(socket));
     http.on('request', ({ socket }) => this.#spoke(socket));
-    // Once it listens, an error is of one connection, for which there was no descriptor. The next one
-    // finds that of a socket that is nobody's.
+    // Once listening, an `error` event means that one connection could not be accepted for lack of a
+    // descriptor. Closing a socket without a member frees one for the next connection.
     http.once('listening', () =>
       http.on('error', () => {
         this.#refused('machine', null);
@@ -67,30 +67,30 @@ export class Sockets {
     );
   }
 
-  /** All that are open. */
+  /** All open sockets. */
   get open(): Iterable<Socket> {
     return this.#all;
   }
 
-  /** It is open, and a proxy has yet to say from whom it is. */
+  /** Tracks a socket whose proxy has not sent the client's address yet. */
   opened(socket: Socket): void {
     this.#all.add(socket);
     socket.on('close', this.#closed);
   }
 
-  /** Ends such a socket: the proxy has not said it. */
+  /** Closes such a socket: its proxy did not send the address. */
   refuse(socket: Socket): void {
     this.#refused('proxy', directAddressOf(socket));
     resetSocket(socket);
   }
 
-  /** From now on the socket is a member's. */
+  /** Marks the socket as owned by a member. */
   claim(socket: Socket): void {
     const accepted = acceptedOf(socket);
     this.#waiting.remove(this.#networkOf(accepted), accepted);
   }
 
-  /** Until this response is over its socket is that of a session or a viewer, who are counted. */
+  /** Until the response closes, its socket belongs to a session or a viewer, which have their own limits. */
   claimFor(request: IncomingMessage, response: ServerResponse): void {
     const socket = acceptedOf(request.socket);
     this.claim(socket);
@@ -118,19 +118,19 @@ export class Sockets {
     }
   }
 
-  /** Of its address, a socket that has just sent a request is the last to go. */
+  /** The socket has sent a request: moves it to the end of its address's list, so it is closed last. */
   #spoke(requested: Socket): void {
     const socket = acceptedOf(requested);
     const network = this.#networkOf(socket);
     if (this.#waiting.remove(network, socket)) this.#waiting.add(network, socket);
   }
 
-  /** Ends the socket of these that has been quiet for longest. */
+  /** Closes the longest-idle of these sockets. */
   #end(sockets: ReadonlySet<Socket>, reason: SocketRefusal): void {
     const [quietest] = sockets;
     if (quietest === undefined) return;
     this.#refused(reason, directAddressOf(quietest));
-    // At once: what is told of its end comes too late for the next that is accepted.
+    // Immediately: the 'close' event comes too late for the next connection to be accepted.
     this.#forget(quietest);
     resetSocket(quietest);
   }
@@ -144,23 +144,23 @@ export class Sockets {
     return this.#networks.get(socket) ?? '';
   }
 
-  /** `address`: of the socket, where there is one. */
+  /** `address`: that of the socket; null if there is no socket. */
   #refused(reason: SocketRefusal, address: string | null): void {
     this.#options.observer.socketRefused(reason);
     this.#options.closeLog.refusedSocket(reason, address);
   }
 }
 
-/** Requests come on the socket of TLS, where there is one. */
+/** The accepted socket below a TLS socket; the socket itself without TLS. */
 const acceptedOf = (socket: Socket): Socket => underTls(socket) ?? socket;
 
-/** Sockets by who they are from; which has the most is known at any time. */
+/** Sockets grouped by owner; finds the owner with the most sockets in O(1). */
 class Shares {
   readonly #of = new Map<string, Set<Socket>>();
   /** Sets with `i` sockets, at index `i`. */
   readonly #bySize: Set<Set<Socket>>[] = [];
 
-  /** Puts it last; returns all of the same owner. */
+  /** Adds the socket at the end; returns all sockets of the owner. */
   add(owner: string, socket: Socket): ReadonlySet<Socket> {
     let own = this.#of.get(owner);
     if (own === undefined) {
@@ -171,7 +171,7 @@ class Shares {
     return own;
   }
 
-  /** Whether it was there. */
+  /** Removes the socket; returns whether it was present. */
   remove(owner: string, socket: Socket): boolean {
     const own = this.#of.get(owner);
     if (own === undefined || !own.has(socket)) return false;
@@ -180,7 +180,7 @@ class Shares {
     return true;
   }
 
-  /** Those of the owner with the most; the first is the one that was added first. */
+  /** Sockets of the owner that has the most, oldest first. */
   largest(): ReadonlySet<Socket> {
     for (let last = this.#bySize.at(-1); last !== undefined; last = this.#bySize.at(-1)) {
       const [own] = last;

@@ -1,20 +1,20 @@
 /**
- * Mistakes of ours in callbacks that nobody is in front of: of timers, of sockets, of a broker (V12).
- * What they throw would end the process, and with it everybody's connection. It is told to every
- * roomcast of the process instead, which counts and logs it. While there is none, it stays uncaught.
+ * Catches errors in callbacks without a caller: those of timers, sockets and brokers (V12). Uncaught they
+ * would end the process and all its connections. Instead they are reported to every roomcast of the
+ * process, which counts and logs them. If there is no roomcast, the error stays uncaught.
  */
 
 type Report = (error: unknown) => void;
 
 const reports = new Set<Report>();
 
-/** Has `report` told of each; returns what ends that. */
+/** Registers `report` for every caught error; returns a function that removes it. */
 export function onSurvived(report: Report): () => void {
   reports.add(report);
   return () => void reports.delete(report);
 }
 
-/** `callback`, which throws nothing any more. */
+/** Wraps `callback` so that it does not throw. */
 export function survived<Values extends unknown[]>(
   callback: (...values: Values) => void,
 ): (...values: Values) => void {
@@ -27,7 +27,7 @@ export function survived<Values extends unknown[]>(
   };
 }
 
-/** @throws the error where there is nobody to tell it to */
+/** Reports the error to all. @throws the error if nothing is registered */
 export function survive(error: unknown): void {
   if (reports.size === 0) throw error;
   for (const report of reports) report(error);

@@ -1,6 +1,6 @@
 /**
- * A real server for other people's tests, inside their process: on a free port, silent, with no
- * drain, and closed at once whatever is in flight. It is to rooms what miniredis is to Redis.
+ * A real server for an app's tests, inside the test process: on a free port, silent, without draining,
+ * and closed at once whatever is in progress. It is to rooms what miniredis is to Redis.
  */
 import type { Position } from './broker/broker.js';
 import { compose } from './compose.js';
@@ -20,16 +20,16 @@ import type {
   TransportSink,
 } from './transport/transport.js';
 
-/** Whom a token of a test is for. */
+/** Claims of a test token. */
 export interface TestToken {
   readonly user: string;
-  /** What it allows: actions by patterns of rooms, like `{ 'chat:*': ['join', 'publish'] }`. Default: nothing. */
+  /** Permissions: actions by room pattern, like `{ 'chat:*': ['join', 'publish'] }`. Default: none. */
   readonly rooms?: Readonly<Record<string, readonly Action[]>>;
-  /** How long it is good. Default: 600 seconds; may be less than none. */
+  /** Lifetime in seconds. Default: 600; negative for an expired token. */
   readonly seconds?: number;
-  /** Its own name, by which it can be revoked. */
+  /** Id of the token, by which it can be revoked. */
   readonly tokenId?: string;
-  /** Shown to those who are told who is in a room. */
+  /** Included in the presence lists of rooms. */
   readonly info?: unknown;
 }
 
@@ -38,52 +38,54 @@ export interface TestServer {
   readonly url: string;
   /** For `new SockJS(sockjsUrl)`. */
   readonly sockjsUrl: string;
-  /** Of the HTTP API, without a path. */
+  /** Base URL of the HTTP API. */
   readonly httpUrl: string;
   /** Publishes any JSON value to a room. @throws Refusal as a rejection. */
   publish(room: string, data: unknown, key?: string): Promise<Position>;
   /**
-   * A token that the server takes, signed with the first of its `tokenSecret`.
-   * @throws Refusal `not_enabled` as a rejection, for a server that was given none
+   * Creates a token that the server accepts, signed with the first `tokenSecret`.
+   * @throws Refusal `not_enabled` as a rejection, if the server has no `tokenSecret`
    */
   token(token: TestToken): Promise<string>;
-  /** Cuts off a user or a token, as `Roomcast.revoke` does. @throws Refusal */
+  /** Revokes a user or a token, as `Roomcast.revoke` does. @throws Refusal */
   revoke: Roomcast['revoke'];
-  /** Who is connected now. */
+  /** All connected members. */
   members(): MemberInfo[];
   /**
-   * From now on the member takes nothing: what is sent to it queues up as if its peer had stopped
-   * reading. Returns what lets it read again.
+   * Stalls the member: frames for it queue up as if the client had stopped reading. Returns a function
+   * that ends the stall.
    *
    * @throws Error when no member has this id
    */
   stall(memberId: string): () => void;
   /**
-   * Ends the connection of a member as a lost network does: its client is not told why.
+   * Breaks the connection of a member as a network failure does: its client gets no close frame.
    *
    * @throws Refusal `not_found` when no member has this id
    */
   cut(memberId: string): void;
-  /** Ends the connection of a member for a reason of the server, as `Roomcast.kick` does. @throws Refusal */
+  /** Closes the connection of a member, as `Roomcast.kick` does. @throws Refusal */
   kick: Roomcast['kick'];
   /**
-   * Ends the server as a crash does, and starts it again on its port: every connection is cut, and nothing of
-   * before is known. Rooms begin a new epoch, which a join with `since` is told. Resolves once it listens.
+   * Ends the server as a crash does and starts it again on the same port: every connection breaks and all
+   * state is lost. Rooms begin a new epoch, as the reply to a join with `since` shows. Resolves once it
+   * listens.
    *
-   * @throws Refusal `not_enabled` as a rejection, for a server with a broker of yours: that ends with it
+   * @throws Refusal `not_enabled` as a rejection, if you passed a broker: it closes with the server
    */
   restart(): Promise<void>;
   /**
-   * Lets go of what a room keeps, as time does. Its numbers go on: who comes back to it is told a gap.
+   * Expires the history of a room, as time does. The sequence numbers continue: a client that rejoins gets
+   * a gap.
    *
-   * @throws Refusal `not_enabled` as a rejection, where such a room keeps nothing
+   * @throws Refusal `not_enabled` as a rejection, if the room keeps no history
    */
   expireHistory(room: string): Promise<void>;
-  /** Resolves when nothing of the server is left; every call returns the same promise. */
+  /** Resolves when the server is closed completely; every call returns the same promise. */
   close(): Promise<void>;
 }
 
-/** What differs from `defaults`, so that a test is quick. */
+/** Overrides of `defaults` that keep tests fast. */
 const TEST_DEFAULTS: Config = {
   ...defaults,
   port: 0,
@@ -140,7 +142,7 @@ export async function startTestServer(given: RoomcastOptions = {}): Promise<Test
       if (secret === undefined) {
         throw new Refusal(
           'not_enabled',
-          'Give the server a tokenSecret, of 32 characters or more.',
+          'The server has no key to sign a token with: set tokenSecret, of 32 characters or more.',
         );
       }
       const { signToken } = await import('./auth/sign.js');
@@ -157,7 +159,10 @@ export async function startTestServer(given: RoomcastOptions = {}): Promise<Test
     cut: (memberId) => memberOf(memberId).reset('lost'),
     async restart() {
       if (parts.broker !== undefined) {
-        throw new Refusal('not_enabled', 'A broker of yours ends with the server; start another.');
+        throw new Refusal(
+          'not_enabled',
+          'The broker you passed closes with the server; start another server instead.',
+        );
       }
       await restart();
     },
@@ -171,7 +176,7 @@ export async function startTestServer(given: RoomcastOptions = {}): Promise<Test
   };
 }
 
-/** A transport that can be made to take one batch and then nothing, like a peer that stops reading. */
+/** A transport that can be shut: it then accepts one batch and stalls, like a client that stops reading. */
 class Valve implements Transport {
   readonly name: TransportName;
   readonly framing: Framing;
@@ -179,7 +184,7 @@ class Valve implements Transport {
   readonly #inner: Transport;
   #sink: TransportSink | undefined;
   #isShut = false;
-  /** The batch that went nowhere. */
+  /** The batch accepted while shut. */
   #held: { readonly batch: Buffer; readonly messages: number } | null = null;
 
   constructor(inner: Transport) {
@@ -194,7 +199,7 @@ class Valve implements Transport {
   }
 
   get progressAt(): number {
-    // What the peer takes meanwhile was written before.
+    // Bytes that the client reads now were written before the stall.
     return this.#held === null ? this.#inner.progressAt : Number.NEGATIVE_INFINITY;
   }
 
@@ -235,7 +240,7 @@ class Valve implements Transport {
     };
   }
 
-  /** Lets go of the batch held back, or keeps it until the peer asks. */
+  /** Writes the held batch, or keeps it until the inner transport is writable. */
   #pass(): void {
     const held = this.#held;
     if (held === null || !this.#inner.writable) return;

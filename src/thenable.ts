@@ -1,4 +1,4 @@
-/** What can be waited for, also a promise of another library or realm. */
+/** Whether `value` can be awaited, also if it is a promise of another library or realm. */
 export const isThenable = (value: unknown): value is PromiseLike<unknown> =>
   typeof value === 'object' &&
   value !== null &&

@@ -1,14 +1,12 @@
 /**
- * The timers and the clock of this server, taken once, when it is loaded. A program whose tests fake
- * the global ones (vitest, jest, sinon) can hold this server in its process: deliveries, heartbeats
- * and `close()` go on. A lint keeps the global ones out of `src/`.
+ * The timers and the clock of this server, captured when the module loads. A test program that fakes
+ * the global ones (vitest, jest, sinon) can run this server in its process: deliveries, heartbeats
+ * and `close()` still work. A lint rule bans the global ones from `src/`.
  *
- * V12: what a callback throws ends nothing but the call (`survived.ts`): the next comes as if it had
- * not been.
+ * V12: an error thrown by a callback ends only that call (`survived.ts`); an interval continues.
  *
- * Not here: `Date`, which is only printed and never waited for, so that faking it shows in the `at`
- * of a message. Our own tests put virtual time in the place of this module
- * (`test/support/virtual-time.ts`).
+ * Not here: `Date`, which is only displayed and never waited for, so that a faked `Date` shows in the `at`
+ * of a message. Our own tests replace this module with virtual time (`test/support/virtual-time.ts`).
  */
 import { performance } from 'node:perf_hooks';
 import * as timers from 'node:timers';
@@ -25,7 +23,7 @@ export const setInterval = (callback: () => void, ms?: number): NodeJS.Timeout =
 export const setImmediate = (callback: () => void): NodeJS.Immediate =>
   timers.setImmediate(survived(callback));
 
-/** Milliseconds since the process started; it never goes back. */
+/** Milliseconds since the process started; monotonic. */
 export const nowMs: () => number = performance.now.bind(performance);
 
 const microtask: typeof globalThis.queueMicrotask = globalThis.queueMicrotask;

@@ -1,4 +1,4 @@
-/** A rate limit: `rate` a second, with a burst. */
+/** A rate limit: `rate` per second, with a burst. */
 import { nowMs } from './time.js';
 export class TokenBucket {
   readonly #rate: number;
@@ -6,7 +6,7 @@ export class TokenBucket {
   #tokens: number;
   #filledAt = nowMs();
 
-  /** `rate` 0 lets everything through; `burst` is how many may come at once, one second's worth unless it is said. */
+  /** `rate` 0: no limit. `burst`: how many may pass at once; default: one second's worth. */
   constructor(rate: number, burst = Math.max(1, rate)) {
     this.#rate = rate;
     this.#full = burst;

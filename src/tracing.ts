@@ -1,13 +1,13 @@
 /**
- * Traces of publish → deliver, for OpenTelemetry: a span `publish` for each message, and a span `deliver`
- * for each flush of a room that carries recorded ones, on every node that has members of it. What
- * records and exports them is the app's; without an SDK the API makes nothing.
+ * Traces of publish → deliver, for OpenTelemetry: a `publish` span for each message, and a `deliver` span
+ * for each flush of a room that contains sampled messages, on every node with members of the room. The
+ * app's SDK records and exports the spans; without an SDK the API does nothing.
  *
- * Nothing is kept here: a message carries the `traceparent` of its span, through the broker too. V12: a
- * tracer that throws stops no message.
+ * This module keeps no state: a message carries the `traceparent` of its span, also through the broker.
+ * V12: a tracer that throws stops no message.
  *
- * Not here: when a flush begins and ends (`room/room.ts`). Only this file knows the library, which is
- * loaded with the option `tracing` alone.
+ * Not here: the start and end of a flush (`room/room.ts`). Only this file imports the library, and only
+ * with the option `tracing`.
  */
 import { createRequire } from 'node:module';
 import type * as Library from '@opentelemetry/api';
@@ -18,7 +18,7 @@ import { survive } from './survived.js';
 import { isThenable } from './thenable.js';
 import { version } from './version.js';
 
-/** @throws ConfigError where the library is not installed */
+/** @throws ConfigError if the library is not installed */
 export function openTracing(): Trace {
   const { SpanKind, SpanStatusCode, context, propagation, trace } = library();
   const tracer = trace.getTracer('roomcast', version);
@@ -74,7 +74,7 @@ export function openTracing(): Trace {
         const contexts = traceparents.flatMap((text) => spanContextOf(text) ?? []);
         const [first] = contexts;
         if (first === undefined) return undefined;
-        // Below the first of them, whose sampling it has.
+        // Child of the first span, so that it inherits the sampling decision.
         return tracer.startSpan(
           'deliver',
           {
@@ -104,10 +104,10 @@ function guarded<T>(act: () => T): T | undefined {
 }
 
 const SAMPLED = 1;
-/** Of W3C Trace Context, version 00. */
+/** W3C Trace Context, version 00, sampled. */
 const TRACEPARENT = /^00-([\da-f]{32})-([\da-f]{16})-01$/;
 
-/** Undefined where nobody records it. */
+/** Undefined if the span is not sampled. */
 function traceparentOf(span: Library.Span): string | undefined {
   const { traceId, spanId, traceFlags } = span.spanContext();
   return traceFlags & SAMPLED ? `00-${traceId}-${spanId}-01` : undefined;

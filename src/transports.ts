@@ -1,8 +1,8 @@
 /**
- * Every transport of a roomcast, and the entrance in front of them: what of a request or an upgrade
- * goes where, and what ends with all of them.
+ * All transports of a roomcast and the router in front of them (`entrance.ts`): which transport gets a
+ * request or an upgrade, and how all of them are closed.
  *
- * Not here: which requests come here (`attachment.ts`), sessions (`session/`).
+ * Not here: which requests reach roomcast (`attachment.ts`), sessions (`session/`).
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
@@ -28,24 +28,24 @@ export interface TransportsOptions {
   readonly bodies: Bodies;
   readonly inTurn: InTurn;
   readonly accept: Accept;
-  /** Of the peer that a request is from. */
+  /** Client address of a request. */
   address(request: IncomingMessage): string;
   refused(code: RefusalCode): void;
-  /** Told of each upgrade before it is carried out: the socket is a member's. */
+  /** Called for each upgrade before it is executed: the socket now belongs to a member. */
   claim(request: IncomingMessage): void;
-  /** Told of each response that stays open. */
+  /** Called for each response that stays open. */
   streaming(request: IncomingMessage, response: ServerResponse): void;
-  /** Passes on a request of SockJS that is another worker's, and says whether it is one. */
+  /** Forwards a SockJS request that another worker owns; returns whether it did. */
   readonly forward?:
     | ((request: IncomingMessage, response: ServerResponse, address: string) => boolean)
     | undefined;
-  /** Answers what is no transport's. */
+  /** Answers every request that is for no transport. */
   api(request: IncomingMessage, response: ServerResponse): void;
 }
 
 export interface Transports {
   readonly entrance: Entrance;
-  /** Ends what sessions there still are; nothing is accepted any more. */
+  /** Ends the remaining sessions and accepts no new ones. */
   close(): void;
 }
 
@@ -56,7 +56,7 @@ export function openTransports(options: TransportsOptions): Transports {
   const plain = new WebSocketAcceptor(plainDialect, { ...frames, maxFrameBytes: maxMessageBytes });
   const wrapped = new WebSocketAcceptor(sockjsDialect, {
     ...frames,
-    // A message in it may be written in escapes.
+    // SockJS may carry a message with every character escaped.
     maxFrameBytes: MAX_ESCAPE * maxMessageBytes + 4,
   });
   const sockjs = new SockjsServer({

@@ -1,87 +1,87 @@
 /**
- * Whose input is handled next: the time that what a peer sends takes from the event loop, metered
- * and handed out, so that no peer, and no number of them, keeps the loop from the others. It is to
- * what comes in what the slices of `room/fan-out.ts` are to what goes out.
+ * Schedules the handling of peers' input. It meters the event loop time that each peer's input takes,
+ * so that no peer, and no number of peers, starves the others. It does for input what the time slices
+ * of `room/fan-out.ts` do for output.
  *
- * What it bounds. A turn of the loop spends at most `TURN_MS` on the input of heavy peers and
- * `LIGHT_MS` on all input, and one item more. What a peer has taken beyond `SHARE` of the time that
- * passes is its debt; with what its waiting bytes may take that is its level (`LEVELS_MS`), and with
- * `BURST_MS` or more of it, it is heavy. The lowest level goes first (a multilevel feedback queue),
- * so that a peer that says little does not wait for a crowd of peers that have only begun to flood,
- * or that all send their first large message at once. Within that, input is handled where it
- * arrives. What does not fit is held and waits in a round, a quantum each time. While there is time
- * left in a turn a heavy peer gets it: alone it is as fast as the server is.
+ * Bounds: one turn of the loop spends at most `TURN_MS` on the input of heavy peers and `LIGHT_MS` on
+ * all input, plus one item. A peer's debt is the time it has used beyond `SHARE` of the elapsed time.
+ * Debt plus the estimated cost of its waiting bytes gives its level (`LEVELS_MS`); a peer with
+ * `BURST_MS` or more of debt is heavy. The lowest level runs first (a multilevel feedback queue),
+ * so that a peer that sends little does not wait for a crowd of peers that have only begun to flood,
+ * or that all send their first large message at once. Input is handled on arrival as long as it fits;
+ * the rest is held and served round-robin, a quantum at a time. Time left in a turn goes to heavy
+ * peers: a single heavy peer is as fast as the server.
  *
- * V8: a peer that waits longer than `PATIENCE_MS` for its turn is told so by `starved`. V13: time in
- * which the server itself stood still is not counted.
+ * V8: `starved` tells a peer that it has waited longer than `PATIENCE_MS` for its turn. V13: time in
+ * which the server itself was blocked does not count.
  *
- * Not here: what an item is (`Work`), the clock of the fan-out, rates (`token-bucket.ts`).
+ * Not here: what an item is (`Work`), the scheduler of the fan-out, rate limits (`token-bucket.ts`).
  */
 import { Line } from './line.js';
 import { survive } from './survived.js';
 import { nowMs, setImmediate } from './time.js';
 
-/** Of one turn of the loop, in milliseconds: for the input of heavy peers. */
+/** Budget of one turn of the loop for the input of heavy peers, in milliseconds. */
 export const TURN_MS = 3;
-/** Of one turn of the loop, in milliseconds: for all input, light peers' too. */
+/** Budget of one turn of the loop for all input, in milliseconds. */
 export const LIGHT_MS = 5;
-/** What a peer that waits is given at once, in milliseconds, while others wait as well; most. */
+/** Maximum that a waiting peer gets at once while others wait too, in milliseconds. */
 export const QUANTUM_MS = 1;
-/** Loop time a peer may take at once and be light, in milliseconds. */
+/** Loop time a peer may use at once and stay light, in milliseconds. */
 export const BURST_MS = 5;
-/** A peer with less debt than this is at this level or below, in milliseconds; the last is heavy. */
+/** Upper bound of the debt at each level, in milliseconds; the last level is heavy. */
 const LEVELS_MS = [0.25, 0.5, 1, 2, BURST_MS, Number.POSITIVE_INFINITY] as const;
-/** The level of heavy peers; those of light ones are below. */
+/** The level of heavy peers; light peers have lower ones. */
 const HEAVY = LEVELS_MS.length - 1;
 /**
- * What an item is charged with at most, in milliseconds. One that takes longer has more often met the
- * compiler, the collector of garbage or another process than been large, and a peer must not be
- * heavy for that; who sends large ones time and again is soon heavy all the same.
+ * Maximum charge for one item, in milliseconds. An item that takes longer was more often hit by the
+ * compiler, the garbage collector or another process than it was large, and must not make its peer
+ * heavy. A peer that repeatedly sends large items becomes heavy soon anyway.
  */
 const MAX_CHARGE_MS = 2;
-/** Loop time a peer may take for good and be light, of all there is. */
+/** Fraction of the loop time that a peer may use permanently and stay light. */
 const SHARE = 0.02;
-/** More debt than this is forgiven: a peer that stops being heavy is light again in 5 s. */
+/** Debt is capped at this: a peer that stops flooding is light again after 5 s. */
 const MAX_DEBT_MS = 100 + BURST_MS;
 /**
- * What a byte that waits is taken to need, in milliseconds, before it has shown what it does: 64 KiB
- * are 1.3 ms. Small commands and JSON of many keys take 10 to 40 ns a byte.
+ * Estimated cost of a waiting byte, in milliseconds, before its real cost is known: 64 KiB are 1.3 ms.
+ * Small commands and JSON with many keys take 10 to 40 ns a byte.
  */
 const BYTE_MS = 20e-6;
 /** How long a peer may wait for its turn, in milliseconds. */
 export const PATIENCE_MS = 5000;
-/** What a turn of the loop counts for at most in that: longer is a stand-still of the server's. */
+/** Maximum that one turn of the loop adds to that wait: a longer turn means that the server was blocked. */
 const MAX_TURN_MS = 250;
 
-/** What a peer has sent, as items: small things that are done one after another. */
+/** The input of a peer, as items: small units that are handled one after another. */
 export interface Work {
-  /** Read and not handled, in bytes; 0 where that says nothing of how long it will take. */
+  /** Bytes read and not handled; 0 if their number says nothing about the cost. */
   readonly waitingBytes: number;
-  /** Does one item; true when there are more. Does nothing when there is none. */
+  /** Handles one item; returns true if there are more. Does nothing without an item. */
   step(): boolean;
-  /** Something is left that has to wait for its turn: nothing more should be read meanwhile. */
+  /** Items are left that must wait for their turn: stop reading. */
   held(): void;
-  /** Nothing is left: more may be read. */
+  /** No item is left: reading may continue. */
   released(): void;
-  /** It has waited for too long, and its share has ended. */
+  /** The peer has waited too long; its share has ended. */
   starved(): void;
-  /** An item has thrown, and its share has ended. */
+  /** An item has thrown; the share has ended. */
   failed(): void;
 }
 
-/** One peer's part in the turns. */
+/** The scheduling state of one peer. */
 export class Share {
   readonly #turns: Turns;
-  /** Among those that wait. */
+  /** Links of the `Line` of waiting peers. */
   line: unknown = null;
   before: Share | null = null;
   after: Share | null = null;
-  /** Loop time taken beyond its share, in milliseconds, at `#at`. */
+  /** Loop time used beyond the peer's share, in milliseconds, as of `#at`. */
   #debtMs = 0;
   #at = 0;
-  /** Only for `Turns`: when it was last served or began to wait, on the clock of the turns. */
+  /** Only for `Turns`: when the peer was last served or began to wait, on the clock of the turns. */
   waitsSince = 0;
-  /** Only for `Turns`: it is in the middle of its items, which may end it or bring more. */
+  /** Only for `Turns`: its items are being handled, which may end the share or add more items. */
   isServing = false;
   #isHeld = false;
   #hasEnded = false;
@@ -93,7 +93,7 @@ export class Share {
     this.#turns = turns;
   }
 
-  /** Something is left that waits for its turn. */
+  /** Items are left that wait for their turn. */
   get isHeld(): boolean {
     return this.#isHeld;
   }
@@ -102,36 +102,36 @@ export class Share {
     return this.#hasEnded;
   }
 
-  /** There are items to do: does them as far as the turn allows; the others wait. */
+  /** Handles the items as far as the turn allows; the rest waits. */
   run(): void {
     if (!this.#isHeld && !this.isServing && !this.#hasEnded) this.#turns.run(this);
   }
 
-  /** Nothing of it is done any more. */
+  /** Handles no more of its items. */
   end(): void {
     this.#hasEnded = true;
     this.#isHeld = false;
     this.#turns.forget(this);
   }
 
-  /** Only for `Turns`: who goes first; `HEAVY` is the last. */
+  /** Only for `Turns`: the peer's priority, 0 first, `HEAVY` last. */
   levelAt(now: number): number {
     const debt = this.#debtAt(now);
     if (debt >= BURST_MS) return HEAVY;
-    // Bytes alone make nobody heavy.
+    // Waiting bytes alone do not make a peer heavy.
     const ms = debt + this.work.waitingBytes * BYTE_MS;
     let level = 0;
     while (level < HEAVY - 1 && ms >= (LEVELS_MS[level] as number)) level += 1;
     return level;
   }
 
-  /** Only for `Turns`: it has taken `ms` until `now`. */
+  /** Only for `Turns`: adds `ms` of loop time, used until `now`. */
   charge(ms: number, now: number): void {
     this.#debtMs = Math.min(MAX_DEBT_MS, this.#debtAt(now) + ms);
     this.#at = now;
   }
 
-  /** Only for `Turns`: whether it has items that wait, told to its work when that changes. */
+  /** Only for `Turns`: sets whether items wait, and notifies the work on a change. */
   hold(isHeld: boolean): void {
     if (this.#isHeld === isHeld) return;
     this.#isHeld = isHeld;
@@ -145,13 +145,13 @@ export class Share {
 }
 
 export class Turns {
-  /** Waiting for their turn by level, the longest first. */
+  /** Waiting peers by level, longest waiting first. */
   readonly #waiting = Array.from({ length: HEAVY + 1 }, () => new Line<Share>());
   #waitingCount = 0;
-  /** Milliseconds spent on input in this turn, or since the last in which it was worth a look. */
+  /** Milliseconds spent on input since the last scheduled turn. */
   #spentMs = 0;
   #isScheduled = false;
-  /** Milliseconds as the turns have seen them while somebody waited. */
+  /** Milliseconds that have passed while at least one peer waited. */
   #clock = 0;
   #turnAt = 0;
   readonly #next = () => this.#turn();
@@ -179,7 +179,7 @@ export class Turns {
     return true;
   }
 
-  /** Those that wait at the same level or a lower one go first, in the next turn. */
+  /** False if a peer waits at the same or a lower level: that one goes first, in the next turn. */
   #mayRun(level: number): boolean {
     if (this.#spentMs >= (level < HEAVY ? LIGHT_MS : TURN_MS)) return false;
     if (this.#waitingCount === 0) return true;
@@ -189,7 +189,7 @@ export class Turns {
     return true;
   }
 
-  /** How long whoever is served now may go on. */
+  /** How long the peer that is served now may continue, in milliseconds. */
   #allowed(level: number): number {
     const left = TURN_MS - this.#spentMs;
     if (this.#waitingCount === 0 && left > QUANTUM_MS) return left;
@@ -216,7 +216,7 @@ export class Turns {
     else share.hold(false);
   }
 
-  /** V12: a mistake of ours ends the peer that met it, and nobody else. */
+  /** V12: an error of ours ends only the peer whose item caused it. */
   #step(share: Share): boolean {
     try {
       return share.work.step();
@@ -242,7 +242,7 @@ export class Turns {
     setImmediate(this.#next);
   }
 
-  /** A turn of the loop has begun since the last, and it is now time for those who wait. */
+  /** Runs in the next turn of the loop and serves the waiting peers. */
   #turn(): void {
     this.#isScheduled = false;
     this.#spentMs = 0;
@@ -261,7 +261,7 @@ export class Turns {
   }
 
   #round(waiting: Line<Share>, level: number, budgetMs: number): void {
-    // Whoever is put back while this goes on comes last, and is met again.
+    // A peer that is put back during this loop goes last and is served again.
     for (let share = waiting.first; share !== null; share = waiting.first) {
       if (this.#spentMs >= budgetMs) return;
       this.#take(share, waiting);
@@ -278,5 +278,5 @@ export class Turns {
   }
 }
 
-/** Those with the least debt are many at the start of a flood: each gets as much as leads it to the next level. */
+/** At the lowest levels a flood has many peers: each gets just enough to reach the next level. */
 const quantumAt = (level: number): number => Math.min(QUANTUM_MS, LEVELS_MS[level] ?? QUANTUM_MS);

@@ -43,7 +43,7 @@ async function listen(server: Server): Promise<string> {
 
 const app = (_: IncomingMessage, response: ServerResponse) => response.end('the app');
 
-/** The text that comes back for what is sent as it is, until the connection ends or `enough` is there. */
+/** Sends `text` on a raw connection; returns what is received until it ends or matches `enough`. */
 async function raw(url: string, text: string, enough: RegExp): Promise<string> {
   const socket = connect(Number(new URL(url).port), '127.0.0.1');
   socket.write(text);
@@ -60,7 +60,7 @@ const H2C =
   'Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAAAAIAAAAB\r\n';
 
 describe.each(TRANSPORTS)('%s', (transport) => {
-  test('carries rooms on the server of an app, which goes on answering', async () => {
+  test('serves rooms on the HTTP server of an app, which still answers its own requests', async () => {
     const server = createServer(app);
     const roomcast = roomcastFor();
     roomcast.attach(server);
@@ -82,8 +82,8 @@ describe.each(TRANSPORTS)('%s', (transport) => {
   });
 });
 
-describe('what is not ours is left alone', () => {
-  test('every path but /ws and below /sockjs', async () => {
+describe('the app keeps everything that is not for roomcast', () => {
+  test('every path except /ws and those below /sockjs', async () => {
     const server = createServer(app);
     roomcastFor().attach(server);
     const url = await listen(server);
@@ -94,7 +94,7 @@ describe('what is not ours is left alone', () => {
     expect(await (await fetch(`${url}/sockjs`)).text()).toBe('Welcome to SockJS!\n');
   });
 
-  test('an upgrade for another WebSocket server, which listens before or after', async () => {
+  test('an upgrade for another WebSocket server, attached before or after', async () => {
     const server = createServer(app);
     const others = new WebSocketServer({ noServer: true });
     const greet = (path: string) => (request: IncomingMessage, socket: Duplex, head: Buffer) => {
@@ -113,7 +113,7 @@ describe('what is not ours is left alone', () => {
     }
   });
 
-  test('a request that offers h2c, where the app listens for no upgrade', async () => {
+  test('a request that offers h2c, if the app has no upgrade listener', async () => {
     const server = createServer((request, response) => {
       request.resume().on('end', () => response.end(`the app: ${request.url}`));
     });
@@ -155,7 +155,7 @@ test.each([
   ['sockjs-websocket', {}],
   ['websocket', { tokenSecret: [SECRET] }],
 ] as const)(
-  '%s, %j: of the request that it began with a connection keeps nothing',
+  '%s, %j: a connection keeps nothing of the request that opened it',
   async (transport, options) => {
     const roomcast = roomcastFor(options);
     const begun: WeakRef<object>[] = [];
@@ -175,7 +175,7 @@ test.each([
   },
 );
 
-test('two servers, and two roomcasts on one, in any order of leaving', async () => {
+test('two servers, and two roomcasts on one server, detached in any order', async () => {
   const [server, other] = [createServer(app), createServer(app)];
   const [first, second] = [roomcastFor(), roomcastFor()];
   const detach = first.attach(server);
@@ -191,14 +191,14 @@ test('two servers, and two roomcasts on one, in any order of leaving', async () 
   expect(second.members()).toHaveLength(1);
   await second.close();
   expect(await (await fetch(`${url}/ws`)).text()).toBe('the app');
-  // It was only detached: those who are there stay.
+  // It was only detached: connected members stay.
   one.say({ type: 'ping', id: 1 });
   await one.until(() => one.events.some(({ type }) => type === 'pong'));
   expect(await three.closed).toBe(4200);
   expect(first.members().map(({ id }) => id)).toEqual([one.id, two.id]);
 });
 
-test('detaching leaves a server as it was', async () => {
+test('detaching restores the server', async () => {
   const server = createServer(app);
   const before = Object.getOwnPropertySymbols(server).map((key) => Reflect.get(server, key));
   const [one, two] = [roomcastFor(), roomcastFor()];
@@ -214,7 +214,7 @@ test('detaching leaves a server as it was', async () => {
   );
 });
 
-test('handle and handleUpgrade say whether it was theirs', async () => {
+test('handle and handleUpgrade return whether they took the request', async () => {
   const roomcast = roomcastFor();
   const answers: unknown[] = [];
   const server = createServer((request, response) => {
@@ -235,7 +235,7 @@ test('handle and handleUpgrade say whether it was theirs', async () => {
   const [{ statusCode }] = await once(stranger, 'response');
   expect(statusCode).toBe(418);
   await roomcast.close();
-  // The functions are still called: nothing of it hangs.
+  // Even a closed roomcast answers: no request hangs.
   expect((await fetch(`${url}/sockjs/info`)).status).toBe(503);
   expect(
     await raw(
@@ -247,7 +247,7 @@ test('handle and handleUpgrade say whether it was theirs', async () => {
   expect(await peer.closed).toBe(4200);
 });
 
-test('requests of ours that are not answered are bounded, also on this server', async () => {
+test('unanswered requests are bounded on the server of an app too', async () => {
   const server = createServer(app);
   roomcastFor().attach(server);
   const url = await listen(server);
@@ -259,7 +259,7 @@ test('requests of ours that are not answered are bounded, also on this server', 
   expect(answer.match(/HTTP\/1.1 429 /g)).toHaveLength(1);
 });
 
-test('behind as many of ours, a request for the app is not read either', async () => {
+test('behind that many requests for roomcast, a request for the app is not read either', async () => {
   const seen: unknown[] = [];
   const server = createServer(({ url }, response) => response.end(seen.push(url)));
   roomcastFor().attach(server);
@@ -273,7 +273,7 @@ test('behind as many of ours, a request for the app is not read either', async (
   expect(seen).toEqual([]);
 });
 
-test('with a path prefix, API, metrics and pages are below it, and a viewer ends with them', async () => {
+test('with a path prefix, API, metrics and pages are below it, and closing ends their viewers', async () => {
   const server = createServer(app);
   const roomcast = roomcastFor({ pathPrefix: '/rt' });
   roomcast.attach(server);
@@ -295,7 +295,7 @@ test('with a path prefix, API, metrics and pages are below it, and a viewer ends
   expect(await (await fetch(url)).text()).toBe('the app');
 });
 
-test('a server of https carries rooms as one of http does', async () => {
+test('an https server serves rooms as an http server does', async () => {
   const { tlsCert: cert, tlsKey: key } = certificate();
   const server = createTlsServer({ key: readFileSync(key), cert: readFileSync(cert) }, app);
   const roomcast = roomcastFor();
@@ -313,13 +313,13 @@ test.each([
   ['nothing', undefined],
   ['an app', () => {}],
   ['an object', {}],
-])('%s is no server', (_, given) => {
+])('%s is not a server', (_, given) => {
   expect(() => roomcastFor().attach(given as unknown as Server)).toThrow(
     /takes a server of node:http/,
   );
 });
 
-test('a reason to kick that there is none of is refused; a member that is not there is not kicked', async () => {
+test('an unknown reason to kick is refused; an unknown member is not kicked', async () => {
   const server = createServer(app);
   const roomcast = roomcastFor();
   roomcast.attach(server);

@@ -1,4 +1,4 @@
-/** What the log is told of members that are evicted or closed, and of connections that are refused. */
+/** Log lines for evicted or closed members and for refused connections. */
 import { once } from 'node:events';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { WebSocket } from 'ws';
@@ -35,11 +35,11 @@ function keeping() {
   return { lines, log, until: (condition: () => boolean) => changed.until(condition) };
 }
 
-/** How many closes and refusals these lines tell of. */
+/** Number of closes and refusals that these lines account for. */
 const told = (lines: readonly Line[]) => lines.reduce((sum, { count = 1 }) => sum + count, 0);
 
 describe('a line', () => {
-  test('says who was evicted, why, and what was held for it', async () => {
+  test('names the evicted member, the reason and its queue', async () => {
     const { lines, log } = keeping();
     const { core, settle } = startCore({ log });
     const peer = core.connect();
@@ -75,7 +75,7 @@ describe('a line', () => {
   });
 
   test.each(Object.keys(CLOSE) as CloseReason[])(
-    'is written once for %s, which counts as an eviction if it is one',
+    'is written once for %s, and says evicted if it is an eviction',
     async (reason) => {
       const { lines, log } = keeping();
       const { core } = startCore({ log });
@@ -91,7 +91,7 @@ describe('a line', () => {
     },
   );
 
-  test('is of an eviction where a peer is too slow, too fast, or does not answer', () => {
+  test('says evicted if the client was too slow, too fast, or did not answer', () => {
     const ends: readonly EndReason[] = END_REASONS;
     expect(ends.filter(isEviction).sort()).toEqual([
       'control_overflow',
@@ -102,7 +102,7 @@ describe('a line', () => {
     ]);
   });
 
-  test('is written for who is drained or reset, and not for who leaves', async () => {
+  test('is written for a drained or reset member, not for one that leaves', async () => {
     const { lines, log } = keeping();
     const { core } = startCore({ log });
     const [drained, reset, left] = [core.connect(), core.connect(), core.connect()];
@@ -118,8 +118,8 @@ describe('a line', () => {
   });
 });
 
-describe('more than ten lines in a second', () => {
-  /** With `count` refusals and their lines. */
+describe('more than ten events in a second', () => {
+  /** Causes `count` refusals and returns their lines. */
   function start(count: number, level: 'info' | 'warn' = 'info') {
     freezeClocks();
     onTestFinished(() => void vi.useRealTimers());
@@ -132,7 +132,7 @@ describe('more than ten lines in a second', () => {
     return { lines, closeLog, refuse };
   }
 
-  test('are one, once a second, with how many there were of each reason', () => {
+  test('give one further line per second, with the count of each reason', () => {
     const { lines, refuse } = start(1000);
     refuse(244, 'rate_limited');
     expect(lines).toHaveLength(10);
@@ -140,7 +140,7 @@ describe('more than ten lines in a second', () => {
     expect(lines.slice(10)).toEqual([
       {
         level: 'warn',
-        text: 'and 1,234 more were closed or refused',
+        text: '1,234 more connections were closed or refused',
         count: 1234,
         reasons: { over_capacity: 990, rate_limited: 244 },
       },
@@ -152,7 +152,7 @@ describe('more than ten lines in a second', () => {
     expect(told(lines)).toBe(1255);
   });
 
-  test('are bounded together, whatever was refused', () => {
+  test('share one limit for all kinds of refusal', () => {
     const { lines, closeLog } = start(6);
     for (let n = 0; n < 6; n += 1) closeLog.refusedSocket('address', '192.0.2.7');
     vi.advanceTimersByTime(1000);
@@ -161,21 +161,21 @@ describe('more than ten lines in a second', () => {
     expect(lines[10]).toMatchObject({ count: 2, reasons: { address: 2 } });
   });
 
-  test('are none where there were no more', () => {
+  test('give no further line if nothing was suppressed', () => {
     const { lines } = start(10);
     vi.advanceTimersByTime(10_000);
     expect(lines).toHaveLength(10);
     expect(vi.getTimerCount()).toBe(0);
   });
 
-  test('do not hide those of the other level, also when that is not written', () => {
+  test('do not suppress lines of the other level, even if that level is not logged', () => {
     const { lines, refuse } = start(0, 'warn');
     refuse(1000, 'going_away');
     refuse(1);
     expect(lines).toMatchObject([{ level: 'warn', reason: 'over_capacity' }]);
   });
 
-  test('are told at the end, and nothing waits then', () => {
+  test('are flushed at close, and no timer is left', () => {
     const { lines, closeLog } = start(100);
     closeLog.close();
     expect(told(lines)).toBe(100);
@@ -184,7 +184,7 @@ describe('more than ten lines in a second', () => {
 });
 
 describe('over real connections', () => {
-  test('a member that reads nothing is evicted, with a line', { timeout: 60_000 }, async () => {
+  test('a member that does not read is evicted and logged', { timeout: 60_000 }, async () => {
     const { lines, log, until } = keeping();
     const server = await serve({ stallAfterMs: 1000 }, log);
     const peer = await connectReading('websocket', server.url);
@@ -215,7 +215,7 @@ describe('over real connections', () => {
     expect(line?.unconfirmedMessages).toBeGreaterThan(0);
   });
 
-  test('a peer that answers no heartbeat is evicted', { timeout: 60_000 }, async () => {
+  test('a client that answers no heartbeat is evicted', { timeout: 60_000 }, async () => {
     const { lines, log } = keeping();
     const server = await serve({ heartbeatMs: 1000 }, log);
     const deaf = new WebSocket(`${server.url.replace('http', 'ws')}/ws`, { autoPong: false });
@@ -225,7 +225,7 @@ describe('over real connections', () => {
     expect(metrics).toContain('roomcast_evictions_total{reason="heartbeat_missed"} 1\n');
   });
 
-  test('a flood of refused connections has few lines, which tell of all', {
+  test('a flood of refused connections gives few lines, whose counts add up', {
     timeout: 60_000,
   }, async () => {
     const FLOOD = 200;

@@ -7,15 +7,15 @@ function places(maxConnections: number, descriptors: number, open = 20) {
   return { ...placesFor({ maxConnections }, log, descriptors, open), told: told.length };
 }
 
-describe('places', () => {
+describe('connection limits', () => {
   test.each([
-    ['there are descriptors for all', 10_000, 1_048_576, { sockets: 10_256, members: 10_000 }],
-    ['there are as many as are needed', 100, 440, { sockets: 356, members: 100 }],
-    ['few are left to those who are no members', 100, 220, { sockets: 136, members: 100 }],
-    ['no limit is asked for', 0, 1024, { sockets: 940, members: 705 }],
-    ['nobody knows how many there are', 10_000, Number.NaN, { sockets: 10_256, members: 10_000 }],
-    ['nobody knows, and no limit', 0, Number.NaN, { sockets: Infinity, members: 0 }],
-  ])('%s: nothing is said', (_, maxConnections, descriptors, expected) => {
+    ['enough descriptors for all', 10_000, 1_048_576, { sockets: 10_256, members: 10_000 }],
+    ['exactly as many as needed', 100, 440, { sockets: 356, members: 100 }],
+    ['few left for sockets without a member', 100, 220, { sockets: 136, members: 100 }],
+    ['no limit requested', 0, 1024, { sockets: 940, members: 705 }],
+    ['unknown number of descriptors', 10_000, Number.NaN, { sockets: 10_256, members: 10_000 }],
+    ['unknown number, and no limit', 0, Number.NaN, { sockets: Infinity, members: 0 }],
+  ])('%s: no warning', (_, maxConnections, descriptors, expected) => {
     expect(places(maxConnections, descriptors)).toEqual({ ...expected, told: 0 });
   });
 
@@ -23,10 +23,13 @@ describe('places', () => {
     [10_000, 1024, { sockets: 940, members: 705 }],
     [10_000, 8192, { sockets: 8108, members: 7852 }],
     [100, 10, { sockets: 1, members: 1 }],
-  ])('%i connections with %i descriptors: fewer, and the log says so', (asked, fds, expected) => {
-    const { told, ...given } = places(asked, fds);
-    expect(given).toEqual(expected);
-    expect(told).toBe(1);
-    expect(given.sockets + 20 + 64).toBeLessThanOrEqual(Math.max(fds, 85));
-  });
+  ])(
+    '%i connections with %i descriptors: the limit is lowered, with a warning',
+    (asked, fds, expected) => {
+      const { told, ...given } = places(asked, fds);
+      expect(given).toEqual(expected);
+      expect(told).toBe(1);
+      expect(given.sockets + 20 + 64).toBeLessThanOrEqual(Math.max(fds, 85));
+    },
+  );
 });

@@ -1,4 +1,4 @@
-/** HTTP as others speak it: targets, methods, Host and Upgrade in every form. */
+/** HTTP from other clients: targets, methods, Host and Upgrade headers in every form. */
 import { connect } from 'node:net';
 import fc from 'fast-check';
 import { describe, expect, onTestFinished, test } from 'vitest';
@@ -48,7 +48,7 @@ const UPGRADE =
   'Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n';
 const codeOf = ({ body }: Answer) => (JSON.parse(body) as { code: string }).code;
 
-describe('an upgrade to anything but WebSocket is not looked at', () => {
+describe('an upgrade to anything but WebSocket is answered as a plain request', () => {
   test.each(['h2c', 'HTTP/2.0', 'TLS/1.2', 'websocket, h2c'])('%s', async (protocol) => {
     const { url } = await serve();
     const head = `${H}Connection: Upgrade, HTTP2-Settings\r\nUpgrade: ${protocol}\r\nHTTP2-Settings: AAEAAEAAAAIAAAABAAMAAABkAAQBAAAAAAUAAEAA\r\nContent-Type: application/json\r\n`;
@@ -69,7 +69,7 @@ describe('a WebSocket', () => {
     ['', /"Upgrade: websocket" and "Connection: Upgrade"/],
     ['Upgrade: websocket\r\n', /without "Connection: Upgrade"/],
     ['Upgrade: h2c\r\nConnection: Upgrade\r\n', /without "Upgrade: websocket"/],
-  ])('asked for with %j is told what is missing', async (head, message) => {
+  ])('requested with %j gets an error that names the missing header', async (head, message) => {
     const { url } = await serve();
     const answer = await raw(url, `GET /ws?x HTTP/1.1\r\n${H}${head}\r\n`);
     expect([answer.status, codeOf(answer)]).toEqual([426, 'upgrade_required']);
@@ -79,7 +79,7 @@ describe('a WebSocket', () => {
   });
 
   test.each(['POST', 'HEAD', 'OPTIONS', 'DELETE'])(
-    'is got, not asked for by %s',
+    'is requested with GET, not with %s',
     async (method) => {
       const { url } = await serve();
       const answer = await raw(url, `${method} /ws HTTP/1.1\r\n${H}${UPGRADE}\r\n`);
@@ -94,13 +94,13 @@ describe('a WebSocket', () => {
     'http://localhost/ws',
     '/sockjs/websocket',
     '/sockjs/0/%61/websocket',
-  ])('is at %s', async (target) => {
+  ])('is served at %s', async (target) => {
     const { url } = await serve();
     expect((await raw(url, `GET ${target} HTTP/1.1\r\n${H}${UPGRADE}\r\n`)).status).toBe(101);
   });
 
   test.each(['//ws', '/ws/', '/WS', '/ws%2f', '/nothing', '/sockjs/a.b/0/websocket'])(
-    'is not at %s',
+    'is not served at %s',
     async (target) => {
       const { url } = await serve();
       const answer = await raw(url, `GET ${target} HTTP/1.1\r\n${H}${UPGRADE}\r\n`);
@@ -131,14 +131,14 @@ describe('a target', () => {
     '/%2e%2E/healthz',
     '/%',
     '/%zz',
-  ])('%s is none, for a request and for an upgrade', async (target) => {
+  ])('%s is rejected, in a request and in an upgrade', async (target) => {
     const { url } = await serve();
     for (const head of [H, `${H}${UPGRADE}`]) {
       expect((await raw(url, `GET ${target} HTTP/1.1\r\n${head}\r\n`)).status).toBe(400);
     }
   });
 
-  test('in absolute form says for which host the request is', async () => {
+  test('in absolute form gives the host of the request', async () => {
     const { url } = await serve();
     const rooms = (target: string) => raw(url, `GET ${target} HTTP/1.1\r\n${H}\r\n`);
     expect((await rooms('http://localhost/v1/rooms')).status).toBe(200);
@@ -156,7 +156,7 @@ describe('Host', () => {
     ['a space', 'Host: local host\r\n'],
     ['half a bracket', 'Host: [::1\r\n'],
     ['no port', 'Host: localhost:x\r\n'],
-  ])('with %s is refused, for a request and for an upgrade', async (_, head) => {
+  ])('with %s is refused, in a request and in an upgrade', async (_, head) => {
     const { url } = await serve();
     for (const target of ['/v1/rooms', '/sockjs/info', '/healthz']) {
       const answer = await raw(url, `GET ${target} HTTP/1.1\r\n${head}\r\n`);
@@ -166,7 +166,7 @@ describe('Host', () => {
     expect([upgrade.status, codeOf(upgrade)]).toEqual([400, 'bad_command']);
   });
 
-  test('is not needed by HTTP/1.0', async () => {
+  test('is not required in HTTP/1.0', async () => {
     const { url } = await serve();
     expect((await raw(url, 'GET /healthz HTTP/1.0\r\n\r\n')).status).toBe(200);
     expect((await raw(url, 'GET /v1/rooms HTTP/1.0\r\n\r\n')).status).toBe(403);
@@ -188,14 +188,14 @@ describe('a method', () => {
     expect(answer.headers['allow']?.split(', ').sort()).toEqual(allow.split(', ').sort());
   });
 
-  test.each(['/healthz', '*'])('OPTIONS %s says what is', async (target) => {
+  test.each(['/healthz', '*'])('OPTIONS %s lists the allowed methods', async (target) => {
     const { url } = await serve();
     const { status, headers } = await raw(url, `OPTIONS ${target} HTTP/1.1\r\n${H}\r\n`);
     expect([status, headers['allow']]).toEqual([204, expect.stringContaining('GET')]);
     expect(headers['access-control-allow-origin']).toBeUndefined();
   });
 
-  test('HEAD is GET without the body', async () => {
+  test('HEAD is GET without a body', async () => {
     const { url } = await serve();
     const { status, headers, body } = await raw(
       url,
@@ -205,7 +205,7 @@ describe('a method', () => {
   });
 });
 
-test('whatever the target is, the answer is one of ours and the server lives', async () => {
+test('any target gets a valid answer, and the server survives', async () => {
   const { url } = await serve();
   const part = fc.constantFrom(
     '/',

@@ -3,7 +3,7 @@ import { expect, it } from 'vitest';
 import { createLog } from '../src/cli/log.js';
 import { ConfigError, Refusal } from '../src/errors.js';
 
-it('a refusal is an Error that was made without walking the stack; others keep theirs', () => {
+it('a Refusal is an Error without a captured stack; other errors keep theirs', () => {
   const refusal = new Refusal('bad_json', 'The frame is not JSON.');
   expect(refusal).toBeInstanceOf(Error);
   expect(refusal.stack).not.toContain('\n');
@@ -11,7 +11,7 @@ it('a refusal is an Error that was made without walking the stack; others keep t
   expect(new Error('a mistake').stack).toContain('\n');
 });
 
-it('an error about options can be written to a log, whether it is about one or several', () => {
+it('a ConfigError can be logged as JSON, with one fault or several', () => {
   const about = { code: 'bad_option', option: 'tlsCert', value: 'a', allowed: 'b' } as const;
   const one = new ConfigError('tlsCert is wrong', about);
   const all = ConfigError.of([one, new ConfigError('port is wrong')]);

@@ -1,4 +1,4 @@
-/** What an app hears of its members, and that nothing it does while it listens disturbs them. */
+/** Events that an app receives, and the isolation of members from its listeners. */
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { WebSocket } from 'ws';
 import { Refusal } from '../src/errors.js';
@@ -12,7 +12,7 @@ import { Signal } from './support/signal.js';
 
 type Told = { readonly name: EventName; readonly event: Record<string, unknown> };
 
-/** A roomcast of which every event is noted. */
+/** A roomcast that records every event. */
 async function open(options: RoomcastOptions = {}) {
   const told: Told[] = [];
   const changed = new Signal();
@@ -43,7 +43,7 @@ async function open(options: RoomcastOptions = {}) {
 }
 
 describe.each(TRANSPORTS)('over %s', (transport) => {
-  test('a life is told in its order, with plain values', async () => {
+  test('the events of a connection arrive in order, with plain values', async () => {
     const { roomcast, url, told, until, of } = await open();
     const peer = await connectReading(transport, url);
     const member = peer.id;
@@ -57,7 +57,7 @@ describe.each(TRANSPORTS)('over %s', (transport) => {
     await peer.until(() => peer.events.filter(({ type }) => type === 'joined').length === 2);
     roomcast.kick(member);
     await until('closed');
-    // A peer that polls may be behind for a moment.
+    // A polling client may be behind for a moment.
     const life = told.map(({ name }) => name).filter((name) => !['gap', 'health'].includes(name));
     expect(life).toEqual(['connected', 'joined', 'published', 'left', 'joined', 'left', 'closed']);
     const epoch = expect.any(String);
@@ -86,7 +86,7 @@ describe.each(TRANSPORTS)('over %s', (transport) => {
   });
 });
 
-test('gaps and health of a member that does not keep up', async () => {
+test('gap and health events of a member that does not keep up', async () => {
   const told: Told[] = [];
   const changed = new Signal();
   const note = (name: EventName) => (event: object) => {
@@ -120,7 +120,7 @@ test('gaps and health of a member that does not keep up', async () => {
   });
 });
 
-test('a publish of the HTTP API and of the app, also to a room that nobody is in', async () => {
+test('published events for the HTTP API and the app, also in an empty room', async () => {
   const { roomcast, url, of, until } = await open();
   await roomcast.publish('empty', null);
   await until('published');
@@ -136,7 +136,7 @@ test('a publish of the HTTP API and of the app, also to a room that nobody is in
   ]);
 });
 
-test('who connected is known by cookie and can be kicked at once', async () => {
+test('a listener can read the cookie of a new member and kick it at once', async () => {
   const { roomcast, url } = await open();
   roomcast.on('connected', ({ member, headers }) => {
     if (headers.cookie !== 'session=good') roomcast.kick(member);
@@ -152,13 +152,13 @@ test('who connected is known by cookie and can be kicked at once', async () => {
   good.terminate();
 });
 
-/** A promise of somebody else's. */
+/** A thenable that is not a native promise. */
 const thenable = Object.fromEntries([
   ['then', (_: unknown, no: (error: Error) => void) => no(new Error('mine'))],
 ]);
 
-describe('a listener that fails', () => {
-  test('has no token in the log, whatever its error holds', async () => {
+describe('a failing listener', () => {
+  test('never puts a token in the log, whatever its error contains', async () => {
     const lines: object[] = [];
     const ignore = () => {};
     const log = { info: ignore, warn: ignore, error: (fields: object) => void lines.push(fields) };
@@ -206,7 +206,7 @@ describe('a listener that fails', () => {
   };
 
   test.each(Object.keys(failing))(
-    '%s: it is logged once a second, counted, and nobody notices',
+    '%s: it is logged once a second, counted, and disturbs nobody',
     async (how) => {
       const lines: [object, string][] = [];
       const ignore = () => {};
@@ -235,7 +235,7 @@ describe('a listener that fails', () => {
 });
 
 describe('events', () => {
-  test('are told after the caller is done, to those who listen then; a listener ended meanwhile is not called', async () => {
+  test('are dispatched after the caller is done, to the listeners at that time; a removed listener is not called', async () => {
     const events = new Events();
     const heard: string[] = [];
     const end = events.on('joined', () => heard.push('first'));
@@ -254,7 +254,7 @@ describe('events', () => {
     expect(events.wanted.joined).toBe(true);
   });
 
-  test('of which nobody hears are not kept', async () => {
+  test('without a listener are not kept', async () => {
     const events = new Events();
     events.tell('joined', { member: 'm', room: 'r' });
     let heard = 0;
@@ -266,7 +266,7 @@ describe('events', () => {
   });
 });
 
-test('an event or a listener that there is none of is refused', async () => {
+test('an unknown event, or a listener that is not a function, is refused', async () => {
   const { roomcast } = await open();
   expect(() => roomcast.on('joinde' as 'joined', () => {})).toThrow(
     new Refusal(

@@ -25,7 +25,7 @@ function standing(line: Line<One>): number[] {
   return found;
 }
 
-test('is what a Set would be', () => {
+test('behaves like a Set', () => {
   const steps = fc.array(fc.tuple(fc.constantFrom('add', 'add', 'delete', 'clear'), fc.nat(5)));
   fc.assert(
     fc.property(steps, (all) => {
@@ -49,7 +49,7 @@ test('is what a Set would be', () => {
   );
 });
 
-test('does not take out who stands in another', () => {
+test('does not remove an item of another line', () => {
   const [one, other] = [new Line<One>(), new Line<One>()];
   const who = new One(1);
   one.add(who);
@@ -57,7 +57,7 @@ test('does not take out who stands in another', () => {
   expect(standing(one)).toEqual([1]);
 });
 
-test('leaves nothing among what is old, however many come and go', () => {
+test('keeps nothing alive in the old generation, however many items pass through', () => {
   const line = new Line<One>();
   const ones = Array.from({ length: 200 }, (_, n) => new One(n));
   const oldBytes = () =>

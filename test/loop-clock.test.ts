@@ -1,4 +1,4 @@
-/** The clock by which peers are judged: it stands still with the loop (V13). */
+/** The clock for timeouts of peers: it stops while the event loop is blocked (V13). */
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { LoopClock } from '../src/loop-clock.js';
 import { Loop } from './support/loop.js';
@@ -21,14 +21,14 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-test('runs with the wall while the loop runs', () => {
+test('follows the wall clock while the loop runs', () => {
   const start = clock.now();
   vi.advanceTimersByTime(10_000);
   expect(clock.now() - start).toBeCloseTo(10_000, 3);
   expect(clock.mayJudge).toBe(true);
 });
 
-test('counts a stand-still as next to nothing, and nobody may be judged before sockets are read', () => {
+test('hardly advances while the loop is blocked, and no peer times out before the sockets are read', () => {
   const start = clock.now();
   loop.spend(60_000);
   expect(clock.now() - start).toBeLessThan(100);
@@ -40,7 +40,7 @@ test('counts a stand-still as next to nothing, and nobody may be judged before s
   expect(clock.now() - start).toBeLessThan(200);
 });
 
-test('calls back after its own time, and never in a stand-still', () => {
+test('calls back after its own time, never during a block', () => {
   const called = vi.fn();
   clock.after(1000, called);
   vi.advanceTimersByTime(500);
@@ -52,7 +52,7 @@ test('calls back after its own time, and never in a stand-still', () => {
   expect(called).toHaveBeenCalledOnce();
 });
 
-test('calls back nobody who has cancelled', () => {
+test('does not call back after a cancel', () => {
   const called = vi.fn();
   clock.after(1000, called)();
   vi.advanceTimersByTime(2000);

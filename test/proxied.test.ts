@@ -1,4 +1,4 @@
-/** Members behind a proxy that says from whom they are by the PROXY protocol, and others who say so. */
+/** Members behind a proxy that sends the PROXY protocol, and clients that send it without permission. */
 import { once } from 'node:events';
 import { mkdtemp } from 'node:fs/promises';
 import { connect, type Socket } from 'node:net';
@@ -49,7 +49,7 @@ async function start(options: Parameters<typeof serve>[0] = {}) {
   return { served, lines, connected, dial, port };
 }
 
-/** It is reset, which is an error to who reads. */
+/** Ends when the server resets the connection, which the reader sees as an error. */
 const ended = (socket: Socket) => new Promise((resolve) => socket.once('close', resolve));
 
 const answerOf = async (socket: Socket) => {
@@ -62,7 +62,7 @@ describe('a connection of a trusted proxy', () => {
     ['version 1', Buffer.from(HEADER), '192.0.2.7'],
     ['version 2', BINARY, '2001:db8::9'],
   ])(
-    'is from whom its header of %s says, in one piece with the request or byte by byte',
+    'has the address in its header of %s, sent in one piece with the request or byte by byte',
     async (_, header, address) => {
       const { connected, dial } = await start();
       const whole = await dial();
@@ -80,7 +80,7 @@ describe('a connection of a trusted proxy', () => {
     },
   );
 
-  test('is ended without a header, with a line in the log, and counted', async () => {
+  test('is closed without a header, logged and counted', async () => {
     const { served, lines, dial } = await start();
     const socket = await dial();
     socket.write('GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n');
@@ -91,14 +91,14 @@ describe('a connection of a trusted proxy', () => {
     );
   });
 
-  test('is ended when its header does not come in time', async () => {
+  test('is closed if its header does not arrive in time', async () => {
     const { dial } = await start({ firstFrameMs: 200 });
     const socket = await dial();
     socket.write('PROXY TCP4');
     await ended(socket);
   });
 
-  test('does not hold up the end of the server while its header is awaited', async () => {
+  test('does not delay the close of the server while its header is awaited', async () => {
     const { served, dial } = await start({ firstFrameMs: 3_600_000 });
     const silent = await dial();
     const behind = await dial();
@@ -109,7 +109,7 @@ describe('a connection of a trusted proxy', () => {
     await over;
   });
 
-  test('that the proxy makes for itself is its own', async () => {
+  test('that the proxy opened for itself keeps the address of the proxy', async () => {
     const { dial } = await start();
     const socket = await dial();
     socket.write(Buffer.from('0d0a0d0a000d0a515549540a20000000', 'hex'));
@@ -117,7 +117,7 @@ describe('a connection of a trusted proxy', () => {
     expect(await answerOf(socket)).toContain('200 OK');
   });
 
-  test('is counted for the address in its header', async () => {
+  test('counts for the address in its header', async () => {
     const { lines, dial } = await start({ maxConnectionsPerAddress: 1 });
     const open = async () => {
       const socket = await dial();
@@ -133,7 +133,7 @@ describe('a connection of a trusted proxy', () => {
     );
   });
 
-  test('does not open the API, whose address is not its own', async () => {
+  test('has no access to the API, since its address is not local', async () => {
     const { dial } = await start();
     const ask = async (header: string) => {
       const socket = await dial();
@@ -144,7 +144,7 @@ describe('a connection of a trusted proxy', () => {
     expect(await ask('PROXY UNKNOWN\r\n')).toBe('403');
   });
 
-  test('may speak TLS behind the header', async () => {
+  test('may use TLS behind the header', async () => {
     const { tlsCert, tlsKey } = certificate();
     const { connected, dial } = await start({ tlsCert, tlsKey });
     const socket = await dial();
@@ -158,7 +158,7 @@ describe('a connection of a trusted proxy', () => {
   });
 });
 
-test('connections of TLS over one unix socket are each from whom their own header says', async () => {
+test('TLS connections over one unix socket each have the address in their own header', async () => {
   const { tlsCert, tlsKey } = certificate();
   const unixSocket = join(await mkdtemp(join(tmpdir(), 'roomcast-')), 'a.sock');
   const { connected } = await start({ tlsCert, tlsKey, unixSocket, trustProxy: [] });
@@ -170,7 +170,7 @@ test('connections of TLS over one unix socket are each from whom their own heade
     socket.write(HEADER.replace('192.0.2.7', address));
     sockets.push(socket);
   }
-  // Both headers have been read, as far as the server comes to it, before either speaks TLS.
+  // Both headers are processed before either client starts TLS.
   for (let turns = 0; turns < 20; turns += 1) await new Promise(setImmediate);
   for (const socket of sockets) {
     const secure = connectTls({ socket, rejectUnauthorized: false });
@@ -182,7 +182,7 @@ test('connections of TLS over one unix socket are each from whom their own heade
   expect(connected).toEqual(['192.0.2.7', '192.0.2.8']);
 });
 
-test('a connection of anybody else is from whom it is, whatever it says', async () => {
+test('a connection from any other address keeps it, whatever header it sends', async () => {
   const { connected, dial } = await start({ trustProxy: ['127.0.0.1'] });
   const honest = await dial('127.0.0.2');
   honest.write(upgrade('/ws'));
@@ -194,7 +194,7 @@ test('a connection of anybody else is from whom it is, whatever it says', async 
   expect(connected).toEqual(['127.0.0.2']);
 });
 
-test('a server that would believe nobody does not start', async () => {
+test('a server that would trust no proxy does not start', async () => {
   await expect(serve({ proxyProtocol: true })).rejects.toMatchObject({
     code: 'unfit_options',
     option: 'trustProxy',

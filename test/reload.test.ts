@@ -17,7 +17,7 @@ async function start(options: Partial<Config>) {
   return { composed, served, reload };
 }
 
-/** A peer: what it says is answered in order. */
+/** A client whose commands are answered in order. */
 async function connect(url: string) {
   const socket = new WebSocket(`${url.replace('http', 'ws')}/ws`, { rejectUnauthorized: false });
   onTestFinished(() => socket.terminate());
@@ -32,7 +32,7 @@ async function connect(url: string) {
   };
 }
 
-test('policies hold for joins from then on; who is in a room keeps its queue', async () => {
+test('new policies apply to later joins; members in a room keep their queues', async () => {
   const { composed, served, reload } = await start({ queueMessages: 4 });
   const { ask, welcome } = await connect(served.url);
   const bounds = () =>
@@ -47,14 +47,14 @@ test('policies hold for joins from then on; who is in a room keeps its queue', a
   await ask({ type: 'join', room: 'b' });
   await ask({ type: 'join', room: 'chat:x' });
   expect(bounds()).toEqual({ a: 4, b: 9, 'chat:x': 2 });
-  // The same again: no second queue for the same policy.
+  // The same options again create no second queue for the same policy.
   reload({ queueMessages: 9, namespaces: { chat: { queueMessages: 2 } } });
   await ask({ type: 'join', room: 'c' });
   const { subscriptions } = composed.members.get(welcome.member)!;
   expect(subscriptions.get('c')!.policy).toBe(subscriptions.get('b')!.policy);
 });
 
-test('limits hold at once for commands, and are told to who comes', async () => {
+test('new limits apply to commands at once, and new connections see them in welcome', async () => {
   const { served, reload } = await start({ maxRoomsPerMember: 1, maxJsonDepth: 3 });
   const { ask } = await connect(served.url);
   await ask({ type: 'join', room: 'a' });
@@ -67,7 +67,7 @@ test('limits hold at once for commands, and are told to who comes', async () => 
   expect((await connect(served.url)).welcome.limits.maxRoomsPerMember).toBe(2);
 });
 
-test('keys of tokens change; that tokens are asked for at all does not', async () => {
+test('token keys can change; whether tokens are required cannot', async () => {
   const { served, reload } = await start({ tokenSecret: ['a'.repeat(32)] });
   const auth = async (secret: string) =>
     (await (await connect(served.url)).ask({ type: 'auth', token: tokenOf({ sub: '7' }, secret) }))
@@ -86,7 +86,7 @@ test('keys of tokens change; that tokens are asked for at all does not', async (
   );
 });
 
-test('a certificate that cannot be used stops everything', async () => {
+test('an unusable certificate cancels the whole reload', async () => {
   const { tlsCert, tlsKey } = certificate();
   const { served, reload } = await start({ tlsCert, tlsKey, publishRate: 5 });
   writeFileSync(tlsKey, 'no key');

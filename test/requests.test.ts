@@ -1,4 +1,4 @@
-/** Requests of one connection are bounded in number (V3) and answered in its turns. */
+/** Requests of one connection are bounded in number (V3) and share its scheduling. */
 import { once } from 'node:events';
 import { createServer, type ServerResponse } from 'node:http';
 import { type AddressInfo, connect, type Socket } from 'node:net';
@@ -7,7 +7,7 @@ import { BoundedRequest, MAX_IN_FLIGHT, Requests } from '../src/requests.js';
 import { type Share, Turns } from '../src/turns.js';
 import { Signal } from './support/signal.js';
 
-/** Answers when the test says so. */
+/** Answers when the test calls it. */
 async function start() {
   const waiting: { url: string; response: ServerResponse }[] = [];
   const refused: string[] = [];
@@ -63,7 +63,7 @@ async function start() {
   };
 }
 
-test('as many as may be are answered, in order, and the connection goes on', async () => {
+test('as many requests as allowed are answered in order, and the connection stays open', async () => {
   const { waiting, refused, socket, peer, get, until } = await start();
   for (const round of [0, 1]) {
     socket.write(get(MAX_IN_FLIGHT, round * MAX_IN_FLIGHT));
@@ -76,7 +76,7 @@ test('as many as may be are answered, in order, and the connection goes on', asy
   expect([refused, peer.isGone]).toEqual([[], false]);
 });
 
-test('one more is refused behind the others, nothing beyond it is looked at, and the connection ends', async () => {
+test('one more is refused after the others are answered, nothing behind it is parsed, and the connection ends', async () => {
   const { waiting, refused, socket, peer, get, until } = await start();
   socket.write(get(1500));
   await until(() => waiting.length === MAX_IN_FLIGHT && refused.length > 0);
@@ -90,7 +90,7 @@ test('one more is refused behind the others, nothing beyond it is looked at, and
   expect(peer.text).toMatch(/"code":"rate_limited"/s);
 });
 
-test('what takes long is done an item a turn, behind what came before it', async () => {
+test('a long request is handled one item per turn, behind earlier ones', async () => {
   const { requests, socket, get, until } = await start();
   const done: string[] = [];
   const http = createServer((request, response) => {
@@ -125,7 +125,7 @@ test('what takes long is done an item a turn, behind what came before it', async
   await until(() => true);
 });
 
-test('one whose turn does not come is ended and counted', async () => {
+test('a request that waits too long for its turn is reset and counted', async () => {
   const { turns, waiting, refused, socket, peer, get, until } = await start();
   turns.run = (share) => {
     share.end();
@@ -139,7 +139,7 @@ test('one whose turn does not come is ended and counted', async () => {
 describe('an upgrade', () => {
   const UPGRADE = 'GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n';
 
-  test('is answered when it is its turn, and nothing of its connection is kept', async () => {
+  test('is answered in its turn, and no state of its connection is kept', async () => {
     const { turns, socket, peer, until } = await start();
     const held: Share[] = [];
     turns.run = (share) => void held.push(share);
@@ -151,7 +151,7 @@ describe('an upgrade', () => {
     expect(held[0]?.hasEnded).toBe(true);
   });
 
-  test('whose peer is gone before is not answered', async () => {
+  test('whose client is gone is not answered', async () => {
     const { turns, socket, until, closed } = await start();
     const held: Share[] = [];
     turns.run = (share) => void held.push(share);

@@ -1,4 +1,4 @@
-/** What an embedder gets beside what the command has. */
+/** What createRoomcast offers in addition to the command line. */
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { WebSocket } from 'ws';
 import type { Position } from '../src/broker/broker.js';
@@ -8,7 +8,7 @@ import { serve } from '../src/serve.js';
 import { DelegateBroker } from './support/delegate-broker.js';
 import { Signal } from './support/signal.js';
 
-/** Listening, and closed when the test is over. */
+/** Listens, and closes at the end of the test. */
 async function open(options: RoomcastOptions = {}) {
   const { roomcast, url } = await serve({ port: 0, drainMs: 0, lameDuckMs: 0, ...options });
   onTestFinished(async () => {
@@ -31,7 +31,7 @@ async function join(url: string, room: string): Promise<WebSocket> {
   return socket;
 }
 
-/** Takes its time for the answer to each subscription, so that `room.lifecycle` is held meanwhile. */
+/** Delays the answer to each subscription, so that `room.lifecycle` is held meanwhile. */
 class SlowBroker extends DelegateBroker {
   readonly changed = new Signal();
   asked = 0;
@@ -68,7 +68,7 @@ describe('two servers in one process', () => {
     expect(body).not.toBeNull();
   });
 
-  test('each has the detector that it asked for', async () => {
+  test('each has the detector that was passed', async () => {
     const modes = ['off', 'watch', 'strict'] as const;
     for (const lockDetector of modes) {
       const { server, url } = await open({ lockDetector });
@@ -80,7 +80,7 @@ describe('two servers in one process', () => {
   });
 });
 
-test('what its detector reports goes to its log', async () => {
+test('reports of its detector go to its log', async () => {
   const told: string[] = [];
   const changed = new Signal();
   const log: Log = {
@@ -94,7 +94,7 @@ test('what its detector reports goes to its log', async () => {
   const broker = new SlowBroker();
   const { url } = await open({ broker, log });
   const joined = join(url, 'a');
-  // Held for more than a second, which is looked for once a second.
+  // Held for more than a second; the detector checks once a second.
   await changed.until(() => told.some((text) => text.includes('LONG HOLD')));
   broker.answer();
   (await joined).close();
@@ -116,10 +116,10 @@ describe('publish', () => {
     ['a BigInt', 1n, 'bad_command'],
     ['a BigInt inside', { a: [1n] }, 'bad_command'],
     ['a function inside', { a: () => 1 }, 'bad_command'],
-    ['a number that is none', [Number.NaN], 'bad_command'],
-    ['a number without end', { a: Number.POSITIVE_INFINITY }, 'bad_command'],
-    ['what says that it is nothing', { toJSON: () => undefined }, 'bad_command'],
-    ['what says that it is a function', { toJSON: () => () => 1 }, 'bad_command'],
+    ['NaN', [Number.NaN], 'bad_command'],
+    ['Infinity', { a: Number.POSITIVE_INFINITY }, 'bad_command'],
+    ['toJSON that returns undefined', { toJSON: () => undefined }, 'bad_command'],
+    ['toJSON that returns a function', { toJSON: () => () => 1 }, 'bad_command'],
     [
       'what throws',
       {
@@ -129,9 +129,9 @@ describe('publish', () => {
       },
       'bad_command',
     ],
-    ['a circle', circle, 'bad_command'],
+    ['a cycle', circle, 'bad_command'],
     ['33 levels', deep, 'too_deep'],
-    ['33 levels that toJSON makes', { toJSON: () => deep }, 'too_deep'],
+    ['33 levels from toJSON', { toJSON: () => deep }, 'too_deep'],
     ['100,000 levels', abyss, 'too_deep'],
     ['more than the limit', 'x'.repeat(LIMIT), 'message_too_big'],
     ['characters of three bytes', '語'.repeat(LIMIT / 3), 'message_too_big'],
@@ -142,7 +142,7 @@ describe('publish', () => {
     await expect(server.publish('a', data)).rejects.toMatchObject({ name: 'Refusal', code });
   });
 
-  test('is of what JSON.stringify writes', async () => {
+  test('publishes the value as JSON.stringify writes it', async () => {
     const { server, url } = await open({ maxMessageBytes: LIMIT });
     const socket = await join(url, 'a');
     const texts: string[] = [];
@@ -167,18 +167,18 @@ describe('publish', () => {
   });
 
   test.each<[what: string, room: unknown, key: unknown, code: string]>([
-    ['a room of no name', '', undefined, 'bad_room'],
-    ['a room that is no text', 5, undefined, 'bad_room'],
-    ['a key of no characters', 'a', '', 'bad_command'],
-    ['a key that is no text', 'a', 5, 'bad_command'],
+    ['an empty room name', '', undefined, 'bad_room'],
+    ['a room that is not a string', 5, undefined, 'bad_room'],
+    ['an empty key', 'a', '', 'bad_command'],
+    ['a key that is not a string', 'a', 5, 'bad_command'],
   ])('to %s is refused', async (_, room, key, code) => {
     const { server } = await open();
     await expect(server.publish(room as string, 1, key as string)).rejects.toMatchObject({ code });
   });
 
-  test('refuses over a socket and over HTTP what grows beyond the limit, too', async () => {
+  test('refuses a message that exceeds the limit only when re-encoded, over a socket and over HTTP', async () => {
     const { url } = await open({ maxMessageBytes: LIMIT });
-    // 250 bytes, which come out as 1,051.
+    // 250 bytes, re-encoded as 1,051.
     const data = `[${Array(50).fill('1e20').join()}]`;
     const answer = await fetch(`${url}/v1/rooms/a/messages`, {
       method: 'POST',
@@ -202,7 +202,7 @@ describe('publish', () => {
   });
 });
 
-/** As many levels as are allowed. */
+/** As many levels as allowed. */
 function deepest(): unknown {
   let value: unknown = 1;
   for (let n = 0; n < 32; n += 1) value = [value];

@@ -1,4 +1,4 @@
-/** Where a server of our own listens, and what it answers there. */
+/** Where serve() listens, and what it answers there. */
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
@@ -33,7 +33,7 @@ async function open(options: Partial<Config> = {}, own = {}) {
 
 const statusOf = async (url: string, headers = {}) => (await fetch(url, { headers })).status;
 
-/** The first event that a member of this address is told. */
+/** The first event sent to a member that connects here. */
 async function welcomed(url: string, options = {}): Promise<string> {
   const socket = new WebSocket(url, options);
   onTestFinished(() => socket.terminate());
@@ -41,7 +41,7 @@ async function welcomed(url: string, options = {}): Promise<string> {
   return String(first);
 }
 
-/** The status line that comes back for this text. */
+/** The status line of the answer to this text. */
 async function raw(url: string, text: string): Promise<string> {
   const socket = connect(Number(new URL(url).port), '127.0.0.1');
   socket.write(text);
@@ -50,12 +50,12 @@ async function raw(url: string, text: string): Promise<string> {
   return String(chunk).split('\r\n', 1)[0] as string;
 }
 
-test('who was accepted and has not asked yet is answered after the server has stopped listening', async () => {
+test('an accepted connection without a request yet is answered after the server has stopped listening', async () => {
   const served = (await open()) as Listening;
   const socket = connect(Number(new URL(served.url).port), '127.0.0.1');
   onTestFinished(() => void socket.destroy());
   await once(socket, 'connect');
-  // Accepted behind it.
+  // Accepted after it.
   expect(await statusOf(`${served.url}/healthz`)).toBe(200);
   served.stopListening();
   socket.write('GET /healthz HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n');
@@ -63,7 +63,7 @@ test('who was accepted and has not asked yet is answered after the server has st
   expect(String(chunk)).toMatch(/^HTTP\/1\.1 200 /);
 });
 
-test('a shutdown ends with the last who goes, not with its grace', async () => {
+test('a shutdown ends with the last member, not at the end of its grace', async () => {
   const served = await serve({ ...QUICK, shutdownGraceMs: 600_000 });
   await welcomed(`${served.url.replace('http', 'ws')}/ws`);
   expect(await served.close()).toMatchObject({ drained: 1, abandoned: [], waiting: [] });
@@ -81,7 +81,7 @@ const INSIDE = [
 const OUTSIDE = ['/healthz', '/readyz', '/sockjs/info'];
 
 describe('an internal port', () => {
-  test('has the API, metrics and pages; the public one has none of them', async () => {
+  test('serves the API, metrics and pages; the public port serves none of them', async () => {
     const { url, internalUrl } = await open({ internalPort: await freePort() });
     for (const path of INSIDE) {
       expect([path, await statusOf(internalUrl + path)]).toEqual([path, 200]);
@@ -91,7 +91,7 @@ describe('an internal port', () => {
     expect(await welcomed(`${url.replace('http', 'ws')}/ws`)).toContain('"welcome"');
   });
 
-  test('that is taken leaves the public one closed', async () => {
+  test('that is in use leaves the public port closed', async () => {
     const { internalUrl } = await open({ internalPort: await freePort() });
     const port = await freePort();
     const options = { ...QUICK, port, internalPort: Number(new URL(internalUrl).port) };
@@ -99,7 +99,7 @@ describe('an internal port', () => {
     await expect(fetch(`http://127.0.0.1:${port}`)).rejects.toThrow('fetch failed');
   });
 
-  test('takes profiles, one at a time, also when the one who asked has gone', async () => {
+  test('records profiles, one at a time, and frees it if the client disconnects', async () => {
     const { internalUrl } = await open({ internalPort: await freePort() });
     const ask = (path: string, init = {}) => fetch(`${internalUrl}/v1/profiles/${path}`, init);
     const gone = new AbortController();
@@ -120,7 +120,7 @@ describe('an internal port', () => {
     expect((await ask('cpu?seconds=61')).status).toBe(400);
   });
 
-  test('a profile ends when the server begins to close, which does not wait for it', async () => {
+  test('a profile ends when the server begins to close; the shutdown does not wait for it', async () => {
     const { internalUrl, close } = await open({ internalPort: await freePort() });
     const ask = (path: string) => fetch(`${internalUrl}/v1/profiles/${path}`);
     const profile = ask('cpu?seconds=60');
@@ -129,7 +129,7 @@ describe('an internal port', () => {
     expect(await (await profile).json()).toHaveProperty('nodes');
   });
 
-  test('with a key asks for it for /v1', async () => {
+  test('requires an API key for /v1 if one is set', async () => {
     const { internalUrl } = await open({ internalPort: await freePort(), apiKey: ['key'] });
     expect(await statusOf(`${internalUrl}/v1/rooms`)).toBe(401);
     expect(await statusOf(`${internalUrl}/v1/rooms`, { authorization: 'Bearer key' })).toBe(200);
@@ -151,30 +151,33 @@ describe('without an internal port', () => {
     ['Forwarded', 'HTTP/1.1\r\nHost: 127.0.0.1\r\nForwarded: for=127.0.0.1'],
     ['Via', 'HTTP/1.1\r\nHost: 127.0.0.1\r\nVia: 1.1 proxy'],
     ['the Host of a site', 'HTTP/1.1\r\nHost: app.example.com'],
-    ['a Host that begins like one of here', 'HTTP/1.1\r\nHost: localhost.example.com'],
-    ['HTTP/1.0, as nginx has it by itself', 'HTTP/1.0\r\nHost: 127.0.0.1\r\nConnection: close'],
+    ['a Host that starts like a local one', 'HTTP/1.1\r\nHost: localhost.example.com'],
+    ['HTTP/1.0, the default of nginx', 'HTTP/1.0\r\nHost: 127.0.0.1\r\nConnection: close'],
     ['no Host', 'HTTP/1.0\r\nConnection: close'],
   ];
 
-  test.each(tricks)('a request with %s is refused all but the probes', async (_, head) => {
-    const { url } = await open();
-    for (const path of INSIDE) {
-      expect([path, await raw(url, `GET ${path} ${head}\r\n\r\n`)]).toEqual([
-        path,
-        'HTTP/1.1 403 Forbidden',
-      ]);
-    }
-    for (const path of OUTSIDE)
-      expect(await raw(url, `GET ${path} ${head}\r\n\r\n`)).toMatch(/ 200 /);
-  });
+  test.each(tricks)(
+    'a request with %s is refused everything except the probes',
+    async (_, head) => {
+      const { url } = await open();
+      for (const path of INSIDE) {
+        expect([path, await raw(url, `GET ${path} ${head}\r\n\r\n`)]).toEqual([
+          path,
+          'HTTP/1.1 403 Forbidden',
+        ]);
+      }
+      for (const path of OUTSIDE)
+        expect(await raw(url, `GET ${path} ${head}\r\n\r\n`)).toMatch(/ 200 /);
+    },
+  );
 
-  test('this machine is answered all of it', async () => {
+  test('a request from this machine gets everything', async () => {
     const { url, internalUrl } = await open();
     expect(internalUrl).toBe(url);
     for (const path of INSIDE) expect([path, await statusOf(url + path)]).toEqual([path, 200]);
   });
 
-  test('with a key, pages are open, and metrics ask for it as /v1 does', async () => {
+  test('with an API key, pages are open, and metrics require it as /v1 does', async () => {
     const { url } = await open({ apiKey: ['key'] });
     const proxied = { 'x-forwarded-for': '203.0.113.1' };
     expect(await statusOf(`${url}/`, proxied)).toBe(200);
@@ -186,7 +189,7 @@ describe('without an internal port', () => {
 });
 
 describe('a prefix', () => {
-  test('is that of everything, and the rest is nothing', async () => {
+  test('applies to everything; other paths do not exist', async () => {
     const { url } = await open({ pathPrefix: '/a/real-time' });
     expect(new URL(url).pathname).toBe('/a/real-time');
     const { origin } = new URL(url);
@@ -203,7 +206,7 @@ describe('a prefix', () => {
     expect(error.message).toContain('404');
   });
 
-  test('has pages whose links lead below it', async () => {
+  test('is part of the links in the pages', async () => {
     const { url } = await open({ pathPrefix: '/rt' });
     for (const page of ['/', '/runbook', '/docs']) {
       const text = await (await fetch(url + page)).text();
@@ -228,7 +231,7 @@ describe('TLS', () => {
     return name;
   };
 
-  test('is spoken, by members too; a changed certificate is read, a broken one is not', {
+  test('is used by members too; a changed certificate is reloaded, an invalid one is not', {
     timeout: 60_000,
   }, async () => {
     const lines: string[] = [];
@@ -252,13 +255,15 @@ describe('TLS', () => {
     writeFileSync(files.tlsCert, 'nonsense');
     utimesSync(files.tlsCert, new Date(), new Date(Date.now() + 5000));
     await vi.waitFor(
-      () => expect(lines).toContainEqual(expect.stringContaining('the one before stays')),
+      () => expect(lines).toContainEqual(expect.stringContaining('the previous one stays')),
       WAIT,
     );
     expect(await nameAt(url)).toBe('second');
   });
 
-  test('a key that comes later than its certificate is read too', { timeout: 60_000 }, async () => {
+  test('a key file that changes after its certificate is reloaded too', {
+    timeout: 60_000,
+  }, async () => {
     const files = certificate('early', folder);
     const key = readFileSync(files.tlsKey);
     const lines: string[] = [];
@@ -268,7 +273,7 @@ describe('TLS', () => {
     const later = readFileSync(files.tlsKey);
     writeFileSync(files.tlsKey, key);
     await vi.waitFor(
-      () => expect(lines).toContainEqual(expect.stringContaining('the one before stays')),
+      () => expect(lines).toContainEqual(expect.stringContaining('the previous one stays')),
       WAIT,
     );
     expect(await nameAt(url)).toBe('early');
@@ -276,7 +281,7 @@ describe('TLS', () => {
     await vi.waitFor(async () => expect(await nameAt(url)).toBe('late'), WAIT);
   });
 
-  test('who connects and says nothing is let go of', async () => {
+  test('a connection that sends nothing is closed', async () => {
     const { url } = await open({ ...certificate('quiet', folder), firstFrameMs: 100 });
     const socket = connect(Number(new URL(url).port), '127.0.0.1');
     onTestFinished(() => void socket.destroy());
@@ -286,13 +291,13 @@ describe('TLS', () => {
   test.each<[what: string, given: () => Partial<Config>, code: string]>([
     ['a certificate alone', () => ({ tlsCert: '/x' }), 'unfit_options'],
     ['a key alone', () => ({ tlsKey: '/x' }), 'unfit_options'],
-    ['files that are not there', () => ({ tlsCert: '/x', tlsKey: '/y' }), 'bad_option'],
+    ['missing files', () => ({ tlsCert: '/x', tlsKey: '/y' }), 'bad_option'],
     [
-      'files that are no PEM',
+      'files that are not PEM',
       () => ({ tlsCert: '/etc/hostname', tlsKey: '/etc/hostname' }),
       'bad_option',
     ],
-  ])('%s is refused with a code', async (_, given, code) => {
+  ])('%s is rejected with a code', async (_, given, code) => {
     await expect(serve({ ...QUICK, ...given() })).rejects.toMatchObject({
       name: ConfigError.name,
       code,
@@ -301,7 +306,7 @@ describe('TLS', () => {
 });
 
 describe('a unix socket', () => {
-  test("serves, is removed at the end, and one that was left behind is in nobody's way", async () => {
+  test('serves, is removed at the end, and replaces a stale socket file', async () => {
     const unixSocket = join(folder, 'a.sock');
     const child = spawn(process.execPath, [
       '-e',
@@ -330,7 +335,7 @@ const hasSystemd = (() => {
   }
 })();
 
-/** Stands for systemd: hands over a listening socket, prints its port and what it is notified of. */
+/** Simulates systemd: passes a listening socket, prints its port and the notifications it gets. */
 const MANAGER = `
 import os, socket, sys
 notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -351,7 +356,7 @@ os.waitpid(child, 0)
 `;
 
 test.skipIf(!hasSystemd)(
-  'a service manager hands over its socket, and is told when it is ready and stops',
+  'systemd passes its socket, and is notified of start and stop',
   { timeout: 60_000 },
   async () => {
     const main = new URL('../dist/cli/main.js', import.meta.url).pathname;
@@ -393,7 +398,7 @@ test.skipIf(!hasSystemd)(
   },
 );
 
-test('a viewer of the live page does not hold up a shutdown', async () => {
+test('a viewer of the live page does not delay a shutdown', async () => {
   const served = await open({ shutdownGraceMs: 60_000 });
   const viewer = await fetch(`${served.url}/v1/live`);
   expect(viewer.status).toBe(200);
@@ -406,7 +411,7 @@ test('a viewer of the live page does not hold up a shutdown', async () => {
   await ended;
 });
 
-test('a server that is told to stop before it listens never does', async () => {
+test('a server that is closed before it listens never listens', async () => {
   const listen = vi.spyOn(Server.prototype, 'listen');
   onTestFinished(() => void listen.mockRestore());
   const stop = new AbortController();
@@ -416,7 +421,7 @@ test('a server that is told to stop before it listens never does', async () => {
   expect(listen).not.toHaveBeenCalled();
 });
 
-test('connections that are idle outlast what is usual for balancers', async () => {
+test('idle connections stay open longer than the usual timeouts of load balancers', async () => {
   const { url } = await open();
   const socket = connect(Number(new URL(url).port), '127.0.0.1');
   onTestFinished(() => void socket.destroy());

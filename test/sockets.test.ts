@@ -1,4 +1,4 @@
-/** Which sockets have a place, when there are more than places. */
+/** Which sockets are closed when their number exceeds the limit. */
 import { once } from 'node:events';
 import { createServer, get, type ServerResponse } from 'node:http';
 import { type AddressInfo, connect, type Socket } from 'node:net';
@@ -82,11 +82,11 @@ async function start(options: Partial<SocketsOptions> = {}) {
     },
   };
 }
-/** Those that the server has ended. */
+/** Sockets that the server has closed. */
 const ended = (sockets: readonly Socket[]) => sockets.filter((socket) => socket.closed);
 
-describe('when all places are taken', () => {
-  test('the address with the most gives up the one that is quiet for longest', async () => {
+describe('at the limit of sockets', () => {
+  test('the address with most sockets loses its longest-idle one', async () => {
     const server = await start();
     const many = await server.silent('127.0.0.2', 19);
     const [few] = await server.silent('127.0.0.3', 1);
@@ -96,7 +96,7 @@ describe('when all places are taken', () => {
     expect(server.told).toEqual([['full', '127.0.0.2']]);
   });
 
-  test('an address that goes on connecting only takes its own places', async () => {
+  test('an address that keeps connecting only replaces its own sockets', async () => {
     const server = await start();
     const others = await server.silent('127.0.0.3', 5);
     await server.silent('127.0.0.2', 100);
@@ -106,7 +106,7 @@ describe('when all places are taken', () => {
     for (let n = 0; n < 5; n += 1) expect(await server.ask('127.0.0.1')).toBe('answered');
   });
 
-  test('what streams to somebody who is counted stays, and is nobody\u2019s once it is over', async () => {
+  test('a socket with a counted stream stays, and can be closed once the stream ends', async () => {
     const server = await start({ limit: 10 });
     const streams: Socket[] = [];
     for (let n = 0; n < 8; n += 1) streams.push(await server.stream('127.0.0.2'));
@@ -117,7 +117,7 @@ describe('when all places are taken', () => {
     await vi.waitFor(() => expect(ended(streams)).toEqual([streams[0]]), WAIT);
   });
 
-  test('who has just asked is the last to go of its address', async () => {
+  test('the socket of an address that sent a request last is closed last', async () => {
     const server = await start({ limit: 3 });
     const [first, second] = await server.silent('127.0.0.2', 3);
     first?.write('GET / HTTP/1.1\r\nHost: a\r\n\r\n');
@@ -128,7 +128,7 @@ describe('when all places are taken', () => {
   });
 });
 
-test('an address has its members\u2019 places and a few, a trusted proxy as many as it needs', async () => {
+test('an address may have its members and a few sockets more, a trusted proxy any number', async () => {
   const server = await start({
     limit: 1000,
     maxConnectionsPerAddress: 4,
@@ -140,7 +140,7 @@ test('an address has its members\u2019 places and a few, a trusted proxy as many
   expect(server.open()).toBe(60);
 });
 
-test('what the system refuses to accept is counted and logged', async () => {
+test('a connection that the system cannot accept is counted and logged', async () => {
   const server = await start();
   const emfile = () => server.http.emit('error', Object.assign(new Error(), { code: 'EMFILE' }));
   for (let n = 0; n < 5; n += 1) emfile();
@@ -149,7 +149,7 @@ test('what the system refuses to accept is counted and logged', async () => {
   expect(server.told).toEqual(each(['machine', null]));
 });
 
-test('for what the system refuses to accept, a socket that is nobody’s makes room', async () => {
+test('when the system cannot accept, a socket without a member is closed to free a descriptor', async () => {
   const server = await start();
   const [first] = await server.silent('127.0.0.2', 2);
   const ended = new Promise((resolve) => first?.on('close', resolve));

@@ -1,4 +1,4 @@
-/** What is thrown where nobody expects it ends nothing, is counted, and is in the log (V12). */
+/** Unexpected errors end nothing, are counted, and are logged (V12). */
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -69,7 +69,7 @@ async function start(options: RoomcastOptions = {}) {
     const value = new RegExp(`^roomcast_survived_errors_total\\{source="${source}"\\} (\\d+)`, 'm');
     return Number(value.exec(text)?.[1]);
   };
-  /** Somebody who joins, publishes and hears it. */
+  /** A member that joins, publishes, and receives its message. */
   const works = async () => {
     const peer = await connect();
     peer.say({ type: 'join', id: 1, room: 'works' });
@@ -79,7 +79,7 @@ async function start(options: RoomcastOptions = {}) {
   return { roomcast, lines, connect, survivedBy, works };
 }
 
-test('without a roomcast it stays uncaught; with several each is told', async () => {
+test('without a roomcast the error stays uncaught; with several, each gets it', async () => {
   vi.resetModules();
   const { onSurvived, survive, survived } = await import('../src/survived.js');
   expect(() => survive(new Error('nobody'))).toThrow('nobody');
@@ -95,7 +95,7 @@ describe('a log of the app', () => {
   test.each([
     ['throws', broken],
     ['rejects', () => Promise.reject(new Error('broken'))],
-  ])('that %s loses the line, and the member is told all the same', async (_, write) => {
+  ])('that %s loses the line, and the member still gets its answer', async (_, write) => {
     const log = { info: write, warn: write, error: write };
     const { roomcast, connect, survivedBy, works } = await start({ log });
     const peer = await connect();
@@ -106,7 +106,7 @@ describe('a log of the app', () => {
     expect(await survivedBy('log')).toBe(1);
   });
 
-  test('is not asked for lines below its level', () => {
+  test('is not called for lines below its level', () => {
     let failures = 0;
     const log = atLevel(
       { info: broken, warn: broken, error: broken },
@@ -123,7 +123,7 @@ describe('a log of the app', () => {
   });
 });
 
-test('failures have a line a second, which says how many had none', () => {
+test('failures are logged once a second, with the number of unlogged ones', () => {
   vi.useFakeTimers();
   onTestFinished(() => void vi.useRealTimers());
   const lines: object[] = [];
@@ -137,7 +137,7 @@ test('failures have a line a second, which says how many had none', () => {
   ]);
 });
 
-test('a broker that delivers what is no publication disturbs nobody', async () => {
+test('a broker that delivers an invalid publication disturbs nobody', async () => {
   let deliver: (publication: Publication) => void = broken;
   class Strange extends MemoryBroker {
     override onDeliver(to: (publication: Publication) => void): void {
@@ -159,7 +159,7 @@ test('a broker that delivers what is no publication disturbs nobody', async () =
   await works();
 });
 
-test('a broker of another realm, whose promises are not ours, is waited for', async () => {
+test('a broker whose promises are from another realm is awaited', async () => {
   const Elsewhere = runInNewContext('Promise') as typeof Promise;
   const broker = new MemoryBroker();
   const publish = broker.publish.bind(broker);
@@ -171,8 +171,8 @@ test('a broker of another realm, whose promises are not ours, is waited for', as
   expect(await roomcast.publish('a', 1)).toMatchObject({ seq: 1 });
 });
 
-describe('a mistake of ours', () => {
-  test('in the look at who is behind ends nothing, and the next look comes', async () => {
+describe('an internal error', () => {
+  test('in the check of members that are behind ends nothing, and the next check runs', async () => {
     const { survivedBy, works } = await start();
     const look = vi.spyOn(LoopClock.prototype, 'mayJudge', 'get').mockImplementation(broken);
     await vi.waitFor(async () => expect(await survivedBy('callback')).toBeGreaterThan(1));
@@ -180,7 +180,7 @@ describe('a mistake of ours', () => {
     await works();
   });
 
-  test('in the flush of a room does not stop the others', async () => {
+  test('in the flush of a room does not stop other rooms', async () => {
     const { connect, survivedBy, works } = await start();
     const peer = await connect();
     peer.say({ type: 'join', id: 1, room: 'a' });
@@ -192,7 +192,7 @@ describe('a mistake of ours', () => {
     await works();
   });
 
-  test('with one member ends that one', async () => {
+  test('that concerns one member ends that member', async () => {
     const { connect, survivedBy, works } = await start();
     const peer = await connect();
     const drain = vi.spyOn(Outbox.prototype, 'drain').mockImplementationOnce(broken);
@@ -203,7 +203,7 @@ describe('a mistake of ours', () => {
     await works();
   });
 
-  test('in what is done with its input ends that one', async () => {
+  test('in the handling of a member’s input ends that member', async () => {
     const { connect, survivedBy, works } = await start();
     const peer = await connect();
     const send = vi.spyOn(Member.prototype, 'send').mockImplementationOnce(broken);

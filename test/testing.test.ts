@@ -11,7 +11,7 @@ import { openSockJs } from './support/sockjs-client.js';
 
 type Event = Record<string, unknown>;
 
-/** A client of any transport that remembers what it was told. */
+/** A client of any transport that records what it receives. */
 async function connect(server: TestServer, transport: (typeof TRANSPORTS)[number]) {
   const socket =
     transport === 'websocket'
@@ -39,14 +39,14 @@ describe.each(TRANSPORTS)('over %s', (transport) => {
   });
   afterEach(() => server.close());
 
-  test('a member can be stalled, falls behind, and is told what it missed when it reads again', async () => {
+  test('a stalled member falls behind, and gets a gap when it reads again', async () => {
     const { socket, events, changed, next, id } = await connect(server, transport);
     socket.send('{"type":"join","id":1,"room":"r"}');
     await next('joined');
     await server.publish('r', 'before');
     await next('message');
     const resume = server.stall(id);
-    // One message goes into the batch that is under way, four into the queue, the oldest out of it.
+    // One message is in the current batch, four are in the queue, and the oldest was dropped.
     for (let n = 0; n < 9; n += 1) {
       await server.publish('r', n);
       await new Promise(setImmediate);
@@ -59,7 +59,7 @@ describe.each(TRANSPORTS)('over %s', (transport) => {
     expect(seen.map(({ seq, from, to }) => seq ?? [from, to])).toEqual([1, 2, [3, 6], 7, 8, 9, 10]);
   });
 
-  test('closes at once with clients in the middle of commands', async () => {
+  test('closes at once while clients run commands', async () => {
     const clients = await Promise.all([1, 2, 3].map(() => connect(server, transport)));
     for (const { socket, id } of clients) {
       server.stall(id);
@@ -71,7 +71,7 @@ describe.each(TRANSPORTS)('over %s', (transport) => {
   });
 });
 
-test('says which members there are when asked to stall another', async () => {
+test('lists the members when asked to stall an unknown one', async () => {
   const server = await startTestServer();
   expect(() => server.stall('nobody')).toThrow('No member has the id "nobody"');
   await Promise.all([server.close(), server.close()]);
@@ -80,7 +80,7 @@ test('says which members there are when asked to stall another', async () => {
 /** Servers opened and closed; 1,000 take a minute and a half on a quiet machine. */
 const CYCLES = Number(process.env['ROOMCAST_TEST_CYCLES'] ?? 300);
 
-test(`leaves nothing behind: ${CYCLES} servers with clients mid-command, opened and closed`, async () => {
+test(`leaks nothing: ${CYCLES} servers opened and closed while clients run commands`, async () => {
   const cycle = async () => {
     const server = await startTestServer();
     const socket = new WebSocket(server.url);
@@ -97,7 +97,7 @@ test(`leaves nothing behind: ${CYCLES} servers with clients mid-command, opened 
   for (let n = 100; n < CYCLES; n += 1) await cycle();
   // Timers of the test runner come and go; a leak would be a multiple of the cycles.
   expect(process.getActiveResourcesInfo().length).toBeLessThan(before.open + 20);
-  // A server that stayed would be some 300 KiB: this is the size of ten.
+  // A leaked server would take some 300 KiB: this is the size of ten.
   expect(heapUsed()).toBeLessThan(before.heap + 3 * 1024 * 1024);
 }, 300_000);
 
@@ -108,7 +108,7 @@ function heapUsed(): number {
   return process.memoryUsage().heapUsed;
 }
 
-test('it ends a connection for a reason of the server', async () => {
+test('kicks a member with a close reason of the server', async () => {
   const server = await startTestServer();
   const { next } = await connect(server, 'websocket');
   const [member] = server.members();
@@ -118,7 +118,7 @@ test('it ends a connection for a reason of the server', async () => {
   await server.close();
 });
 
-test('it gives tokens that it takes, and cuts off who has one', async () => {
+test('issues tokens that it accepts, and revokes their user', async () => {
   const server = await startTestServer({
     tokenSecret: ['a-secret-of-a-test-of-32-characters'],
     tokenAudience: ['us'],
@@ -153,7 +153,7 @@ test('it gives tokens that it takes, and cuts off who has one', async () => {
 });
 
 describe.each(TRANSPORTS)('over %s', (transport) => {
-  test('a cut is told to nobody; a restart begins a new epoch; what is kept can expire', async () => {
+  test('cut() sends no close frame; restart() begins a new epoch; history can expire', async () => {
     const server = await startTestServer({ historyMessages: 10 });
     const first = await connect(server, transport);
     first.socket.send('{"type":"join","id":1,"room":"r"}');
@@ -165,11 +165,11 @@ describe.each(TRANSPORTS)('over %s', (transport) => {
     server.cut(first.id);
     await ended;
     expect(first.events.some(({ type }) => type === 'closing')).toBe(false);
-    // One that polls may ask again by itself: that is another member.
+    // A polling client may reconnect by itself, as another member.
     expect(server.members().map(({ id }) => id)).not.toContain(first.id);
     expect(() => server.cut(first.id)).toThrow('members() lists them');
 
-    /** What a client is told that comes back with that position. */
+    /** The reply to a client that rejoins with that position. */
     const recoverOf = async (seq: number) => {
       const { socket, next } = await connect(server, transport);
       const since = { epoch, seq };
@@ -189,7 +189,7 @@ describe.each(TRANSPORTS)('over %s', (transport) => {
   });
 });
 
-test('says why it cannot let anything expire, or start a broker of yours again', async () => {
+test('explains why it cannot expire history, or restart a broker that was passed in', async () => {
   const server = await startTestServer({ broker: new MemoryBroker() });
   await expect(server.expireHistory('r')).rejects.toMatchObject({ code: 'not_enabled' });
   await expect(server.restart()).rejects.toMatchObject({ code: 'not_enabled' });

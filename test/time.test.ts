@@ -1,4 +1,4 @@
-/** The built server inside a program whose tests fake the time: `src/` in our own tests has ours. */
+/** The built server in a program whose tests fake time: in `src/`, our own tests fake it themselves. */
 import { once } from 'node:events';
 import { afterEach, expect, test, vi } from 'vitest';
 import { WebSocket } from 'ws';
@@ -14,7 +14,7 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-/** What vitest fakes by default, and whatever else. */
+/** Fakes what vitest fakes by default, and `others`. */
 function fakeTime(...others: 'queueMicrotask'[]): void {
   vi.useFakeTimers({
     toFake: [
@@ -46,7 +46,7 @@ async function connect(url: string) {
   return { socket, next };
 }
 
-test('timers faked while it runs stop neither deliveries nor refusals nor close()', async () => {
+test('faking timers while it runs stops neither deliveries nor refusals nor close()', async () => {
   const server = await startTestServer({ maxConnections: 1 });
   fakeTime('queueMicrotask');
   const { socket, next } = await connect(server.url);
@@ -75,7 +75,7 @@ test('a member that stops reading is evicted in real time', async () => {
   await server.close();
 });
 
-test('it starts and closes where the time has been faked all along', async () => {
+test('it starts and closes while time is faked', async () => {
   fakeTime();
   const server = await startTestServer();
   const { socket, next } = await connect(server.url);

@@ -13,7 +13,7 @@ const take = (bucket: TokenBucket, times: number) =>
   Array.from({ length: times }, () => bucket.take()).filter((taken) => taken).length;
 
 describe('TokenBucket', () => {
-  it('has a burst of one second, and fills up again', () => {
+  it('allows a burst of one second, and refills', () => {
     const bucket = new TokenBucket(10);
     expect(take(bucket, 20)).toBe(10);
     vi.advanceTimersByTime(100);
@@ -22,11 +22,11 @@ describe('TokenBucket', () => {
     expect(take(bucket, 20)).toBe(10);
   });
 
-  it('lets everything through where the rate is 0', () => {
+  it('allows everything with a rate of 0', () => {
     expect(take(new TokenBucket(0), 100_000)).toBe(100_000);
   });
 
-  it('gives no more in any time than its rate and one burst', () => {
+  it('never allows more than its rate and one burst', () => {
     fc.assert(
       fc.property(
         fc.integer({ min: 1, max: 1000 }),

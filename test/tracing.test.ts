@@ -1,5 +1,5 @@
 /**
- * Spans are recorded by the SDK of OpenTelemetry, as an app has it; messages go over real sockets.
+ * The OpenTelemetry SDK records the spans, as in an app; messages use real sockets.
  */
 import { context, type Span, SpanStatusCode, trace } from '@opentelemetry/api';
 import {
@@ -46,7 +46,7 @@ async function start(options: RoomcastOptions = {}) {
   return server;
 }
 
-/** Connected, and in the room `a`. */
+/** Connects a client and joins the room `a`. */
 async function member(url: string) {
   const peer = await connectReading('websocket', url);
   peer.say({ type: 'join', id: 1, room: 'a' });
@@ -75,7 +75,7 @@ function post(url: string, flags: string) {
   });
 }
 
-test('a publish is below the span of the app that it is made in, its delivery below the publish', async () => {
+test('a publish is a child of the app’s current span, its delivery a child of the publish', async () => {
   const server = await start();
   const { received } = await member(server.httpUrl);
   const own: Span = trace.getTracer('app').startSpan('work');
@@ -103,11 +103,11 @@ test('a publish is below the span of the app that it is made in, its delivery be
   });
 });
 
-test('a publish of a socket begins a trace; what is flushed together is one delivery with links', async () => {
+test('a publish over a socket starts a trace; one flush of several is one delivery with links', async () => {
   const server = await start();
   const { peer, received } = await member(server.httpUrl);
   const COUNT = 2 * MAX_LINKS;
-  // In one turn, so that they are flushed together.
+  // In one turn of the loop, so that one flush sends them.
   await Promise.all(Array.from({ length: COUNT }, (_, n) => server.publish('a', n)));
   await received(COUNT);
   peer.say({ type: 'publish', room: 'a', data: 'last' });
@@ -123,7 +123,7 @@ test('a publish of a socket begins a trace; what is flushed together is one deli
   expect(last?.links.map(({ context }) => context.spanId)).toEqual([idOf(publishes.at(-1))]);
 });
 
-test('a publish over HTTP goes on with the trace of its request, or is not recorded as that says', async () => {
+test('a publish over HTTP continues the trace of its request, or is not sampled if the request is not', async () => {
   const server = await start();
   const { received } = await member(server.httpUrl);
   await post(server.httpUrl, '00');
@@ -139,7 +139,7 @@ test('a publish over HTTP goes on with the trace of its request, or is not recor
 
 test.each([
   [
-    'at once',
+    'synchronously',
     (refusal: Refusal): never => {
       throw refusal;
     },
@@ -150,7 +150,7 @@ test.each([
       throw refusal;
     },
   ],
-])('what a broker refuses %s is an error with its code', async (_, refuse) => {
+])('a publish that the broker refuses %s is an error span with its code', async (_, refuse) => {
   const broker = new (class extends DelegateBroker {
     override publish() {
       return refuse(new Refusal('broker_uncertain', 'No answer.'));
@@ -185,7 +185,7 @@ test('without the option nothing is recorded', async () => {
   expect(exporter.getFinishedSpans()).toEqual([]);
 });
 
-test('where the API is not installed, the option is refused with what would be right', async () => {
+test('if the API is not installed, the option is rejected with advice', async () => {
   const missing = Object.assign(new Error(), { code: 'MODULE_NOT_FOUND' });
   vi.doMock('node:module', () => ({
     createRequire: () => () => {

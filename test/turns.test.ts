@@ -1,4 +1,4 @@
-/** Whose input is handled next, in a world in which an item takes what the test says and nothing else does. */
+/** Scheduling of input, with a clock that only advances as the test says. */
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import {
@@ -26,14 +26,14 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-/** A peer that sends items; each takes as many milliseconds as it says. */
+/** A peer that sends items; each item is the number of milliseconds that it takes. */
 class Peer implements Work {
   waitingBytes = 0;
   readonly share: Share = turns.share(this);
   readonly sent: number[] = [];
   readonly done: number[] = [];
   readonly told: string[] = [];
-  /** Told of each item as it is done. */
+  /** Called for each item when it is done. */
   onItem: (ms: number) => void = () => {};
   #next = 0;
 
@@ -76,7 +76,7 @@ class Peer implements Work {
 
 const times = (count: number, ms: number) => Array<number>(count).fill(ms);
 
-/** One that has used up what a light peer may, twice, long enough ago for the turn to be over. */
+/** A peer that has twice used up the burst of a light peer, long enough ago for the turn to be over. */
 function heavy(): Peer {
   const peer = new Peer().send(...times(2 * BURST_MS, 1));
   loop.run();
@@ -85,13 +85,13 @@ function heavy(): Peer {
   return peer;
 }
 
-describe('a peer alone', () => {
-  test('is handled where its input arrives, without a turn of its own', () => {
+describe('a single peer', () => {
+  test('is served on arrival, without waiting for a turn', () => {
     const peer = new Peer().send(...times(5, 0.1));
     expect([peer.left, peer.told, loop.isIdle]).toEqual([0, [], true]);
   });
 
-  test('gets all of a turn, also when it is heavy, and goes on in the next', () => {
+  test('gets the whole turn even if it is heavy, and continues in the next', () => {
     const peer = heavy();
     peer.send(...times(12, 1));
     expect([peer.left, peer.told]).toEqual([12 - TURN_MS, ['held']]);
@@ -110,7 +110,7 @@ describe('a peer alone', () => {
     expect(peer.told).toEqual(['held', 'released']);
   });
 
-  test('is light again when it has been quiet for a while', () => {
+  test('is light again after a quiet time', () => {
     const [peer, other] = [heavy(), heavy()];
     other.send(...times(20, 1));
     loop.spend(1000);
@@ -119,15 +119,15 @@ describe('a peer alone', () => {
   });
 });
 
-describe('several', () => {
-  test('a light one is handled at once while heavy ones wait', () => {
+describe('several peers', () => {
+  test('a light peer is served at once while heavy ones wait', () => {
     const flood = heavy().send(...times(100, 1));
     const light = new Peer().send(0.1);
     expect(flood.told).toEqual(['held']);
     expect([light.left, light.told]).toEqual([0, []]);
   });
 
-  test('a heavy one has to wait behind those that wait already, in a round', () => {
+  test('a heavy peer queues behind those already waiting, round-robin', () => {
     const order: string[] = [];
     const names = ['a', 'b', 'c'];
     const peers = names.map((name) => {
@@ -144,7 +144,7 @@ describe('several', () => {
     expect(order.join('')).toBe(`${first}${'abc'.repeat(rest)}${'bc'.repeat(8 - rest)}`);
   });
 
-  test('many that are new and send much take no more than a turn has for the light', () => {
+  test('many new peers that send much use no more than the light budget of a turn', () => {
     const peers = Array.from({ length: 100 }, () => new Peer().send(...times(10, 1)));
     const done = () => peers.reduce((sum, peer) => sum + peer.done.length, 0);
     expect(done()).toBe(LIGHT_MS);
@@ -152,7 +152,7 @@ describe('several', () => {
     expect(done()).toBe(2 * LIGHT_MS);
   });
 
-  test('one that says little goes before a crowd that has only begun to flood', () => {
+  test('a peer that sends little goes before a crowd that has only begun to flood', () => {
     const order: string[] = [];
     for (let i = 0; i < 20; i += 1) {
       new Peer().send(...times(10, 1)).onItem = () => order.push('flood');
@@ -162,11 +162,11 @@ describe('several', () => {
     quiet.send(0.1);
     expect(quiet.told).toEqual(['held']);
     loop.turn();
-    // Those of the crowd that have had nothing yet have waited for longer.
+    // Peers of the crowd that have not been served yet have waited longer.
     expect(order.indexOf('quiet')).toBeLessThan(LIGHT_MS);
   });
 
-  test('one that says little goes before a crowd that sends its first large message', () => {
+  test('a peer that sends little goes before a crowd that sends its first large message', () => {
     const order: string[] = [];
     for (let i = 0; i < 20; i += 1) {
       const crowd = new Peer();
@@ -183,7 +183,7 @@ describe('several', () => {
     expect(order.indexOf('quiet')).toBe(begun);
   });
 
-  test('bytes alone make nobody heavy', () => {
+  test('waiting bytes alone make no peer heavy', () => {
     const large = new Peer();
     large.waitingBytes = 10 * 1024 * 1024;
     heavy().send(...times(10, 1));
@@ -191,7 +191,7 @@ describe('several', () => {
     expect([large.left, large.told]).toEqual([0, []]);
   });
 
-  test('an item that met the compiler or another process does not make its peer heavy', () => {
+  test('an item delayed by the compiler or another process does not make its peer heavy', () => {
     const peer = new Peer().send(50);
     loop.run();
     peer.send(0.1);
@@ -201,7 +201,7 @@ describe('several', () => {
     expect([peer.left, peer.told]).toEqual([0, []]);
   });
 
-  test('whoever waits too long is told, and has no share any more', () => {
+  test('a peer that waits too long is notified, and its share ends', () => {
     const item = 50;
     const peers = Array.from({ length: 200 }, () => new Peer().send(...times(3, item)));
     const [first, last] = [peers[0] as Peer, peers.at(-1) as Peer];
@@ -213,7 +213,7 @@ describe('several', () => {
     expect([first.told, first.done]).toEqual([['held', 'starved'], [item]]);
   });
 
-  test('nobody is told for a time in which the process stood still', () => {
+  test('time in which the process was blocked does not count as waiting', () => {
     const [first, second] = [heavy(), heavy()];
     first.send(...times(20, TURN_MS));
     second.send(...times(20, TURN_MS));
@@ -226,7 +226,7 @@ describe('several', () => {
     ]);
   });
 
-  test('what is ended in the middle of its items, or while it waits, does no more of them', () => {
+  test('a share that is ended during its items, or while it waits, handles no more of them', () => {
     const [first, second] = [heavy(), heavy()];
     first.onItem = () => first.share.end();
     first.send(1, 1, 1);
@@ -239,7 +239,7 @@ describe('several', () => {
   });
 });
 
-test('whatever is sent: order is kept, nothing is lost, a turn is bounded, nobody waits for ever', () => {
+test('for any input: order is kept, nothing is lost, a turn is bounded, no peer waits for ever', () => {
   const item = fc.double({ min: 0.01, max: 8, noNaN: true });
   const arrival = fc.record({
     peer: fc.nat(7),
@@ -257,7 +257,7 @@ test('whatever is sent: order is kept, nothing is lost, a turn is bounded, nobod
       let longest = 0;
       for (const peer of peers) {
         peer.onItem = (ms) => {
-          // Nothing may begin once the turn has had its time.
+          // No item may start after the budget of the turn is spent.
           expect(spent).toBeLessThan(LIGHT_MS + QUANTUM_MS);
           spent += ms;
           longest = Math.max(longest, ms);

@@ -31,7 +31,7 @@ it('answers a mistake of ours with a code, and logs the rest', async () => {
   expect(answer.status).toBe(500);
   expect(answer.body).toEqual({
     code: 'internal_error',
-    message: 'The server made a mistake; it is in its log.',
+    message: 'An internal error; the log of the server has it.',
   });
   expect(server.logged).toMatchObject([{ err: { message: 'the secret of the house' } }]);
   expect(server.recorder.refusedBy[REFUSAL_CODES.indexOf('internal_error')]).toBe(1);

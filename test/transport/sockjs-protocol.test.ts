@@ -242,7 +242,7 @@ describe('a session', () => {
       session.transport.close('over_capacity', session.batch('goodbye'), 1000);
       const body = await stream.ended;
       expect(body.startsWith(opening)).toBe(true);
-      expect(body).toMatch(/a\["goodbye"\]\r?\n(\r\n)?(data: )?c\[4100,"The server has all/);
+      expect(body).toMatch(/a\["goodbye"\]\r?\n(\r\n)?(data: )?c\[4100,"The server has reached/);
       expect(await session.end()).toBe('ended over_capacity');
       for (let time = 0; time < 2; time += 1) {
         expect((await client.ask(method, path)).body.startsWith(close)).toBe(true);
@@ -256,7 +256,7 @@ describe('a session', () => {
     await client.ask('POST', '/sockjs/000/one/xhr');
     const session = await server.session();
     session.transport.close('slow_consumer', session.batch('goodbye'), 10_000);
-    const told = 'c[4101,"Messages were not read for too long."]\n';
+    const told = 'c[4101,"The client did not read messages for too long."]\n';
     expect((await client.ask('POST', '/sockjs/000/one/xhr')).body).toBe(`a["goodbye"]\n${told}`);
     expect(await session.end()).toBe('ended slow_consumer');
     expect((await client.ask('POST', '/sockjs/000/one/xhr')).body).toBe(told);
