@@ -1,7 +1,7 @@
 /**
- * Builds the package, after the types: a file each subpath, with what they share beside them, and the
- * one file for `<script type="module">`; fails where that is larger than it may be. Run by
- * `npm run build:client`.
+ * Builds the package after tsc has written the types: one file per subpath with shared chunks, and the
+ * single file for `<script type="module">`. Fails if that file exceeds its size limit. Run by `npm run
+ * build:client`.
  */
 import { readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { gzipSync } from 'node:zlib';

@@ -1,11 +1,11 @@
-/** What the one file of the client may be: its size, and which names in it nobody else knows. */
+/** Size limit of the single-file bundle, and the property names that it may shorten. */
 
-/** Of the core, minified and compressed by gzip -9, in bytes. */
+/** Maximum size of the core, minified and compressed by gzip -9, in bytes. */
 export const LIMIT = 6144;
 
 /**
- * Names of properties that no app and no server ever sees. They are shortened, since no bundler can
- * know that by itself. `test/client/bundle.test.ts` holds them apart from all other names.
+ * Property names that neither an app nor a server sees. They are listed here because a bundler cannot
+ * find them by itself. `test/client/bundle.test.ts` checks that no other name collides with them.
  */
 export const INTERNAL = [
   ...['ask', 'closing', 'isAnswered', 'probe', 'request', 'socket', 'welcome', 'welcomed'],

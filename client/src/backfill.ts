@@ -1,9 +1,9 @@
 /**
- * What can be done about a loss: the messages are asked for where the server keeps a history, and the
- * app loads its own state where they are not to be had. What comes meanwhile is held, in order,
- * bounded by number, size and time; where a bound is passed, the waiting is over.
+ * Healing of losses: requests the lost messages if the server keeps a history, and calls the app's
+ * `load` if they are unavailable. Messages that arrive meanwhile are held in order, bounded by count,
+ * size and time. When a bound is reached, the wait ends.
  *
- * A subpath of the package, so that who does not need it does not load it:
+ * A subpath of the package, so that apps that do not need it do not load it. Usage:
  * `connect(url, { healing })`.
  */
 import { RoomcastError } from './errors.js';
@@ -12,31 +12,33 @@ import type { GapReason } from './types.js';
 import { later } from './wait.js';
 import type { Position } from './wire.js';
 
-/** The largest loss that is asked for. */
+/** The largest range that is requested. */
 const HEALED = 1000;
 const HEAL_MS = 2000;
 const LOAD_MS = 10_000;
 const ITEMS = 256;
-/** Characters of frames. */
+/** Maximum length of the held frames, in characters. */
 const SIZE = 256 * 1024;
-/** Losses that nobody can heal, or that are the room's policy. */
+/**
+ * Reasons for which no history is requested: it cannot help, or the room's policy dropped the messages.
+ */
 const HOPELESS = /^(conflated|expired|left)$/;
-/** Of these the app's own state has nothing. */
+/** Reasons for which `load` is not called: the loss is the room's policy. */
 const POLICY = /^(conflated|left)$/;
 
 type LoadReason = 'first' | 'gap' | 'reset';
 
-/** Of one room. */
+/** Heals the losses of one room. */
 export interface Healer {
-  /** Keeps the item where something is waited for. */
+  /** Holds the item if a wait is under way. Returns whether it did. */
   holds(item: Item, size: number): boolean;
-  /** Has the messages asked for, if that is of use; what does not come of them is told. */
+  /** Requests the missing messages if that can help. Those that do not arrive are reported as a gap. */
   heals(hole: Hole): boolean;
-  /** The app is in, or was told of a loss. */
+  /** The room was joined, or a loss was reported. */
   told(reason: LoadReason, gap?: GapReason): void;
-  /** Waits no longer. */
+  /** Ends the wait and delivers the held items. */
   release(): void;
-  /** Waits no longer, and forgets what was held: it will come again. */
+  /** Ends the wait and discards the held items. The server will send them again. */
   drop(): void;
   quit(): void;
 }
@@ -46,13 +48,13 @@ export type Healing = (sequence: Sequence, context: SequenceContext) => Healer;
 interface Hold {
   readonly items: (readonly [item: Item, size: number])[];
   size: number;
-  /** Called once, when it is over. */
+  /** Called once, when the wait ends. */
   ended(): void;
-  /** What it has still to tell. */
+  /** Reports what is still missing. */
   rest(): void;
 }
 
-/** Requests for history that wait, by connection: one at a time. */
+/** Pending history requests by connection. One runs at a time. */
 const ASKING = new WeakMap<object, (() => void)[]>();
 
 export const healing: Healing = (sequence, context) => {
@@ -102,13 +104,13 @@ export const healing: Healing = (sequence, context) => {
     });
   };
 
-  /** The app's state is that of `position`; what it has is not delivered. */
+  /** The app's state is at `position`; messages up to it are not delivered. */
   const has = (position: Position, start: Position, reason: LoadReason): void => {
     const now = sequence.position as Position;
     if (position.epoch !== now.epoch) sequence.tellReset();
     else if (position.seq > now.seq) sequence.position = position;
     else if (position.seq < start.seq && reason !== 'gap') {
-      // Older than the room was: that much is in neither.
+      // The state is older than the join: the messages between are in neither.
       const [from, to] = [position.seq + 1, start.seq];
       context.emit({ type: 'gap', from, to, count: to - from + 1, reason: 'disconnected' });
     }
@@ -127,7 +129,7 @@ export const healing: Healing = (sequence, context) => {
       if (!link || !isOn || hole.to - hole.from >= HEALED || HOPELESS.test(hole.reason)) {
         return false;
       }
-      // The room may go on in another numbering meanwhile.
+      // The room's epoch may change meanwhile.
       const { epoch } = sequence.position as Position;
       let next = hole.from;
       let forget = () => {};
@@ -143,7 +145,7 @@ export const healing: Healing = (sequence, context) => {
           if (reply.type === 'past') {
             for (const message of reply.messages) {
               const isAsked = message.seq >= next && message.seq <= hole.to;
-              // A listener may have left, or closed everything.
+              // A listener may have left the room or closed the client.
               if (!isAsked || hold !== mine) continue;
               tellTo(message.seq - 1);
               next = message.seq + 1;
@@ -182,7 +184,7 @@ export const healing: Healing = (sequence, context) => {
       over?.rest();
       if (loadNext) load(loadNext);
       for (const [item, size] of over?.items ?? []) {
-        // A listener may have left: then there is no place for it.
+        // A listener may have left the room; then there is no position.
         if (sequence.position) sequence.take(item, size);
       }
     },

@@ -1,15 +1,15 @@
 /**
- * The state machine: when there is a connection, when the next attempt is made, and what of it is
- * asked for first: the token, then joins, then publishes.
+ * The connection state machine: when to connect, when to retry, and what to send first on a new
+ * connection: the token, then joins, then publishes.
  *
  *   idle → connecting → online → waiting → connecting …     suspended while the page is frozen
- *   any → closed, for good
+ *   any → closed, permanently
  *
- * One attempt or connection counts at a time; whatever comes of an earlier one finds that it is not
- * the current one and does nothing. Every wait has a deadline, so no state is a trap.
+ * Only one attempt or connection is current. Callbacks of an earlier one detect that and do nothing.
+ * Every wait has a deadline, so the client cannot get stuck in a state.
  *
- * Not here: one connection (`link.ts`), what a close code means (`close-codes.ts`), rooms
- * (`rooms.ts`), what is published (`publishes.ts`), tokens (`tokens.ts`).
+ * Not here: one connection (`link.ts`), close codes (`close-codes.ts`), rooms (`rooms.ts`), publishes
+ * (`publishes.ts`), tokens (`tokens.ts`).
  */
 import { waitAfter } from './close-codes.js';
 import { emitter } from './emitter.js';
@@ -54,11 +54,11 @@ export function client(url: string, options: Options): Client {
   } = options;
   let state: State = 'idle';
   let link: Link | undefined;
-  /** The attempt that counts. */
+  /** The current attempt. Compared by identity. */
   let attempt = {};
-  /** In a row, without a stable connection between them. */
+  /** Consecutive pauses without a stable connection between them. */
   let pauses = 0;
-  /** Attempts in a row without a word of the server. */
+  /** Consecutive attempts that ended before the server's first frame. */
   let unheard = 0;
   let attemptAt = -1 / 0;
   let notBefore = 0;
@@ -67,7 +67,7 @@ export function client(url: string, options: Options): Client {
   let timer: Timer | undefined;
   let isHidden = false;
   let beganHidden = false;
-  /** How often each close code was in a row; without tokens, there is no other after 4001. */
+  /** Consecutive closes by code. Without `getToken` there is no other token to try after 4001. */
   let times: Record<number | string, number> = { 4001: getToken ? 0 : 1 };
   let tokenReason: TokenReason = 'connect';
   let token: string | null | undefined;
@@ -101,7 +101,7 @@ export function client(url: string, options: Options): Client {
     pauses += 1;
     if (unheard === UNREACHABLE) fail(new RoomcastError('unreachable', { cause }));
   };
-  /** Lets go of the attempt or the connection there is. */
+  /** Drops the current attempt or connection. */
   const detach = (isTooBig = false): void => {
     const before = link;
     attempt = {};
@@ -121,7 +121,7 @@ export function client(url: string, options: Options): Client {
     detach();
     outbox.close(code);
     all.close(shared.closed);
-    // An end that the app has not asked for is never silent.
+    // A close that the app did not ask for is always reported.
     if (!change('closed', { reason }) && by !== 'closed') fail(shared.closed);
     offAll();
   };
@@ -133,7 +133,7 @@ export function client(url: string, options: Options): Client {
     usable,
     pauseAfter: (pauses) =>
       Math.max(LEAST_PAUSE_MS, random() * Math.min(capMs, baseMs * 2 ** pauses)),
-    // Not while hidden. While it sheds the server has the request wait.
+    // Not while the page is hidden. The server itself delays the request while it sheds this connection.
     healer: () => (!isHidden && self.features.includes('history') ? usable() : undefined),
     isOwn: (member) => members.includes(member),
     granted() {
@@ -182,7 +182,7 @@ export function client(url: string, options: Options): Client {
     }
     onlineAt = now();
     members = [member, ...members].slice(0, MEMBERS);
-    // One of them at once: the server waits for a first frame, even where no room is joined yet.
+    // Send one of the two at once: the server expects a first frame even if no room is joined yet.
     const isOffered = features.includes('auth') && use !== 'off';
     if (token && isOffered) auth.present(of, token);
     else of.ask({ type: 'ping' });
@@ -224,7 +224,7 @@ export function client(url: string, options: Options): Client {
   };
 
   const isAsleep = () => /^(idle|suspended)$/.test(state);
-  /** Something happened to the page or the network. */
+  /** Handles a lifecycle event of the page or the network. */
   const happened = (event: LifecycleEvent): void => {
     if (shared.closed) return;
     if (event === 'hidden') isHidden = true;
@@ -235,7 +235,7 @@ export function client(url: string, options: Options): Client {
       change('suspended');
     } else {
       if (event === 'visible') isHidden = false;
-      // What begins in a hidden tab may hang; what has begun just now has had no time to.
+      // An attempt begun in a hidden tab may hang; one begun under `AGAIN_MS` ago has had no time to.
       const isStuck = state === 'connecting' && beganHidden && !isHidden;
       const ms = Math.max(attemptAt + AGAIN_MS, notBefore) - now();
       if (state === 'suspended' && event !== 'online') start();

@@ -1,13 +1,14 @@
-/** What follows from each close code: a table, apart from the one who acts on it. */
+/** How long the client waits after each close code. Acting on it is in `client.ts`. */
 
 import { LEAST_MS, LEAST_PAUSE_MS, STRIKES, WITHIN_MS } from './limits.js';
 
 /**
- * How long to wait: `isLeast`, with a pause of full jitter where that is longer; exactly, without; or
- * for ever.
+ * Returns the wait before the next attempt. With `isLeast` it is a minimum: the client waits for the
+ * longer of it and the backoff pause. Without, the client waits exactly that long. Infinity means never.
  *
- * `code`: of the close frame or of `closing` before it, or a word where the client gave up. `times`:
- * how often in a row. `isAnswered`: whether the server had answered anything on this connection.
+ * `code`: of the close frame or of `closing` before it, or a word if the client ended the connection.
+ * `times`: consecutive closes with this code. `isAnswered`: whether the server had answered a command on
+ * this connection.
  */
 export function waitAfter(
   code: number | string,
@@ -17,21 +18,22 @@ export function waitAfter(
   random: () => number,
 ): readonly [ms: number, isLeast?: boolean] {
   const is = (codes: RegExp) => codes.test(`${code}`);
-  // What is no number was not said.
+  // NaN without a numeric `retryAfterMs`.
   const saidOr = (ms: number) => Math.max(LEAST_PAUSE_MS, retryAfterMs as number) || ms;
-  // With another token. The heartbeat was missed.
+  // 4001: retry with another token. 4201: heartbeat missed.
   if (times < 2 && is(/^4[02]01/)) return [0];
   if (
-    // Not 4009: the publish is refused, and not sent again.
+    // Except 4009: the publish is rejected and not sent again.
     is(/^40(?!09)/) &&
-    // The first frame was late, or it made no sense; an answer proves that it was there.
+    // 4000 means that the first frame was late or invalid. An answer proves that it arrived.
     (code !== 4000 || isAnswered) &&
-    // Something on the way mangles frames, now and then or always.
+    // 4013 is retried a few times: a proxy on the path may corrupt frames only now and then.
     (code !== 4013 || times >= STRIKES)
   ) {
     return [1 / 0];
   }
-  // A server that goes draws a time for each of its clients; where it could not say so, they do.
+  // A draining server draws a random retry time for each client. If it could not send one, the client
+  // draws it.
   const unsaid = is(/^42(?!01)/) ? random() * WITHIN_MS : is(/^410[034]/) ? LEAST_MS : 0;
   return [saidOr(unsaid), true];
 }

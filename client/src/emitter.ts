@@ -1,19 +1,19 @@
 /**
- * Listeners by event. Not an EventTarget: React Native has none, and a listener that throws may not
- * keep the next from its event.
+ * Event listeners. Not an EventTarget: React Native has none, and a listener that throws must not keep
+ * the next one from its event.
  */
 import { RoomcastError, report } from './errors.js';
 import type { Listenable } from './types.js';
 import { onAbort } from './wait.js';
 
 export interface Emitter<Events> extends Listenable<Events> {
-  /** Whether anybody listens. A listener taken off by one before it is not called any more. */
+  /** Returns whether there is a listener. A listener that an earlier one removed is not called. */
   emit<E extends keyof Events>(type: E, event: Events[E]): boolean;
   offAll(): void;
 }
 
 export function emitter<Events>(fail: (error: RoomcastError) => void): Emitter<Events> {
-  /** By what takes each off. */
+  /** Listeners by the function that removes them. */
   const all = new Map<() => void, readonly [type: keyof Events, fn: (event: never) => void]>();
   return {
     on(type, fn, { signal } = {}) {

@@ -1,61 +1,72 @@
 /**
- * What can go wrong, by code; the sentences are in the documentation, not in every page that loads
- * the client. No error has a payload or a token in it.
+ * Error codes of the client. Their explanations are in the documentation, to keep them out of the
+ * bundle. No error contains a payload or a token.
  */
 
-/** Codes of the client itself; a server adds its own (`rate_limited`, `not_allowed`, …). */
+/** Codes of the client itself. A server adds its own (`rate_limited`, `not_allowed`, …). */
 export type ClientErrorCode =
   /** The signal of the call was aborted. */
   | 'aborted'
-  /** What was to be published is no JSON: a function, a circle, a BigInt, undefined. */
+  /**
+   * The published value cannot be encoded as JSON: a function, a circular object, a BigInt, undefined.
+   */
   | 'bad_data'
-  /** No socket can be opened: the URL is none, the page may not, or there is no WebSocket (Node 20: give one). `cause` says which. */
+  /**
+   * The socket cannot be opened: the URL is invalid, the page may not connect, or there is no built-in
+   * WebSocket (Node 20: pass one). `cause` says which.
+   */
   | 'bad_url'
-  /** The client is closed: by `close()`, or for good by the server; `cause` has the close code. */
+  /** The client is closed, by `close()` or permanently by the server. `cause` has the close code. */
   | 'closed'
-  /** The connection ended before the answer: it may have been done. */
+  /** The connection ended before the answer. The command may have been carried out. */
   | 'connection_lost'
-  /** A listener threw; `cause` is what. */
+  /** A listener threw. `cause` is the thrown value. */
   | 'handler_failed'
   /** The room was left before it was joined. */
   | 'left'
-  /** `load` threw; `cause` is what. What was held is delivered. */
+  /** `load` threw; `cause` is the thrown value. The held messages are delivered. */
   | 'load_failed'
-  /** Larger than the server takes. */
+  /** Larger than the server's limit. */
   | 'message_too_big'
-  /** Something was asked for that is not there: `auth`, `presence`, `load` without `healing`; the message says which. */
+  /**
+   * A feature was used that is not available: `auth`, `presence`, or `load` without `healing`. The
+   * message says which.
+   */
   | 'not_offered'
-  /** A ping without a connection. */
+  /** `ping` was called without a connection. */
   | 'not_online'
-  /** `parse` threw; `cause` is what. The message counts as delivered. */
+  /** `parse` threw; `cause` is the thrown value. The message counts as delivered. */
   | 'parse_failed'
-  /** The server speaks a later version of the protocol. */
+  /** The server speaks another version of the protocol. */
   | 'protocol_version'
-  /** As much waits for a connection as may. */
+  /** The queue of publishes that wait for a connection is full. */
   | 'queue_full'
-  /** No answer in time. */
+  /** No answer before the timeout. */
   | 'timeout'
-  /** Reason of a pause: `getToken` threw or took too long. */
+  /** Reason of a `waiting` state: `getToken` threw or timed out. */
   | 'token_failed'
   /** `getToken` threw `Unauthorised`, or the server refused two tokens in a row. */
   | 'unauthorised'
-  /** Five attempts in a row without a word of a server. It is tried on; `cause` is why the last one failed. */
+  /**
+   * Five attempts in a row ended before the server's first frame. The client keeps trying. `cause` is
+   * why the last one failed.
+   */
   | 'unreachable';
 
 export type ErrorCode = ClientErrorCode | (string & {});
 
-/** Codes, of the client and of servers, that no later try would change. */
+/** Codes, of the client and of servers, for which a retry cannot succeed. */
 export const FINAL =
   /^(bad_|closed|forbidden|identity_|not_(?!online)|protocol_|revoked|token_[ir]|unauthorised)|too_/;
 
 export class RoomcastError extends Error {
   declare readonly name: 'RoomcastError';
   declare readonly code: ErrorCode;
-  /** Whether the same may go well a little later. */
+  /** Whether a retry a little later may succeed. */
   declare readonly retryable: boolean;
   declare readonly retryAfterMs?: number;
   declare readonly room?: string;
-  /** What was thrown, where that was the app's; of an end, its `CloseReason`. */
+  /** The thrown value, if the app threw; the `CloseReason`, if the client is closed. */
   declare readonly cause?: unknown;
 
   constructor(
@@ -64,16 +75,16 @@ export class RoomcastError extends Error {
   ) {
     super(code);
     const retryable = !FINAL.test(code);
-    // A server lets through what one second has room for.
+    // The server's rate limit refills within a second.
     const rate = code === 'rate_limited' && { retryAfterMs: 1000 };
     Object.assign(this, { name: 'RoomcastError', code, retryable }, rate, about);
   }
 }
 
-/** Thrown from `getToken`: this user may not, and no later token will help. */
+/** Throw this from `getToken` when the user is not authorised and no later token will be. */
 export class Unauthorised extends Error {}
 
-/** Where nobody listens: never lost, and never the end of a process. */
+/** Reports an error that has no listener. It is never lost and never ends the process. */
 export function report(error: RoomcastError): void {
   const { reportError = console.error } = globalThis as { reportError?: (error: unknown) => void };
   reportError(error);

@@ -1,8 +1,8 @@
 /**
- * The events of a room for one `for await`. What it does not take in time goes, the oldest first, and
- * is told before the next event: the promise of the server, kept to the last metre.
+ * The events of a room as an async iterator for one `for await` loop. If the loop reads too slowly, the
+ * oldest events are dropped and reported as a gap before the next event.
  *
- * A subpath of the package, so that who listens with `on` does not load it.
+ * A subpath of the package, so that apps that use `on` do not load it.
  */
 import { BUFFER } from './limits.js';
 import type { Handle } from './room.js';
@@ -11,9 +11,10 @@ import type { EventsOptions, Gap, Room, RoomEvent } from './types.js';
 import { onAbort } from './wait.js';
 
 /**
- * What happens in the room from this call on, until the app leaves or closes, the loop ends or the
- * signal aborts. What does not fit into `buffer` is told as a gap, `consumer`.
- * @throws RoomcastError in the loop, after all that came before it: the room was refused, or taken away
+ * Iterates over the room's events from this call on, until the app leaves or closes, the loop ends or
+ * the signal aborts. Events beyond `buffer` are reported as a gap with the reason `consumer`.
+ * @throws RoomcastError in the loop, after all earlier events: the server refused the join or removed
+ *   this connection
  */
 export function events<T>(
   room: Room<T>,
@@ -40,7 +41,7 @@ export function events<T>(
   };
   const serve = (): void => {
     while (waiting.length > 0) {
-      // What came before it was left is not read after.
+      // After the app has left, unread events are not delivered.
       const isHeld = !isOver && room.state === 'left';
       const value = isHeld ? undefined : (lost ?? unread.shift());
       if (!value && !isOver) return;

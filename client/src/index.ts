@@ -1,4 +1,4 @@
-/** A client for rooms of roomcast: see the README of this package. */
+/** The public API of roomcast-client; see the README of this package. */
 import { client } from './client.js';
 import type { Client, Options, Rooms } from './types.js';
 
@@ -7,9 +7,9 @@ export type * from './types.js';
 export type { Feature, HealthState, Position, PresenceCounts, Present } from './wire.js';
 
 /**
- * Connects, and stays connected until `close()`. A URL is `wss://…/ws`; what else will do is the
- * platform's to say: relative ones and `https` do since Chrome 125, Firefox 124 and Safari 17.3. Never
- * throws: what is wrong closes the client with a reason.
+ * Connects and stays connected until `close()`. The URL is `wss://…/ws`. Relative and `https` URLs
+ * depend on the platform: Chrome 125, Firefox 124 and Safari 17.3 accept them. Never throws: an invalid
+ * URL closes the client with a reason.
  */
 export function connect<R extends Rooms = Rooms>(
   url: string | URL,

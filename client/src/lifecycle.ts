@@ -1,7 +1,8 @@
 /**
- * What happens to the page: network, visibility, freezing. Nothing where there is no page.
+ * Lifecycle events of the page: network, visibility, freezing. Does nothing without a document.
  *
- * Not `unload` or `beforeunload`: a page that listens to them is not kept in the back/forward cache.
+ * Not `unload` or `beforeunload`: browsers keep a page that listens to them out of the back/forward
+ * cache.
  */
 import type { Lifecycle, LifecycleEvent } from './types.js';
 
@@ -24,7 +25,7 @@ export const page: Lifecycle = {
       else if (type !== 'pageshow') on(type as LifecycleEvent);
       else if (persisted) on('resume');
     };
-    // While it is captured, the window sees what happens to the document too.
+    // With capture, the window also receives the document's events.
     const each = (action: 'addEventListener' | 'removeEventListener') => {
       for (const type of 'online offline pagehide pageshow visibilitychange freeze resume'.split(
         ' ',

@@ -1,11 +1,11 @@
 /**
- * One connection: its socket, its deadlines, and which reply belongs to which command. It ends once,
- * and says nothing afterwards; no end waits for the socket's own `close`, which may never come.
+ * One connection: its socket, its deadlines, and the matching of replies to commands. It ends once and
+ * calls nothing afterwards. It never waits for the socket's own `close` event, which may never come.
  *
- * Deadlines are compared with the wall clock when their timers fire: one that fires late means that
- * the machine slept, and then the connection is probed instead of judged.
+ * When a timer fires, its deadline is compared with the wall clock. A late timer means that the machine
+ * slept; the connection is then probed instead of dropped.
  *
- * Not here: what follows from an end (`client.ts`, `close-codes.ts`).
+ * Not here: the reaction to an end (`client.ts`, `close-codes.ts`).
  */
 import { CONNECT_MS, FAREWELL_MS, HEARTBEAT_MS, LATE_MS, PONG_MS, PROBE_MS } from './limits.js';
 import type { Options, Socket, SocketFactory } from './types.js';
@@ -17,7 +17,7 @@ export const builtIn: SocketFactory = (url) => {
   return new WebSocket(url);
 };
 
-/** The reply; null when there will be none. */
+/** Receives the reply, or null if the connection ended without one. */
 type OnReply = (reply: Frame | null) => void;
 
 export interface Link {
@@ -26,26 +26,26 @@ export interface Link {
   closing?: Closing;
   /** Whether the server has answered a command. */
   isAnswered?: boolean;
-  /** `command` as JSON text without an id. Returns what takes the wait for the reply back. */
+  /** Sends `command`, JSON text without an id. Returns a function that cancels the wait for the reply. */
   request(command: string, onReply?: OnReply): () => void;
   ask(command: Command, onReply?: OnReply): () => void;
-  /** Makes sure that the server is there, soon. */
+  /** Pings the server. The connection is lost if nothing arrives within `ms`. */
   probe(ms?: number): void;
-  /** `isDead`: nobody is there to shake hands with. */
+  /** `isDead`: terminates without a close handshake where the socket can. */
   end(isDead?: boolean): void;
 }
 
-/** Of servers before `features` too. */
+/** `features` and `limits` are missing from older servers. */
 type WelcomeOfAny = Omit<Welcome, 'features' | 'limits'> & Partial<Welcome>;
 
-/** One on which the server has said its first word. */
+/** A link that has received the server's `welcome`. */
 export type OpenLink = Link & { readonly welcome: Welcome };
 
 export interface LinkOwner {
   now(): number;
-  /** The server's first word. */
+  /** Called with the server's first frame. */
   welcomed(link: OpenLink): void;
-  /** What is no reply; `size` is that of its text. */
+  /** Called with each frame that is not a reply. `size` is the length of its text. */
   received(frame: Frame, size: number): void;
   lost(link: Link, code: number | string, message: string): void;
 }
@@ -60,10 +60,12 @@ export function openLink(
   let heardAt = now();
   let timer: Timer | undefined;
   let dueAt = 0;
-  /** What it is lost for when the timer fires; empty while it only looks. */
+  /**
+   * Reason with which the link is lost when the timer fires; empty if the timer only checks for silence.
+   */
   let doom = '';
   let heartbeatMs = HEARTBEAT_MS;
-  /** Whether a timer that fires late is believed to have slept: once, until something comes. */
+  /** Whether a late timer is taken as a sign of sleep. True once, until the next frame arrives. */
   let isTrusted = false;
 
   const arm = (ms: number, forWhat = ''): void => {
@@ -78,12 +80,12 @@ export function openLink(
   };
   const due = (): void => {
     const isLate = now() - dueAt > LATE_MS;
-    // A clock that was put back has heard nothing from the future.
+    // If the clock was set back, `heardAt` lies in the future.
     const leftMs = heartbeatMs - Math.max(0, now() - heardAt);
     if (doom && !(isLate && isTrusted)) lose(doom);
     else if (isLate || leftMs <= 0) {
       doom = '';
-      // In a hidden tab all of them are late.
+      // In a hidden tab every timer is late.
       if (isLate) isTrusted = false;
       link.probe(isLate ? PROBE_MS : pongTimeoutMs);
     } else arm(leftMs);
@@ -107,7 +109,7 @@ export function openLink(
     end(isDead) {
       clearTimeout(timer);
       socket.onmessage = socket.onclose = null;
-      // A socket of `ws` throws where nobody listens.
+      // A socket of `ws` throws if `error` has no listener.
       socket.onerror = () => {};
       if (isDead && socket.terminate) socket.terminate();
       else socket.close(1000);
@@ -144,12 +146,12 @@ export function openLink(
     try {
       heard(String(data));
     } catch (cause) {
-      // What no server of this protocol says, in whatever field: the app's listeners do not throw here.
+      // The frame does not follow the protocol. Listeners of the app do not throw here.
       lose('bad_frame', `${cause}`);
     }
   };
   socket.onclose = ({ code, reason }: { code: number; reason: string }) => lose(code, reason);
-  // Where a page's policy forbids the connection, Chromium tells nothing else.
+  // If the page's policy forbids the connection, Chromium fires only `error`.
   socket.onerror = () => lose(1006);
   arm(connectTimeoutMs, 'connect_timeout');
   return link;

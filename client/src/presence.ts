@@ -1,9 +1,9 @@
 /**
- * Who is in a room, by user: a list that the server tells in full once, then by what has changed. A
- * change is taken only where it follows what is known; where it does not, the list is asked for again,
- * by a leave and a join at the position there is.
+ * Presence: the users in a room. The server sends the full list once, then changes. A change is applied
+ * only if it follows the current revision; otherwise the room leaves and rejoins at its position to get
+ * the list again.
  *
- * A subpath of the package, so that who does not need it does not load it.
+ * A subpath of the package, so that apps that do not need it do not load it.
  */
 import { emitter } from './emitter.js';
 import { RoomcastError } from './errors.js';
@@ -11,16 +11,16 @@ import type { Handle } from './room.js';
 import type { Presence, PresenceEvents, Room } from './types.js';
 import type { Frame, Present } from './wire.js';
 
-/** The same for the same room. */
+/** One `Presence` per room handle. */
 const all = new WeakMap<object, Presence>();
 
 /**
- * Watches who is in a room, from the next join on; a room that is joined is joined again for it. What
- * is known stays while the connection is lost, and is gone when the room is left.
+ * Watches the users in a room, from the next join on. If the room is already joined, the client rejoins
+ * it. The list stays while the connection is lost and is cleared when the app leaves the room.
  *
- * Where the server, or the namespace, has no presence, the join is refused with `not_enabled`; a server
- * that does not know of it is told as the error `not_offered` of the client. Where a new token does not
- * allow it any more, the list is empty and `mode` null; to watch again, call this again.
+ * If the server or the namespace has presence switched off, the join is refused with `not_enabled`. If
+ * the server is too old to have presence, the client emits a `not_offered` error. If a new token does
+ * not allow presence, the list becomes empty and `mode` null; call `presence` again to resume.
  */
 export function presence<T>(room: Room<T>): Presence {
   const handle = room as unknown as Handle;
@@ -29,10 +29,10 @@ export function presence<T>(room: Room<T>): Presence {
   const { shared } = handle;
   const { on, emit, offAll } = emitter<PresenceEvents>(shared.fail);
   let users = new Map<string, Present>();
-  /** Pages of a list that is not complete. */
+  /** Users of a list of which pages are still to come. */
   let pages = new Map<string, Present>();
   let pagesRev = -1;
-  /** Of what is known; -1 while a list is due. */
+  /** Revision of the list; -1 while a list is awaited. */
   let rev = -1;
   let mode: Presence['mode'] = null;
   let counts: Presence['counts'] = null;
@@ -68,7 +68,7 @@ export function presence<T>(room: Room<T>): Presence {
   handle.roster = (frame: Frame) => {
     if (frame.type === 'presence') {
       if (frame.mode === 'off') {
-        // Asked for again, it would have the join refused.
+        // Otherwise the next join would ask for presence and be refused.
         delete handle.roster;
         all.delete(handle);
         clear();
@@ -95,7 +95,7 @@ export function presence<T>(room: Room<T>): Presence {
     }
   };
   room.on('joined', () => {
-    // A list comes with each join.
+    // The server sends a list with each join.
     rev = pagesRev = -1;
     if (wasTold || shared.usable()?.welcome.features.includes('presence')) return;
     wasTold = true;

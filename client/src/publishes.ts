@@ -1,10 +1,10 @@
 /**
- * Publishes that have no answer yet: those that wait for a connection, bounded by number and bytes,
- * and those that were sent. Each is answered by its deadline, whatever happens; one that was taken
- * back or timed out is never sent later.
+ * Publishes without an answer: those that wait for a connection, bounded by count and bytes, and those
+ * that were sent. Each is settled by its deadline. One that was aborted or timed out is never sent
+ * later.
  *
- * Nothing is sent twice where the room could show it twice: only where the server knows `uid`s, and
- * in the numbering that it was first sent to.
+ * A publish is sent again only if the server deduplicates by `uid` and the room is still in the epoch it
+ * was first sent in. So no message appears twice in a room.
  */
 
 import {
@@ -25,21 +25,21 @@ interface Publish {
   readonly room: string;
   readonly text: string;
   readonly bytes: number;
-  /** Where it may be sent again: the numbering that it was sent to. */
+  /** Epoch in which it was first sent. Empty if it must not be sent again. */
   epoch?: string;
-  /** While it is under way. */
+  /** Set while it awaits its answer. */
   forget?: (() => void) | undefined;
   settle: Settle<{ seq: number }>;
 }
 
 export interface Publishes {
   add(room: string, value: unknown, options?: PublishOptions): Promise<{ seq: number }>;
-  /** Sends what may be sent now, in order within each room. */
+  /** Sends the publishes that may be sent now, in order within each room. */
   pump(): void;
-  /** The connection is gone. After `isTooBig` the largest is what it was lost for. */
+  /** The connection was lost. With `isTooBig` the largest publish was the cause. */
   lost(isTooBig: boolean): void;
   close(code: string): void;
-  /** Calls `fn` once there are none. */
+  /** Calls `fn` once no publish is pending. */
   whenIdle(fn: () => void): void;
 }
 
@@ -50,19 +50,19 @@ export function publishes(shared: Shared): Publishes {
     queueMessages = QUEUE_MESSAGES,
     queueBytes = QUEUE_BYTES,
   } = options.publish ?? {};
-  /** In the order in which they came. */
+  /** In order of arrival. */
   const all = new Set<Publish>();
   let ids = 0;
   let timer: Timer | undefined;
   let idle = () => {};
-  /** Nobody else's. */
+  /** Prefix that makes this client's `uid`s unique. */
   const mine = random();
 
   const unsent = () => [...all].filter(({ forget }) => !forget);
   const send = (link: OpenLink, publish: Publish): void => {
     publish.epoch = (link.welcome.features.includes('uid') && rooms.progress(publish.room)) || '';
     publish.forget = link.request(publish.text, (reply) => {
-      // What a connection leaves unanswered is for `lost`.
+      // Publishes that the connection left unanswered are handled in `lost`.
       if (reply?.type === 'error') {
         const { code, message } = reply;
         if (code === 'broker_uncertain' && publish.epoch) {
@@ -73,7 +73,7 @@ export function publishes(shared: Shared): Publishes {
         publish.settle(code, undefined, { message });
       } else if (reply?.type === 'published') publish.settle('', { seq: reply.seq });
       else return;
-      // What waited for there to be fewer.
+      // Publishes may be waiting for a free place in flight.
       self.pump();
     });
   };
@@ -90,7 +90,7 @@ export function publishes(shared: Shared): Publishes {
       for (const publish of due) {
         const { room, epoch, bytes, settle } = publish;
         const at = rooms.progress(room);
-        // Where the numbering is another, what the server knew of the `uid` is gone too.
+        // In a new epoch the server no longer knows the `uid`.
         if (epoch && at && at !== epoch) settle('connection_lost');
         // The server would close the connection.
         else if (bytes > (link.welcome.limits['maxMessageBytes'] as number)) {
@@ -162,5 +162,5 @@ export function publishes(shared: Shared): Publishes {
   return self;
 }
 
-/** Bytes of a JSON text, in which no half of a pair stands alone. A TextEncoder is not everywhere. */
+/** UTF-8 length of a JSON text, which contains no lone surrogates. Some platforms have no TextEncoder. */
 const utf8 = (text: string): number => encodeURIComponent(text).replace(/%../g, '.').length;

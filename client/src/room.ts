@@ -1,7 +1,7 @@
 /**
- * A room as the app has it: joined until it is left, through every loss of the connection.
+ * A room as the app sees it: joined until the app leaves it, across connection losses.
  *
- * Not here: what it delivers (`sequence.ts`), when joins are sent (`rooms.ts`).
+ * Not here: delivery (`sequence.ts`), the pacing of joins (`rooms.ts`).
  */
 
 import { emitter } from './emitter.js';
@@ -13,20 +13,20 @@ import type { CloseReason, Joined, Room, RoomEvent, RoomEvents, RoomOptions } fr
 import { deferred, later, type Settle, type Timer } from './wait.js';
 import type { Frame } from './wire.js';
 
-/** A room, and what the client does with it. */
+/** A room with the methods that the client uses internally. */
 export interface Handle extends Room<unknown> {
   readonly shared: Shared;
-  /** Told of who is in the room, where somebody watches: `presence.ts`. */
+  /** Receives presence frames. Set while `presence.ts` watches the room. */
   roster?: (frame: Frame) => void;
   /** See `Rooms`. */
   progress(): string | null;
-  /** Its turn on a connection. */
+  /** Sends the join, when `rooms.ts` allows it. */
   sendJoin(link: Link): void;
-  /** What comes of the room, apart from replies. */
+  /** Handles the room's frames, except replies. */
   received(frame: Frame, size: number): void;
-  /** The connection is gone. */
+  /** The connection was lost. */
   lost(): void;
-  /** There is another token. */
+  /** The server accepted another token. */
   granted(): void;
   close(error: RoomcastError): void;
 }
@@ -35,15 +35,15 @@ export function room(name: string, shared: Shared, options: RoomOptions<unknown>
   const { usable, fail, rooms } = shared;
   const { on, emit, offAll } = emitter<RoomEvents<unknown>>(fail);
   const waiters = new Set<Settle<Joined>>();
-  /** Whether the app is in the room. */
+  /** Whether the app wants to be in the room: between `join` and `leave`. */
   let isWanted = false;
-  /** How far this connection is. */
+  /** State of the join on the current connection. */
   let phase: 'waiting' | 'joining' | 'joined' = 'waiting';
-  /** What it is where it is not wanted. */
+  /** State reported while `isWanted` is false. */
   let end: 'idle' | 'left' | 'failed' = 'idle';
-  /** Refused until another token comes. */
+  /** The join was refused with `not_allowed`; it is retried with the next token. */
   let isDenied = false;
-  /** Takes back the wait for the reply to the join. */
+  /** Cancels the wait for the reply to the join. */
   let forget = () => {};
   let latest: Joined;
   let retries = 0;
@@ -56,20 +56,20 @@ export function room(name: string, shared: Shared, options: RoomOptions<unknown>
     fail(problem('not_offered', { message: 'load needs healing' }));
   }
   const tell = (event: RoomEvent<unknown>): void => {
-    // It may have been left by the listener of the event before.
+    // The listener of the previous event may have left the room.
     if (!isWanted) return;
     emit(event.type, event as never);
   };
   const order = sequence({ name, options, shared, isWanted: () => isWanted, emit: tell });
 
-  /** The app is out; it may come back in the same turn. */
+  /** Ends the membership for the app. A join in the same turn may still undo it. */
   const stop = (how: 'left' | 'failed', code: string, about?: object): void => {
     if (!isWanted) return;
     isWanted = false;
     end = how;
     for (const settle of waiters) settle(code, undefined, about);
   };
-  /** It does not. */
+  /** Completes the leave; it can no longer be undone. */
   const quit = (reason: string, error?: RoomcastError): void => {
     self.lost();
     order.quit();
@@ -87,7 +87,7 @@ export function room(name: string, shared: Shared, options: RoomOptions<unknown>
       fails(code, { message });
       return;
     }
-    // The server has it in a room where the client is not: out, and in again with a position.
+    // The server still has this connection in the room: leave, then join again with a position.
     if (code === 'already_joined') link.ask({ type: 'leave', room: name });
     else fail(problem(code, { message }));
     retry = later(() => rooms.add(self), shared.pauseAfter(retries));
@@ -124,11 +124,11 @@ export function room(name: string, shared: Shared, options: RoomOptions<unknown>
       isDenied = false;
       if (!isWanted) return;
       stop('left', 'left');
-      // A join in the same turn takes it back: components that are mounted twice do so.
+      // A join in the same turn undoes the leave: components that mount twice do this.
       await undefined;
       if (isWanted) return;
       const link = phase !== 'waiting' && usable();
-      // Before anybody is told, who may join again.
+      // Sent before the listeners run, since one of them may join again.
       const known =
         link && new Promise<unknown>((resolve) => link.ask({ type: 'leave', room: name }, resolve));
       quit('left');
@@ -161,7 +161,7 @@ export function room(name: string, shared: Shared, options: RoomOptions<unknown>
       );
     },
     received(frame, size) {
-      // What comes between a leave and a join that takes it back is not delivered, and told as missing.
+      // Frames between a leave and the join that undoes it are not delivered, and reported as missing.
       if (self.state !== 'joined') return;
       if (frame.type === 'left') fails(frame.reason ?? 'left');
       else {

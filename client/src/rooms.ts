@@ -1,6 +1,6 @@
 /**
- * The rooms of a client: one handle a name, those that are to be joined, and the pace at which they
- * are, which is the server's.
+ * The rooms of a client: one handle per name, the rooms to be joined, and the pace of joins, which the
+ * server's `joinRate` sets.
  */
 
 import type { RoomcastError } from './errors.js';
@@ -14,32 +14,32 @@ import type { Frame } from './wire.js';
 export interface Rooms {
   get(name: string, options?: RoomOptions<unknown>): Handle;
   /**
-   * How far a room is: null while its join has not been sent, '' until that is answered, then its
-   * epoch; what no epoch is where it is not to be joined.
+   * Progress of a room's join: null until the join is sent, '' until it is answered, then the room's
+   * epoch. '-', which is no epoch, for a room that is not to be joined.
    */
   progress(name: string): string | null;
-  /** Has it joined, now and at each connection. */
+  /** Joins the room, now and on each connection. */
   add(room: Handle): void;
   dismiss(room: Handle): void;
-  /** There is a connection: all of them join again. */
+  /** There is a new connection: rejoins all rooms. */
   rejoin(link: OpenLink): void;
   received(frame: Frame & { room: string }, size: number): void;
   lost(): void;
-  /** There is another token: what was not allowed may be. */
+  /** The server accepted another token: retries the joins that were not allowed. */
   granted(): void;
   close(error: RoomcastError): void;
 }
 
 export function rooms(shared: Shared): Rooms {
-  /** What nobody holds and nobody has joined may go. */
+  /** Weak, so that handles that the app has dropped and not joined can be collected. */
   const handles = new Map<string, WeakRef<Handle>>();
-  /** To be in, the first that was joined first. */
+  /** Rooms the app has joined, in the order of the joins. */
   const wanted = new Map<string, Handle>();
-  /** Whose join has not been sent. */
+  /** Rooms whose join has not been sent. */
   let due = new Set<Handle>();
-  /** How many may be now. */
+  /** Joins allowed now. */
   let allowed = 0;
-  /** By a second. */
+  /** Joins allowed per second. */
   let rate = 0;
   let timer: Timer | undefined;
 

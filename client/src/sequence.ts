@@ -1,10 +1,10 @@
 /**
- * What a room delivers, in order: each message once, each that is missing told, in gaps that are exact
- * wherever the numbering is the same. Received + gaps = published between join and leave.
+ * The delivery order of a room: each message once, each missing one reported in a gap. Gaps are exact
+ * within an epoch. Received + gaps = published between join and leave.
  *
- * `position` is what was delivered or told; `seen` what came, which may be held while a loss is healed
- * (`backfill.ts`). A connection that is lost meanwhile costs nothing: the next join begins at
- * `position`.
+ * `position` is the last number delivered or reported, `seen` the last number received, which may be
+ * held while a loss is healed (`backfill.ts`). A connection lost meanwhile loses nothing: the next join
+ * resumes from `position`.
  *
  * Not here: whether the room is joined (`room.ts`).
  */
@@ -14,7 +14,7 @@ import type { Shared } from './shared.js';
 import type { Gap, GapReason, Joined, Message, RoomOptions } from './types.js';
 import type { Core, Frame, Position, WireJoined } from './wire.js';
 
-/** Messages that did not come. */
+/** A range of messages that did not arrive. */
 export interface Hole {
   readonly from: number;
   readonly to: number;
@@ -24,7 +24,7 @@ export interface Hole {
 
 export type Item = Core | Hole;
 
-/** Where nobody can know which. */
+/** The gap after an epoch change, whose range is unknown. */
 export const RESET: Gap = { type: 'gap', from: null, to: null, count: null, reason: 'reset' };
 
 export interface SequenceContext {
@@ -37,36 +37,36 @@ export interface SequenceContext {
 
 export interface Sequence {
   position: Position | null;
-  /** The next in order: delivered, told, healed or held. */
+  /** Processes the next item in order: delivers, reports, heals or holds it. */
   take(item: Item, size?: number): void;
   deliver(message: Core): void;
   tell(hole: Hole): void;
   tellReset(): void;
-  /** `entered` is called when the app is in, before it is told of anything missing. */
+  /** `entered` is called once the room is joined, before any gap is reported. */
   enter(frame: WireJoined, entered: (joined: Joined) => void): void;
   received(frame: Frame, size: number): void;
-  /** The connection is gone. */
+  /** The connection was lost. */
   lost(): void;
-  /** The app has left. */
+  /** The app left the room. */
   quit(): void;
 }
 
 export function sequence(context: SequenceContext): Sequence {
   const { name, options, emit, shared } = context;
-  /** The highest number that came, of this connection. */
+  /** The highest sequence number received on this connection. */
   let seen = 0;
   const move = (seq: number, epoch = self.position?.epoch): void => {
-    // Closed by a listener: it has none.
+    // Null if a listener left the room or closed the client.
     if (self.position) self.position = { epoch: epoch as string, seq };
   };
-  /** Nothing more of the numbers up to `to` will come by itself. */
+  /** The server will not send the numbers up to `to` by itself any more. */
   const missing = (to: number, reason: GapReason, count?: number): void => {
     const from = seen + 1;
     if (to < from) return;
     seen = to;
     self.take({ from, to, count: count ?? to - from + 1, reason });
   };
-  /** Another numbering: what is unknown is told as such. */
+  /** The epoch changed. Reports a gap of unknown size. */
   const restart = ({ epoch, seq }: Position): void => {
     move(seq, epoch);
     seen = seq;
@@ -82,7 +82,7 @@ export function sequence(context: SequenceContext): Sequence {
       if (!('to' in item)) {
         if (item.seq > done) self.deliver(item);
       } else if (item.to > done) {
-        // The app's own state may have some of it.
+        // The app's loaded state may include part of the hole.
         const known = Math.max(0, done + 1 - item.from);
         const hole = { ...item, from: item.from + known, count: item.count - known };
         if (!healer?.heals(hole)) self.tell(hole);
@@ -141,7 +141,7 @@ export function sequence(context: SequenceContext): Sequence {
         const isWhole = seen === frame.from - 1;
         missing(frame.to, frame.reason, isWhole ? frame.count : undefined);
       } else if (frame.type === 'reset') {
-        // What is held belongs to the numbering before.
+        // The held items belong to the previous epoch.
         healer?.release();
         restart(frame);
       }

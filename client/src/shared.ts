@@ -1,4 +1,4 @@
-/** What the parts of one client share: `client.ts` makes it. No code. */
+/** What the modules of one client share. Created by `client.ts`. No code. */
 import type { RoomcastError } from './errors.js';
 import type { OpenLink } from './link.js';
 import type { Publishes } from './publishes.js';
@@ -9,21 +9,21 @@ export interface Shared {
   readonly options: Options;
   readonly rooms: Rooms;
   readonly outbox: Publishes;
-  /** Why it is over. */
+  /** Set once the client is closed. */
   closed?: RoomcastError;
   now(): number;
   random(): number;
-  /** The pause, drawn, after as many in a row. */
+  /** Returns a random pause in milliseconds, given the number of consecutive pauses before it. */
   pauseAfter(pauses: number): number;
-  /** The connection that takes commands now. */
+  /** The connection, if it accepts commands now. */
   usable(): OpenLink | undefined;
-  /** The connection to ask for history, where it has one and this is the time to ask. */
+  /** The connection to request history from; undefined without history or while the page is hidden. */
   healer(): OpenLink | undefined;
   isOwn(member: string | null): boolean;
-  /** The server has taken a token. */
+  /** The server has accepted a token. */
   granted(): void;
-  /** Closes the client: why, in a code; what said so, where that was another. */
+  /** Closes the client with the error code `code`. `by` is the code in the reason, if another. */
   end(code: string, by?: number | string, message?: string): void;
-  /** For what nobody else is told. */
+  /** Reports an error that nothing else reports. */
   fail(error: RoomcastError): void;
 }

@@ -1,6 +1,6 @@
 /**
- * A socket where WebSockets do not get through: after two that were silent, every other attempt is a
- * SockJS session; once one of them has worked, all are, for an hour.
+ * Falls back to SockJS where WebSockets are blocked. After two sockets that received nothing, every
+ * other attempt is a SockJS session. Once one of those has worked, all attempts are, for an hour.
  *
  * A subpath of the package: `connect(url, { WebSocket: withSockJS((url) => new SockJS(url)) })`.
  */
@@ -31,6 +31,6 @@ export function withSockJS(
   };
 }
 
-/** Where the same server has SockJS. */
+/** The SockJS URL of the same server. */
 const sockjsOf = (url: string): string =>
   url.replace(/^ws/, 'http').replace(/\/ws(\?.*)?$/, '/sockjs');

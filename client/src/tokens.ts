@@ -1,6 +1,6 @@
 /**
- * The app's token: asked for by one call at a time, each with a deadline, whoever waits for it; sent
- * in a frame, never in a URL; and another one, before it ends, on the living connection.
+ * The app's tokens. One `getToken` call runs at a time, with a deadline, and all waiters share it. The
+ * token is sent in a frame, never in a URL, and refreshed on the living connection before it expires.
  */
 
 import { Unauthorised } from './errors.js';
@@ -14,11 +14,11 @@ export interface Tokens {
   /** @throws as a rejection what `getToken` throws; RoomcastError `timeout`, `closed` */
   get(reason: TokenReason): Promise<string | null | undefined>;
   present(link: Link, token: string): void;
-  /** The one there is ends. */
+  /** Fetches another token and sends it, since the current one is about to expire or was refused. */
   refresh(reason: TokenReason): Promise<void>;
-  /** The connection is gone. */
+  /** The connection was lost. */
   lost(): void;
-  /** All of it is over. */
+  /** The client was closed. */
   close(): void;
 }
 
@@ -31,12 +31,12 @@ export function tokens(shared: Shared): Tokens {
 
   const refreshIn = (ms: number | undefined, reason: TokenReason): void => {
     clearTimeout(timer);
-    // It lasts as long as the connection.
+    // The token lasts as long as the connection.
     if (ms === undefined) return;
     timer = later(() => self.refresh(reason), ms || REFRESH_MS * (1 + random()));
   };
   const ask = async (reason: TokenReason) => {
-    // Whoever has called `connect` can listen before anything happens.
+    // Lets the caller of `connect` add listeners before anything happens.
     await undefined;
     const controller = new AbortController();
     const { signal } = controller;
@@ -64,7 +64,8 @@ export function tokens(shared: Shared): Tokens {
         if (!reply) return;
         const isGood = reply.type === 'authenticated';
         if (isGood) shared.granted();
-        // After a refusal the server closes; where the token before still counts, it does later.
+        // After a refusal the server closes the connection, at the latest when the previous token
+        // expires.
         refreshIn(isGood ? reply.refreshInMs : 0, isGood ? 'expiring' : 'rejected');
       });
     },

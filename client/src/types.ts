@@ -1,24 +1,30 @@
-/** The public types: what an app calls, what it is told, what it may set. No code. */
+/** Public types: the calls an app makes, the events it receives and the options it sets. No code. */
 import type { Healing } from './backfill.js';
 import type { RoomcastError } from './errors.js';
 import type { Feature, HealthState, Position, PresenceCounts, Present } from './wire.js';
 
-/** What the messages of each room are: `{ stats: Stats }`, or by pattern ``{ [k: `chat:${string}`]: Chat }``. */
+/** Message type of each room: `{ stats: Stats }`, or by pattern ``{ [k: `chat:${string}`]: Chat }``. */
 export type Rooms = { [room: string]: unknown };
 
 /**
- * `idle`: not asked to connect yet. `waiting`: between two attempts. `suspended`: the page is frozen or
- * in the back/forward cache. `closed`: for good.
+ * `idle`: `open()` has not been called yet (`lazy`). `waiting`: between two attempts. `suspended`: the
+ * page is frozen or in the back/forward cache. `closed`: permanently.
  */
 export type State = 'idle' | 'connecting' | 'online' | 'waiting' | 'suspended' | 'closed';
 
-/** Why a connection ended: a close code, or a word where the client ended it itself. */
+/**
+ * Why a connection ended. `code` is the close code, or a word when the client ended the connection
+ * itself.
+ */
 export interface CloseReason {
   readonly code: number | string;
   readonly message: string;
 }
 
-/** What tells of events: `on` calls `fn` at each until the returned function is called or the signal aborts. */
+/**
+ * A source of events. `on` calls `fn` for each event until the returned function is called or the signal
+ * aborts.
+ */
 export interface Listenable<Events> {
   on<E extends keyof Events>(
     type: E,
@@ -29,69 +35,79 @@ export interface Listenable<Events> {
 
 export interface Client<R extends Rooms = Rooms> extends Listenable<ClientEvents> {
   readonly state: State;
-  /** Id of this connection, another one at each; null while there is none. */
+  /** Id of the current connection; null without one. Each connection has a new id. */
   readonly member: string | null;
-  /** What the server of the latest connection offers; what it does not, the client does without. */
+  /** Features of the server of the latest connection. The client does without the features it lacks. */
   readonly features: readonly Feature[];
-  /** The handle of a room: the same for the same name. `options` count where they come first. */
+  /**
+   * Returns the handle of a room, the same one for the same name. `options` apply only to the call that
+   * creates the handle.
+   */
   room<N extends keyof R & string>(name: N, options?: RoomOptions<R[N]>): Room<R[N]>;
   /** Connects after `lazy`, or after a suspension. Does nothing in other states. */
   open(): void;
   /**
-   * Milliseconds to the server and back.
+   * Measures the round trip to the server, in milliseconds.
    * @throws RoomcastError `not_online`, `connection_lost`, `aborted`, as a rejection
    */
   ping(options?: { signal?: AbortSignal }): Promise<number>;
-  /** Ends everything, for good. With `drainMs`, publishes under way have that long to be answered. */
+  /** Closes the client permanently. With `drainMs`, pending publishes have that long to be answered. */
   close(options?: { drainMs?: number }): Promise<void>;
 }
 
 export interface ClientEvents {
   state: { state: State; previous: State; reason?: CloseReason; retryInMs?: number };
-  /** How far behind the server finds this connection, and when it will end it, unless something is read. */
+  /**
+   * How far this connection is behind, and in how many milliseconds the server evicts it unless it
+   * reads.
+   */
   health: {
     type: 'health';
     state: HealthState;
     queued: { messages: number; bytes: number };
     evictAfterMs?: number | undefined;
   };
-  /** Whether the server reaches its broker; while `suspended`, messages may be late, or lost and told. */
+  /**
+   * Whether the server reaches its broker. While `suspended`, messages may be late, or lost and reported
+   * as a gap.
+   */
   broker: { type: 'broker'; state: 'up' | 'suspended' };
   /**
-   * What nobody else is told: never a mere reconnect; an end that the app has not asked for, where nobody
-   * listens to `state`. Without a listener it goes to the console.
+   * Errors that nothing else reports. A reconnect is never one. If nobody listens to `state`, a close
+   * that the app did not ask for is reported here. Without a listener, errors go to the console.
    */
   error: RoomcastError;
 }
 
-/** `failed`: refused, or taken away by the server. */
+/** `failed`: the server refused the join, or removed this connection from the room. */
 export type RoomState = 'idle' | 'joining' | 'joined' | 'waiting' | 'left' | 'failed';
 
 export interface Room<T> extends Listenable<RoomEvents<T>> {
   readonly name: string;
   readonly state: RoomState;
-  /** Of what was last delivered or told missing. */
+  /** Position of the last message or gap delivered to the app. */
   readonly position: Position | null;
   /**
-   * Joins, now or as soon as there is a connection, and again after each loss until `leave`.
+   * Joins now or as soon as there is a connection, and rejoins after each connection loss until `leave`.
    * @throws RoomcastError as a rejection: the server's refusal, `left`, `closed`, `aborted`
    */
   join(options?: { signal?: AbortSignal }): Promise<Joined>;
-  /** Leaves: nothing is delivered after the call. Resolves when the server knows. */
+  /** Leaves. Nothing is delivered after the call. Resolves when the server has answered. */
   leave(): Promise<void>;
   /**
-   * Publishes any JSON value. Waits in a bounded queue while there is no connection.
-   * @throws RoomcastError as a rejection: the server's refusal, `queue_full`, `bad_data`, `message_too_big`;
-   *   `connection_lost`: it may have been published; `timeout`, `aborted`, `closed`: it may, if it was sent
+   * Publishes any JSON value. The publish waits in a bounded queue while there is no connection.
+   * @throws RoomcastError as a rejection: the server's refusal, `queue_full`, `bad_data`,
+   *   `message_too_big`; `connection_lost`: it may have been published; `timeout`, `aborted`, `closed`:
+   *   if it was sent, it may have been published
    */
   publish(data: T, options?: PublishOptions): Promise<{ seq: number }>;
 }
 
 export interface PublishOptions {
-  /** Where a room keeps the latest of each key only, this is it. */
+  /** Conflation key, for rooms that keep only the latest message of each key. */
   key?: string;
   signal?: AbortSignal;
-  /** Instead of that of the client's `publish`. */
+  /** Milliseconds; overrides the `timeoutMs` of the client's `publish` option. */
   timeoutMs?: number;
 }
 
@@ -101,16 +117,19 @@ export interface Message<T> {
   readonly seq: number;
   /** Milliseconds since 1970, by the server's clock. */
   readonly at: number;
-  /** Member that published it; null for the server's HTTP API. */
+  /** Member that published it; null if it was published through the server's HTTP API. */
   readonly from: string | null;
-  /** The user behind it, where the server knows users. */
+  /** User of that member, if the server authenticates users. */
   readonly user?: string;
   readonly key?: string;
   /** Whether this client published it. */
   readonly own: boolean;
 }
 
-/** Messages that will not come. Nulls where nobody can know which: the numbering began anew. */
+/**
+ * Messages that will not be delivered. The numbers are null if the epoch changed, since the loss is then
+ * unknown.
+ */
 export interface Gap {
   readonly type: 'gap';
   readonly from: number | null;
@@ -120,9 +139,10 @@ export interface Gap {
 }
 
 /**
- * From the server: `overflow`, `conflated`, `broker`, `node`, `expired`, `left`. Found by the client:
- * `disconnected` (published while it had no connection), `reset` (another numbering), `unannounced` (a
- * number was left out without a word), `consumer` (an iterator was not read).
+ * Sent by the server: `overflow`, `conflated`, `broker`, `node`, `expired`, `left`. Detected by the
+ * client: `disconnected` (published while it had no connection), `reset` (the epoch changed),
+ * `unannounced` (a sequence number was skipped without a gap), `consumer` (an iterator was read too
+ * slowly).
  */
 export type GapReason =
   | 'overflow'
@@ -138,36 +158,36 @@ export type GapReason =
 
 export interface Joined {
   readonly type: 'joined';
-  /** The newest number of the room. */
+  /** Sequence number of the newest message in the room. */
   readonly seq: number;
-  /** Connections in the room, this one among them. */
+  /** Connections in the room, including this one. */
   readonly members: number;
   /**
-   * What became of the position from before: `complete`: nothing is missing, what was missed follows;
-   * `partial`: gaps will say what does not; `lost`: a gap of all that was missed follows; `reset`: the
-   * numbering is another.
+   * Result of resuming from the previous position. `first`: there was no previous position. `complete`:
+   * every missed message follows. `partial`: gaps report the messages that do not follow. `lost`: one
+   * gap covers every missed message. `reset`: the epoch changed.
    */
   readonly recovery: 'first' | 'complete' | 'partial' | 'lost' | 'reset';
-  /** Messages published since the position; null where nobody can know. */
+  /** Messages published since the position; null if unknown. */
   readonly missed: number | null;
-  /** How many of them will be delivered; null where only the gaps to come say. */
+  /** Number of missed messages that will be delivered; null if only the gaps that follow tell. */
   readonly recovered: number | null;
 }
 
-/** Of `events` in `roomcast-client/events`. */
+/** Options of `events` in `roomcast-client/events`. */
 export interface EventsOptions {
   signal?: AbortSignal | undefined;
-  /** Events that wait to be read; 1,000 unless set. */
+  /** Maximum number of unread events; 1,000 by default. */
   buffer?: number;
 }
 
-/** Who is in a room: `presence` of `roomcast-client/presence`. */
+/** The users in a room. Returned by `presence` of `roomcast-client/presence`. */
 export interface Presence extends Listenable<PresenceEvents> {
-  /** By user; empty above as many as the server lists. Another map at each change. */
+  /** By user id. Empty if the room has more users than the server lists. Each change replaces the map. */
   readonly users: ReadonlyMap<string, Present>;
-  /** Null until the server has told. */
+  /** Null until the server has sent them. */
   readonly counts: PresenceCounts | null;
-  /** `count`: the server tells how many there are, and not who. */
+  /** `count`: the server sends counts only, no users. */
   readonly mode: 'users' | 'count' | null;
 }
 
@@ -182,26 +202,30 @@ export interface RoomEvents<T> {
   gap: Gap;
   joined: Joined;
   /**
-   * `reason`: `left` or `closed` by a call, else the server's or the code of its refusal; then there is
-   * an `error` too.
+   * `reason`: `left` or `closed` after a call of the app; otherwise the server's reason or the code of
+   * its refusal, and `error` is set.
    */
   left: { reason: string; error?: RoomcastError | undefined };
 }
 
 export interface RoomOptions<T> {
-  /** Makes of what came what the app wants. What it throws is an `error` event; the room goes on. */
+  /**
+   * Converts received data to the app's type. If it throws, the client emits an `error` event and
+   * continues.
+   */
   parse?: (value: unknown) => T;
-  /** What the app has already, of a page that a server rendered. */
+  /** Position of the data the app already has, for example in a page that a server rendered. */
   since?: Position;
   /**
-   * Loads the app's own state, at the first join and at each loss that cannot be healed. Returns the
-   * position that the state has, read before the state was: messages up to it are not delivered.
+   * Loads the app's own state, at the first join and after each loss that cannot be healed. Returns the
+   * position of that state, which must be read before the state itself. Messages up to the position are
+   * not delivered.
    */
   load?: (context: {
     reason: 'first' | 'gap' | 'reset';
     signal: AbortSignal;
   }) => Promise<Position | undefined>;
-  /** Whether lost messages are asked for where the server keeps a history. True unless set. */
+  /** Whether the client requests lost messages if the server keeps a history. True by default. */
   backfill?: boolean;
 }
 
@@ -209,33 +233,37 @@ export type TokenReason = 'connect' | 'rejected' | 'expiring';
 
 export interface Options {
   /**
-   * The token of each connection; null or '' for none. Throw `Unauthorised` to close for good.
+   * Returns the token for each connection; null or '' for none. Throw `Unauthorised` to close the client
+   * permanently.
    */
   getToken?: (context: {
     reason: TokenReason;
     signal: AbortSignal;
   }) => string | null | Promise<string | null>;
   /**
-   * Pauses between attempts: uniform up to `baseMs` (1,000) × 2ⁿ, at most `capMs` (30,000), never below 100 ms;
-   * n is 0 again after `stableMs` (10,000) online.
+   * Pauses between attempts, in milliseconds: uniform up to `baseMs` (1,000) × 2ⁿ, at most `capMs`
+   * (30,000), never below 100. n is reset to 0 after `stableMs` (10,000) online.
    */
   backoff?: { baseMs?: number; capMs?: number; stableMs?: number };
-  /** From opening the socket to the server's first word; 10,000 unless set. The token has 10,000 of its own. */
+  /**
+   * Timeout from opening the socket to the first frame; 10,000 by default. `getToken` has 10,000 of its
+   * own.
+   */
   connectTimeoutMs?: number;
-  /** From a ping, after a heartbeat's time of silence, to the loss of the connection; 10,000 unless set. */
+  /** Timeout for the reply to a ping, sent after a heartbeat interval of silence; 10,000 by default. */
   pongTimeoutMs?: number;
   /**
-   * `timeoutMs`: until a publish without an answer is rejected (10,000). What waits for a connection:
-   * `queueMessages` (100), `queueBytes` of UTF-8 (65,536) at most.
+   * `timeoutMs`: timeout for the answer to a publish (10,000). `queueMessages` (100) and `queueBytes` of
+   * UTF-8 (65,536) bound the publishes that wait for a connection.
    */
   publish?: { timeoutMs?: number; queueMessages?: number; queueBytes?: number };
-  /** Connects at `open()`, not at once. False unless set. */
+  /** Connects at `open()` instead of at once. False by default. */
   lazy?: boolean;
-  /** Opens a WebSocket, where there is none built in: ``(url) => new WebSocket(url)`` of `ws`. */
+  /** Opens a WebSocket where none is built in: ``(url) => new WebSocket(url)`` of `ws`. */
   WebSocket?: SocketFactory;
-  /** `healing` of `roomcast-client/backfill`: lost messages are asked for, and `load` is called. */
+  /** `healing` of `roomcast-client/backfill`: requests lost messages and calls `load`. */
   healing?: Healing;
-  /** Of the page, unless given; false for none. */
+  /** Source of lifecycle events. The page's own by default; false for none. */
   lifecycle?: Lifecycle | false;
   /** For tests. */
   random?: () => number;
@@ -245,11 +273,11 @@ export interface Options {
 
 export type SocketFactory = (url: string) => Socket;
 
-/** What the client uses of a WebSocket or a SockJS session. */
+/** The part of a WebSocket or a SockJS session that the client uses. */
 export interface Socket {
   send(text: string): void;
   close(code?: number, reason?: string): void;
-  /** Of `ws`: ends a connection that nobody answers on. */
+  /** Only in `ws`: destroys the connection without a close handshake. */
   terminate?(): void;
   readonly bufferedAmount?: number;
   onmessage: ((event: never) => void) | null;
@@ -259,7 +287,7 @@ export interface Socket {
 
 export type LifecycleEvent = 'online' | 'offline' | 'visible' | 'hidden' | 'freeze' | 'resume';
 
-/** What happens to the app as a whole; returns what stops the watching. */
+/** Reports lifecycle events of the app. `watch` returns a function that stops it. */
 export interface Lifecycle {
   watch(on: (event: LifecycleEvent) => void): () => void;
 }

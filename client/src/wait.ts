@@ -1,4 +1,7 @@
-/** Whatever is waited for has an owner, a deadline or a signal, and is taken back by each of them. */
+/**
+ * Timers, abort signals and promises. Every wait has an owner, a deadline or a signal, and any of them
+ * cancels it.
+ */
 import { RoomcastError } from './errors.js';
 
 import { LONGEST_MS } from './limits.js';
@@ -8,19 +11,19 @@ export type Timer = ReturnType<typeof setTimeout>;
 export const later = (fn: () => void, ms: number): Timer =>
   setTimeout(fn, Math.min(ms, LONGEST_MS));
 
-/** Calls `fn` once the signal aborts, or has. Returns what takes it back. */
+/** Calls `fn` once the signal aborts, at once if it already has. Returns a function that cancels it. */
 export function onAbort(signal: AbortSignal | undefined, fn: () => void): () => void {
   if (signal?.aborted) fn();
   else signal?.addEventListener('abort', fn);
   return () => signal?.removeEventListener('abort', fn);
 }
 
-/** '' for success; `about` goes into the error. */
+/** Settles the promise. `code` is '' for success. `about` is added to the error. */
 export type Settle<T> = (code: string, value?: T, about?: object) => void;
 
 /**
- * A promise that is settled from outside, by its signal, or since the client is closed. `over` is
- * called before. One that nobody looks at may not end the process when it is rejected.
+ * A promise that is settled from outside, by its signal, or at once if the client is closed. `over` is
+ * called before it settles. An unhandled rejection must not end the process.
  */
 export function deferred<T>(
   shared: Shared,

@@ -1,14 +1,14 @@
 /**
- * Frames of protocol v1 as the client uses them, written down again so that the package has no types
- * of the server; a test holds them to its own (`test/client/wire.test.ts`).
+ * Frames of protocol v1 as the client uses them. Repeated here so that the package has no types of the
+ * server; `test/client/wire.test.ts` compares them with the server's.
  */
-/** What a server may have beyond the first version of the protocol. */
+/** Features that a server may have beyond the first version of the protocol. */
 export type Feature = 'since' | 'uid' | 'history' | 'auth' | 'presence';
 
-/** How far a connection is behind. */
+/** How far the connection is behind. */
 export type HealthState = 'healthy' | 'lagging' | 'shedding';
 
-/** A place in a room's history: a number says nothing without its epoch. */
+/** A position in a room's history. A sequence number is only meaningful within its epoch. */
 export interface Position {
   readonly seq: number;
   readonly epoch: string;
@@ -23,16 +23,16 @@ export interface Core {
   readonly key?: string | undefined;
 }
 
-/** A user who is in a room. */
+/** A user present in a room. */
 export interface Present {
   readonly user: string;
   /** Milliseconds since 1970, by the server's clock. */
   readonly since: number;
-  /** What the user's token says. */
+  /** Extra data about the user, from the token or the server's own authentication. */
   readonly info?: unknown;
 }
 
-/** `connections` are those of users; `anonymous` are in none of the others. */
+/** `connections` counts connections of users. `anonymous` connections are in neither of the others. */
 export interface PresenceCounts {
   readonly users: number;
   readonly connections: number;
@@ -116,7 +116,7 @@ export interface Closing {
   readonly retryAfterMs?: number | undefined;
 }
 
-/** What the server says. */
+/** Frames the server sends. */
 export type Frame =
   | Welcome
   | WireJoined
@@ -129,7 +129,7 @@ export type Frame =
   | (Reply & {
       readonly type: 'authenticated';
       readonly user: string;
-      /** Absent: as long as the connection. */
+      /** Absent: the token lasts as long as the connection. */
       readonly expiresInMs?: number | undefined;
       readonly refreshInMs?: number | undefined;
     })
@@ -176,7 +176,7 @@ export type Frame =
   | { readonly type: 'expiring'; readonly inMs: number }
   | Closing;
 
-/** What the client says, apart from `id`. */
+/** Commands the client sends, without `id`. */
 export type Command =
   | { readonly type: 'auth'; readonly token: string }
   | {

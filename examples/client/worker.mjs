@@ -21,5 +21,5 @@ for await (const event of incoming) {
   const { a, b } = event.data;
   results
     .publish({ job: event.seq, sum: a + b })
-    .catch(({ code, retryable }) => console.log(`not told: ${code}, ${retryable}`));
+    .catch(({ code, retryable }) => console.log(`result not published: ${code}, ${retryable}`));
 }

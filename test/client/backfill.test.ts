@@ -1,4 +1,4 @@
-/** What the client does about a loss: asks for it, has the app load its state, tells the rest. */
+/** Healing of losses: requesting messages, calling `load`, and reporting the rest as gaps. */
 import { describe, expect, it, vi } from 'vitest';
 import type { RoomOptions } from '../../client/src/index.js';
 import { record, rig } from './rig.js';
@@ -15,7 +15,7 @@ const joined = async (
   await all.pass(10);
   return { ...all, room, told };
 };
-/** Publishes 1 to 6 to a member that stalls, of which it is given the last two; then it reads. */
+/** Publishes 1 to 6 to a stalled member, which keeps the last two; then it reads on. */
 async function loses({ server, pass }: Awaited<ReturnType<typeof joined>>) {
   server.stall();
   for (const data of [1, 2, 3, 4, 5, 6]) server.publish('a', data);
@@ -24,7 +24,7 @@ async function loses({ server, pass }: Awaited<ReturnType<typeof joined>>) {
 }
 
 describe('a gap', () => {
-  it('is asked for, and what comes meanwhile waits for it', async () => {
+  it('is requested, and messages that arrive meanwhile are held', async () => {
     const all = await joined({ latencyMs: 10 });
     await all.pass(100);
     await loses(all);
@@ -38,7 +38,7 @@ describe('a gap', () => {
     ]);
   });
 
-  it('is waited for however often a message comes meanwhile: the second takes no place', async () => {
+  it('is requested once, however many messages arrive meanwhile', async () => {
     const all = await joined({ latencyMs: 10 });
     await all.pass(100);
     await loses(all);
@@ -49,14 +49,14 @@ describe('a gap', () => {
     expect(all.told).toEqual(['joined', '1', '2', '3', '4', '5', '6']);
   });
 
-  it('is told as far as it is not there any more', async () => {
+  it('is reported as far as the messages no longer exist', async () => {
     const all = await joined({ keeps: 4 });
     await loses(all);
     await all.pass(100);
     expect(all.told).toEqual(['joined', 'gap 1-2 overflow', '3', '4', '5', '6']);
   });
 
-  it.each(['not_enabled', 'not_allowed'])('is told at once after %s', async (code) => {
+  it.each(['not_enabled', 'not_allowed'])('is reported at once after %s', async (code) => {
     const all = await joined();
     all.server.answers.set('history', (socket, command) =>
       all.server.refuse(socket, command, code),
@@ -78,7 +78,7 @@ describe('a gap', () => {
     expect(all.errors).toEqual([]);
   });
 
-  it('is told where the server is too busy, and the next is asked for', async () => {
+  it('is reported if the server is too busy, and the next one is requested again', async () => {
     const all = await joined();
     all.server.answers.set('history', (socket, command) =>
       all.server.refuse(socket, command, 'history_busy'),
@@ -102,7 +102,7 @@ describe('a gap', () => {
     ]);
   });
 
-  it('is told after two seconds without all of it, and pages that come later are dropped', async () => {
+  it('is reported after two seconds if incomplete, and late pages are dropped', async () => {
     const all = await joined();
     let answer = () => {};
     all.server.answers.set('history', (socket, command) => {
@@ -122,7 +122,7 @@ describe('a gap', () => {
   it.each([
     ['256 messages', 257, 'x'],
     ['256 KiB', 3, 'x'.repeat(100_000)],
-  ])('is told when more than %s wait for it', async (_, count, data) => {
+  ])('is reported if more than %s are held', async (_, count, data) => {
     const all = await joined();
     all.server.answers.set('history', () => {});
     await loses(all);
@@ -134,7 +134,7 @@ describe('a gap', () => {
     expect(all.told).toHaveLength(4 + count);
   });
 
-  it('is told before a reset, with what waited for it, whose numbers are of before', async () => {
+  it('is reported before a reset, with the held messages, whose numbers belong to the old epoch', async () => {
     const all = await joined();
     all.server.answers.set('history', () => {});
     await loses(all);
@@ -149,7 +149,7 @@ describe('a gap', () => {
     expect(all.told).toHaveLength(6);
   });
 
-  it('that is lost with the connection is what the next join brings', async () => {
+  it('that is lost with the connection is recovered by the next join', async () => {
     const all = await joined();
     all.server.answers.set('history', () => {});
     await loses(all);
@@ -159,7 +159,7 @@ describe('a gap', () => {
     expect(all.told).toEqual(['joined', 'complete 6 6', '1', '2', '3', '4', '5', '6']);
   });
 
-  it('of 1,001 messages is not asked for, nor one while hidden, nor a conflated one', async () => {
+  it('of 1,001 messages is not requested, nor one while hidden, nor a conflated one', async () => {
     let happen = (_: 'hidden' | 'visible') => {};
     const all = await joined({}, undefined, {
       lifecycle: {
@@ -193,7 +193,7 @@ describe('a gap', () => {
     expect(all.server.socket.sent.map(({ type }) => type)).not.toContain('history');
   });
 
-  it('in several rooms is asked for one after another', async () => {
+  it('in several rooms is requested for one room at a time', async () => {
     const all = await joined();
     const other = all.client.room('b');
     const told = record(other);
@@ -225,7 +225,7 @@ describe('a gap', () => {
     ]);
   });
 
-  it('is filled with what it is of and nothing else, whatever a page has', async () => {
+  it('is filled only with messages of its range, whatever a page contains', async () => {
     const all = await joined();
     all.server.answers.set('history', (socket, { id }) => {
       const message = (seq: number) => ({ seq, from: null, at: 0, data: seq });
@@ -238,7 +238,7 @@ describe('a gap', () => {
     expect(all.told).toEqual(['joined', '1', '2', 'gap 3-3 overflow', '4', '5', '6']);
   });
 
-  it('that the server cuts off is asked for on', async () => {
+  it('that the server truncates is requested further', async () => {
     const all = await joined();
     all.server.answers.set('history', (socket, command) => {
       const { id, from } = command as unknown as { id: number; from: number };
@@ -253,7 +253,7 @@ describe('a gap', () => {
     expect(all.told).toEqual(['joined', '1', '2', '3', '4', '5', '6']);
   });
 
-  it('is told as it is where the app does not want it healed, or has no `healing`', async () => {
+  it('is reported as it is if the app switches backfill off or passes no `healing`', async () => {
     for (const [options, more] of [
       [{ backfill: false }, {}],
       [{}, { healing: undefined }],
@@ -266,7 +266,7 @@ describe('a gap', () => {
     }
   });
 
-  it('heals no more where the room is left, or the client closed, by a listener', async () => {
+  it('is no longer healed once a listener leaves the room or closes the client', async () => {
     for (const end of ['leave', 'close'] as const) {
       const all = await joined();
       all.room.on('message', ({ data }) => {
@@ -295,7 +295,7 @@ describe('load', () => {
     return { asked, load };
   };
 
-  it('at the first join: what the state has is not delivered, what comes waits', async () => {
+  it('at the first join: messages in the state are not delivered, later ones are held', async () => {
     const { asked, load } = loading([2]);
     const all = await joined({}, { load });
     for (const data of [1, 2, 3]) all.server.publish('a', data);
@@ -313,7 +313,7 @@ describe('load', () => {
     ['a part', 3, ['gap 4-5 overflow'], [2]],
     ['the whole', 5, [], []],
   ])(
-    'with %s of a gap that came meanwhile: only the rest of it is told',
+    'with %s of a gap that arrived meanwhile: only the rest is reported',
     async (_, seq, gap, counts) => {
       const { load } = loading([seq]);
       const all = await joined({ features: [] }, { load });
@@ -329,7 +329,7 @@ describe('load', () => {
     },
   );
 
-  it('of a state that is older than the room tells what neither has', async () => {
+  it('of a state older than the join reports the messages that neither has', async () => {
     const { load } = loading([1]);
     const all = rig({ features: [] });
     for (const data of [1, 2, 3]) all.server.publish('a', data);
@@ -341,7 +341,7 @@ describe('load', () => {
     expect(load).toHaveBeenCalledTimes(1);
   });
 
-  it('at a loss that nobody can heal, and at a reset', async () => {
+  it('at a loss that cannot be healed, and at a reset', async () => {
     const { asked, load } = loading([0, 6, undefined]);
     const all = await joined({ keeps: 0, features: ['since'] }, { load });
     await all.pass(100);
@@ -355,7 +355,7 @@ describe('load', () => {
     expect(asked).toEqual(['first', 'gap', 'reset']);
   });
 
-  it('that has the position of another numbering tells a reset, and is not called again for it', async () => {
+  it('that returns a position of another epoch reports a reset, and is not called again for it', async () => {
     const load = vi.fn(async () => ({ epoch: 'other', seq: 1 }));
     const all = await joined({}, { load });
     await all.pass(100);
@@ -371,7 +371,7 @@ describe('load', () => {
         throw new Error('down');
       },
     ],
-  ])('that %s is an error, and what waited is delivered', async (_, load) => {
+  ])('that %s emits an error, and held messages are delivered', async (_, load) => {
     const all = await joined({}, { load });
     all.server.publish('a', 1);
     await all.pass(10);
@@ -379,7 +379,7 @@ describe('load', () => {
     expect(all.errors).toEqual(['load_failed']);
   });
 
-  it('that hangs holds nothing longer than ten seconds, and is told when the room is left', async () => {
+  it('that hangs holds messages for ten seconds at most, and is aborted when the room is left', async () => {
     let signal: AbortSignal | undefined;
     const load = (context: { signal: AbortSignal }) => {
       ({ signal } = context);
@@ -396,7 +396,7 @@ describe('load', () => {
     expect(signal!.aborted).toBe(true);
   });
 
-  it('that is asked for while one runs runs once more, after it', async () => {
+  it('requested while one runs starts once more after it', async () => {
     const { asked, load } = loading([0, 1000, 1000], 100);
     const all = await joined({ keeps: 0, features: ['since'] }, { load });
     all.server.renumber('a');

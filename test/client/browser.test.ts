@@ -1,6 +1,6 @@
 /**
- * The client in a real browser, from a page of another origin: what happens to networks, tabs and
- * pages there, and the examples that are for it. Hidden and frozen tabs: `tabs.test.ts`.
+ * The client in a real browser, on a page of another origin: network changes, page lifecycle and the
+ * browser examples. Hidden and frozen tabs are in `tabs.test.ts`.
  */
 import type { Browser, BrowserContext, CDPSession, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';
@@ -12,12 +12,12 @@ const WAIT = { timeout: 40_000, interval: 50 };
 
 describe.skipIf(!hasChromium)('in a browser', () => {
   let browser: Browser;
-  /** Of the pages. */
+  /** Origin of the pages. */
   let origin: string;
   let close = () => {};
 
   beforeAll(async () => {
-    // Playwright would have it off.
+    // Playwright disables it by default.
     browser = await launchChromium({ ignoreDefaultArgs: ['--disable-back-forward-cache'] });
     ({ origin, close } = await servePages());
   });
@@ -55,17 +55,17 @@ describe.skipIf(!hasChromium)('in a browser', () => {
   const publish = async (server: Awaited<ReturnType<typeof serve>>, from: number, to: number) => {
     for (let n = from; n <= to; n += 1) await server.publish('a', `${n}`);
   };
-  /** All of them are in `a`, and are connected. */
+  /** All pages are in `a` and connected. */
   const areIn = (server: Awaited<ReturnType<typeof serve>>, count: number) =>
     vi.waitFor(() => {
       expect(server.rooms().map(({ members }) => members)).toEqual(count ? [count] : []);
       expect(server.members()).toHaveLength(count);
     }, WAIT);
 
-  it('comes back with the network, at once, and tells exactly what it missed', async () => {
+  it('reconnects at once when the network is back, and reports exactly what it missed', async () => {
     const server = await serve();
     const tab = await open();
-    // By its pauses alone it would not be back in this test.
+    // Its pauses alone would exceed the time of this test.
     await start(tab, server.url, { backoff: { baseMs: 6e6, capMs: 6e6 } });
     await tab.until('first 0');
     await tab.context.setOffline(true);
@@ -79,7 +79,7 @@ describe.skipIf(!hasChromium)('in a browser', () => {
     expect(told).toEqual(['connecting', 'online', 'partial 3', 'expired 1-3', '4']);
   });
 
-  it('lets go in a page that is left, and is back with it out of the cache', async () => {
+  it('disconnects in a page that is left, and reconnects when it returns from the cache', async () => {
     const server = await serve();
     const witness = await open();
     await start(witness, server.url);
@@ -106,7 +106,7 @@ describe.skipIf(!hasChromium)('in a browser', () => {
     expect((await witness.told()).slice(2)).toEqual(['1', '2', '3', '4']);
   });
 
-  it('leaves one connection and no room behind after a storm of reloads', async () => {
+  it('leaves one connection and no extra room after a storm of reloads', async () => {
     const server = await serve();
     const tab = await open();
     for (let n = 0; n < 12; n += 1) {
@@ -118,7 +118,7 @@ describe.skipIf(!hasChromium)('in a browser', () => {
     await areIn(server, 1);
   });
 
-  it('talks through SockJS where the page may open no WebSocket', async () => {
+  it('uses SockJS if the page may not open a WebSocket', async () => {
     const server = await serve();
     const { host } = new URL(server.url);
     const policy = `default-src 'self' 'unsafe-inline' 'unsafe-eval'; connect-src http://${host}`;
@@ -131,12 +131,12 @@ describe.skipIf(!hasChromium)('in a browser', () => {
     await tab.until('by SockJS');
     server.kick(server.members()[0]!.id, 'internal_error');
     await tab.until('complete 0');
-    // What has worked is what is tried first.
+    // The transport that worked is tried first.
     expect(await tab.page.evaluate('opened.length')).toBe(2);
   });
 
   describe('examples', () => {
-    it('page.html: two talk, and go on after the server was away', async () => {
+    it('page.html: two pages exchange messages, and continue after a server restart', async () => {
       const first = await serve();
       const path = `/page.html?server=${encodeURIComponent(first.url)}`;
       const [one, two] = [await open(path), await open(path)];
@@ -158,12 +158,12 @@ describe.skipIf(!hasChromium)('in a browser', () => {
       await say(two, 'said while it was away');
       await serve({ port: Number(new URL(first.url).port) });
       await vi.waitFor(async () => {
-        expect(await log(one)).toContain('some messages did not come: reset');
+        expect(await log(one)).toContain('some messages missing: reset');
         expect(await log(two)).toContain('me: said while it was away');
       }, WAIT);
     });
 
-    it('use-room.js: in StrictMode, for components that share a room; 1,000 mounts keep nothing', async () => {
+    it('use-room.js: works in StrictMode for components that share a room; 1,000 mounts leak nothing', async () => {
       const server = await serve();
       const tab = await open();
       await start(tab, server.url);
@@ -193,7 +193,7 @@ describe.skipIf(!hasChromium)('in a browser', () => {
       await mount(200);
       const before = await heap();
       await mount(1000);
-      // A listener and its closures alone would be a megabyte.
+      // A listener and its closures alone would take a megabyte.
       expect((await heap()) - before).toBeLessThan(700_000);
       await areIn(server, 1);
     });

@@ -1,4 +1,4 @@
-/** The one file of the client: how large it is, and that the names shortened in it are nobody else's. */
+/** The single-file client: its size, and that shortened property names collide with no others. */
 import { readFileSync } from 'node:fs';
 import { gzipSync } from 'node:zlib';
 import ts from 'typescript';
@@ -18,7 +18,7 @@ it('is 6 KiB at most, minified and compressed', () => {
   expect(size).toBeLessThanOrEqual(LIMIT);
 });
 
-it('asks nothing of Node, and nothing that React Native has not', () => {
+it('needs no Node API, and nothing that React Native lacks', () => {
   const text = read('dist/roomcast-client.min.js');
   const used =
     /(?<![.\w$])(process|Buffer|require|EventTarget|Event|MessageEvent|DOMException|structuredClone)\b/;
@@ -26,7 +26,7 @@ it('asks nothing of Node, and nothing that React Native has not', () => {
   expect(text).not.toMatch(/AbortSignal\.(any|timeout)/);
 });
 
-/** Of properties, as far as they are declared or read; types and parameters have others. */
+/** Names of properties that are declared or assigned, but not of types and parameters. */
 function propertiesOf(path: string): Set<string> {
   const names = new Set<string>();
   const walk = (node: ts.Node): void => {
@@ -42,7 +42,7 @@ function propertiesOf(path: string): Set<string> {
   return names;
 }
 
-it('has no name shortened that an app, a server or the platform has too', () => {
+it('shortens no name that an app, a server or the platform uses', () => {
   const taken = new Set<string>();
   for (const path of ['src/types.ts', 'src/wire.ts', 'src/errors.ts']) {
     for (const name of propertiesOf(path)) taken.add(name);
@@ -60,7 +60,7 @@ it('has no name shortened that an app, a server or the platform has too', () => 
   expect(new Set(INTERNAL).size).toBe(INTERNAL.length);
 });
 
-it('has them all shortened: none is left in it, and none of the public ones is gone', () => {
+it('shortens all internal names and no public ones', () => {
   const text = read('dist/roomcast-client.min.js');
   for (const name of INTERNAL) expect(text).not.toMatch(new RegExp(`[.,{]${name}\\b(?!:"|")`));
   for (const name of ['position', 'publish', 'retryAfterMs', 'features']) {

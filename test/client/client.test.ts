@@ -1,10 +1,10 @@
-/** How the client connects, against a scripted server and under virtual time. */
+/** How the client connects, against a scripted server in virtual time. */
 import { describe, expect, it } from 'vitest';
 import { connect, RoomcastError } from '../../client/src/index.js';
 import { rig } from './rig.js';
 
 describe('connecting', () => {
-  it('is online with the server’s first word, and says something at once', async () => {
+  it('is online after the first frame, and sends a frame at once', async () => {
     const { client, server, states, pass } = rig();
     expect(client.state).toBe('connecting');
     await pass(10);
@@ -14,7 +14,7 @@ describe('connecting', () => {
     expect(server.socket.sent).toEqual([{ id: 1, type: 'ping' }]);
   });
 
-  it('waits for open() where it is lazy', async () => {
+  it('waits for open() if it is lazy', async () => {
     const { client, server, pass } = rig({}, { lazy: true });
     await pass(1000);
     expect([client.state, server.sockets.length]).toEqual(['idle', 0]);
@@ -24,7 +24,7 @@ describe('connecting', () => {
     expect([client.state, server.sockets.length]).toEqual(['online', 1]);
   });
 
-  it('gives a server that says nothing ten seconds', async () => {
+  it('gives a silent server ten seconds', async () => {
     const { client, server, states, pass } = rig();
     server.socket ?? (await pass(0));
     server.socket.isDead = true;
@@ -36,7 +36,7 @@ describe('connecting', () => {
   });
 
   it.each(['<html>', '[1]', 'null', '{"type":"joined","seq":1}', '{"type":"welcome"}x'])(
-    'a server that is none (%s) is a reason to try again, and an error at the fifth attempt',
+    'retries after an invalid first frame (%s), and emits an error at the fifth attempt',
     async (text) => {
       const { server, states, errors, pass } = rig();
       server.greeting = text;
@@ -57,7 +57,7 @@ describe('connecting', () => {
     { type: 'gap', from: 1 },
     { type: 'gap', from: 1, to: 'x' },
     { seq: 1 },
-  ])('takes %j for a frame of no server', async (frame) => {
+  ])('treats %j as an invalid frame', async (frame) => {
     const { server, client, states, pass } = rig();
     void client.room('a').join();
     await pass(10);
@@ -68,7 +68,7 @@ describe('connecting', () => {
     expect(client.room('a').state).toBe('joined');
   });
 
-  it('closes where the protocol is another, and where a URL is none', async () => {
+  it('closes if the protocol version differs or the URL is invalid', async () => {
     const { states, pass } = rig({ version: 2 });
     await pass(10);
     expect(states).toEqual(['closed protocol_version']);
@@ -83,7 +83,7 @@ describe('connecting', () => {
     await expect(bad.room('a').publish(1)).rejects.toMatchObject({ code: 'bad_url' });
   });
 
-  it('lets frames of a newer server pass, and tells errors that are nobody’s', async () => {
+  it('ignores unknown frames of a newer server, and emits errors that belong to no command', async () => {
     const { server, client, errors, pass } = rig();
     await pass(10);
     const told: unknown[] = [];
@@ -106,7 +106,7 @@ describe('connecting', () => {
 });
 
 describe('ping()', () => {
-  it('measures, and is refused where there is nobody', async () => {
+  it('measures the round trip, and rejects without a connection', async () => {
     const { server, client, pass } = rig({ latencyMs: 20 });
     await expect(client.ping()).rejects.toMatchObject({ code: 'not_online', retryable: true });
     await pass(100);
@@ -120,7 +120,7 @@ describe('ping()', () => {
     await refused;
   });
 
-  it('is taken back by its signal', async () => {
+  it('is aborted by its signal', async () => {
     const { client, pass } = rig();
     await pass(100);
     const controller = new AbortController();

@@ -1,11 +1,11 @@
-/** What follows from each way to lose a connection: the table of close codes row by row, silence, sleep. */
+/** The reaction to each kind of connection loss: the table of close codes row by row, silence, sleep. */
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { connect } from '../../client/src/index.js';
 import { rig, URL } from './rig.js';
 import { ScriptedServer } from './scripted-server.js';
 
 describe('a lost connection', () => {
-  it('is tried again after a pause of full jitter that doubles to thirty seconds', async () => {
+  it('is retried after a pause with full jitter that doubles up to thirty seconds', async () => {
     const { server, states, pass } = rig();
     await pass(10);
     server.isUp = false;
@@ -18,7 +18,7 @@ describe('a lost connection', () => {
     expect(states.slice(0, 3)).toEqual(['online', 'waiting 1006', 'connecting']);
   });
 
-  it('begins with the first pause again only after ten seconds online', async () => {
+  it('starts again with the first pause only after ten seconds online', async () => {
     const { server, pass } = rig();
     const pauseAfter = async (ms: number) => {
       await pass(ms);
@@ -28,7 +28,7 @@ describe('a lost connection', () => {
       return server.opened.at(-1)!.at - at;
     };
     expect(await pauseAfter(10)).toBeCloseTo(501, 0);
-    // Each of these was online for 16 s less its pause.
+    // Each connection was online for 16 s minus its pause.
     const quick = async () => {
       const at = Date.now();
       server.socket.drop();
@@ -58,7 +58,7 @@ describe('a lost connection', () => {
       await client.close();
       buckets[Math.floor((server.opened[1]!.at - began - 1) / 100)]! += 1;
     }
-    // No pause is below 100 ms, so that what was drawn for them is in the second.
+    // No pause is below 100 ms, so shorter draws fall on that value.
     expect(buckets[0]).toBe(0);
     expect(buckets[1]).toBeLessThan(300);
     for (const count of buckets.slice(2)) expect(count).toBeLessThan(150);
@@ -74,7 +74,7 @@ describe('a lost connection', () => {
     [1012, undefined, 500],
     [1013, undefined, 500],
     [1014, undefined, 500],
-    // Of SockJS.
+    // SockJS close codes.
     [2010, undefined, 500],
     [3000, undefined, 500],
     [4009, undefined, 500],
@@ -95,7 +95,7 @@ describe('a lost connection', () => {
     [4201, undefined, 0],
     [4299, 6000, 6000],
     [4300, undefined, 500],
-    // What is no number was not said, and nobody may have all of them come back at once.
+    // Invalid values of retryAfterMs count as missing; the clients still must not all return at once.
     [4100, 'soon', 1000],
     [4100, -5000, 500],
     [4200, 0, 500],
@@ -126,7 +126,7 @@ describe('a lost connection', () => {
     expect(client.room('a').state).toBe('failed');
   });
 
-  it('with 4000 is tried again where nothing was answered: the first frame was late', async () => {
+  it('with 4000 is retried if nothing was answered: the first frame was late', async () => {
     const { server, client, pass } = rig();
     server.answers.set('ping', () => {});
     await pass(100);
@@ -135,7 +135,7 @@ describe('a lost connection', () => {
     expect(client.state).toBe('online');
   });
 
-  it('is believed for what `closing` said, whatever the close says', async () => {
+  it('uses the code of `closing`, whatever the close frame has', async () => {
     const { server, states, pass } = rig();
     await pass(100);
     server.socket.say({ type: 'closing', code: 4200, reason: 'as told', retryAfterMs: 9000 });
@@ -148,7 +148,7 @@ describe('a lost connection', () => {
     expect(server.opened).toHaveLength(2);
   });
 
-  it('is not waited for where the server has said `closing` and then nothing', async () => {
+  it('times out if the server sends `closing` and nothing else', async () => {
     const { server, states, pass } = rig();
     await pass(100);
     server.socket.say({ type: 'closing', code: 4200, reason: 'as told' });
@@ -158,7 +158,7 @@ describe('a lost connection', () => {
     expect(states.at(-1)).toBe('waiting 4200');
   });
 
-  it('is not waited for either where the machine slept meanwhile, or the timers of a hidden tab are late', async () => {
+  it('times out also after the machine slept, and with the late timers of a hidden tab', async () => {
     let skew = 0;
     const { server, states, pass } = rig({}, { now: () => Date.now() + skew });
     await pass(100);
@@ -170,7 +170,7 @@ describe('a lost connection', () => {
   });
 
   it.each([4100, 4103, 4104, 4105, 4106, 4107, 4199])(
-    'with %s makes the next pause longer, however often it is said',
+    'with %s makes the next pause longer each time',
     async (code) => {
       const { server, pass } = rig();
       const pauses: number[] = [];
@@ -186,7 +186,7 @@ describe('a lost connection', () => {
     },
   );
 
-  it('with 4201 is tried at once, but once', async () => {
+  it('with 4201 is retried at once, but only once', async () => {
     const { server, pass } = rig();
     await pass(100);
     server.socket.evict(4201);
@@ -211,7 +211,7 @@ describe('a lost connection', () => {
     expect(client.state).toBe('closed');
   });
 
-  it('with 4013 is not final where it was well for ten seconds between', async () => {
+  it('with 4013 is not final if a connection was stable for ten seconds in between', async () => {
     const { server, client, pass } = rig();
     for (let i = 0; i < 6; i += 1) {
       await pass(i % 2 ? 5000 : 20_000);
@@ -222,7 +222,7 @@ describe('a lost connection', () => {
     expect(client.state).toBe('waiting');
   });
 
-  it('is an error only at the fifth attempt in a row that nobody answered', async () => {
+  it('emits an error only at the fifth attempt in a row without an answer', async () => {
     const { server, errors, pass } = rig();
     for (let i = 0; i < 4; i += 1) {
       await pass(20_000);
@@ -236,7 +236,7 @@ describe('a lost connection', () => {
     expect(errors).toEqual([]);
   });
 
-  it.each([4101, 4102])('with %s begins with the first pause again', async (code) => {
+  it.each([4101, 4102])('with %s starts again with the first pause', async (code) => {
     const { server, pass } = rig();
     for (let i = 0; i < 4; i += 1) {
       await pass(700);
@@ -246,7 +246,7 @@ describe('a lost connection', () => {
     expect(server.opened).toHaveLength(5);
   });
 
-  it('is seen by an error that no close follows, and once where one does', async () => {
+  it('is detected by an error event without a close, and once if both occur', async () => {
     const { server, states, pass } = rig();
     await pass(10);
     const { socket } = server;
@@ -257,7 +257,7 @@ describe('a lost connection', () => {
     expect(states).toEqual(['online', 'waiting 1006']);
   });
 
-  it('is found by silence: heartbeat, then a ping, then ten seconds', async () => {
+  it('is detected by silence: heartbeat, then a ping, then ten seconds', async () => {
     const { server, client, states, pass } = rig();
     await pass(100);
     server.socket.isDead = true;
@@ -268,7 +268,7 @@ describe('a lost connection', () => {
     expect(states.at(-1)).toBe('waiting pong_timeout');
   });
 
-  it('is not seen where frames come, whatever they are', async () => {
+  it('is not assumed while frames arrive, whatever they contain', async () => {
     const { server, client, pass } = rig();
     await pass(100);
     server.answers.set('ping', () => {});
@@ -278,11 +278,11 @@ describe('a lost connection', () => {
     }
     expect(client.state).toBe('online');
     expect(server.sockets).toHaveLength(1);
-    // Nobody was asked either, but at the beginning.
+    // No ping was sent either, except at the start.
     expect(server.socket.sent.map(({ type }) => type)).toEqual(['ping']);
   });
 
-  it('is probed, not judged, by a timer that fires late: the machine slept', async () => {
+  it('is probed, not dropped, by a timer that fires late after the machine slept', async () => {
     let skew = 0;
     const { server, client, states, pass } = rig({}, { now: () => Date.now() + skew });
     await pass(100);
@@ -297,7 +297,7 @@ describe('a lost connection', () => {
     expect(states).toContain('waiting pong_timeout');
   });
 
-  it('is probed again where the machine slept while it waited for an answer', async () => {
+  it('is probed again if the machine slept while it awaited a pong', async () => {
     let skew = 0;
     const { server, states, pass } = rig({}, { now: () => Date.now() + skew });
     await pass(100);
@@ -309,18 +309,18 @@ describe('a lost connection', () => {
     expect(states).toEqual(['online']);
   });
 
-  it('is found where every timer is late, as in a hidden tab: no second one is excused', async () => {
-    // A minute by the wall for each three seconds of a timer.
+  it('is detected even if every timer is late, as in a hidden tab: only the first is excused', async () => {
+    // A minute of wall time for each three seconds of a timer.
     const { server, client, states, pass } = rig({}, { now: () => Date.now() * 20 });
     await pass(120_000);
-    // It answers.
+    // The server answers.
     expect([client.state, server.sockets.length]).toEqual(['online', 1]);
     server.socket.isDead = true;
     await pass(30_000);
     expect(states).toContain('waiting pong_timeout');
   });
 
-  it('is not made up by a clock that is put back', async () => {
+  it('is not assumed because a clock is set back', async () => {
     let skew = 0;
     const { server, client, pass } = rig({}, { now: () => Date.now() + skew });
     await pass(100);

@@ -1,4 +1,4 @@
-/** What `close()` leaves, which is nothing, whatever it interrupts; and listeners. */
+/** `close()` releases everything, whatever it interrupts. Also listeners. */
 import { getEventListeners, setMaxListeners } from 'node:events';
 import fc from 'fast-check';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
@@ -7,7 +7,7 @@ import type { LifecycleEvent, RoomcastError } from '../../client/src/index.js';
 import { presence } from '../../client/src/presence.js';
 import { rig } from './rig.js';
 
-/** What happens before it is closed, and how far each of it gets: timers, then turns. */
+/** The events before the close, and how far each gets: timers, then microtask turns. */
 const schedule = fc.record({
   begin: fc.array(
     fc.tuple(
@@ -24,7 +24,7 @@ const schedule = fc.record({
 });
 
 describe('close()', () => {
-  it('leaves nothing, whichever await it interrupts', async () => {
+  it('releases everything, whichever await it interrupts', async () => {
     const seen = new Map<string, number>();
     await fc.assert(
       fc.asyncProperty(schedule, fc.boolean(), async ({ begin, steps, ticks }, isByListener) => {
@@ -64,7 +64,7 @@ describe('close()', () => {
         presence(room).on('change', () => {}, { signal });
         const ends: Promise<unknown>[] = [
           room.join({ signal }),
-          // Behind the first, by the pace of the server.
+          // Waits behind the first because of the server's join rate.
           client.room('b').join({ signal }),
           room.publish(1, { signal }),
           client.room('c').publish(2, { signal }),
@@ -102,7 +102,7 @@ describe('close()', () => {
         await client.close();
         const before = [server.opened.length, calls.token, calls.load, told.length];
         const sent = server.sockets.map(({ sent }) => sent.length);
-        // What the app and the server have under way.
+        // Actions that the app and the server had in progress.
         await pass(5);
         expect(vi.getTimerCount()).toBe(0);
         await Promise.allSettled(ends);
@@ -119,7 +119,7 @@ describe('close()', () => {
       }),
       { numRuns: 200 },
     );
-    // It was closed in each of them.
+    // It was closed in each state.
     for (const state of ['connecting', 'online', 'waiting', 'suspended']) {
       expect([...seen.keys()].join()).toContain(state);
     }
@@ -128,7 +128,7 @@ describe('close()', () => {
     }
   });
 
-  it('at once has asked for nothing: no token, no socket', async () => {
+  it('at once requests nothing: no token, no socket', async () => {
     const getToken = vi.fn(() => 't');
     const { server, client, pass } = rig({}, { getToken });
     await client.close();
@@ -136,7 +136,7 @@ describe('close()', () => {
     expect([getToken.mock.calls.length, server.opened.length]).toEqual([0, 0]);
   });
 
-  it('is what every later call is answered with, and leaves nothing on their signals', async () => {
+  it('rejects every later call, and leaves no listeners on signals', async () => {
     const { client, pass } = rig();
     await pass(10);
     await client.close();
@@ -151,7 +151,7 @@ describe('close()', () => {
     expect(vi.getTimerCount()).toBe(0);
   });
 
-  it('is the same promise however often, and nothing opens again', async () => {
+  it('returns the same promise each time, and nothing opens again', async () => {
     const { server, client, states, pass } = rig();
     await pass(10);
     expect(client.close()).toBe(client.close({ drainMs: 1000 }));
@@ -161,7 +161,7 @@ describe('close()', () => {
     expect(server.sockets).toHaveLength(1);
   });
 
-  it('waits for publishes under way, as long as it was told to', async () => {
+  it('waits for pending publishes, up to the given time', async () => {
     const { server, client, pass } = rig({ latencyMs: 50 });
     const room = client.room('a');
     void room.join();
@@ -175,7 +175,7 @@ describe('close()', () => {
     expect(server.socket.closedWith).toBe(1000);
   });
 
-  it('gives up what is not answered by then', async () => {
+  it('gives up publishes without an answer by then', async () => {
     const { server, client, pass } = rig();
     const room = client.room('a');
     void room.join();
@@ -191,7 +191,7 @@ describe('close()', () => {
 });
 
 describe('listeners', () => {
-  it('that throw keep nobody from their event, and are told as errors', async () => {
+  it('that throw do not affect other listeners, and are reported as errors', async () => {
     const { client, errors, pass } = rig();
     const told: string[] = [];
     client.on('state', () => {
@@ -202,7 +202,7 @@ describe('listeners', () => {
     expect([told, errors]).toEqual([['online'], ['handler_failed']]);
   });
 
-  it('of errors that throw end in the console, as errors without a listener do', async () => {
+  it('of errors that throw go to the console, like errors without a listener', async () => {
     const log = vi.spyOn(console, 'error').mockImplementation(() => {});
     onTestFinished(() => log.mockRestore());
     const { client, server, pass } = rig();
@@ -217,7 +217,7 @@ describe('listeners', () => {
     ]);
   });
 
-  it('are let go of by close(), of the client, of its rooms and of who is in them', async () => {
+  it('are removed by close(), for the client, its rooms and their presence', async () => {
     const { client, pass } = rig();
     const room = client.room('a');
     const { signal } = new AbortController();
@@ -231,7 +231,7 @@ describe('listeners', () => {
     expect(getEventListeners(signal, 'abort')).toEqual([]);
   });
 
-  it('that another has taken off, or put on, meanwhile are not called for the same event', async () => {
+  it('that another listener removes or adds are not called for the same event', async () => {
     const { client, pass } = rig();
     const told: string[] = [];
     client.on('state', () => {
@@ -244,7 +244,7 @@ describe('listeners', () => {
     expect(told).toEqual(['first']);
   });
 
-  it('are taken off by their function and by a signal', async () => {
+  it('are removed by their function and by a signal', async () => {
     const { client, pass } = rig();
     const told: string[] = [];
     const controller = new AbortController();

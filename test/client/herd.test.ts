@@ -1,8 +1,9 @@
 /**
- * A herd: many clients of one server that is restarted, in a process of its own. All are back, and nobody
- * is sent away in a loop. From 1,000 on, within a minute, and no tenth of a second has more than three times
- * the mean of handshakes, by the times that the clients chose; one process that is all of them may get to
- * them late, and in bursts: what it did is printed beside. `CLIENT_HERD=5000`, beside nothing else.
+ * Many clients of one server that restarts, in a process of its own. All reconnect, and none loops
+ * through refusals. From 1,000 clients on, all must be back within a minute, and no tenth of a second
+ * may have more than three times the mean of handshakes, by the times that the clients chose. A single
+ * process that runs all clients may start them late and in bursts; the actual times are printed as well.
+ * Run `CLIENT_HERD=5000` on an otherwise idle machine.
  */
 import { expect, it, onTestFinished, vi } from 'vitest';
 import { WebSocket } from 'ws';
@@ -10,7 +11,7 @@ import { type Client, connect } from '../../client/src/index.js';
 import { run } from '../support/process.js';
 
 const HERD = Number(process.env['CLIENT_HERD'] ?? 100);
-/** In a small one, chance and the pauses of a busy machine have more of a say than the clients. */
+/** With few clients, chance and the delays of a busy machine outweigh the clients' own behaviour. */
 const IS_LARGE = HERD >= 1000;
 const BUCKET_MS = 100;
 
@@ -22,8 +23,8 @@ async function start(port: string) {
 }
 
 /**
- * How many there are in each tenth of a second, from the first on. The last hundredth is not looked at:
- * the few that are back late would make the mean of all the others small.
+ * Number of handshakes in each tenth of a second from the first on. The last hundredth is ignored, since
+ * a few late ones would lower the mean of all others.
  */
 function perBucket(all: readonly number[]) {
   const times = [...all].sort((a, b) => a - b).slice(0, Math.ceil(all.length * 0.99));
@@ -37,9 +38,9 @@ function perBucket(all: readonly number[]) {
   return { mean: times.length / buckets.length, most, buckets: buckets.join() };
 }
 
-it(`of ${HERD} comes back, evenly`, { timeout: 300_000 }, async () => {
+it(`of ${HERD} reconnects evenly`, { timeout: 300_000 }, async () => {
   const first = await start('0');
-  /** When each began, and when it was to begin. */
+  /** Actual and scheduled start times of the handshakes. */
   const handshakes: number[] = [];
   const due: number[] = [];
   const open = (url: string) => {
@@ -67,7 +68,7 @@ it(`of ${HERD} comes back, evenly`, { timeout: 300_000 }, async () => {
     });
     client.on('error', () => {});
     clients.push(client);
-    // It is the return that is tried, and not how fast one process opens sockets.
+    // The test is about reconnecting, not about how fast one process opens sockets.
     if (n % 100 === 99) await areOnline();
   }
   await areOnline();
@@ -79,7 +80,7 @@ it(`of ${HERD} comes back, evenly`, { timeout: 300_000 }, async () => {
   await areOnline();
   const took = Date.now() - toldAt;
   expect(reasons.has(4100)).toBe(false);
-  // Told to go by the one that closes, some of them twice: it does not take them in again.
+  // Some are told twice, since the closing server does not accept them again.
   expect(reasons.get(4200)).toBeGreaterThanOrEqual(HERD);
   expect(reasons.get(4200)).toBeLessThan(2 * HERD);
   if (!IS_LARGE) return;

@@ -1,14 +1,17 @@
-/** What happens to a page, in the client's words; Chromium tells some of it twice, other browsers do not. */
+/**
+ * Page events and the client events they become. Chromium fires some of them twice, other browsers do
+ * not.
+ */
 import { expect, it, onTestFinished, vi } from 'vitest';
 import type { LifecycleEvent } from '../../client/src/index.js';
 import { page } from '../../client/src/lifecycle.js';
 
-/** A window, as far as it is listened to, and what the client is told of it. */
+/** A fake window, and the events that the client receives. */
 function rig() {
   const window = new EventTarget();
   const document = { visibilityState: 'visible' };
   vi.stubGlobal('addEventListener', window.addEventListener.bind(window));
-  // Node takes `true` for no capture here, other than browsers.
+  // In Node, unlike in browsers, `true` does not set capture here.
   vi.stubGlobal('removeEventListener', (type: string, fn: () => void, capture: boolean) =>
     window.removeEventListener(type, fn, { capture }),
   );
@@ -25,7 +28,7 @@ function rig() {
   };
 }
 
-it('begins with whether the page is seen', () => {
+it('starts with the visibility of the page', () => {
   expect(rig().told).toEqual(['visible']);
 });
 
@@ -37,16 +40,16 @@ it.each([
   ['pagehide', { persisted: true }, ['freeze']],
   ['pagehide', { persisted: false }, ['freeze']],
   ['pageshow', { persisted: true }, ['resume']],
-  // Of a page that has just been loaded.
+  // A page that was just loaded.
   ['pageshow', { persisted: false }, []],
   ['unload', {}, []],
-])('%s %j is %j', (type, about, expected) => {
+])('maps %s %j to %j', (type, about, expected) => {
   const { told, happen } = rig();
   happen(type, about);
   expect(told.slice(1)).toEqual(expected);
 });
 
-it('tells when the page is hidden and seen again', () => {
+it('reports when the page is hidden and visible again', () => {
   const { told, happen, document } = rig();
   document.visibilityState = 'hidden';
   happen('visibilitychange');
@@ -55,7 +58,7 @@ it('tells when the page is hidden and seen again', () => {
   expect(told).toEqual(['visible', 'hidden', 'visible']);
 });
 
-it('is not told any more once it is stopped', () => {
+it('reports nothing once it is stopped', () => {
   const { told, stop, happen } = rig();
   stop();
   for (const type of ['online', 'pagehide', 'visibilitychange', 'freeze']) happen(type);

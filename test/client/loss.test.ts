@@ -1,6 +1,6 @@
 /**
- * `client/LOSS.md` is what happens: it names each reason, outcome and time that there is and no other, and
- * what a network, a restart, time and a slow reader do to a client of a real server is what its tables say.
+ * Checks `client/LOSS.md`: that it lists every reason, outcome and time and no other, and that a client
+ * of a real server behaves as its tables say after a network loss, a restart, expiry and a slow reader.
  */
 import { readFileSync } from 'node:fs';
 import { expect, expectTypeOf, it, onTestFinished, vi } from 'vitest';
@@ -13,7 +13,7 @@ import { record } from './rig.js';
 const page = readFileSync(new URL('../../client/LOSS.md', import.meta.url), 'utf8');
 const WAIT = { timeout: 30_000, interval: 5 };
 
-/** The names in the first column of the table whose head begins with `head`. */
+/** Names in the first column of the table whose head begins with `head`. */
 function rows(head: string): string[] {
   const table = page.slice(page.indexOf(`| ${head} |`)).split('\n\n')[0] as string;
   const cells = table.split('\n').slice(2);
@@ -28,14 +28,14 @@ const REASONS = [
 ] as const satisfies readonly GapReason[];
 const RECOVERIES = ['first', 'complete', 'partial', 'lost', 'reset'] as const;
 
-it('has a row for each reason of a gap, and for each recovery', () => {
+it('has a row for each gap reason and each recovery', () => {
   expectTypeOf<GapReason>().toEqualTypeOf<(typeof REASONS)[number]>();
   expectTypeOf<Joined['recovery']>().toEqualTypeOf<(typeof RECOVERIES)[number]>();
   expect(rows('`reason`')).toEqual([...REASONS]);
   expect(rows('`recovery`')).toEqual([...RECOVERIES]);
 });
 
-it('has a row for each way a publish may end, as the types say', () => {
+it('has a row for each outcome of a publish in the types', () => {
   const types = readFileSync(new URL('../../client/src/types.ts', import.meta.url), 'utf8');
   const said = /@throws ((?:(?!@throws).)*?)\*\/\s+publish\(/s.exec(types)?.[1];
   const codes = Array.from(String(said).matchAll(/`(\w+)`/g), ([, code]) => code);
@@ -43,7 +43,7 @@ it('has a row for each way a publish may end, as the types say', () => {
   expect(rows('how it ends').sort()).toEqual(codes.sort());
 });
 
-it('has the times and bounds of the client', () => {
+it('has the timeouts and bounds of the client', () => {
   const seconds = (ms: number) => `${ms / 1000} s`;
   for (const [text, ms] of [
     ['the heartbeat (% unless', limits.HEARTBEAT_MS],
@@ -60,7 +60,7 @@ it('has the times and bounds of the client', () => {
   expect(page).toContain(`${QUEUE_MESSAGES} messages or ${QUEUE_BYTES / 1024} KiB`);
 });
 
-/** A room of a client that has had one message. */
+/** A room of a client that has received one message. */
 async function joined(
   options: Parameters<typeof startTestServer>[0] = {},
 ): Promise<{ server: TestServer; room: Room<unknown>; told: string[]; member: () => string }> {
@@ -92,7 +92,7 @@ it.each([
   await vi.waitFor(() => expect(told).toEqual(['joined', '1', ...expected, '4']), WAIT);
 });
 
-it('a connection lost for longer than messages are kept', async () => {
+it('a connection loss longer than the history is kept', async () => {
   const { server, told, member } = await joined({ historyMessages: 10 });
   server.cut(member());
   await server.publish('a', 2);
@@ -111,7 +111,7 @@ it('a restart of a server with rooms in memory', async () => {
   await vi.waitFor(() => expect(told).toEqual(expected), WAIT);
 });
 
-it('a member that reads too slowly', async () => {
+it('a slow reader', async () => {
   const { server, told, member } = await joined({ queueMessages: 2 });
   const resume = server.stall(member());
   for (const data of [2, 3, 4, 5, 6]) {

@@ -1,6 +1,6 @@
 /**
- * What `client/README.md` says of other clients, by what they do: their sizes, what becomes of what is
- * sent while there is no connection, and what an app is told of what it missed.
+ * Checks what `client/README.md` says about other clients: their sizes, what happens to publishes
+ * without a connection, and what they report about missed messages.
  */
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
@@ -30,19 +30,19 @@ it.each([
   ['centrifuge-js', 'centrifuge', 'dist/centrifuge.js'],
   ['socket.io-client', 'socket.io', 'client-dist/socket.io.esm.min.js'],
   ['pusher-js', 'pusher-js', 'dist/web/pusher.min.js'],
-])('the size of %s is that in the README', async (name, module, path) => {
+])('the README has the size of %s', async (name, module, path) => {
   const { version } = JSON.parse(read(`${module}/package.json`));
   const shipped = read(`${module}/${path}`);
   const { code } = await transform(shipped, { minify: true, target: 'es2022' });
-  // What is minified already may be larger when that is done again.
+  // Minifying minified code again may enlarge it.
   const size = Math.min(...[shipped, code].map((text) => gzipSync(text, { level: 9 }).length));
   expect(readme).toContain(`${name} ${version}`);
   const rounded = (Math.round(size / 100) / 10).toFixed(1);
   expect(readme).toContain(`${rounded} kB`);
 });
 
-it('socket.io-client keeps whatever is emitted without a connection, and sends it at the next one', async () => {
-  // As in a browser, also where Node has none.
+it('socket.io-client keeps everything emitted without a connection, and sends it after the reconnect', async () => {
+  // As in a browser, even on a Node version without WebSocket.
   vi.stubGlobal('WebSocket', WebSocket);
   onTestFinished(() => void vi.unstubAllGlobals());
   const { io } = require(new URL('socket.io/client-dist/socket.io.js', modules).pathname);
@@ -67,7 +67,7 @@ it('socket.io-client keeps whatever is emitted without a connection, and sends i
   socket.connect();
   onTestFinished(() => void socket.disconnect());
   await vi.waitFor(() => expect(heard).toHaveLength(20_000), { timeout: 30_000 });
-  // All that an app is told of what it missed.
+  // The only information that an app gets about missed messages.
   expect(socket.recovered).toBe(false);
   const again = new Promise((resolve) => socket.once('connect', resolve));
   socket.io.engine.close();
@@ -75,7 +75,7 @@ it('socket.io-client keeps whatever is emitted without a connection, and sends i
   expect(socket.recovered).toBe(true);
 });
 
-it('pusher-js drops what is sent without a connection, and says so by false', () => {
+it('pusher-js drops publishes without a connection, and returns false', () => {
   const Pusher = require('pusher-js');
   const pusher = new Pusher('key', { cluster: 'mt1', enabledTransports: [] });
   onTestFinished(() => pusher.disconnect());
@@ -87,7 +87,7 @@ it('pusher-js drops what is sent without a connection, and says so by false', ()
   );
 });
 
-it('centrifuge-js has what is published wait, without a bound, and rejects it in the end', async () => {
+it('centrifuge-js queues publishes without a bound, and rejects them at the timeout', async () => {
   const client = new Centrifuge('ws://127.0.0.1:1', { websocket: Silent, timeout: 100 });
   onTestFinished(() => client.disconnect());
   client.on('error', () => {});
@@ -97,7 +97,7 @@ it('centrifuge-js has what is published wait, without a bound, and rejects it in
   expect(new Set(ends.map((end) => (end as PromiseRejectedResult).reason.message))).toEqual(
     new Set(['timeout']),
   );
-  // Whether a subscription was recovered, and not which messages were not.
+  // It reports whether a subscription was recovered, not which messages were lost.
   expect(read('centrifuge/build/types.d.ts')).toMatch(
     /wasRecovering: boolean;[^}]*recovered: boolean;/s,
   );

@@ -1,6 +1,6 @@
 /**
- * The pages of the tests in browsers, from an origin of their own: what they have is the built client, with
- * its short names, and what the tests call of it.
+ * Pages for the browser tests, served from their own origin. They use the built client with its
+ * shortened names.
  */
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
@@ -11,7 +11,7 @@ import { build } from 'esbuild';
 const root = new URL('../../', import.meta.url).pathname;
 const SOCKJS = `${root}node_modules/sockjs-client/dist/sockjs.min.js`;
 
-/** What the pages have: the client, with what it needs for the tests. */
+/** Globals of the pages: the client and helpers for the tests. */
 const ENTRY = `
 import { connect } from 'roomcast-client';
 import { withSockJS } from 'roomcast-client/sockjs';
@@ -20,7 +20,7 @@ import { createRoot } from 'react-dom/client';
 import { flushSync } from 'react-dom';
 import { useRoom } from './examples/client/use-room.js';
 
-/** A client, its room, and all that they told. */
+/** A client, its room, and all their events. */
 globalThis.start = (url, { sockjs = false, ...options } = {}) => {
   const told = [];
   const opened = [];
@@ -44,7 +44,7 @@ function Room({ client, name }) {
   const { messages, lost, state } = useRoom(client, name);
   return createElement('p', {}, name, ' ', state, ' ', lost, ': ', messages.map(({ data }) => data).join());
 }
-/** Components of the same room, in StrictMode; returns what unmounts them. */
+/** Mounts components of the same room in StrictMode. Returns a function that unmounts them. */
 globalThis.mount = (names) => {
   const root = createRoot(document.body.appendChild(document.createElement('div')));
   const rooms = names.map((name, key) => createElement(Room, { client, name, key }));
@@ -53,7 +53,7 @@ globalThis.mount = (names) => {
 };
 `;
 
-/** `/?policy=` for a page under a Content-Security-Policy, with SockJS; `/page.html` is the example. */
+/** `/?policy=` serves a page with a Content-Security-Policy and SockJS; `/page.html` is the example. */
 export async function servePages(): Promise<{ origin: string; close(): void }> {
   const { outputFiles } = await build({
     stdin: { contents: ENTRY, resolveDir: root },
@@ -61,7 +61,7 @@ export async function servePages(): Promise<{ origin: string; close(): void }> {
     format: 'iife',
     logLevel: 'error',
     write: false,
-    // Production builds mount once.
+    // Production builds mount only once.
     define: { 'process.env.NODE_ENV': '"development"' },
   });
   const [{ text }] = outputFiles as unknown as [{ text: string }];
@@ -69,7 +69,7 @@ export async function servePages(): Promise<{ origin: string; close(): void }> {
   http.on('request', ({ url }, response) => {
     const { pathname, searchParams } = new URL(String(url), 'http://page');
     const policy = searchParams.get('policy');
-    // SockJS listens to `unload`: a page that has it is not kept in the cache.
+    // SockJS listens to `unload`, which keeps its page out of the back/forward cache.
     const scripts = policy ? ['sockjs', 'app'] : ['app'];
     const tag = (name: string) => `<script src="/${name}.js"></script>`;
     if (policy) response.setHeader('content-security-policy', policy);

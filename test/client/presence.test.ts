@@ -1,4 +1,4 @@
-/** Who is in a room, as the client knows it: against a scripted server, and against a real one. */
+/** Presence as the client sees it, against a scripted server and a real one. */
 import { expect, it, onTestFinished, vi } from 'vitest';
 import { WebSocket } from 'ws';
 import { connect } from '../../client/src/index.js';
@@ -33,7 +33,7 @@ async function watched(features: Feature[] = ['since', 'presence']) {
   return { ...all, room, told, who, changes, say, list, diff, joins };
 }
 
-it('is asked for with the join, and is a list of pages, then what changes', async () => {
+it('is requested with the join, and is a paged list followed by changes', async () => {
   const { who, list, diff, joins, changes, room } = await watched();
   expect(presence(room)).toBe(who);
   expect(joins()).toMatchObject([{ presence: true }]);
@@ -46,7 +46,7 @@ it('is asked for with the join, and is a list of pages, then what changes', asyn
   expect(who.counts).toEqual(counts);
 });
 
-it('is asked for again where a change does not follow, at the position there is', async () => {
+it('is requested again after a missed change, at the current position', async () => {
   const { server, who, list, diff, joins, told, pass, changes } = await watched();
   server.publish('a', 'x');
   await list(7, ['ann']);
@@ -63,7 +63,7 @@ it('is asked for again where a change does not follow, at the position there is'
   expect(told).toEqual(['joined', 'x', 'complete 0 0', 'y']);
 });
 
-it('is the later of two lists, where one is cut off by the next', async () => {
+it('is the later of two lists if the first is interrupted', async () => {
   const { who, list, diff } = await watched();
   await list(7, ['ann'], false);
   await list(8, ['bob'], false);
@@ -71,11 +71,11 @@ it('is the later of two lists, where one is cut off by the next', async () => {
   const before = who.users;
   expect([...before.keys()]).toEqual(['bob', 'eve']);
   await diff(8, 9, [], ['bob']);
-  // What was handed out stays as it was: a component sees that there is another one.
+  // Earlier maps stay unchanged, so that a component notices the new one.
   expect([[...before.keys()], [...who.users.keys()]]).toEqual([['bob', 'eve'], ['eve']]);
 });
 
-it('is counts only where the server tells no more, and a list again later', async () => {
+it('has counts only if the server sends no list, and a list again later', async () => {
   const { say, list, diff, who, changes } = await watched();
   await list(1, ['ann']);
   await say({ type: 'presence', mode: 'count', rev: 2, counts: { ...counts, users: 2000 } });
@@ -85,7 +85,7 @@ it('is counts only where the server tells no more, and a list again later', asyn
   expect(changes).toEqual(['users: ann', 'count: ', 'users: ann', 'users: ann,bob']);
 });
 
-it('stays as it was while the connection is lost, and is gone when the room is left', async () => {
+it('stays while the connection is lost, and is cleared when the room is left', async () => {
   const { server, list, diff, who, room, pass, joins } = await watched();
   await list(1, ['ann']);
   server.socket.drop();
@@ -101,7 +101,7 @@ it('stays as it was while the connection is lost, and is gone when the room is l
   expect([who.users.size, who.counts, who.mode]).toEqual([0, null, null]);
 });
 
-it('ends where a new token does not allow it, and does not cost the room at the next join', async () => {
+it('ends if a new token does not allow it, without affecting the next join', async () => {
   const { client, server, list, say, who, changes, pass, joins, room } = await watched();
   await list(1, ['ann']);
   await say({ type: 'presence', mode: 'off', counts: undefined });
@@ -111,7 +111,7 @@ it('ends where a new token does not allow it, and does not cost the room at the 
   await pass(2000);
   expect(joins().map((join) => join['presence'])).toEqual([true, undefined]);
   expect(room.state).toBe('joined');
-  // Asked for anew, when the app thinks that it may.
+  // The app may call `presence` again once it is allowed.
   const again = presence(client.room('a'));
   expect(again).not.toBe(who);
   await pass(10);
@@ -120,7 +120,7 @@ it('ends where a new token does not allow it, and does not cost the room at the 
   expect(joins().at(-1)).toMatchObject({ presence: true });
 });
 
-it('has a room that is joined joined again, and is told where the server does not know of it', async () => {
+it('makes a joined room rejoin, and emits an error if the server does not support it', async () => {
   const { client, server, errors, pass } = rig({ features: ['since'] });
   const room = client.room('a');
   room.join();
@@ -136,7 +136,7 @@ it('has a room that is joined joined again, and is told where the server does no
   expect([room.state, errors]).toEqual(['joined', ['not_offered']]);
 });
 
-it('follows a real server: who comes, who goes, and who stays through a lost connection', async () => {
+it('follows a real server: users join, leave, and stay through a lost connection', async () => {
   const { url, kick, members } = await serve({
     tokenSecret: [SECRET],
     presence: 'users',
@@ -165,7 +165,7 @@ it('follows a real server: who comes, who goes, and who stays through a lost con
   const bob = user('bob');
   await bob.room('a').join();
   await names(['ann', 'bob']);
-  // Back within the linger: no event for anybody.
+  // Back within the linger: no event for the others.
   kick(members().find(({ user }) => user === 'bob')!.id, 'internal_error');
   await vi.waitFor(() => expect(bob.room('a').state).toBe('waiting'), { timeout: 20_000 });
   await bob.room('a').join();

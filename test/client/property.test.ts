@@ -1,7 +1,7 @@
 /**
- * Received + gaps = published between join and leave, whatever happens between: connections lost,
- * servers restarted, members stalled, evicted, left without a token, rooms left and joined again.
- * 10,000 schedules by `CLIENT_SCHEDULES=10000`; with sockets and a server: `sockets.test.ts`.
+ * Received + gaps = published between join and leave, under lost connections, server restarts, stalls,
+ * evictions, missing tokens, leaves and rejoins. `CLIENT_SCHEDULES=10000` runs 10,000 schedules. With
+ * sockets and a real server: `sockets.test.ts`.
  */
 import fc from 'fast-check';
 import { afterEach, expect, it, vi } from 'vitest';
@@ -14,7 +14,7 @@ import { Witness, witnessed } from './witness.js';
 
 const SCHEDULES = Number(process.env['CLIENT_SCHEDULES'] ?? 300);
 
-/** What happens to a page. */
+/** Lifecycle events of the page. */
 const PAGE = ['freeze', 'resume', 'hidden', 'visible', 'offline', 'online'] as const;
 
 const action = fc.oneof(
@@ -109,7 +109,7 @@ it(`received + gaps = published between join and leave, over ${SCHEDULES} schedu
           },
           ...(set.heals && { healing }),
         });
-        // What it is under is written into each message.
+        // Each message contains the sequence number it is published under.
         const publish = () => {
           const { epoch, seq } = server.room('a');
           server.publish('a', `${epoch}:${seq + 1}`);
@@ -148,7 +148,7 @@ it(`received + gaps = published between join and leave, over ${SCHEDULES} schedu
           } else if (what === 'down') server.isUp = !server.isUp;
           else if (what === 'say') server.socket?.say({ type: 'pong', id: 12_345 });
         }
-        // All is well from here on, and everything that is to be told has been.
+        // From here on there are no faults, and everything must have been reported.
         server.isUp = true;
         happen('resume');
         happen('visible');
@@ -174,6 +174,6 @@ it(`received + gaps = published between join and leave, over ${SCHEDULES} schedu
     { numRuns: SCHEDULES, ...(SCHEDULES > 1000 && { endOnFailure: false }) },
   );
   if (SCHEDULES > 1000) console.log(seen);
-  // The schedules were not idle.
+  // Verifies that the schedules had effects.
   for (const count of Object.values(seen)) expect(count).toBeGreaterThan(SCHEDULES / 10);
 }, 1_200_000);

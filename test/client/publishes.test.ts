@@ -1,10 +1,13 @@
-/** Publishes of the client: when they are sent, how each ends, and that none is sent twice in silence. */
+/**
+ * Publishes of the client: when they are sent, how each ends, and that none is sent twice without
+ * deduplication.
+ */
 import { describe, expect, it, vi } from 'vitest';
 import { bytesInUse } from '../support/heap.js';
 import { rig } from './rig.js';
 import type { ScriptedServer } from './scripted-server.js';
 
-/** A million by `CLIENT_OFFLINE=1000000`. */
+/** `CLIENT_OFFLINE=1000000` runs a million. */
 const OFFLINE = Number(process.env['CLIENT_OFFLINE'] ?? 20_000);
 
 const joined = async (
@@ -28,7 +31,7 @@ const published = (server: ScriptedServer) =>
   );
 
 describe('a publish', () => {
-  it('is answered with its number', async () => {
+  it('resolves with its sequence number', async () => {
     const { server, room, pass } = await joined();
     const one = room.publish({ text: 'hällo' }, { key: 'k' });
     const two = room.publish(null);
@@ -53,14 +56,14 @@ describe('a publish', () => {
     ]);
   });
 
-  it('to a room that is not joined is the server’s to refuse', async () => {
+  it('to a room that is not joined is refused by the server', async () => {
     const { client, pass } = rig();
     const refused = code(client.room('b').publish(1));
     await pass(20);
     expect(await refused).toBe('not_joined');
   });
 
-  it('is refused as the server says, with whether it may go well later', async () => {
+  it('is rejected with the refusal of the server and `retryable`', async () => {
     const { server, room, pass } = await joined();
     server.answers.set('publish', (socket, command) =>
       server.refuse(socket, command, 'rate_limited'),
@@ -76,7 +79,7 @@ describe('a publish', () => {
     });
   });
 
-  it('that cannot be JSON, or is too large, is refused here', async () => {
+  it('that is not JSON or too large is rejected locally', async () => {
     const { server, room } = await joined({ limits: { maxMessageBytes: 100 } });
     const circle: Record<string, unknown> = {};
     circle['self'] = circle;
@@ -98,7 +101,7 @@ describe('a publish', () => {
       await pass(10);
       const size = new TextEncoder().encode(JSON.stringify(server.socket.sent.at(-1))).length;
       expect(bytes(size)).toBe(true);
-      // The id is counted as twenty bytes.
+      // The id counts as twenty bytes.
       for (const [limit, expected] of [
         [size + 25, { seq: 2 }],
         [size - 1, 'message_too_big'],
@@ -115,7 +118,7 @@ describe('a publish', () => {
 });
 
 describe('the queue', () => {
-  it('has a bound in messages and one in bytes, past which it refuses at once', async () => {
+  it('is bounded in messages and bytes, and rejects at once when full', async () => {
     const { client, pass } = rig(
       {},
       { lazy: true, publish: { queueMessages: 3, queueBytes: 1000 } },
@@ -133,7 +136,7 @@ describe('the queue', () => {
     expect(await large).toBe('queue_full');
   });
 
-  it('holds nothing of what is published while it is full and there is no connection', async () => {
+  it('retains nothing of publishes that it rejects while full', async () => {
     const { client } = rig({}, { lazy: true });
     vi.useRealTimers();
     const room = client.room('a');
@@ -151,11 +154,11 @@ describe('the queue', () => {
     expect(refused).toBeGreaterThan(OFFLINE - 10_100);
     const timers = process.getActiveResourcesInfo().filter((name) => name === 'Timeout');
     expect(timers.length).toBeLessThan(110);
-    // Ten thousand promises and errors would be megabytes.
+    // Ten thousand promises and errors would take megabytes.
     expect(heaps.at(-1)! - heaps[0]!).toBeLessThan(1_000_000);
   });
 
-  it('refuses what has waited for too long, and never sends it', async () => {
+  it('rejects a publish that has waited too long, and never sends it', async () => {
     const { server, client, pass } = rig();
     server.isUp = false;
     const room = client.room('a');
@@ -170,7 +173,7 @@ describe('the queue', () => {
     expect(published(server)).toEqual(['later']);
   });
 
-  it('takes back what is aborted, and never sends it', async () => {
+  it('drops an aborted publish, and never sends it', async () => {
     const { server, client, pass } = rig();
     const controller = new AbortController();
     const room = client.room('a');
@@ -183,7 +186,7 @@ describe('the queue', () => {
     expect(published(server)).toEqual([]);
   });
 
-  it('holds what a socket has no room for, where it can still be taken back', async () => {
+  it('holds publishes while the buffer of the socket is full, where they can still be aborted', async () => {
     const { server, room, pass } = await joined();
     server.socket.bufferedAmount = 256 * 1024;
     const late = code(room.publish('late', { timeoutMs: 500 }));
@@ -195,7 +198,7 @@ describe('the queue', () => {
     expect([await kept, published(server)]).toEqual([{ seq: 1 }, ['kept']]);
   });
 
-  it('has a thousand under way at most, and goes on as they are answered', async () => {
+  it('has at most a thousand publishes in flight, and continues as they are answered', async () => {
     const { server, room } = await joined(
       {},
       { publish: { queueMessages: 2000, queueBytes: 1e6 } },
@@ -223,7 +226,7 @@ describe('a publish that the connection leaves unanswered', () => {
     const told: unknown[] = [];
     room.on('message', ({ data }) => told.push(data));
     server.answers.set('publish', (socket, command) => {
-      // It is published, and the answer is lost.
+      // It is published, but the answer is lost.
       server.carryOut(socket, command);
       socket.isDead = true;
       socket.drop();
@@ -237,19 +240,19 @@ describe('a publish that the connection leaves unanswered', () => {
     return { answer: await answer, sent: published(server).length, told };
   };
 
-  it('is lost where the server has no `uid`, and not sent again', async () => {
+  it('is rejected if the server has no `uid`, and not sent again', async () => {
     const { answer, sent, told } = await interrupted(['since'], () => {});
     expect([answer, sent]).toEqual(['connection_lost', 1]);
     expect(told).toEqual(['once']);
   });
 
-  it('is sent again where it has, and is published once', async () => {
+  it('is sent again if the server has `uid`, and published once', async () => {
     const { answer, sent, told } = await interrupted(['since', 'uid'], () => {});
     expect([answer, sent]).toEqual([{ seq: 1 }, 2]);
     expect(told).toEqual(['once']);
   });
 
-  it('keeps its place before those that came later', async () => {
+  it('keeps its place before later ones', async () => {
     const { server, room, pass } = await joined({ features: ['since', 'uid'], keeps: 10 });
     server.answers.set('publish', () => {});
     const one = code(room.publish('one'));
@@ -263,12 +266,12 @@ describe('a publish that the connection leaves unanswered', () => {
     expect(published(server)).toEqual(['one', 'one', 'two']);
   });
 
-  it('is lost where the numbering began anew: nobody knows the `uid` any more', async () => {
+  it('is rejected if the epoch changed, since the server no longer knows the `uid`', async () => {
     const { answer, sent } = await interrupted(['since', 'uid'], (server) => server.rooms.clear());
     expect([answer, sent]).toEqual(['connection_lost', 1]);
   });
 
-  it('is lost with its deadline', async () => {
+  it('is rejected at its deadline', async () => {
     const { server, room, pass } = await joined();
     server.answers.set('publish', () => {});
     const answer = code(room.publish('x', { timeoutMs: 400 }));
@@ -280,7 +283,7 @@ describe('a publish that the connection leaves unanswered', () => {
     expect(published(server)).toEqual(['x']);
   });
 
-  it('is refused as too big where the connection was closed for that, and only the largest', async () => {
+  it('is rejected as too big if the connection was closed for that, but only the largest one', async () => {
     const { server, room, pass } = await joined();
     server.answers.set('publish', () => {});
     const small = code(room.publish('x'));

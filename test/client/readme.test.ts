@@ -1,4 +1,4 @@
-/** The code of `client/README.md` and `client/LOSS.md` does what the pages say, as it is printed there. */
+/** Runs the code blocks of `client/README.md` and `client/LOSS.md` as printed. */
 import { readFileSync } from 'node:fs';
 import { expect, it, onTestFinished, vi } from 'vitest';
 import { WebSocket } from 'ws';
@@ -13,7 +13,7 @@ const WAIT = { timeout: 30_000, interval: 5 };
 const ours = { connect, ...backfill, ...events, ...presence };
 const clients: Client[] = [];
 
-/** Runs the block with these words in it, with what the app around it would have. */
+/** Runs the block that contains `words`, with variables of the surrounding app. */
 function run(page: string, words: string, about: Record<string, unknown>): Promise<unknown> {
   const text = readFileSync(new URL(`../../client/${page}`, import.meta.url), 'utf8');
   const blocks = Array.from(text.matchAll(/^```js\n(.*?)^```$/gms), ([, code]) => String(code));
@@ -28,7 +28,7 @@ function run(page: string, words: string, about: Record<string, unknown>): Promi
 }
 
 async function rig(options: Parameters<typeof serve>[0] = {}) {
-  // As in a browser, also where Node has none.
+  // As in a browser, even on a Node version without WebSocket.
   vi.stubGlobal('WebSocket', WebSocket);
   onTestFinished(() => void vi.unstubAllGlobals());
   const server = await serve(options);
@@ -74,7 +74,7 @@ it('a loop', async () => {
   await loop;
 });
 
-it('who is in a room', async () => {
+it('presence', async () => {
   const said = vi.spyOn(console, 'log').mockImplementation(() => {});
   onTestFinished(() => said.mockRestore());
   const { url, connect } = await rig({
@@ -87,7 +87,7 @@ it('who is in a room', async () => {
   await vi.waitFor(() => expect(said).toHaveBeenCalledWith('ann'), WAIT);
 });
 
-it('what is worth listening to', async () => {
+it('the three events of LOSS.md', async () => {
   const { url, server, isIn, connect } = await rig();
   const told: unknown[] = [];
   const client = connect(url);

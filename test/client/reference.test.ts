@@ -1,11 +1,14 @@
-/** `client/API.md` is what the types and their comments say: written by `vitest --update=all` of this file. */
+/**
+ * Generates `client/API.md` from the types and their comments. Run this file with `vitest --update=all`
+ * to write it.
+ */
 import { readFileSync } from 'node:fs';
 import ts from 'typescript';
 import { expect, it } from 'vitest';
 
 const src = new URL('../../client/src/', import.meta.url);
 
-/** The declarations that a file exports, with their comments and without what is in them. */
+/** The exported declarations of a file with their comments, without bodies. */
 function declarationsOf(path: string, names?: readonly string[]): string[] {
   const text = readFileSync(new URL(path, src), 'utf8');
   const source = ts.createSourceFile(path, text, ts.ScriptTarget.ES2022, true);
@@ -47,7 +50,7 @@ function declarationsOf(path: string, names?: readonly string[]): string[] {
 const section = (title: string, ...declarations: string[]) =>
   `## ${title}\n\n${declarations.map((each) => `\`\`\`ts\n${each}\n\`\`\`\n`).join('\n')}`;
 
-it('is what the types say', async () => {
+it('is up to date with the types', async () => {
   const wire = /export type \{([^}]+)\} from '.\/wire.js'/.exec(
     readFileSync(new URL('index.ts', src), 'utf8'),
   );
@@ -56,7 +59,7 @@ it('is what the types say', async () => {
     .map((name) => name.trim());
   expect(ofWire).toContain('Position');
   const text = [
-    '# The API of roomcast-client\n\nGenerated from the types: see the README for what to do with it.\n',
+    '# The API of roomcast-client\n\nGenerated from the types. The README explains how to use it.\n',
     section('roomcast-client', ...declarationsOf('index.ts'), ...declarationsOf('types.ts')),
     section(
       'Errors',
@@ -67,7 +70,7 @@ it('is what the types say', async () => {
         'Unauthorised',
       ]),
     ),
-    section('What comes from the server', ...declarationsOf('wire.ts', ofWire)),
+    section('Types of the server', ...declarationsOf('wire.ts', ofWire)),
     section('roomcast-client/backfill', ...declarationsOf('backfill.ts', ['healing'])),
     section('roomcast-client/events', ...declarationsOf('events.ts')),
     section('roomcast-client/presence', ...declarationsOf('presence.ts')),

@@ -1,4 +1,4 @@
-/** A client of the scripted server, closed when the test is over, and what it was told, in words. */
+/** A client of the scripted server, closed after the test, with its events recorded as short texts. */
 import { onTestFinished, vi } from 'vitest';
 import { healing } from '../../client/src/backfill.js';
 import { type Client, connect, type Options, type Room } from '../../client/src/index.js';
@@ -6,7 +6,7 @@ import { ScriptedServer } from './scripted-server.js';
 
 export const URL = 'ws://server/ws';
 
-/** What a room was told, each a word: `1`, `gap 2-4 overflow`, `joined first`. */
+/** Records the events of a room as texts: `1`, `gap 2-4 overflow`, `joined first`. */
 export function record(room: Room<unknown>): string[] {
   const told: string[] = [];
   room.on('message', ({ data }) => told.push(String(data)));

@@ -1,4 +1,4 @@
-/** Rooms: joining, leaving, what is delivered and what is told, against a scripted server. */
+/** Rooms: joining, leaving, delivery and gaps, against a scripted server. */
 import { describe, expect, it } from 'vitest';
 import { events } from '../../client/src/events.js';
 import { record, rig } from './rig.js';
@@ -13,7 +13,7 @@ const joined = async (options?: Parameters<typeof rig>[0], more?: Parameters<typ
 };
 
 describe('a room', () => {
-  it('is joined once, however often, and delivers in order', async () => {
+  it('is joined once, however often join() is called, and delivers in order', async () => {
     const { server, client, room, told, pass } = await joined();
     const [one, two] = await Promise.all([room.join(), client.room('a').join()]);
     expect(one).toEqual({
@@ -32,13 +32,13 @@ describe('a room', () => {
     expect(server.socket.sent.filter(({ type }) => type === 'join')).toHaveLength(1);
   });
 
-  it('is one handle a name', async () => {
+  it('has one handle per name', async () => {
     const { client } = rig();
     expect(client.room('a')).toBe(client.room('a'));
     expect(client.room('a')).not.toBe(client.room('b'));
   });
 
-  it('tells what is own, also of connections before', async () => {
+  it('marks its own messages, also those of earlier connections', async () => {
     const { server, room, pass } = await joined({ keeps: 10 });
     const own: unknown[] = [];
     room.on('message', (message) => own.push([message.data, message.own]));
@@ -64,7 +64,7 @@ describe('a room', () => {
     ]);
   });
 
-  it('is joined again with its position: all that was missed follows, or the gap does', async () => {
+  it('rejoins at its position: the missed messages follow, or a gap', async () => {
     const { server, told, room, pass } = await joined({ keeps: 2 });
     server.publish('a', 1);
     await pass(10);
@@ -93,7 +93,7 @@ describe('a room', () => {
     ]);
   });
 
-  it('of a server without positions tells an exact gap all the same', async () => {
+  it('of a server without positions still reports an exact gap', async () => {
     const { server, told, pass } = await joined({ features: [] });
     server.publish('a', 1);
     await pass(10);
@@ -109,7 +109,7 @@ describe('a room', () => {
   it.each([
     ['with', ['since'] as const],
     ['without', [] as const],
-  ])('tells a restart as a reset, %s positions', async (_, features) => {
+  ])('reports a restart as a reset, %s positions', async (_, features) => {
     const { server, told, room, pass } = await joined({ features: [...features] });
     server.publish('a', 1);
     server.publish('a', 2);
@@ -123,7 +123,7 @@ describe('a room', () => {
     expect(room.position).toEqual({ epoch: 'e2', seq: 2 });
   });
 
-  it('tells a reset on the living connection', async () => {
+  it('reports a reset on a living connection', async () => {
     const { server, told, pass } = await joined();
     server.publish('a', 1);
     await pass(10);
@@ -133,7 +133,7 @@ describe('a room', () => {
     expect(told).toEqual(['joined', '1', 'gap null-null reset', 'new']);
   });
 
-  it('takes gaps as they come, finds those that were not told, and drops what comes twice', async () => {
+  it('passes gaps on, detects skipped numbers, and drops duplicates', async () => {
     const { server, room, told, pass } = await joined({ features: [] });
     const counts: unknown[] = [];
     room.on('gap', ({ count }) => counts.push(count));
@@ -174,7 +174,7 @@ describe('a room', () => {
     expect(counts).toEqual([3, 2, 1, 2, 1]);
   });
 
-  it('counts what a parser does not take, tells it, and lives', async () => {
+  it('counts a message that the parser rejects as delivered, emits an error, and continues', async () => {
     const { server, client, errors, pass } = rig();
     const room = client.room('a', {
       parse: (value) => {
@@ -195,7 +195,7 @@ describe('a room', () => {
   it.each([
     ['with', ['since'] as const],
     ['without', [] as const],
-  ])('begins anew where its position is not reached, %s positions', async (_, features) => {
+  ])('starts over if its position lies beyond the room, %s positions', async (_, features) => {
     const { server, client, pass } = rig({ features: [...features] });
     server.publish('a', 1);
     const room = client.room('a', { since: { epoch: 'e1', seq: 9 } });
@@ -207,7 +207,7 @@ describe('a room', () => {
     expect(told).toEqual(['reset null 0', 'gap null-null reset', '2']);
   });
 
-  it('begins where a rendered page ends', async () => {
+  it('resumes from the position of a rendered page', async () => {
     const { server, client, pass } = rig({ keeps: 10 });
     for (const data of [1, 2, 3]) server.publish('a', data);
     const room = client.room('a', { since: { epoch: 'e1', seq: 1 } });
@@ -219,7 +219,7 @@ describe('a room', () => {
 });
 
 describe('leave()', () => {
-  it('ends delivery at once, and resolves when the server knows', async () => {
+  it('ends delivery at once, and resolves when the server has answered', async () => {
     const { server, room, told, pass } = await joined();
     server.publish('a', 'under way');
     const left = room.leave();
@@ -233,7 +233,7 @@ describe('leave()', () => {
     expect(server.socket.rooms.size).toBe(0);
   });
 
-  it('is taken back by a join in the same turn: nothing is sent, nothing is lost', async () => {
+  it('is undone by a join in the same turn: nothing is sent, nothing is lost', async () => {
     const { server, room, told, pass } = await joined();
     void room.leave();
     void room.join();
@@ -243,7 +243,7 @@ describe('leave()', () => {
     expect(server.socket.sent.map(({ type }) => type)).toEqual(['ping', 'join']);
   });
 
-  it('is told to the server before a listener of it joins again', async () => {
+  it('is sent to the server before a listener of it joins again', async () => {
     const { server, room, told, errors, pass } = await joined();
     room.on('left', () => void room.join());
     void room.leave();
@@ -252,7 +252,7 @@ describe('leave()', () => {
     expect([told, errors]).toEqual([['joined', 'left: left', 'joined'], []]);
   });
 
-  it('that is taken back behind a message tells the message as missing', async () => {
+  it('that is undone reports a message received in between as missing', async () => {
     const { server, room, told, pass } = await joined({ features: ['since'] });
     room.on('message', ({ data }) => {
       if (data !== 1) return;
@@ -262,14 +262,14 @@ describe('leave()', () => {
     const [one, two, three] = [1, 2, 3].map((seq) => ({
       data: JSON.stringify({ type: 'message', room: 'a', seq, from: null, at: 0, data: seq }),
     }));
-    // In one turn, as `ws` and SockJS do it.
+    // In one turn, as `ws` and SockJS deliver frames.
     for (const event of [one, two]) server.socket.onmessage?.(event as never);
     await pass(1);
     server.socket.onmessage?.(three as never);
     expect(told).toEqual(['joined', '1', 'gap 2-2 unannounced', '3']);
   });
 
-  it('and a later join are a new beginning', async () => {
+  it('followed by a later join starts over', async () => {
     const { server, room, told, pass } = await joined({ keeps: 10 });
     server.publish('a', 1);
     await pass(10);
@@ -297,7 +297,7 @@ describe('leave()', () => {
     else await expect(join).rejects.toMatchObject({ code: 'left' });
     expect(server.socket.rooms.size).toBe(0);
     expect(told.at(-1)).toBe('left: left');
-    // What came of it is not taken for an answer to a later one.
+    // Its answer is not taken for that of a later join.
     void room.join();
     await pass(10);
     server.publish('a', 'x');
@@ -305,7 +305,7 @@ describe('leave()', () => {
     expect(told.slice(-2)).toEqual(['joined', 'x']);
   });
 
-  it('while it waits for its turn is not joined at all', async () => {
+  it('before the join is sent prevents the join', async () => {
     const { server, client, pass } = rig({ limits: { joinRate: 1 } });
     for (const name of ['a', 'b']) void client.room(name).join();
     await pass(10);
@@ -314,7 +314,7 @@ describe('leave()', () => {
     expect([...server.socket.rooms.keys()]).toEqual(['a']);
   });
 
-  it('from a listener of a gap ends what comes behind it in the same frame', async () => {
+  it('from a gap listener stops the events of the same frame', async () => {
     const { server, room, told, pass } = await joined({ features: ['since'] });
     room.on('gap', () => void room.leave());
     server.socket.say({ type: 'message', room: 'a', seq: 3, from: null, at: 0, data: 3 });
@@ -322,7 +322,7 @@ describe('leave()', () => {
     expect(told).toEqual(['joined', 'gap 1-2 unannounced', 'left: left']);
   });
 
-  it('from a listener ends what comes behind it, in whatever it came', async () => {
+  it('from a listener stops the events that follow, of whatever frame', async () => {
     const { server, room, told, pass } = await joined();
     room.on('message', ({ data }) => {
       if (data === 2) void room.leave();
@@ -332,7 +332,7 @@ describe('leave()', () => {
     expect(told).toEqual(['joined', '1', '2', 'left: left']);
   });
 
-  it('needs no connection', async () => {
+  it('works without a connection', async () => {
     const { server, room, pass } = await joined();
     server.socket.drop();
     await pass(10);
@@ -344,7 +344,7 @@ describe('leave()', () => {
 
 describe('a join that is refused', () => {
   it.each(['bad_room', 'bad_position', 'too_many_rooms', 'not_allowed', 'unauthorised'])(
-    'with %s fails, and is not tried again',
+    'with %s fails, and is not retried',
     async (code) => {
       const { server, client, errors, pass } = rig();
       server.answers.set('join', (socket, command) => server.refuse(socket, command, code));
@@ -364,7 +364,7 @@ describe('a join that is refused', () => {
     },
   );
 
-  it('since the user may not is joined with another token, unless it has been left', async () => {
+  it('with not_allowed is retried with the next token, unless the room was left', async () => {
     for (const leaves of [false, true]) {
       const { server, client, pass } = rig({ auth: 'optional' }, { getToken: () => 't' });
       server.tokens.add('t');
@@ -384,7 +384,7 @@ describe('a join that is refused', () => {
   });
 
   it.each(['rate_limited', 'broker_unavailable', 'shutting_down', 'room_busy', 'of_tomorrow'])(
-    'with %s is tried again, with pauses, and told as an error',
+    'with %s is retried with pauses, and emits an error',
     async (code) => {
       const { server, client, errors, pass } = rig();
       server.answers.set('join', (socket, command) => server.refuse(socket, command, code));
@@ -399,7 +399,7 @@ describe('a join that is refused', () => {
     },
   );
 
-  it('begins with the first pause again once it was in', async () => {
+  it('starts again with the first pause after a successful join', async () => {
     const { server, client, pass } = rig();
     const refuse = () =>
       server.answers.set('join', (socket, command) => server.refuse(socket, command, 'room_busy'));
@@ -417,19 +417,19 @@ describe('a join that is refused', () => {
     expect(client.room('a').state).toBe('joined');
   });
 
-  it('is not tried on where another connection has joined it meanwhile', async () => {
+  it('is not retried if another connection has joined meanwhile', async () => {
     const { server, client, pass } = rig();
     server.answers.set('join', (socket, command) => server.refuse(socket, command, 'room_busy'));
     void client.room('a').join();
     await pass(510);
-    // The next try is a second away, the next connection half of one.
+    // The next retry is due in a second, the next connection in half a second.
     server.answers.clear();
     server.socket.drop();
     await pass(5000);
     expect(server.socket.sent.map(({ type }) => type)).toEqual(['ping', 'join']);
   });
 
-  it('since the server has the member in it is left first, so that the numbers are known', async () => {
+  it('with already_joined leaves first and rejoins, so that the numbers are known', async () => {
     const { server, client, pass } = rig();
     await pass(10);
     server.socket.rooms.set('a', 0);
@@ -439,7 +439,7 @@ describe('a join that is refused', () => {
     expect(server.socket.sent.map(({ type }) => type)).toEqual(['ping', 'join', 'leave', 'join']);
   });
 
-  it('since it was taken away while it is left ends once', async () => {
+  it('because of a removal during leave() ends once', async () => {
     const { server, room, told } = await joined();
     void room.leave();
     server.socket.onmessage?.({
@@ -450,7 +450,7 @@ describe('a join that is refused', () => {
     expect(told).toEqual(['joined', 'left: left']);
   });
 
-  it('since it was taken away later is failed, with the reason', async () => {
+  it('after a later removal fails with the reason', async () => {
     const { server, room, told, pass } = await joined();
     const reader = events(room);
     const next = reader.next();
@@ -463,7 +463,7 @@ describe('a join that is refused', () => {
 });
 
 describe('join()', () => {
-  it('that is aborted leaves, unless others wait', async () => {
+  it('that is aborted leaves, unless other calls wait', async () => {
     const { server, client, pass } = rig();
     server.answers.set('join', () => {});
     const controller = new AbortController();
@@ -480,7 +480,7 @@ describe('join()', () => {
     void two;
   });
 
-  it('of many rooms keeps the pace of the server, in order', async () => {
+  it('of many rooms follows the join rate of the server, in order', async () => {
     const { server, client, pass } = rig({ limits: { joinRate: 10 } });
     const names = Array.from({ length: 25 }, (_, i) => `r${i}`);
     for (const name of names) void client.room(name).join();
@@ -501,7 +501,7 @@ describe('join()', () => {
 });
 
 describe('events()', () => {
-  it('is a loop over all of it, which ends with the room', async () => {
+  it('iterates over all events, and ends with the room', async () => {
     const { server, client, pass } = rig();
     const room = client.room('a');
     const seen: string[] = [];
@@ -519,7 +519,7 @@ describe('events()', () => {
     expect(seen).toEqual(['joined', '1', '2']);
   });
 
-  it('ends by break, by its signal, and leaves the room joined', async () => {
+  it('ends by break or by its signal, and leaves the room joined', async () => {
     const { server, room, pass } = await joined();
     const controller = new AbortController();
     const waiting = events(room, { signal: controller.signal }).next();
@@ -536,7 +536,7 @@ describe('events()', () => {
     expect(await stopped.next()).toEqual({ done: true, value: undefined });
   });
 
-  it('tells what its reader was too slow for, before the next event', async () => {
+  it('reports events that its reader was too slow for, before the next event', async () => {
     const { server, room, pass } = await joined();
     const reader = events(room, { buffer: 2 });
     for (const data of [1, 2, 3, 4, 5]) server.publish('a', data);
@@ -549,7 +549,7 @@ describe('events()', () => {
     expect((await next()).data).toBe(6);
   });
 
-  it('does not claim to know what it was too slow for where the numbering began anew', async () => {
+  it('reports an unknown loss if the epoch changed meanwhile', async () => {
     const { server, room, pass } = await joined();
     const reader = events(room, { buffer: 1 });
     server.publish('a', 1);
@@ -567,7 +567,7 @@ describe('events()', () => {
     expect((await reader.next()).value).toMatchObject({ data: 3 });
   });
 
-  it('gives each of two that wait one event', async () => {
+  it('gives each of two waiting readers one event', async () => {
     const { server, room, pass } = await joined();
     const reader = events(room);
     const both = Promise.all([reader.next(), reader.next(), reader.next()]);

@@ -1,6 +1,6 @@
 /**
- * A server of protocol v1 in memory, with everything in it that a server may offer, and with every way
- * to go wrong at the test's word: it drops, stalls, evicts, restarts, says nothing. Under fake timers.
+ * An in-memory server of protocol v1 with all optional features, controlled by the test: it drops,
+ * stalls, evicts, restarts or stays silent. For fake timers.
  */
 import type { Socket } from '../../client/src/types.js';
 import type { Core, Feature, Frame, Position } from '../../client/src/wire.js';
@@ -15,13 +15,13 @@ interface RoomLog {
 interface Options {
   features?: Feature[];
   auth?: 'required' | 'optional' | 'off';
-  /** One way; one at least, since fake timers do not keep the order of those without a pause. */
+  /** One-way latency. At least 1, since fake timers do not keep the order of timers without a delay. */
   latencyMs?: number;
   limits?: Record<string, number>;
   heartbeatMs?: number;
-  /** Messages a room keeps. */
+  /** History size of a room, in messages. */
   keeps?: number;
-  /** Messages that wait for a stalled connection. */
+  /** Queue size of a stalled connection, in messages. */
   queue?: number;
   version?: number;
 }
@@ -37,12 +37,12 @@ export class ScriptedSocket implements Socket {
   readonly url: string;
   member = '';
   user: string | undefined;
-  /** Of each room that it is in: the highest number it was given. */
+  /** Highest number sent, by joined room. */
   readonly rooms = new Map<string, number>();
   isStalled = false;
-  /** Reads and answers nothing, and closes nothing. */
+  /** Set to make it read and answer nothing, without closing. */
   isDead = false;
-  /** How it was ended, by either side. */
+  /** The close code, from either side. */
   closedWith: number | undefined;
   waiting: { room: string; message: Core }[] = [];
   readonly #server: ScriptedServer;
@@ -66,7 +66,7 @@ export class ScriptedSocket implements Socket {
     this.#server.gone(this);
   }
 
-  /** To the client. */
+  /** Sends a frame to the client. */
   say(frame: Frame | Record<string, unknown>): void {
     this.raw(JSON.stringify(frame));
   }
@@ -78,7 +78,7 @@ export class ScriptedSocket implements Socket {
     }, this.#server.latencyMs);
   }
 
-  /** The network, or the server, ends it. */
+  /** Ends the connection from the network or the server. */
   drop(code = 1006, reason = ''): void {
     if (this.closedWith !== undefined) return;
     this.#server.gone(this);
@@ -89,7 +89,7 @@ export class ScriptedSocket implements Socket {
     }, this.#server.latencyMs);
   }
 
-  /** As the server closes: says so, then does it. */
+  /** Closes like a server: sends `closing`, then closes. */
   evict(code: number, retryAfterMs?: number): void {
     this.say({ type: 'closing', code, reason: 'as told', retryAfterMs });
     this.drop(code);
@@ -102,11 +102,11 @@ export class ScriptedServer {
   readonly opened: { at: number; url: string }[] = [];
   readonly rooms = new Map<string, RoomLog>();
   readonly options: Required<Options>;
-  /** Whether attempts to connect get anywhere. */
+  /** Whether connections can be opened. */
   isUp = true;
-  /** Its first word, where it is not a welcome. */
+  /** First frame to send instead of a welcome. */
   greeting: string | undefined;
-  /** Answers for a command instead of the server's own, by its type. */
+  /** Handlers that replace the server's own answer, by command type. */
   readonly answers = new Map<string, (socket: ScriptedSocket, command: Command) => void>();
   tokens = new Set<string>();
   #members = 0;
@@ -132,7 +132,7 @@ export class ScriptedServer {
     return this.sockets.at(-1) as ScriptedSocket;
   }
 
-  /** For the option `WebSocket` of a client. */
+  /** Passed as the option `WebSocket` of a client. */
   readonly open = (url: string): ScriptedSocket => {
     const socket = new ScriptedSocket(this, url);
     this.opened.push({ at: Date.now(), url });
@@ -184,13 +184,13 @@ export class ScriptedServer {
     this.#flush(socket);
   }
 
-  /** Everything it knew is gone. */
+  /** Forgets all state. */
   restart(code = 1006): void {
     this.rooms.clear();
     for (const socket of this.sockets) socket.drop(code);
   }
 
-  /** The numbering of a room begins anew, under those who are in it. */
+  /** Starts a new epoch of a room while members are in it. */
   renumber(name: string): void {
     const was = this.room(name);
     this.rooms.delete(name);

@@ -1,7 +1,7 @@
 /**
- * The client and a real server, over real sockets: the same promise as in `property.test.ts`, and what
- * the server offers of positions, history and tokens as far as its `features` say.
- * 500 schedules by `CLIENT_SOCKET_SCHEDULES=500`.
+ * The client and a real server over real sockets: the same property as in `property.test.ts`, and
+ * positions, history and tokens as far as the server's `features` allow. `CLIENT_SOCKET_SCHEDULES=500`
+ * runs 500 schedules.
  */
 import { once } from 'node:events';
 import { createServer, connect as dial, type Socket as Tcp } from 'node:net';
@@ -41,7 +41,7 @@ function client(url: string, options: Options = {}): Client {
   return made;
 }
 
-/** Between a client and a server: cuts all connections, or lets nothing through, at the test's word. */
+/** A proxy between client and server that the test can make cut all connections or pass nothing on. */
 async function proxy(port: number) {
   const open = new Set<Tcp>();
   let isHole = false;
@@ -80,7 +80,7 @@ async function proxy(port: number) {
   };
 }
 
-it('two talk, and each knows what is its own', async () => {
+it('two clients exchange messages, and each recognises its own', async () => {
   const server = await start();
   const [one, two] = [client(server.url), client(server.url)];
   const heard: unknown[] = [];
@@ -96,7 +96,7 @@ it('two talk, and each knows what is its own', async () => {
   expect(await one.ping()).toBeGreaterThanOrEqual(0);
 });
 
-it('what is too large is refused here, and never costs the connection', async () => {
+it('a message that is too large is rejected locally, and the connection stays open', async () => {
   const server = await start({ maxMessageBytes: 1000 });
   const made = client(server.url);
   const room = made.room('chat');
@@ -118,7 +118,7 @@ it('what is too large is refused here, and never costs the connection', async ()
   expect(sent).toBeGreaterThan(10);
 });
 
-it('through SockJS, where WebSockets do not get through', async () => {
+it('uses SockJS where WebSockets are blocked', async () => {
   const server = await start();
   const made = client(server.url, {
     WebSocket: withSockJS(openSockJS, (url) => open(url.replace(/\/ws$/, '/nothing'))),
@@ -132,7 +132,7 @@ it('through SockJS, where WebSockets do not get through', async () => {
   await vi.waitFor(() => expect(heard).toEqual(['by SockJS']), WAIT);
 });
 
-it('a lost network is found by a probe, and costs an exact gap or nothing', async () => {
+it('a lost network is detected by a probe, and the loss is an exact gap or nothing', async () => {
   const server = await start();
   const between = await proxy(Number(new URL(server.url).port));
   let offline = () => {};
@@ -164,7 +164,7 @@ it('a lost network is found by a probe, and costs an exact gap or nothing', asyn
   expect(witness.messages + witness.missing).toBe(4);
 });
 
-it('nothing that is published while connections fall is published twice', async () => {
+it('nothing published while connections fail is published twice', async () => {
   const server = await start();
   const between = await proxy(Number(new URL(server.url).port));
   const made = client(between.url);
@@ -183,7 +183,7 @@ it('nothing that is published while connections fall is published twice', async 
   await server.publish('a', 'end');
   await vi.waitFor(() => expect(heard.at(-1)).toBe('end'), WAIT);
   expect(new Set(heard).size).toBe(heard.length);
-  // What was confirmed is there, and what was not is refused as what may be there.
+  // Confirmed messages exist; rejected ones have a code that says that they may exist.
   ends.forEach((end, i) => {
     if (typeof end === 'object') expect(heard).toContain(i);
     else expect(end).toBe('connection_lost');
@@ -191,7 +191,7 @@ it('nothing that is published while connections fall is published twice', async 
 });
 
 it.each(['WebSocket', 'SockJS'])(
-  'a gap is filled from what the server keeps while live messages go on, over %s',
+  'a gap is filled from the history while live messages continue, over %s',
   async (transport) => {
     const server = await start({ historyMessages: 1000, queueMessages: 16, recoverAfterMs: 200 });
     const WebSocket = transport === 'SockJS' ? () => openSockJS(server.sockjsUrl) : open;
@@ -219,7 +219,7 @@ it.each(['WebSocket', 'SockJS'])(
   },
 );
 
-/** What the server may end a connection for, of what a client comes back from within a second. */
+/** Close reasons of the server from which a client reconnects within a second. */
 const REASONS = [
   ...['slow_consumer', 'control_overflow', 'heartbeat_missed', 'internal_error'],
   ...['token_expired', 'not_authenticated'],
@@ -268,7 +268,7 @@ it(`received + gaps = published between join and leave, over ${SCHEDULES} schedu
         const published = new Map<string, unknown>();
         const witness = new Witness(room, ({ seq, data }, epoch) => {
           const key = `${epoch}:${seq}`;
-          // Told before the publisher was.
+          // The member received it before the publisher got its answer.
           return !published.has(key) || published.get(key) === data;
         });
         let count = 0;

@@ -1,4 +1,4 @@
-/** No state is a trap: from each, after each event, the client comes online again, or is closed for good. */
+/** From each state and after each event, the client comes online again or is closed permanently. */
 import { describe, expect, it, vi } from 'vitest';
 import type { Client, LifecycleEvent, Options } from '../../client/src/index.js';
 import { record, rig } from './rig.js';
@@ -70,10 +70,10 @@ describe.each(Object.keys(STATES) as Client['state'][])('from %s', (state) => {
     const { client, pass, happen } = all;
     await STATES[state](all);
     expect(client.state).toBe(state);
-    // Some of them settle only as time passes.
+    // Some events take effect only as time passes.
     EVENTS[event]!(all);
     await pass(60_000);
-    // What a user does next: looks at the page.
+    // Like a user who looks at the page.
     if (client.state === 'idle') client.open();
     happen('resume');
     happen('visible');
@@ -82,14 +82,14 @@ describe.each(Object.keys(STATES) as Client['state'][])('from %s', (state) => {
       state === 'closed' ||
       event === 'close' ||
       (event === 'forbidden' && state === 'online') ||
-      // Said by the server's first connection before it was lost.
+      // Sent by the server's first connection before it was lost.
       (event === 'forbidden' && state === 'connecting');
     expect(client.state).toBe(isFinal ? 'closed' : 'online');
   });
 });
 
 describe('the page', () => {
-  it('that is frozen costs an exact gap or nothing, and is left by its listener', async () => {
+  it('that is frozen causes an exact gap or none, and its listeners are removed', async () => {
     const all = pageRig();
     const room = all.client.room('a');
     const told = record(room);
@@ -107,7 +107,7 @@ describe('the page', () => {
     expect(all.unwatched).toHaveBeenCalledTimes(1);
   });
 
-  it('that is back is tried at once, but not twice in a second', async () => {
+  it('that becomes visible retries at once, but not twice in a second', async () => {
     const all = pageRig();
     all.server.isUp = false;
     await all.pass(20_000);
@@ -120,7 +120,7 @@ describe('the page', () => {
     expect(all.server.opened.length - before).toBeGreaterThan(0);
   });
 
-  it('that comes and goes does not put off the end of a dead connection', async () => {
+  it('that is hidden and shown repeatedly does not delay the end of a dead connection', async () => {
     const all = pageRig();
     await all.pass(10);
     all.server.socket.isDead = true;
@@ -131,7 +131,7 @@ describe('the page', () => {
     expect(all.states).toContain('waiting pong_timeout');
   });
 
-  it('that is back so soon after an attempt is tried when a second is over', async () => {
+  it('that becomes visible soon after an attempt retries once a second has passed', async () => {
     const all = pageRig({ backoff: { baseMs: 1e6, capMs: 1e6 } });
     all.server.isUp = false;
     await all.pass(300);
@@ -142,7 +142,7 @@ describe('the page', () => {
     expect(all.server.opened).toHaveLength(2);
   });
 
-  it('that is back does not come before the server has said', async () => {
+  it('that becomes visible does not retry before retryAfterMs', async () => {
     const all = pageRig();
     await all.pass(10);
     all.server.socket.evict(4100, 30_000);
@@ -154,7 +154,7 @@ describe('the page', () => {
     expect(all.client.state).toBe('online');
   });
 
-  it('that was hidden when an attempt began starts a new one when it is seen', async () => {
+  it('that was hidden when an attempt began starts a new one when it becomes visible', async () => {
     const all = pageRig({ lazy: true });
     all.happen('hidden');
     all.client.open();
@@ -167,10 +167,10 @@ describe('the page', () => {
     expect([all.client.state, all.server.opened.length]).toEqual(['online', 2]);
   });
 
-  it('that is out of the cache comes back once, whatever it is told on the way', async () => {
+  it('that returns from the cache reconnects once, whatever events it receives', async () => {
     const all = pageRig();
     await all.pass(10);
-    // As Chromium does it.
+    // In the order of Chromium.
     for (const event of ['freeze', 'hidden', 'freeze'] as const) all.happen(event);
     await all.pass(5000);
     for (const event of ['resume', 'visible', 'resume'] as const) all.happen(event);
@@ -180,7 +180,7 @@ describe('the page', () => {
   });
 
   it.each(['offline', 'online', 'visible', 'resume'] as const)(
-    'that is told "%s" probes: a connection that is dead is found in three seconds',
+    'that receives "%s" probes: a dead connection is detected within three seconds',
     async (event) => {
       const all = pageRig();
       await all.pass(10);
@@ -195,9 +195,9 @@ describe('the page', () => {
   );
 });
 
-it('works where there is no EventTarget, no Event, no MessageEvent and no document', async () => {
+it('works without EventTarget, Event, MessageEvent and document', async () => {
   const names = ['EventTarget', 'Event', 'MessageEvent', 'document', 'CustomEvent'] as const;
-  // Node makes some of them when they are first read, out of others: all are read before one goes.
+  // Node creates some of them lazily from others, so read all before deleting any.
   for (const name of names) {
     void (globalThis as Record<string, unknown>)[name];
   }

@@ -1,6 +1,6 @@
 /**
- * What is at the other end when it is no server of roomcast, or one of tomorrow: a state with a reason
- * and an error with a code, never an exception, never silence. Over real sockets, and frame by frame.
+ * Peers that are no roomcast server, or a future version: the client reports a state with a reason and
+ * an error with a code, and never throws or stays silent. Over real sockets, and frame by frame.
  */
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
@@ -23,7 +23,7 @@ import { rig } from './rig.js';
 
 const WAIT = { timeout: 30_000, interval: 5 };
 
-/** On a free port; whoever comes is cut off when the test is over. */
+/** Listens on a free port; its connections are destroyed after the test. */
 async function listen(server: Server): Promise<number> {
   const sockets = new Set<Tcp>();
   server.on('connection', (socket: Tcp) => {
@@ -43,7 +43,7 @@ const tls = () => {
   const { tlsKey, tlsCert } = certificate();
   return createTls({ key: readFileSync(tlsKey), cert: readFileSync(tlsCert) });
 };
-/** A WebSocket that says this to whoever comes. */
+/** A WebSocket server that sends this to each client. */
 const saying = async (text: string | Buffer | undefined) => {
   const http = createHttp();
   const server = new WebSocketServer({ server: http });
@@ -99,11 +99,11 @@ const STRANGERS: Record<string, readonly [start: () => Promise<string>, reason: 
 
 const SOCKETS: Record<string, ((url: string) => Socket) | undefined> = {
   ws: (url) => new WebSocket(url),
-  // What a browser has, from Node 22 on.
+  // The built-in one of browsers and Node 22.
   ...('WebSocket' in globalThis && { 'the WebSocket of Node': undefined }),
 };
 
-/** All that a client was told of it. */
+/** Everything the client reports. */
 async function told(url: string, connectTimeoutMs: number, open?: (url: string) => Socket) {
   const client = connect(url, {
     ...(open && { WebSocket: open }),
@@ -131,7 +131,7 @@ async function told(url: string, connectTimeoutMs: number, open?: (url: string) 
 }
 
 it.each(Object.keys(SOCKETS))(
-  'each is tried again, and an error at the fifth time, by %s',
+  'each is retried, and an error at the fifth attempt, by %s',
   async (name) => {
     const all = Object.entries(STRANGERS).map(async ([who, [start, reason]]) => {
       const { reasons, errors } = await told(
@@ -152,7 +152,7 @@ it.each([
   'ws://127.0.0.1:99999/',
   'ws://127.0.0.1/#part',
   'ws://',
-])('the URL %j closes the client, with a word for whoever listens, or for nobody', async (url) => {
+])('the URL %j closes the client with a reason, with or without a listener', async (url) => {
   const log = vi.spyOn(console, 'error').mockImplementation(() => {});
   onTestFinished(() => log.mockRestore());
   const options = {
@@ -172,7 +172,7 @@ it.each([
   expect(log).toHaveBeenCalledTimes(1);
 });
 
-it('without a WebSocket the client closes, and says that there is none', async () => {
+it('without a WebSocket implementation the client closes with a reason', async () => {
   vi.stubGlobal('WebSocket', undefined);
   onTestFinished(() => void vi.unstubAllGlobals());
   const client = connect('ws://127.0.0.1/ws', { lifecycle: false });
@@ -184,7 +184,7 @@ it('without a WebSocket the client closes, and says that there is none', async (
   expect(error).toMatchObject({ code: 'bad_url', cause: { message: /WebSocket/ } });
 });
 
-/** Every type that the client knows, each field anything. */
+/** Every type that the client knows, with arbitrary fields. */
 const frame = fc.record(
   {
     type: fc.constantFrom(
@@ -212,13 +212,13 @@ const frame = fc.record(
         ...['refreshInMs', 'state', 'queued', 'was', 'auth', 'member'],
       ].map((name) => [name, fc.oneof(fc.integer({ min: -1, max: 5 }), fc.jsonValue())]),
     ),
-    // A long one would be kept.
+    // A long text would be stored.
     retryAfterMs: fc.oneof(fc.integer({ min: -9, max: 5 }), fc.constantFrom('x', null, [], {})),
   },
   { requiredKeys: ['type'] },
 );
 
-it('no frame, whatever is in it, is an exception; after it the client goes on or comes back', async () => {
+it('no frame causes an exception; afterwards the client continues or reconnects', async () => {
   const log = vi.spyOn(console, 'error').mockImplementation(() => {});
   onTestFinished(() => log.mockRestore());
   const seen = { bad: 0, good: 0 };
@@ -232,14 +232,14 @@ it('no frame, whatever is in it, is an exception; after it the client goes on or
       await pass(10);
       for (const each of frames) {
         const { socket } = server;
-        // As the socket would: what is thrown here is thrown at the process.
+        // Like a real socket: an exception here would reach the process.
         socket.onmessage?.({ data: JSON.stringify(each) } as never);
         await pass(1);
       }
       server.greeting = undefined;
       seen[states.some((state) => state === 'waiting bad_frame') ? 'bad' : 'good'] += 1;
       await pass(70_000);
-      // Some of them say that this is for good.
+      // Some frames close the client permanently.
       if (client.state === 'closed')
         expect(JSON.stringify(frames) + states).toMatch(/closing|version/);
       else expect(client.state).toBe('online');

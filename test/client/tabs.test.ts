@@ -1,6 +1,6 @@
 /**
- * Tabs that are hidden and frozen as Chromium does it: one of its own, spoken to without playwright,
- * which keeps every page visible.
+ * Hidden and frozen tabs in a Chromium of our own, controlled without playwright, which keeps every page
+ * visible.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -23,7 +23,7 @@ interface Answer {
   readonly error?: { readonly message: string };
 }
 
-/** A Chromium, by what it is told over its debugging port. */
+/** A Chromium controlled over its debugging port. */
 async function chromium() {
   const profile = mkdtempSync(join(tmpdir(), 'roomcast-tabs-'));
   const options = ['--headless=new', '--remote-debugging-port=0', `--user-data-dir=${profile}`];
@@ -32,10 +32,10 @@ async function chromium() {
   });
   const exited = once(child, 'exit');
   onTestFinished(async () => {
-    // With SIGKILL its children would go on for a while, and write.
+    // After SIGKILL its child processes would run on for a while and write files.
     child.kill('SIGTERM');
     await exited;
-    // Its children end after it; `rmSync` would not look again for what they still write.
+    // Its child processes end later, and `rmSync` does not remove files written meanwhile.
     await rm(profile, { recursive: true, maxRetries: 10 });
   });
   let url = '';
@@ -64,7 +64,7 @@ async function chromium() {
 }
 
 it.skipIf(!hasChromium)(
-  'a hidden tab goes on; a frozen one lets go, and is back with an exact gap when it thaws',
+  'a hidden tab continues; a frozen one disconnects, and resumes with an exact gap when it thaws',
   async () => {
     const server = await serve();
     const { origin, close } = await servePages();

@@ -1,4 +1,4 @@
-/** The tokens of the client: when one is asked for, when it is sent, and what becomes of one that is refused. */
+/** The tokens of the client: when they are requested, sent, and what happens after a refusal. */
 import { describe, expect, it } from 'vitest';
 import { Unauthorised } from '../../client/src/index.js';
 import { rig } from './rig.js';
@@ -9,7 +9,7 @@ describe('the token', () => {
     return token;
   };
 
-  it('goes in the first frame, before joins, and is asked for at each connection', async () => {
+  it('is sent in the first frame, before joins, and requested for each connection', async () => {
     const asked: string[] = [];
     const { server, client, pass } = rig(
       { auth: 'required' },
@@ -31,7 +31,7 @@ describe('the token', () => {
     expect(server.opened.some(({ url }) => url.includes('t1'))).toBe(false);
   });
 
-  it('is refreshed on the living connection when the server says, and when it is expiring', async () => {
+  it('is refreshed on the living connection after refreshInMs, and on `expiring`', async () => {
     const asked: string[] = [];
     const { server, pass } = rig(
       { auth: 'required' },
@@ -52,7 +52,7 @@ describe('the token', () => {
     expect(server.sockets).toHaveLength(1);
   });
 
-  it('that is rejected is asked for once more, then it is final', async () => {
+  it('that is rejected is requested once more; the second rejection is final', async () => {
     const asked: string[] = [];
     const { server, client, states, pass } = rig(
       { auth: 'required' },
@@ -70,7 +70,7 @@ describe('the token', () => {
     await expect(client.room('a').join()).rejects.toMatchObject({ code: 'unauthorised' });
   });
 
-  it('that is rejected once is no reason to say so again', async () => {
+  it('that is rejected once makes only the next request have the reason "rejected"', async () => {
     const asked: string[] = [];
     const { server, pass } = rig(
       { auth: 'required' },
@@ -87,7 +87,7 @@ describe('the token', () => {
     expect(asked).toEqual(['connect', 'rejected', 'connect']);
   });
 
-  it('that is rejected long after a good one is asked for again', async () => {
+  it('that is rejected long after an accepted one is requested again', async () => {
     const { server, client, pass } = rig(
       { auth: 'required' },
       { getToken: () => tokenOf(server, 't') },
@@ -101,7 +101,7 @@ describe('the token', () => {
     expect(client.state).toBe('online');
   });
 
-  it.each([4105, 4106])('with %s is asked for, and never final', async (code) => {
+  it.each([4105, 4106])('with %s is requested again, and never final', async (code) => {
     let asked = 0;
     const { server, client, pass } = rig(
       { auth: 'required' },
@@ -130,7 +130,7 @@ describe('the token', () => {
     ],
     ['hangs', () => new Promise<string>(() => {})],
   ])(
-    'whose function %s is waited for with pauses, and is an error in the end',
+    'whose function %s is retried with pauses, and is an error in the end',
     async (_, getToken) => {
       const { server, states, errors, pass } = rig({}, { getToken });
       await pass(120_000);
@@ -140,7 +140,7 @@ describe('the token', () => {
     },
   );
 
-  it('tells its function by a signal that it takes too long', async () => {
+  it('aborts the signal of its function at the timeout', async () => {
     let signal: AbortSignal | undefined;
     const { client, pass } = rig(
       {},
@@ -160,7 +160,7 @@ describe('the token', () => {
     expect(signal!.aborted).toBe(true);
   });
 
-  it('is not asked for again while that is under way', async () => {
+  it('is not requested again while a request is in progress', async () => {
     let asked = 0;
     let give = (_: string) => {};
     const { server, client, pass } = rig(
@@ -189,7 +189,7 @@ describe('the token', () => {
     expect([client.state, asked]).toEqual(['online', 2]);
   });
 
-  it('that nobody may have is final: Unauthorised', async () => {
+  it('is final after Unauthorised', async () => {
     const { states, pass } = rig(
       {},
       {
@@ -202,7 +202,7 @@ describe('the token', () => {
     expect(states).toEqual(['closed unauthorised']);
   });
 
-  it('is not sent where the server takes none, which is told once', async () => {
+  it('is not sent if the server has authentication off, which is reported once', async () => {
     const { server, client, errors, pass } = rig({ features: [] }, { getToken: () => 'secret' });
     await pass(100);
     server.socket.drop();
@@ -212,7 +212,7 @@ describe('the token', () => {
     expect(JSON.stringify(server.sockets.map(({ sent }) => sent))).not.toContain('secret');
   });
 
-  it('lets rooms in that were not allowed before', async () => {
+  it('retries the joins of rooms that were not allowed before', async () => {
     const { server, client, pass } = rig(
       { auth: 'required' },
       { getToken: () => tokenOf(server, 't') },

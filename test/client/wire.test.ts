@@ -1,7 +1,7 @@
 /**
- * The frames that the client has written down are those of the server. Of what a server says, types are
- * compared, by `npm run check`; a frame that only one side knows is a failure of it. What a client says
- * goes through the checks of the server.
+ * Compares the client's copy of the frames with the server's. Types of server frames are compared by
+ * `npm run check`; a frame that only one side knows is an error. Client commands are run through the
+ * server's checks.
  */
 import { expect, expectTypeOf, test } from 'vitest';
 import { RoomcastError } from '../../client/src/index.js';
@@ -19,7 +19,7 @@ import { commandOf } from '../../src/session/commands/index.js';
 
 type OfServer<T> = Extract<Event, { type: T }>;
 type OfClient<T> = Extract<Frame, { type: T }>;
-/** In which no difference is meant. */
+/** Frame types that must not differ. */
 type Same =
   | 'joined'
   | 'left'
@@ -34,7 +34,7 @@ type Same =
   | 'expiring'
   | 'closing';
 
-test('each frame of the server is one of the client’s, and the other way round', () => {
+test('server frames and client frames have the same types', () => {
   expectTypeOf<OfServer<Same>>().toExtend<OfClient<Same>>();
   expectTypeOf<OfClient<Same>>().toExtend<OfServer<Same>>();
   expectTypeOf<OfServer<Same>['type']>().toEqualTypeOf<Same>();
@@ -42,7 +42,7 @@ test('each frame of the server is one of the client’s, and the other way round
   expectTypeOf<OfClient<'reset'>>().toExtend<OfServer<'reset'>>();
 });
 
-test('a client takes codes, versions and fields that it does not know', () => {
+test('a client accepts unknown codes, versions and fields', () => {
   expectTypeOf<OfServer<'welcome'>>().toExtend<OfClient<'welcome'>>();
   expectTypeOf<OfServer<'error'>>().toExtend<OfClient<'error'>>();
   expectTypeOf<OfServer<'health'>>().toExtend<OfClient<'health'>>();
@@ -53,7 +53,7 @@ test('a client takes codes, versions and fields that it does not know', () => {
   >();
 });
 
-test('pages of the past are the same, apart from `data`', () => {
+test('history pages are the same, apart from `data`', () => {
   type Past = OfClient<'past'>;
   expectTypeOf<Omit<PastEvent, 'messages'>>().toExtend<Omit<Past, 'messages' | 'type'>>();
   expectTypeOf<Omit<Past, 'messages' | 'type'>>().toExtend<Omit<PastEvent, 'messages' | 'id'>>();
@@ -62,7 +62,7 @@ test('pages of the past are the same, apart from `data`', () => {
   expectTypeOf<Feature>().toEqualTypeOf<FeatureOfServer>();
 });
 
-/** Each command of the client, with everything that it may have; no two values are alike. */
+/** Each command of the client with all its fields, each with a different value. */
 const COMMANDS = {
   auth: { type: 'auth', token: 'token-1' },
   join: { type: 'join', room: 'room-1', since: { seq: 41, epoch: 'epoch-1' }, presence: true },
@@ -86,21 +86,21 @@ test.each(Object.values(COMMANDS))(
   },
 );
 
-test('which refusals the client takes for final is what their HTTP status says', () => {
-  /** Of requests over HTTP, and one that the client answers by itself. */
+test('the client treats as final the refusals whose HTTP status does not allow a retry', () => {
+  /** Codes of HTTP requests, and one that the client answers itself. */
   const never = ['head_too_big', 'too_slow', 'not_found', 'method_not_allowed', 'upgrade_required'];
   const others = ['too_many_viewers', 'binary_frame', 'already_joined'];
   const wrong = Object.entries(REFUSAL).filter(([code, { status }]) => {
     if ([...never, ...others].includes(code)) return false;
-    // With the next token all is well.
+    // Succeeds with the next token.
     const isRetryable = status >= 500 || status === 429 || code === 'token_expired';
     return new RoomcastError(code).retryable !== isRetryable;
   });
   expect(wrong).toEqual([]);
 });
 
-test('nothing else is said by a server', () => {
+test('the server sends no other types', () => {
   expectTypeOf<Exclude<Event['type'], Frame['type']>>().toEqualTypeOf<never>();
-  // These are of the encoder of messages and of pages of the past.
+  // Frames of the encoder of messages and history pages.
   expectTypeOf<Exclude<Frame['type'], Event['type']>>().toEqualTypeOf<'message' | 'past'>();
 });

@@ -1,18 +1,18 @@
 /**
- * Holds what a room tells to the promise: from join to leave each number is delivered or in a gap,
- * once, in order, and each message is the one that was published under its number.
+ * Checks the events of a room: from join to leave, each number is delivered or in a gap, once and in
+ * order, and each message is the one published under its number.
  */
 import type { Message, Room, RoomEvent } from '../../client/src/index.js';
 
 export class Witness {
-  /** What is wrong, in the order in which it was found. */
+  /** Violations, in the order in which they were found. */
   readonly faults: string[] = [];
   messages = 0;
   missing = 0;
   resets = 0;
   readonly #room: Room<unknown>;
   readonly #isOf: (message: Message<unknown>, epoch: string) => boolean;
-  /** The number that is due; undefined outside of the room. */
+  /** The next expected number; undefined outside the room. */
   #due: number | undefined;
 
   constructor(room: Room<unknown>, isOf: (message: Message<unknown>, epoch: string) => boolean) {
@@ -26,7 +26,7 @@ export class Witness {
     });
   }
 
-  /** Of the last number that was delivered or told. */
+  /** Position of the last number delivered or reported. */
   get last(): number | undefined {
     return this.#due === undefined ? undefined : this.#due - 1;
   }
@@ -65,7 +65,7 @@ export class Witness {
   }
 }
 
-/** The same of an iterator, which may lose more. Returns what is wrong. */
+/** The same for an iterator, which may report additional losses. Returns the violations. */
 export async function witnessed(
   events: AsyncIterable<RoomEvent<unknown>>,
   pause: () => Promise<void>,

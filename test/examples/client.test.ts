@@ -1,4 +1,7 @@
-/** Each example of `examples/client/` is run as it stands, against a server of its own. */
+/**
+ * Runs each example of `examples/client/` against a server of its own. Browser examples are in
+ * `test/client/browser.test.ts`.
+ */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
@@ -18,7 +21,7 @@ function member(url: string) {
   return client;
 }
 
-test('worker.mjs: takes jobs, and goes on after the server was away', async () => {
+test('worker.mjs: processes jobs, and continues after a server restart', async () => {
   const first = await serve();
   const child = spawn(process.execPath, [`${folder}worker.mjs`], {
     env: { ...process.env, URL: `${first.url}/ws` },

@@ -1,6 +1,6 @@
 /**
- * Examples of `examples/embed/` and `examples/testing/` are run as they stand. Those with Express, Nest, vitest and
- * jest are not here: `package.test.ts` runs them, from the package.
+ * Runs the examples of `examples/embed/` and `examples/testing/`. Those with Express, Nest, vitest and
+ * jest are run from the package by `package.test.ts`.
  */
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -15,7 +15,7 @@ import { connectReading } from '../support/reading-peer.js';
 
 const folder = new URL('../../examples/embed/', import.meta.url).pathname;
 
-/** Where it serves. */
+/** The URL that the example prints. */
 async function run(name: string, ...args: string[]): Promise<string> {
   const child = spawn(process.execPath, [folder + name, ...args], {
     env: { ...process.env, PORT: '0' },
@@ -27,7 +27,7 @@ async function run(name: string, ...args: string[]): Promise<string> {
 }
 
 test.each(['fastify.mjs', 'plain.mjs'])(
-  '%s: the app answers, and rooms are beside it',
+  '%s: serves the app and the rooms on one port',
   async (name) => {
     const url = await run(name);
     expect(await (await fetch(url)).text()).toBe('the app');
@@ -38,7 +38,7 @@ test.each(['fastify.mjs', 'plain.mjs'])(
   },
 );
 
-test('moderation.mjs: a bad word is masked, and who says more of them is out', async () => {
+test('moderation.mjs: masks bad words, and kicks repeat offenders', async () => {
   const url = await run('moderation.mjs');
   const [good, bad] = [
     await connectReading('websocket', url),
@@ -56,7 +56,7 @@ test('moderation.mjs: a bad word is masked, and who says more of them is out', a
   expect(heard()).toEqual([{ text: 'hello' }, { text: '****' }, { text: '**** and ****' }]);
 });
 
-test('https.mjs: the app and its rooms speak TLS', async () => {
+test('https.mjs: serves the app and the rooms over TLS', async () => {
   const { tlsCert, tlsKey } = certificate();
   const url = await run('https.mjs', tlsCert, tlsKey);
   const insecure = { rejectUnauthorized: false };
@@ -77,7 +77,7 @@ test('score.node.mjs passes under node:test', async () => {
 });
 
 test.each(['embed', 'testing', 'client'])(
-  'each of %s is under fifty lines, and the README names it',
+  'each file in %s is under fifty lines and named in the README',
   (of) => {
     const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8');
     const all = new URL(`../../examples/${of}/`, import.meta.url).pathname;

@@ -1,7 +1,7 @@
 /**
- * The protocols in examples/load: each against a server that speaks it, and through the command.
- * graphql-ws is the real thing; the others are stand-ins, which the protocol's own client talks to
- * first: what it can use is taken to be faithful in what the example uses.
+ * The protocols in examples/load, each against a server that speaks it, through the CLI. graphql-ws is a
+ * real server. The others are stand-ins; the protocol's own client is run against them first, to show
+ * that they are faithful as far as the examples need.
  */
 import { execFile } from 'node:child_process';
 import { createHmac } from 'node:crypto';
@@ -20,7 +20,7 @@ import { startPhoenix } from '../support/peers/phoenix.js';
 import { startPusher } from '../support/peers/pusher.js';
 import type { Peer } from '../support/peers/rooms.js';
 
-// Its types say that the class is a property, which in Node it is not.
+// The types declare the class as a property, which does not exist in Node.
 const Pusher = pusher as unknown as typeof pusher.default;
 type Pusher = InstanceType<typeof Pusher>;
 
@@ -31,9 +31,9 @@ const sign = (secret: string, text: string): string =>
 
 interface Example {
   readonly start: () => Promise<Peer>;
-  /** What the server wants room names to start with. */
+  /** Prefix of room names that the server requires. */
   readonly prefix: string;
-  /** Whether who publishes gets its own message. */
+  /** Whether publishers receive their own messages. */
   readonly ownCopies: boolean;
 }
 
@@ -92,7 +92,7 @@ for (const [name, { start, prefix, ownCopies }] of Object.entries(EXAMPLES)) {
   });
 }
 
-describe('the stand-ins are what the clients of these servers take them for', () => {
+describe('the stand-ins work with the real clients', () => {
   test('Centrifugo', async () => {
     const { url } = await startCentrifugo();
     const client = new Centrifuge(`${url}/connection/websocket`, { websocket: WebSocket });
@@ -164,7 +164,7 @@ describe('the stand-ins are what the clients of these servers take them for', ()
   });
 });
 
-test('the examples fit the types that the package exports', async () => {
+test('the examples match the types that the package exports', async () => {
   const files = Object.keys(EXAMPLES).map((name) => `examples/load/${name}.mjs`);
   const options = ['--noEmit', '--allowJs', '--checkJs', '--strict', '--types', 'node'];
   const module = ['--module', 'nodenext', '--target', 'es2023', '--skipLibCheck'];

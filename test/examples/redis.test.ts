@@ -1,4 +1,4 @@
-/** `examples/redis/` as it stands: two processes of it, and a Redis. */
+/** Runs `examples/redis/`: two processes and a Redis. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
@@ -8,7 +8,7 @@ import { hasRedis, startRedis } from '../support/redis-server.js';
 
 const program = new URL('../../examples/redis/app.mjs', import.meta.url).pathname;
 
-test.skipIf(!hasRedis)('app.mjs: what is said at one is heard at the other', async () => {
+test.skipIf(!hasRedis)('app.mjs: a message published at one reaches the other', async () => {
   const redis = await startRedis();
   onTestFinished(() => redis.close());
   const start = async () => {
