@@ -1,38 +1,39 @@
 /**
- * Routes that are about all workers: the one that is asked asks the others the same, and makes one answer
- * of all. Who has not answered in time is named in it. With one process nothing of this happens.
+ * Requests that concern all workers: the asked worker forwards the request to the others and merges the
+ * answers. The answer names the workers that did not answer in time. Without workers, none of this
+ * happens.
  *
- * A route says how by `config.across`: what it does with its own answer and those of others.
+ * A route opts in with `config.across`.
  */
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { Type } from 'typebox';
 import { Refusal } from '../errors.js';
 import type { Answer, Peers } from './peers.js';
 
-/** What became of a question at one worker. */
+/** The result of a request at one worker. */
 export interface Outcome {
   readonly slot: number;
-  /** Null where it was refused, or there was nothing to say. */
+  /** Null if the worker refused, or if the answer has no body. */
   readonly body: unknown;
   readonly isDone: boolean;
 }
 
 interface Across {
   /**
-   * Makes one answer of several that were given, the asked worker's first; at least one was.
-   * Where none was, the asked worker's refusal is the answer.
+   * Merges the successful answers, the asked worker's first; there is at least one. If there is none,
+   * the asked worker's refusal is the answer.
    */
   readonly merge: (
     outcomes: readonly Outcome[],
     query: Readonly<Record<string, unknown>>,
   ) => unknown;
-  /** What the others are asked instead of the same. */
+  /** URL to ask the other workers for, if it differs from the request's. */
   readonly url?: (request: FastifyRequest) => string;
   /** The answer has no body. */
   readonly isEmpty?: true;
-  /** It is done when every worker has done it, or has nothing to do it to, and not before. */
+  /** Succeeds only once every worker has done it or has nothing to do it to. */
   readonly isOfAll?: true;
-  /** It is about workers without their slot too, such as one that leaves it and has members still. */
+  /** Also asks workers without a slot, such as one that is being replaced and still has members. */
   readonly isEverywhere?: true;
 }
 
@@ -42,7 +43,7 @@ declare module 'fastify' {
   }
 }
 
-/** From now on routes of this app are answered for all workers where they say so. */
+/** From here on, routes of `app` with `config.across` are answered for all workers. */
 export function answerAcross(app: FastifyInstance, peers: Peers | null): void {
   if (peers === null) return;
   app.addHook('onRoute', (route) => {
@@ -79,7 +80,7 @@ export function answerAcross(app: FastifyInstance, peers: Peers | null): void {
       ];
       const { missing } = answers;
       if (outcomes.length === 0) {
-        // It may be at one of those.
+        // One of the missing workers may have it.
         if (isNotFound(refusal) && missing.length > 0) throw notAnswered(missing);
         throw refusal;
       }
@@ -97,15 +98,17 @@ export function answerAcross(app: FastifyInstance, peers: Peers | null): void {
   });
 }
 
-/** What an answer of several workers says of them. */
+/** The workers behind a merged answer. */
 export const Workers = Type.Optional(
   Type.Object(
     {
       asked: Type.Integer(),
       answered: Type.Integer(),
-      missing: Type.Array(Type.Integer(), { description: 'Those that did not do it in time.' }),
+      missing: Type.Array(Type.Integer(), {
+        description: 'Slots of the workers that did not answer in time.',
+      }),
     },
-    { description: 'With --workers: whose answers are in this one.' },
+    { description: 'With --workers: which workers this answer covers.' },
   ),
 );
 
@@ -116,7 +119,7 @@ function notAnswered(slots: readonly number[], others = ''): Refusal {
   const names = [...slots].sort((a, b) => a - b).join(', ');
   return new Refusal(
     'worker_unavailable',
-    `${of} ${names} did not do it in time: ${others}ask again.`,
+    `${of} ${names} did not answer in time: ${others}try again.`,
   );
 }
 
@@ -126,7 +129,7 @@ const outcomeOf = ({ slot, status, body }: Answer): Outcome => ({
   isDone: status >= 200 && status < 300,
 });
 
-/** As every such answer has it. */
+/** The `workers` field of a merged answer. */
 export function summary(missing: ReadonlySet<number>, { count }: Peers) {
   return {
     asked: count,

@@ -1,8 +1,8 @@
 /**
- * The HTTP side of a server: everything asked for by a request that is neither an upgrade nor
- * SockJS'. Every failure is coded (V11).
+ * The Fastify app of a server: answers every HTTP request that is neither an upgrade nor SockJS. Every
+ * failure has a code (V11).
  *
- * Not here: listening and sockets (`serve.ts`), which routes there are (`routes.ts`).
+ * Not here: listening and sockets (`serve.ts`), the list of routes (`routes.ts`).
  */
 import { isUtf8 } from 'node:buffer';
 import type { IncomingMessage, ServerResponse } from 'node:http';
@@ -19,19 +19,19 @@ import { compileQuery } from './query.js';
 import { routes } from './routes.js';
 
 export interface HttpApp {
-  /** Answers a request. Good until the server has no connection left. */
+  /** Answers a request. Usable until the server's last connection has closed. */
   handle(request: IncomingMessage, response: ServerResponse): void;
-  /** Lets go of everything; to be called after the last request. */
+  /** Releases all resources. Call it after the last request. */
   close(): Promise<void>;
 }
 
-/** The longest path: as much as Node takes of a request's head. */
+/** Maximum path length; Node's own limit for a request's head. */
 const MAX_PATH = 16_384;
 
 export async function buildHttp(deps: HttpDeps): Promise<HttpApp> {
   const answer = failureHandler(deps);
   const app = fastify({
-    // Requests that come during a shutdown are answered by the routes, with a code of ours.
+    // During a shutdown the routes answer requests themselves, with a code of ours.
     return503OnClosing: false,
     routerOptions: { maxParamLength: MAX_PATH },
     frameworkErrors: answer,
@@ -40,7 +40,7 @@ export async function buildHttp(deps: HttpDeps): Promise<HttpApp> {
   app.setNotFoundHandler(refuseUnknown);
   const methods = new Methods();
   methods.watch(app);
-  // Before a body is read: nobody wants it.
+  // Before the body is read, since no route needs it.
   app.addHook('onRequest', (request, reply, done) => {
     if (!request.is404) return done();
     const allowed = methods.at(request.url.split('?', 1)[0] ?? '');
@@ -55,8 +55,8 @@ export async function buildHttp(deps: HttpDeps): Promise<HttpApp> {
     done();
   });
   readJson(app, deps);
-  // Bodies and names are checked where they are used, like the commands of sockets; their schemas
-  // are for readers.
+  // The routes check bodies and names themselves, like socket commands. Their schemas only document
+  // them.
   app.setValidatorCompiler<TObject>((route) =>
     route.httpPart === 'querystring' ? compileQuery(route) : () => true,
   );
@@ -72,7 +72,7 @@ export async function buildHttp(deps: HttpDeps): Promise<HttpApp> {
   };
 }
 
-/** The only media type there is. */
+/** Accepts JSON bodies only. */
 function readJson(app: FastifyInstance, { bodies, config, inTurn }: HttpDeps): void {
   app.removeAllContentTypeParsers();
   app.addContentTypeParser(
@@ -80,7 +80,7 @@ function readJson(app: FastifyInstance, { bodies, config, inTurn }: HttpDeps): v
     async ({ raw }: FastifyRequest, payload: IncomingMessage) => {
       const tooBig = 'The body is larger than --max-http-body-bytes.';
       const body = await bodies.whole(payload, config.maxHttpBodyBytes, tooBig);
-      // Some clients say JSON whatever they send, with a DELETE too.
+      // Some clients send this content type without a body, also with DELETE.
       if (body.length === 0) return undefined;
       return new Promise((resolve, reject) => {
         inTurn(raw, () => {

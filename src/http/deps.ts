@@ -1,4 +1,4 @@
-/** What the HTTP API needs of the server it belongs to. */
+/** The parts of the server that the HTTP API uses. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Authenticator } from '../auth/authenticator.js';
 import type { SharingNode } from '../broker/sharing-node.js';
@@ -19,7 +19,7 @@ import type { Sampler } from './sampler.js';
 
 export interface HttpDeps {
   readonly config: Config;
-  /** The same that commands of sockets are checked against. */
+  /** The limits that socket commands are checked against, too. */
   readonly limits: CommandLimits;
   readonly log: Pick<Log, 'error'>;
   readonly hub: Pick<
@@ -27,32 +27,32 @@ export interface HttpDeps {
     'archive' | 'brokerState' | 'isLagging' | 'rooms' | 'members' | 'presence' | 'publish'
   >;
   readonly observer: Pick<Observer, 'refused'>;
-  /** Of the locks of this server. */
+  /** The detector of this server's locks. */
   readonly detector: Pick<Detector, 'snapshot'>;
-  /** The seconds that the live page shows. */
+  /** The samples for the live page. */
   readonly sampler: Pick<Sampler, 'series' | 'past' | 'onSample'>;
   readonly metrics: Pick<Metrics, 'contentType' | 'scrape'>;
-  /** Does something in the turn of the connection a request came on. */
+  /** Runs a task in the turn of the request's connection. */
   readonly inTurn: InTurn;
-  /** Of roomcast. */
+  /** Version of roomcast. */
   readonly version: string;
-  /** Reads the bodies of requests. */
+  /** Reads request bodies. */
   readonly bodies: Pick<Bodies, 'whole'>;
-  /** Told of a response that stays open and is bounded where it is given. */
+  /** Called for a response that stays open and that the route bounds itself. */
   streaming(request: IncomingMessage, response: ServerResponse): void;
   readonly auth: Pick<Authenticator, 'isReady' | 'mode'>;
-  /** Bytes that rooms may keep in this process; 0 where the broker keeps them elsewhere. */
+  /** Bytes of history that this process may keep; 0 if the broker keeps it elsewhere. */
   readonly historyLimitBytes: number;
-  /** The users that are connected. */
+  /** The connected users. */
   readonly people: People;
   /** Ends a member's connection. */
   close(member: Member, reason: CloseReason): void;
-  /** Of several workers, the others; null where there is one process. */
+  /** The other workers; null without workers. */
   readonly peers: Peers | null;
-  /** All that share rooms over the broker; null where that is no matter of it. May throw, or reject. */
+  /** Lists all nodes that share the broker; null for a broker without such a list. May throw or reject. */
   readonly nodes: (() => Promise<readonly SharingNode[]>) | null;
-  /** Whether it came on the internal port. */
+  /** Whether the request came on the internal port. */
   isInternal(request: IncomingMessage): boolean;
-  /** Aborted at the first moment of a shutdown. */
+  /** Aborted as soon as a shutdown begins. */
   readonly closing: AbortSignal;
 }

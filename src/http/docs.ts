@@ -1,16 +1,16 @@
 /**
- * The OpenAPI document at /v1/openapi.json: that of the package, with the options of this server. It
- * holds no secret.
+ * Serves the OpenAPI document at /v1/openapi.json: the one in the package, with the options of this
+ * server. It contains no secret.
  *
- * Not here: the page that shows it to people at /docs (`page.ts`), the document itself, which is made
- * from the routes ahead (`docs/openapi.json`).
+ * Not here: the page at /docs (`page.ts`), generating the document from the routes
+ * (`docs/openapi.json`).
  */
 import { readFileSync } from 'node:fs';
 import type { FastifyInstance } from 'fastify';
 import type { HttpDeps } from './deps.js';
 import { ROOM_NAME, roomName } from './room-name.js';
 
-/** Of the package, whether this file runs from `src/` or from `dist/`. */
+/** File in the package, the same from `src/` and from `dist/`. */
 const FILE = new URL('../../docs/openapi.json', import.meta.url);
 
 interface Document {
@@ -32,7 +32,7 @@ export function docs(
     ...document,
     info: { ...info, version },
     paths: config.metrics ? { '/metrics': metrics, ...others } : others,
-    // Beside the document, wherever a proxy has put it.
+    // Relative to the document, so that it also works behind a proxy with a path prefix.
     servers: [{ url: '..' }],
   };
   app.get('/v1/openapi.json', () => answer);

@@ -1,6 +1,6 @@
 /**
- * Whatever goes wrong with a request becomes `{ code, message }` with a code of `REFUSAL`: its
- * shape in the OpenAPI document, and the way there from the errors of Fastify.
+ * Maps every failure of a request to `{ code, message }` with a code of `REFUSAL`, including Fastify's
+ * own errors, and describes that shape for the OpenAPI document.
  */
 import type {
   FastifyError,
@@ -17,14 +17,14 @@ const READ_PAST_BYTES = 65_536;
 
 const failure = (codes: readonly RefusalCode[]) =>
   Type.Object({
-    code: Type.Enum([...codes], { description: 'What to look at in a program.' }),
-    message: Type.String({ description: 'What was wrong, and what would be right.' }),
+    code: Type.Enum([...codes], { description: 'For programs.' }),
+    message: Type.String({ description: 'For people: what is wrong, and what would be right.' }),
   });
 
-/** A failure of any kind, as one of the results of a batch. */
+/** Any failure, as one of the results of a batch. */
 export const Failure = failure(Object.keys(REFUSAL) as RefusalCode[]);
 
-/** The responses of a route that may be refused with these codes, by status. */
+/** The failure responses of a route by status, for the codes it may refuse with. */
 export function failures(...codes: RefusalCode[]): Record<string, TSchema> {
   const byStatus: Record<string, RefusalCode[]> = {};
   for (const code of [...codes, 'internal_error'] as const) {
@@ -39,7 +39,7 @@ export function failures(...codes: RefusalCode[]): Record<string, TSchema> {
   return responses;
 }
 
-/** Answers any error with a code, and counts it. */
+/** Answers an error with its code and counts it. */
 export function failureHandler({ log, observer }: HttpDeps) {
   return (error: unknown, request: FastifyRequest, reply: FastifyReply): void => {
     let refusal = refusalOf(error, request);
@@ -55,7 +55,7 @@ export function failureHandler({ log, observer }: HttpDeps) {
   };
 }
 
-/** Whether more of a body is to come than is read past for the sake of the next request. */
+/** Whether so much of the body is unread that closing the connection is cheaper than reading past it. */
 function isLongUnread({ raw: { complete, headers } }: FastifyRequest): boolean {
   if (complete) return false;
   const { 'content-length': length = 0, 'transfer-encoding': coding } = headers;
@@ -68,10 +68,10 @@ export function refuseUnknown({ method, url }: FastifyRequest): never {
 }
 
 export function refuseMethod({ method }: FastifyRequest, allowed: readonly string[]): never {
-  throw new Refusal('method_not_allowed', `${method} is not one of ${allowed.join(', ')}.`);
+  throw new Refusal('method_not_allowed', `${method} is not allowed; use ${allowed.join(', ')}.`);
 }
 
-/** The refusal that an error amounts to, or null for a mistake of ours. */
+/** The refusal for an error; null for an internal error. */
 function refusalOf(error: unknown, request: FastifyRequest): Refusal | null {
   if (error instanceof Refusal) return error;
   if (!(error instanceof Error) || !('statusCode' in error)) return null;
@@ -83,13 +83,13 @@ function refusalOf(error: unknown, request: FastifyRequest): Refusal | null {
   if (code === 'FST_ERR_BAD_URL' || code === 'FST_ERR_MAX_PARAM_LENGTH') {
     return new Refusal('bad_command', 'The path is too long, or not percent-encoded UTF-8.');
   }
-  // Of the files of the reference page, or a body that breaks off.
+  // A missing file of the reference page, or an aborted body.
   if (statusCode === 403 || statusCode === 404) return new Refusal('not_found', `${message}.`);
   const isTheirs = statusCode !== undefined && statusCode >= 400 && statusCode < 500;
   return isTheirs ? new Refusal('bad_command', `${message}.`) : null;
 }
 
-/** Says which query parameter is not what its schema wants. */
+/** The refusal that names the invalid query parameter. */
 function unfit(validation: FastifySchemaValidationError[], { query }: FastifyRequest): Refusal {
   const { keyword, instancePath, params, message } = validation.at(-1)!;
   if (keyword === 'additionalProperties') {
@@ -99,6 +99,6 @@ function unfit(validation: FastifySchemaValidationError[], { query }: FastifyReq
   const name = instancePath.slice(1);
   const value = JSON.stringify((query as Record<string, unknown>)[name]).slice(0, 100);
   const allowed = params['allowedValues'] as string[] | undefined;
-  const right = allowed ? `it may be ${allowed.join(', ')}` : `it ${message}`;
+  const right = allowed ? `it must be one of ${allowed.join(', ')}` : `it ${message}`;
   return new Refusal('bad_command', `${name} is ${value}; ${right}.`);
 }

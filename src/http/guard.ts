@@ -1,7 +1,7 @@
 /**
- * Who may use /v1. With API keys: whoever has one. Without: whoever sits on this machine, and not
- * a page in a browser there of a foreign site, by its own name or a rebound one, nor a proxy in the name
- * of others.
+ * Access to /v1. With API keys: requests with a key. Without: requests from this machine only. Refused
+ * even then: browser pages of other sites, also by DNS rebinding, and proxies that forward requests of
+ * others.
  */
 import { hash, timingSafeEqual } from 'node:crypto';
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
@@ -11,7 +11,7 @@ import { type Config, trustedProxies } from '../options/config.js';
 import { addressOf } from '../transport/address.js';
 import type { HttpDeps } from './deps.js';
 
-/** Throws a `Refusal` at a request that may not be answered. */
+/** Throws a `Refusal` if the request is not allowed. */
 export type Guard = (request: IncomingMessage) => void;
 
 export function createGuard(config: Config): Guard {
@@ -19,7 +19,7 @@ export function createGuard(config: Config): Guard {
   let keys = config.apiKey;
   let withKey = keyGuard(keys);
   return (request) => {
-    // A server that runs may be given others.
+    // The keys of a running server may change.
     if (config.apiKey !== keys) {
       keys = config.apiKey;
       withKey = keyGuard(keys);
@@ -28,16 +28,13 @@ export function createGuard(config: Config): Guard {
   };
 }
 
-/**
- * Who watches over the server has to be answered, wherever that is; and the client is for the pages of
- * those who connect, of whatever origin.
- */
+/** Paths open to all. Health checks must work from anywhere, and pages of any origin load the client. */
 const OPEN = /^\/(?:healthz|readyz|client\.js)(?:\?|$)/;
 
 /**
- * Who may ask for metrics and pages, and whether there is an API at all: with an internal port, only
- * there, and without a key. Without one, they are for whoever may use /v1; a page of it asks for the
- * key, so it is open to all where there is one.
+ * Access to metrics and pages, and to the API as a whole. With an internal port all of it is served only
+ * there; metrics and pages then need no key. Otherwise, without API keys, they follow the rule of /v1.
+ * With API keys, metrics need a key; pages are open to all, since they ask for the key themselves.
  */
 export function createEntryGuard({
   config,
@@ -49,7 +46,7 @@ export function createEntryGuard({
     const { url = '' } = request;
     if (isInternal(request) || OPEN.test(url)) return true;
     if (config.internalPort > 0) return false;
-    // /v1 but its description has a guard of its own.
+    // /v1 has its own guard, except for its OpenAPI document.
     if (url.startsWith('/v1/') && !url.startsWith('/v1/openapi.json')) return true;
     if (config.apiKey.length === 0) local(request);
     else if (url.startsWith('/metrics')) metrics(request);
@@ -57,7 +54,7 @@ export function createEntryGuard({
   };
 }
 
-/** Digests have one length, and all of them are compared: time tells neither key nor place. */
+/** Digests have equal length and all are compared, so the timing reveals neither a key nor its place. */
 function keyGuard(keys: readonly string[]): Guard {
   const digests = keys.map(digest);
   return ({ headers }) => {
@@ -69,7 +66,7 @@ function keyGuard(keys: readonly string[]): Guard {
     const given = digest(token);
     let matches = 0;
     for (const each of digests) matches += timingSafeEqual(each, given) ? 1 : 0;
-    if (matches === 0) throw new Refusal('unauthorised', 'The API key is not one of this server.');
+    if (matches === 0) throw new Refusal('unauthorised', 'The API key is not valid.');
   };
 }
 
@@ -79,20 +76,20 @@ function digest(text: string): Buffer {
 
 const LOOPBACK = /^(127\.\d+\.\d+\.\d+|::1)$/;
 const LOOPBACK_HOST = /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])(:\d+)?$/i;
-/** A proxy adds one of these; `X-Forwarded-For` is believed where `trustProxy` says so. */
+/** Headers that proxies add. `X-Forwarded-For` is believed only from the proxies in `trustProxy`. */
 const FORWARDING = ['x-forwarded-for', 'forwarded', 'x-real-ip', 'via'] as const;
 
 function loopbackGuard(config: Config): Guard {
   const proxies = trustedProxies(config);
   const nobody = new BlockList();
-  /** Looking at an address costs more than the rest of a request's way here. */
+  /** Sockets already checked. Checking the address costs more than the rest of the guard. */
   const local = new WeakSet<Socket>();
   return (request) => {
     const { headers, socket } = request;
     const forwarding = FORWARDING.find((name) => headers[name] !== undefined);
     if (forwarding !== undefined) {
       const address = addressOf(request, proxies);
-      // A trusted proxy has said on whose behalf it asks; anything else hides who does.
+      // A trusted proxy has named the original client. Any other proxy hides it.
       if (address === addressOf(request, nobody)) {
         throw forbidden(`this request came through a proxy (it has ${forwarding})`);
       }
@@ -101,17 +98,20 @@ function loopbackGuard(config: Config): Guard {
       checkLoopback(addressOf(request, nobody));
       local.add(socket);
     }
-    // As the simplest proxy does, and no browser or tool of today.
+    // Simple proxies use HTTP/1.0; current browsers and tools do not.
     if (request.httpVersion === '1.0')
-      throw forbidden('this request is of HTTP/1.0, like one of a proxy');
+      throw forbidden('this request uses HTTP/1.0, as some proxies do');
     if (!LOOPBACK_HOST.test(headers.host ?? '')) {
-      throw forbidden('this request is for another host than localhost, 127.0.0.1 or [::1]');
+      throw forbidden('the Host header is not localhost, 127.0.0.1 or [::1]');
     }
-    if (isForeign(headers)) throw forbidden('a page of another site has sent this request');
+    if (isForeign(headers)) throw forbidden('a page of another site sent this request');
   };
 }
 
-/** Whether a page of another origin in a browser has sent it: it needs no answer to do harm. */
+/**
+ * Whether a browser page of another origin sent the request. Such a request can do harm even if the page
+ * cannot read the answer.
+ */
 function isForeign({ host, origin, 'sec-fetch-site': site }: IncomingHttpHeaders): boolean {
   if (site !== undefined) return site !== 'same-origin' && site !== 'none';
   return origin !== undefined && origin.replace(/^https?:\/\//, '') !== host;
@@ -124,6 +124,6 @@ function checkLoopback(address: string): void {
 function forbidden(why: string): Refusal {
   return new Refusal(
     'forbidden',
-    `No API key is set, so only this machine is answered, and ${why}. Start the server with --api-key to let others in, or with --internal-port to have a port for it.`,
+    `No API key is set, so only requests from this machine are answered, and ${why}. Set --api-key to answer others, or --internal-port to serve this on a separate port.`,
   );
 }

@@ -1,7 +1,7 @@
 /**
- * What rooms keep of their messages: read page by page, and purged. Also of rooms that nobody is in. An
- * answer is bounded in messages and bytes, `data` goes out as it was delivered, and a number outside of
- * what is kept is told by `oldest` (V18).
+ * Routes that read a room's history page by page and purge it, also for rooms without members. An answer
+ * is bounded in messages and bytes. `data` is returned exactly as it was delivered. `oldest` shows which
+ * requested numbers are no longer kept (V18).
  */
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox';
 import { Type } from 'typebox';
@@ -13,55 +13,57 @@ import type { HttpDeps } from './deps.js';
 import { failures } from './failures.js';
 import { roomName } from './room-name.js';
 
-/** Most messages of one answer. */
+/** Maximum number of messages in an answer. */
 const MAX_MESSAGES = 1000;
-/** Most bytes of the messages of one answer, if it has more than one. */
+/** Maximum size of an answer with more than one message. */
 const MAX_BYTES = 1_048_576;
 
 const Message = Type.Object({
-  seq: Type.Integer({ description: 'Place in the order of the room.' }),
+  seq: Type.Integer({ description: 'Sequence number in the room.' }),
   from: Type.Union([Type.String(), Type.Null()], {
-    description: 'Id of the member that published it; null for this API.',
+    description: 'Id of the member that published it; null if it was published through this API.',
   }),
-  user: Type.Optional(Type.String({ description: 'The user behind it, where one is known.' })),
+  user: Type.Optional(Type.String({ description: 'User of that member, if known.' })),
   at: Type.Integer({ description: 'Milliseconds since 1970.' }),
-  data: Type.Unknown({ description: 'What was published.' }),
+  data: Type.Unknown({ description: 'The published value.' }),
   key: Type.Optional(Type.String()),
 });
 
 const Page = Type.Object(
   {
     room: Type.String(),
-    epoch: Type.String({ description: 'The order that `seq` counts in; a new one starts over.' }),
-    seq: Type.Integer({ description: 'Of the latest message of the room.' }),
+    epoch: Type.String({ description: 'Epoch of `seq`; a new epoch restarts the numbering.' }),
+    seq: Type.Integer({ description: "Sequence number of the room's latest message." }),
     oldest: Type.Integer({
-      description: 'Of the oldest message that is kept; `seq` + 1 when none is.',
+      description: 'Sequence number of the oldest kept message; `seq` + 1 if none is kept.',
     }),
-    messages: Type.Array(Message, { description: 'In order, without a hole.' }),
+    messages: Type.Array(Message, { description: 'In order, without holes.' }),
     next: Type.Optional(
-      Type.Integer({ description: 'There are more: `from` of the next page, with the same `to`.' }),
+      Type.Integer({
+        description: 'Present if there are more: `from` of the next page, with the same `to`.',
+      }),
     ),
   },
-  { description: 'A part of what the room keeps.' },
+  { description: "One page of the room's history." },
 );
 
 const Query = Type.Object(
   {
     from: Type.Optional(
-      Type.Integer({ description: 'The first message that is asked for; without it, the oldest.' }),
+      Type.Integer({ description: 'First sequence number; the oldest kept one by default.' }),
     ),
     to: Type.Optional(
-      Type.Integer({ description: 'The last that is asked for; without it, the latest.' }),
+      Type.Integer({ description: 'Last sequence number; the latest by default.' }),
     ),
     last: Type.Optional(
-      Type.Integer({ description: 'Instead of `from` and `to`: so many of the latest.' }),
+      Type.Integer({ description: 'The latest n messages. Excludes `from` and `to`.' }),
     ),
     limit: Type.Optional(
       Type.Integer({
         minimum: 1,
         maximum: MAX_MESSAGES,
         default: MAX_MESSAGES,
-        description: `Most messages of this page. It ends before ${MAX_BYTES} bytes too, but has at least one message if there is one.`,
+        description: `Maximum number of messages in this page. It also ends before ${MAX_BYTES} bytes, but has at least one message if there is one.`,
       }),
     ),
   },
@@ -71,7 +73,7 @@ const Query = Type.Object(
 const Through = Type.Object(
   {
     through: Type.Optional(
-      Type.Integer({ description: 'The last message to go, with all before it. Required.' }),
+      Type.Integer({ description: 'Delete messages up to and including this one. Required.' }),
     ),
   },
   { additionalProperties: false },
@@ -96,7 +98,7 @@ export function history({ hub, limits }: HttpDeps): FastifyPluginCallbackTypebox
     const { from, to, last } = checkRange(asked);
     const range: Range = { from, to, maxMessages: limit, maxBytes: MAX_BYTES };
     if (last === undefined) return [await hub.archive.read(room, range), to];
-    // Where the latest are is known when the broker has said how many there have been.
+    // The broker's `seq` tells where the latest messages start.
     const { seq } = await hub.archive.read(room, { ...range, maxMessages: 1 });
     const latest = { ...range, from: Math.max(1, seq - last + 1), to: Math.max(1, seq) };
     return [await hub.archive.read(room, latest), seq];
@@ -108,8 +110,8 @@ export function history({ hub, limits }: HttpDeps): FastifyPluginCallbackTypebox
       {
         schema: {
           operationId: 'getMessages',
-          summary: 'The messages that a room keeps',
-          description: 'The room need not be one that somebody is in.',
+          summary: "Read a room's history",
+          description: 'The room need not have members.',
           tags: ['messages'],
           params: RoomParams,
           querystring: Query,
@@ -120,7 +122,7 @@ export function history({ hub, limits }: HttpDeps): FastifyPluginCallbackTypebox
         const room = checkRoom(ownText(params.room), limits);
         const [past, to] = await read(room, query);
         reply.type('application/json; charset=utf-8');
-        // As text: `data` is JSON already, and may be a megabyte.
+        // Sent as text: `data` is already encoded as JSON and may be a megabyte.
         return reply.send(write(room, past, to) as never);
       },
     );
@@ -130,18 +132,18 @@ export function history({ hub, limits }: HttpDeps): FastifyPluginCallbackTypebox
       {
         schema: {
           operationId: 'purgeMessages',
-          summary: 'Let go of messages that a room keeps',
+          summary: "Delete messages from a room's history",
           description:
-            'The numbers go on and the epoch stays. Members that come back for these messages are told a gap.',
+            'The numbering and the epoch stay. Members that ask for the deleted messages get a gap.',
           tags: ['messages'],
           params: RoomParams,
           querystring: Through,
           response: {
-            204: Type.Null({ description: 'They are kept no longer.' }),
+            204: Type.Null({ description: 'Deleted.' }),
             ...failures(...REFUSED, 'worker_unavailable'),
           },
         },
-        // Each lets go of what it has read of it as well.
+        // Every worker must also drop its cached copies.
         config: { across: { merge: () => null, isEmpty: true, isOfAll: true } },
       },
       async ({ params, query }, reply) => {
@@ -157,7 +159,7 @@ export function history({ hub, limits }: HttpDeps): FastifyPluginCallbackTypebox
 
 function checkRange({ from, to, last }: Asked) {
   if (last !== undefined && (from !== undefined || to !== undefined)) {
-    throw new Refusal('bad_position', 'last comes with from or to; ask for the one or the other.');
+    throw new Refusal('bad_position', 'last cannot be combined with from or to.');
   }
   const range = {
     from: from === undefined ? 1 : checkSeq(from, 'from', 1),
@@ -167,13 +169,13 @@ function checkRange({ from, to, last }: Asked) {
   if (range.from > range.to) {
     throw new Refusal(
       'bad_position',
-      `from is ${range.from}, to is ${range.to}; from may not be the larger.`,
+      `from is ${range.from}, to is ${range.to}; from must not be larger than to.`,
     );
   }
   return range;
 }
 
-/** The text of a page; `to` is the last message that was asked for. */
+/** The JSON text of a page. `to` is the last message that was requested. */
 function write(room: string, { seq, epoch, oldest, publications }: Past, to: number): string {
   const messages: string[] = [];
   let bytes = 0;

@@ -1,21 +1,21 @@
 /**
- * What happens in several workers, as the live page has it for one: amounts are summed, and of what is a
- * time the worst is told, since quantiles of several cannot be added up.
+ * Merges the live data of several workers. Counts are added up. Of times the worst is taken, since
+ * quantiles cannot be added.
  *
- * Not here: the stream (`live.ts`), the numbers of one (`sampler.ts`).
+ * Not here: the stream (`live.ts`), the numbers of one worker (`sampler.ts`).
  */
 import type { MemberLine, RoomLine, Second, Series, Values, WorkerLine } from '../page/frame.js';
 import { mergeRooms } from './rooms.js';
 import type { Sample } from './sampler.js';
 import { top } from './top.js';
 
-/** How many a list has. */
+/** Maximum number of entries in each list. */
 export const MEMBERS = 20;
 export const ROOMS = 10;
 
 const WORST = /^(healthyP50|healthyP99|slowP99|loopP99|loopMax|hold .*|wait .*)$/;
 
-/** Of the same second in each, or nearly so. */
+/** Merges samples of about the same second. */
 function valuesOfAll(series: readonly Series[], all: readonly Values[]): Values {
   return series.map((name, i) => {
     const known = all.map((values) => values[i]).filter((value) => typeof value === 'number');
@@ -24,7 +24,7 @@ function valuesOfAll(series: readonly Series[], all: readonly Values[]): Values 
   });
 }
 
-/** What each remembers; the second before the latest of one is that of the others. */
+/** Merges the workers' histories, aligned by distance from the latest sample. */
 export function pastOfAll(
   series: readonly Series[],
   own: readonly Sample[],
@@ -37,7 +37,7 @@ export function pastOfAll(
   });
 }
 
-/** `missing`: slots of which there is no answer. */
+/** `missing`: slots of the workers that did not answer. */
 export function secondOfAll(
   series: readonly Series[],
   all: readonly Second[],

@@ -1,13 +1,13 @@
 /**
- * `GET /v1/live`: what happens in the server, second by second, for the live page. A stream of
- * server-sent events, of the shapes in `page/frame.ts`.
+ * `GET /v1/live`: streams the state of the server every second to the live page, as server-sent events
+ * in the shapes of `page/frame.ts`.
  *
- * Keeps V3 for viewers too: there are at most `MAX_VIEWERS`, a viewer that has not taken the last
- * second is passed over, and one that takes nothing for long is let go. One text serves them all.
+ * Keeps V3 for viewers: there are at most `MAX_VIEWERS`, a viewer that has not taken the previous second
+ * is skipped, and one that stalls for `STALLED_MS` is disconnected. All viewers share one encoded text.
  *
- * Whether a viewer still reads cannot be seen for minutes: the kernel takes what it is sent. So when
- * all places are taken, a newcomer gets that of the viewer that has had its own for longest, from the
- * address with the most of them. A page that is still there asks again.
+ * A viewer that has stopped reading is not noticed for minutes, since the kernel buffers what it is
+ * sent. So when all places are taken, a new viewer replaces the oldest one of the address that has the
+ * most. A page that is still open reconnects.
  *
  * Not here: the numbers (`sampler.ts`), the page (`page.ts`).
  */
@@ -31,8 +31,8 @@ import { top } from './top.js';
 
 const MAX_VIEWERS = 16;
 /**
- * Milliseconds after which a viewer that takes nothing is let go, and after which one that seems to
- * read has to ask again if its place is wanted.
+ * Milliseconds after which a viewer that takes nothing is disconnected, and after which a newcomer may
+ * replace one that seems to read.
  */
 const STALLED_MS = 30_000;
 
@@ -56,7 +56,7 @@ export function live(deps: HttpDeps): FastifyPluginCallbackTypebox {
     };
 
     let servers: Second['servers'] = [];
-    /** For the next second. */
+    /** Refreshes `servers` for the next second. */
     async function lookForServers(): Promise<void> {
       if (nodes === null) return;
       try {
@@ -66,7 +66,7 @@ export function live(deps: HttpDeps): FastifyPluginCallbackTypebox {
       }
     }
 
-    /** What the other workers answer of themselves, and who does not in time. */
+    /** Asks the other workers for their own data. Returns their answers and the slots without one. */
     async function askAll<What>(what: 'second' | 'past') {
       const asked = await peers?.ask({ method: 'GET', url: ofOne(what) });
       const { answers, missing } = asked ?? { answers: [], missing: [] };
@@ -104,13 +104,13 @@ export function live(deps: HttpDeps): FastifyPluginCallbackTypebox {
         exposeHeadRoute: false,
         schema: {
           operationId: 'watch',
-          summary: 'What happens, second by second',
+          summary: 'Watch the server, second by second',
           description:
-            'Server-sent events for the live page: `hello` with the last 15 minutes, then `second` every second. A reader that falls behind misses seconds.',
+            'Server-sent events for the live page: `hello` with the last 15 minutes, then `second` every second. A slow reader misses seconds.',
           tags: ['status'],
           response: {
             200: {
-              description: 'The events.',
+              description: 'The stream of events.',
               content: { 'text/event-stream': { schema: Type.String() } },
             },
             ...failures('too_many_viewers'),
@@ -120,15 +120,15 @@ export function live(deps: HttpDeps): FastifyPluginCallbackTypebox {
       async ({ raw: request }, reply) => {
         const { bodies: others } = await askAll<Sample[]>('past');
         const response = reply.raw;
-        // Behind another answer on its connection nobody would be told that it is gone.
+        // Behind a pipelined answer, the end of this stream would not be noticed.
         if (response.socket === null || response.destroyed) {
-          throw new Refusal('bad_command', 'Wait for the answers before it on this connection.');
+          throw new Refusal('bad_command', 'Wait for the earlier answers on this connection.');
         }
         const network = networkOf(addressOf(request, proxies));
         if (!viewers.makePlaceFor(network)) {
           throw new Refusal(
             'too_many_viewers',
-            `${viewers.size} live pages are open, as many as may be: close one.`,
+            `${viewers.size} live pages are open, the maximum: close one.`,
           );
         }
         reply.hijack();
@@ -167,7 +167,7 @@ export function live(deps: HttpDeps): FastifyPluginCallbackTypebox {
       for (const what of ['second', 'past'] as const) {
         app.get(ofOne(what), { schema: { hide: true } }, ({ raw }) => {
           if (peers.isPeer(raw)) return answers[what]();
-          throw new Refusal('not_found', 'This is for other workers.');
+          throw new Refusal('not_found', 'Only other workers may ask for this.');
         });
       }
     }
@@ -175,13 +175,13 @@ export function live(deps: HttpDeps): FastifyPluginCallbackTypebox {
   };
 }
 
-/** Where other workers find what is of one alone. */
+/** Route that returns the data of one worker to the others. */
 const ofOne = (what: 'second' | 'past') => `/v1/live/${what}`;
 
-/** Before its first second. */
+/** Sent before the sampler's first second. */
 const NOTHING: Sample = { at: 0, values: [] };
 
-/** In the order in which they came. */
+/** The connected viewers, oldest first. */
 class Viewers {
   readonly #all = new Set<Viewer>();
 
@@ -189,7 +189,7 @@ class Viewers {
     return this.#all.size;
   }
 
-  /** False when every place is taken by somebody who may keep it. */
+  /** Disconnects a viewer if all places are taken. Returns false if none may be replaced. */
   makePlaceFor(network: string): boolean {
     if (this.#all.size < MAX_VIEWERS) return true;
     const loser = this.#loser(network);
@@ -209,7 +209,10 @@ class Viewers {
     for (const viewer of this.#all) viewer.offer(text, now);
   }
 
-  /** From a network with two more places than the newcomer's, else whoever has had one for long. */
+  /**
+   * The viewer to replace: one of the network with the most places, if that has at least two more than
+   * the newcomer's; otherwise one that has been connected for `STALLED_MS`.
+   */
   #loser(network: string): Viewer | undefined {
     const places = new Map<string, number>();
     for (const viewer of this.#all) {
@@ -227,7 +230,7 @@ class Viewers {
 class Viewer {
   readonly since = nowMs();
   readonly #response: ServerResponse;
-  /** Since when it has not taken what it was sent; 0 where it has. */
+  /** When it stopped taking data; 0 while it keeps up. */
   #stalledSince = 0;
 
   constructor(
@@ -247,7 +250,7 @@ class Viewer {
     if (now - this.#stalledSince >= STALLED_MS) this.end();
   }
 
-  /** Frees what the kernel holds for it too. */
+  /** Resets the connection, to free the kernel's send buffer too. */
   end(): void {
     if (this.#response.socket !== null) resetSocket(this.#response.socket);
   }

@@ -1,6 +1,6 @@
 /**
- * What locks are held and waited for, and what the detector has found: the same picture that
- * `roomcast locks` prints and SIGUSR2 writes to the log.
+ * Route that lists the held and awaited locks and the detector's findings. `roomcast locks` prints the
+ * same and SIGUSR2 logs it.
  */
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox';
 import { Type } from 'typebox';
@@ -12,9 +12,9 @@ const NullableText = Type.Union([Type.String(), Type.Null()]);
 
 const Mode = Type.Enum(['read', 'write']);
 
-const Worker = Type.Optional(Type.Integer({ description: 'With --workers: whose it is.' }));
+const Worker = Type.Optional(Type.Integer({ description: 'With --workers: slot of the worker.' }));
 
-/** Of one process, or of several workers. */
+/** The locks of one process or of several workers. */
 export type LocksOfAll = {
   readonly [List in
     | 'held'
@@ -28,12 +28,12 @@ export type LocksOfAll = {
 const Locks = Type.Unsafe<LocksOfAll>(
   Type.Object(
     {
-      mode: Type.Enum(['off', 'watch', 'strict'], { description: 'Of the detector.' }),
+      mode: Type.Enum(['off', 'watch', 'strict'], { description: 'Mode of the detector.' }),
       held: Type.Array(
         Type.Object({
           lock: Type.String(),
           mode: Mode,
-          site: Type.String({ description: 'Where in the code it was taken.' }),
+          site: Type.String({ description: 'Where in the code the lock was taken.' }),
           task: NullableText,
           ageMs: Type.Number(),
           worker: Worker,
@@ -41,7 +41,7 @@ const Locks = Type.Unsafe<LocksOfAll>(
       ),
       pending: Type.Array(
         Type.Object({
-          on: Type.String({ description: 'What is waited for.' }),
+          on: Type.String({ description: 'The awaited lock.' }),
           mode: Type.Union([Mode, Type.Null()]),
           site: Type.String(),
           task: NullableText,
@@ -51,7 +51,7 @@ const Locks = Type.Unsafe<LocksOfAll>(
         }),
       ),
       edges: Type.Array(Type.Object({ from: Type.String(), to: Type.String(), worker: Worker }), {
-        description: 'Who waits for what, and what waits for whom.',
+        description: 'The wait-for graph: which task waits for which lock, and who holds it.',
       }),
       leftOut: Type.Object({
         held: Type.Integer(),
@@ -72,15 +72,15 @@ const Locks = Type.Unsafe<LocksOfAll>(
           text: Type.String(),
           worker: Worker,
         }),
-        { description: 'The latest incidents, in words too.' },
+        { description: 'The latest incidents. `text` describes each in words.' },
       ),
       workers: Workers,
     },
-    { description: 'The locks of this server, now; at most 100 entries a list.' },
+    { description: 'The current locks of this server; at most 100 entries per list.' },
   ),
 );
 
-/** Entries a list. */
+/** Maximum number of entries per list. */
 const LIMIT = 100;
 
 export const locks =
@@ -91,7 +91,7 @@ export const locks =
       {
         schema: {
           operationId: 'getLocks',
-          summary: 'Locks held and waited for, and what was found wrong with them',
+          summary: 'List held and awaited locks, and the incidents detected',
           tags: ['status'],
           response: { 200: Locks },
         },

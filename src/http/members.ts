@@ -1,6 +1,6 @@
 /**
- * Who is connected and how far each is behind: the identities that the metrics, with their fixed
- * labels (V9), cannot give.
+ * Routes that list the members and how far each is behind. Metrics cannot identify members, since their
+ * labels are fixed (V9).
  */
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox';
 import { type Static, Type } from 'typebox';
@@ -18,24 +18,24 @@ import { Limit, top } from './top.js';
 const MemberInfo = Type.Object({
   id: Type.String(),
   user: Type.Union([Type.String(), Type.Null()], {
-    description: 'Who its token says it is; null without one.',
+    description: 'The authenticated user; null for an anonymous member.',
   }),
   transport: Type.Enum([...TRANSPORTS]),
-  address: Type.String({ description: 'Of the peer, as --trust-proxy has it.' }),
+  address: Type.String({ description: "The peer's address, resolved with --trust-proxy." }),
   connectedAt: Type.Integer({ description: 'Milliseconds since 1970.' }),
-  rooms: Type.Integer({ description: 'How many rooms it is in.' }),
+  rooms: Type.Integer({ description: 'Number of rooms it has joined.' }),
   health: Type.Enum(['healthy', 'lagging', 'shedding']),
   queued: Type.Object({ messages: Type.Integer(), bytes: Type.Integer() }),
   lagMs: Type.Number({ description: 'Age of the oldest undelivered message; 0 without one.' }),
   rttMs: Type.Union([Type.Number(), Type.Null()], {
-    description: 'Of the latest heartbeat; null before one.',
+    description: 'Round trip of the latest heartbeat; null before the first.',
   }),
 });
 
 export const MemberDetails = Type.Object(
   {
     ...MemberInfo.properties,
-    joined: Type.Array(Type.String(), { description: 'The rooms it is in.' }),
+    joined: Type.Array(Type.String(), { description: 'Names of the rooms it has joined.' }),
     workers: Workers,
   },
   { description: 'A member.' },
@@ -43,11 +43,11 @@ export const MemberDetails = Type.Object(
 
 const Members = Type.Object(
   {
-    total: Type.Integer({ description: 'Members there are, in the list or not.' }),
+    total: Type.Integer({ description: 'Number of members, including those not listed.' }),
     members: Type.Array(MemberInfo),
     workers: Workers,
   },
-  { description: 'The first of them.' },
+  { description: 'The members, sorted by `sort`.' },
 );
 
 const MemberParams = Type.Object({ id: Type.String() });
@@ -58,7 +58,7 @@ const RANK = {
   rtt: (member: Member) => member.roundTripSeconds ?? -1,
 };
 
-/** The same, of a member of any worker. */
+/** The same ranks for the JSON form of a member, to merge the workers' lists. */
 const RANK_OF: Record<keyof typeof RANK, (info: Static<typeof MemberInfo>) => number> = {
   lag: ({ lagMs }) => lagMs,
   queue: ({ queued }) => queued.bytes,
@@ -81,7 +81,7 @@ function mergeLists(
   };
 }
 
-/** A member as lists have it; `now` is of `nowMs()`. */
+/** A member as an entry of a list. `now` is from `nowMs()`. */
 export function memberInfo(member: Member, now: number): Static<typeof MemberInfo> {
   const { rooms, ...info } = infoOf(member, now);
   return { ...info, rooms: rooms.length };
@@ -111,17 +111,17 @@ export function members({ hub, limits, close }: HttpDeps): FastifyPluginCallback
       {
         schema: {
           operationId: 'listMembers',
-          summary: 'The members furthest behind',
+          summary: 'List the members that are furthest behind',
           tags: ['members'],
           querystring: Type.Object(
             {
               sort: Type.Optional(
                 Type.Enum(['lag', 'queue', 'rtt'], {
                   default: 'lag',
-                  description: 'By lagMs, queued bytes or rttMs; the highest first.',
+                  description: 'Sort by lagMs, queued bytes or rttMs, highest first.',
                 }),
               ),
-              room: Type.Optional(Type.String({ description: 'Only those in this room.' })),
+              room: Type.Optional(Type.String({ description: 'Only members of this room.' })),
               limit: Limit,
             },
             { additionalProperties: false },
@@ -143,7 +143,7 @@ export function members({ hub, limits, close }: HttpDeps): FastifyPluginCallback
       {
         schema: {
           operationId: 'getMember',
-          summary: 'A member',
+          summary: 'Get a member',
           tags: ['members'],
           params: MemberParams,
           response: { 200: MemberDetails, ...failures('not_found', 'worker_unavailable') },
@@ -159,7 +159,8 @@ export function members({ hub, limits, close }: HttpDeps): FastifyPluginCallback
         schema: {
           operationId: 'closeMember',
           summary: 'Close the connection of a member',
-          description: 'It is told why, with close code 4003, and that it should not come back.',
+          description:
+            'The server closes it with code 4003, so that the client does not reconnect.',
           tags: ['members'],
           params: MemberParams,
           response: {

@@ -1,6 +1,6 @@
 /**
- * Publishing: one message, or a batch of them. What is checked, and how it is refused, is the same
- * as for a `publish` of a socket. V1: nobody waits for a member here.
+ * Routes that publish one message or a batch. They run the same checks and give the same refusals as a
+ * `publish` over a socket. V1: no publish waits for a member.
  */
 import type { IncomingHttpHeaders } from 'node:http';
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox';
@@ -12,7 +12,7 @@ import type { HttpDeps } from './deps.js';
 import { Failure, failures } from './failures.js';
 import { roomName } from './room-name.js';
 
-/** Most messages of one batch. */
+/** Maximum number of messages in a batch. */
 export const MAX_BATCH = 100;
 
 const Message = Type.Object({
@@ -21,7 +21,7 @@ const Message = Type.Object({
     Type.String({
       minLength: 1,
       maxLength: MAX_KEY_LENGTH,
-      description: 'In a namespace with policy latest-by-key: what this message is the latest of.',
+      description: 'Conflation key, for namespaces with the policy latest-by-key.',
     }),
   ),
   uid: Type.Optional(
@@ -29,7 +29,7 @@ const Message = Type.Object({
       minLength: 1,
       maxLength: MAX_UID_LENGTH,
       description:
-        'A name of your own for this message, such as a random UUID: sent again within five minutes, it is published once, and the answer is that of the first time.',
+        'An id of your own for this message, such as a random UUID. A message sent again with the same uid within five minutes is published once and gets the first answer.',
     }),
   ),
 });
@@ -37,22 +37,22 @@ const Message = Type.Object({
 const Published = Type.Object(
   {
     room: Type.String(),
-    seq: Type.Integer({ description: 'Place in the order of the room.' }),
-    epoch: Type.String({ description: 'The order that `seq` counts in; a new one starts over.' }),
+    seq: Type.Integer({ description: 'Sequence number in the room.' }),
+    epoch: Type.String({ description: 'Epoch of `seq`; a new epoch restarts the numbering.' }),
   },
-  { description: 'It has its place in the room.' },
+  { description: 'The message is published.' },
 );
 
 const Results = Type.Object(
   {
     results: Type.Array(Type.Union([Published, Failure]), {
-      description: 'One for each message, in their order.',
+      description: 'One per message, in the order of the request.',
     }),
   },
-  { description: 'What became of each.' },
+  { description: 'The result of each message.' },
 );
 
-/** Why one message may be refused. */
+/** Refusals of a single message. */
 const REFUSED: readonly RefusalCode[] = [
   'bad_command',
   'bad_room',
@@ -127,7 +127,7 @@ export function messages(deps: HttpDeps): FastifyPluginCallbackTypebox {
           operationId: 'publishBatch',
           summary: 'Publish several messages',
           description:
-            'Messages are published one after another. One that is refused does not stop the others.',
+            'Publishes the messages one after another. A refused message does not stop the others.',
           tags: ['messages'],
           body: Batch,
           response: {
@@ -141,7 +141,7 @@ export function messages(deps: HttpDeps): FastifyPluginCallbackTypebox {
         if (!Array.isArray(messages) || messages.length < 1 || messages.length > MAX_BATCH) {
           throw new Refusal(
             'bad_command',
-            `messages has to be an array of 1 to ${MAX_BATCH} messages.`,
+            `messages must be an array of 1 to ${MAX_BATCH} messages.`,
           );
         }
         const results: Static<typeof Results>['results'] = [];

@@ -1,18 +1,18 @@
-/** Which methods there are at a path: what a request with another one is told. */
+/** The methods that each path supports, for the answer to a request with another one. */
 import type { FastifyInstance } from 'fastify';
 
 export class Methods {
   readonly #routes: { readonly pattern: readonly string[]; readonly methods: readonly string[] }[] =
     [];
 
-  /** Learns every route that `app` gets from now on. */
+  /** Records every route added to `app` from here on. */
   watch(app: FastifyInstance): void {
     app.addHook('onRoute', ({ method, url }) => {
       this.#routes.push({ pattern: url.split('/'), methods: [method].flat() });
     });
   }
 
-  /** Empty where nothing is. */
+  /** The methods at `path`; empty if no route matches. */
   at(path: string): string[] {
     const parts = path.split('/');
     const fits = (pattern: readonly string[]) =>

@@ -1,7 +1,8 @@
 /**
- * The live page at `/`, the files it is made of, the reference of the HTTP API at `/docs`, the
- * runbook, and the client for browsers at `/client.js`. They are the same for every server and hold no secret, so they are open; what the page
- * shows comes from `/v1/live`, which is not. All of it is in memory: no request opens a file.
+ * Serves the static files: the live page at `/`, the API reference at `/docs`, the runbook, and the
+ * browser client at `/client.js`. They are the same for every server and contain no secret, so they need
+ * no key; the live page's data comes from `/v1/live`, which does. All files are in memory: no request
+ * opens a file.
  *
  * Not here: the pages themselves (`src/page/`, built into `dist/page/`).
  */
@@ -11,10 +12,10 @@ import { extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { FastifyInstance, RouteHandlerMethod } from 'fastify';
 
-/** Of the package, whether this file runs from `src/` or from `dist/`. */
+/** Directory in the package, the same from `src/` and from `dist/`. */
 const DIRECTORY = fileURLToPath(new URL('../../dist/page/', import.meta.url));
 
-/** Everything comes from this server, and nothing is written into the page. */
+/** All resources come from this server. Inline scripts and styles are forbidden. */
 const POLICY = Object.entries({
   'default-src': "'none'",
   'script-src': "'self'",
@@ -35,7 +36,7 @@ const TYPES: Readonly<Record<string, string>> = {
   '.svg': 'image/svg+xml',
 };
 
-/** Paths of files that are not below `/page/`. */
+/** URL paths of the files that are not under `/page/`. */
 const PATHS: Readonly<Record<string, string>> = {
   'index.html': '/',
   'runbook.html': '/runbook',
@@ -43,12 +44,15 @@ const PATHS: Readonly<Record<string, string>> = {
   'docs.html': '/docs',
 };
 
-/** What pages of other origins may load too, and keep where they name its version: `?v=0.1.0`. */
+/**
+ * Pages of other origins may load it. Browsers cache it permanently if the URL names its version:
+ * `?v=0.1.0`.
+ */
 const CLIENT = 'client.js';
 const FOREVER = 'public, max-age=31536000, immutable';
 
 export function page(app: FastifyInstance, version: string): void {
-  // Sources run without a build have no page, as in tests of other things.
+  // Without a build, for example in other tests, there is no page.
   if (!existsSync(DIRECTORY)) return;
   for (const file of readdirSync(DIRECTORY, { recursive: true, encoding: 'utf8' })) {
     const name = file.replaceAll('\\', '/');

@@ -1,20 +1,20 @@
-/** The other workers, as the HTTP API asks them: the same question to each, with a deadline. */
+/** How the HTTP API asks the other workers: the same request to each, with a deadline. */
 import type { IncomingMessage } from 'node:http';
 
 export interface Question {
   readonly method: string;
-  /** Path and query, below the prefix. */
+  /** Path and query, without the prefix. */
   readonly url: string;
   readonly body?: unknown;
   readonly headers?: Readonly<Record<string, string>>;
   /**
-   * Whoever listens is asked, also a worker that leaves its slot to another or waits for one: what it is
-   * about holds for their members too.
+   * Asks every worker that listens, also one that is being replaced or that waits for a slot, since the
+   * request concerns their members too.
    */
   readonly isEverywhere?: true;
   /**
-   * Whether a worker is asked again, a while after this answer of it, or after none. It is not when it
-   * has ended: one that comes anew asks the others what there is.
+   * Whether to ask a worker again, a while after this answer or after none (null). A worker that has
+   * ended is not asked again: its replacement asks the others for the current state.
    */
   insists?(answer: Answer | null): boolean;
 }
@@ -25,24 +25,26 @@ export interface Answer {
   readonly body: unknown;
 }
 
-/** What became of a question: who has not answered in time is named. */
+/** The answers, and the workers that did not answer in time. */
 export interface Answers {
   readonly answers: readonly Answer[];
-  /** Slots, also those that nobody has now. */
+  /** Slots without an answer, including slots that no worker has now. */
   readonly missing: readonly number[];
 }
 
 export interface Peers {
-  /** Of this worker. */
+  /** Slot of this worker. */
   readonly slot: number;
-  /** With this one. */
+  /** Number of workers, including this one. */
   readonly count: number;
-  /** Does not wait for those who are asked again. Never rejects. */
+  /** Resolves without waiting for workers that are asked again. Never rejects. */
   ask(question: Question): Promise<Answers>;
-  /** Resolves when nobody is left who is asked again, with the last answer of each. Never rejects. */
+  /** Resolves once no worker is to be asked again, with the last answer of each. Never rejects. */
   askUntilDone(question: Question): Promise<readonly Answer[]>;
-  /** Whether it is another worker that asks, which wants the answer of this one alone. */
+  /** Whether another worker sent this request; it wants the answer of this worker alone. */
   isPeer(request: IncomingMessage): boolean;
-  /** Rooms that anybody is in, of those that this worker orders: together, each is counted once. */
+  /**
+   * Number of rooms with members that this worker owns. Summed over the workers, each room counts once.
+   */
   ownedRooms(): number;
 }

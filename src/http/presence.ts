@@ -1,4 +1,7 @@
-/** Who is in a room, whether somebody watches it or not: page by page, or one user. */
+/**
+ * Routes that list the users in a room page by page, or show one of them. They also work for rooms that
+ * no member watches.
+ */
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox';
 import { Type } from 'typebox';
 import { Refusal } from '../errors.js';
@@ -8,19 +11,19 @@ import type { HttpDeps } from './deps.js';
 import { failures } from './failures.js';
 import { roomName } from './room-name.js';
 
-/** Most users of one answer. */
+/** Maximum number of users in an answer. */
 const MAX_USERS = 1000;
 const DEFAULT_USERS = 100;
 
 const User = Type.Object(
   {
     user: Type.String(),
-    since: Type.Integer({ description: 'When it came; milliseconds since 1970.' }),
+    since: Type.Integer({ description: 'When the user joined; milliseconds since 1970.' }),
     connections: Type.Integer({
       description:
-        'Its connections in the room; 0 while it is waited for, after the last has ended.',
+        'Connections of the user in the room; 0 during the linger after the last one ended.',
     }),
-    info: Type.Optional(Type.Unknown({ description: 'What its token says of it.' })),
+    info: Type.Optional(Type.Unknown({ description: 'Extra data about the user.' })),
   },
   { description: 'A user in the room.' },
 );
@@ -30,26 +33,28 @@ const Page = Type.Object(
     room: Type.String(),
     counts: Type.Object({
       users: Type.Integer(),
-      connections: Type.Integer({ description: 'Of users.' }),
-      anonymous: Type.Integer({ description: 'Connections of nobody in particular.' }),
+      connections: Type.Integer({ description: 'Connections of users.' }),
+      anonymous: Type.Integer({ description: 'Connections without a user.' }),
     }),
-    users: Type.Array(User, { description: 'In the order in which they came.' }),
-    next: Type.Optional(Type.String({ description: 'There are more: `after` of the next page.' })),
+    users: Type.Array(User, { description: 'In the order in which they joined.' }),
+    next: Type.Optional(
+      Type.String({ description: 'Present if there are more: `after` of the next page.' }),
+    ),
   },
-  { description: 'A part of who is in the room, at all workers and nodes.' },
+  { description: 'One page of the users in the room, over all workers and nodes.' },
 );
 
 const Query = Type.Object(
   {
     after: Type.Optional(
-      Type.String({ description: '`next` of the page before; without it, the first.' }),
+      Type.String({ description: '`next` of the previous page; the first page by default.' }),
     ),
     limit: Type.Optional(
       Type.Integer({
         minimum: 1,
         maximum: MAX_USERS,
         default: DEFAULT_USERS,
-        description: 'How many users, at most.',
+        description: 'Maximum number of users.',
       }),
     ),
   },
@@ -66,7 +71,7 @@ export function presence({ hub, limits }: HttpDeps): FastifyPluginCallbackTypebo
       {
         schema: {
           operationId: 'listPresence',
-          summary: 'Who is in a room',
+          summary: 'List the users in a room',
           tags: ['rooms'],
           params: Type.Object({ room }),
           querystring: Query,
@@ -96,7 +101,7 @@ export function presence({ hub, limits }: HttpDeps): FastifyPluginCallbackTypebo
       {
         schema: {
           operationId: 'getPresence',
-          summary: 'A user in a room',
+          summary: 'Get a user in a room',
           tags: ['rooms'],
           params: Type.Object({ room, user: Type.String() }),
           response: {
@@ -119,7 +124,7 @@ export function presence({ hub, limits }: HttpDeps): FastifyPluginCallbackTypebo
 function placeOf(next: string): { since: number; user: string } {
   const { since, user } = /^(?<since>\d{1,15}) (?<user>.+)$/s.exec(next)?.groups ?? {};
   if (since !== undefined && user !== undefined) return { since: Number(since), user };
-  throw new Refusal('bad_command', `after is ${show(next)}; it may be the next of an answer.`);
+  throw new Refusal('bad_command', `after is ${show(next)}; it must be next of a previous page.`);
 }
 
 const shown = (entry: Entry) => ({

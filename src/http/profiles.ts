@@ -1,8 +1,8 @@
 /**
- * Profiles of the process while it serves, for developers' tools: where its time goes, and what
- * makes its garbage. Only on the internal port, and one at a time: a profile costs a few per cent.
+ * Takes CPU and heap profiles of the running process, for developer tools. Only on the internal port and
+ * one at a time, since profiling costs a few per cent.
  *
- * Not here: a snapshot of the heap, for which the process would stand still for seconds.
+ * Not here: heap snapshots, which would block the process for seconds.
  */
 import type { IncomingMessage } from 'node:http';
 import type { Session } from 'node:inspector/promises';
@@ -13,7 +13,7 @@ import { sleep } from '../sleep.js';
 import type { HttpDeps } from './deps.js';
 import { failures } from './failures.js';
 
-/** How a profile is begun, and how it is ended and read. */
+/** How a kind of profile is started, stopped and read. */
 interface Kind {
   readonly summary: string;
   readonly file: string;
@@ -23,7 +23,7 @@ interface Kind {
 
 const KINDS = {
   cpu: {
-    summary: 'Where the time of the next seconds goes, as a .cpuprofile',
+    summary: 'Take a CPU profile of the next seconds, as a .cpuprofile',
     file: 'roomcast.cpuprofile',
     async begin(session) {
       await session.post('Profiler.enable');
@@ -32,7 +32,7 @@ const KINDS = {
     end: (session) => session.post('Profiler.stop'),
   },
   heap: {
-    summary: 'What the next seconds allocate, as a .heapprofile',
+    summary: 'Take an allocation profile of the next seconds, as a .heapprofile',
     file: 'roomcast.heapprofile',
     begin: (session) => session.post('HeapProfiler.startSampling'),
     end: (session) => session.post('HeapProfiler.stopSampling'),
@@ -42,13 +42,19 @@ const KINDS = {
 export function profiles({ closing, isInternal }: HttpDeps): FastifyPluginCallbackTypebox {
   let isUnderWay = false;
 
-  /** Ends early once nobody waits for it, or the server begins to close: a shutdown waits for answers. */
+  /**
+   * Ends early if the client disconnects or the server begins to close, since a shutdown waits for
+   * pending answers.
+   */
   async function take(kind: Kind, seconds: number, request: IncomingMessage): Promise<unknown> {
     const { Session } = await import('node:inspector/promises');
     if (!isInternal(request)) {
-      throw new Refusal('not_found', 'Profiles are on the internal port: give --internal-port.');
+      throw new Refusal(
+        'not_found',
+        'Profiles are only on the internal port: set --internal-port.',
+      );
     }
-    if (isUnderWay) throw new Refusal('server_busy', 'Another profile is under way.');
+    if (isUnderWay) throw new Refusal('server_busy', 'Another profile is running.');
     if (closing.aborted) throw new Refusal('shutting_down', REFUSAL.shutting_down.text);
     isUnderWay = true;
     const gone = new AbortController();
@@ -77,12 +83,17 @@ export function profiles({ closing, isInternal }: HttpDeps): FastifyPluginCallba
             operationId: `take${name === 'cpu' ? 'Cpu' : 'Heap'}Profile`,
             summary: kind.summary,
             description:
-              "On the internal port only. Chrome's developer tools and VS Code read it. It is shorter where the server begins to close.",
+              "On the internal port only. Chrome's developer tools and VS Code read it. Ends early if the server begins to close.",
             tags: ['status'],
             querystring: Type.Object(
               {
                 seconds: Type.Optional(
-                  Type.Integer({ default: 10, minimum: 1, maximum: 60, description: 'How long.' }),
+                  Type.Integer({
+                    default: 10,
+                    minimum: 1,
+                    maximum: 60,
+                    description: 'Duration in seconds.',
+                  }),
                 ),
               },
               { additionalProperties: false },

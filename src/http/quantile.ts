@@ -1,12 +1,11 @@
-/** Quantiles of histograms, the way Prometheus has them, so that page and dashboard agree. */
+/** Quantiles of histograms, computed as Prometheus does, so that the page and the dashboard agree. */
 
 /**
- * The value that the share `q` of all observations does not exceed, or null without observations.
+ * The value that the fraction `q` of all observations does not exceed; null without observations.
+ * Interpolates linearly within a bucket. For the +Inf bucket, returns the last finite bound.
  *
  * @param bounds upper bounds of the buckets, ascending, the last +Inf
  * @param counts observations in each bucket, not cumulative
- * @returns between the bounds of its bucket as if the observations were spread evenly in it; for
- *   one above the last finite bound, that bound
  */
 export function quantile(
   q: number,
@@ -30,7 +29,7 @@ export function quantile(
   return null;
 }
 
-/** What a histogram has gathered since it was last asked. */
+/** The observations of a histogram since the previous call. */
 export class Window {
   #before: Float64Array;
 
@@ -38,7 +37,7 @@ export class Window {
     this.#before = new Float64Array(buckets);
   }
 
-  /** @param counts of each bucket since the start; they only grow. */
+  /** @param counts cumulative count of each bucket */
   since(counts: ArrayLike<number>): Float64Array {
     const now = Float64Array.from(counts);
     const grown = now.map((count, i) => count - this.#before[i]!);

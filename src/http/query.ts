@@ -1,6 +1,6 @@
 /**
- * A query string as its schema has it: a parameter that is an integer there is one here, if it is
- * written as one. The conversion that comes with TypeBox also takes 1.5, true and nothing for one.
+ * Validates a query string and converts integer parameters. TypeBox's own conversion would also accept
+ * 1.5, true and the empty string.
  */
 import type { FastifySchemaCompiler } from 'fastify';
 import type { TObject } from 'typebox';

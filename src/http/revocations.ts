@@ -1,4 +1,4 @@
-/** Cutting off users and tokens: each answer comes when it is done. */
+/** Routes that revoke users and tokens. Each answers once the revocation is in force. */
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox';
 import { type Static, Type } from 'typebox';
 import { KEEP_MS, MAX_KEEP_MS, newId } from '../auth/revocations.js';
@@ -10,14 +10,20 @@ import { failures } from './failures.js';
 import type { Answer, Peers } from './peers.js';
 
 const fields = {
-  user: Type.Optional(Type.String({ minLength: 1, maxLength: 128, description: 'A user.' })),
+  user: Type.Optional(
+    Type.String({ minLength: 1, maxLength: 128, description: 'The user to revoke.' }),
+  ),
   token: Type.Optional(
-    Type.String({ minLength: 1, maxLength: 128, description: 'Or one token: its claim jti.' }),
+    Type.String({
+      minLength: 1,
+      maxLength: 128,
+      description: 'The token to revoke, by its claim jti.',
+    }),
   ),
   room: Type.Optional(
     Type.String({
       description:
-        'A room, or a prefix and *: these rooms are left, and may not be joined. Without it connections are closed with 4005.',
+        'A room, or a prefix and *. Connections leave these rooms and may not join them. Without a room, connections are closed with 4005.',
       examples: ['chat:*'],
     }),
   ),
@@ -29,7 +35,7 @@ const Asked = Type.Object({
     Type.Number({
       minimum: 0,
       description:
-        'Seconds since 1970: tokens issued later are good again, give or take --clock-tolerance-ms. Now, unless it is said. A token that does not say when it was issued counts as an old one.',
+        'Seconds since 1970; the current time by default. Tokens issued later stay valid, within --clock-tolerance-ms. A token without an issue time counts as issued before.',
     }),
   ),
   keepMs: Type.Optional(
@@ -37,7 +43,7 @@ const Asked = Type.Object({
       minimum: 1,
       maximum: MAX_KEEP_MS,
       default: KEEP_MS,
-      description: 'How long it is remembered: at least as long as such tokens are good.',
+      description: 'How long the revocation is kept: at least as long as such tokens are valid.',
     }),
   ),
 });
@@ -45,11 +51,11 @@ const Asked = Type.Object({
 const Done = Type.Object(
   {
     id: Type.String(),
-    closed: Type.Integer({ description: 'Connections that were closed.' }),
-    left: Type.Integer({ description: 'Rooms that were left, of connections that go on.' }),
+    closed: Type.Integer({ description: 'Number of connections closed.' }),
+    left: Type.Integer({ description: 'Number of rooms left by connections that stay open.' }),
     workers: Workers,
   },
-  { description: 'It is in force, and nothing more is handed over to whom it is about.' },
+  { description: 'The revocation is in force; the server delivers nothing more that it forbids.' },
 );
 
 const Revocations = Type.Object(
@@ -63,12 +69,12 @@ const Revocations = Type.Object(
       }),
     ),
   },
-  { description: 'Those in force.' },
+  { description: 'Revocations in force.' },
 );
 
 const Params = Type.Object({ id: Type.String() });
 
-/** Of the id that a revocation has at the worker that was asked. */
+/** Header with the id that the asked worker has given the revocation. */
 const REVOCATION = 'x-roomcast-revocation';
 
 export function revocations({ people, peers }: HttpDeps): FastifyPluginCallbackTypebox {
@@ -78,9 +84,9 @@ export function revocations({ people, peers }: HttpDeps): FastifyPluginCallbackT
       {
         schema: {
           operationId: 'revoke',
-          summary: 'Cut off a user or a token, everywhere or in some rooms',
+          summary: 'Revoke a user or a token, everywhere or in some rooms',
           description:
-            'Where it is refused with `revocations_full`, who is connected was cut off, and may come back.',
+            'If it fails with `revocations_full`, the current connections are cut off but may come back.',
           tags: ['users'],
           body: Asked,
           response: {
@@ -101,7 +107,7 @@ export function revocations({ people, peers }: HttpDeps): FastifyPluginCallbackT
       {
         schema: {
           operationId: 'listRevocations',
-          summary: 'What is cut off',
+          summary: 'List the revocations',
           tags: ['users'],
           response: { 200: Revocations, ...failures('not_enabled') },
         },
@@ -114,7 +120,7 @@ export function revocations({ people, peers }: HttpDeps): FastifyPluginCallbackT
       {
         schema: {
           operationId: 'liftRevocation',
-          summary: 'Let somebody in again',
+          summary: 'Lift a revocation',
           tags: ['users'],
           params: Params,
           response: {
@@ -137,8 +143,9 @@ export function revocations({ people, peers }: HttpDeps): FastifyPluginCallbackT
 }
 
 /**
- * It holds at all workers or, where one has as many as it may, at none; those whom it is about are cut in
- * any case. Who has not done it is asked again until it has, as long as it is to hold.
+ * Applies the revocation at all workers, or at none if one of them is full. Connected members are cut
+ * off in both cases. A worker that has not done it is asked again until it has, for as long as the
+ * revocation is in force.
  */
 async function revokeAtAll(people: People, peers: Peers, asked: Static<typeof Asked>) {
   const id = newId();
@@ -153,7 +160,7 @@ async function revokeAtAll(people: People, peers: Peers, asked: Static<typeof As
   const { answers, missing } = await peers.ask({
     method: 'POST',
     url: '/v1/revocations',
-    // Now is now for all of them.
+    // The same time for all workers.
     body: { before: Date.now() / 1000, ...asked },
     headers: { [REVOCATION]: id },
     isEverywhere: true,
@@ -186,6 +193,6 @@ async function revokeAtAll(people: People, peers: Peers, asked: Static<typeof As
 
 const isDone = ({ status }: Answer) => status >= 200 && status < 300;
 
-/** A refusal, or the body of one. */
+/** True for the refusal and for its JSON body. */
 const isFull = (refused: unknown): refused is Refusal =>
   (refused as Partial<Refusal> | null)?.code === 'revocations_full';

@@ -1,8 +1,8 @@
-/** The names of rooms as the OpenAPI document has them. They are checked by `checkRoom`, not here. */
+/** The schema of room names in the OpenAPI document. `checkRoom` does the actual check. */
 import { type TString, Type } from 'typebox';
 import type { CommandLimits } from '../protocol/fields.js';
 
-/** By which the document finds it. */
+/** Title by which `docs.ts` finds the schema. */
 export const ROOM_NAME = 'Name of a room';
 
 export function roomName({ maxRoomNameLength, roomNamePattern }: CommandLimits): TString {

@@ -1,4 +1,4 @@
-/** What rooms there are. */
+/** Routes that list the rooms and show one of them. */
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox';
 import { type Static, Type } from 'typebox';
 import { Refusal } from '../errors.js';
@@ -15,30 +15,30 @@ const RoomInfo = Type.Object(
   {
     room: Type.String(),
     members: Type.Integer(),
-    seq: Type.Integer({ description: 'Of the latest message.' }),
-    epoch: Type.String({ description: 'The order that `seq` counts in; a new one starts over.' }),
+    seq: Type.Integer({ description: 'Sequence number of the latest message.' }),
+    epoch: Type.String({ description: 'Epoch of `seq`; a new epoch restarts the numbering.' }),
     oldest: Type.Optional(
       Type.Integer({
         description:
-          'Where messages are kept and the broker can be asked: of the oldest that is kept, of which `seq` is the newest; beyond `seq` when none is.',
+          'Sequence number of the oldest message in the history; `seq` + 1 if the history is empty. Absent if the room keeps none or the broker cannot be read.',
       }),
     ),
     workers: Workers,
   },
-  { description: 'A room somebody is in.' },
+  { description: 'A room with at least one member.' },
 );
 
 const Rooms = Type.Object(
   {
-    total: Type.Integer({ description: 'Rooms there are, in the list or not.' }),
-    rooms: Type.Array(RoomInfo, { description: 'Those with most members first.' }),
+    total: Type.Integer({ description: 'Number of rooms, including those not listed.' }),
+    rooms: Type.Array(RoomInfo, { description: 'Sorted by members, largest first.' }),
     workers: Workers,
   },
   { description: 'The largest rooms.' },
 );
 
 export function rooms({ hub, limits, peers }: HttpDeps): FastifyPluginCallbackTypebox {
-  /** With where its kept messages begin; a list is an answer without a broker, too. */
+  /** Adds `oldest` if the room keeps messages. If the broker cannot be read, the answer omits it. */
   async function infoOf(room: Room): Promise<Static<typeof RoomInfo>> {
     const info = roomInfo(room);
     const { seq, epoch } = info;
@@ -64,11 +64,12 @@ export function rooms({ hub, limits, peers }: HttpDeps): FastifyPluginCallbackTy
           querystring: Type.Object({ limit: Limit }, { additionalProperties: false }),
           response: { 200: Rooms, ...failures('bad_command') },
         },
-        // Each has a part of the members: those of each worker with most are not those of all.
+        // A room's members are spread over the workers, so the largest rooms of each worker need not be
+        // the largest overall.
         config: { across: { merge: mergeLists, url: () => `/v1/rooms?limit=${MAX_LIMIT}` } },
       },
       async ({ query }) => {
-        // Not those that only begin to be, or have just ended.
+        // Rooms without members are being created or removed.
         const all = Array.from(hub.rooms.values()).filter((room) => room.size > 0);
         const largest = top(all, (room) => room.size, query.limit);
         return {
@@ -93,7 +94,7 @@ export function rooms({ hub, limits, peers }: HttpDeps): FastifyPluginCallbackTy
       async ({ params }) => {
         const name = checkRoom(params.room, limits);
         const room = hub.rooms.get(name);
-        if (!room?.size) throw new Refusal('not_found', `Nobody is in ${name}.`);
+        if (!room?.size) throw new Refusal('not_found', `The room ${name} has no members.`);
         return infoOf(room);
       },
     );
@@ -105,7 +106,7 @@ type Info = Static<typeof RoomInfo>;
 
 const roomOf = ({ body }: Outcome) => body as Info;
 
-/** Each room once, with the members that it has at all workers. */
+/** Merges the workers' entries of each room and adds up its members. */
 export function mergeRooms<Room extends Pick<Info, 'room' | 'members' | 'seq'>>(
   all: readonly Room[],
 ): Room[] {
@@ -114,7 +115,7 @@ export function mergeRooms<Room extends Pick<Info, 'room' | 'members' | 'seq'>>(
     const before = byName.get(info.room);
     if (before === undefined) byName.set(info.room, info);
     else {
-      // Who has had more of it knows better where it is.
+      // The worker with the higher `seq` has the more recent state.
       const ahead = before.seq >= info.seq ? before : info;
       byName.set(info.room, { ...ahead, members: before.members + info.members });
     }

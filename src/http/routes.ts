@@ -1,8 +1,8 @@
 /**
- * Every route that the HTTP API has, each in the file of what it is about. `docs/openapi.json` is made
- * from this list and from the schemas beside the routes.
+ * The list of all routes of the HTTP API. Each route has its own file. `docs/openapi.json` is generated
+ * from this list and the routes' schemas.
  */
-// What a schema may say for readers.
+// Adds the fields of `@fastify/swagger` (summary, tags, …) to the schema type.
 import type {} from '@fastify/swagger';
 import type { FastifyInstance } from 'fastify';
 import { answerAcross } from './across.js';
@@ -26,7 +26,7 @@ export function routes(app: FastifyInstance, deps: HttpDeps): void {
   app.register(async (v1) => {
     const guard = createGuard(deps.config);
     v1.addHook('onRequest', (request, _reply, done) => {
-      // The worker that asks has looked already.
+      // The worker that forwarded the request has already checked it.
       if (!deps.peers?.isPeer(request.raw)) guard(request.raw);
       done();
     });

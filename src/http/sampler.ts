@@ -1,9 +1,9 @@
 /**
- * Takes the pulse of the server every second for the live page, and remembers 15 minutes of it, so
- * that whoever opens the page after an incident still sees it. Bounded by construction: a fixed
- * number of seconds of a fixed number of numbers, whoever is connected (V9).
+ * Samples the server every second for the live page and keeps the last 15 minutes, so that a page opened
+ * after an incident still shows it. Memory is fixed: a fixed number of samples of a fixed number of
+ * series, however many are connected (V9).
  *
- * Not here: who is connected (`live.ts`), what Prometheus gets (`metrics/registry.ts`).
+ * Not here: the members and rooms (`live.ts`), Prometheus metrics (`metrics/registry.ts`).
  */
 import { CONSUMERS } from '../metrics/catalogue/delivery.js';
 import { CATALOGUE } from '../metrics/catalogue/index.js';
@@ -38,13 +38,13 @@ export interface Sample {
 }
 
 const EVERY_MS = 1000;
-/** A late timer must not make a rate of nothing. */
+/** Minimum interval, so that a late timer causes no division by zero. */
 const LEAST_MS = 1;
 
 const SENT = REPLAYED.indexOf('sent');
 const CONFLATED = DROP_REASONS.indexOf('conflated');
 
-/** The classes of locks that a server has of its own. */
+/** The server's own lock classes. */
 export const OWN_LOCKS = LOCKS.filter((lock) => lock !== 'other');
 
 const lockSeries: LockSeries[] = OWN_LOCKS.flatMap((lock): LockSeries[] => [
@@ -58,7 +58,7 @@ export class Sampler {
   readonly series: readonly Series[] = [...SERIES, ...lockSeries, ...dropSeries];
   /** Oldest first, at most `REMEMBERED`. */
   readonly past: Sample[] = [];
-  /** Called after each second. */
+  /** Called with each new sample. */
   onSample: (sample: Sample) => void = () => {};
 
   readonly #options: SamplerOptions;
@@ -107,7 +107,7 @@ export class Sampler {
       at,
       published: gauges.mesh?.published ?? recorder.totals.published,
       delivered: recorder.deliverySeconds.total(),
-      // Conflation is the policy at work, and no loss.
+      // Conflation is the room's policy, not a loss.
       dropped: total(recorder.droppedBy) - recorder.droppedBy[CONFLATED]!,
       droppedBy: Array.from(recorder.droppedBy),
       evicted: total(recorder.evictedBy),
@@ -137,7 +137,7 @@ export class Sampler {
       loopP99: loop.p99,
       loopMax: loop.max,
       cpu: (now.cpu - before.cpu) / seconds,
-      // Nothing, where out of descriptors it cannot be read.
+      // NaN if out of file descriptors.
       residentBytes: Number.isNaN(resident) ? null : resident,
       users: people.size,
       watchers: hub.presence.watchers,
@@ -151,7 +151,7 @@ export class Sampler {
     return { at: Date.now(), values };
   }
 
-  /** Deliveries to members of a kind since the last call, over all transports, by bucket. */
+  /** Deliveries to this kind of consumer since the last call, by bucket, over all transports. */
   #delivered(consumer: (typeof CONSUMERS)[number]): Float64Array {
     const { deliverySeconds } = this.#options.recorder;
     const sums = new Float64Array(deliverySeconds.bounds.length);
@@ -176,7 +176,7 @@ export class Sampler {
   }
 }
 
-/** The buckets of `count` rows together. */
+/** Sums the buckets of `count` rows. */
 function sumRows({ counts, bounds }: HistogramCells, first: number, count: number): Float64Array {
   const sums = new Float64Array(bounds.length);
   for (let row = first; row < first + count; row += 1) {

@@ -1,4 +1,4 @@
-/** The servers that share rooms over a broker on a network, of what each of their processes says there. */
+/** Groups the nodes that share a network broker by server. */
 import { LEASE_MS, type SharingNode } from '../broker/sharing-node.js';
 import type { ServerLine } from '../page/frame.js';
 
@@ -13,7 +13,7 @@ export function serversOf(nodes: readonly SharingNode[]): ServerLine[] {
   return [...servers.values()].map(lineOf).sort((a, b) => (a.server < b.server ? -1 : 1));
 }
 
-/** What is missing of it is of no account while another has its slot. */
+/** A slot counts as missing only if no live worker has it. */
 function lineOf(all: readonly SharingNode[]): ServerLine {
   const there = all.filter(({ heardMs }) => heardMs <= LEASE_MS);
   const slots = new Set(there.map(({ slot }) => slot));

@@ -1,4 +1,4 @@
-/** For those who watch over the server: is it alive, may traffic come, how is it doing. */
+/** Routes for monitoring: liveness, readiness and metrics. */
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox';
 import { Type } from 'typebox';
 import { REFUSAL, Refusal } from '../errors.js';
@@ -15,7 +15,7 @@ export function status({
   closing,
   metrics,
 }: HttpDeps): FastifyPluginCallbackTypebox {
-  /** The text of this turn of the loop: all who ask in it get the one snapshot. */
+  /** The scrape of this turn of the event loop, shared by all requests in it. */
   let shared: Promise<string> | null = null;
   function scrape(): Promise<string> {
     if (shared !== null) return shared;
@@ -32,7 +32,7 @@ export function status({
       {
         schema: {
           operationId: 'isAlive',
-          summary: 'Whether the process answers',
+          summary: 'Check that the process answers',
           tags: ['status'],
           response: { 200: Status },
         },
@@ -46,7 +46,7 @@ export function status({
         schema: {
           operationId: 'isReady',
           summary:
-            'Whether traffic may come: not before tokens can be checked, while the broker cannot be reached or this node is more than 1 s behind it, and once a shutdown has begun',
+            'Check that the server can take traffic. It cannot before it can verify tokens, while it cannot reach the broker or is more than 1 s behind it, and once a shutdown has begun',
           tags: ['status'],
           response: {
             200: Status,
@@ -61,7 +61,7 @@ export function status({
           throw new Refusal('broker_unavailable', 'The broker cannot be reached.');
         }
         if (hub.isLagging) {
-          throw new Refusal('broker_unavailable', 'This node does not keep up with the broker.');
+          throw new Refusal('broker_unavailable', 'This node is too far behind the broker.');
         }
         return { status: 'ready' };
       },
@@ -76,7 +76,7 @@ export function status({
             summary: 'Metrics in the text format of Prometheus',
             tags: ['status'],
             produces: ['text/plain'],
-            response: { 200: Type.String({ description: 'All of them.' }) },
+            response: { 200: Type.String({ description: 'All metrics.' }) },
           },
         },
         (_request, reply) => {

@@ -1,21 +1,21 @@
-/** The first few of many by a number, without sorting them all: lists may be long, answers not. */
+/** Selects the highest-ranked items without sorting the whole list. */
 import { Type } from 'typebox';
 
 const DEFAULT_LIMIT = 20;
-/** Most entries that a list may have. */
+/** Maximum number of entries in a list. */
 export const MAX_LIMIT = 1000;
 
-/** The query parameter of every list. */
+/** The `limit` query parameter of every list. */
 export const Limit = Type.Optional(
   Type.Integer({
     minimum: 1,
     maximum: MAX_LIMIT,
     default: DEFAULT_LIMIT,
-    description: 'Most entries to list.',
+    description: 'Maximum number of entries.',
   }),
 );
 
-/** The `limit` items with the highest rank, highest first; among equals, those that come first. */
+/** Returns the `limit` items with the highest rank, highest first; among equals, the earlier first. */
 export function top<T>(items: Iterable<T>, rank: (item: T) => number, limit = DEFAULT_LIMIT): T[] {
   const best: { item: T; rank: number }[] = [];
   for (const item of items) {

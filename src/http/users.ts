@@ -1,4 +1,4 @@
-/** One user: its connections and the rooms they are in, and an end of all of them. */
+/** Routes that show a user's connections, with their rooms, and close them. */
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox';
 import { type Static, Type } from 'typebox';
 import { nowMs } from '../time.js';
@@ -11,15 +11,15 @@ const Params = Type.Object({ user: Type.String() });
 
 const User = Type.Object(
   { user: Type.String(), members: Type.Array(MemberDetails), workers: Workers },
-  { description: 'Its connections; none where it is not there.' },
+  { description: 'The connections of the user; an empty list if it has none.' },
 );
 
 const Closed = Type.Object(
   {
-    closed: Type.Integer({ description: 'Connections that were closed.' }),
+    closed: Type.Integer({ description: 'Number of connections closed.' }),
     workers: Workers,
   },
-  { description: 'They are told why, with close code 4003, and that they should not come back.' },
+  { description: 'The connections are closed with code 4003, so that clients do not reconnect.' },
 );
 
 export function users({ people }: HttpDeps): FastifyPluginCallbackTypebox {
@@ -29,7 +29,7 @@ export function users({ people }: HttpDeps): FastifyPluginCallbackTypebox {
       {
         schema: {
           operationId: 'getUser',
-          summary: 'The connections of a user',
+          summary: "List a user's connections",
           tags: ['users'],
           params: Params,
           response: { 200: User, ...failures('not_enabled') },
@@ -50,8 +50,9 @@ export function users({ people }: HttpDeps): FastifyPluginCallbackTypebox {
       {
         schema: {
           operationId: 'closeUser',
-          summary: 'Close the connections of a user',
-          description: 'It may come back with its token; to keep it out, revoke it.',
+          summary: "Close a user's connections",
+          description:
+            'The user may connect again with the same token. To prevent that, revoke it.',
           tags: ['users'],
           params: Params,
           response: { 200: Closed, ...failures('not_enabled') },

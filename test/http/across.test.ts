@@ -1,4 +1,4 @@
-/** What one of several workers answers for all of them when not all have: what is true, and whom it waited for. */
+/** How a worker merges the answers of all workers when some are missing or refuse. */
 import Fastify from 'fastify';
 import { expect, it } from 'vitest';
 import { Refusal } from '../../src/errors.js';
@@ -35,29 +35,29 @@ const done = (slot: number) => ({ slot, status: 204, body: null });
 const refused = (slot: number, status = 404) => ({ slot, status, body: {} });
 const unavailable = (message: string) => [503, { code: 'worker_unavailable', message }];
 
-it('is done where any has it, if one is enough', async () => {
+it('succeeds if any worker succeeds, where one is enough', async () => {
   expect(await ask({ answers: [done(1)], missing: [2] }, notFound())).toEqual([204, null]);
 });
 
-it('is not found where all have looked, and not known where one has not', async () => {
+it('is not_found if all workers answer not_found, and unavailable if one is missing', async () => {
   const nobody = { answers: [refused(1), refused(2)], missing: [] };
   expect(await ask(nobody, notFound())).toMatchObject([404, { code: 'not_found' }]);
   expect(await ask({ answers: [refused(1)], missing: [2] }, notFound())).toEqual(
-    unavailable('Worker 2 did not do it in time: ask again.'),
+    unavailable('Worker 2 did not answer in time: try again.'),
   );
 });
 
-it('is done where all have done it, if all have to', async () => {
+it('succeeds only if every worker succeeds, where all must', async () => {
   expect(await ask({ answers: [done(1), done(2)], missing: [] }, null, true)).toEqual([204, null]);
   expect(await ask({ answers: [done(1)], missing: [2] }, null, true)).toEqual(
-    unavailable('Worker 2 did not do it in time: the others have done it; ask again.'),
+    unavailable('Worker 2 did not answer in time: the others have done it; try again.'),
   );
   expect(await ask({ answers: [refused(1, 503)], missing: [2] }, null, true)).toEqual(
-    unavailable('Workers 1, 2 did not do it in time: the others have done it; ask again.'),
+    unavailable('Workers 1, 2 did not answer in time: the others have done it; try again.'),
   );
-  // Who has nothing to do it to has done it.
+  // A worker with nothing to act on counts as done.
   expect(await ask({ answers: [refused(1)], missing: [] }, null, true)).toEqual([204, null]);
-  // What one has refused, and the others have not heard of, is that one's to tell.
+  // If no worker succeeded, the asked worker's own refusal is the answer.
   const wrong = new Refusal('bad_command', 'It is wrong.');
   expect(await ask({ answers: [refused(1, 400)], missing: [2] }, wrong, true)).toEqual([
     400,

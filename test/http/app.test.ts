@@ -24,7 +24,7 @@ it.each([
   expect(server.logged).toEqual([]);
 });
 
-it('answers a mistake of ours with a code, and logs the rest', async () => {
+it('answers an internal error with a code, and logs the details', async () => {
   const scrape = () => Promise.reject(new Error('the secret of the house'));
   server = await serve({}, { metrics: { contentType: 'text/plain', scrape } });
   const answer = await server.ask('GET', '/metrics');
@@ -37,7 +37,7 @@ it('answers a mistake of ours with a code, and logs the rest', async () => {
   expect(server.recorder.refusedBy[REFUSAL_CODES.indexOf('internal_error')]).toBe(1);
 });
 
-it('survives a peer that goes away in the middle of its body', async () => {
+it('survives a peer that disconnects in the middle of its body', async () => {
   server = await serve();
   const peer = connect(server.port, '127.0.0.1');
   peer.write(
@@ -49,7 +49,7 @@ it('survives a peer that goes away in the middle of its body', async () => {
   expect(server.logged).toEqual([]);
 });
 
-it('ends the connection of a long body that nobody wants', async () => {
+it('closes the connection after a refusal with a long unread body', async () => {
   server = await serve({ apiKey: ['secret'] });
   for (const path of ['/none', '/v1/messages', '/healthz']) {
     const socket = connect(server.port, '127.0.0.1');

@@ -1,4 +1,4 @@
-/** The client in one file, for pages of any origin. */
+/** The single-file client, for pages of any origin. */
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { freePort } from '../support/free-port.js';
@@ -6,7 +6,7 @@ import { serve } from '../support/server.js';
 
 const { version } = JSON.parse(readFileSync('package.json', 'utf8'));
 
-test('/client.js may be loaded by every page, and is kept for ever where its version is named', async () => {
+test('any page may load /client.js, and it is cached permanently if the URL names its version', async () => {
   const { url } = await serve();
   const response = await fetch(`${url}/client.js`);
   expect(response.status).toBe(200);
@@ -28,7 +28,7 @@ test('/client.js may be loaded by every page, and is kept for ever where its ver
   );
 });
 
-test('/client.js is there for pages of other origins, through proxies, and beside an internal port', async () => {
+test('/client.js is served to other origins, through proxies, and beside an internal port', async () => {
   const elsewhere = { origin: 'https://example.com', 'sec-fetch-site': 'cross-site' };
   for (const options of [
     {},
@@ -48,6 +48,6 @@ test('/client.js is there for pages of other origins, through proxies, and besid
   }
 });
 
-test('its version is that of the server that it comes with', () => {
+test('its version is that of the server', () => {
   expect(JSON.parse(readFileSync('client/package.json', 'utf8')).version).toBe(version);
 });

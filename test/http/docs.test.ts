@@ -47,7 +47,7 @@ const KEPT: RefusalCode[] = [
   'shutting_down',
 ];
 
-/** Every route, and the codes it may be refused with beside `ALWAYS`. */
+/** Every route with the codes it may be refused with, besides `ALWAYS`. */
 const ROUTES: Record<string, RefusalCode[]> = {
   'post /v1/rooms/{room}/messages': ['bad_json', 'server_busy', ...ONE],
   'post /v1/messages': ['bad_json', 'bad_command', 'message_too_big', 'server_busy'],
@@ -77,7 +77,7 @@ const ROUTES: Record<string, RefusalCode[]> = {
 };
 
 describe('/v1/openapi.json', () => {
-  it('is shipped as the routes have it', async () => {
+  it('is committed as the routes generate it', async () => {
     const shipped = new URL('../../docs/openapi.json', import.meta.url).pathname;
     const made = `${JSON.stringify(await openapi(), null, 2)}\n`;
     await expect(made).toMatchFileSnapshot(shipped);
@@ -121,7 +121,7 @@ describe('/v1/openapi.json', () => {
     expect(listed.sort()).toEqual([...codes, ...ALWAYS].sort());
   });
 
-  it('says what a room and a key may be, as they are checked', async () => {
+  it('documents the names of rooms and keys as they are checked', async () => {
     const text = JSON.stringify(document.paths);
     const room = { title: ROOM_NAME, minLength: 1, maxLength: 200, pattern: expect.any(String) };
     const publish = document.paths['/v1/rooms/{room}/messages']!['post']! as unknown as {

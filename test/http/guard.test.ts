@@ -20,7 +20,7 @@ function judge(options: Partial<Config>, address: string, headers: Record<string
   const guard = createGuard({ ...defaults, ...options });
   try {
     guard(request);
-    // Again on the same connection: nothing is remembered that a header may change.
+    // Again on the same connection: a result that depends on headers is not cached.
     guard(request);
     return null;
   } catch (error) {
@@ -47,12 +47,12 @@ describe('without an API key', () => {
   );
 
   it.each(['evil.example', 'localhost.evil.example', '127.0.0.1.evil.example:8080', '0.0.0.0', ''])(
-    'refuses the host %j: a page may have got here by DNS rebinding',
-    (host) => expect(judge({}, '127.0.0.1', { host })).toMatch(/^forbidden: .*another host/),
+    'refuses the host %j, which a page may use for DNS rebinding',
+    (host) => expect(judge({}, '127.0.0.1', { host })).toMatch(/^forbidden: .*Host header/),
   );
 
   it.each(['x-forwarded-for', 'forwarded', 'x-real-ip', 'via'])(
-    'refuses what a proxy has passed on with %s, whoever it says it is for',
+    'refuses requests with the proxy header %s, whatever address it names',
     (header) => {
       for (const address of ['127.0.0.1', '::ffff:127.0.0.1']) {
         expect(judge({}, address, { [header]: '127.0.0.1' })).toMatch(/^forbidden: .*proxy/);
@@ -77,11 +77,11 @@ describe('without an API key', () => {
     { 'sec-fetch-site': 'none' },
     { 'sec-fetch-site': 'same-origin', origin: 'http://localhost:8080' },
     { origin: 'http://localhost:8080' },
-  ])('answers its own page and whoever types the address: %j', (headers) => {
+  ])('answers its own page and typed addresses: %j', (headers) => {
     expect(judge({}, '127.0.0.1', headers)).toBeNull();
   });
 
-  it('believes a trusted proxy about the address, and nobody else', () => {
+  it('uses the forwarded address of a trusted proxy only', () => {
     const trustProxy = ['10.0.0.0/8'];
     const from = (address: string, name: string, value: string) =>
       judge({ trustProxy }, address, { [name]: value });
@@ -93,7 +93,7 @@ describe('without an API key', () => {
     expect(from('127.0.0.1', 'x-forwarded-for', '127.0.0.1')).toMatch(/^forbidden/);
   });
 
-  it('does not take a connection that was local for one that always is', () => {
+  it('checks the headers of each request on a connection from this machine', () => {
     const guard = createGuard(defaults);
     const socket = Object.defineProperty(new Socket(), 'remoteAddress', { value: '127.0.0.1' });
     const ask = (headers: Record<string, string>) => {
@@ -111,7 +111,7 @@ describe('with API keys', () => {
   const apiKey = ['first-key', 'second-key'];
 
   it.each(['Bearer first-key', 'Bearer second-key', 'bearer  first-key'])(
-    'lets in %j, from anywhere and for any host',
+    'accepts %j, from any address and for any host',
     (authorization) => {
       expect(judge({ apiKey }, '203.0.113.5', { authorization, host: 'example.com' })).toBeNull();
     },
@@ -127,7 +127,7 @@ describe('with API keys', () => {
     'Basic first-key',
     'first-key',
     '',
-  ])('refuses %j, from this machine too', (authorization) => {
+  ])('refuses %j, even from this machine', (authorization) => {
     expect(judge({ apiKey }, '127.0.0.1', { authorization })).toMatch(/^unauthorised: /);
   });
 
@@ -135,7 +135,7 @@ describe('with API keys', () => {
     expect(judge({ apiKey }, '127.0.0.1')).toMatch(/^unauthorised: .*Authorization: Bearer/);
   });
 
-  it('compares in constant time, with every key, equal lengths', () => {
+  it('compares all keys in constant time and at equal length', () => {
     for (const token of ['first-key', 'second-key', 'wrong', 'x'.repeat(1000)]) {
       vi.mocked(timingSafeEqual).mockClear();
       judge({ apiKey: [...apiKey, 'third'] }, '127.0.0.1', { authorization: `Bearer ${token}` });
@@ -183,9 +183,9 @@ describe('served', () => {
     const documented = Object.entries(paths).flatMap(([path, methods]) =>
       Object.keys(methods).map((method) => `${method.toUpperCase()} ${path}`),
     );
-    // The stream of /v1/live does not end: test/http/live.test.ts.
+    // The stream of /v1/live does not end; see test/http/live.test.ts.
     const guarded = documented.filter((route) => /\/v1\/(?!live)/.test(route));
-    // And /metrics, which has no schema of that.
+    // /metrics has no such schema.
     expect(guarded).toHaveLength(ROUTES.length - 1);
     for (const [method, path] of ROUTES) {
       const answer = await server.ask(method, path);
@@ -201,7 +201,7 @@ describe('served', () => {
     for (const path of OPEN) expect((await server.ask('GET', path)).status).toBe(200);
   });
 
-  it('answers this machine without a key, but no rebound name and no proxy', async () => {
+  it('answers this machine without a key, but not rebound names or proxies', async () => {
     server = await serve();
     const room = await server.ask('GET', '/v1/rooms');
     expect(room.status).toBe(200);
@@ -211,7 +211,7 @@ describe('served', () => {
     }
   });
 
-  it('refuses before it reads a body', async () => {
+  it('refuses before it reads the body', async () => {
     server = await serve({ apiKey: ['secret'], maxHttpBodyBytes: 1024 });
     const answer = await server.ask('POST', '/v1/messages', { json: 'x'.repeat(2000) });
     expect(answer.status).toBe(401);

@@ -1,4 +1,4 @@
-/** Kept messages over HTTP: read page by page, purged, and refused where none are kept. */
+/** Room history over HTTP: reading page by page, purging, and refusals where nothing is kept. */
 import { expect, it, onTestFinished } from 'vitest';
 import type { Broker } from '../../src/broker/broker.js';
 import type { Config } from '../../src/options/config.js';
@@ -41,7 +41,7 @@ const seqs = ({ messages }: Page) => messages.map(({ seq }) => seq);
 const range = (from: number, to: number) =>
   Array.from({ length: to - from + 1 }, (_, i) => from + i);
 
-it('gives what a room keeps that nobody is in, as it was published', async () => {
+it('returns the history of a room without members exactly as it was published', async () => {
   const server = await start();
   await server.ask('POST', '/v1/rooms/a/messages', { json: { data: { text: 'é' }, key: 'k' } });
   await server.ask('POST', '/v1/rooms/a/messages', { json: { data: null } });
@@ -60,7 +60,7 @@ it('gives what a room keeps that nobody is in, as it was published', async () =>
   expect(server.hub.rooms.size).toBe(0);
 });
 
-it('says which member published a message', async () => {
+it('names the member that published a message', async () => {
   const server = await start();
   const { member } = await server.connect('a');
   await server.hub.publish(member, 'a', '[1]');
@@ -68,7 +68,7 @@ it('says which member published a message', async () => {
   expect(messages).toMatchObject([{ seq: 1, from: member.id, data: [1] }]);
 });
 
-it('gives an empty page of a room that nothing was published to', async () => {
+it('returns an empty page for a room without messages', async () => {
   const server = await start();
   for (const query of ['', '?last=5', '?from=7']) {
     const page = await server.page(`a/messages${query}`);
@@ -103,7 +103,7 @@ it.each<[query: string, seqs: number[], next: number | undefined]>([
   expect([page.seq, page.oldest, seqs(page), page.next]).toEqual([30, 11, expected, next]);
 });
 
-it('gives at most 1,000 messages a page, and all of them in pages', async () => {
+it('returns at most 1,000 messages per page, and all of them over several pages', async () => {
   const server = await start();
   await server.fill('a', 1500);
   const first = await server.page('a/messages');
@@ -112,7 +112,7 @@ it('gives at most 1,000 messages a page, and all of them in pages', async () => 
   expect([seqs(second), second.next]).toEqual([range(1001, 1500), undefined]);
 });
 
-it('ends a page before 1 MiB of messages, names and all', async () => {
+it('ends a page before 1 MiB of messages, including field names', async () => {
   const server = await start({ historyMessages: 2000, historyBytes: 100 * MIB });
   await server.fill('a', 1000, 'é'.repeat(600));
   const found: number[] = [];
@@ -127,7 +127,7 @@ it('ends a page before 1 MiB of messages, names and all', async () => {
   expect(found).toEqual(range(1, 1000));
 });
 
-it('gives a message larger than a page alone', async () => {
+it('returns a message larger than a page alone', async () => {
   const server = await start({ historyMessages: 10, historyBytes: 100 * MIB });
   const large = 'x'.repeat(2 * MIB);
   await server.fill('a', 2, large);
@@ -135,7 +135,7 @@ it('gives a message larger than a page alone', async () => {
   expect([page.messages.map(({ data }) => data === large), page.next]).toEqual([[true], 2]);
 });
 
-it('waits for a broker that answers later', async () => {
+it('waits for an asynchronous broker', async () => {
   const later = (_: string, job: () => void) => void setImmediate(job);
   const broker = new ScriptedBroker({ answer: () => 'later', later }, 100);
   const server = await start({ historyMessages: 100 }, broker);
@@ -145,7 +145,7 @@ it('waits for a broker that answers later', async () => {
   expect(await server.page('a/messages')).toMatchObject({ oldest: 4, seq: 5 });
 });
 
-it('is refused with a code when the broker fails, and rooms are listed all the same', async () => {
+it('refuses with a code if the broker fails, and still lists rooms', async () => {
   let answer: 'now' | 'reject' = 'now';
   const broker = new ScriptedBroker({ answer: () => answer, later: (_, job) => job() }, 100);
   const server = await start({ historyMessages: 100 }, broker);
@@ -166,7 +166,7 @@ it('is refused with a code when the broker fails, and rooms are listed all the s
   });
 });
 
-it('purges up to a message; numbers and epoch stay', async () => {
+it('purges up to a message; numbering and epoch stay', async () => {
   const server = await start();
   await server.fill('a', 5);
   const { epoch } = await server.page('a/messages');
@@ -184,12 +184,12 @@ it('purges up to a message; numbers and epoch stay', async () => {
   expect(seqs(await server.page('a/messages'))).toEqual([6]);
 });
 
-it('a purge of a room that there is none of is no failure', async () => {
+it('purging an unknown room is not an error', async () => {
   const server = await start();
   expect((await server.ask('DELETE', '/v1/rooms/a/messages?through=3')).status).toBe(204);
 });
 
-it('what was purged is not replayed to members, from what was read before either', async () => {
+it('purged messages are not replayed, not even from pages read before', async () => {
   const server = await start();
   await server.connect('a');
   await server.fill('a', 40);
@@ -206,7 +206,7 @@ it('what was purged is not replayed to members, from what was read before either
   expect(await replayed()).toEqual([39, 40]);
 });
 
-it('rooms say where what they keep begins', async () => {
+it('rooms show the start of their history', async () => {
   const server = await start({ namespaces: { kept: { historyMessages: 2 } } });
   await server.connect('kept:a', 'kept:none', 'other');
   await server.connect('kept:a');
@@ -232,9 +232,19 @@ it.each([
   ['GET', '?to=-1', 'bad_position', `to is -1; ${whole}`],
   ['GET', '?last=0', 'bad_position', `last is 0; ${whole}`],
   ['GET', '?from=9007199254740992', 'bad_position', `from is 9007199254740992; ${whole}`],
-  ['GET', '?from=3&to=2', 'bad_position', 'from is 3, to is 2; from may not be the larger.'],
-  ['GET', '?last=3&to=2', 'bad_position', expect.stringContaining('last comes with from or to')],
-  ['GET', '?last=3&from=2', 'bad_position', expect.stringContaining('last comes with from or to')],
+  ['GET', '?from=3&to=2', 'bad_position', 'from is 3, to is 2; from must not be larger than to.'],
+  [
+    'GET',
+    '?last=3&to=2',
+    'bad_position',
+    expect.stringContaining('last cannot be combined with from or to'),
+  ],
+  [
+    'GET',
+    '?last=3&from=2',
+    'bad_position',
+    expect.stringContaining('last cannot be combined with from or to'),
+  ],
   ['GET', '?from=one', 'bad_command', 'from is "one"; it must be integer.'],
   ['GET', '?limit=0', 'bad_command', 'limit is 0; it must be >= 1.'],
   ['GET', '?limit=1001', 'bad_command', 'limit is 1001; it must be <= 1000.'],
@@ -250,7 +260,7 @@ it.each([
   expect(seqs(await server.page('a/messages'))).toEqual([1, 2, 3]);
 });
 
-it.each(['GET', 'DELETE'])('refuses %s of what is no room', async (method) => {
+it.each(['GET', 'DELETE'])('refuses %s for an invalid room name', async (method) => {
   const server = await start();
   const answer = await server.ask(method, '/v1/rooms/a%20b/messages?through=1&from=1');
   expect(answer.status).toBe(400);
@@ -260,7 +270,7 @@ it.each(['GET', 'DELETE'])('refuses %s of what is no room', async (method) => {
 
 it.each<[string, Partial<Config>, Broker | undefined, string]>([
   [
-    'by a broker that keeps none',
+    'by a broker without history',
     { historyMessages: 10 },
     new DelegateBroker(),
     'The broker keeps no messages.',
@@ -277,7 +287,7 @@ it.each<[string, Partial<Config>, Broker | undefined, string]>([
     undefined,
     'No messages are kept in the namespace chat: its historyMessages is 0.',
   ],
-])('is refused where none are kept: %s', async (_, options, broker, message) => {
+])('is refused where nothing is kept: %s', async (_, options, broker, message) => {
   const server = await start(options, broker);
   await server.connect('chat:a');
   for (const [method, query] of [

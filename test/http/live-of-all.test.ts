@@ -1,4 +1,4 @@
-/** What the live page is told of several workers: each of them, also who has not answered. */
+/** The live data of several workers: a line per worker, including missing ones. */
 import { expect, test } from 'vitest';
 import { secondOfAll } from '../../src/http/live-of-all.js';
 import type { Second } from '../../src/page/frame.js';
@@ -11,7 +11,7 @@ const second = (slot: number, broker: Second['broker'], members: number): Second
   servers: [],
 });
 
-test('each worker is told, by slot, and who is missing', () => {
+test('lists each worker by slot, including missing ones', () => {
   const all = secondOfAll(['members'], [second(2, 'up', 5), second(0, 'suspended', 3)], [1]);
   expect(all.workers).toEqual([
     { slot: 0, pid: 100, members: 3, rooms: 2, broker: 'suspended' },

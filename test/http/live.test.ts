@@ -8,7 +8,7 @@ import { httpClient } from '../support/http-requests.js';
 import { Signal } from '../support/signal.js';
 import { FakeTransport, type Served, serve } from './support.js';
 
-/** For what another side of a connection has yet to hear of. */
+/** Timeout for events that the other side of a connection sees later. */
 const WAIT = { timeout: 10_000, interval: 10 };
 
 let server: Served;
@@ -39,7 +39,7 @@ async function watch(headers: Record<string, string> = {}) {
   };
 }
 
-/** Lets `seconds` pass; readers get what was written. */
+/** Advances by `seconds`. Readers receive what was written. */
 async function pass(seconds: number): Promise<void> {
   for (let i = 0; i < seconds; i += 1) {
     vi.advanceTimersByTime(1000);
@@ -47,12 +47,12 @@ async function pass(seconds: number): Promise<void> {
   }
 }
 
-/** The number of a series in a second. */
+/** The value of a series in a second. */
 const of = (hello: Hello, series: string, { values }: { values: Second['values'] }) =>
   values[hello.series.indexOf(series as Hello['series'][number])];
 
 describe('GET /v1/live', () => {
-  it('begins with what the server remembers, and goes on every second', async () => {
+  it('begins with the history of the server, and continues every second', async () => {
     server = await serve();
     await pass(3);
     const { answer, hello, seconds } = await watch();
@@ -66,7 +66,7 @@ describe('GET /v1/live', () => {
     expect(seconds()[1]!.at - seconds()[0]!.at).toBe(1000);
   });
 
-  it('says who is furthest behind, and what the rooms are', async () => {
+  it('lists the members furthest behind, and the rooms', async () => {
     server = await serve();
     const { transport } = await server.connect('room:a');
     await server.connect('room:a', 'room:b');
@@ -92,7 +92,7 @@ describe('GET /v1/live', () => {
     expect(of(hello(), 'hold room.members', second)).toBeGreaterThan(0);
   });
 
-  it('remembers 15 minutes and no more', async () => {
+  it('keeps 15 minutes and no more', async () => {
     server = await serve();
     await pass(1000);
     const { answer, hello } = await watch();
@@ -100,7 +100,7 @@ describe('GET /v1/live', () => {
     expect(hello().past).toHaveLength(900);
   });
 
-  it('is for those with a key, where there is one', async () => {
+  it('requires a key, if the server has one', async () => {
     server = await serve({ apiKey: ['secret'] });
     expect((await server.ask('GET', '/v1/live')).status).toBe(401);
     expect((await server.ask('GET', '/v1/live?key=secret')).status).toBe(401);
@@ -108,7 +108,7 @@ describe('GET /v1/live', () => {
     expect(answer.status).toBe(200);
   });
 
-  it('turns away more viewers than it may have, until one leaves', async () => {
+  it('refuses viewers beyond the limit, until one disconnects', async () => {
     server = await serve();
     const viewers = [];
     for (let i = 0; i < 16; i += 1) viewers.push(await watch());
@@ -118,7 +118,7 @@ describe('GET /v1/live', () => {
     await vi.waitFor(async () => expect((await watch()).answer.status).toBe(200), WAIT);
   });
 
-  it('gives the place of whoever has had one for half a minute to a newcomer', async () => {
+  it('gives the place of a viewer older than half a minute to a newcomer', async () => {
     server = await serve();
     const viewers = [];
     for (let i = 0; i < 16; i += 1) viewers.push(await watch());
@@ -131,7 +131,7 @@ describe('GET /v1/live', () => {
     expect(await viewers[1]!.answer.ended).toBe('aborted');
   });
 
-  it('keeps no place for one address that another has none of', async () => {
+  it('replaces a viewer of an address with many places for an address with none', async () => {
     server = await serve({ apiKey: ['secret'], trustProxy: ['127.0.0.1'] });
     const from = (address: string) => ({
       authorization: 'Bearer secret',
@@ -149,7 +149,7 @@ describe('GET /v1/live', () => {
     }
   });
 
-  it('refuses to wait behind another answer, where nobody would see it go', async () => {
+  it('refuses to queue behind another answer, where a disconnect would go unnoticed', async () => {
     server = await serve();
     const socket = connect(server.port, '127.0.0.1');
     hangUp.push(() => socket.destroy());
@@ -158,14 +158,14 @@ describe('GET /v1/live', () => {
     for (let i = 0; i < 15; i += 1) expect((await watch()).answer.status).toBe(200);
   });
 
-  it('passes over a viewer that reads nothing, keeps little for it, and lets it go', async () => {
+  it('skips a viewer that does not read, buffers little for it, and disconnects it', async () => {
     server = await serve();
-    // Seconds of some 200 kB fill the buffers of the kernel soon.
+    // Seconds of some 200 kB soon fill the kernel's buffers.
     for (let i = 0; i < 20; i += 1) {
       const id = `${i}${'x'.repeat(10_000)}`;
       server.hub.memberships.add(new Member(id, new FakeTransport(), server.hub.memberContext));
     }
-    // It is let go of by a reset, which it may meet while it reads.
+    // The reset may arrive while the viewer reads.
     const stalled = connect(server.port, '127.0.0.1')
       .on('error', () => {})
       .pause();
@@ -176,7 +176,7 @@ describe('GET /v1/live', () => {
     });
     hangUp.push(() => reading.destroy());
     const has = new Signal();
-    // Three a piece, of `hello` too.
+    // Three lines per event, including `hello`.
     let lines = 0;
     reading.setEncoding('latin1').on('data', (chunk: string) => {
       lines += chunk.split('\n').length - 1;

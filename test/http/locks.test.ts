@@ -8,7 +8,7 @@ beforeEach(async () => {
 });
 afterEach(() => server.stop());
 
-it('shows what is held and waited for', async () => {
+it('lists held and awaited locks', async () => {
   const lock = new RWLock({ name: 'test.http', detector: server.detector });
   const guard = await lock.write('holder');
   const waiting = lock.read('waiter', { timeoutMs: 60_000 });

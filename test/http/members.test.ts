@@ -22,7 +22,7 @@ const publish = async (room: string, data: unknown) => {
   await turn();
 };
 
-it('gives a member', async () => {
+it('returns a member', async () => {
   const before = Date.now();
   const { member } = await server.connect('a', 'b');
   member.roundTripSeconds = 0.0125;
@@ -43,7 +43,7 @@ it('gives a member', async () => {
   });
 });
 
-it('lists those furthest behind first', async () => {
+it('lists the members furthest behind first', async () => {
   await server.connect('a');
   const short = await server.connect('b');
   const long = await server.connect('a');
@@ -51,7 +51,8 @@ it('lists those furthest behind first', async () => {
   long.transport.stalled = true;
   await publish('b', 'x'.repeat(900));
   for (let i = 0; i < 3; i += 1) await publish('a', 1);
-  // What fell behind first lags most; what is large weighs most.
+  // The member that fell behind first has the highest lag; the one with large messages has the most
+  // bytes.
   expect(await ids('')).toEqual(['member-2', 'member-3', 'member-1']);
   expect(await ids('sort=queue')).toEqual(['member-2', 'member-3', 'member-1']);
   for (let i = 0; i < 20; i += 1) await publish('a', 'y'.repeat(100));
@@ -65,14 +66,14 @@ it('lists those furthest behind first', async () => {
   expect(members[0]!.queued.bytes).toBeGreaterThan(900);
 });
 
-it('lists by round trip, those not measured yet last', async () => {
+it('sorts by round trip, unmeasured members last', async () => {
   for (const seconds of [0.1, null, 0.3]) {
     (await server.connect()).member.roundTripSeconds = seconds;
   }
   expect(await ids('sort=rtt')).toEqual(['member-3', 'member-1', 'member-2']);
 });
 
-it('lists those of a room', async () => {
+it('lists the members of a room', async () => {
   await server.connect('a');
   await server.connect('a', 'b');
   expect(await list('room=b')).toMatchObject({ total: 1, members: [{ id: 'member-2' }] });
@@ -88,7 +89,7 @@ it('closes a member', async () => {
   expect(await ids('')).toEqual([other.member.id]);
 });
 
-it('closes a member for a client that says JSON and sends nothing', async () => {
+it('closes a member for a client that declares JSON and sends no body', async () => {
   const { member } = await server.connect();
   const headers = { 'content-type': 'application/json' };
   expect((await server.ask('DELETE', `/v1/members/${member.id}`, { headers })).status).toBe(204);
@@ -97,7 +98,13 @@ it('closes a member for a client that says JSON and sends nothing', async () => 
 it.each([
   ['GET', '/v1/members/nobody', 404, 'not_found', 'No member has the id nobody.'],
   ['DELETE', '/v1/members/nobody', 404, 'not_found', 'No member has the id nobody.'],
-  ['GET', '/v1/members?sort=age', 400, 'bad_command', 'sort is "age"; it may be lag, queue, rtt.'],
+  [
+    'GET',
+    '/v1/members?sort=age',
+    400,
+    'bad_command',
+    'sort is "age"; it must be one of lag, queue, rtt.',
+  ],
   ['GET', '/v1/members?room=a%20b', 400, 'bad_room', expect.any(String)],
   ['GET', '/v1/members?limit=1.5', 400, 'bad_command', 'limit is "1.5"; it must be integer.'],
   ['GET', '/v1/members?limit=one', 400, 'bad_command', 'limit is "one"; it must be integer.'],

@@ -18,7 +18,7 @@ afterEach(() => server.stop());
 const refused = (code: RefusalCode) =>
   server.recorder.refusedBy[REFUSAL_CODES.indexOf(code)] as number;
 
-/** A hub of which only `publish` is another. */
+/** A hub whose `publish` is replaced. */
 const publishing = (publish: Hub['publish']): HttpDeps['hub'] => ({
   archive: server.hub.archive,
   presence: server.hub.presence,
@@ -50,7 +50,7 @@ describe('POST /v1/rooms/{room}/messages', () => {
     expect(outside.transport.messages).toEqual([]);
   });
 
-  it('keeps of a room nothing but its name (V3)', async () => {
+  it('retains only the name of a room (V3)', async () => {
     const publish = (name: string) =>
       server.ask('POST', `/v1/rooms/${name}/messages?${'j'.repeat(12_000)}`, { json: { data: 1 } });
     await publish('a-room-to-begin-with');
@@ -61,19 +61,19 @@ describe('POST /v1/rooms/{room}/messages', () => {
     expect((await bytesInUse()) - before).toBeLessThan(1_500_000);
   });
 
-  it('counts on, also where nobody is', async () => {
+  it('counts on in a room without members', async () => {
     await post('empty', { json: { data: 1 } });
     expect((await post('empty', { json: { data: 2 } })).body).toMatchObject({ seq: 2 });
   });
 
-  it.each([null, 0, '', false, [], {}])('takes %j as data', async (data) => {
+  it.each([null, 0, '', false, [], {}])('accepts %j as data', async (data) => {
     const { transport } = await server.connect('a');
     expect((await post('a', { json: { data } })).status).toBe(200);
     await turn();
     expect(transport.messages).toMatchObject([{ data }]);
   });
 
-  it('takes a name with any character the server allows, percent-encoded', async () => {
+  it('accepts names with any character the server allows, percent-encoded', async () => {
     const room = 'a/b:c+d@e';
     const { body } = await post(encodeURIComponent(room), { json: { data: 1 } });
     expect(body).toMatchObject({ room, seq: 1 });
@@ -122,7 +122,7 @@ describe('POST /v1/rooms/{room}/messages', () => {
     expect(server.logged).toEqual([]);
   });
 
-  it('takes data of just the allowed size and depth', async () => {
+  it('accepts data of exactly the maximum size and depth', async () => {
     expect((await post('a', { json: { data: 'x'.repeat(1022) } })).status).toBe(200);
     expect((await post('a', { json: { data: [[[1]]] } })).status).toBe(200);
   });
@@ -133,7 +133,7 @@ describe('POST /v1/rooms/{room}/messages', () => {
     expect([answer.status, answer.body]).toMatchObject([503, { code: 'shutting_down' }]);
   });
 
-  it('waits for a broker that answers later, and passes on its refusal', async () => {
+  it('waits for an asynchronous broker, and passes its refusal on', async () => {
     await server.stop();
     const answers = [
       async () => ({ seq: 7, epoch: 'e' }),
@@ -153,7 +153,7 @@ describe('POST /v1/rooms/{room}/messages', () => {
     ]);
   });
 
-  it('answers any body with a place or a code (V11)', async () => {
+  it('answers any body with a result or a code (V11)', async () => {
     const text = fc.oneof(
       fc.json(),
       fc.json({ maxDepth: 6 }).map((data) => `{"data":${data}}`),
@@ -184,7 +184,7 @@ describe('POST /v1/rooms/{room}/messages', () => {
 describe('POST /v1/messages', () => {
   const post = (json: unknown) => server.ask('POST', '/v1/messages', { json });
 
-  it('publishes in order, each with a result of its own', async () => {
+  it('publishes in order, with one result per message', async () => {
     const { transport } = await server.connect('a', 'b');
     const answer = await post({
       messages: [
@@ -231,7 +231,7 @@ describe('POST /v1/messages', () => {
     expect([answer.status, answer.body]).toMatchObject([400, { code: 'bad_command' }]);
   });
 
-  it('takes as many as it says', async () => {
+  it('accepts the maximum batch size', async () => {
     const { body } = await post({ messages: Array(MAX_BATCH).fill({ room: 'a', data: 1 }) });
     const { results } = body as { results: { seq: number }[] };
     expect(results.map(({ seq }) => seq)).toEqual(
@@ -239,7 +239,7 @@ describe('POST /v1/messages', () => {
     );
   });
 
-  it('does not hide a mistake of ours in a result', async () => {
+  it('does not hide an internal error in a result', async () => {
     await server.stop();
     const publish = () => {
       throw new Error('broken');

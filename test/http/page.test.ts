@@ -24,7 +24,7 @@ for (const name of FILES) {
   PAGES.push([`/page/${name}`, `text/${kind}; charset=utf-8`]);
 }
 
-it.each(PAGES)('serves %s to anybody, under a strict policy', async (path, type) => {
+it.each(PAGES)('serves %s to anyone, under a strict policy', async (path, type) => {
   server = await serve({ apiKey: ['secret'] });
   const { status, headers } = await server.ask('GET', path);
   expect(status).toBe(200);
@@ -49,7 +49,7 @@ it.each([
   expect((await server.ask('GET', path)).status).toBe(404);
 });
 
-it('opens no file for a request: not those pipelined by a peer that leaves either', async () => {
+it('opens no file for a request, not even for requests pipelined by a peer that disconnects', async () => {
   server = await serve();
   const files = () => readdirSync('/proc/self/fd').length;
   const before = files();
@@ -61,7 +61,7 @@ it('opens no file for a request: not those pipelined by a peer that leaves eithe
 });
 
 it.each(['/', '/docs', '/runbook'])(
-  '%s refers to nothing at the root of its host',
+  '%s has no links that start at the root of the host',
   async (path) => {
     server = await serve();
     const { text } = await server.ask('GET', path);

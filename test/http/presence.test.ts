@@ -1,11 +1,11 @@
-/** Who is in a room over HTTP, on a real server with real connections. */
+/** Presence over HTTP, on a real server with real connections. */
 import { once } from 'node:events';
 import { expect, it } from 'vitest';
 import { WebSocket } from 'ws';
 import { serve } from '../support/server.js';
 import { EVERYTHING, SECRET, tokenOf } from '../support/tokens.js';
 
-it('is listed page by page, and by user; nobody is anywhere else', async () => {
+it('lists users page by page, and single users; other rooms are empty', async () => {
   const { url } = await serve({
     tokenSecret: [SECRET],
     anonymous: true,

@@ -4,7 +4,7 @@ import { quantile, Window } from '../../src/http/quantile.js';
 
 const BOUNDS = [0.001, 0.01, 0.1, 1, Number.POSITIVE_INFINITY];
 
-it('is in the bucket of the true quantile', () => {
+it('lies in the bucket of the true quantile', () => {
   fc.assert(
     fc.property(
       fc.array(fc.double({ min: 1e-6, max: 10, noNaN: true }), { minLength: 1, maxLength: 200 }),
@@ -23,17 +23,17 @@ it('is in the bucket of the true quantile', () => {
   );
 });
 
-it('is that of Prometheus', () => {
+it('equals that of Prometheus', () => {
   // histogram_quantile(0.9, …) of these buckets: 0.01 + 0.09 * (90 - 50) / 50.
   expect(quantile(0.9, BOUNDS, [0, 50, 50, 0, 0])).toBeCloseTo(0.082, 10);
   expect(quantile(0.99, BOUNDS, [0, 0, 0, 0, 7])).toBe(1);
 });
 
-it('is nothing of nothing', () => {
+it('is null without observations', () => {
   expect(quantile(0.5, BOUNDS, [0, 0, 0, 0, 0])).toBeNull();
 });
 
-it('has a window of its own for whoever asks', () => {
+it('has a window of its own for each reader', () => {
   const [a, b] = [new Window(2), new Window(2)];
   expect([...a.since([1, 2])]).toEqual([1, 2]);
   expect([...a.since([4, 2])]).toEqual([3, 0]);

@@ -1,4 +1,4 @@
-/** A revocation that one of several workers is asked for: it holds at all of them or at none. */
+/** A revocation with several workers: it holds at all of them or at none. */
 import Fastify from 'fastify';
 import { afterEach, expect, it } from 'vitest';
 import { Alarms } from '../../src/auth/alarms.js';
@@ -20,7 +20,7 @@ const refused = (slot: number, status: number, code: string) => ({
 });
 const full = (slot: number) => refused(slot, 503, 'revocations_full');
 
-/** `answers`: what the others say; one without an answer is missing. */
+/** `answers`: what the other workers answer; a worker without an answer is missing. */
 async function revoke(answers: Answer[], missing: number[] = [], max = 10) {
   const people = new People(new Revocations(max, 0, alarms));
   const asked: Question[] = [];
@@ -47,7 +47,7 @@ async function revoke(answers: Answer[], missing: number[] = [], max = 10) {
   return { status: statusCode, body: json(), people, asked, insists };
 }
 
-it('goes to all who have members, with its id and its time', async () => {
+it('reaches all workers with members, with its id and its time', async () => {
   const { status, body, asked } = await revoke([done(1), done(2)]);
   expect([status, body]).toEqual([
     200,
@@ -68,7 +68,7 @@ it('goes to all who have members, with its id and its time', async () => {
   ]);
 });
 
-it('is asked for again where it was refused, and who did so is not among those that have it', async () => {
+it('retries at workers that refuse, and lists them as missing', async () => {
   const busy = refused(2, 503, 'server_busy');
   const { status, body, people, insists } = await revoke([done(1), busy], [3]);
   expect([status, body]).toMatchObject([
@@ -83,7 +83,7 @@ it('is asked for again where it was refused, and who did so is not among those t
     false,
     false,
   ]);
-  // As long as it is to hold.
+  // For as long as the revocation is in force.
   people.lift(body.id);
   expect([null, busy].map(insists)).toEqual([false, false]);
 });
@@ -91,7 +91,7 @@ it('is asked for again where it was refused, and who did so is not among those t
 it.each([
   ['another worker', [done(1), full(2)], 10],
   ['this worker', [done(1), done(2)], 0],
-])('is lifted everywhere where %s has as many as it may', async (_, answers, max) => {
+])('is lifted everywhere if %s is full', async (_, answers, max) => {
   const { status, body, people, asked } = await revoke(answers, [], max);
   expect([status, body.code]).toEqual([503, 'revocations_full']);
   expect(people.revocations()).toEqual([]);
@@ -109,6 +109,6 @@ it.each([
     false,
     false,
   ]);
-  // Nobody puts it back.
+  // No retry restores it.
   expect(people.revoke({ user: '42' }, id)).toEqual({ id, closed: 0, left: 0 });
 });

@@ -27,7 +27,7 @@ it('lists no rooms when there are none', async () => {
   expect((await server.ask('GET', '/v1/rooms')).body).toEqual({ total: 0, rooms: [] });
 });
 
-it('gives a room', async () => {
+it('returns a room', async () => {
   await server.connect('a/b');
   const answer = await server.ask('GET', '/v1/rooms/a%2Fb');
   expect(answer.status).toBe(200);
@@ -35,8 +35,8 @@ it('gives a room', async () => {
 });
 
 it.each([
-  ['/v1/rooms/nobody', 404, 'not_found', 'Nobody is in nobody.'],
-  ['/v1/rooms/constructor', 404, 'not_found', 'Nobody is in constructor.'],
+  ['/v1/rooms/nobody', 404, 'not_found', 'The room nobody has no members.'],
+  ['/v1/rooms/constructor', 404, 'not_found', 'The room constructor has no members.'],
   ['/v1/rooms/a%20b', 400, 'bad_room', expect.any(String)],
   ['/v1/rooms?limit=0', 400, 'bad_command', 'limit is 0; it must be >= 1.'],
   ['/v1/rooms?limit=1001', 400, 'bad_command', 'limit is 1001; it must be <= 1000.'],

@@ -1,4 +1,4 @@
-/** What the live page is told of the servers that share rooms, of what their processes say of themselves. */
+/** The server lines of the live page, grouped from the reports of their nodes. */
 import { expect, test } from 'vitest';
 import { serversOf } from '../../src/http/servers.js';
 
@@ -15,7 +15,7 @@ const told = (all: ReturnType<typeof node>[]) =>
     members,
   ]);
 
-test('workers of a server are one line, and each of several in one process is one', () => {
+test('groups the workers of a server into one line; servers in one process stay separate', () => {
   const all = [node('b', null, 0), node('a', 0, 0, 2), node('a', 1, 0, 3), node('b', null, 0)];
   expect(told(all)).toEqual([
     ['a', 2, 0, 5],
@@ -24,7 +24,7 @@ test('workers of a server are one line, and each of several in one process is on
   ]);
 });
 
-test('who is not heard is missing, unless another has its slot', () => {
+test('a node without heartbeat is missing, unless another node has its slot', () => {
   const all = [
     node('a', 0, 2000),
     node('a', 0, 60_000),

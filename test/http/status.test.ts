@@ -6,7 +6,7 @@ import { type Served, serve } from './support.js';
 let server: Served;
 afterEach(() => server.stop());
 
-it('says whether it is alive and ready, and at once when it closes', async () => {
+it('reports liveness and readiness, also right after it begins to close', async () => {
   server = await serve();
   expect((await server.ask('GET', '/healthz')).body).toEqual({ status: 'alive' });
   expect((await server.ask('GET', '/readyz')).body).toEqual({ status: 'ready' });
@@ -16,7 +16,7 @@ it('says whether it is alive and ready, and at once when it closes', async () =>
   expect((await server.ask('GET', '/healthz')).status).toBe(200);
 });
 
-it('is not ready while no token can be checked', async () => {
+it('is not ready while it cannot verify tokens', async () => {
   server = await serve({}, { auth: { isReady: false, mode: 'required' } });
   const answer = await server.ask('GET', '/readyz');
   expect([answer.status, answer.body]).toMatchObject([503, { code: 'keys_unavailable' }]);
@@ -24,7 +24,7 @@ it('is not ready while no token can be checked', async () => {
 });
 
 describe('/metrics', () => {
-  it('accounts for every message of a server at work (V10)', async () => {
+  it('accounts for every message of a busy server (V10)', async () => {
     server = await serve({ queueMessages: 4 });
     const members = [];
     for (let i = 0; i < 3; i += 1) members.push(await server.connect('a'));
@@ -50,7 +50,7 @@ describe('/metrics', () => {
     expect(of('delivered_total')).toBe(10);
     expect(of('queue_messages')).toBe(stalled!.member.queuedMessages);
     expect(of('queue_bytes')).toBe(server.hub.memory.bytes);
-    // One batch in flight and four queued, for each of the two that read nothing.
+    // One batch in flight and four messages queued for each of the two members that do not read.
     expect(of('dropped_total')).toBe(2 * (10 - 5));
     expect(of('abandoned_total')).toBe(5);
   });

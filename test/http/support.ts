@@ -1,4 +1,4 @@
-/** What the tests of the HTTP API share: a hub with members that exist only in memory, on a port. */
+/** Shared by the tests of the HTTP API: a hub with in-memory members, behind a real port. */
 
 import { once } from 'node:events';
 import { createServer, type IncomingHttpHeaders, request } from 'node:http';
@@ -23,7 +23,7 @@ import { People } from '../../src/session/people.js';
 import { Bodies } from '../../src/transport/bodies.js';
 import type { Transport } from '../../src/transport/transport.js';
 
-/** Takes everything at once; with `stalled`, one batch and nothing more. */
+/** Accepts everything at once; with `stalled`, one batch only. */
 export class FakeTransport implements Transport {
   readonly name = 'websocket';
   readonly remoteAddress = '203.0.113.7';
@@ -62,15 +62,15 @@ export interface Answer {
 
 export interface Ask {
   readonly headers?: Record<string, string>;
-  /** Sent as it is. */
+  /** Sent unchanged. */
   readonly body?: string | Buffer;
-  /** Sent as JSON, and said to be. */
+  /** Sent as JSON, with the content type. */
   readonly json?: unknown;
 }
 
 export type Served = Awaited<ReturnType<typeof serve>>;
 
-/** A hub behind an HTTP API that listens on a port of its own. */
+/** A hub behind an HTTP API on its own port. */
 export async function serve(
   options: Partial<Config> = {},
   overrides: Partial<HttpDeps> = {},
@@ -146,7 +146,7 @@ export async function serve(
     port,
     recorder,
 
-    /** A new member in these rooms. */
+    /** Adds a member to these rooms. */
     async connect(...rooms: string[]) {
       const transport = new FakeTransport();
       members += 1;

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { top } from '../../src/http/top.js';
 
-it('is the beginning of a stable sort', () => {
+it('equals the beginning of a stable sort', () => {
   const item = fc.record({ rank: fc.integer({ min: -3, max: 3 }) });
   fc.assert(
     fc.property(fc.array(item), fc.integer({ min: 1, max: 12 }), (items, limit) => {
@@ -14,6 +14,6 @@ it('is the beginning of a stable sort', () => {
   );
 });
 
-it('is 20 long when nothing is said', () => {
+it('returns 20 items by default', () => {
   expect(top(Array(50).keys(), (n) => n)).toEqual(Array.from({ length: 20 }, (_, i) => 49 - i));
 });

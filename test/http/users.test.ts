@@ -24,7 +24,7 @@ async function start(config: Partial<Config> = {}) {
     const text = await response.text();
     return { status: response.status, body: text === '' ? null : JSON.parse(text) };
   };
-  /** In its rooms, once it resolves. */
+  /** Resolves once the member is in its rooms. */
   const connect = async (claims: object, ...rooms: string[]) => {
     const headers = { authorization: `Bearer ${tokenOf({ rooms: EVERYTHING, ...claims })}` };
     const socket = new WebSocket(`${url.replace('http', 'ws')}/ws`, { headers });
@@ -44,7 +44,7 @@ async function start(config: Partial<Config> = {}) {
 }
 
 describe('a revocation', () => {
-  it('closes the connections of a user with 4005, before it is answered, and keeps it out', async () => {
+  it('closes the connections of a user with 4005 before it is answered, and prevents new ones', async () => {
     const { ask, connect, members } = await start();
     const [one, two, other] = [
       await connect({ sub: '42' }, 'a'),
@@ -74,7 +74,7 @@ describe('a revocation', () => {
     await connect({ sub: '42' }, 'a');
   });
 
-  it('of rooms has them left and not joined again, by token too', async () => {
+  it('of rooms removes the user from them and prevents joins, also by token', async () => {
     const { ask, connect } = await start();
     const one = await connect({ sub: '42', jti: 't1' }, 'chat:a', 'chat:b', 'news');
     const two = await connect({ sub: '42', jti: 't2' }, 'chat:a');
@@ -91,7 +91,7 @@ describe('a revocation', () => {
     expect(two.told.some(({ type }) => type === 'left')).toBe(false);
   });
 
-  it('of a token that says when it was issued lets in a later one', async () => {
+  it('of a token that has an issue time allows later tokens', async () => {
     const { ask, connect } = await start({ clockToleranceMs: 0 });
     const now = Math.floor(Date.now() / 1000);
     const old = await connect({ sub: '42', iat: now - 100 });
@@ -100,7 +100,7 @@ describe('a revocation', () => {
     await connect({ sub: '42', iat: now - 10 }, 'a');
   });
 
-  it('is bounded, and checked', async () => {
+  it('is bounded and validated', async () => {
     const { ask } = await start({ maxRevocations: 1 });
     expect((await ask('POST', '/v1/revocations', { user: '1' })).status).toBe(200);
     expect(await ask('POST', '/v1/revocations', { user: '2' })).toMatchObject({
@@ -123,7 +123,7 @@ describe('a revocation', () => {
 });
 
 describe('a user', () => {
-  it('has its connections and rooms, and they can all be closed', async () => {
+  it('has connections and rooms, and all of them can be closed', async () => {
     const { ask, connect } = await start();
     const [one] = [await connect({ sub: 'a|b' }, 'a', 'b'), await connect({ sub: '43' }, 'a')];
     const path = `/v1/users/${encodeURIComponent('a|b')}`;
@@ -136,7 +136,7 @@ describe('a user', () => {
     expect(await ask('GET', path)).toMatchObject({ body: { members: [] } });
   });
 
-  it('has as many connections as it may, and is told to come back with 4100', async () => {
+  it('is limited in its connections, and refused with 4100', async () => {
     const { connect } = await start({ maxConnectionsPerUser: 2 });
     await connect({ sub: '42' }, 'a');
     const second = await connect({ sub: '42' }, 'a');
@@ -150,7 +150,7 @@ describe('a user', () => {
   });
 });
 
-it('without keys there are no users, which is told through every entrance', async () => {
+it('without keys there are no users, and every API says so', async () => {
   const { ask, kickUser, revoke } = await start({ tokenSecret: [] });
   for (const [method, path, body] of [
     ['GET', '/v1/users/42'],
@@ -169,7 +169,7 @@ it('without keys there are no users, which is told through every entrance', asyn
   }
 });
 
-it('a program can do the same', async () => {
+it('the embedding API offers the same', async () => {
   const { connect, kickUser, revoke } = await start();
   const [one, two] = [await connect({ sub: '1' }, 'a'), await connect({ sub: '2' }, 'a')];
   expect(kickUser('1', 'going_away')).toBe(1);

@@ -18,19 +18,19 @@ export async function openapi(): Promise<object> {
         title: 'roomcast',
         version: 'of the server',
         description:
-          'Publish to rooms and look after members over HTTP. Without an API key, /v1 answers requests from this machine only.',
+          'Publish to rooms and manage members over HTTP. Without an API key, /v1 answers requests from this machine only.',
         license: { name: 'MIT', identifier: 'MIT' },
       },
       tags: [
-        { name: 'messages', description: 'Publish, and read what rooms keep.' },
-        { name: 'rooms', description: 'What rooms there are.' },
-        { name: 'members', description: 'Who is connected, who is slow.' },
-        { name: 'status', description: 'For those who watch over the server.' },
+        { name: 'messages', description: 'Publish messages, and read the history of rooms.' },
+        { name: 'rooms', description: 'List rooms and the users in them.' },
+        { name: 'members', description: 'List members, also by lag, and close them.' },
+        { name: 'status', description: 'Monitor the server.' },
       ],
       components: { securitySchemes: { key: { type: 'http', scheme: 'bearer' } } },
     },
   });
-  // A route is described by its schemas; the rest is only for requests.
+  // The schemas describe the routes; the other dependencies are only used by requests.
   const deps: Partial<HttpDeps> = {
     config: defaults,
     limits: commandLimits(defaults),
