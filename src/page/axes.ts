@@ -1,38 +1,41 @@
-/** Where the marks of an axis are; and the axis of the past, which the live page has. Pure. */
+/** Axis marks, and the time axis of the live page. Pure. */
 import { REMEMBERED } from './frame.js';
 
-/** What the values along x are. */
+/** The x axis of a chart. */
 export interface XAxis {
-  /** The part that is shown, of all values and on a plot of this width. */
+  /** The shown range, given all values and the width of the plot. */
   range(values: ArrayLike<number>, width: number): readonly [from: number, to: number];
   marks(
     values: ArrayLike<number>,
     width: number,
   ): readonly { readonly at: number; readonly label: string }[];
-  /** What the cursor says it is at. */
+  /** Text for the cursor position. */
   label(value: number): string;
-  /** Values that an arrow key moves the cursor by. */
+  /** Number of values by which an arrow key moves the cursor. */
   readonly step: number;
 }
 
-/** Pixels. */
+/** Width in pixels below which an axis has fewer marks. */
 const NARROW = 360;
 
-/** How many seconds may be shown, and in how many parts the axis has them; fewer where it is narrow. */
+/**
+ * Possible time windows in seconds, and the number of parts the axis divides them into (`narrow` on
+ * narrow plots).
+ */
 const WINDOWS = [
   { seconds: 120, parts: 4, narrow: 2 },
   { seconds: 300, parts: 5, narrow: 2 },
   { seconds: REMEMBERED, parts: 5, narrow: 3 },
 ] as const;
 
-/** A part of the past: it starts `start` seconds after 1970 and has a mark after each of `parts`. */
+/** A time window: it begins `start` seconds after 1970 and is divided into `parts`. */
 export interface Span {
   readonly start: number;
   readonly seconds: number;
   readonly parts: number;
 }
 
-/** Up to the latest moment, no longer than there is something to see. */
+/** The smallest window that ends at the latest sample and contains all of them. */
 export function spanOf(at: ArrayLike<number>, width: number): Span {
   const end = at[at.length - 1] ?? Date.now() / 1000;
   const known = end - (at[0] ?? end);
@@ -40,21 +43,21 @@ export function spanOf(at: ArrayLike<number>, width: number): Span {
   return { start: end - seconds, seconds, parts: width < NARROW ? narrow : parts };
 }
 
-/** Where the marks are; the last of them is now. */
+/** Times of the marks; the last is the end of the window. */
 export const marksOf = ({ start, seconds, parts }: Span): number[] =>
   Array.from({ length: parts + 1 }, (_, i) => start + (seconds * i) / parts);
 
-/** How long ago. */
+/** Formats a time difference. */
 export function ago(seconds: number): string {
   if (seconds < 1) return 'now';
   return seconds < 60 ? `−${Math.round(seconds)} s` : `−${Number((seconds / 60).toFixed(1))} min`;
 }
 
-/** Seconds that an arrow key moves the cursor. */
+/** Seconds by which an arrow key moves the cursor. */
 const STEP = 5;
 const time = new Intl.DateTimeFormat('en-GB', { timeStyle: 'medium' });
 
-/** Seconds since 1970, one after the other, up to now. */
+/** Time axis up to now, in seconds since 1970. */
 export const PAST: XAxis = {
   range(at, width) {
     const { start, seconds } = spanOf(at, width);
@@ -71,7 +74,10 @@ export const PAST: XAxis = {
   step: STEP,
 };
 
-/** Every decade; every second one where there are many, and twice and five times it where few. */
+/**
+ * Marks of a logarithmic axis: every decade; every second one if there are many; also 2 and 5 times it
+ * if there are few.
+ */
 export function decades([least, most]: readonly [number, number]): number[] {
   const first = Math.round(Math.log10(least));
   const count = Math.round(Math.log10(most)) - first;
@@ -85,7 +91,7 @@ export function decades([least, most]: readonly [number, number]): number[] {
 /** Powers of two, for bytes. */
 export const BINARY_STEPS = Array.from({ length: 44 }, (_, i) => 2 ** i);
 
-/** For what is counted. */
+/** Whole numbers, for counts. */
 export const WHOLE_STEPS = Array.from({ length: 9 }, (_, i) =>
   [1, 2, 5].map((step) => step * 10 ** i),
 ).flat();

@@ -1,8 +1,7 @@
 /**
- * Builds what a browser gets: the live page, the script and the style that reports of
- * `roomcast load` carry, both with uPlot in them; the runbook and the reference of the HTTP API as
- * pages; and puts the client in one file beside them. Run by `npm run build:page`, after
- * `build:client`; types are checked by `npm run check`.
+ * Builds what browsers load: the live page, the script and style embedded in reports of `roomcast load`
+ * (both with uPlot), the runbook and the API reference as pages, and a copy of the single-file client.
+ * Run by `npm run build:page`, after `build:client`. Types are checked by `npm run check`.
  */
 import { copyFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -42,7 +41,7 @@ copyFileSync(join(uplot, '../LICENSE'), join(target, 'uplot.LICENSE'));
 
 copyFileSync(join(root, 'client/dist/roomcast-client.min.js'), join(target, 'client.js'));
 
-/** The anchor of a heading, as `grafana/src/links.ts` has it. */
+/** The anchor of a heading, as in `grafana/src/links.ts`. */
 const anchor = (heading) =>
   heading
     .toLowerCase()
@@ -57,7 +56,7 @@ const marked = new Marked({
   },
 });
 
-/** A page to read. */
+/** The frame of a text page. */
 const pageOf = (title, main, script = '') => `<!doctype html>
 <html lang="en">
 <head>

@@ -1,15 +1,15 @@
 /**
- * One chart, the same in the live page, in the reports of `roomcast load` and in the preview of the
- * dashboard: a figure with a title, a legend of text that says the numbers at the cursor, and a plot.
+ * One chart, used by the live page, the reports of `roomcast load` and the dashboard preview: a figure
+ * with a title, a text legend with the values at the cursor, and a plot.
  *
- * Not here: how the plot is drawn (`plot.ts`), which charts there are (`charts.ts`, the report's own).
+ * Not here: drawing (`plot.ts`), the definitions of charts (`charts.ts`, the report's own).
  */
 import uPlot from 'uplot';
 import { element, setText } from './dom.js';
 import { NONE, orNone } from './format.js';
 import { type ChartOptions, type Column, drawable, type Line, plotOptions } from './plot.js';
 
-/** Where a cursor is not seen. */
+/** Cursor position outside the plot, which hides it. */
 const AWAY = -10;
 const NARROWEST = 200;
 
@@ -25,7 +25,7 @@ export class Chart {
   readonly #scheme = matchMedia('(prefers-color-scheme: dark)');
   readonly #recoloured = (): void => this.#plot?.redraw(false);
   #plot: uPlot | undefined;
-  /** As they are, not as they can be drawn. */
+  /** The original values, before stacking and clamping. */
   #columns: readonly Column[] = [];
 
   constructor(options: ChartOptions) {
@@ -50,7 +50,7 @@ export class Chart {
     });
   }
 
-  /** Draws it for the first time; its figure has to be on the page. */
+  /** Creates the plot. The figure must be in the document. */
   mount(): void {
     const nothing: uPlot.AlignedData = [[], ...this.#options.lines.map(() => [])];
     const size = this.#size();
@@ -65,11 +65,11 @@ export class Chart {
 
   /**
    * @param x rising
-   * @param columns a line each, as long as `x`
+   * @param columns one per line, as long as `x`
    */
   draw(x: readonly number[], columns: readonly Column[]): void {
     this.#columns = columns;
-    // uPlot only reads what it is given.
+    // uPlot does not modify the arrays.
     this.#plot?.setData([x, ...drawable(columns, this.#options)] as uPlot.AlignedData);
     this.#legend();
   }
@@ -91,7 +91,7 @@ export class Chart {
     return element('li', {}, swatch, `${label} `, this.#values[i] as HTMLElement);
   }
 
-  /** Numbers at the cursor, else the latest or none. */
+  /** Shows the values at the cursor; otherwise the latest, or none. */
   #legend(): void {
     const plot = this.#plot;
     if (plot === undefined) return;
@@ -114,12 +114,12 @@ export class Chart {
     event.preventDefault();
     const last = plot.data[0].length - 1;
     const { idx } = plot.cursor;
-    // The first press shows the cursor, at the end.
+    // The first key press shows the cursor at the end.
     const index = typeof idx === 'number' ? Math.min(last, Math.max(0, idx + steps)) : last;
     this.#pointAt(plot.data[0][index] as number);
   }
 
-  /** Puts the cursor of all charts that share it at a value of x, or takes it away. */
+  /** Moves the cursor of all charts that share it to a value of x; null hides it. */
   #pointAt(value: number | null): void {
     for (const plot of uPlot.sync(this.#options.sync).plots) {
       const left = value === null ? AWAY : plot.valToPos(value, 'x');

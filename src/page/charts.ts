@@ -1,8 +1,8 @@
 /**
- * The charts: which there are, what they show and in which colours. Each draws columns of the history
- * on the same 15 minutes; the cursor is in all of them at once, and arrow keys move it.
+ * The charts of the live page: their content and colours. Each draws columns of the history over the
+ * same 15 minutes. They share one cursor, which arrow keys move.
  *
- * Not here: one chart (`chart.ts`).
+ * Not here: a single chart (`chart.ts`).
  */
 import { BINARY_STEPS, PAST, WHOLE_STEPS } from './axes.js';
 import { Chart } from './chart.js';
@@ -12,10 +12,10 @@ import type { History } from './history.js';
 import type { ChartOptions, Line } from './plot.js';
 import { TOO_LONG } from './sentence.js';
 
-/** Names of colours in `style.css`. */
+/** CSS custom properties in `style.css`. */
 const COLOURS = ['--a', '--b', '--c', '--d'] as const;
 
-/** Each reason, in a colour that is not that of another. */
+/** Colour of each drop reason. */
 const DROPS = [
   ['drop-oldest', '--loss'],
   ['drop-newest', '--d'],
@@ -31,7 +31,7 @@ type LiveOptions = Omit<ChartOptions, 'x' | 'sync' | 'lines'> & {
   readonly lines: readonly LiveLine[];
 };
 
-/** A short name of a lock: `members` for `room.members`. */
+/** One line per lock class. */
 const lockLines = (what: 'hold' | 'wait', locks: readonly string[]): LiveLine[] =>
   locks.map((lock, i) => ({
     series: `${what} ${lock}`,
@@ -48,7 +48,7 @@ export class Charts {
     this.#parent = parent;
   }
 
-  /** Makes them anew: for a server with these locks and limits. */
+  /** Recreates the charts for a server with these locks and limits. */
   build(hello: Hello): void {
     for (const { chart } of this.#charts) chart.destroy();
     this.#charts = chartsOf(hello).map((options) => ({
@@ -77,22 +77,22 @@ function chartsOf({ locks, queueLimitBytes, historyLimitBytes, has }: Hello): Li
   ];
 }
 
-/** Only where messages are kept. */
+/** Shown if the server keeps a history. */
 const READ_AGAIN: LiveOptions = {
-  title: 'Read again',
+  title: 'Replays',
   wide: true,
   means:
-    'Messages of before a second, for members that have come back or have asked, and how many are on their way through them. They get what is left over: the lines of the living stay as they are.',
+    'Messages per second that are replayed from the history to members that resume or request them, and the number of such members. Replays only use spare capacity and do not delay live deliveries.',
   lines: [
     {
       series: 'readAgainPerSecond',
-      label: 'read again',
+      label: 'replayed',
       colour: '--healthy',
       format: format.rate,
     },
     {
       series: 'readingAgain',
-      label: 'on their way',
+      label: 'members in replay',
       colour: '--slow',
       format: format.count,
       steps: WHOLE_STEPS,
@@ -106,7 +106,7 @@ const READ_AGAIN: LiveOptions = {
 const kept = (limitBytes: number): LiveOptions => ({
   title: 'History',
   means:
-    'What rooms keep. At the limit the room that is longest without a publish loses its history.',
+    'Bytes of room history. At the limit, the room with the oldest last publish loses its history.',
   lines: [
     {
       series: 'historyBytes',
@@ -126,7 +126,7 @@ function standing(locks: readonly string[], queueLimitBytes: number): LiveOption
       title: 'Healthy members, while others are slow',
       wide: true,
       means:
-        'Blue: 99 of 100 deliveries to healthy members take at most this long. Amber: how many members are slow. A blue line that stays flat while the amber one climbs says that nobody waits for the slow ones.',
+        'Blue: 99 of 100 deliveries to healthy members take at most this long. Amber: number of slow members. If the blue line stays flat while the amber one rises, the slow members do not delay the others.',
       lines: [
         {
           series: 'healthyP99',
@@ -144,13 +144,14 @@ function standing(locks: readonly string[], queueLimitBytes: number): LiveOption
           area: true,
         },
       ],
-      // Against what would be too much, noise of some milliseconds looks as small as it is.
+      // Scaled to the limit, so that noise of some milliseconds looks small.
       limit: { value: TOO_LONG, label: `too long: ${format.duration(TOO_LONG)}` },
       least: TOO_LONG,
     },
     {
       title: 'Delivery time, p99',
-      means: 'From a publish until the kernel has it for one member. Logarithmic, up to 10 s.',
+      means:
+        'From the publish until the kernel accepts the write to one member. Logarithmic, up to 10 s.',
       lines: [
         { series: 'healthyP99', label: 'healthy', colour: '--healthy', format: format.duration },
         { series: 'slowP99', label: 'slow', colour: '--slow', format: format.duration },
@@ -160,7 +161,7 @@ function standing(locks: readonly string[], queueLimitBytes: number): LiveOption
     {
       title: 'Deliveries and drops',
       means:
-        'Messages a second, counted once for each member; drops by the policy that did it. A conflated one was replaced by a newer one of its key: no loss.',
+        'Messages per second, counted per member; drops by policy. A conflated message was replaced by a newer one with the same key and is no loss.',
       lines: [
         {
           series: 'deliveredPerSecond',
@@ -181,7 +182,7 @@ function standing(locks: readonly string[], queueLimitBytes: number): LiveOption
     },
     {
       title: 'Queue memory',
-      means: 'Of all members together. At the limit the longest stalled members are evicted.',
+      means: 'Total of all members. At the limit, the members stalled longest are evicted.',
       lines: [
         {
           series: 'queueBytes',
@@ -196,7 +197,7 @@ function standing(locks: readonly string[], queueLimitBytes: number): LiveOption
     },
     {
       title: 'Event loop delay',
-      means: 'How late the process is with everything it does.',
+      means: 'How late the event loop runs its tasks.',
       lines: [
         { series: 'loopMax', label: 'worst', colour: '--muted', format: format.duration },
         { series: 'loopP99', label: 'p99', colour: '--healthy', format: format.duration },
@@ -211,13 +212,13 @@ function standing(locks: readonly string[], queueLimitBytes: number): LiveOption
     },
     {
       title: 'Lock waits, p99',
-      means: 'How long it takes to get a lock, those had at once included. Logarithmic.',
+      means: 'How long tasks wait for a lock, including locks acquired at once. Logarithmic.',
       lines: lockLines('wait', locks),
       logarithmic: [1e-6, 1],
     },
     {
       title: 'Members',
-      means: 'Connected, and of them slow.',
+      means: 'Connected members, and the slow ones among them.',
       lines: [
         {
           series: 'members',

@@ -1,9 +1,8 @@
 /**
- * A member like any other: joins a room by the client that every page may load, and talks. What it
- * shows is bounded, and what it is told by others is text to it, whatever it says.
+ * The chat of the live page: an ordinary member that joins a room with the public client. The log is
+ * bounded. Received data is only ever inserted as text.
  *
- * Not here: connections, and what becomes of a room when they are lost (`client/`); the numbers of the
- * server (`stream.ts`).
+ * Not here: connections and rejoining (`client/`), the numbers of the server (`stream.ts`).
  */
 import {
   type Client,
@@ -16,9 +15,9 @@ import {
 import { byId, element, setText } from './dom.js';
 import * as format from './format.js';
 
-/** Lines that are kept. */
+/** Maximum number of lines in the log. */
 const LINES = 200;
-/** Of a message that is not a text. */
+/** Maximum length of a shown message, in characters. */
 const SHOWN = 300;
 
 const time = new Intl.DateTimeFormat('en-GB', { timeStyle: 'medium' });
@@ -31,10 +30,10 @@ export class Chat {
   readonly #send = byId('send', HTMLButtonElement);
   readonly #log = byId('log', HTMLOListElement);
   readonly #state = byId('chat-state', HTMLElement);
-  /** From the first join on, until the server closes for good. */
+  /** Created at the first join, dropped when the server closes it permanently. */
   #client: Client | undefined;
   #room: Room<unknown> | undefined;
-  /** Takes the listeners of the room off. */
+  /** Removes the listeners of the room. */
   #listening = new AbortController();
 
   constructor() {
@@ -72,13 +71,13 @@ export class Chat {
   }
 
   #connect(): Client {
-    // Beside this page, wherever a proxy has put it.
+    // Relative to this page, so that it also works behind a proxy with a path prefix.
     const url = new URL('ws', document.baseURI);
     url.protocol = url.protocol.replace('http', 'ws');
     const client = connect(url);
     client.on('state', (event) => this.#changed(event));
     client.on('health', ({ state }) => {
-      if (state !== 'healthy') this.#note(`The server finds this tab ${state}.`);
+      if (state !== 'healthy') this.#note(`The server reports this tab as ${state}.`);
     });
     client.on('error', ({ message }) => this.#note(message, 'problem'));
     setText(this.#state, 'connecting …');
@@ -94,19 +93,19 @@ export class Chat {
     this.#set();
     if (state === 'closed') {
       this.#client = this.#room = undefined;
-      setText(this.#state, 'closed by the server; join again to come back');
-    } else setText(this.#state, 'connection lost; trying again …');
+      setText(this.#state, 'closed by the server; join again to reconnect');
+    } else setText(this.#state, 'connection lost; retrying …');
   }
 
   #joined(room: string, { members, missed }: RoomEvents<unknown>['joined']): void {
     this.#set(room, members);
     this.#note(`You are in ${room}, with ${format.plural(members - 1, 'other')}.`);
-    if (missed) this.#note(`${format.plural(missed, 'message')} came meanwhile.`);
+    if (missed) this.#note(`${format.plural(missed, 'message')} published meanwhile.`);
   }
 
   #gap(room: string, count: number | null, reason: string): void {
     const what = count === null ? 'Messages' : format.plural(count, 'message');
-    this.#note(`${what} of ${room} did not come: ${reason}.`);
+    this.#note(`${what} of ${room} missing: ${reason}.`);
   }
 
   #left(why: string | undefined): void {
@@ -121,7 +120,7 @@ export class Chat {
       this.#state,
       room === ''
         ? 'not in a room'
-        : `in ${room}, ${format.plural(members, 'member')} when you came`,
+        : `in ${room}, ${format.plural(members, 'member')} when you joined`,
     );
   }
 
@@ -150,7 +149,7 @@ export class Chat {
   }
 }
 
-/** What a message says: its `text`, where it has one, else its JSON. */
+/** Text of a message: its `text` field if it has one, otherwise its JSON. */
 function textOf(data: unknown): string {
   if (typeof data === 'string') return data.slice(0, SHOWN);
   const { text } = (data ?? {}) as { text?: unknown };

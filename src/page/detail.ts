@@ -1,4 +1,4 @@
-/** One member, or one room, by itself: what the API knows of it, every second while it is open. */
+/** The details of one member or room, fetched from the API every second while open. */
 import { byId, element, setText } from './dom.js';
 import * as format from './format.js';
 import type { Hello, MemberLine, RoomLine } from './frame.js';
@@ -19,7 +19,7 @@ interface Presence {
   readonly users: readonly { readonly user: string; readonly connections: number }[];
 }
 
-/** Names that are listed. */
+/** Maximum number of names listed. */
 const SHOWN = 100;
 
 export class Detail {
@@ -29,10 +29,10 @@ export class Detail {
   readonly #question = byId('end-question', HTMLElement);
   readonly #end = byId('end-member', HTMLButtonElement);
   readonly #no = byId('end-no', HTMLButtonElement);
-  /** What is open: its title, what asks for its fields, and the member where it is one. */
+  /** The open entry. */
   #open: Open | null = null;
   #has: Hello['has'] = { users: false, presence: false, history: false, network: false };
-  /** Whether it was asked for, and is to be said again. */
+  /** Whether the confirmation question is shown. */
   #isAsked = false;
 
   constructor() {
@@ -47,7 +47,7 @@ export class Detail {
     });
   }
 
-  /** For a server that has this switched on. */
+  /** Adapts the details to the server's features. */
   build(has: Hello['has']): void {
     this.#has = has;
   }
@@ -60,9 +60,9 @@ export class Detail {
         const member = await ask<MemberDetails>(`v1/members/${encodeURIComponent(id)}`);
         const { health, lagMs, queued, transport, address, connectedAt, rttMs, joined } = member;
         return [
-          ...field(this.#has.users, 'User', member.user ?? 'nobody in particular'),
+          ...field(this.#has.users, 'User', member.user ?? 'anonymous'),
           ['Health', health],
-          ['Behind', format.duration(lagMs / 1000)],
+          ['Lag', format.duration(lagMs / 1000)],
           ['Queued', `${format.count(queued.messages)}, ${format.bytes(queued.bytes)}`],
           ['Round trip', rttMs === null ? format.NONE : format.duration(rttMs / 1000)],
           ['Connected', new Date(connectedAt).toLocaleString('en-GB')],
@@ -93,23 +93,23 @@ export class Detail {
           ['Messages', `${room.seq.toLocaleString('en-US')}, in epoch ${room.epoch}`],
           ...field(
             this.#has.history,
-            'Kept',
+            'History',
             typeof room.oldest === 'number' && room.oldest <= room.seq
-              ? `from ${room.oldest.toLocaleString('en-US')} on`
-              : 'nothing',
+              ? `from ${room.oldest.toLocaleString('en-US')}`
+              : 'empty',
           ),
           ...field(here !== null, 'Users', here === null ? '' : usersOf(here)),
           [
             'Slow',
             slow.length === 0
-              ? 'nobody'
+              ? 'none'
               : namesOf(
                   slow.map(({ id }) => id),
                   slow.length,
                 ),
           ],
           [
-            'Who',
+            'Ids',
             namesOf(
               list.members.map(({ id }) => id),
               room.members,
@@ -125,7 +125,7 @@ export class Detail {
     if (this.#open !== null) void this.#fill();
   }
 
-  /** Null where it is not told in this room. */
+  /** Null if the room has no presence. */
   async #presence(room: string): Promise<Presence | null> {
     if (!this.#has.presence) return null;
     return ask<Presence>(`v1/rooms/${encodeURIComponent(room)}/presence?limit=${SHOWN}`).catch(
@@ -142,14 +142,14 @@ export class Detail {
     this.#section.scrollIntoView({ block: 'nearest' });
   }
 
-  /** Asks whether it is meant, or not any more. */
+  /** Shows or hides the confirmation question. */
   #ask(isAsked: boolean): void {
     this.#isAsked = isAsked;
     this.#question.hidden = !isAsked;
     this.#no.hidden = !isAsked;
     setText(
       this.#question,
-      isAsked ? 'End this connection? Its client is told not to come back (4003).' : '',
+      isAsked ? 'End this connection? Its client is told not to reconnect (4003).' : '',
     );
     setText(this.#end, isAsked ? 'Yes, end it' : 'End this connection');
   }
@@ -174,15 +174,15 @@ export class Detail {
   async #fill(): Promise<void> {
     const open = this.#open;
     if (open === null) return;
-    let isThere = true;
+    let isFound = true;
     const fields = await open.fields().catch((error: Error): [string, string][] => {
-      isThere = false;
+      isFound = false;
       return [['Gone', error.message]];
     });
-    // Another was opened meanwhile.
+    // Another entry was opened meanwhile.
     if (this.#open !== open) return;
-    // Who may see it may end it: both are asked of the API.
-    this.#end.hidden = !isThere || open.member === null;
+    // No extra check: the API allows both reading and closing, or neither.
+    this.#end.hidden = !isFound || open.member === null;
     if (this.#end.hidden) this.#ask(false);
     setText(this.#title, open.title);
     const rows = fields.flatMap(([name, value]) => [
@@ -199,14 +199,14 @@ interface Open {
   readonly member: string | null;
 }
 
-/** A row, where there is anything to say. */
-const field = (isThere: boolean, name: string, value: string): [string, string][] =>
-  isThere ? [[name, value]] : [];
+/** A row, if it applies. */
+const field = (isShown: boolean, name: string, value: string): [string, string][] =>
+  isShown ? [[name, value]] : [];
 
-/** Whoever has no connection left is waited for. */
+/** A user without connections is in its linger. */
 function usersOf({ counts, users }: Presence): string {
   const names = users.map(({ user, connections }) =>
-    connections === 0 ? `${user} (waited for)` : user,
+    connections === 0 ? `${user} (disconnected)` : user,
   );
   const nobody =
     counts.anonymous > 0 ? `, and ${format.count(counts.anonymous)} without a user` : '';

@@ -1,4 +1,4 @@
-/** Makes elements. Text is set as text, never as markup. */
+/** Creates DOM elements. Text is always set as text, never as markup. */
 
 type Attributes = Readonly<Record<string, string | boolean>>;
 
@@ -16,14 +16,14 @@ export function element<K extends keyof HTMLElementTagNameMap>(
   return made;
 }
 
-/** An element of `index.html`. */
+/** Returns an element of `index.html`. */
 export function byId<T extends HTMLElement>(id: string, type: new () => T): T {
   const found = document.getElementById(id);
   if (found instanceof type) return found;
   throw new Error(`The page has no ${type.name} called ${id}.`);
 }
 
-/** Changes text where it differs: a reader that listens to it is not told the same twice. */
+/** Sets the text only if it differs, so that screen readers do not repeat it. */
 export function setText(node: Node, text: string): void {
   if (node.textContent !== text) node.textContent = text;
 }

@@ -1,6 +1,6 @@
-/** Numbers as people read them: three digits at most, always with a unit. Pure. */
+/** Formats numbers for people: at most three digits, always with a unit. Pure. */
 
-/** Up to three digits: 0.42, 4.2, 42, 420. */
+/** At most three significant digits: 0.42, 4.2, 42, 420. */
 function short(value: number): string {
   const digits = value >= 100 || value === 0 ? 0 : value >= 10 ? 1 : 2;
   return String(Number(value.toFixed(digits)));
@@ -46,7 +46,7 @@ export function percent(share: number): string {
 export const plural = (value: number, word: string): string =>
   `${count(value)} ${word}${value === 1 ? '' : 's'}`;
 
-/** Nothing was there to measure. */
+/** Shown where there is no value. */
 export const NONE = '–';
 
 /** `format` of a number, or a dash. */

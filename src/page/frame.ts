@@ -1,12 +1,12 @@
 /**
- * What a server tells the live page: the events of the stream `GET /v1/live`, one `hello`, then one
- * `second` about every second. Read by both ends, so it runs in a browser and imports nothing.
+ * Events of the stream `GET /v1/live`, which the live page reads: one `hello`, then one `second` about
+ * every second. Used by the server and the browser, so it imports nothing.
  */
 
-/** For how many seconds a server remembers, and the page shows. */
+/** Seconds of history that the server keeps and the page shows. */
 export const REMEMBERED = 900;
 
-/** The numbers of every second, by name; those of locks and of reasons follow, as `hello.series` says. */
+/** The fixed series. The series of locks and of drop reasons follow them in `hello.series`. */
 export const SERIES = [
   'members',
   'slowMembers',
@@ -15,60 +15,63 @@ export const SERIES = [
   'deliveredPerSecond',
   'droppedPerSecond',
   'evictedPerSecond',
-  /** Seconds from publish to kernel, of what was delivered in this second; null without any. */
+  /** Seconds from the publish to the kernel, for the deliveries of this second; null without any. */
   'healthyP50',
   'healthyP99',
   'slowP99',
   'queueBytes',
-  /** Seconds that the event loop was late. */
+  /** Event loop delay, in seconds. */
   'loopP99',
   'loopMax',
-  /** Cores in use. */
+  /** CPU cores in use. */
   'cpu',
   'residentBytes',
-  /** Users that are connected, and members that are told who is in a room. */
+  /** Connected users; members that watch the presence of a room. */
   'users',
   'watchers',
-  /** Bytes that rooms keep of their past in this process. */
+  /** Bytes of room history in this process. */
   'historyBytes',
-  /** Joins with a position, and messages of before that members were sent. */
+  /** Joins with a position; messages replayed from the history. */
   'recoveriesPerSecond',
   'readAgainPerSecond',
-  /** Members on their way through what they have missed, or asked for. */
+  /** Members with a replay or a history request in progress. */
   'readingAgain',
 ] as const;
 
-/** Seconds: `hold room.members` is the p99 of its holds that ended in this second, `wait …` likewise. */
+/**
+ * Seconds: `hold room.members` is the p99 of the holds that ended in this second; `wait …` likewise for
+ * waits.
+ */
 export type LockSeries = `${'hold' | 'wait'} ${string}`;
-/** Messages a second: `drop conflated` is how many were dropped for that reason. */
+/** Messages per second: `drop conflated` is the rate of messages dropped for that reason. */
 export type DropSeries = `drop ${string}`;
 export type Series = (typeof SERIES)[number] | LockSeries | DropSeries;
 
-/** One number a series, in the order of `hello.series`; null for a quantile of nothing. */
+/** One value per series, in the order of `hello.series`; null for a quantile without observations. */
 export type Values = readonly (number | null)[];
 
 export interface Hello {
-  /** Of roomcast and of Node. */
+  /** Versions of roomcast and of Node. */
   readonly version: string;
   readonly node: string;
   /** Milliseconds since 1970. */
   readonly startedAt: number;
   /** Bytes that all queues together may hold. */
   readonly queueLimitBytes: number;
-  /** Bytes that rooms may keep in this process; 0 where the broker keeps them elsewhere. */
+  /** Bytes of history that this process may keep; 0 if the broker keeps it elsewhere. */
   readonly historyLimitBytes: number;
-  /** What is switched on, so that there is something to show of it. */
+  /** Features that are switched on, so that the page shows their parts. */
   readonly has: {
     readonly users: boolean;
     readonly presence: boolean;
     readonly history: boolean;
-    /** A broker that may not be reached. */
+    /** The broker is on a network and may be unreachable. */
     readonly network: boolean;
   };
-  /** Names of the classes of locks. */
+  /** Names of the lock classes. */
   readonly locks: readonly string[];
   readonly series: readonly Series[];
-  /** What the server remembers, the oldest first. `at`: milliseconds since 1970. */
+  /** The server's samples, oldest first. `at` is in milliseconds since 1970. */
   readonly past: readonly { readonly at: number; readonly values: Values }[];
 }
 
@@ -76,44 +79,44 @@ export interface Second {
   readonly at: number;
   readonly broker: 'up' | 'suspended' | 'down';
   readonly values: Values;
-  /** Those furthest behind, then others; `total` counts all. */
+  /** The members with the highest lag; `total` counts all members. */
   readonly members: { readonly total: number; readonly list: readonly MemberLine[] };
-  /** The largest. */
+  /** The rooms with the most members; `total` counts all rooms. */
   readonly rooms: { readonly total: number; readonly list: readonly RoomLine[] };
-  /** By slot; one alone where there is one process. */
+  /** By slot; a single entry without workers. */
   readonly workers: readonly WorkerLine[];
-  /** Null while the broker cannot be asked; empty where it is in this process. */
+  /** Null while the broker cannot be reached; empty if it is in this process. */
   readonly servers: readonly ServerLine[] | null;
 }
 
-/** One of those that share rooms over a broker on a network, with its workers. */
+/** A server that shares rooms over a network broker, with its workers. */
 export interface ServerLine {
-  /** Its machine and the process that was started there. */
+  /** Host and main process. */
   readonly server: string;
-  /** Processes of it that are heard, and that have ended without a word. */
+  /** Workers with a current heartbeat, and workers that ended without deregistering. */
   readonly workers: number;
   readonly missing: number;
   readonly members: number;
   readonly version: string;
-  /** Null where none of it is heard. */
+  /** Null if no worker has a current heartbeat. */
   readonly upMs: number | null;
   readonly heardMs: number;
 }
 
-/** One process of those that share the address. */
+/** A process that shares the listening address. */
 export interface WorkerLine {
   readonly slot: number;
-  /** Null, as what follows, where it has not answered: it is missing, or stands still. */
+  /** Null, like the fields below, if the worker did not answer: it is missing or blocked. */
   readonly pid: number | null;
   readonly members: number | null;
-  /** That it orders; with one process all there are. */
+  /** Rooms that this worker owns; without workers, all rooms. */
   readonly rooms: number | null;
   readonly broker: Second['broker'] | null;
 }
 
 export interface MemberLine {
   readonly id: string;
-  /** Null for nobody in particular. */
+  /** Null for an anonymous member. */
   readonly user: string | null;
   readonly transport: string;
   readonly address: string;

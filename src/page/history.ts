@@ -1,10 +1,10 @@
 /**
- * What the page remembers: at most the last 15 minutes, in columns, as charts take them. Bounded by
- * time and by number. A pause in what arrives becomes a hole, never a line across it. Pure.
+ * The page's own history: at most the last 15 minutes, in columns for the charts. Bounded by time and by
+ * count. A pause in the stream becomes a hole in the lines. Pure.
  */
 import { REMEMBERED, type Series, type Values } from './frame.js';
 
-/** Seconds without news after which a line has a hole. */
+/** Seconds without data after which a line has a hole. */
 const HOLE = 2.5;
 const MINUTE = 60;
 
@@ -13,17 +13,17 @@ export class History {
   readonly at: number[] = [];
   readonly #columns = new Map<Series, (number | null)[]>();
 
-  /** Numbers of one series, as long as `at`. */
+  /** The values of one series, as long as `at`. */
   column(series: Series): readonly (number | null)[] {
     return this.#columns.get(series) ?? this.at.map(() => null);
   }
 
-  /** The latest number of a series. */
+  /** The latest value of a series. */
   last(series: Series): number | null {
     return this.#columns.get(series)?.at(-1) ?? null;
   }
 
-  /** The highest number of a series in the last minute; null without one. */
+  /** The highest value of a series in the last minute; null without one. */
   worst(series: Series): number | null {
     const column = this.column(series);
     let worst: number | null = null;
@@ -34,12 +34,12 @@ export class History {
     return worst;
   }
 
-  /** The last moment anything is known of, in seconds since 1970; 0 without one. */
+  /** Time of the latest sample, in seconds since 1970; 0 without one. */
   get end(): number {
     return this.at.at(-1) ?? 0;
   }
 
-  /** Adds a moment, unless it is known already. `at` in milliseconds since 1970. */
+  /** Adds a sample unless it is already known. `at` is in milliseconds since 1970. */
   add(at: number, series: readonly Series[], values: Values): void {
     const seconds = at / 1000;
     if (seconds <= this.end) return;

@@ -1,4 +1,4 @@
-/** The API key of this tab: kept until it is closed, sent in a header and never in a URL. */
+/** The API key of this tab. Kept until the tab is closed; sent in a header, never in a URL. */
 const KEY = 'roomcast.key';
 
 export function storedKey(): string | null {
@@ -16,14 +16,18 @@ export function authorization(): Record<string, string> {
 }
 
 /**
- * What the API of this server answers, beside this page wherever a proxy has put it.
- * @throws Error with what it says of a refusal
+ * Queries the API of this server. The path is relative, so it also works behind a proxy with a path
+ * prefix.
+ * @throws Error with the message of a refusal
  */
 export async function ask<Answer>(path: string): Promise<Answer> {
   return (await call('GET', path)) as Answer;
 }
 
-/** Has the API of this server do something. @throws Error as `ask` does */
+/**
+ * Sends a request to the API of this server.
+ * @throws Error as `ask` does
+ */
 export async function call(method: 'GET' | 'DELETE', path: string): Promise<unknown> {
   const response = await fetch(path, { method, headers: authorization() });
   if (response.status === 204) return null;

@@ -1,8 +1,9 @@
 /**
- * Who is connected and what rooms there are. As they come with each second, furthest behind and largest
- * first; searched, or in another order, they are asked for at the API, which has up to 1,000 of each.
+ * The lists of members and rooms. By default they show the members with the highest lag and the largest
+ * rooms, as sent every second. Searches and other orders query the API, which returns up to 1,000 of
+ * each.
  *
- * Not here: one of them by itself (`detail.ts`).
+ * Not here: the details of one entry (`detail.ts`).
  */
 import type { Detail } from './detail.js';
 import { byId, element, setText } from './dom.js';
@@ -10,9 +11,9 @@ import * as format from './format.js';
 import type { Hello, MemberLine, RoomLine, Second } from './frame.js';
 import { ask } from './key.js';
 
-/** As many as the API gives. */
+/** Maximum number of entries that the API returns. */
 const MOST = 1000;
-/** As many as are shown. */
+/** Maximum number of entries shown. */
 const SHOWN = 50;
 
 export class Lists {
@@ -39,7 +40,7 @@ export class Lists {
     }
   }
 
-  /** For a server that has users, or has none. */
+  /** Adapts the lists to the server's features. */
   build({ has }: Hello): void {
     document.body.classList.toggle('with-users', has.users);
     this.#detail.build(has);
@@ -49,18 +50,18 @@ export class Lists {
     this.#latest = second;
     this.#idle.hidden = second.members.total > 0;
     this.#detail.refresh();
-    if (this.#wanted !== '' || this.#sort.value !== 'lag') void this.#search();
+    if (this.#query !== '' || this.#sort.value !== 'lag') void this.#search();
     else {
       setText(this.#state, '');
       this.#fill(second.members.list, second.members.total, second.rooms.list, second.rooms.total);
     }
   }
 
-  get #wanted(): string {
+  get #query(): string {
     return this.#find.value.trim().toLowerCase();
   }
 
-  /** One search at a time; the next second asks again. */
+  /** Runs one search at a time; the next second searches again. */
   async #search(): Promise<void> {
     if (this.#isAsking) return;
     this.#isAsking = true;
@@ -71,8 +72,8 @@ export class Lists {
         ),
         ask<{ total: number; rooms: RoomLine[] }>(`v1/rooms?limit=${MOST}`),
       ]);
-      const wanted = this.#wanted;
-      const has = (...texts: string[]) => texts.some((text) => text.toLowerCase().includes(wanted));
+      const query = this.#query;
+      const has = (...texts: string[]) => texts.some((text) => text.toLowerCase().includes(query));
       const found = {
         members: members.members.filter(({ id, user, address, transport }) =>
           has(id, user ?? '', address, transport),
@@ -102,18 +103,18 @@ export class Lists {
     rooms: readonly RoomLine[],
     roomsTotal: number,
   ): void {
-    const isSearch = this.#wanted !== '';
+    const isSearch = this.#query !== '';
     setText(this.#membersTotal, ofTotal(members.length, membersTotal));
     fill(
       this.#members,
       members.map((each) => this.#memberRow(each)),
-      isSearch ? 'No member is like this.' : 'Nobody is connected.',
+      isSearch ? 'No member matches.' : 'No members are connected.',
     );
     setText(this.#roomsTotal, ofTotal(rooms.length, roomsTotal));
     fill(
       this.#rooms,
       rooms.map((each) => this.#roomRow(each)),
-      isSearch ? 'No room is like this.' : 'There are no rooms.',
+      isSearch ? 'No room matches.' : 'There are no rooms.',
     );
   }
 
@@ -152,7 +153,7 @@ export class Lists {
   }
 }
 
-/** What to try first, at the address of this page. */
+/** Fills in the example commands with the address of this page. */
 function describe(): void {
   const url = new URL('ws', document.baseURI);
   url.protocol = url.protocol.replace('http', 'ws');
@@ -182,7 +183,7 @@ function openButton(text: string, open: () => void): HTMLButtonElement {
 const ofTotal = (shown: number, total: number): string =>
   shown < total ? `${shown} of ${format.count(total)}` : format.count(total);
 
-/** Rows stay where they are while one of them has the focus. */
+/** Does not replace the rows while one of them has the focus. */
 function fill(body: HTMLTableSectionElement, rows: HTMLTableRowElement[], nothing: string): void {
   if (body.contains(document.activeElement)) return;
   if (rows.length === 0) {

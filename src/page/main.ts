@@ -1,4 +1,4 @@
-/** The live page: one stream of numbers, drawn every second; and a place to talk. */
+/** The live page: draws the stream of samples every second, and hosts the chat. */
 import { Charts } from './charts.js';
 import { Chat } from './chat.js';
 import { Detail } from './detail.js';
@@ -27,7 +27,7 @@ const key = byId('key', HTMLInputElement);
 const lockProblem = byId('lock-problem', HTMLElement);
 
 const NO_BROKER =
-  'The broker cannot be reached. Members stay and hear nothing new; what they publish is refused.';
+  'The broker cannot be reached. Members stay connected but receive nothing new, and their publishes are refused.';
 
 let server: Hello | undefined;
 let latest: Second | undefined;
@@ -57,7 +57,7 @@ const stream = new Stream({
   },
 });
 
-/** Nothing is drawn that nobody sees. */
+/** Draws nothing while the page is hidden. */
 function draw(): void {
   if (document.hidden || server === undefined) return;
   setText(
@@ -95,11 +95,11 @@ function showState(): void {
   lock.hidden = state.is !== 'locked';
   notice.hidden = state.is !== 'lost' && state.is !== 'refused';
   if (state.is === 'locked') {
-    setText(lockProblem, state.wrong ? 'This is not a key of this server.' : '');
+    setText(lockProblem, state.wrong ? 'This API key is not valid.' : '');
   } else if (state.is === 'lost') {
     setText(
       notice,
-      `The server has not answered since ${clock.format(state.since)}. What you see is what was last known. This page tries again by itself.`,
+      `The server has not answered since ${clock.format(state.since)}. The page shows the last known state and keeps retrying.`,
     );
   } else if (state.is === 'refused') setText(notice, state.why);
 }

@@ -1,4 +1,7 @@
-/** The sentence and the numbers of this second, and the worst of the last minute. Not here: lists, charts. */
+/**
+ * The summary sentence and the tiles: the values of this second and the worst of the last minute. Not
+ * here: lists, charts.
+ */
 import { byId, element, setText } from './dom.js';
 import * as format from './format.js';
 import type { Hello, Series } from './frame.js';
@@ -9,13 +12,13 @@ const HISTORY_SHARE = 0.9;
 
 interface Tile {
   readonly label: string;
-  /** The number. */
+  /** Text of the value. */
   readonly value: (read: Read, hello: Hello) => string;
-  /** What it is to be seen against. */
+  /** Text that puts the value into context. */
   readonly beside: (read: Read, hello: Hello) => string;
-  /** Of which the worst of the last minute is shown. */
+  /** Series whose worst value of the last minute is shown. */
   readonly worst?: { readonly series: Series; readonly format: (value: number) => string };
-  /** Where there is something to show. */
+  /** Whether the server has this feature. */
   readonly when?: (hello: Hello) => boolean;
   readonly isBad?: (read: Read, hello: Hello) => boolean;
 }
@@ -73,14 +76,14 @@ const TILES: readonly Tile[] = [
     label: 'Users',
     when: ({ has }) => has.users || has.presence,
     value: (read) => format.orNone(read('users'), format.count),
-    beside: (read) => `${format.orNone(read('watchers'), format.count)} see who is there`,
+    beside: (read) => `${format.orNone(read('watchers'), format.count)} watch presence`,
   },
   {
-    label: 'Read again',
+    label: 'Replayed',
     when: ({ has }) => has.history,
     value: (read) => format.orNone(read('readAgainPerSecond'), format.rate),
     beside: (read) =>
-      `${format.orNone(read('recoveriesPerSecond'), format.rate)} came back, ${format.orNone(read('readingAgain'), format.count)} on their way`,
+      `${format.orNone(read('recoveriesPerSecond'), format.rate)} recoveries, ${format.orNone(read('readingAgain'), format.count)} in progress`,
     worst: { series: 'readAgainPerSecond', format: format.rate },
   },
   {
@@ -108,7 +111,7 @@ export class Now {
     };
   });
 
-  /** Shows what a server has anything of. */
+  /** Shows the tiles of the features that the server has. */
   build(hello: Hello): void {
     const shown = this.#tiles.filter(({ tile }) => tile.when?.(hello) ?? true);
     const tiles = byId('tiles', HTMLElement);
@@ -116,7 +119,7 @@ export class Now {
     tiles.dataset['count'] = String(shown.length);
   }
 
-  /** `worstOf`: of the last minute. */
+  /** `worstOf` reads the worst value of the last minute. */
   numbers(read: Read, worstOf: Read, hello: Hello): void {
     for (const { tile, value, beside, worst, box } of this.#tiles) {
       setText(value, tile.value(read, hello));

@@ -1,6 +1,6 @@
 /**
- * What a chart is, and what uPlot has to be told to draw it: scales, axes, lines, bands, a limit.
- * Colours are read whenever something is drawn, so that a plot follows the scheme of the page.
+ * The options of a chart and their translation to uPlot: scales, axes, lines, bands, a limit. Colours
+ * are read at each draw, so that a plot follows the colour scheme of the page.
  *
  * Not here: the figure around the plot, its legend and its cursor (`chart.ts`).
  */
@@ -9,38 +9,38 @@ import { decades, type XAxis } from './axes.js';
 
 export interface Line {
   readonly label: string;
-  /** The name of a colour: a custom property of the page's style, as `#rrggbb`. */
+  /** Name of a CSS custom property whose value is `#rrggbb`. */
   readonly colour: string;
   readonly format: (value: number) => string;
-  /** Where the axis may have its numbers; any round ones without it. */
+  /** Allowed distances between axis marks; any round number by default. */
   readonly steps?: readonly number[];
-  /** On an axis of its own. */
+  /** Whether the line uses the right axis. */
   readonly right?: boolean;
-  /** The area below it is filled. */
+  /** Whether the area below the line is filled. */
   readonly area?: boolean;
   readonly dashed?: boolean;
 }
 
 export interface ChartOptions {
   readonly title: string;
-  /** What it shows, in a sentence. */
+  /** What the chart shows, in a sentence. */
   readonly means: string;
   readonly lines: readonly Line[];
   readonly x: XAxis;
-  /** Charts with the same have one cursor. */
+  /** Charts with the same key share a cursor. */
   readonly sync: string;
   readonly wide?: boolean;
-  /** The legend says the latest numbers while nothing is pointed at. */
+  /** Whether the legend shows the latest values while the cursor is away. */
   readonly latest?: boolean;
-  /** The least and the most that a logarithmic axis shows; true for the decades there are. */
+  /** Minimum and maximum of a logarithmic axis; true for the decades of the data. */
   readonly logarithmic?: readonly [number, number] | true;
-  /** How far the axis goes at least. */
+  /** Minimum of the axis' upper end. */
   readonly least?: number;
-  /** Each line is drawn on top of those before it. */
+  /** Whether each line is stacked on those before it. */
   readonly stacked?: boolean;
-  /** A line that should not be reached; drawn where it is near. */
+  /** A horizontal line for a limit, drawn once the values approach it. */
   readonly limit?: { readonly value: number; readonly label: string };
-  /** Parts of x to shade, such as a phase. */
+  /** Ranges of x to shade, such as a phase. */
   readonly bands?: readonly {
     readonly from: number;
     readonly to: number;
@@ -50,17 +50,17 @@ export interface ChartOptions {
 
 export type Column = readonly (number | null)[];
 
-/** Of the limit, from which on the axis shows it. */
+/** Fraction of the limit from which on the axis includes it. */
 const NEAR = 0.25;
 const FONT_SIZE = 11;
-/** How much of a colour an area has, in hex. */
+/** Opacity of an area, in hex. */
 const AREA = '26';
 
 const property = (name: string) =>
   getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const fontOf = (pixels: number) => `${pixels}px ${property('--font')}`;
 
-/** The columns as they are drawn: stacked, and above zero where there is a logarithm of them. */
+/** The columns as drawn: stacked, and clamped above zero for a logarithmic axis. */
 export function drawable(columns: readonly Column[], options: ChartOptions): Column[] {
   if (options.stacked === true) {
     const sums: number[] = [];
@@ -81,7 +81,10 @@ export function drawable(columns: readonly Column[], options: ChartOptions): Col
   return columns.map((column) => column.map((v) => (v === null ? null : Math.max(lowest, v))));
 }
 
-/** Everything of a plot but its size. @param onCursor called when the cursor has moved */
+/**
+ * The uPlot options without the size.
+ * @param onCursor called when the cursor has moved
+ */
 export function plotOptions(
   options: ChartOptions,
   onCursor: () => void,
@@ -173,7 +176,7 @@ function seriesOf(line: Line): uPlot.Series {
   };
 }
 
-/** The decades that hold all there is. */
+/** The decades that contain the data. */
 function decadesAround(
   given: readonly [number, number] | true,
   low: number | null,
@@ -193,7 +196,7 @@ function linearRange({ least = 0, limit }: ChartOptions, top: number | null): uP
 
 const rightRange = (top: number | null): uPlot.Range.MinMax => [0, Math.max(10, (top ?? 0) * 1.1)];
 
-/** `1.00 ms` is 1 ms, and `2.50 MB` 2.5 MB. */
+/** Removes trailing zeros: `1.00 ms` becomes `1 ms`, `2.50 MB` becomes `2.5 MB`. */
 const mark = (line: Line, value: number): string =>
   line
     .format(value)
@@ -202,7 +205,7 @@ const mark = (line: Line, value: number): string =>
 
 const stepsOf = ({ steps }: Line): { incrs?: number[] } => (steps ? { incrs: [...steps] } : {});
 
-/** Of a series, the points that no line shows, because those beside them have no number. */
+/** Indices of isolated points of a series, which no line would show. */
 function alone(plot: uPlot, series: number): number[] {
   const column = plot.data[series] ?? [];
   const has = (i: number) => typeof column[i] === 'number';
@@ -224,7 +227,7 @@ function drawBand(
   ctx.font = fontOf(FONT_SIZE * devicePixelRatio);
   ctx.textAlign = 'center';
   ctx.textBaseline = 'bottom';
-  // A name wider than its band would run into the next one.
+  // A label wider than its band would overlap the next one.
   if (ctx.measureText(label).width <= end - start) {
     ctx.fillText(label, (start + end) / 2, bbox.top - 3 * devicePixelRatio);
   }

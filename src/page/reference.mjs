@@ -1,9 +1,9 @@
 /**
- * The reference of the HTTP API as a page, made from the OpenAPI document when the package is built:
- * what each request takes and answers, and a form to try it (`reference.ts`).
+ * Generates the API reference page from the OpenAPI document when the package is built: the parameters
+ * and answers of each request, and a form to try it (`reference.ts`).
  */
 
-/** As markup has it; what is between backticks is code. */
+/** Escapes text for HTML; text between backticks becomes code. */
 const text = (value) =>
   String(value)
     .replaceAll('&', '&amp;')
@@ -14,7 +14,7 @@ const text = (value) =>
 const range = (from, to) =>
   from === undefined && to === undefined ? '' : [from ?? '', to ?? ''].join(' to ').trim();
 
-/** What a value may be, in words. */
+/** Describes the type and limits of a value in words. */
 function kindOf({ enum: values, type, anyOf, items, ...schema }) {
   if (values) return values.map((value) => `\`${value}\``).join(', ');
   if (anyOf) return anyOf.map(kindOf).join(' or ');
@@ -31,7 +31,7 @@ function kindOf({ enum: values, type, anyOf, items, ...schema }) {
   return [type ?? 'any', limits, standard].filter(Boolean).join(', ');
 }
 
-/** The fields of an object and of what is in it: `queued.bytes`, `members[].id`. */
+/** Lists the fields of an object, including nested ones: `queued.bytes`, `members[].id`. */
 function fieldsOf(schema, path = '') {
   if (schema.anyOf) return schema.anyOf.flatMap((each) => fieldsOf(each, path));
   if (schema.type === 'array') return fieldsOf(schema.items, `${path}[]`);
@@ -62,7 +62,7 @@ const fieldRows = (fields) =>
 
 const bodyOf = ({ requestBody }) => requestBody?.content['application/json'].schema;
 
-/** A body to begin with: what is needed, with an example of it. */
+/** An example body with the required fields. */
 function example({ properties = {}, required = [], items, type, examples, description }) {
   if (examples) return examples[0];
   if (type === 'array') return [example(items)];
@@ -106,7 +106,7 @@ function operation(method, path, each) {
   const heads = ['Name', 'Kind', 'Meaning'];
   const statuses = Object.entries(each.responses).map(([status, { description }]) => [
     status,
-    // One line a code.
+    // One line per code.
     text(description).replaceAll(/ (?=<code>)/g, '<br>'),
   ]);
   const isStream = each.responses['200']?.content?.['text/event-stream'] !== undefined;
@@ -119,15 +119,15 @@ ${isStream ? '' : tryForm(method, path, each)}</section>
 `;
 }
 
-/** What stands between `<main>` and its end. */
+/** The content of `<main>`. */
 export function reference({ info, tags, paths }) {
   const all = Object.entries(paths).flatMap(([path, methods]) =>
     Object.entries(methods).map(([method, each]) => ({ method, path, each })),
   );
   const of = (tag) => all.filter(({ each }) => each.tags.includes(tag));
   return `<h1>HTTP API</h1>
-<p>${text(info.description)} Limits are those of a server without options; <a href="v1/openapi.json">the
-OpenAPI document</a> has those of this one.</p>
+<p>${text(info.description)} The limits shown are the defaults; <a href="v1/openapi.json">the
+OpenAPI document</a> has those of this server.</p>
 <form id="lock">
 <label for="key">API key</label>
 <input id="key" type="password" autocomplete="off">

@@ -1,15 +1,15 @@
-/** The forms of the reference of the HTTP API: each sends its request to this server and shows the answer. */
+/** The forms on the API reference page: each sends its request to this server and shows the answer. */
 import { byId, setText } from './dom.js';
 import { authorization, keepKey, storedKey } from './key.js';
 
-/** Of an answer that is shown. */
+/** Maximum length of a shown answer, in characters. */
 const SHOWN = 20_000;
 
 const key = byId('key', HTMLInputElement);
 const keyState = byId('key-state', HTMLElement);
 
 function showKey(): void {
-  if (storedKey() !== null) setText(keyState, 'This tab has a key, until you close it.');
+  if (storedKey() !== null) setText(keyState, 'A key is stored in this tab until you close it.');
 }
 
 byId('lock', HTMLFormElement).addEventListener('submit', (event) => {
@@ -39,7 +39,7 @@ async function send(form: HTMLFormElement): Promise<void> {
     (whole, [name, value]) => whole.replace(`{${name}}`, encodeURIComponent(value as string)),
     path,
   );
-  // Beside this page, wherever a proxy has put it.
+  // Relative to this page, so that it also works behind a proxy with a path prefix.
   const url = new URL(filled.slice(1), document.baseURI);
   url.search = new URLSearchParams(of('query') as [string, string][]).toString();
   const body = fields.find(([name]) => name === 'body')?.[1];

@@ -1,4 +1,7 @@
-/** The servers that share their rooms over a broker on a network, as it knows them. Not here: the workers of this one. */
+/**
+ * The table of servers that share rooms over a network broker. Not here: the workers of this server
+ * (`workers.ts`).
+ */
 import { byId, element, setText } from './dom.js';
 import * as format from './format.js';
 import type { Hello, Second, ServerLine } from './frame.js';
@@ -12,7 +15,7 @@ export class Servers {
     this.#section.hidden = !has.network;
     const missing = servers?.filter(({ workers }) => workers === 0).length ?? 0;
     const total = missing === 0 ? format.count(servers?.length ?? 0) : `${missing} missing`;
-    setText(this.#total, servers === null ? 'not known: the broker cannot be reached' : total);
+    setText(this.#total, servers === null ? 'unknown: the broker cannot be reached' : total);
     this.#rows.replaceChildren(...(servers ?? []).map(row));
   }
 }

@@ -1,8 +1,8 @@
 /**
- * The stream of `/v1/live`: asks for it, reads it, and asks again whenever it ends, for as long as the
- * page is open. The API key goes in a header, never in a URL, which is why this is no EventSource.
+ * Reads the stream of `/v1/live` and reconnects whenever it ends, as long as the page is open. It uses
+ * fetch instead of EventSource, so that the API key goes into a header and not into a URL.
  *
- * Not here: what becomes of the events (`main.ts`).
+ * Not here: handling of the events (`main.ts`).
  */
 import type { Hello, Second } from './frame.js';
 import { authorization, keepKey, storedKey } from './key.js';
@@ -10,11 +10,11 @@ import { authorization, keepKey, storedKey } from './key.js';
 export type State =
   | { readonly is: 'connecting' }
   | { readonly is: 'live' }
-  /** Nothing answers; it will be asked again at `retryAt`, milliseconds since 1970. */
+  /** The server does not answer. Retries at `retryAt`, in milliseconds since 1970. */
   | { readonly is: 'lost'; readonly since: number; readonly retryAt: number }
-  /** `wrong`: there is a key, and it does not fit. */
+  /** `wrong`: the stored key was rejected. */
   | { readonly is: 'locked'; readonly wrong: boolean }
-  /** It answers, but not to us. */
+  /** The server refuses the stream. */
   | { readonly is: 'refused'; readonly why: string; readonly retryAt: number };
 
 export interface Listener {
@@ -23,9 +23,9 @@ export interface Listener {
   second(second: Second): void;
 }
 
-/** Between two attempts: soon at first, then not too often. */
+/** Pauses between attempts, growing. */
 const RETRY_MS = [500, 1000, 2000, 3000] as const;
-/** A server that says nothing for this long is as good as stopped. */
+/** Timeout without data after which the connection counts as lost. */
 const SILENT_MS = 5000;
 
 export class Stream {
@@ -38,7 +38,10 @@ export class Stream {
     this.#listener = listener;
   }
 
-  /** Asks now, with the key of this tab if it has one. Called once, and whenever waiting is no use. */
+  /**
+   * Connects now, with the key of this tab if there is one. Called at the start, after each pause, and
+   * once a key is entered.
+   */
   async connect(): Promise<void> {
     clearTimeout(this.#timer);
     const abort = new AbortController();
@@ -71,14 +74,14 @@ export class Stream {
       }
       this.#lost();
     } catch {
-      // Refused, reset, cut off or silent: for whoever looks at the page it is all the same.
+      // A refused, reset, aborted or silent connection are all shown alike.
       this.#lost();
     } finally {
       clearTimeout(watch);
     }
   }
 
-  /** Tries this key; it is kept until the tab is closed. */
+  /** Connects with this key. It is kept until the tab is closed. */
   unlock(key: string): void {
     keepKey(key);
     this.#listener.state({ is: 'connecting' });
@@ -99,15 +102,15 @@ export class Stream {
   }
 }
 
-/** What the server says of a refusal. */
+/** The message of a refusal. */
 async function whyOf(response: Response): Promise<string> {
   const text = await response.text();
   try {
     const { message } = JSON.parse(text) as { message?: string };
-    return message ?? `It answers with status ${response.status}.`;
+    return message ?? `The server answers with status ${response.status}.`;
   } catch {
-    // A proxy on the way answers in its own words.
-    return `It answers with status ${response.status}.`;
+    // The answer is a proxy's, not ours.
+    return `The server answers with status ${response.status}.`;
   }
 }
 
@@ -116,7 +119,7 @@ interface ServerEvent {
   readonly data: string;
 }
 
-/** Server-sent events, one by one; what is left when the stream ends is no event. */
+/** Parses server-sent events. An incomplete event at the end of the stream is discarded. */
 async function* eventsOf(body: ReadableStream<Uint8Array>): AsyncGenerator<ServerEvent> {
   const reader = body.getReader();
   const decoder = new TextDecoder();

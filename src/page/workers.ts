@@ -1,6 +1,6 @@
 /**
- * The processes behind this address, and whether each reaches its broker: where there are several, or the
- * broker is on a network. Not here: their numbers together (`now.ts`).
+ * The table of workers with the broker state of each. Shown if there are several workers or the broker
+ * is on a network. Not here: their totals (`now.ts`).
  */
 import { byId, element, setText } from './dom.js';
 import * as format from './format.js';

@@ -8,17 +8,17 @@ it.each([
   [[950, 1000], 880, 120],
   [[800, 1000], 700, 300],
   [[100, 1000], 100, 900],
-])('shows of %j what begins at %d and lasts %d seconds', (at, start, seconds) => {
+])('shows for %j a window from %d of %d seconds', (at, start, seconds) => {
   expect(spanOf(at, WIDE)).toMatchObject({ start, seconds });
 });
 
-it('has fewer marks where it is narrow, the last of them now', () => {
+it('has fewer marks on a narrow plot; the last one is now', () => {
   const at = [100, 1000];
   expect(marksOf(spanOf(at, WIDE))).toEqual([100, 280, 460, 640, 820, 1000]);
   expect(marksOf(spanOf(at, 300))).toEqual([100, 400, 700, 1000]);
 });
 
-it('says how long ago', () => {
+it('formats times ago', () => {
   expect([900, 90, 30, 0].map(ago)).toEqual(['−15 min', '−1.5 min', '−30 s', 'now']);
 });
 

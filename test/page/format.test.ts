@@ -27,7 +27,7 @@ it.each([
   [format.rate, 4200, '4,200/s'],
   [format.percent, 0.054, '5.4 %'],
   [format.percent, 1, '100 %'],
-])('%o of %d is %s', (of, value, text) => {
+])('%o formats %d as %s', (of, value, text) => {
   expect(of(value)).toBe(text);
 });
 
@@ -48,7 +48,7 @@ describe.each([
   });
 });
 
-it('counts in words', () => {
+it('uses the plural except for 1', () => {
   expect([0, 1, 2].map((n) => format.plural(n, 'member'))).toEqual([
     '0 members',
     '1 member',
@@ -56,7 +56,7 @@ it('counts in words', () => {
   ]);
 });
 
-it('has a dash for what is not there', () => {
+it('shows a dash without a value', () => {
   expect(format.orNone(null, format.count)).toBe('–');
   expect(format.orNone(0, format.count)).toBe('0');
 });

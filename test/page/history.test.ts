@@ -4,7 +4,7 @@ import { History } from '../../src/page/history.js';
 
 const SERIES = ['members', 'healthyP99'] as const;
 
-it('keeps numbers in columns, oldest first', () => {
+it('stores values in columns, oldest first', () => {
   const history = new History();
   history.add(1000, SERIES, [1, 0.1]);
   history.add(2000, SERIES, [2, null]);
@@ -16,7 +16,7 @@ it('keeps numbers in columns, oldest first', () => {
   expect(history.column('rooms')).toEqual([null, null]);
 });
 
-it('knows the worst of the last minute, and of nothing else', () => {
+it('returns the worst value of the last minute only', () => {
   const history = new History();
   expect(history.worst('members')).toBeNull();
   for (let second = 1; second <= 100; second += 1) {
@@ -30,13 +30,13 @@ it('knows the worst of the last minute, and of nothing else', () => {
   expect(history.worst('healthyP99')).toBe(0.2);
 });
 
-it('ignores what it knows: a server that is asked again tells its past again', () => {
+it('ignores known samples, which a server sends again after a reconnect', () => {
   const history = new History();
   for (const at of [1000, 2000, 1000, 2000, 3000]) history.add(at, SERIES, [at, 0]);
   expect(history.at).toEqual([1, 2, 3]);
 });
 
-it('has a hole where nothing was heard', () => {
+it('has a hole where no data arrived', () => {
   const history = new History();
   history.add(1000, SERIES, [1, 1]);
   history.add(60_000, SERIES, [2, 2]);
@@ -44,7 +44,7 @@ it('has a hole where nothing was heard', () => {
   expect(history.column('members')).toEqual([1, null, 2]);
 });
 
-it('takes a series that comes later', () => {
+it('accepts a series that appears later', () => {
   const history = new History();
   history.add(1000, ['members'], [1]);
   history.add(2000, ['members', 'wait room.members'], [2, 3]);

@@ -15,14 +15,14 @@ import { SECRET } from '../support/tokens.js';
 
 const WAIT = { timeout: 50_000, interval: 100 };
 
-/** What went wrong in a tab, and where it asked. */
+/** A tab: its page, errors and requests. */
 interface Tab {
   readonly page: Page;
-  /** Errors of the console, apart from answers that did not come. */
+  /** Console errors, except failed requests. */
   readonly errors: string[];
   readonly requests: string[];
   text(selector: string): Promise<string>;
-  /** The number and the small print of a tile, by its label. */
+  /** The value and the text below it of a tile, by its label. */
   tile(label: string): Promise<{ value: string; beside: string }>;
 }
 
@@ -65,7 +65,7 @@ describe.runIf(hasChromium)('the live page', () => {
       },
     };
     page.on('console', (message) => {
-      // The browser reports each answer that is not there; the page does so in words.
+      // The browser logs each failed request; the page reports it itself.
       const isNetwork = /Failed to load resource|WebSocket connection to/.test(message.text());
       if (message.type() === 'error' && !isNetwork) tab.errors.push(message.text());
     });
@@ -83,14 +83,14 @@ describe.runIf(hasChromium)('the live page', () => {
   const isLive = (tab: Tab) =>
     vi.waitFor(async () => expect(await tab.text('#state')).toBe('live'), WAIT);
 
-  /** In the room page:abcd-0000. */
+  /** Joins the room page:abcd-0000. */
   async function crowdOf(url: string, scenario: Scenario): Promise<Crowd> {
     const crowd = await Crowd.join(url, { size: '100', roomPrefix: 'page:', ...scenario }, 'abcd');
     onTestFinished(() => crowd.close());
     return crowd;
   }
 
-  /** In every test: nothing is wrong, and nothing is asked of anybody else. */
+  /** After every test: no errors, and no requests to other hosts. */
   afterEach(() => {
     for (const { page, errors, requests } of tabs.splice(0)) {
       expect(errors).toEqual([]);
@@ -99,11 +99,11 @@ describe.runIf(hasChromium)('the live page', () => {
     }
   });
 
-  it('shows numbers that move', async () => {
+  it('shows values that change', async () => {
     const { url } = await serve({ publishRate: 0 });
     const tab = await open(url);
     await isLive(tab);
-    expect(await tab.text('#sentence')).toBe('Nobody is connected.');
+    expect(await tab.text('#sentence')).toBe('No members are connected.');
     const crowd = await crowdOf(url, { members: '20', rate: '20/s' });
     crowd.publish();
     await vi.waitFor(async () => {
@@ -119,7 +119,7 @@ describe.runIf(hasChromium)('the live page', () => {
       expect((await tab.tile('Deliveries')).value).toBe('0/s');
       expect((await tab.tile('Healthy p99')).value).toBe('–');
     }, WAIT);
-    // What was is still drawn.
+    // Past values are still drawn.
     const inked =
       await tab.page.evaluate(`[...document.querySelectorAll('canvas')].map((canvas) => {
       const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
@@ -128,7 +128,7 @@ describe.runIf(hasChromium)('the live page', () => {
     expect(inked).toEqual(Array.from({ length: 8 }, () => true));
   });
 
-  it('shows who is slow, and that the others are not', async () => {
+  it('shows the slow members, and that the others are unaffected', async () => {
     const { url } = await serve({ publishRate: 0, queueMessages: 64 });
     const crowd = await crowdOf(url, {
       members: '10',
@@ -152,7 +152,7 @@ describe.runIf(hasChromium)('the live page', () => {
     expect(await tab.text('#tiles > div:nth-child(2) dd:last-child')).toBe('last minute up to 1');
   });
 
-  it('says how to connect while nobody is; then finds, sorts and opens members and rooms', async () => {
+  it('explains how to connect while it has no members; then finds, sorts and opens members and rooms', async () => {
     const { url } = await serve({ publishRate: 0 });
     const tab = await open(url, { width: 390 });
     await isLive(tab);
@@ -172,7 +172,7 @@ describe.runIf(hasChromium)('the live page', () => {
     await vi.waitFor(async () => {
       expect(await tab.text('#members')).toMatch(new RegExp(`^${id}\\s+healthy`));
       expect(await tab.page.locator('#members tr').count()).toBe(1);
-      expect(await tab.text('#rooms')).toBe('No room is like this.');
+      expect(await tab.text('#rooms')).toBe('No room matches.');
     }, WAIT);
     await tab.page.getByRole('button', { name: id }).click();
     await vi.waitFor(async () => {
@@ -184,12 +184,12 @@ describe.runIf(hasChromium)('the live page', () => {
     await tab.page.getByRole('button', { name: 'page:abcd-0000' }).click();
     await vi.waitFor(async () => {
       expect(await tab.text('#detail')).toMatch(
-        /^Room page:abcd-0000\s.*Members\s+5\s.*Slow\s+nobody/s,
+        /^Room page:abcd-0000\s.*Members\s+5\s.*Slow\s+none/s,
       );
     }, WAIT);
     await tab.page.getByRole('button', { name: 'Close' }).click();
     expect(await tab.page.locator('#detail').isVisible()).toBe(false);
-    // The chat is one tap away, wherever the page is.
+    // The chat is one tap away from anywhere on the page.
     await tab.page.evaluate('scrollTo(0, 0)');
     await tab.page.getByRole('link', { name: 'Talk', exact: true }).click();
     await vi.waitFor(async () => {
@@ -198,7 +198,7 @@ describe.runIf(hasChromium)('the live page', () => {
     }, WAIT);
   });
 
-  it('says when the server has stopped, and comes back with it', async () => {
+  it('reports that the server has stopped, and reconnects', async () => {
     const first = await serve();
     const { port } = new URL(first.url);
     const tab = await open(first.url);
@@ -222,7 +222,7 @@ describe.runIf(hasChromium)('the live page', () => {
     }, WAIT);
   });
 
-  it('lets two tabs talk, and takes what they say as text', async () => {
+  it('exchanges messages between two tabs, and inserts them as text', async () => {
     const { url } = await serve();
     const [one, two] = [await open(url), await open(url)];
     for (const tab of [one, two]) {
@@ -239,7 +239,7 @@ describe.runIf(hasChromium)('the live page', () => {
     }, WAIT);
     expect(await two.text('#log li:last-child')).not.toContain(' you ');
     expect(await two.page.title()).toBe('roomcast');
-    // Another room, another talk.
+    // Another room is separate.
     await two.page.getByLabel('Room', { exact: true }).fill('chat:other');
     await two.page.getByRole('button', { name: 'Join' }).click();
     await vi.waitFor(async () => expect(await two.text('#log')).toContain('in chat:other'), WAIT);
@@ -249,7 +249,7 @@ describe.runIf(hasChromium)('the live page', () => {
     expect(await two.text('#log')).not.toContain('alone');
   });
 
-  it('shows who is there, what is kept and read again, and ends a connection when that is meant', async () => {
+  it('shows presence, history and replays, and ends a connection after a confirmation', async () => {
     const server = await startTestServer({
       tokenSecret: [SECRET],
       presence: 'users',
@@ -273,20 +273,20 @@ describe.runIf(hasChromium)('the live page', () => {
     await isLive(tab);
     const bob = await join('bob', { epoch, seq });
     await vi.waitFor(async () => {
-      expect(await tab.tile('Users')).toEqual({ value: '2', beside: '2 see who is there' });
+      expect(await tab.tile('Users')).toEqual({ value: '2', beside: '2 watch presence' });
       expect((await tab.tile('History')).value).toMatch(/ KiB$/);
       expect(await tab.text('#tiles > div:nth-child(9) dd:last-child')).toMatch(/up to [1-9]/);
       expect(await tab.text('#members')).toMatch(/\sada\s.*\sbob\s/s);
     }, WAIT);
     await tab.page.getByRole('button', { name: 'r', exact: true }).click();
     await vi.waitFor(async () => {
-      expect(await tab.text('#detail')).toMatch(/Kept\s+from 1 on\s+Users\s+ada, bob\s/);
+      expect(await tab.text('#detail')).toMatch(/History\s+from 1\s+Users\s+ada, bob\s/);
     }, WAIT);
     expect(await tab.page.locator('#end-member').isVisible()).toBe(false);
     const row = tab.page.locator('#members tr', { hasText: 'bob' });
     await row.getByRole('button').click();
     await vi.waitFor(async () => expect(await tab.text('#detail')).toMatch(/User\s+bob/), WAIT);
-    // Not at the first click, nor when it is thought better of.
+    // Neither at the first click nor after a cancel.
     await tab.page.getByRole('button', { name: 'End this connection' }).click();
     expect(await axeFindings(tab.page)).toEqual([]);
     await tab.page.getByRole('button', { name: 'No, leave it' }).click();
@@ -302,7 +302,7 @@ describe.runIf(hasChromium)('the live page', () => {
     }, WAIT);
   });
 
-  it('says when the broker cannot be reached, and when it can again', async () => {
+  it('reports when the broker is unreachable, and when it is back', async () => {
     const broker = new ScriptedBroker();
     const server = await startTestServer({ broker });
     onTestFinished(() => server.close());
@@ -320,14 +320,14 @@ describe.runIf(hasChromium)('the live page', () => {
     }, WAIT);
   });
 
-  it('asks for the key of a server that has one, and keeps it out of every URL', async () => {
+  it('asks for the API key, and keeps it out of every URL', async () => {
     const { url } = await serve({ apiKey: ['the-secret-key'] });
     const tab = await open(url);
     await vi.waitFor(async () => expect(await tab.text('#state')).toBe('locked'), WAIT);
     await tab.page.getByLabel('API key').fill('wrong');
     await tab.page.keyboard.press('Enter');
     await vi.waitFor(async () => {
-      expect(await tab.text('#lock-problem')).toBe('This is not a key of this server.');
+      expect(await tab.text('#lock-problem')).toBe('This API key is not valid.');
     }, WAIT);
     await tab.page.getByLabel('API key').fill('the-secret-key');
     await tab.page.getByRole('button', { name: 'Open' }).click();
@@ -341,7 +341,7 @@ describe.runIf(hasChromium)('the live page', () => {
     await vi.waitFor(async () => expect(await other.text('#state')).toBe('locked'), WAIT);
   });
 
-  it('works by keyboard alone', async () => {
+  it('works with the keyboard only', async () => {
     const { url } = await serve();
     const tab = await open(url);
     await isLive(tab);
@@ -358,12 +358,12 @@ describe.runIf(hasChromium)('the live page', () => {
     await tab.page.keyboard.type('by keyboard');
     await tab.page.keyboard.press('Enter');
     await vi.waitFor(async () => expect(await tab.text('#log')).toContain('by keyboard'), WAIT);
-    // The cursor of the charts, all of them at once.
+    // The cursor of all charts at once.
     const times = tab.page.locator('figcaption .at');
     expect((await times.allInnerTexts()).join('')).toBe('');
     await tab.page.locator('.canvas').first().focus();
     await vi.waitFor(async () => {
-      // There is nowhere to go before the first second is drawn.
+      // The cursor cannot move before the first second is drawn.
       await tab.page.keyboard.press('ArrowLeft');
       for (const time of await times.allInnerTexts()) expect(time).toMatch(/^\d\d:\d\d:\d\d$/);
     }, WAIT);
@@ -392,12 +392,12 @@ describe.runIf(hasChromium)('the live page', () => {
       .map(Number);
     if (scheme === 'dark') expect(r).toBeLessThan(60);
     else expect(r).toBeGreaterThan(200);
-    // Nothing is cut off, and every chart has its width.
+    // No content is cut off, and every chart has its width.
     const cut =
       await tab.page.evaluate(`[...document.querySelectorAll('figure, #tiles div, header')]
       .filter((each) => each.scrollWidth > each.clientWidth + 1).map((each) => each.outerHTML)`);
     expect(cut).toEqual([]);
-    // Its script may run only where the page's own policy is set aside.
+    // axe can only run if the page's policy is bypassed.
     const context = await browser.newContext({
       viewport: { width, height: 900 },
       colorScheme: scheme,
@@ -410,11 +410,11 @@ describe.runIf(hasChromium)('the live page', () => {
     expect(await axeFindings(checked)).toEqual([]);
   });
 
-  it('draws its charts in the colours of the scheme, also when that changes', async () => {
+  it('draws its charts in the colours of the scheme, and redraws when it changes', async () => {
     const { url } = await serve();
     const tab = await open(url, { scheme: 'light' });
     await isLive(tab);
-    /** The darkest pixel of the text beside an axis, or the lightest: 0 to 255. */
+    /** Red value (0 to 255) of the first opaque pixel of the axis text. */
     const ink = () =>
       tab.page.evaluate<number>(`(() => {
         const canvas = document.querySelector('canvas');
@@ -428,7 +428,7 @@ describe.runIf(hasChromium)('the live page', () => {
     await vi.waitFor(async () => expect(await ink()).toBe(0x9a), WAIT);
   });
 
-  it('has a policy under which nothing is loaded from elsewhere and nothing runs that is written in', async () => {
+  it('has a policy that blocks other hosts and inline scripts', async () => {
     const { url } = await serve();
     const policy = (await fetch(url)).headers.get('content-security-policy') ?? '';
     expect(policy).toContain("default-src 'none'");
@@ -446,7 +446,7 @@ describe.runIf(hasChromium)('the live page', () => {
     tab.errors.length = 0;
   });
 
-  it('has the runbook beside it', async () => {
+  it('serves the runbook', async () => {
     const { url } = await serve();
     const tab = await open(`${url}/runbook#roomcasteventlooplag`);
     expect(await tab.text(':target')).toBe('RoomcastEventLoopLag');

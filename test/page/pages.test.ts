@@ -1,4 +1,4 @@
-/** Every page of a server as axe sees it, in light and in dark, on a desk and on a phone. */
+/** Checks every page of a server with axe, in light and dark, on desktop and phone widths. */
 import axe from 'axe-core';
 import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -24,7 +24,7 @@ describe.skipIf(!hasChromium)('in a browser', { timeout: 120_000 }, () => {
     { colorScheme: 'dark', width: 390 },
   ] as const;
   it.each(looks)('axe finds nothing in $colorScheme, $width px wide', async (look) => {
-    // Its script may run only where the policy of the page is set aside.
+    // axe can only run if the page's policy is bypassed.
     const context = await browser.newContext({
       colorScheme: look.colorScheme,
       viewport: { width: look.width, height: 900 },
@@ -33,7 +33,7 @@ describe.skipIf(!hasChromium)('in a browser', { timeout: 120_000 }, () => {
     for (const path of ['/', '/docs', '/runbook']) {
       const page = await context.newPage();
       await page.goto(`http://127.0.0.1:${server.port}${path}`);
-      // All that is folded away is looked at too.
+      // Opens all collapsed sections.
       await page.evaluate(
         'for (const each of document.querySelectorAll("details")) each.open = true',
       );
@@ -58,7 +58,7 @@ describe.skipIf(!hasChromium)('in a browser', { timeout: 120_000 }, () => {
     { network: true, workers: 1, rows: ['0 broker up 5 2 100'] },
     { network: false, workers: 1, rows: [] },
   ])(
-    'shows $workers workers, with a broker on a network: $network',
+    'shows $workers workers, with a network broker: $network',
     async ({ network, workers, rows }) => {
       const page = await browser.newPage();
       const of = (slot: number) =>
@@ -120,7 +120,7 @@ describe.skipIf(!hasChromium)('in a browser', { timeout: 120_000 }, () => {
     },
   );
 
-  it.each(['/docs', '/runbook'])('%s leads back to the live page', async (path) => {
+  it.each(['/docs', '/runbook'])('%s links back to the live page', async (path) => {
     const page = await browser.newPage();
     await page.goto(`http://127.0.0.1:${server.port}${path}`);
     await page.getByRole('link', { name: 'Live page' }).click();

@@ -2,7 +2,7 @@ import { expect, it } from 'vitest';
 import { sentence } from '../../src/page/sentence.js';
 
 it.each([
-  [{ members: 0 }, 'Nobody is connected.'],
+  [{ members: 0 }, 'No members are connected.'],
   [{ members: 1, healthyP99: 0.002 }, '1 member, and all keep up: messages arrive within 2 ms.'],
   [{ members: 9, healthyP99: null }, '9 members, and all keep up: nothing is being delivered.'],
   [
@@ -20,7 +20,7 @@ it.each([
   [{ members: 5, slowMembers: 5, healthyP99: null }, '5 of 5 members are slow.'],
   [
     { members: 5, slowMembers: 2, healthyP99: null },
-    '2 of 5 members are slow. To the others nothing is being delivered.',
+    '2 of 5 members are slow. Nothing is being delivered to the others.',
   ],
 ])('of %j', (numbers: Record<string, number | null>, text) => {
   expect(sentence((series) => numbers[series] ?? null)).toBe(text);
