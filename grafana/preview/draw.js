@@ -1,11 +1,11 @@
-/** Draws the panels, in the browser of `preview.mjs`: stats, graphs, heatmaps and tables. */
+/** Draws the panels in the browser of `preview.mjs`: stats, graphs, heatmaps and tables. */
 import { BINARY_STEPS } from '../../src/page/axes.ts';
 import { Chart } from '../../src/page/chart.ts';
 
 const { panels, start, end, step } = JSON.parse(document.getElementById('data').textContent);
 const main = document.querySelector('main');
 
-/** Names of colours in preview.css. */
+/** Custom properties of preview.css. */
 const PALETTE = Array.from({ length: 8 }, (_, i) => `--palette-${i}`);
 const NAMED = ['blue', 'orange', 'red', 'green'];
 
@@ -36,14 +36,14 @@ const FORMATS = {
   percentunit: (value) => `${short(value * 100)}%`,
 };
 
-/** Of a moment, short enough to stand beside others. */
+/** A short time of day for axis labels. */
 const clock = (seconds) =>
   new Date(seconds * 1000).toTimeString().slice(0, end - start < 600 ? 8 : 5);
 
 const STEPS = { bytes: BINARY_STEPS, binBps: BINARY_STEPS };
 const MARKS = 5;
 
-/** Moments of the part that was asked for. */
+/** The time axis of the preview. */
 const CLOCK = {
   range: () => [start, end],
   marks: () =>
@@ -63,7 +63,7 @@ function element(tag, properties = {}, ...children) {
 const legendOf = (format, labels) =>
   format.replaceAll(/\{\{(\w+)\}\}/g, (_, label) => labels[label] ?? '');
 
-/** All series of a panel: their legend, and a number or null for each moment. */
+/** All series of a panel: the legend, and a value or null for each point in time. */
 function linesOf(panel) {
   const moments = Array.from(
     { length: Math.floor((end - start) / step) + 1 },

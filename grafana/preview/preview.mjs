@@ -1,10 +1,10 @@
 /**
- * `npm run grafana:preview -- PROMETHEUS OUT.png [MINUTES] [ROWS]`: draws the dashboard from the
- * answers of a real Prometheus, without Grafana. A preview of our own: it shows whether each query
- * has something to say and whether the panels read well together, not what Grafana makes of them.
+ * `npm run grafana:preview -- PROMETHEUS OUT.png [MINUTES] [ROWS]`: draws the dashboard from the answers
+ * of a real Prometheus, without Grafana. It shows whether each query returns data and whether the panels
+ * fit together, not how Grafana renders them.
  *
- * PROMETHEUS such as http://127.0.0.1:9090; MINUTES up to now, 10; ROWS to draw, counted from the
- * top, 11. Needs Debian's Chromium.
+ * PROMETHEUS is a URL such as http://127.0.0.1:9090. MINUTES is the time range up to now, 10 by default.
+ * ROWS is the number of rows from the top, 11 by default. Needs Debian's Chromium.
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -13,14 +13,14 @@ import { chromium } from 'playwright-core';
 
 const [url, out, minutes = '10', rows = '11'] = process.argv.slice(2);
 if (url === undefined || out === undefined) {
-  process.stderr.write('Give the address of a Prometheus and the name of a PNG file.\n');
+  process.stderr.write('Pass the URL of a Prometheus and the name of a PNG file.\n');
   process.exit(2);
 }
 
 const here = import.meta.dirname;
 const dashboard = JSON.parse(readFileSync(join(here, '../dashboards/roomcast.json'), 'utf8'));
 
-/** The script and the style, with all they import. */
+/** The script and the style with their imports. */
 const { outputFiles } = await build({
   entryPoints: [join(here, 'draw.js'), join(here, 'preview.css')],
   bundle: true,
@@ -45,7 +45,10 @@ async function ask(path, parameters) {
   return data.result;
 }
 
-/** Everything selected; rates over what Grafana would take of a scrape every five seconds. */
+/**
+ * Selects all values of the variables, and the rate interval that Grafana would use for a scrape
+ * interval of five seconds.
+ */
 const filledIn = (expr) =>
   expr.replaceAll('$__rate_interval', '20s').replaceAll(/\$(job|instance|lock)\b/g, '.+');
 

@@ -1,8 +1,8 @@
 /**
- * Every alert: when it fires, how bad that is, and what it says. `docs/runbook.md` has a section for
- * each; `test/grafana/rules/` shows each firing and not firing.
+ * All alert rules: condition, severity and text. `docs/runbook.md` has a section for each;
+ * `test/grafana/rules.test.ts` shows each firing and not firing.
  *
- * Labels are fixed text: a value in a label would make a new alert of each value.
+ * Labels are fixed text: a value in a label would create a new alert for each value.
  */
 import {
   accountingDifference,
@@ -53,17 +53,17 @@ import { THRESHOLDS } from './thresholds.js';
 export interface Alert {
   readonly name: `Roomcast${string}`;
   readonly severity: 'critical' | 'warning';
-  /** What is judged, by job and instance. */
+  /** The measured expression, by job and instance. */
   readonly value: string;
-  /** When the value is too much. */
+  /** The comparison that makes the alert fire. */
   readonly is: string;
-  /** What has to be the case besides, by job and instance. */
+  /** Additional condition, by job and instance. */
   readonly while?: string;
-  /** How long it has to be so. */
+  /** How long the condition must hold. */
   readonly for: string;
   /** The same text for every instance. */
   readonly summary: string;
-  /** With what is the case, in the template language of Prometheus. */
+  /** Text with the measured values, in Prometheus' template language. */
   readonly description: string;
 }
 
@@ -86,8 +86,8 @@ export const ALERTS: readonly Alert[] = [
     value: 'absent(up{job="roomcast"})',
     is: '> 0',
     for: '5m',
-    summary: 'Prometheus has no roomcast server to ask.',
-    description: 'No target of the job {{ $labels.job }} is left: nothing is watched.',
+    summary: 'Prometheus has no roomcast target.',
+    description: 'The job {{ $labels.job }} has no targets left: nothing is monitored.',
   },
   {
     name: 'RoomcastRestarting',
@@ -95,8 +95,8 @@ export const ALERTS: readonly Alert[] = [
     value: restarts(ALERT),
     is: `> ${THRESHOLDS.restarts}`,
     for: '0m',
-    summary: 'A roomcast server starts again and again.',
-    description: '{{ $labels.instance }} has started {{ $value }} times anew in 15 minutes.',
+    summary: 'A roomcast server restarts repeatedly.',
+    description: '{{ $labels.instance }} has restarted {{ $value }} times in 15 minutes.',
   },
   {
     name: 'RoomcastFull',
@@ -104,9 +104,9 @@ export const ALERTS: readonly Alert[] = [
     value: turnedAway(ALERT),
     is: '> 0',
     for: '2m',
-    summary: 'A server has all the connections it may have.',
+    summary: 'A server has reached its connection limit.',
     description:
-      '{{ $labels.instance }} turns {{ $value | humanize }} connections a second away: --max-connections, or --max-connections-per-address.',
+      '{{ $labels.instance }} rejects {{ $value | humanize }} connections per second because of --max-connections or --max-connections-per-address.',
   },
   {
     name: 'RoomcastAlmostFull',
@@ -114,7 +114,7 @@ export const ALERTS: readonly Alert[] = [
     value: connectionRatio(ALERT),
     is: `> ${THRESHOLDS.fullRatio}`,
     for: '5m',
-    summary: 'A server will soon have all the connections it may have.',
+    summary: 'A server is close to its connection limit.',
     description: `{{ $labels.instance }} has ${share} of the members that --max-connections allows.`,
   },
   {
@@ -123,7 +123,7 @@ export const ALERTS: readonly Alert[] = [
     value: roomRatio(ALERT),
     is: `> ${THRESHOLDS.fullRatio}`,
     for: '5m',
-    summary: 'A server will soon have all the rooms it may have.',
+    summary: 'A server is close to its room limit.',
     description: `{{ $labels.instance }} has ${share} of the rooms that --max-rooms allows.`,
   },
   {
@@ -132,8 +132,8 @@ export const ALERTS: readonly Alert[] = [
     value: descriptorRatio(ALERT),
     is: `> ${THRESHOLDS.descriptorRatio}`,
     for: '5m',
-    summary: 'The process is close to its limit of descriptors.',
-    description: `{{ $labels.instance }} has ${share} of the file descriptors open that it may have; each connection is one.`,
+    summary: 'The process is close to its file descriptor limit.',
+    description: `{{ $labels.instance }} has ${share} of its file descriptors open; each connection uses one.`,
   },
   {
     name: 'RoomcastBrokerUnavailable',
@@ -143,7 +143,7 @@ export const ALERTS: readonly Alert[] = [
     for: '2m',
     summary: 'The broker does not answer.',
     description:
-      '{{ $labels.instance }} refuses {{ $value | humanize }} commands a second because the broker fails or is late.',
+      '{{ $labels.instance }} refuses {{ $value | humanize }} commands per second because the broker fails or is late.',
   },
   {
     name: 'RoomcastBrokerSuspended',
@@ -153,7 +153,7 @@ export const ALERTS: readonly Alert[] = [
     for: '1m',
     summary: 'The broker cannot be reached.',
     description:
-      '{{ $value }} processes of {{ $labels.instance }} cannot reach the broker: members stay and hear nothing new.',
+      '{{ $value }} processes of {{ $labels.instance }} cannot reach the broker: members stay connected but receive nothing new.',
   },
   {
     name: 'RoomcastBrokerLag',
@@ -162,7 +162,7 @@ export const ALERTS: readonly Alert[] = [
     is: `> ${THRESHOLDS.brokerLagSeconds}`,
     for: '1m',
     summary: 'Messages take long through the broker.',
-    description: `From {{ $labels.instance }} through Redis and back takes ${seconds}.`,
+    description: `The round trip from {{ $labels.instance }} through Redis takes ${seconds}.`,
   },
   {
     name: 'RoomcastBrokerBacklog',
@@ -170,8 +170,8 @@ export const ALERTS: readonly Alert[] = [
     value: brokerBacklog(ALERT),
     is: `> ${THRESHOLDS.brokerBacklogRatio}`,
     for: '1m',
-    summary: 'Much is published that the broker has not confirmed.',
-    description: `{{ $labels.instance }} has ${share} of what may wait for Redis; at 100 % publishes are refused.`,
+    summary: 'Many publishes await confirmation by the broker.',
+    description: `{{ $labels.instance }} uses ${share} of the limit of messages that await Redis; at 100 % publishes are refused.`,
   },
   {
     name: 'RoomcastBrokerLost',
@@ -181,7 +181,7 @@ export const ALERTS: readonly Alert[] = [
     for: '0m',
     summary: 'The broker has lost messages.',
     description:
-      '{{ $labels.instance }} misses {{ $value | humanize }} messages a second that the broker had; members were told by a gap.',
+      '{{ $labels.instance }} misses {{ $value | humanize }} messages per second that the broker had; members got a gap for them.',
   },
   {
     name: 'RoomcastBrokerUncertain',
@@ -189,9 +189,9 @@ export const ALERTS: readonly Alert[] = [
     value: counted(ALERT, 'brokerUncertain'),
     is: '> 0',
     for: '0m',
-    summary: 'Nobody knows whether messages were published.',
+    summary: 'It is unknown whether some messages were published.',
     description:
-      '{{ $labels.instance }} answers {{ $value | humanize }} publishes a second with broker_uncertain.',
+      '{{ $labels.instance }} answers {{ $value | humanize }} publishes per second with broker_uncertain.',
   },
   {
     name: 'RoomcastBrokerReset',
@@ -199,9 +199,9 @@ export const ALERTS: readonly Alert[] = [
     value: counted(ALERT, 'brokerResets'),
     is: '> 0',
     for: '0m',
-    summary: 'Rooms go on in another numbering.',
+    summary: 'Rooms have restarted their numbering.',
     description:
-      '{{ $value | humanize }} rooms a second of {{ $labels.instance }} were reset: the broker, or a worker, has lost where they stood.',
+      '{{ $value | humanize }} rooms per second of {{ $labels.instance }} were reset: the broker, or a worker, has lost their positions.',
   },
   {
     name: 'RoomcastWorkerStale',
@@ -218,9 +218,9 @@ export const ALERTS: readonly Alert[] = [
     value: missingWorkers(ALERT),
     is: '> 0',
     for: '1m',
-    summary: 'A worker has ended and no other has taken its place.',
+    summary: 'A worker has ended and was not replaced.',
     description:
-      '{{ $value }} workers of {{ $labels.instance }} are missing: the rooms that they order cannot be had.',
+      '{{ $value }} workers of {{ $labels.instance }} are missing: the rooms they own are unavailable.',
   },
   {
     name: 'RoomcastWorkerRestarting',
@@ -228,7 +228,7 @@ export const ALERTS: readonly Alert[] = [
     value: workerRestarts(ALERT),
     is: `> ${THRESHOLDS.workerRestarts}`,
     for: '0m',
-    summary: 'Workers end and are replaced again and again.',
+    summary: 'Workers end and are replaced repeatedly.',
     description:
       '{{ $value | humanize }} workers of {{ $labels.instance }} were replaced in 15 minutes.',
   },
@@ -238,9 +238,9 @@ export const ALERTS: readonly Alert[] = [
     value: meshQueueBytes(ALERT),
     is: `> ${THRESHOLDS.meshQueueBytes}`,
     for: '1m',
-    summary: 'Much waits on the links between workers.',
+    summary: 'The queues between workers are long.',
     description:
-      '{{ $value | humanize1024 }}B wait for workers of {{ $labels.instance }}; a link that has 8 MiB loses what comes next.',
+      '{{ $value | humanize1024 }}B are queued for workers of {{ $labels.instance }}; a link with 8 MiB queued loses further messages.',
   },
   {
     name: 'RoomcastMeshLosing',
@@ -248,9 +248,9 @@ export const ALERTS: readonly Alert[] = [
     value: meshLost(ALERT),
     is: '> 0',
     for: '0m',
-    summary: 'A worker does not read what others send it.',
+    summary: 'A worker does not read what other workers send.',
     description:
-      'A worker of {{ $labels.instance }} was not sent {{ $value | humanize }} messages a second; its members were told by a gap.',
+      'A worker of {{ $labels.instance }} misses {{ $value | humanize }} messages per second; its members got a gap for them.',
   },
   {
     name: 'RoomcastRoomBusy',
@@ -258,9 +258,9 @@ export const ALERTS: readonly Alert[] = [
     value: refusedAs(ALERT, 'room_busy'),
     is: '> 0',
     for: '5m',
-    summary: 'More is published than can be fanned out.',
+    summary: 'More is published than the server can fan out.',
     description:
-      '{{ $labels.instance }} refuses {{ $value | humanize }} publishes a second: too much waits to be fanned out.',
+      '{{ $labels.instance }} refuses {{ $value | humanize }} publishes per second: too many messages await fan-out.',
   },
   {
     name: 'RoomcastIsolationBroken',
@@ -269,7 +269,7 @@ export const ALERTS: readonly Alert[] = [
     is: `> ${THRESHOLDS.healthyP99Seconds}`,
     while: `${slowMembers(ALERT)} > 0`,
     for: '5m',
-    summary: 'Slow members make healthy ones wait.',
+    summary: 'Slow members delay healthy ones.',
     description: `While members are slow, 99 % of deliveries to healthy members of {{ $labels.instance }} take up to ${seconds}.`,
   },
   {
@@ -278,9 +278,9 @@ export const ALERTS: readonly Alert[] = [
     value: deadlockedTasks(ALERT),
     is: '> 0',
     for: '0m',
-    summary: 'Tasks wait for each other for ever.',
+    summary: 'Tasks are deadlocked.',
     description:
-      '{{ $value }} tasks of {{ $labels.instance }} are deadlocked; roomcast locks, or GET /v1/locks, says which.',
+      '{{ $value }} tasks of {{ $labels.instance }} wait for each other; roomcast locks or GET /v1/locks lists them.',
   },
   {
     name: 'RoomcastLockHeldTooLong',
@@ -297,8 +297,8 @@ export const ALERTS: readonly Alert[] = [
     value: lockBlocked(ALERT),
     is: `> ${THRESHOLDS.lockBlocked}`,
     for: '5m',
-    summary: 'Others wait for a lock most of the time.',
-    description: `Others lose {{ $value | humanize }} seconds a second to whoever holds {{ $labels.lock }} on {{ $labels.instance }}.`,
+    summary: 'A lock blocks other tasks most of the time.',
+    description: `Tasks wait {{ $value | humanize }} seconds per second for holders of {{ $labels.lock }} on {{ $labels.instance }}.`,
   },
   {
     name: 'RoomcastQueueMemoryHigh',
@@ -306,8 +306,8 @@ export const ALERTS: readonly Alert[] = [
     value: queueRatio(ALERT),
     is: `> ${THRESHOLDS.queueMemoryRatio}`,
     for: '5m',
-    summary: 'The queues are close to the limit of their memory.',
-    description: `The queues of {{ $labels.instance }} hold ${share} of --queue-bytes-total; at 100 % the longest stalled members are evicted.`,
+    summary: 'The queues are close to their memory limit.',
+    description: `The queues of {{ $labels.instance }} hold ${share} of --queue-bytes-total; at 100 % the members stalled longest are evicted.`,
   },
   {
     name: 'RoomcastHistoryMemoryHigh',
@@ -315,8 +315,8 @@ export const ALERTS: readonly Alert[] = [
     value: historyRatio(ALERT),
     is: `> ${THRESHOLDS.historyMemoryRatio}`,
     for: '5m',
-    summary: 'What rooms keep is close to the limit of its memory.',
-    description: `{{ $labels.instance }} keeps ${share} of --history-bytes-total; at 100 % the idlest rooms lose their history.`,
+    summary: 'Room history is close to its memory limit.',
+    description: `{{ $labels.instance }} keeps ${share} of --history-bytes-total; at 100 % the rooms idle longest lose their history.`,
   },
   {
     name: 'RoomcastRecoveriesPartial',
@@ -325,7 +325,7 @@ export const ALERTS: readonly Alert[] = [
     is: `> ${THRESHOLDS.partialRatio}`,
     while: `${historyMessages(ALERT)} > 0`,
     for: '10m',
-    summary: 'Members come back to find that less is kept than they missed.',
+    summary: 'Members miss more messages than the history keeps.',
     description: `${share} of the recoveries of {{ $labels.instance }} were partial.`,
   },
   {
@@ -334,9 +334,9 @@ export const ALERTS: readonly Alert[] = [
     value: keySourcesDown(ALERT),
     is: '> 0',
     for: '1m',
-    summary: 'There are no keys to check tokens with.',
+    summary: 'There are no keys to verify tokens.',
     description:
-      '{{ $labels.instance }} has no keys of --jwks-url that it may use: nobody new gets in, and nobody can refresh.',
+      '{{ $labels.instance }} has no usable keys from --jwks-url: nobody can connect or refresh a token.',
   },
   {
     name: 'RoomcastKeyFetchesFail',
@@ -344,9 +344,9 @@ export const ALERTS: readonly Alert[] = [
     value: keyFetchesFailed(ALERT),
     is: '> 0',
     for: '5m',
-    summary: 'The keys of tokens cannot be fetched.',
+    summary: 'The token keys cannot be fetched.',
     description:
-      '{{ $labels.instance }} cannot reach --jwks-url; the keys it has are used until --jwks-stale-ms is over.',
+      '{{ $labels.instance }} cannot reach --jwks-url; it uses its current keys until --jwks-stale-ms has passed.',
   },
   {
     name: 'RoomcastTokensInvalid',
@@ -356,7 +356,7 @@ export const ALERTS: readonly Alert[] = [
     while: `${invalidTokens(ALERT)} > ${THRESHOLDS.fewInvalidTokens}`,
     for: '10m',
     summary: 'Many tokens are refused as invalid.',
-    description: `${share} of the tokens that come to {{ $labels.instance }} are invalid.`,
+    description: `${share} of the tokens that {{ $labels.instance }} receives are invalid.`,
   },
   {
     name: 'RoomcastExpiriesHigh',
@@ -365,8 +365,8 @@ export const ALERTS: readonly Alert[] = [
     is: `> ${THRESHOLDS.expiryRatio}`,
     while: `${expiries(ALERT)} > ${THRESHOLDS.fewExpiries}`,
     for: '5m',
-    summary: 'Many members are closed because their token ends.',
-    description: `{{ $labels.instance }} closes ${share} of its members a second with 4105: no new token came in time.`,
+    summary: 'Many connections are closed because their token expired.',
+    description: `{{ $labels.instance }} closes ${share} of its members per second with 4105: no new token came in time.`,
   },
   {
     name: 'RoomcastAppChecksFail',
@@ -374,9 +374,9 @@ export const ALERTS: readonly Alert[] = [
     value: appChecksFailed(ALERT),
     is: '> 0',
     for: '2m',
-    summary: 'The app fails when it is asked who somebody is, or what they may.',
+    summary: "The app's authentication or authorisation hook fails.",
     description:
-      '{{ $labels.instance }} has refused {{ $value | humanize }} questions a second with check_failed.',
+      '{{ $labels.instance }} has refused {{ $value | humanize }} requests per second with check_failed.',
   },
   {
     name: 'RoomcastSlowMemberRatioHigh',
@@ -396,7 +396,7 @@ export const ALERTS: readonly Alert[] = [
     while: `${evictions(ALERT)} > ${THRESHOLDS.fewEvictions}`,
     for: '10m',
     summary: 'Many members are evicted.',
-    description: `{{ $labels.instance }} evicts ${share} of its members a second.`,
+    description: `{{ $labels.instance }} evicts ${share} of its members per second.`,
   },
   {
     name: 'RoomcastDropsHigh',
@@ -405,7 +405,7 @@ export const ALERTS: readonly Alert[] = [
     is: `> ${THRESHOLDS.dropRatio}`,
     for: '10m',
     summary: 'Many messages are dropped.',
-    description: `{{ $labels.instance }} drops ${share} of what it fans out; the members concerned are told with gaps.`,
+    description: `{{ $labels.instance }} drops ${share} of the messages it fans out; the members concerned get gaps.`,
   },
   {
     name: 'RoomcastEventLoopLag',
@@ -414,7 +414,7 @@ export const ALERTS: readonly Alert[] = [
     is: `> ${THRESHOLDS.eventLoopLagP99Seconds}`,
     for: '5m',
     summary: 'The event loop is late.',
-    description: `The event loop of {{ $labels.instance }} is up to ${seconds} late: everything waits that long.`,
+    description: `The event loop of {{ $labels.instance }} is up to ${seconds} late: everything is delayed by that time.`,
   },
   {
     name: 'RoomcastConnectionChurn',
@@ -423,8 +423,8 @@ export const ALERTS: readonly Alert[] = [
     is: `> ${THRESHOLDS.churnRatio}`,
     while: `${churn(ALERT)} > ${THRESHOLDS.fewConnections}`,
     for: '10m',
-    summary: 'Members come and go all the time.',
-    description: `Connections opened and closed a second on {{ $labels.instance }}: ${share} of the members.`,
+    summary: 'Members connect and disconnect constantly.',
+    description: `Connections opened and closed per second on {{ $labels.instance }}: ${share} of the members.`,
   },
   {
     name: 'RoomcastCollectorFailed',
@@ -432,9 +432,9 @@ export const ALERTS: readonly Alert[] = [
     value: collectorErrors(ALERT),
     is: '> 0',
     for: '0m',
-    summary: 'A part of the server cannot be read: its metrics are missing.',
+    summary: 'Some metrics of a server cannot be read.',
     description:
-      'Metrics of {{ $labels.collector }} at {{ $labels.instance }} are NaN, and no alert about them can fire: a mistake of roomcast.',
+      'Metrics of {{ $labels.collector }} at {{ $labels.instance }} are NaN, and alerts on them cannot fire: a bug in roomcast.',
   },
   {
     name: 'RoomcastAccountingBroken',
@@ -442,19 +442,19 @@ export const ALERTS: readonly Alert[] = [
     value: `abs(${accountingDifference(ALERT)})`,
     is: '> 0',
     for: '2m',
-    summary: 'Messages are neither delivered nor dropped nor queued.',
+    summary: 'Messages are neither delivered, dropped nor queued.',
     description:
-      'The accounts of {{ $labels.instance }} differ by {{ $value }} messages: a mistake of roomcast.',
+      'The message accounting of {{ $labels.instance }} is off by {{ $value }} messages: a bug in roomcast.',
   },
 ];
 
-/** The condition of an alert; beside job and instance the value may have labels of its own. */
+/** The full PromQL condition. The value may have labels besides job and instance. */
 export function expressionOf(alert: Alert): string {
   const besides = alert.while === undefined ? '' : ` and on (job, instance) (${alert.while})`;
   return `${alert.value} ${alert.is}${besides}`;
 }
 
-/** The rules file of Prometheus, as an object. */
+/** The content of the Prometheus rules file, as an object. */
 export function rules(): object {
   return {
     groups: [

@@ -1,4 +1,4 @@
-/** `npm run grafana:build`: writes what Grafana and Prometheus read, and the chart. */
+/** `npm run grafana:build`: writes the generated files for Grafana, Prometheus and the Helm chart. */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { files } from './files.js';

@@ -1,6 +1,6 @@
 /**
- * The dashboard of roomcast: variables, annotations, links and eleven rows. Emits the classic JSON
- * that every Grafana from 10 on loads.
+ * The Grafana dashboard: variables, annotations, links and eleven rows. Emits the classic JSON that
+ * Grafana 10 and later load.
  */
 import {
   AnnotationQueryBuilder,
@@ -41,12 +41,12 @@ const ROWS = [
   { id: 600, title: 'Loss: nothing is lost without saying so', panels: loss },
   { id: 900, title: 'Recovery and history', panels: recovery },
   { id: 700, title: 'Connections', panels: connections },
-  { id: 1000, title: 'Who is who', panels: identity },
+  { id: 1000, title: 'Identity and presence', panels: identity },
   { id: 1100, title: 'Broker and nodes', panels: broker },
   { id: 800, title: 'Node process', panels: nodeProcess },
 ];
 
-/** A variable of which all values may be chosen together; `query` gives its values. */
+/** A multi-value variable; `query` returns its values. */
 function chosen(name: string, label: string, query: string): QueryVariableBuilder {
   return new QueryVariableBuilder(name)
     .label(label)
@@ -70,14 +70,12 @@ function link(title: string, url: string, tooltip: string): DashboardLinkBuilder
     .targetBlank(true);
 }
 
-/** As Grafana gets it: `dashboards/roomcast.json`. */
+/** The content of `dashboards/roomcast.json`. */
 export function dashboard(): Dashboard {
   const started = select(PANEL, 'processStartTimeSeconds');
   const built = new DashboardBuilder('roomcast')
     .uid('roomcast')
-    .description(
-      'Does one slow member hurt anybody, which lock is held for how long, and what to do.',
-    )
+    .description('Do slow members delay others, which lock is held for how long, and what to do.')
     .tags(['roomcast'])
     .readonly()
     .refresh('10s')
@@ -104,7 +102,7 @@ export function dashboard(): Dashboard {
     .withVariable(
       new TextBoxVariableBuilder('roomcast')
         .label('roomcast at')
-        .description('Where your browser reaches a server: the links go there.')
+        .description('Address at which your browser reaches a server; used by the links.')
         .defaultValue('http://localhost:8080'),
     )
     .annotation(
@@ -129,9 +127,9 @@ export function dashboard(): Dashboard {
         .titleFormat('{{alertname}}')
         .textFormat('{{instance}} {{lock}}'),
     )
-    .link(link('Live page', SERVER, 'The last 15 minutes of one server, by the second'))
+    .link(link('Live page', SERVER, 'The last 15 minutes of one server, second by second'))
     .link(link('Runbook', `${SERVER}/runbook`, 'What to do about each alert'))
-    .link(link('Members', `${SERVER}/v1/members?sort=lag`, 'Who is furthest behind'))
+    .link(link('Members', `${SERVER}/v1/members?sort=lag`, 'The members furthest behind'))
     .build();
   return { ...built, panels: lay(ROWS) };
 }

@@ -1,8 +1,8 @@
-/** What both a panel draws and an alert judges. The thresholds are in `thresholds.ts`. */
+/** Expressions used by both panels and alerts. Thresholds are in `thresholds.ts`. */
 import type { RefusalCode } from '../../src/errors.js';
 import { max, quantile, rate, type Scope, select, sum } from './promql.js';
 
-/** Seconds from publish to kernel that 99 % of deliveries to healthy members stay under. */
+/** p99 of the time from publish to kernel, in seconds, for deliveries to healthy members. */
 export const healthyP99 = (scope: Scope) =>
   quantile(scope, 0.99, 'deliverySeconds', { where: ['consumer="healthy"'] });
 
@@ -15,14 +15,16 @@ export const slowRatio = (scope: Scope) => `${slowMembers(scope)} / ${members(sc
 export const lockHoldP99 = (scope: Scope) =>
   quantile(scope, 0.99, 'lockHoldSeconds', { by: ['lock'] });
 
-/** Of locks that nothing may be waited for under: `room.lifecycle` is held while the broker is asked. */
+/**
+ * Excludes `room.lifecycle`, which is held during broker calls. No other lock may be held while waiting.
+ */
 export const shortLockHoldP99 = (scope: Scope) =>
   quantile(scope, 0.99, 'lockHoldSeconds', {
     by: ['lock'],
     where: ['lock!="room.lifecycle"'],
   });
 
-/** Seconds that others lost in a second, because somebody held the lock. */
+/** Seconds per second that tasks wait because another holds the lock. */
 export const lockBlocked = (scope: Scope) =>
   sum(scope, ['lock'], rate(scope, 'lockBlockedSeconds'));
 
@@ -34,7 +36,7 @@ export const queueRatio = (scope: Scope) =>
 
 export const evictionRatio = (scope: Scope) => `${evictions(scope)} / ${members(scope)}`;
 
-/** Conflation is the policy at work: the newest value of a key was all that was asked for. */
+/** Excludes conflation, which is the room's policy and not a loss. */
 const lost = (scope: Scope) => rate(scope, 'dropped', { where: ['reason!="conflated"'] });
 
 export const drops = (scope: Scope) => sum(scope, [], lost(scope));
@@ -47,28 +49,28 @@ export const eventLoopLagP99 = (scope: Scope) =>
 
 export const evictions = (scope: Scope) => sum(scope, [], rate(scope, 'evicted'));
 
-/** Connections opened and closed in a second. */
+/** Connections opened plus closed, per second. */
 export const churn = (scope: Scope) =>
   `(${sum(scope, [], rate(scope, 'opened'))} + ${sum(scope, [], rate(scope, 'closed'))})`;
 
 export const churnRatio = (scope: Scope) => `${churn(scope)} / ${members(scope)}`;
 
-/** How often the process began anew in a quarter of an hour. */
+/** Process restarts in 15 minutes. */
 export const restarts = (scope: Scope) =>
   sum(scope, [], `changes(${select(scope, 'processStartTimeSeconds')}[15m])`);
 
-/** Connections a second that were told to go, because there are as many as may be. */
+/** Connections per second rejected at the connection limit. */
 export const turnedAway = (scope: Scope) =>
   sum(scope, [], rate(scope, 'closed', { where: ['reason="over_capacity"'] }));
 
 export const descriptorRatio = (scope: Scope) =>
   max(scope, [], `${select(scope, 'processOpenFds')} / ${select(scope, 'processMaxFds')}`);
 
-/** Commands and requests a second that were refused with this code. */
+/** Commands and HTTP requests per second refused with this code. */
 export const refusedAs = (scope: Scope, code: RefusalCode) =>
   sum(scope, [], rate(scope, 'refused', { where: [`code="${code}"`] }));
 
-/** What was fanned out and is in none of the accounts: V10 says that this is 0 at any scrape. */
+/** Messages fanned out and not accounted for. V10: 0 at any scrape. */
 export const accountingDifference = (scope: Scope) =>
   [
     sum(scope, [], select(scope, 'fannedOut')),
@@ -78,7 +80,7 @@ export const accountingDifference = (scope: Scope) =>
     sum(scope, [], select(scope, 'queueMessages')),
   ].join(' - ');
 
-/** Of what there may be. */
+/** Connected members, as a ratio of the limit. */
 export const connectionRatio = (scope: Scope) =>
   `${members(scope)} / ${sum(scope, [], select(scope, 'connectionsMax'))}`;
 
@@ -88,7 +90,7 @@ export const roomRatio = (scope: Scope) =>
 export const historyRatio = (scope: Scope) =>
   max(scope, [], `${select(scope, 'historyBytes')} / (${select(scope, 'historyLimitBytes')} > 0)`);
 
-/** Of the joins that came with a position or a wish, those for which not all was kept. */
+/** Partial recoveries, as a ratio of all joins with `since` or `last`. */
 export const partialRatio = (scope: Scope) =>
   `${sum(scope, [], rate(scope, 'recoveries', { where: ['result="partial"'] }))} / (${recoveries(scope)} > 0)`;
 
@@ -101,7 +103,7 @@ export const keySourcesDown = (scope: Scope) => sum(scope, [], select(scope, 'ke
 export const keyFetchesFailed = (scope: Scope) =>
   sum(scope, [], rate(scope, 'keyFetches', { where: ['result="failed"'] }));
 
-/** Tokens a second that are not ours. */
+/** Invalid tokens per second. */
 export const invalidTokens = (scope: Scope) =>
   sum(scope, [], rate(scope, 'authentications', { where: ['result="token_invalid"'] }));
 
@@ -118,13 +120,13 @@ export const appChecksFailed = (scope: Scope) => sum(scope, [], rate(scope, 'app
 export const brokerNotUp = (scope: Scope) =>
   sum(scope, [], select(scope, 'brokerState', { where: ['state!="up"'] }));
 
-/** A second. */
+/** Rate per second. */
 export const counted = (scope: Scope, key: 'brokerLost' | 'brokerUncertain' | 'brokerResets') =>
   sum(scope, [], rate(scope, key));
 
 export const brokerLag = (scope: Scope) => max(scope, [], select(scope, 'redisTickLagSeconds'));
 
-/** The fuller of the two bounds. */
+/** The larger of the two ratios, by messages and by bytes. */
 export const brokerBacklog = (scope: Scope) =>
   [
     ['redisUnsettled', 'redisUnsettledMax'] as const,
@@ -137,11 +139,11 @@ export const staleWorkers = (scope: Scope) => sum(scope, [], select(scope, 'work
 
 export const missingWorkers = (scope: Scope) => sum(scope, [], select(scope, 'workersMissing'));
 
-/** Workers that were replaced since they had ended, in a quarter of an hour. */
+/** Workers replaced in 15 minutes because they had ended. */
 export const workerRestarts = (scope: Scope) =>
   sum(scope, [], `increase(${select(scope, 'workerRestarts')}[15m])`);
 
-/** On all links of a server together: where one is half full, there is as much at least. */
+/** Sum over all links of a server, so at least as high as its fullest link. */
 export const meshQueueBytes = (scope: Scope) => sum(scope, [], select(scope, 'meshQueueBytes'));
 
 export const meshLost = (scope: Scope) => sum(scope, [], rate(scope, 'meshLost'));

@@ -1,17 +1,17 @@
-/** Puts panels where they stand: from the left, in lines of 24 columns, each under the last. */
+/** Positions the panels: left to right in lines of 24 columns, row by row. */
 import { type Panel as BuiltPanel, RowBuilder } from '@grafana/grafana-foundation-sdk/dashboard';
 import type { Panel } from './panels.js';
 
 const COLUMNS = 24;
 
 export interface Row {
-  /** Of its panels, by a hundred. */
+  /** A multiple of 100; its panels' ids follow it. */
   readonly id: number;
   readonly title: string;
   readonly panels: readonly Panel[];
 }
 
-/** All panels in reading order, the headings of their rows among them. */
+/** All panels in reading order, including the row headings. */
 export function lay(rows: readonly Row[]): BuiltPanel[] {
   let y = 0;
   return rows.flatMap(({ id, title, panels }) => {

@@ -1,9 +1,9 @@
 /**
- * Where a reader goes on. A server serves the runbook of its own version at `/runbook`, made from
+ * Links to the runbook. A server serves the runbook of its own version at `/runbook`, generated from
  * `docs/runbook.md`; its headings are the anchors.
  */
 
-/** As the browser of whoever looks at the dashboard reaches a server: a variable of the dashboard. */
+/** Address at which the reader's browser reaches a server: a variable of the dashboard. */
 export const SERVER = '$' + '{roomcast:raw}';
 
 /** @param heading of `docs/runbook.md` */
@@ -15,6 +15,6 @@ export const anchor = (heading: string): string =>
 
 export const runbook = (heading: string): string => `${SERVER}/runbook#${anchor(heading)}`;
 
-/** Rules know the server that they fire for. */
+/** Alerts link to the instance that they fire for. */
 export const runbookOfInstance = (heading: string): string =>
   `http://{{ $labels.instance }}/runbook#${anchor(heading)}`;

@@ -1,8 +1,8 @@
 /**
- * The four kinds of panels there are here, in the look they share. Every panel says what it means,
- * what is normal, what to do first and where to read on.
+ * The four kinds of panels, with a shared style. Every panel describes what it shows, what is normal,
+ * what to do first, and links to the runbook.
  *
- * Not here: which panels there are (`rows/`), where they stand (`layout.ts`).
+ * Not here: the panels (`rows/`), their positions (`layout.ts`).
  */
 import {
   BigValueColorMode,
@@ -47,13 +47,13 @@ import { runbook, SERVER } from './links.js';
 
 export const DATASOURCE: DataSourceRef = { type: 'prometheus', uid: '$' + '{datasource}' };
 
-/** One colour for one thing, here and on the live page. */
+/** Colours have fixed meanings, the same as on the live page. */
 export const COLOUR = { healthy: 'blue', slow: 'orange', loss: 'red', good: 'green' } as const;
 
 interface About {
   readonly means: string;
   readonly normal: string;
-  /** What to do first when it is not. */
+  /** What to do first if the value is not normal. */
   readonly act: string;
   /** A heading of `docs/runbook.md`. */
   readonly runbook: string;
@@ -65,18 +65,18 @@ interface Target {
 }
 
 interface Spec {
-  /** Fixed for ever: links and alerts refer to it. */
+  /** Never change an id: links and alerts refer to it. */
   readonly id: number;
   readonly title: string;
   readonly about: About;
-  /** A unit of Grafana. */
+  /** A Grafana unit. */
   readonly unit: string;
-  /** Of the 24 columns. */
+  /** Width in columns, of 24. */
   readonly width: number;
   readonly targets: readonly Target[];
 }
 
-/** A panel without its place. */
+/** A panel without a position. */
 export interface Panel {
   readonly width: number;
   readonly height: number;
@@ -88,13 +88,13 @@ const STAT_HEIGHT = 4;
 
 type Step = readonly [from: number | null, colour: string];
 
-/** Good below the threshold, bad from it on. */
+/** Green below the threshold, red from it on. */
 export const badFrom = (threshold: number): Step[] => [
   [null, COLOUR.good],
   [threshold, COLOUR.loss],
 ];
 
-/** Bad below the threshold, good from it on. */
+/** Red below the threshold, green from it on. */
 export const goodFrom = (threshold: number): Step[] => [
   [null, COLOUR.loss],
   [threshold, COLOUR.good],
@@ -153,15 +153,15 @@ export function stat(spec: Stat): Panel {
 }
 
 export interface Graph extends Spec {
-  /** Drawn as a line and the area above it. */
+  /** Drawn as a line with the area above it shaded. */
   readonly threshold?: number;
   readonly logarithmic?: boolean;
   readonly stacked?: boolean;
-  /** By legend, as a regular expression. */
+  /** Colours by legend; keys are regular expressions. */
   readonly colours?: Readonly<Record<string, string>>;
-  /** Legends that share a colour, told apart: as regular expressions. */
+  /** Line styles for legends that share a colour; regular expressions. */
   readonly strokes?: { readonly bold: string; readonly dashed: string };
-  /** A legend whose axis is on the right, and its unit. */
+  /** A legend that uses the right axis, and its unit. */
   readonly right?: { readonly legend: string; readonly unit: string };
   readonly max?: number;
 }
@@ -231,7 +231,7 @@ export function graph(spec: Graph): Panel {
   return { width: spec.width, height: GRAPH_HEIGHT, build };
 }
 
-/** Of a query that gives the buckets of a histogram by `le`. */
+/** For a query that returns the buckets of a histogram by `le`. */
 export function heatmap(spec: Spec): Panel {
   const build: Panel['build'] = (gridPos) =>
     new HeatmapBuilder()
@@ -258,13 +258,13 @@ export function heatmap(spec: Spec): Panel {
 }
 
 export interface Table extends Spec {
-  /** The title of the column of values. */
+  /** Title of the value column. */
   readonly value: string;
-  /** Path of the server that says who it is. */
+  /** Link to the server's list with the member ids. */
   readonly more: { readonly title: string; readonly path: string };
 }
 
-/** Of instant queries, the highest value first. */
+/** For instant queries, sorted by value, highest first. */
 export function table(spec: Table): Panel {
   const build: Panel['build'] = (gridPos) =>
     new TableBuilder()

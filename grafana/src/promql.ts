@@ -1,33 +1,33 @@
 /**
- * Builds PromQL from the keys of the catalogue, so that no name of a metric is written twice. An
- * expression that a panel draws and an alert judges is one function of the scope it is asked in.
+ * Builds PromQL from the keys of the metrics catalogue, so that each metric name is written only once.
+ * An expression used by both a panel and an alert is one function of a scope.
  *
- * Panels select by the variables of the dashboard; alerts judge every instance of every job.
+ * Panels select by the dashboard variables; alerts evaluate every instance of every job.
  */
 import { CATALOGUE, type MetricKey } from '../../src/metrics/catalogue/index.js';
 
 export interface Scope {
-  /** Label matchers that every selector has. */
+  /** Label matchers added to every selector. */
   readonly matchers: readonly string[];
-  /** Over which time rates are taken. */
+  /** Range over which rates are computed. */
   readonly range: string;
-  /** What an aggregation keeps beside its own labels. */
+  /** Labels that every aggregation keeps. */
   readonly by: readonly string[];
 }
 
-/** All selected instances together. */
+/** All selected instances combined. */
 export const PANEL: Scope = {
   matchers: ['job=~"$job"', 'instance=~"$instance"'],
   range: '$__rate_interval',
   by: [],
 };
 
-/** Each selected instance on its own. */
+/** Each selected instance separately. */
 export const PANEL_BY_INSTANCE: Scope = { ...PANEL, by: ['instance'] };
 
 export const ALERT: Scope = { matchers: [], range: '5m', by: ['job', 'instance'] };
 
-/** A selector; `suffix` is `_bucket`, `_sum` or `_count` of a histogram. */
+/** A selector. `suffix` is `_bucket`, `_sum` or `_count` of a histogram. */
 export function select(
   scope: Scope,
   key: MetricKey,
@@ -38,12 +38,12 @@ export function select(
   return `${CATALOGUE[key].name}${suffix}${braces}`;
 }
 
-/** `what` by the scope's labels and `labels`. */
+/** Sum of `what` by the scope's labels and `labels`. */
 export function sum(scope: Scope, labels: readonly string[], what: string): string {
   return aggregate('sum', scope, labels, what);
 }
 
-/** The worst of each. */
+/** Maximum of `what` by the scope's labels and `labels`. */
 export function max(scope: Scope, labels: readonly string[], what: string): string {
   return aggregate('max', scope, labels, what);
 }
@@ -58,7 +58,7 @@ function aggregate(
   return by.length > 0 ? `${operator} by (${by.join(', ')}) (${what})` : `${operator}(${what})`;
 }
 
-/** Of a counter, or of a part of a histogram: how much a second. */
+/** Rate per second of a counter or of a part of a histogram. */
 export function rate(
   scope: Scope,
   key: MetricKey,
@@ -67,7 +67,10 @@ export function rate(
   return `rate(${select(scope, key, options)}[${scope.range}])`;
 }
 
-/** A quantile of a histogram by the scope's labels and `labels`: quantiles are never averaged. */
+/**
+ * A quantile of a histogram by the scope's labels and `labels`. Computed from buckets, since quantiles
+ * cannot be averaged.
+ */
 export function quantile(
   scope: Scope,
   q: number,
@@ -78,7 +81,7 @@ export function quantile(
   return `histogram_quantile(${q}, ${sum(scope, [...by, 'le'], buckets)})`;
 }
 
-/** Buckets of a histogram over time, for a heatmap: how many observations fell into each. */
+/** Histogram buckets over time, for a heatmap. */
 export function heat(
   scope: Scope,
   key: MetricKey,

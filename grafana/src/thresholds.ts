@@ -1,51 +1,54 @@
 /**
- * What is too much: read by the alert rules and drawn in the panels, so that a line on a graph is
- * where an alert begins. `grafana/README.md` says where each number comes from.
+ * Thresholds, used by the alert rules and drawn in the panels, so that the line in a graph is where the
+ * alert fires. `grafana/README.md` explains each value.
  */
 export const THRESHOLDS = {
   /**
-   * Seconds. A member that needs longer than `lagAfterMs` (250 ms) for a batch is no longer healthy,
-   * so that beyond it only a blocked event loop shows: the alert has to stand well below.
+   * Seconds. Must be well below `lagAfterMs` (250 ms): a member whose batch takes longer no longer
+   * counts as healthy, so beyond that only a blocked event loop would show.
    */
   healthyP99Seconds: 0.1,
   lockHoldP99Seconds: 0.005,
-  /** Seconds that others lose in a second: several may wait, so that 1 is no upper bound. */
+  /** Seconds of waiting per second. Several tasks may wait at once, so it can exceed 1. */
   lockBlocked: 0.5,
   queueMemoryRatio: 0.8,
   slowMemberRatio: 0.05,
-  /** Members evicted a second, of those connected. */
+  /** Members evicted per second, as a ratio of the connected members. */
   evictionRatio: 0.001,
-  /** Messages dropped, of those fanned out. */
+  /** Dropped messages, as a ratio of the messages fanned out. */
   dropRatio: 0.01,
   eventLoopLagP99Seconds: 0.1,
-  /** Connections opened and closed a second, of those connected. */
+  /** Connections opened and closed per second, as a ratio of the connected members. */
   churnRatio: 0.1,
-  /** Ratios of fewer than these say nothing: members that are slow, and events a second. */
+  /** Minimum counts below which a ratio does not alert: slow members, and events per second. */
   fewSlowMembers: 4,
   fewEvictions: 0.01,
   fewConnections: 1,
-  /** Starts of the process in 15 minutes, the first not counted. */
+  /** Process starts in 15 minutes, not counting the first. */
   restarts: 2,
-  /** Open descriptors, of those the process may have. */
+  /** Open file descriptors, as a ratio of the limit. */
   descriptorRatio: 0.8,
-  /** Members and rooms, of those there may be. */
+  /** Members and rooms, as a ratio of their limits. */
   fullRatio: 0.8,
-  /** Memory of history, of what it may have. */
+  /** History memory, as a ratio of its limit. */
   historyMemoryRatio: 0.9,
-  /** Joins with a position for which not all was kept. */
+  /** Joins with a position whose history was partly expired, as a ratio. */
   partialRatio: 0.05,
-  /** Tokens that are not ours, of those that came; and how many a second say nothing yet. */
+  /** Invalid tokens, as a ratio of all tokens; and the rate per second below which it does not alert. */
   invalidTokenRatio: 0.1,
   fewInvalidTokens: 0.2,
-  /** Connections closed a second because their token ended, of those connected; and as above. */
+  /**
+   * Connections closed per second because their token expired, as a ratio of the members; and the rate
+   * below which it does not alert.
+   */
   expiryRatio: 0.001,
   fewExpiries: 0.05,
-  /** Seconds through the broker and back. */
+  /** Seconds for the round trip through the broker. */
   brokerLagSeconds: 1,
-  /** Of what may wait for the broker. */
+  /** Unconfirmed messages, as a ratio of the limit. */
   brokerBacklogRatio: 0.5,
-  /** Workers that had to be replaced in 15 minutes. */
+  /** Workers replaced in 15 minutes. */
   workerRestarts: 2,
-  /** Half of what one link between workers holds, in bytes. */
+  /** Half the capacity of one link between workers, in bytes. */
   meshQueueBytes: 4_194_304,
 } as const;

@@ -1,4 +1,4 @@
-/** The rules of Grafana's dashboard-linter, and ours, held against the committed dashboard. */
+/** The rules of Grafana's dashboard-linter, and our own, applied to the committed dashboard. */
 import { existsSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { ALERTS } from '../../grafana/src/alerts.js';
@@ -13,18 +13,18 @@ import { dashboard, filledIn, panels, queries, seriesNames } from './support.js'
 const ROOT = new URL('../../', import.meta.url);
 const read = (path: string) => readFileSync(new URL(path, ROOT), 'utf8');
 
-/** What Prometheus makes itself. */
+/** Series that Prometheus creates itself. */
 const BUILT_IN = ['ALERTS', 'up'];
 const variables = dashboard.templating.list;
 const names = variables.map(({ name }) => name);
-/** Variables that Grafana has of its own. */
+/** Variables built into Grafana. */
 const GLOBAL = ['__rate_interval', '__all'];
 
-/** Names of variables that a text refers to. */
+/** Names of the variables used in a text. */
 const referred = (text: string) =>
   Array.from(text.matchAll(/\$\{?([a-z_]\w*)(?::\w+)?\}?/g), ([, name]) => name as string);
 
-it.each(Object.entries(files()))('%s is what the code emits', (path, text) => {
+it.each(Object.entries(files()))('%s is up to date with the code', (path, text) => {
   expect(read(path)).toBe(text);
 });
 
@@ -43,45 +43,48 @@ describe('the dashboard', () => {
     });
   });
 
-  it.each(['job', 'instance', 'lock'])('has the variable %s, for one, many or all', (name) => {
-    const variable = variables.find((each) => each.name === name)!;
-    expect(variable).toMatchObject({
-      type: 'query',
-      label: name,
-      multi: true,
-      includeAll: true,
-      allValue: '.+',
-      refresh: 2,
-      datasource: DATASOURCE,
-    });
-    const { query } = variable.query as { query: string };
-    const [, selector, label] = /^label_values\((.+), (\w+)\)$/.exec(query) ?? [];
-    expect(syntaxError(selector!)).toBeUndefined();
-    expect(label).toBe(name);
-    expect(selectors(selector!).map(({ metric }) => seriesNames.has(metric))).toEqual([true]);
-  });
+  it.each(['job', 'instance', 'lock'])(
+    'has the variable %s, with multiple values and All',
+    (name) => {
+      const variable = variables.find((each) => each.name === name)!;
+      expect(variable).toMatchObject({
+        type: 'query',
+        label: name,
+        multi: true,
+        includeAll: true,
+        allValue: '.+',
+        refresh: 2,
+        datasource: DATASOURCE,
+      });
+      const { query } = variable.query as { query: string };
+      const [, selector, label] = /^label_values\((.+), (\w+)\)$/.exec(query) ?? [];
+      expect(syntaxError(selector!)).toBeUndefined();
+      expect(label).toBe(name);
+      expect(selectors(selector!).map(({ metric }) => seriesNames.has(metric))).toEqual([true]);
+    },
+  );
 
-  it('refers to no variable that is not defined', () => {
+  it('uses no undefined variable', () => {
     for (const name of referred(JSON.stringify(dashboard))) {
       expect([...names, ...GLOBAL]).toContain(name);
     }
   });
 
-  it('links to what a server has', () => {
+  it('links to existing paths', () => {
     const paths = ['', '/runbook', '/v1/members?sort=lag', '/v1/members?sort=queue'];
     const links = [...dashboard.links, ...panels.flatMap((panel) => panel.links ?? [])];
     expect(links.length).toBeGreaterThan(3);
     for (const { url } of links) expect(paths).toContain(url.replace(SERVER, ''));
   });
 
-  it('has eleven rows, and ids that are unique', () => {
+  it('has eleven rows and unique ids', () => {
     expect(dashboard.panels.filter(({ type }) => type === 'row')).toHaveLength(11);
     const ids = dashboard.panels.map(({ id }) => id);
     expect(new Set(ids).size).toBe(ids.length);
     expect(ids.every((id) => Number.isInteger(id) && id > 0)).toBe(true);
   });
 
-  it('has panels side by side, none over another', () => {
+  it('has no overlapping panels', () => {
     const taken = new Map<string, number>();
     for (const { id, gridPos } of dashboard.panels) {
       const { x, y, w, h } = gridPos;
@@ -95,7 +98,7 @@ describe('the dashboard', () => {
     }
   });
 
-  it('draws every metric of the catalogue, or there is a reason', () => {
+  it('shows every metric of the catalogue, except for a reason', () => {
     const drawn = new Set(
       queries.flatMap(({ expr }) =>
         selectors(filledIn(expr, '5m')).map(({ metric }) => seriesNames.get(metric)?.name),
@@ -103,35 +106,35 @@ describe('the dashboard', () => {
     );
     const missing = Object.values(CATALOGUE).filter(({ name }) => !drawn.has(name));
     expect(missing.map(({ name }) => name).sort()).toEqual([
-      // For the variables and the annotation of restarts.
+      // Used by the variables and the restart annotation.
       'process_start_time_seconds',
       'roomcast_build_info',
-      // A fault of ours, with an alert and its line in the log.
+      // A bug in roomcast; has an alert and a log line.
       'roomcast_collector_errors_total',
-      // A fault of the app's, with its line in the log.
+      // A bug in the app; has a log line.
       'roomcast_listener_errors_total',
-      // The oldest hold and wait say more.
+      // The oldest hold and wait are more useful.
       'roomcast_lock_holders',
-      // In the log, in words.
+      // Logged as text.
       'roomcast_lock_reports_total',
       'roomcast_lock_waiters',
-      // In the log too, and 0 unless the server is full or attacked.
+      // Logged, and 0 unless the server is full or under attack.
       'roomcast_sockets_refused_total',
-      // A fault of ours, or of what the app handed in, with its line in the log.
+      // A bug in roomcast or in an object passed by the app; has a log line.
       'roomcast_survived_errors_total',
     ]);
   });
 });
 
 describe.each(panels.map((panel) => [panel.title, panel] as const))('panel %s', (_, panel) => {
-  it('has a title, a unit and the data source that was chosen', () => {
+  it('has a title, a unit and the selected data source', () => {
     expect(panel.title).not.toBe('');
     expect(panel.fieldConfig.defaults.unit).toMatch(/^\w+$/);
     expect(panel.datasource).toEqual(DATASOURCE);
     for (const { datasource } of panel.targets) expect(datasource.uid).toBe(DATASOURCE.uid);
   });
 
-  it('says what it means, what is normal, what to do first and where to read on', () => {
+  it('describes what it shows, what is normal and what to do first, and links to the runbook', () => {
     const [means, normal, first, link, ...more] = panel.description.split('\n\n');
     expect(more).toEqual([]);
     expect(means!.length).toBeGreaterThan(30);
@@ -142,20 +145,20 @@ describe.each(panels.map((panel) => [panel.title, panel] as const))('panel %s', 
     expect(target).toBe(anchor(heading!));
   });
 
-  it('has queries with ids of their own', () => {
+  it('has queries with unique ids', () => {
     const ids = panel.targets.map(({ refId }) => refId);
     expect(ids.length).toBeGreaterThan(0);
     expect(new Set(ids).size).toBe(ids.length);
   });
 
   if (panel.type === 'heatmap') {
-    it('takes buckets as they come, with a unit on the axis', () => {
+    it('uses the buckets as they are, with a unit on the axis', () => {
       expect(panel.options).toMatchObject({ calculate: false, yAxis: { unit: 's' } });
       expect(panel.targets[0]).toMatchObject({ format: 'heatmap', legendFormat: '{{le}}' });
     });
   }
 
-  it('has overrides for legends that exist', () => {
+  it('has overrides for existing legends', () => {
     for (const { matcher } of panel.fieldConfig.overrides) {
       const pattern = /^\/(.+)\/$/.exec(matcher.options)?.[1];
       const legends = panel.targets.map(({ legendFormat }) => legendFormat);
@@ -171,7 +174,7 @@ describe.each(panels.map((panel) => [panel.title, panel] as const))('panel %s', 
 describe.each(queries.map(({ name, ...query }) => [name, query] as const))(
   'query %s',
   (name, { panel, target, expr }) => {
-    /** Reads totals, not rates: a difference of totals is what it is about. */
+    /** Uses totals, not rates, since it shows a difference of totals. */
     const isAccounting = panel.title === 'Accounting difference';
     const found: Selector[] = selectors(filledIn(expr, '5m'));
 
@@ -180,7 +183,7 @@ describe.each(queries.map(({ name, ...query }) => [name, query] as const))(
       expect(found.length).toBeGreaterThan(0);
     });
 
-    it('asks for metrics and labels of the catalogue', () => {
+    it('uses metrics and labels of the catalogue', () => {
       for (const { metric, matchers } of found) {
         if (BUILT_IN.includes(metric)) continue;
         const known = seriesNames.get(metric);
@@ -195,7 +198,7 @@ describe.each(queries.map(({ name, ...query }) => [name, query] as const))(
       }
     });
 
-    it('groups by labels that there are, and names lines by those it keeps', () => {
+    it('groups by existing labels, and uses only those in legends', () => {
       const labels = [
         'job',
         'instance',
@@ -209,14 +212,14 @@ describe.each(queries.map(({ name, ...query }) => [name, query] as const))(
       }
     });
 
-    it('is about the job and the instances that were chosen', () => {
+    it('selects the chosen job and instances', () => {
       for (const { matchers } of selectors(expr.replaceAll('$__rate_interval', '5m'))) {
         expect(matchers).toContain('job=~"$job"');
         expect(matchers).toContain('instance=~"$instance"');
       }
     });
 
-    it('takes rates of counters, over the interval that Grafana gives', () => {
+    it('takes rates of counters over the interval that Grafana gives', () => {
       for (const [, range] of expr.matchAll(/\[([^\]]+)\]/g))
         expect(range).toBe('$__rate_interval');
       for (const { metric, range, function: called } of found) {
@@ -245,16 +248,16 @@ describe('thresholds', () => {
     ['Hold time p99', 'RoomcastLockHeldTooLong', THRESHOLDS.lockHoldP99Seconds],
     ['Time lost to locks', 'RoomcastLockSaturated', THRESHOLDS.lockBlocked],
     ['Queue memory', 'RoomcastQueueMemoryHigh', THRESHOLDS.queueMemoryRatio],
-    ['Share dropped', 'RoomcastDropsHigh', THRESHOLDS.dropRatio],
+    ['Drop ratio', 'RoomcastDropsHigh', THRESHOLDS.dropRatio],
     ['Churn', 'RoomcastConnectionChurn', THRESHOLDS.churnRatio],
-    ['Share of the limits', 'RoomcastAlmostFull', THRESHOLDS.fullRatio],
-    ['Share of the limits', 'RoomcastRoomsAlmostFull', THRESHOLDS.fullRatio],
+    ['Limit usage', 'RoomcastAlmostFull', THRESHOLDS.fullRatio],
+    ['Limit usage', 'RoomcastRoomsAlmostFull', THRESHOLDS.fullRatio],
     ['History memory', 'RoomcastHistoryMemoryHigh', THRESHOLDS.historyMemoryRatio],
-    ['Share refused', 'RoomcastTokensInvalid', THRESHOLDS.invalidTokenRatio],
-    ['Tokens that ended', 'RoomcastExpiriesHigh', THRESHOLDS.expiryRatio],
+    ['Invalid token ratio', 'RoomcastTokensInvalid', THRESHOLDS.invalidTokenRatio],
+    ['Expired tokens', 'RoomcastExpiriesHigh', THRESHOLDS.expiryRatio],
     ['Redis lag', 'RoomcastBrokerLag', THRESHOLDS.brokerLagSeconds],
     ['Event loop lag', 'RoomcastEventLoopLag', THRESHOLDS.eventLoopLagP99Seconds],
-  ])('of %s are those of %s', (title, name, threshold) => {
+  ])('of %s equal those of %s', (title, name, threshold) => {
     expect(stepsOf(title)).toEqual([threshold]);
     expect(ALERTS.find((alert) => alert.name === name)!.is).toBe(`> ${threshold}`);
   });
@@ -263,18 +266,18 @@ describe('thresholds', () => {
 describe('the runbook', () => {
   const text = read('docs/runbook.md');
 
-  it('has a section for each alert, and none for anything else', () => {
+  it('has a section for each alert, and no other', () => {
     const headings = Array.from(text.matchAll(/^## (.+)$/gm), ([, heading]) => heading);
     expect(headings.sort()).toEqual(ALERTS.map(({ name }) => name).sort());
   });
 
-  it('links within itself', () => {
+  it('has valid internal links', () => {
     for (const [, target] of text.matchAll(/\]\(#([\w-]+)\)/g)) {
       expect(ALERTS.map(({ name }) => anchor(name))).toContain(target);
     }
   });
 
-  it('names panels and options that exist', async () => {
+  it('names existing panels and options', async () => {
     const { options } = await import('../../src/options/index.js');
     const flags = options.map(({ flag }) => flag);
     for (const [, flag] of text.matchAll(/`--([a-z-]+)/g)) {
@@ -286,7 +289,7 @@ describe('the runbook', () => {
     }
   });
 
-  it('is served: the anchors of the page are those of the links', () => {
+  it('is served with the anchors that the links use', () => {
     const page = new URL('dist/page/runbook.html', ROOT);
     expect(existsSync(page)).toBe(true);
     for (const { name } of ALERTS) {

@@ -1,7 +1,7 @@
 /**
- * The rows of the dashboard about recovery, identity and the broker, against real servers that a real
- * Prometheus scrapes: one that keeps messages, asks for tokens and tells who is here, and one over Redis.
- * Every query has to give numbers, and they have to be those that the clients counted themselves.
+ * The dashboard rows about recovery, identity and the broker, against real servers scraped by a real
+ * Prometheus: one with history, tokens and presence, and one with Redis. Every query must return
+ * numbers, equal to those that the clients counted themselves.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -20,9 +20,9 @@ import { filledIn, OF_FEATURES, queries } from './support.js';
 
 const CONFIG = fileURLToPath(new URL('../../grafana/prometheus', import.meta.url));
 const MAIN = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
-/** Of the rows that this is about. */
+/** Rows covered by this file. */
 const isHere = (id: number) => id > 900;
-/** How often a step of the traffic is done; rates are taken over five scrapes of a second. */
+/** Repetitions of each traffic step; rates need five scrapes, one per second. */
 const STEPS = 8;
 
 interface Serving {
@@ -50,7 +50,7 @@ interface Reply {
   readonly recover?: { readonly result: string };
 }
 
-/** A connection that asks and hears the answer. */
+/** A connection that sends commands and awaits replies. */
 class Client {
   readonly #socket: WebSocket;
   readonly #waiting = new Map<number, (reply: Reply) => void>();
@@ -84,7 +84,7 @@ class Client {
   }
 }
 
-describe.runIf(hasPrometheus && hasRedis)('the features that a server may have', () => {
+describe.runIf(hasPrometheus && hasRedis)('optional features', () => {
   const directory = temporary();
   const servers: Serving[] = [];
   const clients: Client[] = [];
@@ -148,7 +148,7 @@ describe.runIf(hasPrometheus && hasRedis)('the features that a server may have',
     await other.ask({ type: 'join', room: 'kept:a' });
     for (let n = 0; n < STEPS; n += 1) {
       await step(member, publisher, other, n);
-      // A token a second is allowed, and a scrape lies between.
+      // One token per second is allowed, with a scrape in between.
       await new Promise((resolve) => setTimeout(resolve, 1000));
     }
     ended = Date.now() / 1e3;
@@ -179,13 +179,13 @@ describe.runIf(hasPrometheus && hasRedis)('the features that a server may have',
       alert.name,
       alert,
     ]),
-  )('%s judges a number', async (_, { value }) => {
+  )('%s evaluates to a number', async (_, { value }) => {
     const result = await prometheus.range(value.replaceAll('5m', '5s'), started, ended, 1);
     const values = result.flatMap((series) => series.values.map(([, value]) => Number(value)));
     expect(values.some(Number.isFinite)).toBe(true);
   });
 
-  it('is as the clients have counted it', async () => {
+  it('shows what the clients counted', async () => {
     const headers = { authorization: 'Bearer a-key-of-the-test' };
     const text = await (await fetch(`http://${instance}/metrics`, { headers })).text();
     const value = (series: string) => Number(text.split(`\n${series} `)[1]?.split('\n')[0]);
@@ -205,7 +205,7 @@ describe.runIf(hasPrometheus && hasRedis)('the features that a server may have',
     expect(value('roomcast_users')).toBe(2);
     expect(value('roomcast_presence_users')).toBe(2);
     expect(value('roomcast_presence_watchers')).toBe(1);
-    // Leaving is no reload: they are seen to come again.
+    // An explicit leave counts as left, unlike a reload.
     expect(value('roomcast_presence_changes_total{kind="left"}')).toBe(STEPS);
   });
 });

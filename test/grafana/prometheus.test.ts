@@ -1,7 +1,7 @@
 /**
- * The dashboard and the rules against the real thing: Prometheus with our configuration scrapes our
- * server under `roomcast load`, a part of whose members stop reading and later read on. Every query has
- * to give numbers, and the numbers have to be those that the load tool counted itself.
+ * The dashboard and the rules with a real Prometheus: it scrapes a real server under `roomcast load`
+ * with our configuration. Some members stop reading and later resume. Every query must return numbers,
+ * equal to those that the load tool counted itself.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -22,34 +22,34 @@ const STALLED = 4;
 const LOAD = {
   members: `${MEMBERS}`,
   cohort: `stalled=${STALLED}`,
-  // Its publisher is one of the members, so that there is nobody else.
+  // The publisher is one of the members, so that there are no other connections.
   publishFrom: 'members',
   publishers: '1',
-  // Fills what the kernel holds for a peer, up to 10 MB, in half of the time that it stands still.
+  // Fills the kernel's send buffer of a peer, up to 10 MB, within half of the stall.
   rate: '50/s',
   size: '32KiB',
   warmup: '2s',
-  // Long enough for one heartbeat of a connection to which nothing else is sent.
+  // Long enough for a heartbeat on an otherwise idle connection.
   calm: '18s',
   fill: '14s',
   slow: '6s',
   recover: '6s',
 };
 const HEARTBEAT_MS = 17_000;
-/** Exit codes of a run that has passed, and of one on a machine too busy to measure anything. */
+/** Exit codes of a passed run, and of a run on a machine too busy to measure. */
 const JUDGED = [0, 3];
 
-/** Scraped every second; rates need some scrapes. */
+/** Scrapes every second; rates need several scrapes. */
 const RATE_INTERVAL = '5s';
 
 const CONFIG = fileURLToPath(new URL('../../grafana/prometheus', import.meta.url));
 const MAIN = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
 
-/** What the load tool has counted. */
+/** The counts of the load tool. */
 interface Load {
   readonly sent: number;
   readonly received: number;
-  /** Messages that members were told they would not get. */
+  /** Messages reported to members as lost. */
   readonly announced: number;
 }
 
@@ -96,14 +96,14 @@ describe.runIf(hasPrometheus)('with a real Prometheus', () => {
 
   const now = () => Date.now() / 1e3;
 
-  /** The only number of a query. */
+  /** The single value of a query. */
   async function number(expr: string): Promise<number> {
     const [only, ...more] = await prometheus.query(expr);
     expect(more).toEqual([]);
     return Number(only?.values[0]?.[1]);
   }
 
-  /** Resolves once the query gives what is wanted; the test's time limit ends it otherwise. */
+  /** Resolves once the query returns the expected value; bounded by the time limit of the test. */
   async function until(expr: string, wanted: (value: number) => boolean): Promise<void> {
     while (!wanted(await number(expr))) await new Promise((resolve) => setTimeout(resolve, 500));
   }
@@ -157,10 +157,10 @@ describe.runIf(hasPrometheus)('with a real Prometheus', () => {
       queries
         .filter(({ panel }) => !OF_FEATURES.panels.includes(panel.title))
         .map(({ name, expr }) => [name, expr]),
-    )('%s has numbers', async (_, expr) => {
+    )('%s has values', async (_, expr) => {
       const result = await prometheus.range(filledIn(expr, RATE_INTERVAL), started, ended, 1);
       const values = result.flatMap((series) => series.values.map(([, value]) => Number(value)));
-      // A quantile of nothing is no number, and no point of a graph.
+      // A quantile without observations is NaN, which a graph does not draw.
       expect(values.filter(Number.isFinite).length).toBeGreaterThan(0);
       expect(values.map(Math.abs)).not.toContain(Number.POSITIVE_INFINITY);
     });
@@ -171,7 +171,7 @@ describe.runIf(hasPrometheus)('with a real Prometheus', () => {
       ALERTS.filter(({ name }) => !OF_FEATURES.alerts.includes(name)).map(
         (alert) => [alert.name, alert] as const,
       ),
-    )('%s judges a number', async (_, alert) => {
+    )('%s evaluates to a number', async (_, alert) => {
       const result = await prometheus.range(alert.value, started, ended, 1);
       const values = result.flatMap((series) => series.values.map(([, value]) => Number(value)));
       expect(values.some(Number.isFinite)).toBe(true);
@@ -188,8 +188,8 @@ describe.runIf(hasPrometheus)('with a real Prometheus', () => {
     });
   });
 
-  describe('what the load tool counted itself', () => {
-    it('is what was published, delivered and dropped', async () => {
+  describe('the counts of the load tool', () => {
+    it('equal the published, delivered and dropped metrics', async () => {
       const { published, fannedOut, delivered, dropped, abandoned } = CATALOGUE;
       expect(load.announced).toBeGreaterThan(0);
       expect(load.received + load.announced).toBe(load.sent * MEMBERS);
@@ -200,26 +200,26 @@ describe.runIf(hasPrometheus)('with a real Prometheus', () => {
       expect(await number(`sum(${abandoned.name})`)).toBe(0);
     });
 
-    it('is how many were slow', async () => {
+    it('equal the number of slow members', async () => {
       const [series] = await prometheus.range('sum(roomcast_slow_members)', started, ended, 1);
       const slow = series!.values.map(([, value]) => Number(value));
-      // On a busy machine others are slow too, for a moment.
+      // On a busy machine other members may be slow for a moment.
       expect(Math.max(...slow)).toBeGreaterThanOrEqual(STALLED);
       expect(slow.at(-1)).toBe(0);
     });
 
-    it('is how often locks were held: to write once for each that joined and each that left', async () => {
+    it('equal the lock holds: one write for each join and each leave', async () => {
       const { name } = CATALOGUE.lockHoldSeconds;
       const held = (lock: string, mode: string) =>
         number(`sum(${name}_count{lock="${lock}", mode="${mode}"})`);
-      // One more comes before all others, to see whether somebody answers.
+      // A probe joins once before all others.
       expect(await held('room.members', 'write')).toBe(2 * (MEMBERS + 1));
-      // The first to join and the last to leave ask the broker.
+      // The first join and the last leave call the broker.
       expect(await held('room.lifecycle', 'write')).toBeGreaterThanOrEqual(2);
       expect(await held('room.members', 'read')).toBeGreaterThan(0);
     });
 
-    it('is nothing that is lost: the accounts are even at every scrape', async () => {
+    it('leave no message unaccounted for at any scrape', async () => {
       const accounting = queries.find(({ panel }) => panel.title === 'Accounting difference')!;
       const result = await prometheus.range(filledIn(accounting.expr, ''), started, ended, 1);
       const values = result.flatMap((series) => series.values.map(([, value]) => Number(value)));
@@ -228,7 +228,7 @@ describe.runIf(hasPrometheus)('with a real Prometheus', () => {
     });
   });
 
-  it('has the same number of series, whoever is connected', async () => {
+  it('has the same number of series, however many members are connected', async () => {
     const [series] = await prometheus.range('scrape_samples_scraped', started, ended, 1);
     const counts = series!.values.map(([, value]) => Number(value)).filter((count) => count > 0);
     expect(new Set(counts).size).toBe(1);
@@ -237,7 +237,7 @@ describe.runIf(hasPrometheus)('with a real Prometheus', () => {
     expect(members[0]!.values.map(([, value]) => Number(value))).toContain(MEMBERS + 1);
   });
 
-  it('exposes metrics that promtool finds clean', () => {
+  it('exposes metrics that promtool accepts', () => {
     const { status, output } = promtool(['check', 'metrics'], exposition);
     expect(output).toBe('');
     expect(status).toBe(0);

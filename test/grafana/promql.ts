@@ -1,4 +1,4 @@
-/** Looks into PromQL with the parser of Prometheus' own editor. */
+/** Analyses PromQL with the parser of Prometheus' own editor. */
 import { parser } from '@prometheus-io/lezer-promql';
 
 type SyntaxNode = ReturnType<typeof parser.parse>['topNode'];
@@ -7,13 +7,13 @@ export interface Selector {
   readonly metric: string;
   /** Label, operator and value, such as `job=~"$job"`. */
   readonly matchers: readonly string[];
-  /** Of a range, such as `5m`; undefined of an instant. */
+  /** The range, such as `5m`; undefined for an instant selector. */
   readonly range: string | undefined;
-  /** The function that it is a direct argument of. */
+  /** The function it is a direct argument of. */
   readonly function: string | undefined;
 }
 
-/** What is wrong with the syntax, if anything: where, and the text from there. */
+/** Position and text of a syntax error, if any. */
 export function syntaxError(expr: string): string | undefined {
   let found: string | undefined;
   parser.parse(expr).iterate({

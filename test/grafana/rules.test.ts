@@ -1,4 +1,4 @@
-/** The alert rules, judged by Prometheus' own tool: each fires when it should, and only then. */
+/** The alert rules, evaluated by promtool: each fires when it should, and only then. */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -13,21 +13,23 @@ import { seriesNames } from './support.js';
 const CONFIG = fileURLToPath(new URL('../../grafana/prometheus/', import.meta.url));
 const RULES = join(CONFIG, 'rules/roomcast.yml');
 
-/** Values every 30 seconds, as promtool writes them: `7x60` stays, `0+30x60` grows by one a second. */
+/**
+ * Values every 30 seconds in promtool's notation: `7x60` is constant, `0+30x60` grows by one per second.
+ */
 type Input = Readonly<Record<string, string>>;
 
 interface Case {
-  /** Series by name and labels, job and instance apart, with which it fires. */
+  /** Series that make it fire, by name and labels without job and instance. */
   readonly fires: Input;
-  /** What it then says. */
+  /** The resulting description. */
   readonly says: string;
-  /** Labels of what fires beside job and instance. */
+  /** Labels of the alert besides job and instance. */
   readonly labels?: Readonly<Record<string, string>>;
-  /** Series with which it does not fire, though nearly. */
+  /** Series that nearly make it fire. */
   readonly quiet: readonly Input[];
 }
 
-/** Buckets of a histogram into which all of a hundred observations a step fall. */
+/** Histogram buckets in which all of a hundred observations per step fall into one. */
 const observed = (name: string, labels: string, bounds: readonly string[], bound: string): Input =>
   Object.fromEntries(
     bounds.map((le, i) => {
@@ -63,10 +65,10 @@ const accounts = (queued: number) => ({
   roomcast_queue_messages: `${queued}x60`,
 });
 
-/** Written out: promtool repeats numbers only. */
+/** Written out, since promtool can repeat numbers only. */
 const NO_LIMIT = Array.from({ length: 61 }, () => 'Inf').join(' ');
 
-/** Parts of what may wait for Redis, which is nothing with another broker. */
+/** Ratios of the Redis limits; the limits are 0 with another broker. */
 const backlog = (messages: number, bytes: number, there = 1): Input => ({
   roomcast_redis_unsettled_messages: `${messages * 4096}x60`,
   roomcast_redis_unsettled_messages_max: `${there * 4096}x60`,
@@ -93,12 +95,12 @@ const CASES: Record<string, Case> = {
   },
   RoomcastGone: {
     fires: { roomcast_rooms: '0x60' },
-    says: 'No target of the job roomcast is left: nothing is watched.',
+    says: 'The job roomcast has no targets left: nothing is monitored.',
     quiet: [{ up: '0x60' }, { up: '1x60' }],
   },
   RoomcastRestarting: {
     fires: { process_start_time_seconds: '1x30 2x2 3x2 4x30' },
-    says: 'server:8080 has started 3 times anew in 15 minutes.',
+    says: 'server:8080 has restarted 3 times in 15 minutes.',
     quiet: [
       { process_start_time_seconds: '1x60' },
       { process_start_time_seconds: '1x10 2x10 3x60' },
@@ -108,7 +110,7 @@ const CASES: Record<string, Case> = {
     fires: {
       'roomcast_connections_closed_total{transport="websocket", reason="over_capacity"}': '0+60x60',
     },
-    says: 'server:8080 turns 2 connections a second away: --max-connections, or --max-connections-per-address.',
+    says: 'server:8080 rejects 2 connections per second because of --max-connections or --max-connections-per-address.',
     quiet: [
       {
         'roomcast_connections_closed_total{transport="websocket", reason="over_capacity"}': '5x60',
@@ -118,12 +120,12 @@ const CASES: Record<string, Case> = {
   },
   RoomcastDescriptorsHigh: {
     fires: { process_open_fds: '900x60', process_max_fds: '1000x60' },
-    says: 'server:8080 has 90% of the file descriptors open that it may have; each connection is one.',
+    says: 'server:8080 has 90% of its file descriptors open; each connection uses one.',
     quiet: [{ process_open_fds: '790x60', process_max_fds: '1000x60' }],
   },
   RoomcastBrokerUnavailable: {
     fires: { 'roomcast_refusals_total{code="broker_unavailable"}': '0+30x60' },
-    says: 'server:8080 refuses 1 commands a second because the broker fails or is late.',
+    says: 'server:8080 refuses 1 commands per second because the broker fails or is late.',
     quiet: [
       { 'roomcast_refusals_total{code="broker_unavailable"}': '7x60' },
       { 'roomcast_refusals_total{code="rate_limited"}': '0+30x60' },
@@ -131,7 +133,7 @@ const CASES: Record<string, Case> = {
   },
   RoomcastRoomBusy: {
     fires: { 'roomcast_refusals_total{code="room_busy"}': '0+30x60' },
-    says: 'server:8080 refuses 1 publishes a second: too much waits to be fanned out.',
+    says: 'server:8080 refuses 1 publishes per second: too many messages await fan-out.',
     quiet: [{ 'roomcast_refusals_total{code="room_busy"}': '7x60' }],
   },
   RoomcastIsolationBroken: {
@@ -145,14 +147,14 @@ const CASES: Record<string, Case> = {
   },
   RoomcastDeadlock: {
     fires: { roomcast_lock_deadlocked_tasks: '2x60' },
-    says: '2 tasks of server:8080 are deadlocked; roomcast locks, or GET /v1/locks, says which.',
+    says: '2 tasks of server:8080 wait for each other; roomcast locks or GET /v1/locks lists them.',
     quiet: [{ roomcast_lock_deadlocked_tasks: '0x60' }],
   },
   RoomcastLockHeldTooLong: {
     fires: held('0.01'),
     says: '99 % of the holds of room.members on server:8080 last up to 9.925ms.',
     labels: { lock: 'room.members' },
-    // room.lifecycle is held while the broker is asked, which takes what it takes.
+    // room.lifecycle is held during broker calls.
     quiet: [held('0.0025'), held('0.01', 'room.lifecycle')],
   },
   RoomcastLockSaturated: {
@@ -160,14 +162,14 @@ const CASES: Record<string, Case> = {
       'roomcast_lock_blocked_seconds_total{lock="room.lifecycle", site="Rooms.subscribe"}':
         '0+18x60',
     },
-    says: 'Others lose 600m seconds a second to whoever holds room.lifecycle on server:8080.',
+    says: 'Tasks wait 600m seconds per second for holders of room.lifecycle on server:8080.',
     labels: { lock: 'room.lifecycle' },
     quiet: [
       {
         'roomcast_lock_blocked_seconds_total{lock="room.lifecycle", site="Rooms.subscribe"}':
           '0+12x60',
       },
-      // A hundred rooms a second, each held for 15 ms, and nobody waits.
+      // A hundred rooms per second, each held for 15 ms, without waiting tasks.
       {
         'roomcast_lock_hold_seconds_sum{lock="room.lifecycle", mode="write"}': '0+45x60',
         'roomcast_lock_blocked_seconds_total{lock="room.lifecycle", site="Rooms.subscribe"}':
@@ -177,7 +179,7 @@ const CASES: Record<string, Case> = {
   },
   RoomcastQueueMemoryHigh: {
     fires: { roomcast_queue_bytes: '90x60', roomcast_queue_limit_bytes: '100x60' },
-    says: 'The queues of server:8080 hold 90% of --queue-bytes-total; at 100 % the longest stalled members are evicted.',
+    says: 'The queues of server:8080 hold 90% of --queue-bytes-total; at 100 % the members stalled longest are evicted.',
     quiet: [{ roomcast_queue_bytes: '79x60', roomcast_queue_limit_bytes: '100x60' }],
   },
   RoomcastSlowMemberRatioHigh: {
@@ -191,7 +193,7 @@ const CASES: Record<string, Case> = {
   },
   RoomcastEvictionsHigh: {
     fires: { ...members(200), 'roomcast_evictions_total{reason="slow_consumer"}': '0+15x60' },
-    says: 'server:8080 evicts 0.25% of its members a second.',
+    says: 'server:8080 evicts 0.25% of its members per second.',
     quiet: [
       { ...members(200), 'roomcast_evictions_total{reason="slow_consumer"}': '0+3x60' },
       // One in five minutes, of three.
@@ -207,7 +209,7 @@ const CASES: Record<string, Case> = {
       'roomcast_dropped_total{reason="drop-oldest"}': '0+45x60',
       'roomcast_dropped_total{reason="drop-newest"}': '0+15x60',
     },
-    says: 'server:8080 drops 2% of what it fans out; the members concerned are told with gaps.',
+    says: 'server:8080 drops 2% of the messages it fans out; the members concerned get gaps.',
     quiet: [
       {
         roomcast_fanout_total: '0+3000x60',
@@ -222,7 +224,7 @@ const CASES: Record<string, Case> = {
   },
   RoomcastEventLoopLag: {
     fires: { nodejs_eventloop_lag_p99_seconds: '0.2x60' },
-    says: 'The event loop of server:8080 is up to 200ms late: everything waits that long.',
+    says: 'The event loop of server:8080 is up to 200ms late: everything is delayed by that time.',
     quiet: [
       { nodejs_eventloop_lag_p99_seconds: '0.05x60' },
       { nodejs_eventloop_lag_p99_seconds: '0.2x4 0.01x6 0.2x4 0.01x50' },
@@ -234,7 +236,7 @@ const CASES: Record<string, Case> = {
       'roomcast_connections_opened_total{transport="websocket"}': '0+600x60',
       'roomcast_connections_closed_total{transport="websocket", reason="lost"}': '0+600x60',
     },
-    says: 'Connections opened and closed a second on server:8080: 20% of the members.',
+    says: 'Connections opened and closed per second on server:8080: 20% of the members.',
     quiet: [
       {
         ...members(200),
@@ -269,7 +271,7 @@ const CASES: Record<string, Case> = {
       'roomcast_broker_state{state="up"}': '0x60',
       'roomcast_broker_state{state="suspended"}': '1x60',
     },
-    says: '1 processes of server:8080 cannot reach the broker: members stay and hear nothing new.',
+    says: '1 processes of server:8080 cannot reach the broker: members stay connected but receive nothing new.',
     quiet: [
       {
         'roomcast_broker_state{state="up"}': '1x60',
@@ -283,31 +285,31 @@ const CASES: Record<string, Case> = {
   },
   RoomcastBrokerLag: {
     fires: { roomcast_redis_tick_lag_seconds: '2x60' },
-    says: 'From server:8080 through Redis and back takes 2s.',
+    says: 'The round trip from server:8080 through Redis takes 2s.',
     quiet: [
       { roomcast_redis_tick_lag_seconds: '0.9x60' },
       { roomcast_redis_tick_lag_seconds: '0.1x9 2 0.1x60' },
     ],
   },
   RoomcastBrokerBacklog: {
-    // Of the two bounds the fuller one counts.
+    // The fuller of the two limits counts.
     fires: backlog(0.1, 0.75),
-    says: 'server:8080 has 75% of what may wait for Redis; at 100 % publishes are refused.',
+    says: 'server:8080 uses 75% of the limit of messages that await Redis; at 100 % publishes are refused.',
     quiet: [backlog(0.4, 0.4), backlog(0, 0, 0)],
   },
   RoomcastBrokerLost: {
     fires: { roomcast_broker_lost_total: '0+30x60' },
-    says: 'server:8080 misses 1 messages a second that the broker had; members were told by a gap.',
+    says: 'server:8080 misses 1 messages per second that the broker had; members got a gap for them.',
     quiet: [{ roomcast_broker_lost_total: '7x60' }],
   },
   RoomcastBrokerUncertain: {
     fires: { roomcast_broker_uncertain_total: '0+30x60' },
-    says: 'server:8080 answers 1 publishes a second with broker_uncertain.',
+    says: 'server:8080 answers 1 publishes per second with broker_uncertain.',
     quiet: [{ roomcast_broker_uncertain_total: '7x60' }],
   },
   RoomcastBrokerReset: {
     fires: { roomcast_broker_resets_total: '0+30x60' },
-    says: '1 rooms a second of server:8080 were reset: the broker, or a worker, has lost where they stood.',
+    says: '1 rooms per second of server:8080 were reset: the broker, or a worker, has lost their positions.',
     quiet: [{ roomcast_broker_resets_total: '7x60' }],
   },
   RoomcastWorkerStale: {
@@ -317,8 +319,8 @@ const CASES: Record<string, Case> = {
   },
   RoomcastWorkerMissing: {
     fires: { roomcast_workers_missing: '1x60' },
-    says: '1 workers of server:8080 are missing: the rooms that they order cannot be had.',
-    // One is replaced.
+    says: '1 workers of server:8080 are missing: the rooms they own are unavailable.',
+    // One worker is being replaced.
     quiet: [{ roomcast_workers_missing: '0x60' }, { roomcast_workers_missing: '0x9 1 0x60' }],
   },
   RoomcastWorkerRestarting: {
@@ -331,7 +333,7 @@ const CASES: Record<string, Case> = {
   },
   RoomcastMeshBacklog: {
     fires: { roomcast_mesh_queue_bytes: '5242880x60' },
-    says: '5MiB wait for workers of server:8080; a link that has 8 MiB loses what comes next.',
+    says: '5MiB are queued for workers of server:8080; a link with 8 MiB queued loses further messages.',
     quiet: [
       { roomcast_mesh_queue_bytes: '4000000x60' },
       { roomcast_mesh_queue_bytes: '0x9 5242880 0x60' },
@@ -339,12 +341,12 @@ const CASES: Record<string, Case> = {
   },
   RoomcastMeshLosing: {
     fires: { roomcast_mesh_lost_total: '0+30x60' },
-    says: 'A worker of server:8080 was not sent 1 messages a second; its members were told by a gap.',
+    says: 'A worker of server:8080 misses 1 messages per second; its members got a gap for them.',
     quiet: [{ roomcast_mesh_lost_total: '7x60' }],
   },
   RoomcastHistoryMemoryHigh: {
     fires: { roomcast_history_bytes: '95x60', roomcast_history_limit_bytes: '100x60' },
-    says: 'server:8080 keeps 95% of --history-bytes-total; at 100 % the idlest rooms lose their history.',
+    says: 'server:8080 keeps 95% of --history-bytes-total; at 100 % the rooms idle longest lose their history.',
     quiet: [
       { roomcast_history_bytes: '89x60', roomcast_history_limit_bytes: '100x60' },
       { roomcast_history_bytes: '0x60', roomcast_history_limit_bytes: '0x60' },
@@ -353,12 +355,12 @@ const CASES: Record<string, Case> = {
   RoomcastRecoveriesPartial: {
     fires: recovered(10, 90, 100),
     says: '10% of the recoveries of server:8080 were partial.',
-    // Without history, whoever has missed anything is told what.
+    // Without history, partial recoveries are normal.
     quiet: [recovered(2, 90, 100), recovered(10, 90, 0), recovered(0, 0, 100)],
   },
   RoomcastKeySourceDown: {
     fires: { roomcast_key_sources_down: '1x60' },
-    says: 'server:8080 has no keys of --jwks-url that it may use: nobody new gets in, and nobody can refresh.',
+    says: 'server:8080 has no usable keys from --jwks-url: nobody can connect or refresh a token.',
     quiet: [{ roomcast_key_sources_down: '0x60' }, { roomcast_key_sources_down: '1 0x60' }],
   },
   RoomcastKeyFetchesFail: {
@@ -366,7 +368,7 @@ const CASES: Record<string, Case> = {
       'roomcast_key_fetches_total{result="failed"}': '0+1x60',
       'roomcast_key_fetches_total{result="ok"}': '1x60',
     },
-    says: 'server:8080 cannot reach --jwks-url; the keys it has are used until --jwks-stale-ms is over.',
+    says: 'server:8080 cannot reach --jwks-url; it uses its current keys until --jwks-stale-ms has passed.',
     quiet: [
       {
         'roomcast_key_fetches_total{result="failed"}': '3x60',
@@ -376,12 +378,12 @@ const CASES: Record<string, Case> = {
   },
   RoomcastTokensInvalid: {
     fires: authenticated(20, 80),
-    says: '20% of the tokens that come to server:8080 are invalid.',
+    says: '20% of the tokens that server:8080 receives are invalid.',
     quiet: [authenticated(5, 95), authenticated(2, 4), authenticated(0, 0)],
   },
   RoomcastExpiriesHigh: {
     fires: { ...members(200), roomcast_tokens_expired_total: '0+15x60' },
-    says: 'server:8080 closes 0.25% of its members a second with 4105: no new token came in time.',
+    says: 'server:8080 closes 0.25% of its members per second with 4105: no new token came in time.',
     quiet: [
       { ...members(200), roomcast_tokens_expired_total: '0+3x60' },
       { ...members(3), roomcast_tokens_expired_total: '0+1x60' },
@@ -389,18 +391,18 @@ const CASES: Record<string, Case> = {
   },
   RoomcastAppChecksFail: {
     fires: { 'roomcast_app_checks_failed_total{question="join"}': '0+30x60' },
-    says: 'server:8080 has refused 1 questions a second with check_failed.',
+    says: 'server:8080 has refused 1 requests per second with check_failed.',
     quiet: [{ 'roomcast_app_checks_failed_total{question="join"}': '7x60' }],
   },
   RoomcastCollectorFailed: {
     fires: { 'roomcast_collector_errors_total{collector="locks"}': '0+1x60' },
-    says: 'Metrics of locks at server:8080 are NaN, and no alert about them can fire: a mistake of roomcast.',
+    says: 'Metrics of locks at server:8080 are NaN, and alerts on them cannot fire: a bug in roomcast.',
     labels: { collector: 'locks' },
     quiet: [{ 'roomcast_collector_errors_total{collector="locks"}': '1x60' }],
   },
   RoomcastAccountingBroken: {
     fires: accounts(1),
-    says: 'The accounts of server:8080 differ by 1 messages: a mistake of roomcast.',
+    says: 'The message accounting of server:8080 is off by 1 messages: a bug in roomcast.',
     quiet: [accounts(0)],
   },
 };
@@ -422,7 +424,7 @@ it('has a case for every alert', () => {
 });
 
 describe.each(ALERTS.map((alert) => [alert.name, alert] as const))('%s', (name, alert) => {
-  it('is PromQL about metrics and labels of the catalogue', () => {
+  it('uses metrics and labels of the catalogue in valid PromQL', () => {
     expect(syntaxError(expressionOf(alert))).toBeUndefined();
     for (const { metric, matchers } of selectors(expressionOf(alert))) {
       if (metric === 'up') continue;
@@ -434,10 +436,10 @@ describe.each(ALERTS.map((alert) => [alert.name, alert] as const))('%s', (name, 
     }
   });
 
-  it('says what it is in fixed words, and how bad in words with numbers', () => {
+  it('has a fixed summary and a description with values', () => {
     expect(alert.summary).toMatch(/^[A-Z].+\.$/);
     expect(alert.summary).not.toContain('{{');
-    // What is not there has no instance.
+    // An absent target has no instance.
     const who = name === 'RoomcastGone' ? 'job' : 'instance';
     expect(alert.description).toContain(`{{ $labels.${who} }}`);
     expect(['critical', 'warning']).toContain(alert.severity);
@@ -463,7 +465,7 @@ describe.runIf(hasPrometheus)('promtool', () => {
   });
   afterEach(() => directory.remove());
 
-  it('finds the configuration and the rules clean', () => {
+  it('accepts the configuration and the rules', () => {
     for (const args of [
       ['check', 'config', join(CONFIG, 'prometheus.yml')],
       ['check', 'rules', RULES],
@@ -474,8 +476,8 @@ describe.runIf(hasPrometheus)('promtool', () => {
     }
   });
 
-  // One run for all of them, each with its own rule alone: seconds instead of a minute.
-  it('sees each alert fire, and not', () => {
+  // One run for all alerts, each with its own rule file: seconds instead of a minute.
+  it('sees each alert fire, and stay silent', () => {
     const [{ name, rules }] = parse(readFileSync(RULES, 'utf8')).groups;
     const files = ALERTS.map((alert) => {
       const own = rules.filter((rule: { alert: string }) => rule.alert === alert.name);
@@ -509,7 +511,7 @@ function testsOf({ name, severity, summary, for: after }: Alert): object[] {
       interval: '30s',
       input_series: series(fires),
       alert_rule_test: [
-        // Not before its time.
+        // Not before its `for` time.
         ...(after === '0m' ? [] : [{ eval_time: '30s', alertname: name, exp_alerts: [] }]),
         { eval_time: '20m', alertname: name, exp_alerts: [firing] },
       ],

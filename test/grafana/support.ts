@@ -1,4 +1,4 @@
-/** What the tests of the dashboard share: its panels, its queries, and values for its variables. */
+/** Shared by the dashboard tests: panels, queries, and values for variables. */
 import { readFileSync } from 'node:fs';
 import { CATALOGUE } from '../../src/metrics/catalogue/index.js';
 import type { Metric } from '../../src/metrics/catalogue/metric.js';
@@ -63,13 +63,13 @@ interface Dashboard {
 
 const COMMITTED = new URL('../../grafana/dashboards/roomcast.json', import.meta.url);
 
-/** As it is committed. */
+/** The committed dashboard. */
 export const dashboard = JSON.parse(readFileSync(COMMITTED, 'utf8')) as Dashboard;
 
-/** Without the headings of rows. */
+/** All panels without the row headings. */
 export const panels = dashboard.panels.filter(({ type }) => type !== 'row');
 
-/** Every query of every panel, with a name to find it by. */
+/** Every query of every panel, with a unique name. */
 export const queries = panels.flatMap((panel) =>
   panel.targets.map((target) => ({
     name: `${panel.title} ${target.refId}`,
@@ -79,14 +79,14 @@ export const queries = panels.flatMap((panel) =>
   })),
 );
 
-/** The query as Grafana would send it with everything selected. */
+/** The query as Grafana sends it with all values selected. */
 export function filledIn(expr: string, rateInterval: string): string {
   return expr
     .replaceAll('$__rate_interval', rateInterval)
     .replaceAll(/\$(job|instance|lock)\b/g, '.+');
 }
 
-/** Names of series by the metric they belong to: a histogram has three. */
+/** Metrics by series name; a histogram has three series. */
 export const seriesNames = new Map<string, Metric>(
   Object.values(CATALOGUE).flatMap((metric: Metric): [string, Metric][] =>
     metric.type === 'histogram'
@@ -96,10 +96,10 @@ export const seriesNames = new Map<string, Metric>(
 );
 
 /**
- * Queries and alerts that have no number before tokens, positions or a broker of another process are used:
- * `features.test.ts` has them.
+ * Queries and alerts without a value until tokens, positions or a network broker are used. Covered by
+ * `features.test.ts`.
  */
 export const OF_FEATURES = {
-  panels: ['Share refused', 'Time to authenticate', 'Answer of the broker p99'],
+  panels: ['Invalid token ratio', 'Time to authenticate', 'Broker latency p99'],
   alerts: ['RoomcastTokensInvalid', 'RoomcastRecoveriesPartial', 'RoomcastBrokerBacklog'],
 };

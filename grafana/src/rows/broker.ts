@@ -1,4 +1,4 @@
-/** What orders the messages, and the processes that share them. */
+/** The broker, Redis and the workers. */
 import { brokerLag, meshQueueBytes, missingWorkers } from '../expressions.js';
 import { COLOUR, graph, type Panel } from '../panels.js';
 import { PANEL, PANEL_BY_INSTANCE, quantile, rate, select, sum } from '../promql.js';
@@ -16,13 +16,13 @@ export const broker: readonly Panel[] = [
     about: {
       means: 'Processes by the state of their broker.',
       normal: 'all up.',
-      act: 'suspended: the broker cannot be reached from there; members stay and hear nothing new.',
+      act: 'suspended: those processes cannot reach the broker; members stay connected but receive nothing new.',
       runbook: 'RoomcastBrokerSuspended',
     },
   }),
   graph({
     id: 1102,
-    title: 'Answer of the broker p99',
+    title: 'Broker latency p99',
     width: 6,
     unit: 's',
     logarithmic: true,
@@ -30,9 +30,9 @@ export const broker: readonly Panel[] = [
       { expr: quantile(PANEL, 0.99, 'brokerCallSeconds', { by: ['call'] }), legend: '{{call}}' },
     ],
     about: {
-      means: 'How long calls of the broker took that it did not answer at once.',
-      normal: 'the way to it and back, some milliseconds. No line with the one in memory.',
-      act: 'high for all calls: the broker or the network is slow. For publish alone: it has too much to do.',
+      means: 'Duration of broker calls that were not answered at once.',
+      normal: 'the round trip to the broker, some milliseconds. No line with the in-memory broker.',
+      act: 'high for all calls: the broker or the network is slow. High for publish only: the broker is overloaded.',
       runbook: 'RoomcastBrokerLag',
     },
   }),
@@ -49,9 +49,9 @@ export const broker: readonly Panel[] = [
     ],
     about: {
       means:
-        'Messages a second that the broker lost on the way to a room, publishes of which nobody knows, and rooms that went on in another numbering.',
+        'Per second: messages that the broker lost, publishes with an unknown result, and rooms whose epoch changed.',
       normal: '0.',
-      act: 'the log says when the broker was lost and found again; members were told by gap and reset.',
+      act: 'the log shows when the broker was lost and reached again; members got gap and reset.',
       runbook: 'RoomcastBrokerLost',
     },
   }),
@@ -63,9 +63,9 @@ export const broker: readonly Panel[] = [
     threshold: THRESHOLDS.brokerLagSeconds,
     targets: [{ expr: brokerLag(PANEL_BY_INSTANCE), legend: '{{instance}}' }],
     about: {
-      means: 'How long a message takes through Redis and back to the server that sent it.',
+      means: 'Round trip of a message through Redis, by server.',
       normal: 'some milliseconds. 0 with another broker, and while there is no link.',
-      act: 'at all servers: Redis has too much to do. At one: that server, or its way to Redis.',
+      act: 'high at all servers: Redis is overloaded. At one: that server, or its network to Redis.',
       runbook: 'RoomcastBrokerLag',
     },
   }),
@@ -77,12 +77,12 @@ export const broker: readonly Panel[] = [
     logarithmic: true,
     targets: [
       { expr: sum(PANEL, [], select(PANEL, 'redisUnsettled')), legend: 'messages' },
-      { expr: sum(PANEL, [], select(PANEL, 'redisUnsettledMax')), legend: 'there may be' },
+      { expr: sum(PANEL, [], select(PANEL, 'redisUnsettledMax')), legend: 'limit' },
     ],
     about: {
-      means: 'Messages that Redis has not confirmed, and how many there may be.',
+      means: 'Messages that Redis has not confirmed, and the limit.',
       normal: 'a small part. Both 0 with another broker.',
-      act: 'at the bound publishes are refused with room_busy: Redis does not keep up.',
+      act: 'at the limit publishes are refused with room_busy: Redis does not keep up.',
       runbook: 'RoomcastBrokerBacklog',
     },
   }),
@@ -94,34 +94,34 @@ export const broker: readonly Panel[] = [
     logarithmic: true,
     targets: [
       { expr: sum(PANEL, [], select(PANEL, 'redisUnsettledBytes')), legend: 'bytes' },
-      { expr: sum(PANEL, [], select(PANEL, 'redisUnsettledLimitBytes')), legend: 'there may be' },
+      { expr: sum(PANEL, [], select(PANEL, 'redisUnsettledLimitBytes')), legend: 'limit' },
     ],
     about: {
-      means: 'Bytes of the messages that Redis has not confirmed, and how many there may be.',
+      means: 'Bytes of the messages that Redis has not confirmed, and the limit.',
       normal: 'a small part. Both 0 with another broker.',
-      act: 'at the bound publishes are refused with room_busy: Redis does not keep up.',
+      act: 'at the limit publishes are refused with room_busy: Redis does not keep up.',
       runbook: 'RoomcastBrokerBacklog',
     },
   }),
   graph({
     id: 1107,
-    title: 'Redis cuts and repairs',
+    title: 'Redis reconnects and backfill',
     width: 6,
     unit: 'ops',
     targets: [
-      { expr: sum(PANEL, [], rate(PANEL, 'redisLinks')), legend: 'links made' },
+      { expr: sum(PANEL, [], rate(PANEL, 'redisLinks')), legend: 'links opened' },
       {
         expr: sum(PANEL, [], rate(PANEL, 'redisBackfilled')),
         legend: 'messages read from the log',
       },
-      { expr: sum(PANEL, [], rate(PANEL, 'redisDuplicates')), legend: 'duplicates left out' },
-      { expr: sum(PANEL, [], rate(PANEL, 'redisUnreadable')), legend: 'not ours' },
+      { expr: sum(PANEL, [], rate(PANEL, 'redisDuplicates')), legend: 'duplicates skipped' },
+      { expr: sum(PANEL, [], rate(PANEL, 'redisUnreadable')), legend: 'unreadable' },
     ],
     about: {
       means:
-        'Links to Redis made a second, messages that were read from its log after a cut, deliveries that came twice, and what is not of our format.',
-      normal: '0, but for one link at the start.',
-      act: 'links again and again: docs/redis.md has what cuts a subscriber. not ours: something else uses --cluster-name.',
+        'Per second: links to Redis opened, messages read from its log after a reconnect, duplicate deliveries skipped, and entries that roomcast cannot read.',
+      normal: '0, except for one link at the start.',
+      act: 'repeated links: docs/redis.md explains what disconnects a subscriber. unreadable: another application uses the same --cluster-name.',
       runbook: 'RoomcastBrokerSuspended',
     },
   }),
@@ -137,9 +137,9 @@ export const broker: readonly Panel[] = [
       },
     ],
     about: {
-      means: 'Rooms whose deliveries are held back until what lies before them is known or read.',
-      normal: '0; all rooms for a moment after a cut.',
-      act: 'if it stays, Redis answers reads slowly: see Answer of the broker p99.',
+      means: 'Rooms whose deliveries are held until the messages before them are known or read.',
+      normal: '0; all rooms for a moment after a reconnect.',
+      act: 'if it stays, Redis answers reads slowly: see Broker latency p99.',
       runbook: 'RoomcastBrokerSuspended',
     },
   }),
@@ -153,15 +153,15 @@ export const broker: readonly Panel[] = [
         expr: sum(PANEL_BY_INSTANCE, [], select(PANEL_BY_INSTANCE, 'workers')),
         legend: '{{instance}}',
       },
-      { expr: sum(PANEL, [], select(PANEL, 'workersStale')), legend: 'that do not answer' },
+      { expr: sum(PANEL, [], select(PANEL, 'workersStale')), legend: 'not answering' },
       { expr: missingWorkers(PANEL), legend: 'missing' },
-      { expr: sum(PANEL, [], rate(PANEL, 'workerRestarts')), legend: 'restarts a second' },
+      { expr: sum(PANEL, [], rate(PANEL, 'workerRestarts')), legend: 'restarts per second' },
     ],
     about: {
       means:
-        'Processes that serve, by server; those that did not answer a scrape, or are not there; restarts.',
-      normal: '--workers, one more while one is replaced. 1 without.',
-      act: 'one that does not answer is blocked, and is killed after --worker-stall-ms.',
+        'Serving processes by server; workers that did not answer a scrape, or are missing; restarts.',
+      normal: '--workers, and one more during a replacement. 1 without workers.',
+      act: 'a worker that does not answer is blocked; it is killed after --worker-stall-ms.',
       runbook: 'RoomcastWorkerStale',
     },
   }),
@@ -178,15 +178,15 @@ export const broker: readonly Panel[] = [
     ],
     threshold: THRESHOLDS.meshQueueBytes,
     about: {
-      means: 'Bytes that wait on the links from worker to worker; each may hold 8 MiB.',
-      normal: 'near 0. 0 with one process.',
+      means: 'Bytes queued on the links between workers; each link holds at most 8 MiB.',
+      normal: 'near 0. 0 with a single process.',
       act: 'a worker does not read: see Workers, and Event loop lag.',
       runbook: 'RoomcastMeshBacklog',
     },
   }),
   graph({
     id: 1111,
-    title: 'Missed between workers',
+    title: 'Lost between workers',
     width: 8,
     unit: 'ops',
     targets: [
@@ -195,9 +195,9 @@ export const broker: readonly Panel[] = [
     ],
     about: {
       means:
-        'Messages a second that a worker was not sent since it did not read, and questions it did not answer in time.',
+        'Per second: messages not sent to a worker because it does not read, and requests it did not answer in time.',
       normal: '0.',
-      act: 'members of that worker were told by a gap with reason node.',
+      act: 'members of that worker got a gap with the reason node.',
       runbook: 'RoomcastMeshLosing',
     },
   }),

@@ -1,4 +1,4 @@
-/** Who comes, who goes, and why. */
+/** Connections opened and closed, and the reasons. */
 import { churnRatio, connectionRatio, roomRatio } from '../expressions.js';
 import { graph, type Panel } from '../panels.js';
 import { PANEL, rate, select, sum } from '../promql.js';
@@ -17,7 +17,7 @@ export const connections: readonly Panel[] = [
     about: {
       means: 'Members connected, by transport.',
       normal: 'nearly all on websocket; the others are behind proxies that allow nothing better.',
-      act: 'if polling grows, a proxy on the way has stopped to let WebSocket pass.',
+      act: 'if polling grows, a proxy on the path has stopped passing WebSocket.',
       runbook: 'RoomcastConnectionChurn',
     },
   }),
@@ -31,24 +31,24 @@ export const connections: readonly Panel[] = [
       { expr: sum(PANEL, [], rate(PANEL, 'closed')), legend: 'closed' },
     ],
     about: {
-      means: 'Connections a second that were opened, and that ended.',
-      normal: 'few of the members, about as many in as out.',
-      act: 'if both are high, clients reconnect in a loop: see why in Reasons of closing.',
+      means: 'Connections opened and closed per second.',
+      normal: 'few compared with the members, about as many opened as closed.',
+      act: 'if both are high, clients reconnect in a loop: see Close reasons.',
       runbook: 'RoomcastConnectionChurn',
     },
   }),
   graph({
     id: 703,
-    title: 'Reasons of closing',
+    title: 'Close reasons',
     width: 5,
     unit: 'ops',
     stacked: true,
     targets: [{ expr: sum(PANEL, ['reason'], rate(PANEL, 'closed')), legend: '{{reason}}' }],
     about: {
       means:
-        'Why connections ended: a reason of the server, client for a proper close, lost for none.',
+        "Why connections ended: the server's reason; client for a close by the client; lost without a close.",
       normal: 'client and lost.',
-      act: 'the close codes of the README say what each reason means and whether clients come back.',
+      act: 'the close codes in the README explain each reason and whether clients reconnect.',
       runbook: 'RoomcastEvictionsHigh',
     },
   }),
@@ -58,17 +58,17 @@ export const connections: readonly Panel[] = [
     width: 4,
     unit: 'percentunit',
     threshold: THRESHOLDS.churnRatio,
-    targets: [{ expr: churnRatio(PANEL), legend: 'of members a second' }],
+    targets: [{ expr: churnRatio(PANEL), legend: 'of members per second' }],
     about: {
-      means: 'Connections opened and closed a second, as a share of the members.',
-      normal: `below ${THRESHOLDS.churnRatio * 100} %. Up to ${THRESHOLDS.fewConnections} a second it does not alert.`,
-      act: 'find the reason in Reasons of closing.',
+      means: 'Connections opened and closed per second, as a share of the members.',
+      normal: `below ${THRESHOLDS.churnRatio * 100} %. Up to ${THRESHOLDS.fewConnections} per second it does not alert.`,
+      act: 'find the reason in Close reasons.',
       runbook: 'RoomcastConnectionChurn',
     },
   }),
   graph({
     id: 705,
-    title: 'Share of the limits',
+    title: 'Limit usage',
     width: 5,
     unit: 'percentunit',
     threshold: THRESHOLDS.fullRatio,
@@ -77,9 +77,9 @@ export const connections: readonly Panel[] = [
       { expr: roomRatio(PANEL), legend: 'rooms' },
     ],
     about: {
-      means: 'Members and rooms, of those there may be (--max-connections, --max-rooms).',
+      means: 'Members and rooms as a share of their limits (--max-connections, --max-rooms).',
       normal: `below ${THRESHOLDS.fullRatio * 100} %.`,
-      act: 'raise the limit, with memory and descriptors to spare, or add a server.',
+      act: 'raise the limit if memory and file descriptors allow it, or add a server.',
       runbook: 'RoomcastAlmostFull',
     },
   }),

@@ -1,4 +1,4 @@
-/** One glance: is everybody served, and is anybody hurt. */
+/** Overview: whether all members are served and whether any are affected. */
 import { ALERTS } from '../alerts.js';
 import {
   drops,
@@ -25,8 +25,9 @@ export const health: readonly Panel[] = [
     targets: [{ expr: members(PANEL), legend: 'members' }],
     about: {
       means: 'Members connected, over all transports.',
-      normal: 'follows the day of your users; a cliff is a network, a deploy or a proxy.',
-      act: 'at a cliff, see the reasons in the row Connections.',
+      normal:
+        'follows the daily pattern of your users; a sudden drop is a network, a deploy or a proxy.',
+      act: 'after a sudden drop, see the reasons in the row Connections.',
       runbook: 'RoomcastConnectionChurn',
     },
   }),
@@ -38,9 +39,10 @@ export const health: readonly Panel[] = [
     decimals: 0,
     targets: [{ expr: slowMembers(PANEL), legend: 'slow' }],
     about: {
-      means: 'Members that are not healthy: they lag, or lose messages. Others must not notice.',
-      normal: `some, always: phones in tunnels. Below ${THRESHOLDS.slowMemberRatio * 100} % of all members.`,
-      act: 'see who they are: Furthest behind, in the row Members.',
+      means:
+        'Members that are not healthy: they lag or lose messages. They must not affect others.',
+      normal: `a few at all times, such as phones in tunnels. Below ${THRESHOLDS.slowMemberRatio * 100} % of all members.`,
+      act: 'find them in Furthest behind, in the row Members.',
       runbook: 'RoomcastSlowMemberRatioHigh',
     },
   }),
@@ -52,10 +54,9 @@ export const health: readonly Panel[] = [
     targets: [{ expr: healthyP99(PANEL), legend: 'healthy p99' }],
     steps: badFrom(THRESHOLDS.healthyP99Seconds),
     about: {
-      means:
-        'From a publish until the kernel had it for a healthy member, for 99 of 100 deliveries.',
+      means: 'Time from the publish until the kernel accepts the write to a healthy member, p99.',
       normal: 'a few milliseconds, whatever the number of slow members.',
-      act: 'if it rises with Slow members, isolation is broken; if alone, look at the event loop and the locks.',
+      act: 'if it rises with Slow members, isolation is broken; otherwise check the event loop and the locks.',
       runbook: 'RoomcastIsolationBroken',
     },
   }),
@@ -66,7 +67,7 @@ export const health: readonly Panel[] = [
     unit: 'ops',
     targets: [{ expr: sum(PANEL, [], rate(PANEL, 'delivered')), legend: 'delivered' }],
     about: {
-      means: 'Messages handed to the kernel a second, one for each member that gets it.',
+      means: 'Messages handed to the kernel per second, counted per member.',
       normal: 'publishes times the members of their rooms.',
       act: 'if it falls while publishes do not, see Drops and Slow members.',
       runbook: 'RoomcastDropsHigh',
@@ -79,9 +80,10 @@ export const health: readonly Panel[] = [
     unit: 'ops',
     targets: [{ expr: drops(PANEL), legend: 'dropped' }],
     about: {
-      means: 'Messages dropped a second from the queues of slow members, who are told with a gap.',
-      normal: `0, or below ${THRESHOLDS.dropRatio * 100} % of what is fanned out.`,
-      act: 'see the policy that drops, in the row Loss.',
+      means:
+        'Messages dropped per second from the queues of slow members, which get gaps for them.',
+      normal: `0, or below ${THRESHOLDS.dropRatio * 100} % of the messages fanned out.`,
+      act: 'see which policy drops, in the row Loss.',
       runbook: 'RoomcastDropsHigh',
     },
   }),
@@ -93,9 +95,9 @@ export const health: readonly Panel[] = [
     targets: [{ expr: `max(${lockHoldP99(PANEL)})`, legend: 'hold p99' }],
     steps: badFrom(THRESHOLDS.lockHoldP99Seconds),
     about: {
-      means: 'Of the lock that is held longest: 99 of 100 holds are shorter.',
-      normal: 'microseconds for room.members; room.lifecycle as long as your broker answers.',
-      act: 'see which lock, and who makes others wait, in the row Locks.',
+      means: 'p99 of the hold time, for the lock with the highest.',
+      normal: 'microseconds for room.members; the broker latency for room.lifecycle.',
+      act: 'see which lock it is, and who blocks others, in the row Locks.',
       runbook: 'RoomcastLockHeldTooLong',
     },
   }),
@@ -108,9 +110,9 @@ export const health: readonly Panel[] = [
     targets: [{ expr: `1 - (${queueRatio(PANEL)})`, legend: 'free' }],
     steps: goodFrom(1 - THRESHOLDS.queueMemoryRatio),
     about: {
-      means: 'How much of --queue-bytes-total is free, on the fullest server.',
+      means: 'Free share of --queue-bytes-total, on the fullest server.',
       normal: 'close to 100 %.',
-      act: 'find who has most queued: Largest queues, in the row Members. At 0 % the longest stalled are evicted.',
+      act: 'see Largest queues, in the row Members. At 0 % the members stalled longest are evicted.',
       runbook: 'RoomcastQueueMemoryHigh',
     },
   }),
@@ -123,7 +125,7 @@ export const health: readonly Panel[] = [
     targets: [{ expr: `count(${firing}) or vector(0)`, legend: 'firing' }],
     steps: badFrom(1),
     about: {
-      means: `How many of the ${ALERTS.length} alerts of roomcast fire.`,
+      means: `Number of firing alerts, of the ${ALERTS.length} that roomcast has.`,
       normal: '0.',
       act: 'open the alert: it links to its section of the runbook.',
       runbook: 'RoomcastDown',

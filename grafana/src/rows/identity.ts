@@ -1,4 +1,4 @@
-/** Who connections are, whether their tokens can be checked, and who is in rooms. */
+/** Authentication, keys, users and presence. */
 import { expiryRatio, tokensInvalid } from '../expressions.js';
 import { COLOUR, graph, type Panel } from '../panels.js';
 import { PANEL, PANEL_BY_INSTANCE, quantile, rate, select, sum } from '../promql.js';
@@ -16,24 +16,24 @@ export const identity: readonly Panel[] = [
       { expr: sum(PANEL, ['result'], rate(PANEL, 'authentications')), legend: '{{result}}' },
     ],
     about: {
-      means: 'Tokens a second that were taken, refreshed, or refused with a code.',
-      normal: 'ok and refreshed. Nothing where no keys are configured.',
+      means: 'Tokens accepted, refreshed, or refused with a code, per second.',
+      normal: 'ok and refreshed. Nothing without configured keys.',
       act: 'keys_unavailable: see Keys. token_expired: clients do not refresh in time.',
       runbook: 'RoomcastTokensInvalid',
     },
   }),
   graph({
     id: 1002,
-    title: 'Share refused',
+    title: 'Invalid token ratio',
     width: 6,
     unit: 'percentunit',
     threshold: THRESHOLDS.invalidTokenRatio,
     colours: { refused: COLOUR.loss },
     targets: [{ expr: tokensInvalid(PANEL), legend: 'refused' }],
     about: {
-      means: 'Of the tokens that came, the share that is not one of ours (token_invalid).',
+      means: 'Invalid tokens (token_invalid) as a share of all tokens received.',
       normal: `below ${THRESHOLDS.invalidTokenRatio * 100} %.`,
-      act: 'right after a change of keys: the issuer and this server do not have the same. Else somebody tries.',
+      act: 'right after a key change: the issuer and this server have different keys. Otherwise: possibly an attack.',
       runbook: 'RoomcastTokensInvalid',
     },
   }),
@@ -48,24 +48,24 @@ export const identity: readonly Panel[] = [
       { expr: quantile(PANEL, 0.99, 'authenticationSeconds'), legend: 'p99' },
     ],
     about: {
-      means: 'How long it took to check a token, or until the app had said who it is.',
-      normal: 'below a millisecond with keys; what your app takes where it is asked.',
-      act: 'if high, the app or the address of the keys is slow. Nobody else waits for it.',
+      means: "Time to verify a token, or until the app's hook has answered.",
+      normal: 'below a millisecond with keys; the response time of your app if it is asked.',
+      act: 'if high, the app or the key endpoint is slow. Other connections are not delayed.',
       runbook: 'RoomcastKeySourceDown',
     },
   }),
   graph({
     id: 1004,
-    title: 'Tokens that ended',
+    title: 'Expired tokens',
     width: 6,
     unit: 'percentunit',
     threshold: THRESHOLDS.expiryRatio,
-    targets: [{ expr: expiryRatio(PANEL), legend: 'of members a second' }],
+    targets: [{ expr: expiryRatio(PANEL), legend: 'of members per second' }],
     about: {
       means:
-        'Connections closed a second because their token ended and no new one had come, as a share of the members.',
+        'Connections closed per second because their token expired without a new one, as a share of the members.',
       normal: 'near 0: a client sends a new token after refreshInMs.',
-      act: 'in waves: all tokens end at one time, or whoever issues them is down.',
+      act: 'in waves: all tokens expire at the same time, or their issuer is down.',
       runbook: 'RoomcastExpiriesHigh',
     },
   }),
@@ -81,33 +81,32 @@ export const identity: readonly Panel[] = [
       },
     ],
     about: {
-      means: 'How long ago the keys of tokens were fetched.',
-      normal: 'a saw up to --jwks-refresh-ms. 0 without --jwks-url.',
-      act: 'a line that goes on rising: --jwks-url cannot be reached. The log says why.',
+      means: 'Time since the token keys were fetched.',
+      normal: 'a sawtooth up to --jwks-refresh-ms. 0 without --jwks-url.',
+      act: 'a line that keeps rising: --jwks-url cannot be reached. The log says why.',
       runbook: 'RoomcastKeyFetchesFail',
     },
   }),
   graph({
     id: 1006,
-    title: 'Keys and apps that fail',
+    title: 'Key and app failures',
     width: 6,
     unit: 'short',
     targets: [
       { expr: sum(PANEL, [], select(PANEL, 'keySourcesDown')), legend: 'servers without keys' },
       {
         expr: sum(PANEL, ['result'], rate(PANEL, 'keyFetches')),
-        legend: 'fetches a second: {{result}}',
+        legend: 'fetches per second: {{result}}',
       },
       {
         expr: sum(PANEL, ['question'], rate(PANEL, 'appChecksFailed')),
-        legend: 'app a second: {{question}}',
+        legend: 'app failures per second: {{question}}',
       },
     ],
     about: {
-      means:
-        'Servers that can check no token, how often keys are fetched, and how often the app failed when it was asked.',
-      normal: 'no failures: a fetch every --jwks-refresh-ms.',
-      act: 'the log has a line for each failure, with what was thrown.',
+      means: "Servers that cannot verify tokens, key fetches, and failures of the app's hook.",
+      normal: 'no failures: one fetch every --jwks-refresh-ms.',
+      act: 'the log has a line for each failure, with the error.',
       runbook: 'RoomcastKeySourceDown',
     },
   }),
@@ -118,9 +117,9 @@ export const identity: readonly Panel[] = [
     unit: 'short',
     targets: [{ expr: sum(PANEL, [], select(PANEL, 'users')), legend: 'users' }],
     about: {
-      means: 'Users that are connected, each once a server however many connections they have.',
+      means: 'Connected users, each counted once per server regardless of its connections.',
       normal: 'somewhat below the members. 0 without keys.',
-      act: 'members without users: connections of nobody (--anonymous), or who has not sent a token yet.',
+      act: 'members without users: anonymous connections (--anonymous), or clients that have not sent a token yet.',
       runbook: 'RoomcastTokensInvalid',
     },
   }),
@@ -132,31 +131,31 @@ export const identity: readonly Panel[] = [
     logarithmic: true,
     targets: [
       { expr: sum(PANEL, [], select(PANEL, 'revocations')), legend: 'in force' },
-      { expr: sum(PANEL, [], select(PANEL, 'revocationsMax')), legend: 'there may be' },
+      { expr: sum(PANEL, [], select(PANEL, 'revocationsMax')), legend: 'limit' },
     ],
     about: {
-      means: 'Users and tokens that are cut off, and how many there may be.',
-      normal: 'well below the bound. Both 0 without keys.',
-      act: 'at the bound new ones are refused with revocations_full: lift some, or raise --max-revocations.',
+      means: 'Revocations in force, and the limit.',
+      normal: 'well below the limit. Both 0 without keys.',
+      act: 'at the limit new ones are refused with revocations_full: lift some, or raise --max-revocations.',
       runbook: 'RoomcastTokensInvalid',
     },
   }),
   graph({
     id: 1009,
-    title: 'Who is in rooms',
+    title: 'Presence',
     width: 8,
     unit: 'short',
     targets: [
       { expr: sum(PANEL, [], select(PANEL, 'presenceUsers')), legend: 'users' },
-      { expr: sum(PANEL, [], select(PANEL, 'presenceLingering')), legend: 'waited for' },
+      { expr: sum(PANEL, [], select(PANEL, 'presenceLingering')), legend: 'lingering' },
       { expr: sum(PANEL, [], select(PANEL, 'presenceWatchers')), legend: 'watchers' },
       { expr: sum(PANEL, [], select(PANEL, 'presenceRooms')), legend: 'rooms' },
     ],
     about: {
       means:
-        'Rooms that tell who is in them, users in them (once a room), those of them whose connection has ended and who are waited for, and members that are told.',
+        'Rooms with presence, users in them (counted per room), users in their linger after their last connection ended, and watchers.',
       normal: 'follows the members. 0 where presence is off.',
-      act: 'many waited for: a reconnect of many, or clients that lose their connections.',
+      act: 'many lingering: a mass reconnect, or clients that lose their connections.',
       runbook: 'RoomcastConnectionChurn',
     },
   }),
@@ -168,16 +167,15 @@ export const identity: readonly Panel[] = [
     stacked: true,
     targets: [{ expr: sum(PANEL, ['kind'], rate(PANEL, 'presenceChanges')), legend: '{{kind}}' }],
     about: {
-      means:
-        'Users a second that joined a room, left it, or returned before anybody was told that they had gone.',
+      means: 'Users per second that joined a room, left it, or returned within the linger.',
       normal: 'as many joined as left.',
-      act: 'returned: reloads, and connections that break; see Reasons of closing.',
+      act: 'returned: page reloads and broken connections; see Close reasons.',
       runbook: 'RoomcastConnectionChurn',
     },
   }),
   graph({
     id: 1011,
-    title: 'Presence told',
+    title: 'Presence frames',
     width: 8,
     unit: 'ops',
     targets: [
@@ -185,9 +183,10 @@ export const identity: readonly Panel[] = [
       { expr: `${sum(PANEL, [], rate(PANEL, 'presenceBytes'))} / 1024`, legend: 'KiB' },
     ],
     about: {
-      means: 'What watchers are told a second: pages of the list, differences, numbers; and KiB.',
-      normal: 'at most a difference a watcher and --presence-interval-ms.',
-      act: 'many bytes: lists are long. A lower --presence-max-users turns them into numbers.',
+      means:
+        'Presence frames sent to watchers per second: list pages, differences, counts; and KiB.',
+      normal: 'at most one difference per watcher and --presence-interval-ms.',
+      act: 'many bytes: the lists are long. A lower --presence-max-users replaces them by counts.',
       runbook: 'RoomcastEventLoopLag',
     },
   }),

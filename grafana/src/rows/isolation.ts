@@ -1,4 +1,4 @@
-/** The promise of roomcast, measured: one slow member never slows anyone else. */
+/** The central promise, measured: one slow member never slows anyone else. */
 import { healthyP99, slowMembers } from '../expressions.js';
 import { COLOUR, graph, heatmap, type Panel } from '../panels.js';
 import { heat, PANEL, quantile } from '../promql.js';
@@ -24,9 +24,9 @@ export const isolation: readonly Panel[] = [
     ],
     about: {
       means:
-        'Blue: how long healthy members wait for a message. Orange, right axis: how many members are slow. **A blue line that stays flat while the orange one climbs is isolation at work.**',
-      normal: 'the lines have nothing to do with each other.',
-      act: 'if they climb together, something is shared that should not be: event loop, locks, memory, in this order.',
+        'Blue: how long healthy members wait for a message. Orange, right axis: number of slow members. **If the blue line stays flat while the orange one rises, isolation works.**',
+      normal: 'the lines are independent of each other.',
+      act: 'if they rise together, a shared resource is the cause: check event loop, locks and memory, in this order.',
       runbook: 'RoomcastIsolationBroken',
     },
   }),
@@ -48,10 +48,10 @@ export const isolation: readonly Panel[] = [
     ],
     about: {
       means:
-        'From a publish until the kernel had the message for one member, by what the member was at that time. Thin: p50, bold: p99, dashed: p99.9. Logarithmic, up to 10 s.',
+        'Time from the publish until the kernel accepts the write to one member, by the health of the member at that time. Thin: p50, bold: p99, dashed: p99.9. Logarithmic, up to 10 s.',
       normal:
-        'two bundles, decades apart: slow members pay for themselves. No slow line where nobody is slow.',
-      act: 'if the bundles close up from below, see the row Node process; from above, slow members recover.',
+        'two bundles, decades apart: slow members only delay themselves. No slow line if no member is slow.',
+      act: 'if the lower bundle rises, see the row Node process; if the upper one falls, slow members recover.',
       runbook: 'RoomcastIsolationBroken',
     },
   }),
@@ -65,9 +65,9 @@ export const isolation: readonly Panel[] = [
     ],
     about: {
       means:
-        'How many deliveries took how long: darker is more. A quantile hides a second mode; this does not.',
+        'Distribution of delivery times: darker is more. It shows a second mode, which a quantile hides.',
       normal: 'one band near the bottom.',
-      act: 'for a second band, see when it began, and what else did: garbage collection, a large room, a lock.',
+      act: 'for a second band, see when it began and what else changed: garbage collection, a large room, a lock.',
       runbook: 'RoomcastIsolationBroken',
     },
   }),

@@ -1,4 +1,4 @@
-/** Which lock is held for how long, who waits for it, and because of whom. */
+/** Hold and wait times of locks, and who blocks whom. */
 import { deadlockedTasks, lockBlocked, lockHoldP99 } from '../expressions.js';
 import { COLOUR, graph, heatmap, type Panel } from '../panels.js';
 import { heat, max, PANEL, quantile, rate, select, sum } from '../promql.js';
@@ -14,10 +14,10 @@ export const locks: readonly Panel[] = [
     threshold: THRESHOLDS.lockHoldP99Seconds,
     targets: [{ expr: lockHoldP99(PANEL), legend: '{{lock}}' }],
     about: {
-      means: 'How long each lock is held: 99 of 100 holds are shorter. Logarithmic.',
+      means: 'p99 of the hold time of each lock. Logarithmic.',
       normal:
-        'room.members in microseconds: its sections never wait. room.lifecycle spans the broker.',
-      act: 'see Who makes others wait for the place in the code, and the log for long-hold reports.',
+        'microseconds for room.members, whose holders never wait. room.lifecycle includes the broker call.',
+      act: 'see Blocking time by site for the place in the code, and the log for long-hold reports.',
       runbook: 'RoomcastLockHeldTooLong',
     },
   }),
@@ -32,9 +32,9 @@ export const locks: readonly Panel[] = [
       legend: `p${q * 100}`,
     })),
     about: {
-      means: 'The lock chosen above, in three quantiles.',
+      means: 'Three quantiles of the hold time of the lock selected above.',
       normal: 'close together.',
-      act: 'a p99.9 that leaves the others is a rare, long section: garbage collection, or a broker that answers late.',
+      act: 'a p99.9 far above the others is a rare, long section: garbage collection, or a slow broker.',
       runbook: 'RoomcastLockHeldTooLong',
     },
   }),
@@ -47,15 +47,15 @@ export const locks: readonly Panel[] = [
       { expr: heat(PANEL, 'lockHoldSeconds', { where: ['lock=~"$lock"'] }), legend: '{{le}}' },
     ],
     about: {
-      means: 'How many holds of the lock chosen above took how long: darker is more.',
+      means: 'Distribution of the hold times of the lock selected above: darker is more.',
       normal: 'one band.',
-      act: 'for a second band, see when it began: a broker that answers late makes one for room.lifecycle.',
+      act: 'for a second band, see when it began: a slow broker causes one for room.lifecycle.',
       runbook: 'RoomcastLockHeldTooLong',
     },
   }),
   graph({
     id: 304,
-    title: 'Wait for locks p99',
+    title: 'Lock wait p99',
     width: 6,
     unit: 's',
     logarithmic: true,
@@ -66,7 +66,7 @@ export const locks: readonly Panel[] = [
       },
     ],
     about: {
-      means: 'How long it takes to get each lock, those had at once included. Logarithmic.',
+      means: 'How long tasks wait for each lock, including locks acquired at once. Logarithmic.',
       normal: 'the lowest bucket.',
       act: 'joins wait for room.lifecycle: if it rises, look at the broker.',
       runbook: 'RoomcastLockHeldTooLong',
@@ -81,15 +81,15 @@ export const locks: readonly Panel[] = [
     targets: [{ expr: lockBlocked(PANEL), legend: '{{lock}}' }],
     about: {
       means:
-        'Time that others waited a second for whoever held each lock: 100 % is one that waits all the time. How long a lock is held does not matter while nobody waits.',
+        'Seconds per second that tasks wait for holders of each lock: 100 % is one task that waits all the time. How long a lock is held does not matter while no task waits.',
       normal: 'below 1 %.',
-      act: 'Who makes others wait names the place in the code: shorten what it does, or spread the work over more rooms.',
+      act: 'Blocking time by site names the place in the code: shorten its section, or spread the work over more rooms.',
       runbook: 'RoomcastLockSaturated',
     },
   }),
   graph({
     id: 306,
-    title: 'Who makes others wait',
+    title: 'Blocking time by site',
     width: 6,
     unit: 'percentunit',
     targets: [
@@ -100,9 +100,9 @@ export const locks: readonly Panel[] = [
     ],
     about: {
       means:
-        'Time that others lost a second, charged to the place in the code that held the lock: the worst five.',
+        'Seconds per second that tasks wait, by the place in the code that holds the lock: the worst five.',
       normal: 'near 0 %.',
-      act: 'the site is the name of a method; look at what it does while it holds.',
+      act: 'the site is the name of a method; check what it does while it holds the lock.',
       runbook: 'RoomcastLockHeldTooLong',
     },
   }),
@@ -116,8 +116,8 @@ export const locks: readonly Panel[] = [
       { expr: sum(PANEL, ['result'], rate(PANEL, 'lockAcquisitions')), legend: '{{result}}' },
     ],
     about: {
-      means: 'Requests for locks a second, by how they ended.',
-      normal: 'nearly all immediate. aborted and closed belong to a shutdown.',
+      means: 'Lock requests per second, by result.',
+      normal: 'nearly all immediate. aborted and closed occur during a shutdown.',
       act: 'timeout: the broker does not answer. deadlock: see the log.',
       runbook: 'RoomcastLockSaturated',
     },
@@ -136,15 +136,15 @@ export const locks: readonly Panel[] = [
       },
       {
         expr: max(PANEL, ['lock'], select(PANEL, 'lockOldestWaitSeconds')),
-        legend: 'waits {{lock}}',
+        legend: 'waiting {{lock}}',
       },
       { expr: deadlockedTasks(PANEL), legend: 'deadlocked tasks' },
     ],
     about: {
       means:
-        'Age of the longest hold and of the longest wait at this moment: what histograms show only when it is over.',
+        'Age of the longest current hold and of the longest current wait, which histograms show only once they end.',
       normal: '0 s.',
-      act: 'a line that climbs at 1 s a second is a lock that nobody gives back: the log names holder and waiters.',
+      act: 'a line that rises by 1 s per second is a lock that is never released: the log names holder and waiters.',
       runbook: 'RoomcastDeadlock',
     },
   }),

@@ -1,4 +1,4 @@
-/** What did not arrive, and the proof that nothing else is missing. */
+/** Messages that were not delivered, and the check that all are accounted for. */
 import { accountingDifference, dropRatio } from '../expressions.js';
 import { COLOUR, graph, type Panel } from '../panels.js';
 import { PANEL, PANEL_BY_INSTANCE, rate, sum } from '../promql.js';
@@ -14,24 +14,24 @@ export const loss: readonly Panel[] = [
     targets: [{ expr: sum(PANEL, ['reason'], rate(PANEL, 'dropped')), legend: '{{reason}}' }],
     about: {
       means:
-        'Messages dropped a second from full queues, by the policy that did it. Each is told to its member with a gap.',
-      normal: '0, but for conflated: there the newest value of a key is all that counts.',
-      act: 'see who is slow; if everybody is, publish less. A larger --queue-messages only puts it off.',
+        'Messages dropped per second from full queues, by policy. The member gets a gap for each.',
+      normal: '0, except for conflated, where only the newest value of a key matters.',
+      act: 'find the slow members; if all are slow, publish less. A larger --queue-messages only delays it.',
       runbook: 'RoomcastDropsHigh',
     },
   }),
   graph({
     id: 602,
-    title: 'Share dropped',
+    title: 'Drop ratio',
     width: 5,
     unit: 'percentunit',
     threshold: THRESHOLDS.dropRatio,
     colours: { dropped: COLOUR.loss },
     targets: [{ expr: dropRatio(PANEL), legend: 'dropped' }],
     about: {
-      means: 'Of the messages fanned out, the share that was dropped; conflation does not count.',
+      means: 'Dropped messages as a share of the messages fanned out, without conflation.',
       normal: `below ${THRESHOLDS.dropRatio * 100} %.`,
-      act: 'see the policy in Drops and the members in Furthest behind.',
+      act: 'check the policy in Drops and the members in Furthest behind.',
       runbook: 'RoomcastDropsHigh',
     },
   }),
@@ -43,10 +43,9 @@ export const loss: readonly Panel[] = [
     stacked: true,
     targets: [{ expr: sum(PANEL, ['reason'], rate(PANEL, 'evicted')), legend: '{{reason}}' }],
     about: {
-      means:
-        'Members the server ended a second because they were too slow or too fast, or did not answer, by reason.',
-      normal: 'near 0; heartbeat_missed and slow_consumer for those that went away without a word.',
-      act: 'memory_pressure: see Queue memory. control_overflow: a client that asks and never reads.',
+      means: 'Members evicted per second by reason: too slow, too fast, or no longer answering.',
+      normal: 'near 0; heartbeat_missed and slow_consumer for peers that vanished.',
+      act: 'memory_pressure: see Queue memory. control_overflow: a client that sends commands and never reads.',
       runbook: 'RoomcastEvictionsHigh',
     },
   }),
@@ -58,9 +57,9 @@ export const loss: readonly Panel[] = [
     stacked: true,
     targets: [{ expr: sum(PANEL, ['code'], rate(PANEL, 'refused')), legend: '{{code}}' }],
     about: {
-      means: 'Commands and HTTP requests refused a second, by code.',
-      normal: 'near 0. rate_limited and message_too_big are limits at work.',
-      act: 'the code says what is wrong with the request; its meaning is in the README.',
+      means: 'Commands and HTTP requests refused per second, by code.',
+      normal: 'near 0. rate_limited and message_too_big mean that a limit is enforced.',
+      act: 'the code says what is wrong with the request; the README explains each.',
       runbook: 'RoomcastConnectionChurn',
     },
   }),
@@ -72,9 +71,9 @@ export const loss: readonly Panel[] = [
     targets: [{ expr: accountingDifference(PANEL_BY_INSTANCE), legend: '{{instance}}' }],
     about: {
       means:
-        'Fanned out − delivered − dropped − abandoned − queued, read at one instant: what would be lost without a word.',
+        'Fanned out − delivered − dropped − abandoned − queued, read at one instant: messages lost without a gap.',
       normal: '0, always.',
-      act: 'anything else is a mistake of roomcast: keep the log, report it.',
+      act: 'any other value is a bug in roomcast: keep the log and report it.',
       runbook: 'RoomcastAccountingBroken',
     },
   }),

@@ -1,9 +1,9 @@
-/** How far behind members are: all of them as a distribution, the worst by rank. */
+/** How far members are behind: the distribution over all, and the worst by rank. */
 import { graph, heatmap, type Panel, table } from '../panels.js';
 import { PANEL, quantile, select } from '../promql.js';
 
 const RANK =
-  'The rank is not a member: its members change. Names are not in metrics; ask the server.';
+  'A rank is not a member: the member behind it changes. Metrics contain no ids; ask the server.';
 
 export const members: readonly Panel[] = [
   heatmap({
@@ -18,10 +18,9 @@ export const members: readonly Panel[] = [
       },
     ],
     about: {
-      means:
-        'How many members are how far behind: the age of the oldest message they have not had.',
-      normal: 'all in the lowest row. A wedge that climbs is members that stand still.',
-      act: 'see Furthest behind for who they are.',
+      means: 'Distribution of members by lag: the age of their oldest undelivered message.',
+      normal: 'all in the lowest row. A rising diagonal is members that have stalled.',
+      act: 'see Furthest behind for their ids.',
       runbook: 'RoomcastSlowMemberRatioHigh',
     },
   }),
@@ -31,7 +30,7 @@ export const members: readonly Panel[] = [
     width: 6,
     unit: 's',
     value: 'Lag',
-    more: { title: 'Who they are', path: '/v1/members?sort=lag' },
+    more: { title: 'List of members', path: '/v1/members?sort=lag' },
     targets: [
       {
         expr: `topk(10, sum by (instance, rank) (${select(PANEL, 'topMemberLagSeconds')}))`,
@@ -41,8 +40,8 @@ export const members: readonly Panel[] = [
     about: {
       means: `Age of the oldest undelivered message of the ten members furthest behind. ${RANK}`,
       normal:
-        '0 s, or seconds for a few; a member that takes not a byte is evicted after --stall-after-ms (30 s).',
-      act: 'follow the link of this panel: GET /v1/members?sort=lag tells who they are.',
+        '0 s, or seconds for a few; a member that reads no byte is evicted after --stall-after-ms (30 s).',
+      act: 'follow the link of this panel: GET /v1/members?sort=lag lists their ids.',
       runbook: 'RoomcastSlowMemberRatioHigh',
     },
   }),
@@ -52,7 +51,7 @@ export const members: readonly Panel[] = [
     width: 6,
     unit: 'bytes',
     value: 'Queued',
-    more: { title: 'Who they are', path: '/v1/members?sort=queue' },
+    more: { title: 'List of members', path: '/v1/members?sort=queue' },
     targets: [
       {
         expr: `topk(10, sum by (instance, rank) (${select(PANEL, 'topMemberQueueBytes')}))`,
@@ -60,16 +59,16 @@ export const members: readonly Panel[] = [
       },
     ],
     about: {
-      means: `Bytes queued for the ten members that have most. ${RANK}`,
+      means: `Bytes queued for the ten members with the longest queues. ${RANK}`,
       normal:
-        '0 B; never above --queue-bytes (1 MiB). Messages are shared, so that the sum says nothing about memory.',
-      act: 'follow the link of this panel: GET /v1/members?sort=queue tells who they are.',
+        '0 B; never above --queue-bytes (1 MiB). Queues share messages, so their sum is not the memory used.',
+      act: 'follow the link of this panel: GET /v1/members?sort=queue lists their ids.',
       runbook: 'RoomcastQueueMemoryHigh',
     },
   }),
   graph({
     id: 404,
-    title: 'Round trip of heartbeats p99',
+    title: 'Heartbeat round trip p99',
     width: 6,
     unit: 's',
     targets: [
@@ -80,9 +79,9 @@ export const members: readonly Panel[] = [
     ],
     about: {
       means:
-        'From a heartbeat until its answer, by transport: the network of your members, and their patience.',
-      normal: 'what the network takes. Nothing on transports that have no heartbeat of their own.',
-      act: 'if one transport rises alone, look at its proxies; if all do, at the event loop.',
+        'Time from a heartbeat to its answer, by transport: the network latency of your members and the delay of their clients.',
+      normal: 'the network latency. No line for transports without their own heartbeat.',
+      act: 'if a single transport rises, check its proxies; if all do, the event loop.',
       runbook: 'RoomcastEventLoopLag',
     },
   }),

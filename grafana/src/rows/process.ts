@@ -1,4 +1,4 @@
-/** What the process itself costs, and whether it keeps up. */
+/** Resource usage of the process. */
 import { eventLoopLagP99, members, queueRatio } from '../expressions.js';
 import { graph, type Panel } from '../panels.js';
 import { max, PANEL, PANEL_BY_INSTANCE, rate, select, sum } from '../promql.js';
@@ -20,9 +20,9 @@ export const nodeProcess: readonly Panel[] = [
     ],
     about: {
       means:
-        'How late timers were since the last scrape, on the worst server: everything waits that long.',
+        'How late timers fired since the last scrape, on the worst server. Everything is delayed by that time.',
       normal: 'p99 in milliseconds.',
-      act: 'compare with CPU and garbage collection. With two that scrape, each sees half of the time.',
+      act: 'compare with CPU and garbage collection. If two Prometheus servers scrape, each sees half of the time.',
       runbook: 'RoomcastEventLoopLag',
     },
   }),
@@ -33,14 +33,17 @@ export const nodeProcess: readonly Panel[] = [
     unit: 'short',
     targets: [
       { expr: sum(each, [], rate(each, 'processCpuSeconds')), legend: '{{instance}}' },
-      { expr: sum(PANEL, [], rate(PANEL, 'processCpuUserSeconds')), legend: 'of it user, all' },
-      { expr: sum(PANEL, [], rate(PANEL, 'processCpuSystemSeconds')), legend: 'of it system, all' },
+      { expr: sum(PANEL, [], rate(PANEL, 'processCpuUserSeconds')), legend: 'user, all servers' },
+      {
+        expr: sum(PANEL, [], rate(PANEL, 'processCpuSystemSeconds')),
+        legend: 'system, all servers',
+      },
     ],
     about: {
       means:
-        'Cores in use, by server. One runs JavaScript; the rest is garbage collection and the kernel.',
+        'Cores in use, by server. One core runs JavaScript; the rest is garbage collection and the kernel.',
       normal: 'well below 1.',
-      act: 'at 1 the event loop is full: more servers, smaller rooms, or fewer publishes.',
+      act: 'at 1 the event loop is saturated: add servers, or reduce room sizes or publishes.',
       runbook: 'RoomcastEventLoopLag',
     },
   }),
@@ -52,9 +55,9 @@ export const nodeProcess: readonly Panel[] = [
     threshold: THRESHOLDS.queueMemoryRatio,
     targets: [{ expr: queueRatio(PANEL), legend: 'of --queue-bytes-total' }],
     about: {
-      means: 'Memory of all queues, as a share of its limit, on the fullest server.',
+      means: 'Memory of all queues as a share of the limit, on the fullest server.',
       normal: 'near 0 %.',
-      act: 'see Largest queues. At 100 % the longest stalled members are evicted, nobody else.',
+      act: 'see Largest queues. At 100 % the members stalled longest are evicted, and only those.',
       runbook: 'RoomcastQueueMemoryHigh',
     },
   }),
@@ -67,25 +70,25 @@ export const nodeProcess: readonly Panel[] = [
       { expr: sum(each, [], select(each, 'processResidentMemoryBytes')), legend: '{{instance}}' },
     ],
     about: {
-      means: 'Memory of the process as the system sees it.',
-      normal: 'follows the members, and falls late: Node gives memory back slowly.',
+      means: 'Resident memory of the process, as reported by the operating system.',
+      normal: 'follows the members, and falls with a delay, since Node returns memory slowly.',
       act: 'if it climbs for hours with constant members, take a heap snapshot.',
       runbook: 'RoomcastQueueMemoryHigh',
     },
   }),
   graph({
     id: 805,
-    title: 'Memory a member',
+    title: 'Memory per member',
     width: 6,
     unit: 'bytes',
     targets: [
       {
         expr: `${sum(PANEL, [], select(PANEL, 'processResidentMemoryBytes'))} / (${members(PANEL)} > 0)`,
-        legend: 'a member',
+        legend: 'per member',
       },
     ],
     about: {
-      means: 'Resident memory divided by members, the share of an idle process included.',
+      means: 'Resident memory divided by members, including the memory of an idle process.',
       normal: 'tens of kilobytes with thousands of members.',
       act: 'if it climbs, see Queue memory first, then the heap.',
       runbook: 'RoomcastQueueMemoryHigh',
@@ -102,9 +105,9 @@ export const nodeProcess: readonly Panel[] = [
       { expr: sum(PANEL, [], select(PANEL, 'nodejsExternalMemoryBytes')), legend: 'external' },
     ],
     about: {
-      means: 'The JavaScript heap, and buffers outside of it.',
-      normal: 'a saw: garbage grows and is collected.',
-      act: 'if the lower teeth climb, memory is kept: take a heap snapshot.',
+      means: 'The JavaScript heap, and buffers outside it.',
+      normal: 'a sawtooth: garbage accumulates and is collected.',
+      act: 'if the minima rise, memory is retained: take a heap snapshot.',
       runbook: 'RoomcastQueueMemoryHigh',
     },
   }),
@@ -121,9 +124,9 @@ export const nodeProcess: readonly Panel[] = [
       },
     ],
     about: {
-      means: 'Share of the time that the process stood still to collect garbage, by kind.',
+      means: 'Share of time in which the process paused to collect garbage, by kind.',
       normal: 'a few percent, nearly all minor.',
-      act: 'if major grows, the heap is near its limit: --max-old-space-size, or fewer members a server.',
+      act: 'if major grows, the heap is near its limit: raise --max-old-space-size, or use fewer members per server.',
       runbook: 'RoomcastEventLoopLag',
     },
   }),
@@ -145,7 +148,7 @@ export const nodeProcess: readonly Panel[] = [
     ],
     about: {
       means:
-        'Open file descriptors as a share of what the process may have, on the worst server; one a connection.',
+        'Open file descriptors as a share of the limit, on the worst server; each connection uses one.',
       normal: 'below 80 %.',
       act: 'raise ulimit -n (LimitNOFILE) before it is full: then nobody can connect.',
       runbook: 'RoomcastConnectionChurn',

@@ -1,4 +1,4 @@
-/** What rooms keep of their past, and who comes back for it. */
+/** Room history and the members that resume from it. */
 import { historyRatio, refusedAs } from '../expressions.js';
 import { COLOUR, graph, type Panel } from '../panels.js';
 import { PANEL, PANEL_BY_INSTANCE, rate, select, sum } from '../promql.js';
@@ -14,16 +14,15 @@ export const recovery: readonly Panel[] = [
     colours: { complete: COLOUR.good },
     targets: [{ expr: sum(PANEL, ['result'], rate(PANEL, 'recoveries')), legend: '{{result}}' }],
     about: {
-      means:
-        'Joins a second that came with a position, or wished for the latest messages, by what they were told.',
-      normal: 'complete. Others after a deploy: epoch_changed, since rooms began to count anew.',
-      act: 'partial: more was missed than is kept; see History evicted for the bound that let it go.',
+      means: 'Joins per second with a position or a request for the latest messages, by result.',
+      normal: 'complete. After a deploy also epoch_changed, since rooms restart their numbering.',
+      act: 'partial: more was missed than is kept; see History evicted for the bound responsible.',
       runbook: 'RoomcastRecoveriesPartial',
     },
   }),
   graph({
     id: 902,
-    title: 'Under way',
+    title: 'Replays in progress',
     width: 6,
     unit: 'short',
     targets: [
@@ -32,15 +31,15 @@ export const recovery: readonly Panel[] = [
     ],
     about: {
       means:
-        'Joins on their way through what was missed, and members with a request for history. They get what the living leave over.',
-      normal: 'a wave after each reconnect of many, gone in seconds.',
-      act: 'if it stays high, see Event loop lag: the server has no time left for them.',
+        'Joins that are replaying missed messages, and members with a pending history request. Replays only use spare capacity.',
+      normal: 'a peak after each mass reconnect, gone in seconds.',
+      act: 'if it stays high, see Event loop lag: the server has no capacity left for replays.',
       runbook: 'RoomcastRecoveriesPartial',
     },
   }),
   graph({
     id: 903,
-    title: 'Read again',
+    title: 'Replayed messages',
     width: 6,
     unit: 'ops',
     stacked: true,
@@ -52,8 +51,8 @@ export const recovery: readonly Panel[] = [
     ],
     about: {
       means:
-        'Messages of before a second: for members that joined with a position, and by request. They are no part of the fan-out.',
-      normal: 'sent; expired where less is kept than was missed.',
+        'Messages per second from the history, for members that joined with a position and for history requests. They do not count as fan-out.',
+      normal: 'sent; expired if less is kept than was missed.',
       act: 'abandoned: members left, or did not catch up within --recover-max-ms.',
       runbook: 'RoomcastRecoveriesPartial',
     },
@@ -66,9 +65,9 @@ export const recovery: readonly Panel[] = [
     threshold: THRESHOLDS.historyMemoryRatio,
     targets: [{ expr: historyRatio(PANEL_BY_INSTANCE), legend: '{{instance}}' }],
     about: {
-      means: 'Memory of what rooms keep, of --history-bytes-total.',
-      normal: `below ${THRESHOLDS.historyMemoryRatio * 100} %. No line where the broker keeps it elsewhere.`,
-      act: 'at 100 % the room that is longest without a publish loses its history: raise the bound, or keep less.',
+      means: 'Memory of room history as a share of --history-bytes-total.',
+      normal: `below ${THRESHOLDS.historyMemoryRatio * 100} %. No line if the broker keeps the history elsewhere.`,
+      act: 'at 100 % the room with the oldest last publish loses its history: raise the limit, or keep less.',
       runbook: 'RoomcastHistoryMemoryHigh',
     },
   }),
@@ -83,9 +82,9 @@ export const recovery: readonly Panel[] = [
       { expr: sum(PANEL, [], select(PANEL, 'historyRooms')), legend: 'rooms' },
     ],
     about: {
-      means: 'Messages kept in these processes, and the rooms they are of.',
-      normal: 'as many a room as --history-messages, at most. None where no namespace keeps any.',
-      act: 'GET /v1/rooms says of each room from where to where it keeps.',
+      means: 'Messages kept in these processes, and the number of their rooms.',
+      normal: 'at most --history-messages per room. None if no namespace keeps any.',
+      act: 'GET /v1/rooms shows the kept range of each room.',
       runbook: 'RoomcastHistoryMemoryHigh',
     },
   }),
@@ -99,15 +98,15 @@ export const recovery: readonly Panel[] = [
       { expr: sum(PANEL, ['reason'], rate(PANEL, 'historyEvicted')), legend: '{{reason}}' },
     ],
     about: {
-      means: 'Messages a second that are kept no longer, by the bound that said so.',
+      means: 'Messages per second removed from the history, by the bound responsible.',
       normal: 'count or age, as many as are published.',
-      act: 'total: all rooms together keep too much. bytes: messages are larger than --history-bytes has room for.',
+      act: 'total: all rooms together exceed the limit. bytes: messages are too large for --history-bytes.',
       runbook: 'RoomcastHistoryMemoryHigh',
     },
   }),
   graph({
     id: 907,
-    title: 'Pages read again',
+    title: 'Replay batches',
     width: 8,
     unit: 'ops',
     targets: [
@@ -116,9 +115,9 @@ export const recovery: readonly Panel[] = [
     ],
     about: {
       means:
-        'Batches of messages of before that were handed to members, after a join and by request, and requests that were refused since the member had too many waiting.',
+        'Batches of history messages sent to members, after a join and by request, and requests refused because the member had too many pending.',
       normal: 'no refusals.',
-      act: 'history_busy: a client asks for gaps one by one; it should ask for one range at a time.',
+      act: 'history_busy: a client sends many history requests at once; it should request one range at a time.',
       runbook: 'RoomcastRecoveriesPartial',
     },
   }),

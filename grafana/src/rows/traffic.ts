@@ -1,4 +1,4 @@
-/** What goes in, and what it becomes. */
+/** Messages published and delivered. */
 import { graph, type Panel } from '../panels.js';
 import { PANEL, PANEL_BY_INSTANCE, quantile, rate, select, sum } from '../promql.js';
 
@@ -15,8 +15,8 @@ export const traffic: readonly Panel[] = [
       },
     ],
     about: {
-      means: 'Messages a second that the broker delivered to each server.',
-      normal: 'what your users say.',
+      means: 'Messages per second that the broker delivered to each server.',
+      normal: 'what your users publish.',
       act: 'at 0 with members connected, see Refusals, in the row Loss.',
       runbook: 'RoomcastDropsHigh',
     },
@@ -33,9 +33,9 @@ export const traffic: readonly Panel[] = [
       },
     ],
     about: {
-      means: 'Messages a second handed to the kernel, one for each member that gets it, by server.',
-      normal: 'published × fan-out, less what is dropped.',
-      act: 'if one server does much more than the others, see how connections are balanced.',
+      means: 'Messages handed to the kernel per second, counted per member, by server.',
+      normal: 'published × fan-out, minus drops.',
+      act: 'if one server does much more than the others, check how connections are balanced.',
       runbook: 'RoomcastEventLoopLag',
     },
   }),
@@ -47,13 +47,13 @@ export const traffic: readonly Panel[] = [
     targets: [
       {
         expr: `${sum(PANEL, [], rate(PANEL, 'fannedOut'))} / (${sum(PANEL, [], rate(PANEL, 'published'))} > 0)`,
-        legend: 'members a message',
+        legend: 'members per message',
       },
     ],
     about: {
-      means: 'To how many members a message goes, on average.',
+      means: 'Average number of members that a message is sent to.',
       normal: 'the size of your busy rooms.',
-      act: 'a jump is a room that became large or loud: GET /v1/rooms says which.',
+      act: 'a jump means that a room became large or busy: GET /v1/rooms lists the largest.',
       runbook: 'RoomcastEventLoopLag',
     },
   }),
@@ -67,15 +67,15 @@ export const traffic: readonly Panel[] = [
     ],
     stacked: true,
     about: {
-      means: 'Bytes a second handed to the kernel for members, framing included, by transport.',
-      normal: 'below what your network carries.',
-      act: 'near the limit of the network every member becomes slow: publish less, or smaller.',
+      means: 'Bytes handed to the kernel per second, including framing, by transport.',
+      normal: 'below the capacity of your network.',
+      act: 'near that capacity every member becomes slow: publish fewer or smaller messages.',
       runbook: 'RoomcastSlowMemberRatioHigh',
     },
   }),
   graph({
     id: 505,
-    title: 'One run of the fan-out',
+    title: 'Fan-out run time',
     width: 5,
     unit: 's',
     targets: [
@@ -83,15 +83,15 @@ export const traffic: readonly Panel[] = [
       { expr: quantile(PANEL, 0.99, 'flushSeconds'), legend: 'p99' },
     ],
     about: {
-      means: 'How long the fan-out held the event loop before it was done, or yielded.',
-      normal: 'it yields after 5 ms; p99 stays near or below.',
-      act: 'well above 5 ms, single steps are long: very large messages, or garbage collection.',
+      means: 'How long one fan-out run blocks the event loop until it finishes or yields.',
+      normal: 'it yields after 5 ms; p99 stays near or below that.',
+      act: 'well above 5 ms, single steps are slow: very large messages, or garbage collection.',
       runbook: 'RoomcastEventLoopLag',
     },
   }),
   graph({
     id: 506,
-    title: 'Wait in queues p99',
+    title: 'Queue wait p99',
     width: 12,
     unit: 's',
     logarithmic: true,
@@ -104,9 +104,9 @@ export const traffic: readonly Panel[] = [
     colours: { healthy: 'blue', slow: 'orange' },
     about: {
       means:
-        'How long messages waited in the queue of a member before they were handed to its transport: the part of the delivery time that the member is to blame for.',
-      normal: 'healthy in milliseconds. No line where nothing had to wait.',
-      act: 'compare with Delivery time: what is left is the time of the server.',
+        "How long messages wait in a member's queue before they reach its transport: the part of the delivery time that the member causes.",
+      normal: 'healthy in milliseconds. No line if nothing had to wait.',
+      act: 'compare with Delivery time: the difference is the time of the server.',
       runbook: 'RoomcastSlowMemberRatioHigh',
     },
   }),
@@ -124,7 +124,7 @@ export const traffic: readonly Panel[] = [
     about: {
       means: 'Rooms with at least one member, by server.',
       normal: 'follows the members.',
-      act: 'if rooms grow and members do not, some client joins without leaving: GET /v1/rooms.',
+      act: 'if rooms grow and members do not, a client joins without leaving: see GET /v1/rooms.',
       runbook: 'RoomcastConnectionChurn',
     },
   }),
