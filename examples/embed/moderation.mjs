@@ -8,7 +8,7 @@ const strikes = new Map();
 const { roomcast, url } = await serve({
   port: Number(process.env.PORT ?? 8080),
   auth: {
-    // May be async, to ask a model or a database; the next message of the same member waits for it.
+    // May be async, to ask a model or a database; the member's next message waits for it.
     publish({ member }, _room, { text }) {
       if (typeof text !== 'string') return false;
       if (text.search(BAD) < 0) return true;

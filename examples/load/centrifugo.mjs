@@ -1,12 +1,12 @@
 /**
- * Centrifugo's JSON protocol: a room is a channel. What clients may do is Centrifugo's configuration
- * (allow_subscribe_for_client, allow_publish_for_subscriber …); a token goes into CENTRIFUGO_TOKEN.
+ * Centrifugo's JSON protocol. A room is a channel. Centrifugo's configuration defines what clients may
+ * do (allow_subscribe_for_client, allow_publish_for_subscriber …). Pass a token in CENTRIFUGO_TOKEN.
  *
  *     roomcast load ws://127.0.0.1:8000 --protocol centrifugo.mjs
  */
 const token = process.env['CENTRIFUGO_TOKEN'];
 
-/** Commands carry an id, which their replies repeat. @typedef {{ ids: number, asked: Map<number, string> }} State */
+/** Replies repeat the id of their command. @typedef {{ ids: number, asked: Map<number, string> }} State */
 
 /** @type {import('roomcast/load').Protocol<State>} */
 export default {
@@ -38,7 +38,7 @@ export default {
   },
 
   decode(connection, frame) {
-    // One frame may hold several replies, a line each.
+    // A frame may contain several replies, one per line.
     for (const line of frame.text().split('\n')) {
       if (line !== '') decodeReply(connection, /** @type {any} */ (frame.json(line)));
     }

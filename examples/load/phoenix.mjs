@@ -1,12 +1,12 @@
 /**
  * Phoenix channels, version 2 of the serializer: [join_ref, ref, topic, event, payload]. A room is a
- * topic, which the server's `channel` line has to match. Publishing pushes "publish"; the channel
- * is expected to `broadcast!(socket, "publish", payload)`, which the sender gets too.
+ * topic; the server needs a matching `channel` line. A publish pushes the event "publish"; the channel
+ * must `broadcast!(socket, "publish", payload)`, which also reaches the sender.
  *
  *     roomcast load ws://127.0.0.1:4000 --protocol phoenix.mjs --room-prefix room:
  */
 
-/** @typedef {{ refs: number, joins: Map<string, string> }} State `joins`: the join_ref by topic */
+/** @typedef {{ refs: number, joins: Map<string, string> }} State `joins`: join_ref by topic */
 
 /** @type {import('roomcast/load').Protocol<State>} */
 export default {

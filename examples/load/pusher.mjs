@@ -1,8 +1,8 @@
 /**
- * Pusher Channels, protocol 7, as soketi, Reverb and sockudo speak it. A room is a private channel;
- * publishing is a client event, so the app needs them enabled and its limit of events a second
- * raised. A client event is not sent to its sender: publishers must be connections of their own,
- * as they are by default.
+ * Pusher Channels, protocol 7, as implemented by soketi, Reverb and sockudo. A room is a private
+ * channel. A publish is a client event, so enable client events for the app and raise their rate limit.
+ * The sender does not receive its own client event, so publishers must be separate connections, which is
+ * the default.
  *
  *     PUSHER_KEY=app-key PUSHER_SECRET=app-secret \
  *       roomcast load ws://127.0.0.1:6001 --protocol pusher.mjs
@@ -14,7 +14,7 @@ const { PUSHER_KEY: key = 'app-key', PUSHER_SECRET: secret = 'app-secret' } = pr
 /** Channel names cannot contain a colon. @param {string} room */
 const channelOf = (room) => `private-${room.replaceAll(':', '.')}`;
 
-/** @typedef {{ socketId: string, rooms: Map<string, string> }} State `rooms`: by channel */
+/** @typedef {{ socketId: string, rooms: Map<string, string> }} State `rooms`: room by channel */
 
 /** @type {import('roomcast/load').Protocol<State>} */
 export default {
@@ -24,7 +24,7 @@ export default {
 
   state: () => ({ socketId: '', rooms: new Map() }),
 
-  open() {}, // The server speaks first.
+  open() {}, // The server sends the first frame.
 
   join(connection, room) {
     const channel = channelOf(room);

@@ -1,7 +1,7 @@
-// With jest, whose modules need NODE_OPTIONS=--experimental-vm-modules; no transform.
+// jest: ES modules need NODE_OPTIONS=--experimental-vm-modules and no transform.
 import { expect, test } from '@jest/globals';
 import { shownToSlowReader } from './slow-reader.mjs';
 
-test('who reads too slowly is shown that something is missing', async () => {
+test('a slow reader is shown that something is missing', async () => {
   expect(await shownToSlowReader()).toEqual(['no score yet', '1:0', 'missed 2', '2:2', '3:2']);
 });

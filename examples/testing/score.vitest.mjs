@@ -2,6 +2,6 @@
 import { expect, test } from 'vitest';
 import { shownToSlowReader } from './slow-reader.mjs';
 
-test('who reads too slowly is shown that something is missing', async () => {
+test('a slow reader is shown that something is missing', async () => {
   expect(await shownToSlowReader()).toEqual(['no score yet', '1:0', 'missed 2', '2:2', '3:2']);
 });

@@ -1,6 +1,6 @@
 /**
- * `deploy/compose.redis.yaml` without containers: its Redis and its nodes are started with the arguments and
- * variables that stand there, and a message goes from one node to a member of the other.
+ * Runs `deploy/compose.redis.yaml` without containers: starts its Redis and nodes with the arguments and
+ * variables in the file, and sends a message from one node to a member of the other.
  */
 import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -31,7 +31,7 @@ const { services } = parse(readFileSync(file, 'utf8'), { merge: true }) as {
 };
 const nodes = Object.entries(services).filter(([, { environment }]) => environment !== undefined);
 
-test('it has two nodes, on ports of their own, which wait for Redis and have time to end', () => {
+test('has two nodes on separate ports, which wait for Redis and have time to shut down', () => {
   expect(nodes.map(([name]) => name)).toEqual(['node-a', 'node-b']);
   const ports = nodes.flatMap(([, { ports = [] }]) => ports.map((port) => port.split(':')[1]));
   expect(new Set(ports).size).toBe(4);
@@ -45,7 +45,7 @@ test('it has two nodes, on ports of their own, which wait for Redis and have tim
 });
 
 describe.skipIf(!hasRedis)('run by hand', () => {
-  test('a message goes from one node to the other, and no advice is left', async () => {
+  test('a message goes from one node to the other, and startup logs no advice', async () => {
     const { command = [] } = services['redis'] ?? {};
     const [program = '', ...args] = command;
     const folder = mkdtempSync(join(tmpdir(), 'roomcast-compose-'));
@@ -59,13 +59,13 @@ describe.skipIf(!hasRedis)('run by hand', () => {
     const client = createClient({ url: `redis://127.0.0.1:${port}` });
     client.on('error', () => {});
     await client.connect();
-    // As its check of health has it.
+    // Like the health check in the file.
     expect(await client.ping()).toBe('PONG');
     client.destroy();
 
     const servers = await Promise.all(
       nodes.map(async ([, { environment = {} }]) => {
-        // Of the network that compose would make, and of whoever has set a key.
+        // Variables for the compose network and the API key.
         const key = { ROOMCAST_API_KEY: 'demo', ROOMCAST_REDIS_URL: `redis://127.0.0.1:${port}` };
         const env = { ...environment, ...key };
         expect(environment['ROOMCAST_REDIS_URL']).toBe('redis://redis');

@@ -1,7 +1,7 @@
 /**
- * The files of `deploy/` and the Dockerfile, as far as they can be checked without the programs that they
- * are for: each can be parsed, and names no option, port, path or metric that there is none of. What was
- * really run is in `proxies.test.ts`; no image was built and no cluster was asked (docs/deploy.md).
+ * Checks the files of `deploy/` and the Dockerfile as far as possible without the programs they are for:
+ * each parses, and names only existing options, ports, paths and metrics. `proxies.test.ts` runs the
+ * proxies. No image was built and no cluster was used (docs/deploy.md).
  */
 import { execFile, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -26,15 +26,15 @@ const files = [
 ];
 const texts = files.map((name) => [name, read(name)] as const);
 
-/** All that a pattern finds in all files, once. */
+/** All distinct matches of a pattern in all files. */
 const found = (pattern: RegExp) => [
   ...new Set(texts.flatMap(([, text]) => Array.from(text.matchAll(pattern), ([match]) => match))),
 ];
 
-/** Seconds of `15s`. */
+/** The seconds in `15s`. */
 const seconds = (text: string) => Number(/^(\d+)s$/.exec(text)?.[1]);
 
-test('every variable and flag is one of an option', () => {
+test('every variable and flag belongs to an option', () => {
   const variables = new Set(options.flatMap(({ env }) => [env, `${env}_FILE`]));
   const named = found(/\bROOMCAST_[A-Z_]+/g);
   expect(named.length).toBeGreaterThan(4);
@@ -64,7 +64,7 @@ test('every path is answered, and every metric exists', async () => {
 describe('the Dockerfile', () => {
   const text = read('Dockerfile');
 
-  test('is one, with ports that are the defaults', () => {
+  test('is valid, with the default ports', () => {
     const lines = text.replace(/\\\n/g, '').split('\n');
     const instructions = lines.filter((line) => line !== '' && !line.startsWith('#'));
     const KNOWN = /^(FROM|WORKDIR|COPY|RUN|ENV|USER|EXPOSE|HEALTHCHECK|ENTRYPOINT|CMD) \S/;
@@ -76,7 +76,7 @@ describe('the Dockerfile', () => {
     expect(text.match(/^USER .*$/gm)).toEqual(['USER node']);
   });
 
-  test('starts the command, and its check of health says how it is', async () => {
+  test('starts the command, and its health check reports the state', async () => {
     const exec = (pattern: RegExp) => JSON.parse(pattern.exec(text)?.[1] as string) as string[];
     const [node, main, command] = [...exec(/\nENTRYPOINT (.*)/), ...exec(/\nCMD (.*)/)];
     expect([node, existsSync(join(ROOT, main as string)), command]).toEqual([
@@ -96,14 +96,14 @@ describe('the Dockerfile', () => {
     expect(await health()).toBe(1);
   });
 
-  test('has the client of Redis, which needs nothing else', () => {
+  test('contains the Redis client, which has no dependencies', () => {
     expect(text).toContain('mv node_modules/@redis / ');
     const { packages } = JSON.parse(read('package-lock.json'));
     expect(packages['node_modules/@redis/client'].dependencies).toBeUndefined();
     expect(readdirSync(join(ROOT, 'node_modules/@redis'))).toEqual(['client']);
   });
 
-  test('copies nothing that is not there', () => {
+  test('copies only existing files', () => {
     const ignored = read('.dockerignore').trim().split('\n');
     expect(ignored).toContain('node_modules');
     for (const needed of ['src', 'docs', 'package-lock.json'])
@@ -111,7 +111,7 @@ describe('the Dockerfile', () => {
   });
 });
 
-test('compose starts each once what it needs is healthy, and gives it time to end', () => {
+test('compose starts each service once its dependencies are healthy, and gives it time to shut down', () => {
   const { services } = parse(read('deploy/compose.yaml')) as {
     services: Record<
       string,
@@ -132,7 +132,7 @@ test('compose starts each once what it needs is healthy, and gives it time to en
   }
 });
 
-test('traefik names what it has', () => {
+test('traefik refers to defined names only', () => {
   const { http } = parse(read('deploy/proxies/traefik.yml')) as {
     http: {
       routers: Record<string, { service: string; middlewares: string[] }>;
@@ -147,7 +147,7 @@ test('traefik names what it has', () => {
 });
 
 const ANALYZE = '/usr/bin/systemd-analyze';
-test.skipIf(!existsSync(ANALYZE))('systemd takes the unit', () => {
+test.skipIf(!existsSync(ANALYZE))('systemd accepts the unit', () => {
   const unit = read('deploy/systemd/roomcast.service');
   expect(seconds(/TimeoutStopSec=(.*)/.exec(unit)?.[1] as string) * 1000).toBeGreaterThan(
     defaults.shutdownGraceMs,
@@ -155,7 +155,7 @@ test.skipIf(!existsSync(ANALYZE))('systemd takes the unit', () => {
   const folder = mkdtempSync(join(tmpdir(), 'roomcast-unit-'));
   onTestFinished(() => rmSync(folder, { recursive: true }));
   const file = join(folder, 'roomcast.service');
-  // It has to find the command.
+  // systemd-analyze looks for the command.
   writeFileSync(file, unit.replace('/usr/local/bin/roomcast', process.execPath));
   const { status, stderr } = spawnSync(ANALYZE, ['verify', '--man=no', file], { encoding: 'utf8' });
   expect([status, stderr]).toEqual([0, '']);
@@ -167,17 +167,17 @@ describe('the chart', () => {
     terminationGracePeriodSeconds: number;
   };
 
-  test('has options that are some, and time for the drain', () => {
+  test('has valid options, and time for the drain', () => {
     const config = checkConfig(values.options);
     const { lameDuckMs, drainMs, shutdownGraceMs } = config;
     expect(values.terminationGracePeriodSeconds * 1000).toBeGreaterThan(shutdownGraceMs);
-    // Else the server would shorten it.
+    // Otherwise the server would shorten it.
     expect(lameDuckMs).toBeLessThanOrEqual((shutdownGraceMs - drainMs) / 2);
   });
 
   const hasHelm = spawnSync('helm', ['version']).status === 0;
   if (!hasHelm) console.warn('The chart is not rendered: there is no helm, and Debian has none.');
-  test.skipIf(!hasHelm)('is what helm takes, with everything on', () => {
+  test.skipIf(!hasHelm)('is accepted by helm with everything enabled', () => {
     const helm = (...args: string[]) => {
       const { status, stdout, stderr } = spawnSync('helm', args, { encoding: 'utf8' });
       expect([status, stderr]).toEqual([0, '']);

@@ -1,7 +1,7 @@
 /**
- * Behind nginx, HAProxy and Caddy, really run: with the configurations of `deploy/proxies/` every
- * transport works, below a path too; with the simplest one that a person types, nothing of the internal
- * port is there. Traefik is not in Debian: `files.test.ts` looks at its file, and nobody has run it.
+ * Runs nginx, HAProxy and Caddy. With the configurations of `deploy/proxies/` every transport works,
+ * also below a path prefix. With a minimal configuration nothing of the internal port is reachable.
+ * Traefik is not in Debian, so `files.test.ts` only checks its file.
  */
 import { once } from 'node:events';
 import { connect } from 'node:net';
@@ -14,9 +14,9 @@ import { PROXIES, type ProxyName, startProxy, startTcpProxy } from '../support/p
 import { connectReading, type ReadingPeer } from '../support/reading-peer.js';
 import { serve } from '../support/server.js';
 
-/** Another address of this machine than that which proxies come from. */
+/** Another address of this machine than the proxies connect from. */
 const CLIENT = '127.0.0.5';
-/** What a client may write to be taken for somebody else. */
+/** Headers with which a client may try to spoof its address. */
 const LIES = { 'X-Forwarded-For': '203.0.113.9', Forwarded: 'for=203.0.113.9' };
 
 const hostOf = (url: string) => new URL(url).host;
@@ -41,7 +41,7 @@ async function behind(name: ProxyName, prefix = '/', options: Partial<Config> = 
   return { server, connectAll, url };
 }
 
-/** The status line and the rest of what comes back for a request of this text. */
+/** Status line and remainder of the answer to a raw request. */
 async function raw(url: string, text: string): Promise<string> {
   const socket = connect(Number(new URL(url).port), '127.0.0.1').setEncoding('utf8');
   let answer = '';
@@ -53,7 +53,7 @@ async function raw(url: string, text: string): Promise<string> {
   return answer;
 }
 
-/** What the internal port has. */
+/** Paths of the internal port. */
 const INSIDE = [
   '/',
   '/metrics',
@@ -63,7 +63,7 @@ const INSIDE = [
   '/v1/rooms',
   '/v1/live',
 ];
-/** What a client may send so that the server, or the proxy, takes the request for one of this machine. */
+/** Headers with which a client may try to make its request look local. */
 const TRICKS = [
   'Host: rooms.example.com',
   'Host: 127.0.0.1',
@@ -75,7 +75,7 @@ const TRICKS = [
 ];
 
 test.skipIf(!has('haproxy')).each([1, 2] as const)(
-  'HAProxy that carries bytes, with the PROXY protocol version %i: every transport has the true address',
+  'HAProxy in TCP mode with PROXY protocol version %i: every transport has the true address',
   async (version) => {
     const server = await serve({ proxyProtocol: true, trustProxy: ['127.0.0.1'] });
     const url = await startTcpProxy(hostOf(server.url), version);
@@ -117,14 +117,14 @@ describe.each(PROXIES)('%s', (name) => {
   });
 
   test.skipIf(!has(name))(
-    'who does not read is evicted, and nobody waits for it',
+    'a member that does not read is evicted, without delaying others',
     async () => {
       const { server, url } = await behind(name, '/', {
         stallAfterMs: 1500,
         queueMessages: 16,
         maxMessageBytes: 600_000,
         queueBytes: 1_200_000,
-        // A heartbeat that is missed is not what this is about.
+        // Heartbeats are not tested here.
         heartbeatMs: 120_000,
       });
       const ended = new Map<string, string>();
@@ -146,7 +146,7 @@ describe.each(PROXIES)('%s', (name) => {
       }
       expect([...ended.keys()].sort()).toEqual(stalled.map(({ id }) => id).sort());
       expect(ended.get(slow!.id)).toBe('slow_consumer');
-      // Of a stream as much as a response may have may fit into buffers; then it is not asked for again.
+      // Buffers may hold a complete streaming response; then the client does not poll again.
       expect(['slow_consumer', 'lost']).toContain(ended.get(streaming!.id));
       expect(typesOf(reading!)).not.toContain('gap');
     },
@@ -154,7 +154,7 @@ describe.each(PROXIES)('%s', (name) => {
   );
 
   test.skipIf(!has(name))(
-    'in its simplest form leads to nothing of the internal port',
+    'in its minimal form exposes nothing of the internal port',
     async () => {
       const server = await serve({ shutdownGraceMs: 0, internalPort: await freePort() });
       const url = await startProxy(name, 'simplest', { servers: [hostOf(server.url)] });
@@ -177,13 +177,13 @@ describe.each(PROXIES)('%s', (name) => {
     60_000,
   );
 
-  /** What this proxy adds nothing to, and what the server therefore takes for a request of this machine. */
+  /** Requests that this proxy adds no header to, so that the server takes them for local ones. */
   const isTaken = (trick: string) =>
     name === 'haproxy' &&
     /^Host: (127\.0\.0\.1|localhost:8081)(\r\nX-Forwarded-Host.*|\r\nConnection.*)?$/.test(trick);
 
   test.skipIf(!has(name))(
-    'without an internal port it is refused, or docs/proxies.md says so',
+    'without an internal port the request is refused, or docs/proxies.md warns about it',
     async () => {
       const server = await serve({ shutdownGraceMs: 0 });
       const url = await startProxy(name, 'simplest', { servers: [hostOf(server.url)] });

@@ -1,6 +1,6 @@
 /**
- * Two servers behind HAProxy with the shipped configuration are restarted one after the other while
- * members and requests come and go: nobody is cut off without a word, and no request fails.
+ * Restarts two servers behind HAProxy with the shipped configuration, one after the other, while members
+ * and requests come and go: no connection ends without a close frame, and no request fails.
  */
 import { once } from 'node:events';
 import { expect, onTestFinished, test } from 'vitest';
@@ -15,7 +15,7 @@ import { Signal } from '../support/signal.js';
 
 const MEMBERS_OF_EACH = 4;
 const REQUESTS_AT_A_TIME = 4;
-/** Between two requests of one that asks; between two looks at what changes by itself. */
+/** Pause between two requests of a client, and between two polls. */
 const PAUSE_MS = 20;
 
 interface Ports {
@@ -54,7 +54,7 @@ test.skipIf(!has('haproxy'))(
     const changed = new Signal();
     const closes: [TransportName, number][] = [];
     const present = new Set<object>();
-    /** Stays, coming back when it is told to go, as a client does. */
+    /** Stays connected and reconnects when told to, like a client. */
     const stay = async (transport: TransportName) => {
       while (!isOver) {
         const peer = await connectReading(transport, url);
@@ -98,7 +98,8 @@ test.skipIf(!has('haproxy'))(
       expect(closed).toMatchObject({ abandoned: 0, unconfirmed: 0 });
       server.process = await start(server);
       await Promise.race([everybody(), failed]);
-      // Until HAProxy takes it for ready, the other one is all there is. Then it has the fewest members.
+      // Until HAProxy considers it ready, only the other server is used. Afterwards it has the fewest
+      // members.
       for (let isBack = false; !isBack; ) {
         const late = new WebSocket(`${url.replace('http', 'ws')}/ws`);
         await once(late, 'message');
