@@ -321,7 +321,8 @@ export class RedisBroker implements Broker {
       this.#ticks = ticks;
       this.#commits.attach(link);
       await this.#subscriptions.attach(link);
-      await this.#board.up(link);
+      // It also resolves when the link has ended.
+      if (link.isOpen) await this.#board.up(link);
     } catch (error) {
       link.end(error as Error);
     }
