@@ -167,7 +167,7 @@ export class Topic {
   }
 
   #hold(commit: Commit): void {
-    this.#heldBytes += commit.records.length;
+    this.#heldBytes += Buffer.byteLength(commit.records);
     if (this.#heldBytes > MAX_HELD_BYTES) {
       this.#held = [];
       this.#heldBytes = 0;

@@ -306,12 +306,15 @@ describe('a room at a node', () => {
     expect(witness.lost).toBe(2);
   });
 
-  it('holds back at most 1 MiB, and rereads what it discarded (V3)', () => {
+  it.each([
+    ['x', 40],
+    ['漢', 10],
+  ])('holds back at most 1 MiB of %s, and rereads what it discarded (V3)', (text, count) => {
     const world = new World(1_000_000);
     const { server, topic, witness } = world;
-    const big = 'x'.repeat(64 * 1024);
+    const big = text.repeat(64 * 1024);
     topic.suspend();
-    for (let seq = 1; seq <= 40; seq += 1) {
+    for (let seq = 1; seq <= count; seq += 1) {
       const data = JSON.stringify(big + seq);
       server.data.set(`e0/${seq}`, data);
       const records = encodeRecord({ data, from: null });
@@ -323,7 +326,7 @@ describe('a room at a node', () => {
     world.step(() => topic.unchanged());
     expect(world.wantsRead).toBe(true);
     world.settle();
-    expect(witness.delivered.size).toBe(40);
+    expect(witness.delivered.size).toBe(count);
     expect(witness.lost).toBe(0);
   });
 
