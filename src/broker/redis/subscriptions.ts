@@ -65,7 +65,7 @@ export class Subscriptions {
   readonly #channels = new Set<string>();
   /** Settles when Redis has confirmed the latest subscription. */
   #confirmed: Promise<void> = Promise.resolve();
-  #waits: Wait[] = [];
+  readonly #waits = new Set<Wait>();
   readonly #toRead = new Set<Topic>();
   #reads = 0;
 
@@ -104,7 +104,7 @@ export class Subscriptions {
     const current = topic;
     return new Promise((resolve, reject) => {
       const giveUp = () => {
-        this.#waits = this.#waits.filter((one) => one !== wait);
+        this.#waits.delete(wait);
         if (this.#topics.get(room) === current) this.unsubscribe(room);
         reject(signal.reason as Error);
       };
@@ -120,8 +120,8 @@ export class Subscriptions {
         },
       };
       signal.addEventListener('abort', giveUp, { once: true });
-      if (this.#waits.length === 0) setImmediate(() => this.#openWaiting());
-      this.#waits.push(wait);
+      if (this.#waits.size === 0) setImmediate(() => this.#openWaiting());
+      this.#waits.add(wait);
     });
   }
 
@@ -206,7 +206,7 @@ export class Subscriptions {
 
   #openWaiting(): void {
     const link = this.#link;
-    if (link === null || this.#waits.length === 0) return;
+    if (link === null || this.#waits.size === 0) return;
     const waits: Wait[] = [];
     for (const wait of this.#waits) {
       // A later subscription with a position has replaced the topic.
@@ -215,7 +215,7 @@ export class Subscriptions {
         wait.reject(new Refusal('broker_unavailable', 'The room was unsubscribed meanwhile.'));
       else waits.push(Object.assign(wait, { topic }));
     }
-    this.#waits = [];
+    this.#waits.clear();
     this.#open(link, [...new Set(waits.map(({ topic }) => topic))], waits).catch(() => {
       // The link has ended; the next one opens them. Errors on a live link end it.
     });
@@ -267,7 +267,7 @@ export class Subscriptions {
       await askRooms(link, topics, { ...this.#config, answer, refuse });
     } catch (error) {
       // Remaining waiters wait for the next link, up to their own deadlines.
-      this.#waits.push(...[...byTopic.values()].flat());
+      for (const wait of [...byTopic.values()].flat()) this.#waits.add(wait);
       if (link.isOpen) link.end(error as Error);
       throw error;
     }
