@@ -38,7 +38,7 @@ export const broker = {
       allowed: 'a name of 1 to 64 letters, digits, _, . and -',
     },
   ),
-  brokerTickMs: integer([2000, 100, 60_000], {
+  brokerTickMs: integer([2000, 100, 5000], {
     group: BROKER,
     unit: 'ms',
     description:

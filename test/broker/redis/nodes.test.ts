@@ -1,9 +1,15 @@
 /** The list of nodes, from their reports to Redis. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { LEASE_MS } from '../../../src/broker/sharing-node.js';
+import { schema } from '../../../src/options/index.js';
 import { RedisNode as Node } from '../../support/redis-node.js';
 import { hasRedis, type RedisServer, startRedis } from '../../support/redis-server.js';
 
 const facts = (server: string) => ({ server, slot: null, version: '1', upMs: 0, members: 3 });
+
+it('a lease outlasts two missing ticks, whatever is configured', () => {
+  expect(LEASE_MS).toBeGreaterThanOrEqual(3 * Number(schema.brokerTickMs.maximum));
+});
 
 describe.skipIf(!hasRedis)('nodes over Redis', () => {
   let redis: RedisServer;
