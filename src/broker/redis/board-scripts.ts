@@ -5,7 +5,7 @@
  * looks like a continuation of the lost one.
  *
  * A node's shares are valid as long as its lease is (`scripts.ts`); reading a room deletes expired
- * ones.
+ * ones. Reading works on a primary that refuses writes, too.
  */
 import { CHECK_TERM, script } from './scripts.js';
 
@@ -67,9 +67,9 @@ for i = 2, #KEYS do
     elseif lives(string.sub(field, 1, ${NODE_LENGTH})) then
       room[#room + 1] = field
       room[#room + 1] = value
-    else redis.call('HDEL', KEYS[i], field) end
+    else redis.pcall('HDEL', KEYS[i], field) end
   end
-  redis.call('PEXPIRE', KEYS[i], ARGV[3])
+  redis.pcall('PEXPIRE', KEYS[i], ARGV[3])
   answer[i - 1] = room
 end
 return answer
@@ -106,7 +106,7 @@ ${CHECK_TERM}
 local answer = {}
 for i = 2, #KEYS do
   if redis.call('HGET', KEYS[i], 'v') ~= ARGV[i + 1] then answer[#answer + 1] = i - 1 end
-  redis.call('PEXPIRE', KEYS[i], ARGV[2])
+  redis.pcall('PEXPIRE', KEYS[i], ARGV[2])
 end
 return answer
 `,

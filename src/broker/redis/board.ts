@@ -8,14 +8,14 @@
  * `close` ends all timers.
  *
  * Not here: sending this node's shares (`board-lanes.ts`), the lease (`ticks.ts`), the scripts
- * (`board-scripts.ts`), what is made of the shares (`room/`).
+ * (`board-scripts.ts`), parsing (`board-format.ts`), what is made of the shares (`room/`).
  */
 import { Refusal } from '../../errors.js';
-import { ownText } from '../../own-text.js';
 import { clearInterval, clearTimeout, setImmediate, setInterval, setTimeout } from '../../time.js';
 import type { Board, BoardEvents, Share } from '../broker.js';
+import { parseTold, sharesOf } from './board-format.js';
 import { Lanes } from './board-lanes.js';
-import { ALIVE, CHANGED, NODE_LENGTH, PRESENT } from './board-scripts.js';
+import { ALIVE, CHANGED, PRESENT } from './board-scripts.js';
 import type { Keys } from './keys.js';
 import type { Link } from './link.js';
 
@@ -40,6 +40,8 @@ interface Open {
   v: number | null;
   /** Changes received while the room is being read; null otherwise. */
   held: string[] | null;
+  /** Reads without an answer yet. */
+  reads: number;
   readonly nodes: Set<string>;
 }
 
@@ -77,7 +79,7 @@ export class RedisBoard implements Board {
 
   enter(room: string): void {
     this.#toLeave.delete(room);
-    const open = { room, v: null, held: [], nodes: new Set<string>() };
+    const open = { room, v: null, held: [], reads: 0, nodes: new Set<string>() };
     this.#rooms.set(room, open);
     this.#toOpen.add(open);
     this.#schedule();
@@ -132,6 +134,7 @@ export class RedisBoard implements Board {
     clearTimeout(this.#comeBack);
     for (const open of this.#rooms.values()) {
       open.v = null;
+      open.reads = 0;
       // The room is read again after `COME_BACK_MS`; until then changes are applied as they arrive.
       if (!this.#toOpen.has(open)) open.held = null;
     }
@@ -155,24 +158,23 @@ export class RedisBoard implements Board {
   }
 
   #take(open: Open, text: string): void {
-    const { v, node, isWhole, json } = MESSAGE.exec(text)?.groups ?? {};
-    if (node === undefined || json === undefined) {
+    const told = parseTold(text);
+    if (told === null) {
       this.#config.unreadable();
       return;
     }
-    const number = Number(v);
-    if (open.v !== null && number <= open.v) return;
-    if (open.v !== null && number > open.v + 1) {
+    const { v, node, isWhole, shares } = told;
+    if (open.v !== null && v <= open.v) return;
+    if (open.v !== null && v > open.v + 1) {
       open.held = [text];
       this.#reread([open]);
       return;
     }
-    if (open.v !== null) open.v = number;
+    if (open.v !== null) open.v = v;
     if (node === this.#config.node) return;
-    const from = ownText(node);
-    open.nodes.add(from);
-    this.#heard.add(from);
-    this.#events.told(open.room, from, JSON.parse(json) as Share[], isWhole === '1');
+    open.nodes.add(node);
+    this.#heard.add(node);
+    this.#events.told(open.room, node, shares, isWhole);
   }
 
   #schedule(): void {
@@ -210,7 +212,10 @@ export class RedisBoard implements Board {
         .slice(next, next + ROOMS_A_SCRIPT)
         .filter((open) => this.#rooms.get(open.room) === open);
       if (part.length === 0) continue;
-      for (const open of part) open.held ??= [];
+      for (const open of part) {
+        open.held ??= [];
+        open.reads += 1;
+      }
       const answers = await this.#ask(
         link,
         part.map(({ room }) => room),
@@ -218,7 +223,10 @@ export class RedisBoard implements Board {
       if (this.#link !== link) return;
       for (const [i, { v, fields }] of answers.entries()) {
         const open = part[i] as Open;
-        if (this.#rooms.get(open.room) === open) this.#opened(open, v, fields);
+        open.reads -= 1;
+        // Of concurrent reads only the last counts: changes applied meanwhile may be newer than the others.
+        if (open.reads > 0 || this.#rooms.get(open.room) !== open) continue;
+        this.#opened(open, v, fields);
       }
     }
   }
@@ -311,21 +319,6 @@ export class RedisBoard implements Board {
       // The link has ended, or is about to.
     }
   }
-}
-
-const MESSAGE = /^(?<v>\d+) (?<node>\S+) (?<isWhole>[01]) (?<json>.*)$/s;
-
-/** Shares by node, from the fields of a room's hash. */
-function sharesOf(fields: readonly string[]): Map<string, Share[]> {
-  const all = new Map<string, Share[]>();
-  for (let i = 0; i < fields.length; i += 2) {
-    const node = ownText((fields[i] as string).slice(0, NODE_LENGTH));
-    const share = JSON.parse(fields[i + 1] as string) as Share;
-    const shares = all.get(node);
-    if (shares === undefined) all.set(node, [share]);
-    else shares.push(share);
-  }
-  return all;
 }
 
 function count(all: Iterable<unknown>): number {

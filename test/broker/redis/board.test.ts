@@ -1,7 +1,7 @@
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';
 import type { Share } from '../../../src/broker/broker.js';
 import { RedisBoard } from '../../../src/broker/redis/board.js';
-import { ALIVE } from '../../../src/broker/redis/board-scripts.js';
+import { ALIVE, PRESENT } from '../../../src/broker/redis/board-scripts.js';
 import { Keys } from '../../../src/broker/redis/keys.js';
 import type { Link } from '../../../src/broker/redis/link.js';
 import type { Script } from '../../../src/broker/redis/scripts.js';
@@ -83,6 +83,120 @@ describe.skipIf(!hasRedis)('Redis', () => {
     await a.broker.close();
     await b.broker.close();
   });
+
+  it('costs no link while the primary refuses writes, or for a malformed message', async () => {
+    clusters += 1;
+    const clusterName = `b${clusters}`;
+    const node = await new RedisNode({ url: redis.url, clusterName }).up();
+    const board = node.broker.board as RedisBoard;
+    let changes = 0;
+    const told = () => {
+      changes += 1;
+    };
+    board.attach({ told, gone() {}, rooms: () => [], own: () => [] });
+    const other = 'o'.repeat(16);
+    const tell = (text: string) =>
+      redis.ask('PUBLISH', `rc1:${clusterName}:b:r`, `${changes + 1} ${other} 0 ${text}`);
+    board.enter('r');
+    const isTold = async () => (await tell('[]')) && changes > 0;
+    await expect.poll(isTold, { timeout: 10_000 }).toBe(true);
+    await redis.ask('HSET', `rc1:${clusterName}:p:r`, 'v', '1', other, '{}');
+    await redis.ask('CONFIG', 'SET', 'min-replicas-to-write', '1');
+    onTestFinished(async () => {
+      await redis.ask('CONFIG', 'SET', 'min-replicas-to-write', '0');
+    });
+    await board.check();
+    // The lease of that node has expired.
+    expect(await board.read('r')).toEqual([]);
+    board.enter('s');
+    await node.broker.settled();
+    await redis.ask('CONFIG', 'SET', 'min-replicas-to-write', '0');
+    for (const text of ['not JSON', '{}', '1']) await tell(text);
+    await node.broker.settled();
+    expect(node.broker.counts).toMatchObject({ links: 1, unreadable: 3 });
+    expect(node.causes).toEqual([]);
+    await node.broker.close();
+  });
+
+  it('does not hand the board a link that ended while rooms were resumed over it (V8)', async () => {
+    // Resuming begins in 450 ms.
+    const random = vi.spyOn(Math, 'random').mockReturnValue(0.9);
+    const original = RedisBoard.prototype.up;
+    const opened: boolean[] = [];
+    const up = vi.spyOn(RedisBoard.prototype, 'up').mockImplementation(function (
+      this: RedisBoard,
+      link,
+    ) {
+      opened.push(link.isOpen);
+      return original.call(this, link);
+    });
+    clusters += 1;
+    const a = await new RedisNode({ url: redis.url, clusterName: `b${clusters}` }).up();
+    await a.broker.subscribe('r', new AbortController().signal);
+    const cut = () => redis.ask('CLIENT', 'KILL', 'TYPE', 'pubsub', 'SKIPME', 'yes');
+    await cut();
+    await a.until(() => a.causes.length === 1);
+    // Publishes work over the next link before its rooms are resumed.
+    for (let isLinked = false; !isLinked; ) {
+      const published = async () =>
+        a.broker.publish('r', { data: '1', from: null }, { deadline: performance.now() + 3000 });
+      isLinked = await published().then(
+        () => true,
+        () => new Promise<false>((resolve) => setImmediate(resolve, false)),
+      );
+    }
+    await cut();
+    await a.until(() => a.causes.length === 2);
+    await a.up();
+    expect(opened.filter((isOpen) => !isOpen)).toEqual([]);
+    up.mockRestore();
+    random.mockRestore();
+    await a.broker.close();
+  });
+});
+
+it('of concurrent reads of a room applies only the last, and what changed meanwhile', async () => {
+  vi.useFakeTimers();
+  const keys = new Keys('c');
+  const board = new RedisBoard({ node: 'me', keys, idleRoomMs: 1, tickMs: 100, unreadable() {} });
+  const confirms: (() => void)[] = [];
+  const answers: (() => void)[] = [];
+  const link = {
+    subscribe: () => new Promise<void>((resolve) => confirms.push(resolve)),
+    unsubscribe: async () => {},
+    // The rooms are empty at version 5.
+    async run(script: Script, [, ...rooms]: string[]) {
+      if (script !== PRESENT) return;
+      return new Promise((resolve) => answers.push(() => resolve(rooms.map(() => ['5']))));
+    },
+  } as unknown as Link;
+  const users: unknown[] = [];
+  const told = (_: string, __: string, shares: readonly Share[], isWhole: boolean) => {
+    if (isWhole) users.splice(0);
+    users.push(...shares.map(({ user }) => user));
+  };
+  board.attach({ told, gone() {}, own: () => [], rooms: () => [] });
+  const turn = () => vi.advanceTimersByTimeAsync(0);
+  board.enter('r');
+  await board.up(link);
+  await turn();
+  // Its channel is not confirmed yet, so that `r` is opened, and read, with this one again.
+  board.enter('s');
+  await turn();
+  for (const confirm of confirms) confirm();
+  await turn();
+  expect(answers).toHaveLength(2);
+  answers[0]?.();
+  await turn();
+  const share = { user: 'u', connections: 1, since: 1, at: 1 };
+  board.message(keys.board('r'), `6 ${'o'.repeat(16)} 0 ${JSON.stringify([share])}`);
+  answers[1]?.();
+  await turn();
+  expect(users).toEqual(['u']);
+  board.message(keys.board('r'), `7 ${'o'.repeat(16)} 0 ${JSON.stringify([share])}`);
+  expect(answers).toHaveLength(2);
+  board.close();
+  vi.useRealTimers();
 });
 
 it('does not report a node as gone that sent a change during the lease check', async () => {
