@@ -158,8 +158,9 @@ export class Engine {
   /**
    * Lets all members read, and waits until nothing is owed and all are back, or `drainMs` has passed.
    * @param finals last number of each room (numbering targets), or messages sent by each publisher
+   * @param areConfirmed every publisher's last message was numbered, so that no room has a later one
    */
-  async drain(finals: readonly number[]): Promise<void> {
+  async drain(finals: readonly number[], areConfirmed: boolean): Promise<void> {
     for (const member of this.#members) member.behave();
     const deadline = performance.now() + this.#plan.drainMs;
     const owing = (): Member[] =>
@@ -177,6 +178,7 @@ export class Engine {
       counters.owed += member.session!.owed(finals);
       counters.owedMembers++;
     }
+    if (areConfirmed) for (const { session } of this.#members) session?.checkGaps(finals);
     for (const { session } of asking()) session?.endBackfill();
     for (const member of absent()) member.giveUp('not back when the drain ended');
     const health = this.#health.take();

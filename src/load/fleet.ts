@@ -13,7 +13,7 @@ import { HUNG, PortWorker, ProcessPort } from './port.js';
 export interface Worker {
   connect(): Promise<void>;
   run(start: number): Promise<Sent>;
-  drain(finals: readonly number[]): Promise<void>;
+  drain(finals: readonly number[], areConfirmed: boolean): Promise<void>;
   close(): Promise<void>;
   stop(): void;
 }
@@ -101,8 +101,8 @@ export class Fleet {
     };
   }
 
-  async drain(finals: readonly number[]): Promise<void> {
-    await this.#each((worker) => worker.drain(finals));
+  async drain(finals: readonly number[], areConfirmed: boolean): Promise<void> {
+    await this.#each((worker) => worker.drain(finals, areConfirmed));
   }
 
   stop(): void {

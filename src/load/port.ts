@@ -146,8 +146,8 @@ export class PortWorker implements Worker {
     return this.order('run', start);
   }
 
-  drain(finals: readonly number[]): Promise<void> {
-    return this.order('drain', finals);
+  drain(finals: readonly number[], areConfirmed: boolean): Promise<void> {
+    return this.order('drain', finals, areConfirmed);
   }
 
   async close(): Promise<void> {

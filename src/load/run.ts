@@ -92,6 +92,7 @@ export async function run(plan: Plan, options: RunOptions = {}): Promise<RunResu
         target.numbered
           ? byIndex(plan.rooms, sent.finals)
           : byIndex(plan.rooms * plan.publishersPerRoom, sent.byPublisher),
+        target.numbered && sent.confirmed === sent.asked,
       );
     }
     await fleet.close();

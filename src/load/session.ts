@@ -158,6 +158,11 @@ export class Session implements Sink {
     return this.present ? this.#ledger.owed(mine, owesLast) : 0;
   }
 
+  /** Checks its gaps against the last number of each room. */
+  checkGaps(finals: readonly number[]): void {
+    if (this.present) this.#ledger.end(this.#rooms.map((room) => finals[room]!));
+  }
+
   /** Whether a backfill is under way or due. */
   get awaitsPast(): boolean {
     return this.#backfill?.isOwed ?? false;

@@ -51,7 +51,7 @@ async function carryOut({ step, args }: Order): Promise<unknown> {
     case 'run':
       return engine.run(args[0] as number);
     case 'drain':
-      return engine.drain(args[0] as number[]);
+      return engine.drain(args[0] as number[], args[1] as boolean);
     case 'close':
       return engine.close();
     case 'stop':

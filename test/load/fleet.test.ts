@@ -63,7 +63,7 @@ test('a lost worker stops the others, which make the remaining steps without it'
   });
   expect(pending.size).toBe(3);
   expect(opened.lost).toBe('agent a1 was lost: SIGKILL');
-  await opened.drain([]);
+  await opened.drain([], true);
   await opened.close();
   const others = ['create', 'connect', 'run', 'stop', 'drain', 'close'];
   expect(steps).toEqual([others, ['create', 'connect', 'run'], others]);

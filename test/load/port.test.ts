@@ -57,7 +57,7 @@ test('a lost worker rejects every order, and closes without an error', async () 
   lose('SIGKILL');
   const lost = new LoadError('worker_lost', 'it was lost: SIGKILL');
   expect(await running).toEqual(lost);
-  expect(await of(made.drain([]))).toEqual(lost);
+  expect(await of(made.drain([], true))).toEqual(lost);
   await made.close();
   expect(disconnect).toHaveBeenCalled();
 });

@@ -454,6 +454,18 @@ const SABOTAGES: Record<string, Sabotage> = {
     always: true,
     says: /8 gaps did not match what was missing/,
   },
+  'a gap names messages after the last one': {
+    // Of each room 50 messages are due, and one more is its last.
+    fault: (server) => ({
+      deliver(client, room, message, send) {
+        send(message);
+        if (message.seq === 51) server.gap(client, room, 52, 60);
+      },
+    }),
+    fails: ['accounting', 'losses'],
+    always: true,
+    says: /8 gaps did not match what was missing/,
+  },
 
   // ── Rejoins with a position ──
   'missed messages are not sent after a rejoin that was answered as complete': {

@@ -35,6 +35,8 @@ export class Ledger {
   readonly #next: Float64Array;
   /** By room slot: the last number that arrived or was announced as missing. */
   readonly #last: Float64Array;
+  /** By room slot: the last number that a gap named. */
+  readonly #named: Float64Array;
   /** The latest unannounced hole, `[from, to)`; distinguishes a late message from a repeated one. */
   #holeFrom = 0;
   #holeTo = 0;
@@ -46,6 +48,7 @@ export class Ledger {
     this.#faults = faults;
     this.#next = new Float64Array(rooms * publishersPerRoom).fill(UNKNOWN);
     this.#last = new Float64Array(rooms).fill(UNKNOWN);
+    this.#named = new Float64Array(rooms).fill(UNKNOWN);
   }
 
   /**
@@ -55,6 +58,7 @@ export class Ledger {
    */
   joined(room: number, seq: number, fromStart: boolean): void {
     this.#last[room] = seq;
+    this.#named[room] = UNKNOWN;
     const first = room * this.#publishers;
     this.#next.fill(fromStart ? 0 : UNKNOWN, first, first + this.#publishers);
   }
@@ -90,6 +94,7 @@ export class Ledger {
   gap(room: number, from: number, to: number): number {
     const last = this.#last[room]!;
     if (from !== last + 1 || to < from) this.#faults.wrongGaps++;
+    this.#named[room] = to;
     if (to <= last) return 0;
     this.#last[room] = to;
     return to - last;
@@ -110,6 +115,16 @@ export class Ledger {
       else if (owesLast) owed += Math.min(1, finals[i]!);
     }
     return owed;
+  }
+
+  /**
+   * Publishing has stopped: counts gaps that name messages which were never published.
+   * @param finals the last number of each of the member's rooms, in the order of room slots
+   */
+  end(finals: readonly number[]): void {
+    for (const [room, last] of finals.entries()) {
+      if (this.#named[room]! > last) this.#faults.wrongGaps++;
+    }
   }
 
   /** Records an unexpected number; returns whether it is ahead of the expected one. */

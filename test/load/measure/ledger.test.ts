@@ -131,6 +131,32 @@ test('a member that received nothing of a publisher is owed its last message, if
   expect(ledger.owed([9, 7, 0], false)).toBe(2);
 });
 
+test('a gap that names more than was published is wrong', () => {
+  const ended = (to: number) => {
+    const faults = noFaults();
+    const ledger = new Ledger(true, 2, 1, faults);
+    ledger.joined(0, 0, true);
+    ledger.joined(1, 0, true);
+    ledger.message(1, 0, 0, 1);
+    ledger.gap(1, 2, to);
+    expect(ledger.owed([0, 5], true)).toBe(0);
+    ledger.end([0, 5]);
+    return faults.wrongGaps;
+  };
+  expect(ended(5)).toBe(0);
+  expect(ended(6)).toBe(1);
+});
+
+test('a gap of an earlier numbering is none of the later one', () => {
+  const faults = noFaults();
+  const ledger = new Ledger(true, 1, 1, faults);
+  ledger.joined(0, 0, true);
+  ledger.gap(0, 1, 90);
+  ledger.joined(0, 2, false);
+  ledger.end([3]);
+  expect(faults.wrongGaps).toBe(0);
+});
+
 test('rooms are accounted separately', () => {
   const faults = noFaults();
   const ledger = new Ledger(true, 2, 1, faults);
