@@ -1,7 +1,7 @@
 /**
  * Requests that concern all workers: the asked worker forwards the request to the others and merges the
- * answers. The answer names the workers that did not answer in time. Without workers, none of this
- * happens.
+ * answers. The answer names the workers that refused or did not answer in time. Without workers, none of
+ * this happens.
  *
  * A route opts in with `config.across`.
  */
@@ -105,7 +105,7 @@ export const Workers = Type.Optional(
       asked: Type.Integer(),
       answered: Type.Integer(),
       missing: Type.Array(Type.Integer(), {
-        description: 'Slots of the workers that did not answer in time.',
+        description: 'Slots of the workers that did not answer in time, or refused.',
       }),
     },
     { description: 'With --workers: which workers this answer covers.' },
@@ -119,7 +119,7 @@ function notAnswered(slots: readonly number[], others = ''): Refusal {
   const names = [...slots].sort((a, b) => a - b).join(', ');
   return new Refusal(
     'worker_unavailable',
-    `${of} ${names} did not answer in time: ${others}try again.`,
+    `${of} ${names} did not answer in time, or refused: ${others}try again.`,
   );
 }
 

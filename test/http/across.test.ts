@@ -43,17 +43,19 @@ it('is not_found if all workers answer not_found, and unavailable if one is miss
   const nobody = { answers: [refused(1), refused(2)], missing: [] };
   expect(await ask(nobody, notFound())).toMatchObject([404, { code: 'not_found' }]);
   expect(await ask({ answers: [refused(1)], missing: [2] }, notFound())).toEqual(
-    unavailable('Worker 2 did not answer in time: try again.'),
+    unavailable('Worker 2 did not answer in time, or refused: try again.'),
   );
 });
 
 it('succeeds only if every worker succeeds, where all must', async () => {
   expect(await ask({ answers: [done(1), done(2)], missing: [] }, null, true)).toEqual([204, null]);
   expect(await ask({ answers: [done(1)], missing: [2] }, null, true)).toEqual(
-    unavailable('Worker 2 did not answer in time: the others have done it; try again.'),
+    unavailable('Worker 2 did not answer in time, or refused: the others have done it; try again.'),
   );
   expect(await ask({ answers: [refused(1, 503)], missing: [2] }, null, true)).toEqual(
-    unavailable('Workers 1, 2 did not answer in time: the others have done it; try again.'),
+    unavailable(
+      'Workers 1, 2 did not answer in time, or refused: the others have done it; try again.',
+    ),
   );
   // A worker with nothing to act on counts as done.
   expect(await ask({ answers: [refused(1)], missing: [] }, null, true)).toEqual([204, null]);

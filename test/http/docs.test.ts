@@ -107,6 +107,17 @@ describe('/v1/openapi.json', () => {
     expect(routes.sort()).toEqual([...open, ...Object.keys(ROUTES)].sort());
   });
 
+  it('describes every tag, since the reference has a section for each', () => {
+    const { tags, paths } = document as unknown as {
+      tags: { name: string }[];
+      paths: Record<string, Record<string, { tags: string[] }>>;
+    };
+    const used = Object.values(paths).flatMap((each) =>
+      Object.values(each).flatMap((operation) => operation.tags),
+    );
+    expect(tags.map(({ name }) => name).sort()).toEqual([...new Set(used)].sort());
+  });
+
   it.each(Object.entries(ROUTES))('%s lists its refusals by status', (route, codes) => {
     const [method = '', path = ''] = route.split(' ');
     const { responses, security } = document.paths[path]![method]!;

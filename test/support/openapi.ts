@@ -25,6 +25,10 @@ export async function openapi(): Promise<object> {
         { name: 'messages', description: 'Publish messages, and read the history of rooms.' },
         { name: 'rooms', description: 'List rooms and the users in them.' },
         { name: 'members', description: 'List members, also by lag, and close them.' },
+        {
+          name: 'users',
+          description: 'Revoke users and tokens, and close the connections of a user.',
+        },
         { name: 'status', description: 'Monitor the server.' },
       ],
       components: { securitySchemes: { key: { type: 'http', scheme: 'bearer' } } },
