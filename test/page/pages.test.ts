@@ -104,10 +104,14 @@ describe.skipIf(!hasChromium)('in a browser', { timeout: 120_000 }, () => {
       );
       await page.goto(`http://127.0.0.1:${server.port}/`);
       await page.locator('#members .nothing').waitFor();
-      const shown = await page.locator('#workers-section:visible tbody tr').allInnerTexts();
-      expect(shown.map(inWords)).toEqual(rows);
-      const nodes = await page.locator('#servers-section:visible tbody tr').allInnerTexts();
-      expect(nodes.map(inWords)).toEqual(
+      // A redraw may replace the rows between finding and reading them, which loses the spaces between cells.
+      const shown = (id: string) =>
+        expect.poll(
+          async () => (await page.locator(`${id}:visible tbody tr`).allInnerTexts()).map(inWords),
+          { timeout: 10_000 },
+        );
+      await shown('#workers-section').toEqual(rows);
+      await shown('#servers-section').toEqual(
         network
           ? [
               'a:7 serves 4 1,200 2 h 0.2',
