@@ -80,7 +80,10 @@ export class VisitedRooms {
           signal.removeEventListener('abort', giveUp);
           resolve(position);
         },
-        reject,
+        reject(cause: unknown) {
+          signal.removeEventListener('abort', giveUp);
+          reject(cause);
+        },
       };
       waits.add(wait);
       signal.addEventListener('abort', giveUp, { once: true });
@@ -113,6 +116,8 @@ export class VisitedRooms {
 
   clear(): void {
     this.#link = null;
+    const closed = new Refusal('broker_unavailable', 'The broker is closed.');
+    for (const { waits } of this.#rooms.values()) for (const { reject } of waits) reject(closed);
     this.#rooms.clear();
     this.#byNumber.clear();
   }

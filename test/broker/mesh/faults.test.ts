@@ -109,6 +109,16 @@ it('a publish is refused by what is known of it when its worker dies or does not
   await mesh.close();
 });
 
+it('a subscribe that its owner has not answered is refused when the broker closes (V8)', async () => {
+  const mesh = await start();
+  mesh.stall(0);
+  const joining = (mesh.nodes[1] as Broker).subscribe(OWNED, never());
+  const refused = expect(joining).rejects.toMatchObject({ code: 'broker_unavailable' });
+  await mesh.nodes[1]?.close();
+  await refused;
+  await mesh.close();
+});
+
 it('an unsent publish is refused as certain before its publisher stops waiting (V22)', async () => {
   const mesh = await start();
   const tasks = new WaitGroup({ name: 'tasks', detector: new Detector({ mode: 'strict' }) });
