@@ -151,7 +151,8 @@ describe('History', () => {
     const one = publication(0, '1');
     for (let seq = 1; seq <= 500_000; seq += 1) history.append({ ...one, seq }, 0);
     history.evict('purge', 499_990);
-    expect((await bytesInUse()) - before).toBeLessThan(500_000);
+    // Of the 4 MB of its slots.
+    expect((await bytesInUse()) - before).toBeLessThan(2_000_000);
     expect(history.read(everything).map(({ seq }) => seq)).toEqual(
       Array.from({ length: 10 }, (_, i) => 499_991 + i),
     );
