@@ -12,6 +12,7 @@ import { digits, median } from './stats.js';
  * @property {number} rounds
  * @property {number} seconds for which each series is measured in a round
  * @property {ScenarioRun[]} scenarios
+ * @property {string[]} [lacking] ids of the scenarios that are still to be measured
  *
  * @typedef {object} ScenarioRun
  * @property {string} id
@@ -20,6 +21,7 @@ import { digits, median } from './stats.js';
  * @property {Record<string, import('./scenarios.js').Figures[]>} series one entry per round
  * @property {Record<string, string>} skipped series that are not installed, and how to install them
  * @property {string[]} failed rounds without figures
+ * @property {string | undefined} [commit] at which it was measured
  */
 
 /** @type {Record<string, string>} */
@@ -70,7 +72,7 @@ export function markdown(run, again) {
     '| | what | over | must | aim | measured | |',
     '|---|---|---|---|---|---|---|',
     ...lines,
-    ...run.scenarios.flatMap(section),
+    ...run.scenarios.flatMap((scenario) => section(scenario, run.machine['commit'])),
     '',
   ].join('\n');
 }
@@ -125,8 +127,8 @@ function bound(limit) {
   return 'max' in limit ? `≤ ${limit.max}` : `≥ ${limit.min}`;
 }
 
-/** @param {ScenarioRun} scenario @returns {string[]} */
-function section({ id, title, figures, series, skipped, failed }) {
+/** @param {ScenarioRun} scenario @param {string | undefined} whole commit of the run @returns {string[]} */
+function section({ id, title, figures, series, skipped, failed, commit }, whole) {
   const measured = Object.entries(series).filter(([, rounds]) => rounds.length > 0);
   const rows = measured.map(([name, rounds]) => {
     const cells = figures.map((figure) => {
@@ -145,6 +147,7 @@ function section({ id, title, figures, series, skipped, failed }) {
     ...rows,
     ...Object.entries(skipped).map(([name, hint]) => `\nNot measured: ${name}; ${hint}.`),
     ...failed.map((what) => `\nFailed: ${what}`),
+    ...(commit === undefined || commit === whole ? [] : [`\nMeasured at commit ${commit}.`]),
   ];
 }
 
@@ -158,11 +161,12 @@ export const withSpread = (value, values) =>
 export const row = (cells) => `| ${cells.join(' | ')} |`;
 
 /** @param {Run} run @param {string} [again] @returns {string[]} */
-function heading({ date, machine, versions, rounds, seconds }, again) {
+function heading({ date, machine, versions, rounds, seconds, lacking = [] }, again) {
   return [
     again ? `## Measured again since the whole run: ${again}` : '## Fan-out beside others',
     '',
     `\`npm run bench${again ? ` -- --only ${again}` : ''}\`, ${date}: ${rounds} rounds of ${seconds} s.`,
+    ...(lacking.length > 0 ? [`Not measured in this run: ${lacking.join(', ')}.`] : []),
     '',
     ...facts({ ...machine, ...versions }),
     '',

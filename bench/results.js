@@ -38,6 +38,13 @@ export function keep(command, run, markdown, isRecord) {
 }
 
 /**
+ * @param {'bench'} command
+ * @returns {import('./report.js').Run} its last run, complete or not
+ */
+export const kept = (command) =>
+  JSON.parse(readFileSync(new URL(`${command}.json`, results), 'utf8'));
+
+/**
  * @param {string} before
  * @param {string} command
  * @param {string} markdown

@@ -2,7 +2,7 @@ import { machine, versions } from './facts.js';
 import { parse, refuse, someOf, wholeNumber } from './options.js';
 import { DISTURBED_CORES, quiet } from './process.js';
 import { markdown } from './report.js';
-import { keep } from './results.js';
+import { keep, kept } from './results.js';
 import { scenarios } from './scenarios.js';
 import { digits } from './stats.js';
 import { peers, roomcast } from './targets.js';
@@ -20,6 +20,7 @@ const HELP = `npm run bench -- [options]
   --seconds 4        duration of each measurement; at most 15
   --record           write this part of RESULTS.md; with --only, the part of scenarios measured
                      again, until the next whole run
+  --continue         go on with the run in results/bench.json: measures the scenarios it lacks
 `;
 const MOST_REPEATS = 3;
 const MOST_ROUNDS = 1000;
@@ -34,6 +35,7 @@ const { values: options } = parse(HELP, {
     rounds: { type: 'string', default: '5' },
     seconds: { type: 'string', default: '4' },
     record: { type: 'boolean', default: false },
+    continue: { type: 'boolean', default: false },
   },
 });
 const rounds = wholeNumber('--rounds', options.rounds, MOST_ROUNDS);
@@ -50,8 +52,12 @@ const groups = chosen.flatMap(({ series }) => series.map(({ name }) => group(nam
 const wanted = someOf('--series', options.series, [...new Set(groups)]);
 if (options.record && wanted) refuse('--record is for all series: omit --series');
 
+const begun = options.continue ? kept('bench') : null;
+if (begun && (begun.rounds !== rounds || begun.seconds !== seconds)) {
+  refuse(`--continue: that run has ${begun.rounds} rounds of ${begun.seconds} s; give the same`);
+}
 /** @type {import('./report.js').Run} */
-const run = {
+const run = begun ?? {
   date: new Date().toISOString(),
   machine: machine(),
   versions: versions({ roomcast, ...peers }),
@@ -59,10 +65,20 @@ const run = {
   seconds,
   scenarios: [],
 };
-for (const scenario of chosen) run.scenarios.push(await runScenario(scenario));
+const { commit } = machine();
+const isPart = only !== undefined && begun === null;
+for (const scenario of chosen) {
+  if (run.scenarios.some(({ id }) => id === scenario.id)) continue;
+  run.scenarios.push({ ...(await runScenario(scenario)), commit });
+  run.scenarios.sort((a, b) => ids.indexOf(a.id) - ids.indexOf(b.id));
+  const has = new Set(run.scenarios.map(({ id }) => id));
+  if (!isPart) run.lacking = scenarios.flatMap(({ id }) => (has.has(id) ? [] : id));
+  // A whole run takes over an hour: what is measured is not lost if it is stopped.
+  keep('bench', run, markdown(run, options.only), false);
+}
 
-const report = markdown(run, options.only);
-keep(options.record && only ? 'again' : 'bench', run, report, options.record);
+const report = markdown(run, isPart ? options.only : undefined);
+keep(options.record && isPart ? 'again' : 'bench', run, report, options.record);
 process.stdout.write(`\n${report}`);
 
 /** @param {import('./scenarios.js').Scenario} scenario */

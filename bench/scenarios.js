@@ -32,6 +32,7 @@ import {
  * @property {string} id as given to `--only`; scenarios with the same number belong together
  * @property {string} title
  * @property {string[]} figures columns, in this order
+ * @property {Series[]} series measured in turns
  */
 
 /** @param {string} file */
