@@ -32,14 +32,18 @@ export interface BodiesOptions {
   readonly totalBytes?: number;
 }
 
-/** Readers of the bodies in progress, on any server of the process. */
-const readers = new WeakMap<IncomingMessage, BodyReader>();
+/** Key of the reader of a body in progress. A property costs a request less than a `WeakMap` entry. */
+const READER = Symbol('reader');
+
+interface Read extends IncomingMessage {
+  [READER]?: BodyReader | undefined;
+}
 
 /** Aborts the body of a request with a refusal. Returns false if no reader reads it. */
-export function breakOff(request: IncomingMessage, refusal: Refusal): boolean {
-  const reader = readers.get(request);
+export function breakOff(request: Read, refusal: Refusal): boolean {
+  const reader = request[READER];
   if (reader === undefined) return false;
-  readers.delete(request);
+  request[READER] = undefined;
   reader.brokenOff(refusal);
   return true;
 }
@@ -55,19 +59,23 @@ export class Bodies {
   }
 
   /** Reads a body. */
-  read(request: IncomingMessage, reader: BodyReader): void {
+  read(request: Read, reader: BodyReader): void {
     const { socket } = request;
+    let isTimed = false;
+    // A body that arrived with its head is parsed by then and needs no timer.
+    process.nextTick(() => {
+      if (request.complete || request.destroyed) return;
+      isTimed = true;
+      socket.setTimeout(this.#options.stallMs);
+    });
     // The HTTP server emits the timeout at the request; without a listener it would destroy the
     // connection.
-    socket.setTimeout(this.#options.stallMs);
-    request.once('timeout', () =>
-      breakOff(request, new Refusal('too_slow', REFUSAL.too_slow.text)),
-    );
-    readers.set(request, reader);
+    request.on('timeout', () => breakOff(request, new Refusal('too_slow', REFUSAL.too_slow.text)));
+    request[READER] = reader;
     request.on('data', (chunk: Buffer) => reader.chunk(chunk));
-    request.once('end', () => {
-      readers.delete(request);
-      socket.setTimeout(0);
+    request.on('end', () => {
+      request[READER] = undefined;
+      if (isTimed) socket.setTimeout(0);
       reader.end();
     });
     // The end of the connection is reported by `close` of the request and the socket.
@@ -84,6 +92,7 @@ export class Bodies {
       if (Number(request.headers['content-length'] ?? 0) > maxBytes) return refuse();
       const gathered = this.gather(request);
       let length = 0;
+      let isWhole = false;
       this.read(request, {
         chunk: (chunk) => {
           const isTooBig = length <= maxBytes && length + chunk.length > maxBytes;
@@ -102,11 +111,16 @@ export class Bodies {
             }
           }
         },
-        end: () => resolve(gathered.bytes),
+        end: () => {
+          isWhole = true;
+          resolve(gathered.bytes);
+        },
         brokenOff: reject,
       });
-      request.once('close', () => {
+      request.on('close', () => {
         gathered.release();
+        // Every request emits `close`, also after a whole body.
+        if (isWhole) return;
         reject(new Refusal('bad_command', 'The connection ended before the whole body arrived.'));
       });
     });
@@ -163,7 +177,8 @@ export class Gathered {
     if (length > this.#buffer.length) {
       const size = Math.max(FIRST_BYTES, length, 2 * this.#buffer.length);
       if (!this.#bodies.take(this.#network, size - this.#buffer.length)) throw busy();
-      const larger = Buffer.allocUnsafeSlow(size);
+      // A small one from Node's pool: a buffer of its own costs more than to parse what is in it.
+      const larger = size > FIRST_BYTES ? Buffer.allocUnsafeSlow(size) : Buffer.allocUnsafe(size);
       this.#buffer.copy(larger, 0, 0, this.#length);
       this.#buffer = larger;
     }
