@@ -121,8 +121,7 @@ export class Sockets {
   /** The socket has sent a request: moves it to the end of its address's list, so it is closed last. */
   #spoke(requested: Socket): void {
     const socket = acceptedOf(requested);
-    const network = this.#networkOf(socket);
-    if (this.#waiting.remove(network, socket)) this.#waiting.add(network, socket);
+    this.#waiting.moveToEnd(this.#networkOf(socket), socket);
   }
 
   /** Closes the longest-idle of these sockets. */
@@ -169,6 +168,12 @@ class Shares {
     }
     this.#change(own, () => own.add(socket));
     return own;
+  }
+
+  /** Moves the socket to the end, if it is present. */
+  moveToEnd(owner: string, socket: Socket): void {
+    const own = this.#of.get(owner);
+    if (own?.delete(socket)) own.add(socket);
   }
 
   /** Removes the socket; returns whether it was present. */
