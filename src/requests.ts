@@ -128,7 +128,7 @@ class Connection implements Work {
   handle(response: ServerResponse, answer: () => void): void {
     this.#last = response;
     this.#unanswered.add(response);
-    response.once('close', () => {
+    response.on('close', () => {
       this.#unanswered.delete(response);
       this.#endIfRefused();
     });

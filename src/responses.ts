@@ -17,7 +17,7 @@ export class Responses {
 
   add(response: ServerResponse): void {
     this.#answering.add(response);
-    response.once('close', () => {
+    response.on('close', () => {
       this.#answering.delete(response);
       this.#streams.delete(response);
     });

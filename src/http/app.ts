@@ -77,19 +77,18 @@ function readJson(app: FastifyInstance, { bodies, config, inTurn }: HttpDeps): v
   app.removeAllContentTypeParsers();
   app.addContentTypeParser(
     'application/json',
-    async ({ raw }: FastifyRequest, payload: IncomingMessage) => {
+    ({ raw }: FastifyRequest, payload: IncomingMessage, done) => {
       const tooBig = 'The body is larger than --max-http-body-bytes.';
-      const body = await bodies.whole(payload, config.maxHttpBodyBytes, tooBig);
-      // Some clients send this content type without a body, also with DELETE.
-      if (body.length === 0) return undefined;
-      return new Promise((resolve, reject) => {
+      bodies.whole(payload, config.maxHttpBodyBytes, tooBig).then((body) => {
+        // Some clients send this content type without a body, also with DELETE.
+        if (body.length === 0) return done(null, undefined);
         inTurn(raw, () => {
           const value = parse(body);
-          if (value instanceof Refusal) reject(value);
-          else resolve(value);
+          if (value instanceof Refusal) done(value, undefined);
+          else done(null, value);
           return false;
         });
-      });
+      }, done);
     },
   );
 }

@@ -68,12 +68,13 @@ export function normalise(request: IncomingMessage): Refusal | undefined {
   const { rawHeaders, headers } = request;
   let hosts = 0;
   for (let i = 0; i < rawHeaders.length; i += 2) {
-    if ((rawHeaders[i] as string).toLowerCase() === 'host') hosts += 1;
+    const name = rawHeaders[i] as string;
+    if (name.length === 4 && name.toLowerCase() === 'host') hosts += 1;
   }
   if (hosts === 0 && request.httpVersion !== '1.0') return bad('The Host header is missing.');
   if (hosts > 1) return bad('There are two Host headers; send one.');
   let target = request.url ?? '';
-  const absolute = ABSOLUTE.exec(target)?.groups;
+  const absolute = target.startsWith('/') ? undefined : ABSOLUTE.exec(target)?.groups;
   if (absolute !== undefined) {
     headers.host = absolute['host'];
     const rest = absolute['rest'] as string;
