@@ -124,7 +124,7 @@ const holds = (bound, value) => ('max' in bound ? value <= bound.max : value >= 
 /** @param {import('./limits.js').Bound | undefined} limit */
 function bound(limit) {
   if (limit === undefined) return '';
-  return 'max' in limit ? `≤ ${limit.max}` : `≥ ${limit.min}`;
+  return 'max' in limit ? `≤ ${digits(limit.max)}` : `≥ ${digits(limit.min)}`;
 }
 
 /** @param {ScenarioRun} scenario @param {string | undefined} whole commit of the run @returns {string[]} */
