@@ -67,19 +67,11 @@ export class ServerWebSocket extends WebSocket {
 }
 
 function onLeave(ws: WebSocket): void {
-  try {
-    ownerOf(ws)?.left();
-  } catch (error) {
-    survive(error);
-  }
+  surviving(() => ownerOf(ws)?.left());
 }
 
 function onFault(ws: WebSocket, reason: Fault): void {
-  try {
-    ownerOf(ws)?.fault(reason);
-  } catch (error) {
-    survive(error);
-  }
+  surviving(() => ownerOf(ws)?.fault(reason));
 }
 
 function onMessage(this: WebSocket, data: unknown, isBinary: boolean): void {
@@ -99,15 +91,20 @@ function onPong(this: WebSocket, payload: Buffer): void {
 }
 
 function onClose(this: WebSocket, code: number): void {
-  try {
-    ownerOf(this)?.closed(code);
-  } catch (error) {
-    survive(error);
-  }
+  surviving(() => ownerOf(this)?.closed(code));
 }
 
 function onError(this: WebSocket, error: { readonly code?: string }): void {
   onFault(this, faultOf(error.code));
+}
+
+/** For events that come once; those of each message make no closure. */
+function surviving(tell: () => void): void {
+  try {
+    tell();
+  } catch (error) {
+    survive(error);
+  }
 }
 
 const ownerOf = (ws: WebSocket) => (ws as ServerWebSocket).owner;
