@@ -21,7 +21,7 @@ export interface OrderEdge {
 /** `gates`: numbers of the locks held exclusively since before `from` was acquired. */
 interface Seen {
   readonly gates: readonly number[];
-  /** One per task, at most `MANY_TASKS`; that many count as any number of tasks. */
+  /** One edge per task. With `MANY_TASKS` of them, any task is assumed to take this edge. */
   readonly edges: OrderEdge[];
 }
 
