@@ -176,10 +176,11 @@ export interface Broker {
    */
   publish(room: string, payload: Payload, options: PublishOptions): MaybePromise<Position>;
   /**
-   * Delivery begins after the returned position, possibly before the answer arrives. With `since`, the
-   * node already has everything up to that position: the broker first delivers what followed if it
-   * still has it, else reports it with `onLost` or `onReset`. If `signal` aborts before the answer, the
-   * broker undoes the subscription.
+   * Delivery begins after the returned position, possibly before the answer arrives. The position may be
+   * behind a publish that has been answered, if other subscribers have not received that yet. With
+   * `since`, the node already has everything up to that position: the broker first delivers what
+   * followed if it still has it, else reports it with `onLost` or `onReset`. If `signal` aborts before
+   * the answer, the broker undoes the subscription.
    */
   subscribe(room: string, signal: AbortSignal, since?: Position): MaybePromise<Position>;
   /** If `signal` aborts, the caller no longer waits; the unsubscribe may or may not be carried out. */

@@ -248,39 +248,63 @@ export function brokerContract(
           const brokers = await Promise.all(Array.from({ length: nodes }, () => cluster.node()));
           const delivered = brokers.map(() => new Map<string, number[]>());
           const expected = brokers.map(() => new Map<string, number[]>());
-          const subscribed = brokers.map(() => new Map<string, Position>());
+          const subscribed = brokers.map(() => new Set<string>());
+          const epochs = new Map<string, Set<string>>();
+          const append = <V>(lists: Map<string, V[]>, room: string, ...values: V[]) => {
+            if (values.length > 0) lists.set(room, [...(lists.get(room) ?? []), ...values]);
+          };
+          const inEpoch = (room: string, epoch: string) =>
+            epochs.set(room, (epochs.get(room) ?? new Set()).add(epoch));
           brokers.forEach((broker, node) => {
             broker.onDeliver(({ room, seq, epoch }) => {
-              const seqs = delivered[node]!.get(room) ?? [];
-              delivered[node]!.set(room, [...seqs, seq]);
-              expect(epoch).toBe(subscribed[node]!.get(room)?.epoch);
+              append(delivered[node]!, room, seq);
+              inEpoch(room, epoch);
             });
           });
           const counts = new Map<string, number>();
+          /** Counts up to which everything is delivered, and rooms that had a subscriber since. */
+          let settledAt = new Map<string, number>();
+          const shared = new Set<string>();
+          const settle = async () => {
+            await cluster.settle();
+            settledAt = new Map(counts);
+            shared.clear();
+            for (const rooms of subscribed) for (const room of rooms) shared.add(room);
+          };
           for (const { node, room, what } of steps) {
             const broker = brokers[node]!;
             if (what === 'subscribe') {
+              const isAgain = subscribed[node]!.has(room);
               // Told twice it says what it has delivered up to.
-              if (subscribed[node]!.has(room)) await cluster.settle();
-              const position = await broker.subscribe(room, never());
-              expect(position.seq).toBe(counts.get(room) ?? 0);
-              subscribed[node]!.set(room, position);
+              if (isAgain) await settle();
+              const { seq, epoch } = await broker.subscribe(room, never());
+              const count = counts.get(room) ?? 0;
+              // What other subscribers have not received yet, it may receive with them.
+              const least = shared.has(room) ? (settledAt.get(room) ?? 0) : count;
+              expect(seq).toBeGreaterThanOrEqual(least);
+              expect(seq).toBeLessThanOrEqual(count);
+              const late = Array.from({ length: count - seq }, (_, n) => seq + 1 + n);
+              if (!isAgain) append(expected[node]!, room, ...late);
+              inEpoch(room, epoch);
+              subscribed[node]!.add(room);
+              shared.add(room);
             } else if (what === 'unsubscribe') {
-              await cluster.settle();
+              await settle();
               await broker.unsubscribe(room, never());
               subscribed[node]!.delete(room);
             } else {
-              const { seq } = await broker.publish(room, payload('1'), soon());
+              const { seq, epoch } = await broker.publish(room, payload('1'), soon());
               expect(seq).toBe((counts.get(room) ?? 0) + 1);
               counts.set(room, seq);
+              inEpoch(room, epoch);
               subscribed.forEach((rooms, each) => {
-                if (!rooms.has(room)) return;
-                expected[each]!.set(room, [...(expected[each]!.get(room) ?? []), seq]);
+                if (rooms.has(room)) append(expected[each]!, room, seq);
               });
             }
           }
-          await cluster.settle();
+          await settle();
           expect(delivered).toEqual(expected);
+          for (const each of epochs.values()) expect(each.size).toBe(1);
           await cluster.close();
         }),
         { numRuns: runs },

@@ -1,0 +1,4 @@
+/** A property that fails names the error of its counterexample, which reports cut to the message need. */
+import fc from 'fast-check';
+
+fc.configureGlobal({ includeErrorInReport: true });
