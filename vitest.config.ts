@@ -15,5 +15,7 @@ export default defineConfig({
     // ten times as long to start on a machine that is busy with other things.
     testTimeout: 60_000,
     hookTimeout: 60_000,
+    // Shorter, so that what was awaited is named.
+    expect: { poll: { timeout: 30_000 } },
   },
 });

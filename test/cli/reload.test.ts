@@ -26,7 +26,7 @@ async function start(options: object) {
       server.child.kill('SIGHUP');
       reloads += 1;
       const lines = () => server.log.filter(({ msg }) => msg === TAKEN || msg === REFUSED);
-      await expect.poll(() => lines().length, { timeout: 30_000 }).toBe(reloads);
+      await expect.poll(() => lines().length).toBe(reloads);
       return lines().at(-1);
     },
     async askAs(key: string): Promise<number> {
@@ -85,11 +85,11 @@ test('SIGHUP: keys and limits change, or nothing does', async () => {
   await reload('{"apiKey": ["new"], "logLevel": "info"}');
   server.child.kill('SIGUSR2');
   const count = () => server.log.filter(({ msg }) => msg === 'locks').length;
-  await expect.poll(count, { timeout: 30_000 }).toBe(2);
+  await expect.poll(count).toBe(2);
   // This reload logs no line: the key shows that it is done.
   writeFileSync(server.file, '{"apiKey": ["third"], "logLevel": "error"}');
   server.child.kill('SIGHUP');
-  await expect.poll(() => askAs('third'), { timeout: 30_000 }).toBe(200);
+  await expect.poll(() => askAs('third')).toBe(200);
   server.child.kill('SIGUSR2');
   // Of two pending signals the system delivers the lower number first.
   expect(await askAs('third')).toBe(200);

@@ -96,7 +96,7 @@ export function boardContract(
               });
             })
             .filter(([has, should]) => JSON.stringify(has) !== JSON.stringify(should)),
-        { interval: 5, timeout: 10_000 },
+        { interval: 5 },
       )
       .toEqual([]);
 

@@ -132,9 +132,7 @@ describe.skipIf(!hasRedis)('workers and a node over Redis', () => {
       expect(into).toEqual([false, false]);
       await redis.start();
       for (const { url } of [workers, node]) {
-        await expect
-          .poll(async () => (await fetch(`${url}/readyz`)).status, { timeout: 10_000 })
-          .toBe(200);
+        await expect.poll(async () => (await fetch(`${url}/readyz`)).status).toBe(200);
       }
       await meet();
       if (what === 'data') expect([what, toldOf('reset')]).toEqual([what, resets()]);

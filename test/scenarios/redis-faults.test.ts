@@ -180,7 +180,7 @@ describe.skipIf(!hasRedis)('Redis', () => {
     const replica = await startRedis('--replicaof', '127.0.0.1', String(scene.redis.port));
     onTestFinished(() => replica.close());
     await expect
-      .poll(async () => String(await replica.ask('INFO', 'replication')), { timeout: 20_000 })
+      .poll(async () => String(await replica.ask('INFO', 'replication')))
       .toContain('master_link_status:up');
     return replica;
   }
@@ -191,9 +191,7 @@ describe.skipIf(!hasRedis)('Redis', () => {
     const replica = await replicaOf(scene);
     await burst(scene, [0, 1], 10);
     await allRead(members, 10);
-    await expect
-      .poll(() => replica.ask('HGET', `rc1:roomcast:m:${ROOM}`, 's'), { timeout: 20_000 })
-      .toBe('10');
+    await expect.poll(() => replica.ask('HGET', `rc1:roomcast:m:${ROOM}`, 's')).toBe('10');
     await scene.redis.kill();
     for (const member of members) await scene.until(member, 'suspended');
     expect(await scene.publish(0, ROOM)).toBe('refused');
@@ -210,9 +208,7 @@ describe.skipIf(!hasRedis)('Redis', () => {
     const members = [await scene.join(0, ROOM), await scene.join(1, ROOM)];
     const replica = await replicaOf(scene);
     await burst(scene, [0, 1], 10);
-    await expect
-      .poll(() => replica.ask('HGET', `rc1:roomcast:m:${ROOM}`, 's'), { timeout: 20_000 })
-      .toBe('10');
+    await expect.poll(() => replica.ask('HGET', `rc1:roomcast:m:${ROOM}`, 's')).toBe('10');
     await replica.ask('REPLICAOF', 'NO', 'ONE');
     await burst(scene, [0, 1], 5);
     await allRead(members, 15);
@@ -228,9 +224,7 @@ describe.skipIf(!hasRedis)('Redis', () => {
     const replica = await replicaOf(scene);
     await burst(scene, [0, 1], 10);
     await allRead([a, b], 10);
-    await expect
-      .poll(() => replica.ask('HGET', `rc1:roomcast:m:${ROOM}`, 's'), { timeout: 20_000 })
-      .toBe('10');
+    await expect.poll(() => replica.ask('HGET', `rc1:roomcast:m:${ROOM}`, 's')).toBe('10');
     await replica.ask('REPLICAOF', 'NO', 'ONE');
     scene.nodes[1]?.proxy.retarget(replica.port);
     scene.nodes[1]?.proxy.cut();

@@ -15,7 +15,7 @@ const KEEPS = { historyBytes: 1_048_576, historyMs: 300_000 };
 const never = () => new AbortController().signal;
 const soon = (ms = 5000) => ({ deadline: performance.now() + ms });
 const payload = (data: string) => ({ data, from: null });
-const QUICKLY = { interval: 5, timeout: 10_000 };
+const QUICKLY = { interval: 5 };
 const up = (broker: Broker) => expect.poll(() => broker.state(), QUICKLY).toBe('up');
 
 /**

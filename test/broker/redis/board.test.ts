@@ -99,7 +99,7 @@ describe.skipIf(!hasRedis)('Redis', () => {
       redis.ask('PUBLISH', `rc1:${clusterName}:b:r`, `${changes + 1} ${other} 0 ${text}`);
     board.enter('r');
     const isTold = async () => (await tell('[]')) && changes > 0;
-    await expect.poll(isTold, { timeout: 10_000 }).toBe(true);
+    await expect.poll(isTold).toBe(true);
     await redis.ask('HSET', `rc1:${clusterName}:p:r`, 'v', '1', other, '{}');
     await redis.ask('CONFIG', 'SET', 'min-replicas-to-write', '1');
     onTestFinished(async () => {
