@@ -38,6 +38,7 @@ describe.skipIf(!hasRedis)('a node', () => {
     server.child.kill('SIGKILL');
     await b.until(() => false);
     await burst(scene, 10);
+    await a.until(() => messages(a) === 20);
     b.comeBack(scene.nodes[0]?.server.url as string);
     await b.joined();
     expect(await scene.account([0], [a])).toEqual([]);
