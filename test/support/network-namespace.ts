@@ -30,7 +30,18 @@ interface Link {
 
 /** An unused address: frames sent to it arrive and are discarded. */
 const NOBODY = '02:00:00:00:00:ff';
+/** Networks that one test file may have. */
+const NETWORKS = 16;
 let count = 0;
+
+/** Both ends of the next network. Test files run side by side: each has networks of its own. */
+function nextNetwork(): [here: string, there: string] {
+  // Networks of four addresses in 198.18.0.0/15, a range for tests.
+  const first = ((process.pid * NETWORKS + count) % 2 ** 15) * 4;
+  count += 1;
+  const start = `198.${18 + (first >> 16)}.${(first >> 8) & 255}`;
+  return [`${start}.${(first & 255) + 1}`, `${start}.${(first & 255) + 2}`];
+}
 
 export class NetworkNamespace {
   readonly #name: string;
@@ -38,13 +49,12 @@ export class NetworkNamespace {
   readonly #front: Link;
 
   constructor() {
-    count += 1;
     // An interface name has at most 15 characters.
     const id = `${process.pid % 10_000}n${count}`;
     this.#name = `rc${id}`;
     ip('netns', 'add', this.#name);
-    this.#back = this.#link(`rb${id}`, 'back', `10.213.${100 + 2 * count}`);
-    this.#front = this.#link(`rf${id}`, 'front', `10.213.${101 + 2 * count}`);
+    this.#back = this.#link(`rb${id}`, 'back');
+    this.#front = this.#link(`rf${id}`, 'front');
     ip('-n', this.#name, 'link', 'set', 'lo', 'up');
   }
 
@@ -86,12 +96,12 @@ export class NetworkNamespace {
     ip('netns', 'delete', this.#name);
   }
 
-  #link(here: string, there: string, network: string): Link {
-    const [hereAddress, thereAddress] = [`${network}.1`, `${network}.2`];
+  #link(here: string, there: string): Link {
+    const [hereAddress, thereAddress] = nextNetwork();
     ip('link', 'add', here, 'type', 'veth', 'peer', 'name', there, 'netns', this.#name);
-    ip('address', 'add', `${hereAddress}/24`, 'dev', here);
+    ip('address', 'add', `${hereAddress}/30`, 'dev', here);
     ip('link', 'set', here, 'up');
-    ip('-n', this.#name, 'address', 'add', `${thereAddress}/24`, 'dev', there);
+    ip('-n', this.#name, 'address', 'add', `${thereAddress}/30`, 'dev', there);
     ip('-n', this.#name, 'link', 'set', there, 'up');
     return { here, there, hereAddress, thereAddress };
   }
