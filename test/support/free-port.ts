@@ -1,12 +1,24 @@
-import { once } from 'node:events';
-import { type AddressInfo, createServer } from 'node:net';
+import { createServer } from 'node:net';
 
-/** A currently unused port of 127.0.0.1, for a program that cannot choose one itself. */
+/** Below the ports that systems give to connections and to servers that ask for any. */
+const FIRST = 10_000;
+const LAST = 32_767;
+
+/**
+ * A currently unused port of 127.0.0.1, for a program that cannot choose one itself. While the program
+ * restarts, no connection and no server of another test gets it by chance.
+ */
 export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
+  for (;;) {
+    const port = FIRST + Math.floor(Math.random() * (LAST - FIRST));
+    if (await isFree(port)) return port;
+  }
+}
+
+function isFree(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const server = createServer();
+    server.once('error', () => resolve(false));
+    server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)));
+  });
 }
