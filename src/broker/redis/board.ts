@@ -118,8 +118,11 @@ export class RedisBoard implements Board {
     const before = [...this.#rooms.values()].filter((open) => !this.#toOpen.has(open));
     this.#schedule();
     if (before.length === 0) return;
+    this.#comeBack = setTimeout(() => {
+      this.#comeBack = undefined;
+      this.#reread(before);
+    }, COME_BACK_MS).unref();
     await link.subscribe(before.map(({ room }) => this.#config.keys.board(room)));
-    this.#comeBack = setTimeout(() => this.#reread(before), COME_BACK_MS).unref();
   }
 
   /** This node's lease had expired: nodes that read a room since have dropped its shares. */
@@ -132,6 +135,7 @@ export class RedisBoard implements Board {
     this.#lanes.down();
     clearInterval(this.#look);
     clearTimeout(this.#comeBack);
+    this.#comeBack = undefined;
     for (const open of this.#rooms.values()) {
       open.v = null;
       open.reads = 0;
@@ -298,6 +302,8 @@ export class RedisBoard implements Board {
     const link = this.#link;
     if (link === null) return;
     this.#lanes.tellAgain();
+    // Leases of nodes that are still to come back may have expired, or are lost with the data.
+    if (this.#comeBack !== undefined) return;
     const nodes = new Set<string>();
     for (const open of this.#rooms.values()) for (const node of open.nodes) nodes.add(node);
     if (nodes.size === 0) return;

@@ -235,3 +235,35 @@ it('does not report a node as gone that sent a change during the lease check', a
   board.close();
   vi.useRealTimers();
 });
+
+it('reports no node as gone that has yet to come back after a lost link, and then every missing one', async () => {
+  vi.useFakeTimers();
+  const keys = new Keys('c');
+  const board = new RedisBoard({ node: 'me', keys, idleRoomMs: 1, tickMs: 100, unreadable() {} });
+  // Redis has lost everything: no lease, and no share.
+  const link = {
+    subscribe: async () => {},
+    unsubscribe: async () => {},
+    run: async (script: Script) => (script === ALIVE ? [0, 0] : [['1']]),
+  } as unknown as Link;
+  const gone = vi.fn();
+  const told = vi.fn();
+  board.attach({ told, gone, own: () => [], rooms: () => [] });
+  board.enter('r');
+  await board.up(link);
+  await vi.advanceTimersByTimeAsync(0);
+  const [early, late] = ['e', 'l'].map((letter) => letter.repeat(16)) as [string, string];
+  for (const [v, node] of [early, late].entries()) {
+    board.message(keys.board('r'), `${v + 2} ${node} 1 []`);
+  }
+  board.down();
+  told.mockClear();
+  await board.up(link);
+  await vi.advanceTimersByTimeAsync(4999);
+  expect(told).not.toHaveBeenCalled();
+  expect(gone).not.toHaveBeenCalled();
+  await vi.advanceTimersByTimeAsync(1);
+  expect(told.mock.calls).toEqual([early, late].map((node) => ['r', node, [], true]));
+  board.close();
+  vi.useRealTimers();
+});
