@@ -26,13 +26,19 @@ export class TestMesh {
     this.#inner = inner;
   }
 
-  /** `inner`: makes the inner broker of a slot; resolves once other workers may connect. */
+  /**
+   * Resolves once all workers are connected. `inner`: makes the inner broker of a slot; resolves once
+   * other workers may connect.
+   */
   static async start(
     slots: number,
     inner: (slot: number) => Broker | Promise<Broker>,
   ): Promise<TestMesh> {
     const mesh = new TestMesh(slots, inner);
     for (let slot = 0; slot < slots; slot += 1) await mesh.replace(slot);
+    while (mesh.nodes.some(({ missing }) => missing.length > 0)) {
+      await new Promise((resolve) => setImmediate(resolve));
+    }
     return mesh;
   }
 
