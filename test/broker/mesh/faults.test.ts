@@ -243,11 +243,15 @@ it('a room refused after its first message is reopened, and publishes use its na
   const mesh = await TestMesh.start(2, (slot) => inner[slot] as Broker);
   const other = mesh.nodes[1] as Broker;
   const told = listen(other);
+  // It is reopened when the test says so.
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+  onTestFinished(() => void vi.useRealTimers());
   await other.subscribe(OWNED, never());
   await expect.poll(() => told).toEqual([1]);
   await expect.poll(() => other.state(OWNED)).toBe('suspended');
   // A room that is not open is identified by its name.
   expect(await other.publish(OWNED, payload('2'), soon())).toMatchObject({ seq: 2 });
+  vi.advanceTimersToNextTimer();
   await expect.poll(() => told).toEqual([1, 'lost to 2, broker']);
   expect(other.state(OWNED)).toBe('up');
   expect(await other.publish(OWNED, payload('3'), soon())).toMatchObject({ seq: 3 });
