@@ -8,7 +8,7 @@ import type { Published } from '../support/accounting.js';
 import { audit } from '../support/accounting.js';
 import { LoggingMember } from '../support/logging-member.js';
 import { type ServerProcess, serveProcess } from '../support/process.js';
-import { hasRedis, type RedisServer, startRedis } from '../support/redis-server.js';
+import { hasRedis, KEEPS_DATA, type RedisServer, startRedis } from '../support/redis-server.js';
 import { WorkersServer } from '../support/workers.js';
 
 const QUICK = ['--drain-ms', '0', '--lame-duck-ms', '0', '--broker-tick-ms', '200'];
@@ -19,7 +19,7 @@ describe.skipIf(!hasRedis)('workers and a node over Redis', () => {
   let flags: readonly string[];
 
   beforeAll(async () => {
-    redis = await startRedis('--appendonly', 'yes', '--appendfsync', 'always');
+    redis = await startRedis(...KEEPS_DATA);
     flags = [...QUICK, '--broker', 'redis', '--redis-url', redis.url];
   });
 

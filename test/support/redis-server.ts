@@ -20,6 +20,12 @@ export const hasRedis = (() => {
   }
 })();
 
+/**
+ * Options of a Redis that keeps its data when it is killed: it writes before it answers. Only a crash of
+ * the machine would need an fsync, which may take longer than a heartbeat.
+ */
+export const KEEPS_DATA = ['--appendonly', 'yes', '--appendfsync', 'no'] as const;
+
 export interface RedisServer {
   readonly port: number;
   readonly url: string;

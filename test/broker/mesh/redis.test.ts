@@ -8,7 +8,7 @@ import { brokerContract } from '../../contract/broker.js';
 import { audit } from '../../support/accounting.js';
 import { BrokerRun } from '../../support/broker-run.js';
 import { roomOf, TestMesh } from '../../support/mesh.js';
-import { hasRedis, type RedisServer, startRedis } from '../../support/redis-server.js';
+import { hasRedis, KEEPS_DATA, type RedisServer, startRedis } from '../../support/redis-server.js';
 
 const SLOTS = 3;
 const KEEPS = { historyBytes: 1_048_576, historyMs: 300_000 };
@@ -94,7 +94,7 @@ class Workers {
 describe.skipIf(!hasRedis)('a mesh over Redis', () => {
   let redis: RedisServer;
   beforeAll(async () => {
-    redis = await startRedis('--appendonly', 'yes', '--appendfsync', 'always');
+    redis = await startRedis(...KEEPS_DATA);
   });
   afterAll(async () => {
     await redis.close();
