@@ -85,8 +85,8 @@ describe.skipIf(!hasRedis)('Redis', () => {
     const scene = await RedisScene.start({ options: QUICK });
     const [a, b] = [await scene.join(0, ROOM), await scene.join(1, ROOM)];
     await burst(scene, [0, 1], 10);
-    scene.redis.signal('SIGSTOP');
     const peer = await connectReading('websocket', scene.nodes[0]?.server.url as string);
+    scene.redis.signal('SIGSTOP');
     const full = burst(scene, [0], 5000);
     const other = scene.publish(1, ROOM);
     await Promise.all([scene.until(a, 'suspended'), scene.until(b, 'suspended')]);
@@ -119,7 +119,7 @@ describe.skipIf(!hasRedis)('Redis', () => {
     const scene = await RedisScene.start({ options: { brokerTimeoutMs: 1000 } });
     const [a] = [await scene.join(0, ROOM), await scene.join(1, ROOM)];
     await burst(scene, [0, 1], 10);
-    await scene.redis.ask('CLIENT', 'PAUSE', '1500', 'ALL');
+    await scene.redis.ask('CLIENT', 'PAUSE', '4000', 'ALL');
     const answers = burst(scene, [0, 1], 50);
     await scene.until(a as never, 'up');
     expect(accepted(await answers)).toBe(0);
