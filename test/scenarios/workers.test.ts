@@ -78,7 +78,7 @@ test('a room is one, and every answer covers all workers', async () => {
       rooms: [{ room, members: peers.length }],
       workers: all,
     });
-    expect(await workers.json(`/v1/rooms/${room}`)).toMatchObject({ members: peers.length });
+    expect(await workers.whole(`/v1/rooms/${room}`)).toMatchObject({ members: peers.length });
     const members = await workers.whole('/v1/members?limit=100');
     expect(members).toMatchObject({ total: peers.length, workers: all });
     const { sum, unaccounted } = await workers.freshScrape();
@@ -387,8 +387,8 @@ test('a session request is answered by the worker that has it, also on connectio
     expect((await ask('POST', `/sockjs/0/${session}/xhr_send`, join))[0]).toBe(204);
     expect((await ask('POST', `/sockjs/0/${session}/xhr`))[1]).toMatch(/^a\[.*joined/);
   }
-  expect(await workers.json('/v1/rooms/a')).toMatchObject({ members: 3 });
-  const members = (await workers.json('/v1/members'))['members'] as { address: string }[];
+  expect(await workers.whole('/v1/rooms/a')).toMatchObject({ members: 3 });
+  const members = (await workers.whole('/v1/members'))['members'] as { address: string }[];
   expect(members.map(({ address }) => address)).toEqual(['127.0.0.1', '127.0.0.1', '127.0.0.1']);
 
   // Its sessions ended with it: requests for them are answered with 404.
@@ -433,8 +433,8 @@ test('a socket passed by a service manager serves all workers', async () => {
     if (said.includes('"msg":"serving"')) break;
   }
   expect(said).toContain(`"url":"http://127.0.0.1:${port}"`);
-  const answer = await fetch(`http://127.0.0.1:${port}/v1/rooms`);
-  expect(await answer.json()).toMatchObject({ workers: { asked: 2, answered: 2 } });
+  const rooms = async () => (await fetch(`http://127.0.0.1:${port}/v1/rooms`)).json();
+  await expect.poll(rooms).toMatchObject({ workers: { asked: 2, answered: 2 } });
   child.kill('SIGTERM');
   expect(await once(child, 'exit')).toEqual([0, null]);
 });
