@@ -33,6 +33,8 @@ export class Host implements Way {
   readonly #count: (lost: number) => void;
   readonly #places = new Map<number, Place>();
   readonly #shed = new Set<Place>();
+  /** Called once what the place has dropped is announced. */
+  readonly #announced = new Map<Place, (() => void)[]>();
   readonly #closing = new AbortController();
 
   constructor(
@@ -55,6 +57,7 @@ export class Host implements Way {
         for (const place of this.#places.values()) owner.close(place);
         this.#places.clear();
         this.#shed.clear();
+        for (const place of this.#announced.keys()) this.#caughtUp(place);
         board.ended(this.#node);
         ended(this);
       },
@@ -109,7 +112,30 @@ export class Host implements Way {
       this.#shed.delete(place);
       const position = this.#owner.positionOf(place.room);
       if (position !== null && !place.isGone) place.catchUp(position);
+      this.#caughtUp(place);
     }
+  }
+
+  #caughtUp(place: Place): void {
+    for (const resolve of this.#announced.get(place) ?? []) resolve();
+    this.#announced.delete(place);
+  }
+
+  /** The other worker has what it needs only once its losses have been announced, too. */
+  #settled(room: string): MaybePromise<void> {
+    const announced = () => {
+      for (const place of this.#shed) {
+        if (place.room !== room) continue;
+        return new Promise<void>((resolve) => {
+          const waiting = this.#announced.get(place);
+          if (waiting === undefined) this.#announced.set(place, [resolve]);
+          else waiting.push(resolve);
+        });
+      }
+      return undefined;
+    };
+    const answer = this.#owner.settled(room);
+    return isThenable(answer) ? Promise.resolve(answer).then(announced) : announced();
   }
 
   #frame(kind: number, reader: FrameReader): void {
@@ -152,6 +178,7 @@ export class Host implements Way {
     if (place === undefined) return;
     this.#places.delete(number);
     this.#shed.delete(place);
+    this.#caughtUp(place);
     this.#owner.close(place);
   }
 
@@ -213,7 +240,7 @@ export class Host implements Way {
       case 'purge':
         return this.#broker.purge?.(room, question.through, signal);
       case 'settled':
-        return this.#owner.settled(room);
+        return this.#settled(room);
     }
   }
 }

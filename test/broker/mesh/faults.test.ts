@@ -3,13 +3,14 @@
  * answered.
  */
 import { expect, it, onTestFinished, vi } from 'vitest';
-import type { Broker, LossReason, Position } from '../../../src/broker/broker.js';
+import type { Broker, LossReason, Past, Position } from '../../../src/broker/broker.js';
 import { BrokerCalls } from '../../../src/broker/calls.js';
 import { MemoryBroker } from '../../../src/broker/memory.js';
 import type { MeshBroker } from '../../../src/broker/mesh/mesh.js';
 import { slotOf } from '../../../src/broker/mesh/slots.js';
 import { Detector, WaitGroup } from '../../../src/lock/index.js';
 import { Recorder } from '../../../src/metrics/recorder.js';
+import { defaults } from '../../../src/options/config.js';
 import { onSurvived } from '../../../src/survived.js';
 import { roomOf, TestMesh } from '../../support/mesh.js';
 import { PlannedError } from '../../support/planned-error.js';
@@ -302,6 +303,47 @@ it('settles once everything published before has arrived, also over a slow link'
   goOn();
   expect(await settled).toEqual([1, 2]);
   expect(owner.settled?.(OWNED, never())).toBe(undefined);
+  await mesh.close();
+});
+
+/** Answers `settled` when told to, and then a question for history. */
+class Unsettled extends MemoryBroker {
+  asked = () => {};
+  answer = () => {};
+  readonly #told = new Promise<void>((resolve) => {
+    this.answer = resolve;
+  });
+  settled(): Promise<void> {
+    return this.#told;
+  }
+  override history(...asked: Parameters<MemoryBroker['history']>): Past {
+    this.asked();
+    const later = () => new Promise((resolve) => setImmediate(resolve));
+    return this.#told.then(later).then(() => super.history(...asked)) as never;
+  }
+}
+
+it('settles only once what its link has dropped is reported (V21)', async () => {
+  const inner = new Unsettled({ ...defaults, historyMessages: 10 });
+  const mesh = await TestMesh.start(2, (slot) => (slot === 0 ? inner : new MemoryBroker()));
+  const [owner, other] = mesh.nodes as unknown as [Broker, Broker];
+  const told = listen(other);
+  await other.subscribe(OWNED, never());
+  const settled = Promise.resolve(other.settled?.(OWNED, never())).then(() => told.at(-1));
+  // Its answer is more than a read of the socket.
+  const range = { from: 1, to: 400, maxMessages: 10, maxBytes: 1_000_000 };
+  const past = other.history?.(OWNED, range, never());
+  await new Promise<void>((resolve) => {
+    inner.asked = resolve;
+  });
+  const goOn = mesh.stall(1);
+  const text = JSON.stringify('x'.repeat(100_000));
+  for (let n = 0; n < 400; n += 1) owner.publish(OWNED, payload(text), soon());
+  inner.answer();
+  await new Promise<void>((resolve) => setImmediate(resolve));
+  goOn();
+  expect(await settled).toBe('lost to 400, node');
+  expect((await past)?.publications).toHaveLength(9);
   await mesh.close();
 });
 
