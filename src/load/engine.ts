@@ -252,7 +252,7 @@ export class Engine {
   #every(ms: number, start: number, act: (n: number) => void): void {
     const index = this.#timers.length;
     const next = (n: number): void => {
-      const wait = (start + (n + 1) * ms * 1000 - this.#crew.now()) / 1000;
+      const wait = Math.max(0, start + (n + 1) * ms * 1000 - this.#crew.now()) / 1000;
       this.#timers[index] = setTimeout(() => {
         act(n);
         const passed = Math.floor((this.#crew.now() - start) / (ms * 1000)) - 1;
