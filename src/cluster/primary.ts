@@ -274,12 +274,15 @@ export class Primary {
       rmSync(pathOf(this.#folder, what, seat.slot, seat.incarnation), { force: true });
     }
     if (!isMissed) return;
+    // Until all have served once, `start` reports the failure of a worker that has not.
+    const isReplaced = this.#hasServed || seat.hasServed;
     this.#log.error(
       { worker: seat.slot, pid: seat.pid, code, signal },
-      'a worker has ended; another one replaces it',
+      isReplaced
+        ? 'a worker has ended; another one replaces it'
+        : 'a worker has ended at the start',
     );
-    // Until all have served once, `start` reports the failure of a worker that has not.
-    if (!this.#hasServed && !seat.hasServed) return;
+    if (!isReplaced) return;
     this.#ledger.restarts += 1;
     this.#restarts.after(seat);
   }
