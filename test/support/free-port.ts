@@ -1,7 +1,11 @@
+import { randomInt } from 'node:crypto';
 import { createServer } from 'node:net';
 
-/** Below the ports that systems give to connections and to servers that ask for any. */
-const FIRST = 10_000;
+/**
+ * Above the ports that browsers and `fetch` refuse, and below those that systems give to connections and
+ * to servers that ask for any.
+ */
+const FIRST = 11_000;
 const LAST = 32_767;
 
 /**
@@ -10,7 +14,7 @@ const LAST = 32_767;
  */
 export async function freePort(): Promise<number> {
   for (;;) {
-    const port = FIRST + Math.floor(Math.random() * (LAST - FIRST));
+    const port = randomInt(FIRST, LAST + 1);
     if (await isFree(port)) return port;
   }
 }
