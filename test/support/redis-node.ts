@@ -52,8 +52,8 @@ export class RedisNode {
   /** Resolves once the condition holds; checks it after every event. */
   async until(isSo: () => boolean, what = isSo.toString()): Promise<void> {
     const timeout = setTimeout(() => {
-      throw new Error(`not within 10 s: ${what}; said ${JSON.stringify(this.said)}`);
-    }, 10_000);
+      throw new Error(`not within 30 s: ${what}; said ${JSON.stringify(this.said)}`);
+    }, 30_000);
     while (!isSo()) {
       await new Promise<void>((resolve) => {
         this.#changed.push(resolve);

@@ -208,7 +208,7 @@ describe.skipIf(!hasRedis)('Redis', () => {
     const commit = async (number: string, data: string, node = 'n:node') => {
       const answer = await redis.ask(
         ...['EVAL', PUBLISH.text, '4', ...names, term, 'fresh', String(Date.now() + 10_000)],
-        ...[node, number, '1', encodeRecord(payload(data)), '100', '60000', '0', '60000', '6000'],
+        ...[node, number, '1', encodeRecord(payload(data)), '100', '60000', '0', '60000', '600000'],
       );
       // Compares all but the time of the answer.
       return String(answer).split(' ').slice(1);
