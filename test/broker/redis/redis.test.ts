@@ -241,8 +241,8 @@ describe.skipIf(!hasRedis)('Redis', () => {
     const node = (ms: number) =>
       new Node({
         ...{ url: own.url, clusterName: 'own', kept: { messages: 100, ms } },
-        // Periodic calls do not renew the expiry.
-        ...{ idleRoomMs: 6_000_000, positionCheckMs: 60_000 },
+        // Heartbeats and checks set expiries too: there are none in the meantime.
+        ...{ idleRoomMs: 6_000_000, positionCheckMs: 60_000, tickMs: 60_000 },
       }).up();
     // The margin is more than a minute: nothing here takes that long.
     const [a, b] = await Promise.all([node(1_000_000), node(2_000_000)]);
