@@ -108,7 +108,8 @@ async function connected(
   { tls = false } = {},
 ) {
   const peers: Socket[] = [];
-  const onPeer = (socket: Socket) => void peers.push(socket.on('error', () => {}));
+  // Without a delay: bytes after the tickets of TLS would wait for an acknowledgement.
+  const onPeer = (socket: Socket) => void peers.push(socket.setNoDelay().on('error', () => {}));
   const server = tls ? tlsServer(onPeer) : createServer(onPeer);
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
