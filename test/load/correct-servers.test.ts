@@ -183,7 +183,7 @@ test('the last messages of many publishers, sent at one instant, are in no figur
   const { phases, counters, members } = run!.cohorts[0]!;
   expect(counters.received).toBe(120 * members);
   expect(phases.calm!.perSecond).toBe(60 * members);
-  expect(phases.calm!.latency.max).toBeLessThan(1_000_000);
+  expect(phases.calm!.latency.count).toBe(60 * members);
   expect(report.verdict.checks.filter((check) => check.status === 'failed')).toEqual([]);
 });
 
