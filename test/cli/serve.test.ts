@@ -290,7 +290,8 @@ describe('a log that cannot be written does not end the server (V12)', () => {
     child.stderr.on('data', (chunk) => {
       stderr += chunk;
     });
-    const exited = once(child, 'exit');
+    // Once all of its output has arrived, which may be after its exit.
+    const closed = once(child, 'close');
     await expect
       .poll(
         () =>
@@ -305,7 +306,7 @@ describe('a log that cannot be written does not end the server (V12)', () => {
       .toBe(200);
     child.kill('SIGUSR2');
     child.kill('SIGTERM');
-    expect((await exited)[0]).toBe(0);
+    expect((await closed)[0]).toBe(0);
     expect(stderr.split('\n')).toEqual([expect.stringContaining('ENOSPC'), '']);
   });
 });
