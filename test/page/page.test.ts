@@ -110,8 +110,9 @@ describe.runIf(hasChromium)('the live page', () => {
       expect(await tab.tile('Members')).toEqual({ value: '20', beside: 'in 1 room' });
       expect((await tab.tile('Deliveries')).value).toMatch(/^[34]\d\d\/s$/);
       expect((await tab.tile('Healthy p99')).value).toMatch(/^[\d.]+ (µs|ms)$/);
+      // On a busy machine a member may be slow for a moment.
+      expect(await tab.text('#sentence')).toMatch(/^20 members/);
     }, WAIT);
-    expect(await tab.text('#sentence')).toMatch(/^20 members/);
     expect(await tab.page.locator('#members tr').count()).toBe(20);
     expect(await tab.text('#rooms tr')).toMatch(/^page:abcd-0000\s+20\s+\d+$/);
     crowd.hush();
@@ -147,9 +148,12 @@ describe.runIf(hasChromium)('the live page', () => {
       const legend = await tab.text('figure:nth-child(3) .legend');
       expect(legend).toMatch(/drop-oldest\s+[1-9][\d.k]*\/s/);
       expect(legend).toMatch(/conflated\s+0\/s/);
+      expect(await tab.tile('Slow members')).toEqual({ value: '1', beside: '10 % of all' });
     }, WAIT);
-    expect(await tab.tile('Slow members')).toEqual({ value: '1', beside: '10 % of all' });
-    expect(await tab.text('#tiles > div:nth-child(2) dd:last-child')).toBe('last minute up to 1');
+    // On a busy machine others may have been slow for a moment.
+    expect(await tab.text('#tiles > div:nth-child(2) dd:last-child')).toMatch(
+      /^last minute up to [1-9]\d*$/,
+    );
   });
 
   it('explains how to connect while it has no members; then finds, sorts and opens members and rooms', async () => {
