@@ -182,7 +182,9 @@ test('a worker that hangs is lost, and its process is killed', async () => {
   expect(code).toBe(4);
   expect(stdout).toContain('INCOMPLETE: a worker process was lost: it has not answered for 10 s\n');
   expect(JSON.parse(read()['json']!)).toMatchObject({ verdict: { outcome: 'incomplete' } });
-  await vi.waitFor(() => expect(() => process.kill(worker, 0)).toThrow('ESRCH'));
+  await vi.waitFor(() => expect(() => process.kill(worker, 0)).toThrow('ESRCH'), {
+    timeout: 30_000,
+  });
 });
 
 test('a closed output does not change the exit code', async () => {
