@@ -3,8 +3,9 @@
  * authentication is on, by keys or by the application's `connect` hook.
  *
  * V15: permissions change in one step, in which the connection also leaves the rooms it may no longer be
- * in. V16: a token check that hangs is ended and never reported as an invalid token; the connection
- * closes at `exp` plus tolerance. V8: its timer, alarms and pending check end with the session.
+ * in. V13: time in which the server was blocked does not count for the first token. V16: a token
+ * check that hangs is ended and never reported as an invalid token; the connection closes at `exp` plus
+ * tolerance. V8: its timer, alarms and pending check end with the session.
  *
  * Not here: validating tokens (`auth/tokens.ts`), permissions (`auth/grants.ts`).
  */
@@ -18,9 +19,10 @@ import { type CloseReason, Refusal, type RefusalCode, shuttingDown } from '../er
 import type { Config } from '../options/config.js';
 import type { Event } from '../protocol/events.js';
 import type { CommandId } from '../protocol/fields.js';
+import type { Hub } from '../room/hub.js';
 import type { Identity } from '../room/identity.js';
 import type { Member } from '../room/member.js';
-import { clearTimeout, nowMs, setTimeout } from '../time.js';
+import { nowMs } from '../time.js';
 import { TokenBucket } from '../token-bucket.js';
 import type { Handshake } from '../transport/transport.js';
 import type { Known, People } from './people.js';
@@ -51,6 +53,7 @@ const CLOSES: Partial<Record<RefusalCode, CloseReason>> = {
 /** What it uses of its session. */
 export interface Host {
   readonly config: Config;
+  readonly hub: Hub;
   readonly member: Member;
   readonly hasClosed: boolean;
   /** Sets the connection's identity; returns how many rooms it left. */
@@ -68,7 +71,8 @@ export class SessionIdentity implements Known {
   readonly #tokens = new TokenBucket(AUTH_RATE, AUTH_BURST);
   readonly #ended = new AbortController();
   #claims: Claims | null = null;
-  #deadline: NodeJS.Timeout | undefined;
+  /** Ends the wait for a valid token. */
+  #endWait = () => {};
   #isOverdue = false;
   /** A token check is in progress; it has its own deadline. */
   #isChecking = false;
@@ -81,12 +85,12 @@ export class SessionIdentity implements Known {
     this.#people = people;
     this.#host = host;
     this.#handshake = handshake;
-    // Only a valid token stops this timer, whatever else the client sends.
+    // Only a valid token ends this wait, whatever else the client sends.
     if (auth.mode === 'required') {
-      this.#deadline = setTimeout(() => {
+      this.#endWait = host.hub.memberContext.clock.after(host.config.authMs, () => {
         this.#isOverdue = true;
         this.#endOverdue();
-      }, host.config.authMs);
+      });
     }
   }
 
@@ -169,7 +173,7 @@ export class SessionIdentity implements Known {
   }
 
   end(): void {
-    clearTimeout(this.#deadline);
+    this.#endWait();
     this.#release();
     this.#ended.abort(shuttingDown());
   }
@@ -198,7 +202,7 @@ export class SessionIdentity implements Known {
     const endsAt = expiresAt + config.clockToleranceMs;
     if (endsAt <= now) throw new Refusal('token_expired', 'The token has expired; send a new one.');
     const identity = this.#auth.identityOf(claims);
-    clearTimeout(this.#deadline);
+    this.#endWait();
     this.#release();
     this.#claims = claims;
     this.#people.add(this, user, claims.tokenId);

@@ -18,7 +18,6 @@ import type { Hub } from '../room/hub.js';
 import type { Identity } from '../room/identity.js';
 import { Member } from '../room/member.js';
 import type { Observer } from '../room/observer.js';
-import { clearTimeout, setTimeout } from '../time.js';
 import { TokenBucket } from '../token-bucket.js';
 import type { Fault, Handshake, Transport, TransportSink } from '../transport/transport.js';
 import type { Turns } from '../turns.js';
@@ -71,7 +70,8 @@ export class Session implements TransportSink, Owner, Caller, Host {
   /** Null if authentication is off. */
   readonly #identity: SessionIdentity | null;
   readonly asking: Asking | null;
-  #firstFrame: NodeJS.Timeout | undefined;
+  /** Ends the wait for the first frame; undefined once there is none. */
+  #firstFrame: (() => void) | undefined;
   readonly #inbox: Inbox;
   /** Set once no further command is run. */
   #isClosing = false;
@@ -96,8 +96,8 @@ export class Session implements TransportSink, Owner, Caller, Host {
     this.asking = auth.app && new Asking(auth.app, this.member, handshake, context);
     if (config.firstFrameMs > 0) {
       // By way of `evict`, so that many that connected together are closed in slices.
-      const { evict } = hub.memberContext;
-      this.#firstFrame = setTimeout(() => evict(this.member, 'nothing_sent'), config.firstFrameMs);
+      const { clock, evict } = hub.memberContext;
+      this.#firstFrame = clock.after(config.firstFrameMs, () => evict(this.member, 'nothing_sent'));
     }
     const begun = this.#identity?.begin();
     // Later frames wait for it, as they would behind an `auth` command.
@@ -256,9 +256,8 @@ export class Session implements TransportSink, Owner, Caller, Host {
     this.close('internal_error');
   }
 
-  /** Stops the timer for the first frame. */
   #spoke(): void {
-    clearTimeout(this.#firstFrame);
+    this.#firstFrame?.();
     this.#firstFrame = undefined;
   }
 

@@ -23,6 +23,7 @@ import { bytesInUse } from '../support/heap.js';
 import { serve } from '../support/server.js';
 import { Signal } from '../support/signal.js';
 import { openSockJs } from '../support/sockjs-client.js';
+import { SECRET, tokenOf } from '../support/tokens.js';
 
 interface Client {
   readonly socket: WebSocket;
@@ -31,6 +32,7 @@ interface Client {
   readonly closed: Promise<number>;
   /** Resolves with the first event. */
   first(): Promise<Record<string, unknown>>;
+  until(isIt: (event: Record<string, unknown>) => boolean): Promise<void>;
 }
 
 function connect(url: string, options: ClientOptions = {}): Client {
@@ -51,6 +53,7 @@ function connect(url: string, options: ClientOptions = {}): Client {
       await changed.until(() => events.length > 0);
       return events[0] as Record<string, unknown>;
     },
+    until: (isIt) => changed.until(() => events.some(isIt)),
   };
 }
 
@@ -132,6 +135,19 @@ test('a peer that sends nothing is closed after --first-frame-ms', async () => {
   expect(await silent.closed).toBe(4107);
   expect(speaking.socket.readyState).toBe(WebSocket.OPEN);
   speaking.socket.close();
+});
+
+test('a first frame and token sent while the server was blocked are sent in time (V13)', async () => {
+  const waitMs = 1000;
+  const { url } = await serve({ firstFrameMs: waitMs, authMs: waitMs, tokenSecret: [SECRET] });
+  const client = connect(url);
+  await client.first();
+  client.socket.send(JSON.stringify({ type: 'auth', id: 1, token: tokenOf({ sub: '42' }) }));
+  for (const end = performance.now() + 1.1 * waitMs; performance.now() < end; );
+  client.socket.send('{"type":"ping","id":2}');
+  await client.until(({ type, id }) => type === 'closing' || id === 2);
+  expect(client.events.map(({ type }) => type)).toEqual(['welcome', 'authenticated', 'pong']);
+  client.socket.close();
 });
 
 test('a heartbeat that is not answered ends the connection', async () => {
