@@ -175,7 +175,7 @@ describe('an internal error', () => {
   test('in the check of members that are behind ends nothing, and the next check runs', async () => {
     const { survivedBy, works } = await start();
     const look = vi.spyOn(LoopClock.prototype, 'mayJudge', 'get').mockImplementation(broken);
-    await vi.waitFor(async () => expect(await survivedBy('callback')).toBeGreaterThan(1));
+    await expect.poll(() => survivedBy('callback')).toBeGreaterThan(1);
     look.mockRestore();
     await works();
   });
@@ -187,7 +187,7 @@ describe('an internal error', () => {
     await peer.answer(1);
     const offer = vi.spyOn(Outbox.prototype, 'offer').mockImplementation(broken);
     peer.say({ type: 'publish', id: 2, room: 'a', data: 'lost' });
-    await vi.waitFor(async () => expect(await survivedBy('callback')).toBe(1));
+    await expect.poll(() => survivedBy('callback')).toBe(1);
     offer.mockRestore();
     await works();
   });
@@ -220,9 +220,7 @@ describe('an internal error', () => {
     const heartbeat = vi
       .spyOn(WebSocketTransport.prototype, 'heartbeat')
       .mockImplementation(broken);
-    await vi.waitFor(async () => expect(await survivedBy('callback')).toBeGreaterThan(1), {
-      timeout: 5000,
-    });
+    await expect.poll(() => survivedBy('callback')).toBeGreaterThan(1);
     heartbeat.mockRestore();
     await works();
   });

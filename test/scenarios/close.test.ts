@@ -5,7 +5,7 @@
  */
 import { once } from 'node:events';
 import { connect } from 'node:net';
-import { afterEach, beforeEach, expect, onTestFinished, test, vi } from 'vitest';
+import { afterEach, beforeEach, expect, onTestFinished, test } from 'vitest';
 import { WebSocket } from 'ws';
 import type { Broker, MaybePromise, Position } from '../../src/broker/broker.js';
 import { MemoryBroker } from '../../src/broker/memory.js';
@@ -214,7 +214,7 @@ test('a port in use leaves nothing open', async () => {
   const before = servers();
   await expect(serve({ ...config, log })).rejects.toMatchObject({ code: 'EADDRINUSE' });
   // A socket's handle is closed in a later turn.
-  await vi.waitFor(() => expect(servers()).toBe(before));
+  await expect.poll(servers).toBe(before);
 });
 
 test('close may be called from inside a broker call', async () => {

@@ -166,11 +166,11 @@ test('a connection that has ended is garbage collected', { timeout: 60_000 }, as
   const { url, members } = await serve({ heartbeatMs: 1000 });
   const beaten = () => new Set<unknown>(beats.mock.contexts);
   const [gone, other] = [await connectRawWebSocket(url), await connectRawWebSocket(url)];
-  await vi.waitFor(() => expect(beaten().size).toBe(2));
+  await expect.poll(() => beaten().size).toBe(2);
   gone.socket.destroy();
-  await vi.waitFor(() => expect(members()).toHaveLength(1));
+  await expect.poll(members).toHaveLength(1);
   beats.mockClear();
-  await vi.waitFor(() => expect(beats.mock.contexts.length).toBeGreaterThan(1));
+  await expect.poll(() => beats.mock.contexts.length).toBeGreaterThan(1);
   expect(beaten().size).toBe(1);
   other.socket.destroy();
 });
@@ -260,7 +260,7 @@ describe('a heartbeat', () => {
       beat(after);
       const before = serverSocket().bytesRead;
       peer.socket.write('more of it');
-      await vi.waitFor(() => expect(serverSocket().bytesRead).toBeGreaterThan(before));
+      await expect.poll(() => serverSocket().bytesRead).toBeGreaterThan(before);
     }
     expect(session.events).toEqual([]);
     // It sends something, is pinged again, and stays silent.
@@ -273,7 +273,7 @@ describe('a heartbeat', () => {
     session.transport.write(batch, 1);
     // Bytes that leave the socket after the first look would count as progress.
     await peer.read(batch.length);
-    await vi.waitFor(() => expect(session.transport.writable).toBe(true));
+    await expect.poll(() => session.transport.writable).toBe(true);
     // Noticed, and due after a quarter of the timeout, or an interval.
     beat(1);
     beat(INTERVAL_MS);
