@@ -304,9 +304,9 @@ test('an https server serves rooms as an http server does', async () => {
   const socket = new WebSocket(`${url}/ws`, { rejectUnauthorized: false });
   const [welcome] = await once(socket, 'message');
   expect(String(welcome)).toContain('"welcome"');
+  const closed = once(socket, 'close');
   await roomcast.close();
-  const [code] = await once(socket, 'close');
-  expect(code).toBe(4200);
+  expect((await closed)[0]).toBe(4200);
 });
 
 test.each([
