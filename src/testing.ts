@@ -194,8 +194,9 @@ class Valve implements Transport {
     this.remoteAddress = inner.remoteAddress;
   }
 
+  /** While shut it takes one batch also between two polls: which one must not depend on the next poll. */
   get writable(): boolean {
-    return this.#held === null && this.#inner.writable;
+    return this.#held === null && (this.#isShut || this.#inner.writable);
   }
 
   get progressAt(): number {

@@ -1,11 +1,12 @@
 import { once } from 'node:events';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import { WebSocket } from 'ws';
 import { MemoryBroker } from '../src/index.js';
 import { startTestServer, type TestServer } from '../src/testing.js';
 import { TRANSPORTS } from '../src/transport/transport.js';
+import { connectReading } from './support/reading-peer.js';
 import { Signal } from './support/signal.js';
 import { openSockJs } from './support/sockjs-client.js';
 
@@ -69,6 +70,31 @@ describe.each(TRANSPORTS)('over %s', (transport) => {
     expect(server.members()).toEqual([]);
     for (const { socket } of clients) socket.close();
   });
+});
+
+test('a member that is stalled between two polls falls behind like any other', async () => {
+  const server = await startTestServer({ queueMessages: 4 });
+  onTestFinished(() => server.close());
+  const peer = await connectReading('xhr-polling', server.httpUrl);
+  const seqs = () =>
+    peer.events.flatMap<number | string>((event) => {
+      if (event.type === 'gap') return [`${event.from}-${event.to}`];
+      return event.type === 'message' ? [event.seq] : [];
+    });
+  peer.say({ type: 'join', id: 1, room: 'r' });
+  await peer.until(() => peer.events.some(({ type }) => type === 'joined'));
+  // It does not poll again.
+  peer.stall();
+  const resume = server.stall(peer.id);
+  for (let n = 0; n < 9; n += 1) {
+    await server.publish('r', n);
+    await new Promise(setImmediate);
+  }
+  expect(server.members()[0]?.queued.messages).toBe(5);
+  peer.resume();
+  resume();
+  await peer.until(() => seqs().at(-1) === 9);
+  expect(seqs()).toEqual([1, '2-5', 6, 7, 8, 9]);
 });
 
 test('lists the members when asked to stall an unknown one', async () => {
