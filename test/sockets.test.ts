@@ -58,8 +58,13 @@ async function start(options: Partial<SocketsOptions> = {}) {
     open: () => [...sockets.open].length,
     /** Silent sockets of one address, once all are accepted. */
     async silent(localAddress: string, count: number): Promise<Socket[]> {
-      const all = Array.from({ length: count }, () => dial(localAddress));
-      await Promise.all(all.map((socket) => once(socket, 'connect')));
+      const all: Socket[] = [];
+      // One by one, so that they are accepted in this order.
+      for (let n = 0; n < count; n += 1) {
+        const socket = dial(localAddress);
+        all.push(socket);
+        await once(socket, 'connect');
+      }
       dialled += count;
       await vi.waitFor(() => expect(accepted).toBeGreaterThanOrEqual(dialled), WAIT);
       return all;
