@@ -4,14 +4,15 @@
  * proxies may send the header, and they must send it. Any other connection is accepted without one, so
  * that a client cannot forge an address.
  *
- * V3: a header is buffered up to `MAX_HEADER_BYTES` and has as long to arrive as a first request.
+ * V3: a header is buffered up to `MAX_HEADER_BYTES` and has as long to arrive as a first request. V13: what
+ * arrived while the server was blocked arrived in time.
  *
  * Not here: parsing of the header (`transport/proxy-header.ts`), counting of sockets (`sockets.ts`).
  */
 import type { Server } from 'node:http';
 import type { BlockList, Socket } from 'node:net';
 import { survived } from './survived.js';
-import { clearTimeout, setTimeout } from './time.js';
+import { clearTimeout, setImmediate, setTimeout } from './time.js';
 import { directAddressOf, isTrusted } from './transport/address.js';
 import { MAX_HEADER_BYTES, type ProxiedPeer, proxyHeaderOf } from './transport/proxy-header.js';
 import { underTls } from './transport/under-tls.js';
@@ -65,8 +66,17 @@ function readHeader(
 ): void {
   awaited(socket);
   let bytes = Buffer.alloc(0);
-  const timer = setTimeout(() => refuse(socket), timeoutMs);
-  const ended = () => clearTimeout(timer);
+  // Timers run before sockets are read: a header that came while the server was blocked is read first.
+  let isLate = false;
+  const late = () => isLate && refuse(socket);
+  const timer = setTimeout(() => {
+    isLate = true;
+    setImmediate(late);
+  }, timeoutMs);
+  const ended = () => {
+    isLate = false;
+    clearTimeout(timer);
+  };
   const done = () => {
     ended();
     socket.off('close', ended);

@@ -98,6 +98,20 @@ describe('a connection of a trusted proxy', () => {
     await ended(socket);
   });
 
+  test('stays open if its header arrived in time, while the server was blocked (V13)', async () => {
+    const firstFrameMs = 1000;
+    const { dial } = await start({ firstFrameMs });
+    const socket = await dial();
+    // Accepted after it.
+    const other = await dial();
+    other.write(`${HEADER}GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n`);
+    expect(await answerOf(other)).toContain('200 OK');
+    socket.write(HEADER);
+    for (const end = performance.now() + 1.1 * firstFrameMs; performance.now() < end; );
+    socket.write('GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n');
+    expect(await answerOf(socket)).toContain('200 OK');
+  });
+
   test('does not delay the close of the server while its header is awaited', async () => {
     const { served, dial } = await start({ firstFrameMs: 3_600_000 });
     const silent = await dial();
