@@ -375,6 +375,24 @@ const steps = [
       }),
     ),
   ),
+  // Rare by chance.
+  ...[1, 2].map(() =>
+    room.chain((name) =>
+      to(`come back to ${name}, and lose its history`, (peer, world) => {
+        const { epoch, seq } = world.core.broker.at(name);
+        const { user = '1', jti = null } = world.allowed.get(peer.member) ?? {};
+        peer.transport.stall();
+        peer.say({ type: 'leave', room: name });
+        peer.say({ type: 'join', room: name, since: { epoch, seq: Math.max(0, seq - 5) } });
+        world.auth(peer, {
+          user,
+          jti,
+          iat: Date.now(),
+          rooms: { ...EVERYTHING, [name]: ['join'] },
+        });
+      }),
+    ),
+  ),
   ...[1, 2].map(() =>
     fc
       .tuple(room, fc.integer({ min: 1, max: 20 }))
