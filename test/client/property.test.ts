@@ -174,6 +174,6 @@ it(`received + gaps = published between join and leave, over ${SCHEDULES} schedu
     { numRuns: SCHEDULES, ...(SCHEDULES > 1000 && { endOnFailure: false }) },
   );
   if (SCHEDULES > 1000) console.log(seen);
-  // Verifies that the schedules had effects; the rarest, resets, are usually a fourth of the schedules.
-  for (const count of Object.values(seen)) expect(count).toBeGreaterThan(SCHEDULES / 30);
+  // Verifies that the schedules had effects.
+  for (const count of Object.values(seen)) expect(count).toBeGreaterThan(SCHEDULES / 10);
 }, 1_200_000);
