@@ -4,15 +4,14 @@
  *
  * Not here: listening and sockets (`serve.ts`), the list of routes (`routes.ts`).
  */
-import { isUtf8 } from 'node:buffer';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import fastify, { type FastifyInstance, type FastifyRequest } from 'fastify';
 import type { TObject } from 'typebox';
-import { Refusal } from '../errors.js';
 import type { HttpDeps } from './deps.js';
 import { docs } from './docs.js';
 import { failureHandler, refuseMethod, refuseUnknown } from './failures.js';
 import { createEntryGuard } from './guard.js';
+import { type JsonReader, jsonReader } from './json-body.js';
 import { Methods } from './methods.js';
 import { page } from './page.js';
 import { compileQuery } from './query.js';
@@ -54,7 +53,7 @@ export async function buildHttp(deps: HttpDeps): Promise<HttpApp> {
     if (!deps.peers?.isPeer(request.raw) && !mayEnter(request.raw)) refuseUnknown(request);
     done();
   });
-  readJson(app, deps);
+  acceptJson(app, jsonReader(deps));
   // The routes check bodies and names themselves, like socket commands. Their schemas only document
   // them.
   app.setValidatorCompiler<TObject>((route) =>
@@ -73,31 +72,10 @@ export async function buildHttp(deps: HttpDeps): Promise<HttpApp> {
 }
 
 /** Accepts JSON bodies only. */
-function readJson(app: FastifyInstance, { bodies, config, inTurn }: HttpDeps): void {
+function acceptJson(app: FastifyInstance, readJson: JsonReader): void {
   app.removeAllContentTypeParsers();
   app.addContentTypeParser(
     'application/json',
-    ({ raw }: FastifyRequest, payload: IncomingMessage, done) => {
-      const tooBig = 'The body is larger than --max-http-body-bytes.';
-      bodies.whole(payload, config.maxHttpBodyBytes, tooBig).then((body) => {
-        // Some clients send this content type without a body, also with DELETE.
-        if (body.length === 0) return done(null, undefined);
-        inTurn(raw, () => {
-          const value = parse(body);
-          if (value instanceof Refusal) done(value, undefined);
-          else done(null, value);
-          return false;
-        });
-      }, done);
-    },
+    (_request: FastifyRequest, payload: IncomingMessage, done) => readJson(payload, done),
   );
-}
-
-function parse(body: Buffer): unknown {
-  if (!isUtf8(body)) return new Refusal('bad_json', 'The body is not UTF-8.');
-  try {
-    return JSON.parse(body.toString());
-  } catch {
-    return new Refusal('bad_json', 'The body is not JSON.');
-  }
 }

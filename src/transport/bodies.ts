@@ -1,5 +1,6 @@
 /**
- * Request bodies while they are read. V3: each body is in one buffer that grows by doubling, so a body
+ * Request bodies while they are read. V3: a body that arrived with its head stays in Node's own buffer,
+ * which holds one read of the connection. Any other is in one buffer that grows by doubling, so a body
  * in pieces of a byte costs no more than one in a single piece. All bodies share a bound, of which one
  * network may use at most as much as it leaves free for the others. V13: a body without progress for
  * `stallMs` ends with its connection; a slow one that progresses does not.
@@ -8,6 +9,7 @@
  */
 import type { IncomingMessage } from 'node:http';
 import { REFUSAL, Refusal } from '../errors.js';
+import { setImmediate } from '../time.js';
 
 /** Bound of all bodies in progress, in bytes. */
 const TOTAL_BYTES = 64 * 1024 * 1024;
@@ -32,19 +34,22 @@ export interface BodiesOptions {
   readonly totalBytes?: number;
 }
 
-/** Key of the reader of a body in progress. A property costs a request less than a `WeakMap` entry. */
-const READER = Symbol('reader');
+/** Receives the refusal of a body that is broken off. */
+type BrokenOff = (refusal: Refusal) => void;
+
+/** Key of that function while a body is read. A property costs a request less than a `WeakMap` entry. */
+const BROKEN_OFF = Symbol('brokenOff');
 
 interface Read extends IncomingMessage {
-  [READER]?: BodyReader | undefined;
+  [BROKEN_OFF]?: BrokenOff | undefined;
 }
 
 /** Aborts the body of a request with a refusal. Returns false if no reader reads it. */
 export function breakOff(request: Read, refusal: Refusal): boolean {
-  const reader = request[READER];
-  if (reader === undefined) return false;
-  request[READER] = undefined;
-  reader.brokenOff(refusal);
+  const brokenOff = request[BROKEN_OFF];
+  if (brokenOff === undefined) return false;
+  request[BROKEN_OFF] = undefined;
+  brokenOff(refusal);
   return true;
 }
 
@@ -71,10 +76,10 @@ export class Bodies {
     // The HTTP server emits the timeout at the request; without a listener it would destroy the
     // connection.
     request.on('timeout', () => breakOff(request, new Refusal('too_slow', REFUSAL.too_slow.text)));
-    request[READER] = reader;
+    request[BROKEN_OFF] = (refusal) => reader.brokenOff(refusal);
     request.on('data', (chunk: Buffer) => reader.chunk(chunk));
     request.on('end', () => {
-      request[READER] = undefined;
+      request[BROKEN_OFF] = undefined;
       if (isTimed) socket.setTimeout(0);
       reader.end();
     });
@@ -83,47 +88,75 @@ export class Bodies {
   }
 
   /**
-   * Reads a whole body.
-   * @throws Refusal `message_too_big` or `server_busy`, as a rejection
+   * Reads a whole body. Calls `ready` with a function that takes it, to be called at most once, or
+   * `failed` with `message_too_big`, `server_busy`, or why the body ended early.
    */
-  whole(request: IncomingMessage, maxBytes: number, tooBig: string): Promise<Buffer> {
-    return new Promise((resolve, reject) => {
-      const refuse = () => reject(new Refusal('message_too_big', tooBig));
-      if (Number(request.headers['content-length'] ?? 0) > maxBytes) return refuse();
-      const gathered = this.gather(request);
-      let length = 0;
-      let isWhole = false;
-      this.read(request, {
-        chunk: (chunk) => {
-          const isTooBig = length <= maxBytes && length + chunk.length > maxBytes;
-          length += chunk.length;
-          if (isTooBig) {
-            gathered.release();
-            refuse();
-          } else if (length <= maxBytes) {
-            try {
-              gathered.add(chunk);
-            } catch (error) {
-              // Discards the rest of the body.
-              length = Number.POSITIVE_INFINITY;
-              gathered.release();
-              reject(error);
-            }
-          }
-        },
-        end: () => {
-          isWhole = true;
-          resolve(gathered.bytes);
-        },
-        brokenOff: reject,
-      });
-      request.on('close', () => {
-        gathered.release();
-        // Every request emits `close`, also after a whole body.
-        if (isWhole) return;
-        reject(new Refusal('bad_command', 'The connection ended before the whole body arrived.'));
-      });
+  whole(
+    request: Read,
+    maxBytes: number,
+    tooBig: string,
+    ready: (take: () => Buffer) => void,
+    failed: BrokenOff,
+  ): void {
+    const refuse = () => failed(new Refusal('message_too_big', tooBig));
+    if (Number(request.headers['content-length'] ?? 0) > maxBytes) {
+      refuse();
+      return;
+    }
+    request[BROKEN_OFF] = failed;
+    // By then Node has parsed what it has read. It runs ticks before it marks a body as complete.
+    setImmediate(() => {
+      if (request[BROKEN_OFF] !== failed) return;
+      if (!request.complete && !request.destroyed) {
+        this.#gatherWhole(request, maxBytes, refuse, ready, failed);
+        return;
+      }
+      request[BROKEN_OFF] = undefined;
+      if (!request.complete) failed(ended());
+      else if (request.readableLength > maxBytes) refuse();
+      else ready(() => (request.read() as Buffer | null) ?? NOTHING);
     });
+  }
+
+  #gatherWhole(
+    request: IncomingMessage,
+    maxBytes: number,
+    refuse: () => void,
+    ready: (take: () => Buffer) => void,
+    failed: BrokenOff,
+  ): void {
+    const gathered = this.gather(request);
+    let length = 0;
+    let isSettled = false;
+    // What still arrives is discarded.
+    const fail = (tell: () => void) => {
+      gathered.release();
+      if (isSettled) return;
+      isSettled = true;
+      tell();
+    };
+    this.read(request, {
+      chunk: (chunk) => {
+        if (isSettled) return;
+        length += chunk.length;
+        if (length > maxBytes) return fail(refuse);
+        try {
+          gathered.add(chunk);
+        } catch (error) {
+          fail(() => failed(error as Refusal));
+        }
+      },
+      end: () => {
+        if (isSettled) return;
+        isSettled = true;
+        // Taken in its turn, which may come after `close`.
+        const body = gathered.bytes;
+        ready(() => body);
+      },
+      brokenOff: (refusal) => fail(() => failed(refusal)),
+    });
+    // Every request emits `close`, also after a whole body.
+    request.on('close', () => fail(() => failed(ended())));
   }
 
   /** Creates the buffer for the body of a request. */
@@ -204,3 +237,6 @@ const busy = () =>
     'server_busy',
     'The server is receiving too many request bodies; send it again later.',
   );
+
+const ended = () =>
+  new Refusal('bad_command', 'The connection ended before the whole body arrived.');

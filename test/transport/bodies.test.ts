@@ -2,6 +2,7 @@
 import { once } from 'node:events';
 import { createServer, type IncomingMessage } from 'node:http';
 import { type AddressInfo, connect } from 'node:net';
+import { setImmediate as turn } from 'node:timers/promises';
 import { expect, it, onTestFinished } from 'vitest';
 import { Bodies } from '../../src/transport/bodies.js';
 
@@ -13,11 +14,42 @@ it('rejects a body whose peer leaves in the middle of it, and returns its bytes'
   const peer = connect((server.address() as AddressInfo).port, '127.0.0.1');
   peer.write('POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n{"d');
   const [request] = (await once(server, 'request')) as [IncomingMessage];
-  const body = bodies.whole(request, 1000, 'too big');
+  const body = new Promise((resolve, reject) => {
+    bodies.whole(request, 1000, 'too big', resolve, reject);
+  });
   const rejected = expect(body).rejects.toMatchObject({ code: 'bad_command' });
-  await once(request, 'data');
-  expect(bodies.take('a', 1024)).toBe(false);
+  // Until the first bytes are read, which takes what is left of the bound.
+  while (bodies.take('a', 1024)) {
+    bodies.give('a', 1024);
+    await turn();
+  }
   peer.destroy();
   await rejected;
   expect(bodies.take('a', 1024)).toBe(true);
+});
+
+it.each([
+  ['with its head', ''],
+  ['after its head', 'later'],
+])('gives a body that arrived %s to a turn that comes after it was read', async (_when, later) => {
+  const bodies = new Bodies({ stallMs: 60_000, networkOf: () => 'a' });
+  const server = createServer().listen(0, '127.0.0.1');
+  onTestFinished(() => void server.close());
+  await once(server, 'listening');
+  const peer = connect((server.address() as AddressInfo).port, '127.0.0.1');
+  onTestFinished(() => void peer.destroy());
+  const head = 'POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n';
+  peer.write(later === '' ? `${head}later` : head);
+  const [request] = (await once(server, 'request')) as [IncomingMessage];
+  const ready = new Promise<() => Buffer>((resolve, reject) => {
+    bodies.whole(request, 1000, 'too big', resolve, reject);
+  });
+  if (later !== '') {
+    await turn();
+    peer.write(later);
+  }
+  const take = await ready;
+  // A body that was read ends its request, which is closed some ticks later.
+  for (let i = 0; i < 5; i += 1) await turn();
+  expect(take().toString()).toBe('later');
 });
