@@ -104,8 +104,8 @@ class Connection implements Work {
   readonly #share: Share;
   /** Pending steps. Each stays first until it has no more items. */
   #steps: Step[] = [];
-  /** Responses not finished yet. */
-  readonly #unanswered = new Set<ServerResponse>();
+  /** Responses not finished yet. Not a `Set`, for the reason in `line.ts`. */
+  readonly #unanswered: ServerResponse[] = [];
   #last: ServerResponse | null = null;
   /** The last answer, sent when all others are done; null while the connection is not refused. */
   #refusal: Refusal | null = null;
@@ -122,14 +122,15 @@ class Connection implements Work {
   }
 
   get isFull(): boolean {
-    return this.#unanswered.size >= MAX_IN_FLIGHT;
+    return this.#unanswered.length >= MAX_IN_FLIGHT;
   }
 
   handle(response: ServerResponse, answer: () => void): void {
     this.#last = response;
-    this.#unanswered.add(response);
+    this.#unanswered.push(response);
     response.on('close', () => {
-      this.#unanswered.delete(response);
+      const at = this.#unanswered.indexOf(response);
+      if (at >= 0) this.#unanswered.splice(at, 1);
       this.#endIfRefused();
     });
     this.do(() => {
@@ -163,9 +164,7 @@ class Connection implements Work {
     const isInBody = request?.complete === false;
     // The reader of the body sends the answer.
     if (isInBody && breakOff(request, refusal)) return;
-    const isStreaming = [...this.#unanswered].some(
-      (each) => each.headersSent && !each.writableEnded,
-    );
+    const isStreaming = this.#unanswered.some((each) => each.headersSent && !each.writableEnded);
     if (!isInBody && !isStreaming) {
       this.refuse(refusal);
       return;
@@ -211,7 +210,7 @@ class Connection implements Work {
   }
 
   #endIfRefused(): void {
-    if (this.#refusal === null || this.#unanswered.size > 0) return;
+    if (this.#refusal === null || this.#unanswered.length > 0) return;
     endWithRefusal(this.#socket, this.#refusal);
   }
 

@@ -66,8 +66,10 @@ export class SockjsSession implements Transport {
   #messages = 0;
   #confirmed = 0;
   #sink: TransportSink | null = null;
-  /** Responses the kernel has not taken whole, each with its socket. */
-  readonly #responses = new Map<ServerResponse, Socket>();
+  /** The request whose body is being read, if any. */
+  sending: IncomingMessage | null = null;
+  /** Responses the kernel has not taken whole, each with its socket. Few, so a list is enough. */
+  #responses: { readonly res: ServerResponse; readonly socket: Socket }[] = [];
   #outstanding = false;
   /** Reason the session ends; set once, first reason wins. */
   #reason: EndReason | null = null;
@@ -109,9 +111,9 @@ export class SockjsSession implements Transport {
 
   /** `res` belongs to a request of this session, which the library has or is about to get. */
   track(req: IncomingMessage, res: ServerResponse): void {
-    this.#responses.set(res, req.socket);
+    this.#responses.push({ res, socket: req.socket });
     res.once('close', () => {
-      this.#responses.delete(res);
+      this.#responses = this.#responses.filter((each) => each.res !== res);
       this.#settle();
     });
   }
@@ -252,7 +254,7 @@ export class SockjsSession implements Transport {
     this.#isGone = true;
     if (this.#reason === null) {
       // A peer leaves by disconnecting while a response is open; a lost peer has none open.
-      const isOpen = [...this.#responses.keys()].some((res) => !res.writableEnded);
+      const isOpen = this.#responses.some(({ res }) => !res.writableEnded);
       this.#reason = isOpen ? 'client' : 'lost';
       this.#end(this.#reason);
     } else {
@@ -264,7 +266,7 @@ export class SockjsSession implements Transport {
    * The session has ended once the kernel has the close frame, or the wait for the next request is over.
    */
   #settle(): void {
-    if (this.#reason === null || this.#responses.size > 0) return;
+    if (this.#reason === null || this.#responses.length > 0) return;
     if (this.#isTold || this.#isGone) this.#end(this.#reason);
   }
 
@@ -281,6 +283,6 @@ export class SockjsSession implements Transport {
   }
 
   #resetResponses(): void {
-    for (const socket of this.#responses.values()) resetSocket(socket);
+    for (const { socket } of this.#responses) resetSocket(socket);
   }
 }

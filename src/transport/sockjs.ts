@@ -105,8 +105,6 @@ export class SockjsServer {
   readonly #sessions = new Map<string, SockjsSession>();
   /** Ended sessions, kept to answer late requests; oldest first. */
   readonly #lingering = new Set<SockjsSession>();
-  /** The request whose body is being read for a session. */
-  readonly #sending = new Map<SockjsSession, IncomingMessage>();
   /** Counts requests for missing sessions. */
   readonly #strangers = new Strangers();
   /** Prefix for ids: the library keeps the sessions of all servers of the process in one map. */
@@ -246,14 +244,14 @@ export class SockjsServer {
   /** Reads the messages of a body and hands over each as soon as it is complete. */
   #send(req: IncomingMessage, res: ServerResponse, session: SockjsSession): Refused | undefined {
     const { bodies, inTurn, maxBodyBytes, maxMessageBytes } = this.#options;
-    if (this.#sending.has(session)) {
+    if (session.sending !== null) {
       return refuse(
         429,
         'rate_limited',
         'This session is still sending a body; wait for its response.',
       );
     }
-    this.#sending.set(session, req);
+    session.sending = req;
     const gathered = bodies.gather(req);
     const reader = new MessageReader(gathered, maxMessageBytes, {
       message: (text) => session.receive(text),
@@ -263,7 +261,7 @@ export class SockjsServer {
     const done = () => {
       req.socket.off('close', done);
       gathered.release();
-      if (this.#sending.get(session) === req) this.#sending.delete(session);
+      if (session.sending === req) session.sending = null;
     };
     let length = 0;
     let isRefused = false;
