@@ -20,6 +20,9 @@ export function makeObjectsYoung(): void {
  * the server has clients, and not under the first load.
  */
 export function collectStart(): void {
+  // V8 forgets the shape of objects of which none is left, and never again makes objects of a class of
+  // Node's as fast as before: `nextTick` then takes 290 ns instead of 55. So one is left.
+  process.nextTick(() => {});
   setFlagsFromString('--expose-gc');
   (runInNewContext('gc') as () => void)();
   setFlagsFromString('--no-expose-gc');
