@@ -29,6 +29,7 @@ export class LoopClock {
   #tickedAt = this.#atTick;
   /** False from a late tick until the sockets have been read again. */
   #hasRead = true;
+  #hasClosed = false;
   readonly #ticks = setInterval(() => this.#tick(), TICK_MS).unref();
 
   /** Milliseconds for which the loop has run. */
@@ -47,6 +48,7 @@ export class LoopClock {
     let timer: NodeJS.Timeout;
     const wait = (delay: number) => {
       timer = setTimeout(() => {
+        if (this.#hasClosed) return;
         const left = due - this.now();
         if (left <= 0 && this.mayJudge) callback();
         else wait(Math.max(left, 1));
@@ -56,7 +58,9 @@ export class LoopClock {
     return () => clearTimeout(timer);
   }
 
+  /** It calls nobody back any more (V8). */
   close(): void {
+    this.#hasClosed = true;
     clearInterval(this.#ticks);
   }
 

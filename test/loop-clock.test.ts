@@ -58,3 +58,12 @@ test('does not call back after a cancel', () => {
   vi.advanceTimersByTime(2000);
   expect(called).not.toHaveBeenCalled();
 });
+
+test('calls nobody back once it is closed, and leaves no timer (V8)', () => {
+  const back = vi.fn();
+  clock.after(100, back);
+  clock.close();
+  vi.advanceTimersByTime(1000);
+  expect(back).not.toHaveBeenCalled();
+  expect(vi.getTimerCount()).toBe(0);
+});
