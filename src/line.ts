@@ -3,6 +3,7 @@
  * `Set` does the same but is unfit for items that join and leave with every message: it rebuilds its
  * table whenever the table is full of deleted entries, each old table points to the next, and an old
  * table in the old generation keeps all later ones alive until a full garbage collection (V8).
+ */
 
 /** An item that can be in one `Line` at a time. The fields are for `Line` only. */
 export interface Queued<T> {

@@ -123,16 +123,17 @@ export class Host implements Way {
 
   /** The other worker has what it needs only once its losses have been announced, too. */
   #settled(room: string): MaybePromise<void> {
-    const announced = () => {
+    const announced = (): MaybePromise<void> => {
       for (const place of this.#shed) {
         if (place.room !== room) continue;
-        return new Promise<void>((resolve) => {
+        const one = new Promise<void>((resolve) => {
           const waiting = this.#announced.get(place);
           if (waiting === undefined) this.#announced.set(place, [resolve]);
           else waiting.push(resolve);
         });
+        // The room may have been closed and opened again meanwhile.
+        return one.then(announced);
       }
-      return undefined;
     };
     const answer = this.#owner.settled(room);
     return isThenable(answer) ? Promise.resolve(answer).then(announced) : announced();
