@@ -1,9 +1,10 @@
 /**
- * Request bodies while they are read. V3: a body that arrived with its head stays in Node's own buffer,
- * which holds one read of the connection. Any other is in one buffer that grows by doubling, so a body
- * in pieces of a byte costs no more than one in a single piece. All bodies share a bound, of which one
- * network may use at most as much as it leaves free for the others. V13: a body without progress for
- * `stallMs` ends with its connection; a slow one that progresses does not.
+ * Request bodies while they are read. V3: a body that arrived with its head stays in Node's own buffers
+ * until its turn, bounded by the requests in flight of its connection, and counts nowhere else. Any other
+ * is in one buffer that grows by doubling, so a body in pieces of a byte costs no more than one in a
+ * single piece. These share a bound, of which one network may use at most as much as it leaves free for
+ * the others. V13: a body without progress for `stallMs` ends with its connection; a slow one that
+ * progresses does not.
  *
  * Not here: whether a body is accepted, which is decided before; its meaning.
  */
@@ -101,6 +102,11 @@ export class Bodies {
     const refuse = () => failed(new Refusal('message_too_big', tooBig));
     if (Number(request.headers['content-length'] ?? 0) > maxBytes) {
       refuse();
+      return;
+    }
+    // Someone before us reads it, too.
+    if (request.readableFlowing === true) {
+      this.#gatherWhole(request, maxBytes, refuse, ready, failed);
       return;
     }
     request[BROKEN_OFF] = failed;
