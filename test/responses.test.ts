@@ -47,3 +47,26 @@ test('keeps nothing alive in the old generation, however many responses there we
   // With a `Set` it is some 8 MB.
   expect(oldBytes() - before).toBeLessThan(3_000_000);
 });
+
+test('does not wait for a response that stays open, and resets its connection', async () => {
+  const responses = new Responses();
+  const http = createServer((_request, response) => {
+    responses.add(response);
+    responses.stream(response);
+    response.flushHeaders();
+  });
+  await once(http.listen(0, '127.0.0.1'), 'listening');
+  const socket = connect((http.address() as AddressInfo).port, '127.0.0.1');
+  onTestFinished(() => void http.close());
+  socket.write('GET / HTTP/1.1\r\nHost: a\r\n\r\n');
+  await once(socket, 'data');
+  let asked = 0;
+  await responses.answered(() => {
+    asked += 1;
+    return 0;
+  });
+  expect(asked).toBe(0);
+  const reset = once(socket, 'error');
+  responses.reset();
+  expect(await reset).toMatchObject([{ code: 'ECONNRESET' }]);
+});
