@@ -338,6 +338,14 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'without slow members for most of the slow phase nothing was compared',
   },
   {
+    fault: 'a single turn fails for one late second',
+    file: 'verdict/healthy.ts',
+    code: 'delayed.length * 2 > seen.length;',
+    instead: 'delayed.length > 0;',
+    test: 'verdict/verdict.test.ts',
+    name: 'a single turn fails only if most of its seconds were slow',
+  },
+  {
     fault: 'messages are timed when they are decoded',
     file: 'wire/arrivals.ts',
     code: 'starts[at + 1]!, times[at]!);',

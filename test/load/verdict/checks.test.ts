@@ -219,13 +219,11 @@ test('a run that ended before members were slow tests no slowness', () => {
   expect(check('slowness')?.status).toBe('skipped');
 });
 
-test('a ratio of one turn may be five times too large, and the typical turn is the median', () => {
+test('the typical turn is the median', () => {
   const isolation = (...pairs: [calm: number, slow: number][]) =>
     judged((run) => {
       run.isolation = isolationOf(pairs.map(([calm, slow]) => ({ calm, slow })));
     }).check('isolation')?.status;
-  expect(isolation([10_000, 40_000])).toBe('void');
-  expect(isolation([10_000, 110_000])).toBe('failed');
   // Two of three added more than 10 ms.
   expect(isolation([1000, 10_000], [2000, 20_000], [2000, 20_000])).toBe('failed');
 });

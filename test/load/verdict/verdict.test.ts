@@ -220,7 +220,36 @@ test('a ratio fails only beyond its noise, and only if the delay matters', () =>
   expect(unclear).toMatchObject({ outcome: 'void', exit: 3 });
   expect(turns([500, 3000], [500, 3100], [500, 2900]).outcome).toBe('passed');
   expect(turns([5000, 50_000], [5000, 51_000], [5000, 49_000]).failed).toEqual(['isolation']);
-  expect(turns([5000, 50_000]).failed).toEqual(['isolation']);
+});
+
+test('a single turn fails only if most of its seconds were slow, beyond the delay of the generator', () => {
+  const single = (seconds: (number | null)[], loopDelayMax = 2000) =>
+    judged((run) => {
+      run.isolation = isolationOf([{ calm: 1500, slow: 50_000 }]);
+      const calm = run.timeline.filter(({ phase }) => phase === 'calm');
+      const [slow] = run.timeline.filter(({ phase }) => phase === 'slow');
+      const rows = seconds.map((p99, i) => ({
+        ...slow!,
+        at: calm.length + i + 1,
+        loopDelayMax,
+        cohorts: slow!.cohorts.map((row, k) => (k === 0 ? { ...row, p99 } : row)),
+      }));
+      run.timeline = [...calm, ...rows];
+    }).checks.find(({ name }) => name === 'isolation');
+  // One stall of the machine.
+  expect(single([1500, 80_000, 1600, 1500, 1500])).toMatchObject({
+    status: 'void',
+    text: expect.stringContaining('one turn may be chance'),
+  });
+  expect(single([1500, 80_000, 80_000, 1500])?.status).toBe('void');
+  expect(single([1500, 80_000, 80_000, 80_000, 1500])?.status).toBe('failed');
+  // Above 2, but within noise.
+  expect(single([14_000, 14_000, 14_000, 14_000])?.status).toBe('void');
+  // Nothing arrived in two of the seconds.
+  expect(single([80_000, null, 80_000, null])?.status).toBe('failed');
+  expect(single([80_000, 80_000, 80_000])?.status).toBe('void');
+  // The generator could not read for 70 ms in each second.
+  expect(single([80_000, 80_000, 80_000, 80_000], 70_000)?.status).toBe('void');
 });
 
 test('silence in every turn while others were slow, and at no other time, is blamed on slow members', () => {
