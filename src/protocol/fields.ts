@@ -71,10 +71,9 @@ export function checkRoom(value: unknown, limits: CommandLimits): string {
     );
   }
   if (!limits.roomNamePattern.test(value)) {
-    throw new Refusal(
-      'bad_room',
-      `room ${show(value)} has characters outside ${limits.roomNamePattern.source}.`,
-    );
+    // Shown as it was configured, without the group that matches the whole name.
+    const pattern = limits.roomNamePattern.source.replace(/^\^\(\?:(.*)\)\$$/s, '$1');
+    throw new Refusal('bad_room', `room ${show(value)} does not match ${pattern}.`);
   }
   return value;
 }
