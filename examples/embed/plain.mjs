@@ -12,3 +12,9 @@ server.on('upgrade', (request, socket, head) => {
 server.listen(Number(process.env.PORT ?? 3000), '127.0.0.1', () => {
   console.log(`http://127.0.0.1:${server.address().port}`);
 });
+
+process.once('SIGTERM', async () => {
+  server.close();
+  // Members are told when to reconnect.
+  await roomcast.close();
+});

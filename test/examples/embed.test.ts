@@ -15,26 +15,32 @@ import { connectReading } from '../support/reading-peer.js';
 
 const folder = new URL('../../examples/embed/', import.meta.url).pathname;
 
-/** The URL that the example prints. */
-async function run(name: string, ...args: string[]): Promise<string> {
+/** The process of an example, and the URL that it prints. */
+async function start(name: string, ...args: string[]) {
   const child = spawn(process.execPath, [folder + name, ...args], {
     env: { ...process.env, PORT: '0' },
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   onTestFinished(() => void child.kill());
   const [line] = await once(createInterface({ input: child.stdout }), 'line');
-  return String(line);
+  return { child, url: String(line) };
 }
 
+const run = async (...args: Parameters<typeof start>) => (await start(...args)).url;
+
 test.each(['fastify.mjs', 'plain.mjs'])(
-  '%s: serves the app and the rooms on one port',
+  '%s: serves the app and the rooms on one port, and ends at SIGTERM, after its members',
   async (name) => {
-    const url = await run(name);
+    const { child, url } = await start(name);
     expect(await (await fetch(url)).text()).toBe('the app');
     const peer = await connectReading('websocket', url);
     peer.say({ type: 'join', id: 1, room: 'a' });
     peer.say({ type: 'publish', id: 2, room: 'a', data: 'hello' });
     await peer.until(() => peer.events.some(({ type }) => type === 'message'));
+    const exited = once(child, 'exit');
+    child.kill('SIGTERM');
+    expect(await peer.closed).toBe(4200);
+    expect(await exited).toEqual([0, null]);
   },
 );
 
