@@ -121,7 +121,7 @@ const BAD: [given: Given, code: string, says: string][] = [
     'redis+sentinel://a:26379,b:26379/name',
   ],
   [{ redisUrl: 'redis+sentinel://a:b:c/name' }, 'bad_option', 'redis+sentinel://a:26379,b:26379'],
-  [{ redisUrl: 'redis://a.example/1' }, 'bad_option', 'give an address like redis://'],
+  [{ redisUrl: 'redis://a.example/1' }, 'bad_option', 'without a database number other than 0'],
   [{ origin: ['https://*.example.com'] }, 'bad_option', 'give origins, like'],
   [{ origin: ['file://x'] }, 'bad_option', 'give origins, like'],
   [

@@ -24,7 +24,7 @@ export const broker = {
         description:
           'Address of the Redis primary, or of its Sentinels, with user and password if it needs them.',
         allowed:
-          'an address like redis://user:password@redis.example:6379, rediss://redis.example or redis+sentinel://a:26379,b:26379/name',
+          'an address like redis://user:password@redis.example:6379, rediss://redis.example or redis+sentinel://a:26379,b:26379/name, without a database number other than 0',
       },
     ),
   ),

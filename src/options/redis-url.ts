@@ -48,8 +48,8 @@ function parse(text: string): URL | null {
   if (!URL.canParse(text)) return null;
   const url = new URL(text);
   const { protocol, hostname, pathname } = url;
-  // Redis channels are global, not per database, so an address with a database number is rejected.
-  const isOne = /^rediss?:$/.test(protocol) && hostname !== '' && ['', '/'].includes(pathname);
+  // Redis channels are global, not per database, so an address of another database is rejected.
+  const isOne = /^rediss?:$/.test(protocol) && hostname !== '' && /^\/?0?$/.test(pathname);
   return isOne ? url : null;
 }
 

@@ -67,6 +67,15 @@ describe.skipIf(!hasRedis)('a Redis', () => {
     return { redis, made };
   };
 
+  it('at an address with the database number 0 is used without asking for a database', async () => {
+    const redis = await startRedis();
+    opened.push(redis);
+    await redis.ask('CONFIG', 'RESETSTAT');
+    const server = await serve({ broker: 'redis', redisUrl: `${redis.url}/0` });
+    expect(await server.publish('a', 1)).toMatchObject({ seq: 1 });
+    expect(await redis.ask('INFO', 'commandstats')).not.toContain('cmdstat_select');
+  });
+
   it('with an eviction policy causes a warning that names the policy', async () => {
     const { made } = await node('--maxmemory-policy', 'allkeys-lru');
     await made.until(() => made.advice.length > 0);
