@@ -152,6 +152,7 @@ test.skipIf(!existsSync(ANALYZE))('systemd accepts the unit', () => {
   expect(seconds(/TimeoutStopSec=(.*)/.exec(unit)?.[1] as string) * 1000).toBeGreaterThan(
     defaults.shutdownGraceMs,
   );
+  expect(unit).toMatch(/^ExecReload=\/bin\/kill -HUP \$MAINPID$/m);
   const folder = mkdtempSync(join(tmpdir(), 'roomcast-unit-'));
   onTestFinished(() => rmSync(folder, { recursive: true }));
   const file = join(folder, 'roomcast.service');
