@@ -284,5 +284,6 @@ function scenarioList(): string {
   const rows = Object.entries(SCENARIOS).map(
     ([number, { name, title }]) => `${number.padEnd(4)} ${name.padEnd(16)} ${title}`,
   );
-  return `${rows.join('\n')}\n`;
+  const more = `\nAlso <kind>-<percent>, like stalled-10: S2 with that share of a kind of cohort (see --help).`;
+  return `${rows.join('\n')}\n${more}\n`;
 }

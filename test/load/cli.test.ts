@@ -372,7 +372,9 @@ test('a printed scenario, used as a file, gives the same plan', async () => {
   });
   expect(JSON.parse(printed.stdout)).not.toHaveProperty('rate');
   expect((await inProcess('--print-scenario', '--scenario', file)).stdout).toBe(printed.stdout);
-  expect((await inProcess('--list-scenarios')).stdout).toMatch(/^S0 .*\n(.*\n)*S15 .*\n$/);
+  expect((await inProcess('--list-scenarios')).stdout).toMatch(
+    /^S0 .*\n(.*\n)*S15 .*\n\nAlso <kind>-<percent>, like stalled-10: .*\n$/,
+  );
 });
 
 test('a bug of the tool ends with exit code 70 and the stack, not a verdict', async () => {

@@ -46,6 +46,10 @@ test('the report names what failed', () => {
   expect(written).not.toMatch(/NaN|undefined|\[object/);
 });
 
+test('the report counts the messages sent and due without the last ones', () => {
+  expect(htmlReport(fixtureReport())).toContain('; 2,500 sent of 2,500 due, p99 ');
+});
+
 test('the report says that nothing is known of the server', () => {
   const run = fixtureRun();
   run.server = { before: null, after: null, samples: [], missing: 'it answers 404' };
