@@ -46,7 +46,8 @@ class View {
       this.own.set(room, shares);
       this.board.enter(room);
     }
-    const share = { user, connections, since: 1, at: 2, ...(user && { info: `{"of":"${user}"}` }) };
+    const info = JSON.stringify({ of: user });
+    const share = { user, connections, since: 1, at: 2, ...(user && { info }) };
     if (connections === null) shares.delete(user);
     else shares.set(user, share);
     this.board.tell(room, [share]);

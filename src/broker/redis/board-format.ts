@@ -23,27 +23,41 @@ export function parseTold(text: string): Told | null {
   const { v, node, isWhole, json } = MESSAGE.exec(text)?.groups ?? {};
   if (node === undefined || json === undefined) return null;
   const shares = parse(json);
-  if (!Array.isArray(shares)) return null;
+  if (!Array.isArray(shares) || !shares.every(isShare)) return null;
   return { v: Number(v), node: ownText(node), isWhole: isWhole === '1', shares };
 }
 
-/** Shares by node, from the fields of a room's hash. */
-export function sharesOf(fields: readonly string[]): Map<string, Share[]> {
+/** Shares by node, from the fields of a room's hash. Calls `unreadable` for each malformed one. */
+export function sharesOf(fields: readonly string[], unreadable: () => void): Map<string, Share[]> {
   const all = new Map<string, Share[]>();
   for (let i = 0; i < fields.length; i += 2) {
     const node = ownText((fields[i] as string).slice(0, NODE_LENGTH));
-    const share = JSON.parse(fields[i + 1] as string) as Share;
+    const share = parse(fields[i + 1] as string);
     const shares = all.get(node);
-    if (shares === undefined) all.set(node, [share]);
+    if (!isShare(share)) unreadable();
+    else if (shares === undefined) all.set(node, [share]);
     else shares.push(share);
   }
   return all;
 }
 
+function isShare(value: unknown): value is Share {
+  if (typeof value !== 'object' || value === null) return false;
+  const { user, connections, since, at, info } = value as Record<keyof Share, unknown>;
+  return (
+    (user === null || typeof user === 'string') &&
+    (connections === null || (Number.isSafeInteger(connections) && Number(connections) >= 0)) &&
+    Number.isFinite(since) &&
+    Number.isFinite(at) &&
+    (info === undefined || (typeof info === 'string' && parse(info) !== undefined))
+  );
+}
+
+/** Undefined if it is not JSON. */
 function parse(json: string): unknown {
   try {
     return JSON.parse(json);
   } catch {
-    return null;
+    return undefined;
   }
 }

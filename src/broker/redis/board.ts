@@ -104,7 +104,7 @@ export class RedisBoard implements Board {
     if (link === null) throw unavailable();
     try {
       const [answer] = await this.#ask(link, [room]);
-      return [...sharesOf(answer?.fields ?? [])];
+      return [...sharesOf(answer?.fields ?? [], this.#config.unreadable)];
     } catch (error) {
       throw link.isOpen ? error : unavailable();
     }
@@ -236,8 +236,8 @@ export class RedisBoard implements Board {
   }
 
   #opened(open: Open, v: number, fields: readonly string[]): void {
-    const { node: own } = this.#config;
-    const all = sharesOf(fields);
+    const { node: own, unreadable } = this.#config;
+    const all = sharesOf(fields, unreadable);
     const { room } = open;
     const mine = all.get(own)?.length ?? 0;
     all.delete(own);

@@ -280,7 +280,7 @@ export class Subscriptions {
       if (step()) this.#queueRead(topic);
       else if (!wasLive && topic.isLive) this.#config.live();
     } catch {
-      // The records could not be parsed; their content is missing, which the log may repair.
+      // The records could not be parsed: what they should have been is read from the log.
       this.#config.unreadable();
       this.#queueRead(topic);
     }

@@ -24,6 +24,8 @@ export interface TopicEvents {
   duplicate(): void;
   /** Number of publications that were read from the log instead of received. */
   backfilled(messages: number): void;
+  /** A commit of the log could not be parsed. */
+  unreadable(): void;
 }
 
 /** A room's state as Redis reports it. */
@@ -143,7 +145,13 @@ export class Topic {
       this.#goTo(place(commit), epochs, place);
       if (this.#isSeen(commit)) continue;
       this.#lost(commit.first - 1);
-      this.#pass(commit);
+      try {
+        this.#pass(commit);
+      } catch {
+        this.events.unreadable();
+        this.#lost(commit.last);
+        continue;
+      }
       if (fromLog.has(commit)) this.events.backfilled(commit.last - commit.first + 1);
     }
     if (log.hasMore) return true;
@@ -218,11 +226,12 @@ export class Topic {
     return epoch === known.epoch && last <= known.seq;
   }
 
+  /** @throws Error, before anything has changed, if the commit is malformed */
   #pass(commit: Commit): void {
     const { seq, epoch } = this.#known as Position;
+    const publications = this.isSubscribed ? publicationsOf(this.room, commit) : [];
     this.#known = { seq: commit.last, epoch };
-    if (!this.isSubscribed) return;
-    for (const publication of publicationsOf(this.room, commit)) {
+    for (const publication of publications) {
       if (publication.seq > seq) this.events.deliver(publication);
     }
   }

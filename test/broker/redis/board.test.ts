@@ -111,9 +111,38 @@ describe.skipIf(!hasRedis)('Redis', () => {
     board.enter('s');
     await node.broker.settled();
     await redis.ask('CONFIG', 'SET', 'min-replicas-to-write', '0');
-    for (const text of ['not JSON', '{}', '1']) await tell(text);
+    const share = { user: 'u', connections: 1, since: 1, at: 1 };
+    const wrong = [
+      null,
+      1,
+      {},
+      { ...share, user: 1 },
+      { ...share, connections: -1 },
+      { ...share, since: null },
+      { ...share, info: 1 },
+      { ...share, info: '{' },
+    ];
+    const texts = wrong.map((each) => JSON.stringify([share, each]));
+    for (const text of ['not JSON', '{}', '1', ...texts]) await tell(text);
     await node.broker.settled();
-    expect(node.broker.counts).toMatchObject({ links: 1, unreadable: 3 });
+    expect(node.broker.counts).toMatchObject({ links: 1, unreadable: 3 + wrong.length });
+    // The other fields of a room are good.
+    await redis.ask('SET', `rc1:${clusterName}:n:${other}`, '');
+    const fields = wrong.flatMap((each, i) => [`${other}${i}`, JSON.stringify(each)]);
+    const good = [`${other}u`, JSON.stringify({ ...share, info: '[1]' })];
+    await redis.ask(
+      'HSET',
+      `rc1:${clusterName}:p:r`,
+      'v',
+      '9',
+      ...fields,
+      `${other}x`,
+      '[',
+      ...good,
+    );
+    expect(await board.read('r')).toEqual([[other, [{ ...share, info: '[1]' }]]]);
+    await board.check();
+    await node.broker.settled();
     expect(node.causes).toEqual([]);
     await node.broker.close();
   });

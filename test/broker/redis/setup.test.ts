@@ -115,4 +115,16 @@ describe.skipIf(!hasRedis)('a Redis', () => {
     expect(made.said).toEqual([[1, 'ours']]);
     expect(made.broker.counts.links).toBe(1);
   });
+
+  it('delivers the message of ours whose number a malformed one has', async () => {
+    const { redis, made } = await node();
+    await made.up();
+    const { epoch } = await made.broker.subscribe('r', new AbortController().signal);
+    await redis.ask('PUBLISH', 'rc1:c:c:r', `1 1 ${epoch} 1 -\n2 1 [`);
+    await made.until(() => made.broker.counts.unreadable > 0);
+    const deadline = performance.now() + 5000;
+    await made.broker.publish('r', { data: '"ours"', from: null }, { deadline });
+    await made.until(() => made.said.length > 0);
+    expect(made.said).toEqual([[1, 'ours']]);
+  });
 });

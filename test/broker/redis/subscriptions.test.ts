@@ -59,6 +59,7 @@ function rooms(sizeOf = (_room: string) => 0) {
       lost: (...told) => lost.push(told),
       duplicate() {},
       backfilled() {},
+      unreadable() {},
     },
     barrier: async () => {},
     live() {},

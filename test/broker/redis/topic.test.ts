@@ -142,6 +142,7 @@ class World {
       lost: (_, to, messages) => witness.gone(to, messages),
       duplicate: () => {},
       backfilled: () => {},
+      unreadable: () => {},
     });
     const position = this.server.open();
     witness.at = position;
@@ -149,7 +150,13 @@ class World {
   }
 
   step(step: () => boolean): void {
-    if (step()) {
+    let mustRead = true;
+    try {
+      mustRead = step();
+    } catch (error) {
+      if ((error as Error).message !== 'the message is malformed') throw error;
+    }
+    if (mustRead) {
       this.topic.suspend();
       this.wantsRead = true;
     }
@@ -197,7 +204,7 @@ class World {
     this.connect();
     for (let round = 0; round < 1000; round += 1) {
       while (this.server.channel.length > 0) this.deliverNext();
-      this.serve(3);
+      this.serve(1);
       this.answered();
       if (this.wantsRead || this.answer !== null) continue;
       const position = this.server.open();
@@ -217,6 +224,7 @@ class World {
 const KINDS = [
   ...['publish', 'publish', 'publish', 'deliver', 'deliver', 'deliver', 'serve', 'answer'],
   ...['cut', 'connect', 'drop', 'repeat', 'failOver', 'newTerm', 'forget', 'deleted', 'settle'],
+  ...['garble', 'corrupt'],
 ] as const;
 type Op = { what: (typeof KINDS)[number]; n: number };
 
@@ -242,6 +250,12 @@ function run(world: World, { what, n }: Op): void {
   else if (what === 'repeat') {
     const [next] = server.channel;
     if (next !== undefined) server.channel.splice(n, 0, next);
+  } else if (what === 'garble' || what === 'corrupt') {
+    // A malformed message in transit, or in the log as well.
+    for (const messages of what === 'garble' ? [server.channel] : [server.channel, server.log]) {
+      const last = messages.pop();
+      if (last !== undefined) messages.push({ ...last, records: 'x' });
+    }
   } else if (what === 'failOver' || what === 'newTerm') {
     // A lost primary closes its connections; one whose term was deleted does not.
     server.failOver(what === 'failOver' ? n - 1 : 0);
@@ -276,7 +290,7 @@ describe('a room at a node', () => {
 
   it('misses nothing that the log still has', () => {
     fc.assert(
-      fc.property(ops(['forget', 'deleted']), (all) => {
+      fc.property(ops(['forget', 'deleted', 'corrupt']), (all) => {
         const world = new World(1_000_000);
         const { server, witness } = world;
         for (const one of all) {
@@ -333,7 +347,14 @@ describe('a room at a node', () => {
   it('does not keep the message that began its epoch alive (V3)', async () => {
     const epoch = 'the-epoch-of-another-term';
     const record = encodeRecord({ data: 'x'.repeat(60_000), from: null });
-    const events = { deliver() {}, reset() {}, lost() {}, duplicate() {}, backfilled() {} };
+    const events = {
+      deliver() {},
+      reset() {},
+      lost() {},
+      duplicate() {},
+      backfilled() {},
+      unreadable() {},
+    };
     const topics = Array.from(
       { length: 500 },
       () => new Topic('a', events, { epoch: 'e0', seq: 3 }),
