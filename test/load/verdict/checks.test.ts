@@ -262,6 +262,14 @@ test('in each turn every stalled member must be evicted, in time', () => {
     run.cohorts[1]!.evictions.max = 5_100_000;
   };
   expect(evictions(20, late)).toBe('failed');
+  // The generator was blocked, and may have detected the last one late.
+  const blocked = (micros: number) =>
+    evictions(20, (run) => {
+      late(run);
+      run.phases[2]!.loopDelayMax = micros;
+    });
+  expect(blocked(99_000)).toBe('failed');
+  expect(blocked(101_000)).toBe('void');
 });
 
 test('evictions in the metrics count for this run only, and not if a socket saw them late', () => {
