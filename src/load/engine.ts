@@ -17,6 +17,11 @@ import { Stamps } from './stamp.js';
 import { openTarget } from './targets/index.js';
 
 const TICK_MS = 250;
+/**
+ * Answers are awaited in steps of this. Steps are counted, not time: the answers that come while this
+ * process is blocked wait in the kernel.
+ */
+const STEP_MS = 50;
 const CONNECTING_MAX = 256;
 /** How much longer than the ramp-up connecting may take; then the remaining members are given up. */
 const CONNECT_GRACE_MS = 30_000;
@@ -162,15 +167,14 @@ export class Engine {
    */
   async drain(finals: readonly number[], areConfirmed: boolean): Promise<void> {
     for (const member of this.#members) member.behave();
-    const deadline = performance.now() + this.#plan.drainMs;
     const owing = (): Member[] =>
       this.#members.filter((member) => (member.session?.owed(finals) ?? 0) > 0);
     const asking = (): Member[] => this.#members.filter(({ session }) => session?.awaitsPast);
     const absent = (): Member[] =>
       this.#stopped ? [] : this.#members.filter(({ isJoining }) => isJoining);
     const awaited = (): number => owing().length + asking().length + absent().length;
-    while (awaited() > 0 && performance.now() < deadline) {
-      await delay(50);
+    for (let left = this.#plan.drainMs; awaited() > 0 && left > 0; left -= STEP_MS) {
+      await delay(STEP_MS);
       for (const { session } of asking()) session?.askForPast();
     }
     for (const member of owing()) {
@@ -304,28 +308,18 @@ export class Engine {
 
   /** Sends the last messages, and again those that were refused, until all are confirmed or time is up. */
   async #end(): Promise<void> {
-    const deadline = performance.now() + this.#plan.drainMs;
+    let awaited = 0;
+    this.#crew.onAnswer = () => void awaited--;
+    let left = this.#plan.drainMs;
     for (;;) {
-      const sent = this.#publishers.sendLast();
-      if (!this.#crew.target.numbered || sent === 0) return;
-      await this.#answers(sent, deadline - performance.now());
+      awaited = this.#publishers.sendLast();
+      if (!this.#crew.target.numbered || awaited === 0) return;
+      for (; awaited > 0 && left > 0; left -= STEP_MS) await delay(STEP_MS);
       const done = this.#publishers.confirmed === this.#crew.publishers().length;
-      if (done || performance.now() >= deadline) return;
+      if (done || left <= 0) return;
       await delay(ASK_AGAIN_MS);
+      left -= ASK_AGAIN_MS;
     }
-  }
-
-  /** Waits for `expected` answers of the target, at most `ms`. */
-  #answers(expected: number, ms: number): Promise<void> {
-    let awaited = expected;
-    return new Promise((resolve) => {
-      const timer = setTimeout(resolve, Math.max(0, ms));
-      this.#crew.onAnswer = () => {
-        if (--awaited > 0) return;
-        clearTimeout(timer);
-        resolve();
-      };
-    });
   }
 
   #report(second: number, health: HealthReport = this.#health.take()): void {

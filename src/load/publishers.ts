@@ -12,8 +12,10 @@ import type { Plan } from './plan.js';
 import { Publisher } from './publisher.js';
 import type { Link } from './targets/target.js';
 
-/** A closed loop without progress for this long gives up its messages in flight. */
-const STUCK_MS = 1000;
+/** A closed loop is examined this often, and gives up its messages in flight after this many times
+ * without progress. Times are counted, since a blocked generator reads nothing for as long. */
+const WATCH_MS = 250;
+const STUCK_WATCHES = 4;
 /** Upper bound of `aside`, in µs, so that what is done every second is done within that second. */
 const ASIDE_MAX = 50_000;
 
@@ -33,7 +35,8 @@ interface Loop {
   sent: number;
   turn: number;
   seen: number;
-  movedAt: number;
+  /** How often it was examined without progress. */
+  idle: number;
 }
 
 /** All publishers of a worker. */
@@ -179,15 +182,13 @@ export class Publishers {
 
   #closedLoop(window: number): void {
     const loops = new Map<number, Loop>();
-    const now = this.#crew.now();
     const unread = new Set(unreadRooms(this.#crew.plan));
     for (const publisher of this.#all) {
       const { room } = publisher;
       if (unread.has(room)) continue;
       const loop = loops.get(room);
       if (loop) loop.publishers.push(publisher);
-      else
-        loops.set(room, { room, publishers: [publisher], sent: 0, turn: 0, seen: 0, movedAt: now });
+      else loops.set(room, { room, publishers: [publisher], sent: 0, turn: 0, seen: 0, idle: 0 });
     }
     const pump = (): void => {
       this.#immediate = undefined;
@@ -198,15 +199,15 @@ export class Publishers {
       this.#immediate ??= setImmediate(pump);
     };
     const watch = (): void => {
+      for (const loop of loops.values()) loop.idle++;
       pump();
-      this.#timer = setTimeout(watch, STUCK_MS / 4);
+      this.#timer = setTimeout(watch, WATCH_MS);
     };
     watch();
   }
 
   #fill(loop: Loop, window: number): void {
     const { publishers } = loop;
-    const now = this.#crew.now();
     const seen = this.#crew.seen(loop.room);
     while (loop.sent - seen < window) {
       if (!this.#publish(publishers[loop.turn++ % publishers.length]!)) break;
@@ -214,10 +215,10 @@ export class Publishers {
     }
     if (seen !== loop.seen) {
       loop.seen = seen;
-      loop.movedAt = now;
-    } else if (now - loop.movedAt > STUCK_MS * 1000) {
+      loop.idle = 0;
+    } else if (loop.idle > STUCK_WATCHES) {
       this.counters.stuck++;
-      loop.movedAt = now;
+      loop.idle = 0;
       this.#crew.forgive(loop.room, loop.sent);
     }
   }

@@ -1,6 +1,6 @@
 /** When messages are sent, and their stamps: with a link that records publishes, and a clock that goes on
  * while the generator is blocked. */
-import { expect, test, vi } from 'vitest';
+import { expect, onTestFinished, test, vi } from 'vitest';
 import { unreadRooms } from '../../src/load/assign.js';
 import { machineMicros } from '../../src/load/clock.js';
 import { Crew } from '../../src/load/crew.js';
@@ -157,6 +157,22 @@ test('a closed loop leaves out rooms whose members are all slow', async () => {
   });
   publishers.stop();
   expect(new Set(sent.map(({ publisher }) => publisher))).toEqual(new Set([read]));
+  publishers.close();
+});
+
+test('a closed loop that was blocked reads before it gives up', async () => {
+  const { publishers, crew } = await setUp({ window: '3' });
+  crew.readers([0], 1);
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+  onTestFinished(() => void vi.useRealTimers());
+  publishers.begin(crew.now(), Number.POSITIVE_INFINITY);
+  const now = crew.now.bind(crew);
+  vi.spyOn(crew, 'now').mockImplementation(() => now() + 2_000_000);
+  vi.advanceTimersByTime(750);
+  expect(publishers.counters.stuck).toBe(0);
+  vi.advanceTimersByTime(250);
+  expect(publishers.counters.stuck).toBe(1);
+  publishers.stop();
   publishers.close();
 });
 

@@ -1,6 +1,7 @@
 /** Small whole runs against servers that are correct, slow or wrong in one way each. */
 import { availableParallelism } from 'node:os';
 import { expect, onTestFinished, test } from 'vitest';
+import type { WebSocket } from 'ws';
 import { cohortOfMembers } from '../../src/load/assign.js';
 import { loadTest } from '../../src/load/load-test.js';
 import { type Plan, resolvePlan, type Scenario } from '../../src/load/plan.js';
@@ -11,6 +12,7 @@ import type { Config } from '../../src/options/config.js';
 import { startTestServer } from '../../src/testing.js';
 import { type Fanout, startBroadcastServer } from '../support/broadcast-server.js';
 import { targetSpec } from '../support/load-fakes.js';
+import { expectPassed } from '../support/load-report.js';
 import { serve } from '../support/server.js';
 import { startSmallRoomServer } from '../support/small-room-server.js';
 
@@ -87,9 +89,7 @@ test('a roomcast passes every check, with slow members of all kinds', async () =
   });
   const wrong = report.verdict.checks.filter(({ status }) => status === 'failed');
   expect(wrong).toEqual([]);
-  for (const name of ['joined', 'kept', 'order', 'accounting', 'memory', 'released']) {
-    expect(check(report, name), JSON.stringify(report.verdict)).toMatchObject({ status: 'passed' });
-  }
+  expectPassed(report, 'joined', 'kept', 'order', 'accounting', 'memory', 'released');
   const run = report.runs[0]!;
   const healthy = run.cohorts[0]!;
   expect(run.publishing.sent).toBeGreaterThanOrEqual(200);
@@ -125,15 +125,11 @@ test.each([
         'vanishing=3,stay=200ms,back=100ms,since=true',
         'churning=2,stay=150ms,away=100ms,since=true',
       ],
-      slow: '1s',
+      slow: '3s',
       fill: '0',
       turns: '1',
     });
-    for (const name of ['kept', 'order', 'accounting', 'losses']) {
-      expect(check(report, name), JSON.stringify(report.verdict)).toMatchObject({
-        status: 'passed',
-      });
-    }
+    expectPassed(report, 'kept', 'order', 'accounting', 'losses');
     const [, vanishing, churning] = report.runs[0]!.cohorts;
     for (const { counters } of [vanishing!, churning!]) {
       expect(counters.resumed).toBeGreaterThan(2);
@@ -146,8 +142,8 @@ test.each([
 );
 
 /**
- * One member requests what gaps name. The server holds its messages back for a second, as if it did not
- * read, so that no kernel buffer hides it.
+ * One member requests what gaps name. The server holds its messages back until it drops some, as if it
+ * did not read, so that no kernel buffer hides it.
  */
 async function asking(options: Partial<Config>) {
   const server = await startTestServer({ queueMessages: 16, ...options });
@@ -155,7 +151,7 @@ async function asking(options: Partial<Config>) {
   const made = plan(targetSpec('roomcast', server.url), {
     members: '4',
     calm: '0',
-    slow: '3s',
+    slow: '4s',
     fill: '0',
     turns: '1',
     cohorts: ['late=1,after=10ms,backfill=true'],
@@ -166,9 +162,10 @@ async function asking(options: Partial<Config>) {
   const report = await loadTest(made, {
     roomcast: 'test',
     repeat: 1,
-    onSecond({ at }) {
-      letRead?.();
-      letRead = at === 1 ? server.stall(server.members()[asker]!.id) : undefined;
+    onSecond() {
+      const members = server.members();
+      if (letRead === undefined) letRead = server.stall(members[asker]!.id);
+      else if (members[asker]!.health === 'shedding') letRead();
     },
   });
   const { counters, backfills } = report.runs[0]!.cohorts[1]!;
@@ -178,9 +175,7 @@ async function asking(options: Partial<Config>) {
 
 test('a member that was held back requests what the gap names while publishing goes on, and a roomcast sends what it keeps', async () => {
   const { report, counters, backfills } = await asking({ historyMessages: 1000 });
-  for (const name of ['kept', 'order', 'accounting', 'losses', 'backfill']) {
-    expect(check(report, name), JSON.stringify(report.verdict)).toMatchObject({ status: 'passed' });
-  }
+  expectPassed(report, 'kept', 'order', 'accounting', 'losses', 'backfill');
   expect(counters.backfill.came).toBe(counters.announced);
   expect(backfills.count).toBeGreaterThan(0);
 });
@@ -237,7 +232,7 @@ test('the same load on a server that does not await sends passes', async () => {
   const target = await broadcast('loop');
   const report = await load(target, BITING);
   expect(check(report, 'flow')?.status).toEqual(unlessBusy('passed'));
-  expect(check(report, 'accounting')?.status).toBe('passed');
+  expectPassed(report, 'accounting');
 });
 
 test('a lost message is caught, when others follow and when it was the last', async () => {
@@ -261,10 +256,27 @@ test('a lost message is caught, when others follow and when it was the last', as
   expect([1, 3]).toContain(last.verdict.exit);
 });
 
+function block(ms: number): void {
+  const until = performance.now() + ms;
+  while (performance.now() < until);
+}
+
+test('a machine that is blocked for longer than the drain has its answers read all the same', async () => {
+  const server = await startSmallRoomServer(() => ({
+    // 50 are due in half a second, and this is the last one.
+    publish(_client, room, _data, next) {
+      if (room.seq === 50) block(500);
+      next();
+    },
+  }));
+  onTestFinished(() => server.close());
+  const report = await load(targetSpec('roomcast', server.url), { drain: '300ms' });
+  expectPassed(report, 'confirmed', 'accounting', 'losses');
+});
+
 test('a machine that is blocked at the end of the phases sends the messages due in them, and no more', async () => {
   const standStill = (text: string): string => {
-    const until = performance.now() + 150;
-    while (performance.now() < until);
+    block(150);
     return text;
   };
   const report = await load(await broadcast('loop', atMessage(45, standStill)));
@@ -284,7 +296,7 @@ test('a repeated message and a late one are caught', async () => {
     ),
   );
   expect(held).not.toBe('');
-  expect(check(report, 'order')?.status).toBe('passed');
+  expectPassed(report, 'order');
 
   let count = 0;
   const swapped = await load(
@@ -315,7 +327,7 @@ test('a server that disconnects a healthy member is caught', async () => {
   const server = await startBroadcastServer('loop');
   onTestFinished(() => server.close());
   let seconds = 0;
-  const report = await loadTest(plan(targetSpec('ws', server.url), { calm: '2s' }), {
+  const report = await loadTest(plan(targetSpec('ws', server.url), { calm: '3s' }), {
     roomcast: 'test',
     repeat: 1,
     onSecond: () => {
@@ -343,17 +355,19 @@ test('stalled members that the server resets in time pass, others do not', async
   const run = (onSecond: (second: number) => void): Promise<LoadReport> =>
     loadTest(made, { roomcast: 'test', repeat: 1, onSecond: ({ at }) => onSecond(at) });
 
+  let connections: WebSocket[] = [];
   const evicted = await run((second) => {
-    // Members connect in their order, and no one else is connected.
-    const connections = [...server.connections];
-    if (second === 2) for (const [member] of stalled) server.reset(connections[member]!);
+    if (connections.length === 0) connections = [...server.connections];
+    // Members connect in their order, and no one else is connected. A blocked machine skips seconds.
+    if (second >= 2) for (const [member] of stalled) server.reset(connections[member]!);
   });
   expect(check(evicted, 'evictions')?.text).toContain('2 of 2 stalled members disconnected');
   expect(check(evicted, 'evictions')?.status).toEqual(unlessBusy('passed'));
-  expect(check(evicted, 'kept')?.status).toBe('passed');
+  expectPassed(evicted, 'kept');
   const { count, max } = evicted.runs[0]!.cohorts[1]!.evictions;
   expect(count).toBe(2);
-  expect(max).toBeGreaterThan(500_000);
+  // They are reset a second after they stopped to read, unless the machine was blocked for that long.
+  if (evicted.verdict.unfit === null) expect(max).toBeGreaterThan(500_000);
 
   const kept = await run(() => {});
   expect(check(kept, 'evictions')?.text).toContain('0 of 2 stalled members disconnected');
@@ -375,7 +389,7 @@ test('a closed loop keeps its window full and no fuller', async () => {
   const target = await broadcast('loop');
   const closed = resolvePlan({ ...small, window: '8' }, target, 1, 'abcd');
   const report = await loadTest(closed, { roomcast: 'test', repeat: 1 });
-  expect(check(report, 'accounting')?.status).toBe('passed');
+  expectPassed(report, 'accounting');
   const { sent, offered, stuck } = report.runs[0]!.publishing;
   expect(offered).toBeNull();
   expect(stuck).toBe(0);
@@ -384,8 +398,7 @@ test('a closed loop keeps its window full and no fuller', async () => {
 
 test('an echo server has one room per member', async () => {
   const report = await load(await echo(), { rate: '200/s' });
-  expect(check(report, 'accounting')?.status).toBe('passed');
-  expect(check(report, 'order')?.status).toBe('passed');
+  expectPassed(report, 'accounting', 'order');
   const { publishing, cohorts } = report.runs[0]!;
   expect(cohorts[0]?.phases.calm?.latency.count).toBe(publishing.sent - publishing.last);
   expect(cohorts[0]?.counters.received).toBe(publishing.sent);
@@ -407,7 +420,7 @@ test('an interrupted run reports what it has measured', async () => {
   // The second that was cut short is no row: it would look like a dip.
   for (const { at } of run.timeline) expect(at).toBeLessThan(run.phases[0]!.to + 0.1);
   expect(run.cohorts[0]!.phases.calm!.latency.count).toBeGreaterThan(0);
-  expect(check(report, 'accounting')?.status).toBe('passed');
+  expectPassed(report, 'accounting');
   expect([130, 3]).toContain(report.verdict.exit);
 });
 

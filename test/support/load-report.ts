@@ -1,4 +1,5 @@
 /** A made-up load report with every part filled in, with the same figures every time. */
+import { expect } from 'vitest';
 import { Latency } from '../../src/load/measure/latency.js';
 import {
   CURVE,
@@ -159,4 +160,13 @@ export function fixtureReport(...runs: RunResult[]): LoadReport {
   const all = runs.length > 0 ? runs : [fixtureRun()];
   const verdicts = all.map((run) => judge(run, FIXTURE_PLAN));
   return buildReport('0.0.0', FIXTURE_PLAN, all, verdicts, () => []);
+}
+
+/** Expects checks to have passed. A generator that was too busy leaves void what it may have caused. */
+export function expectPassed({ verdict }: LoadReport, ...names: string[]): void {
+  const allowed = verdict.unfit === null ? ['passed'] : ['passed', 'void'];
+  for (const name of names) {
+    const check = verdict.checks.find((each) => each.name === name);
+    expect(allowed, `${name} in ${JSON.stringify(verdict)}`).toContain(check?.status);
+  }
 }
