@@ -60,8 +60,7 @@ export interface Host {
   identify(identity: Identity): number;
   send(event: Event): void;
   refuse(id: CommandId | undefined, error: unknown): void;
-  /** `text` tells the peer and the log more than the reason does. */
-  close(reason: CloseReason, text?: string): void;
+  close(reason: CloseReason): void;
 }
 
 export class SessionIdentity implements Known {
@@ -141,11 +140,10 @@ export class SessionIdentity implements Known {
       else if (token !== null) throw new Refusal('token_invalid', 'The token names no user.');
     } catch (error) {
       ended(resultOf(error));
-      const refusal = error instanceof Refusal ? error : undefined;
-      const closes = refusal && CLOSES[refusal.code];
+      const closes = error instanceof Refusal ? CLOSES[error.code] : undefined;
       if (this.#claims !== null || closes === undefined) throw error;
       this.#host.refuse(id, error);
-      this.#host.close(closes, refusal?.message);
+      this.#host.close(closes);
     } finally {
       this.#isChecking = false;
       this.#endOverdue();

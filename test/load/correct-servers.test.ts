@@ -18,6 +18,7 @@ import type { TargetSpec } from '../../src/load/targets/index.js';
 import { freePort } from '../support/free-port.js';
 import { targetSpec } from '../support/load-fakes.js';
 import { temporary } from '../support/load-process.js';
+import { expectPassed } from '../support/load-report.js';
 import { serve } from '../support/server.js';
 import { startSmallRoomServer } from '../support/small-room-server.js';
 
@@ -52,17 +53,14 @@ function expectRight(report: LoadReport): void {
   expect(wrong).toEqual([]);
   // Void only if the machine was too busy, or noise hid the times.
   expect(['passed', 'void'], JSON.stringify(verdict)).toContain(verdict.outcome);
-  for (const name of ['joined', 'kept', 'order', 'accounting', 'losses', 'offered', 'slowness']) {
-    expect(status(report, name), name).toBe('passed');
-  }
+  expectPassed(report, 'joined', 'kept', 'order', 'accounting', 'losses', 'offered', 'slowness');
 }
 
 test('roomcast', async () => {
   const server = await serve();
   const report = await load(targetSpec('roomcast', server.url));
   expectRight(report);
-  expect(status(report, 'confirmed')).toBe('passed');
-  expect(status(report, 'released')).toBe('passed');
+  expectPassed(report, 'confirmed', 'released');
 });
 
 test('roomcast over SockJS polling, with the release time of SockJS', async () => {
@@ -143,7 +141,9 @@ test('a small custom server that acknowledges', async () => {
     cohorts: ['stalled=1'],
   });
   expectRight(stalled);
-  expect(stalled.runs[0]!.cohorts[1]!.counters.announced).toBeGreaterThan(0);
+  const { unfit } = stalled.verdict;
+  // The machine may have been blocked for as long as the member was to be slow.
+  if (unfit === null) expect(stalled.runs[0]!.cohorts[1]!.counters.announced).toBeGreaterThan(0);
 });
 
 test('a stall too short for any server to notice tests nothing', async () => {
@@ -240,8 +240,7 @@ http {
       // This does not test a busy machine.
       skip: ['flow', 'isolation', 'losses', 'kept'],
     });
-    const check = report.verdict.checks.find(({ name }) => name === 'evictions');
-    expect(check, JSON.stringify(report.verdict)).toMatchObject({ status: 'passed' });
+    expectPassed(report, 'evictions');
   },
   40_000,
 );

@@ -22,13 +22,13 @@ async function loaded(...args: string[]) {
 }
 
 test('a server that freezes before the end and stays frozen has confirmed nothing', async () => {
-  const { load, freeze } = await loaded('--calm', '2500ms');
+  const { load, freeze } = await loaded('--calm', '5s');
   freeze();
   // On a busy machine late messages are void.
   expect([1, 3]).toContain(await load.exited);
   const text = load.stdout.join('\n');
-  expect(text).toMatch(/^(FAILED: .*confirmed|VOID: the generator|VOID: the server)/m);
-  expect(text).toMatch(/the last message of 1 of 1 publisher was not confirmed/);
+  expect(text).toMatch(/^(FAILED: .*(confirmed|flow)|VOID: the generator|VOID: the server)/m);
+  expect(text).toMatch(/(FAIL|void) +confirmed .*the last message of 1 of 1 publisher was not/);
 }, 60_000);
 
 test('an interrupt ends the run although the server has frozen; a second one ends it at once', async () => {
@@ -40,7 +40,8 @@ test('an interrupt ends the run although the server has frozen; a second one end
 
   const twice = await loaded('--calm', '60s', '--drain', '60s');
   twice.freeze();
+  // Two signals of one kind are one if the process was not scheduled between them.
   twice.load.child.kill('SIGINT');
-  setTimeout(() => twice.load.child.kill('SIGINT'), 300);
+  twice.load.child.kill('SIGTERM');
   expect(await twice.load.exited).toBe(130);
 }, 90_000);
