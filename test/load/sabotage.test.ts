@@ -660,13 +660,13 @@ const SABOTAGES: Record<string, Sabotage> = {
       let n = 0;
       return {
         publish(_client, _room, _data, next) {
-          if (++n % 10 !== 0) next();
+          // The last ones arrive: what nobody confirms is not counted as lost.
+          if (++n % 10 !== 0 || n > 80) next();
         },
       };
     },
     fails: ['accounting'],
     always: true,
-    also: ['confirmed'],
   },
   'most publishes are refused': {
     fault() {
