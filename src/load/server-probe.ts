@@ -5,6 +5,7 @@
  */
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
+import { cpuWaitSeconds } from './cpu-wait.js';
 import { badOption } from './error.js';
 import type { ServerSample } from './measure/result.js';
 import { type Buckets, quantileBetween, Scrape } from './prometheus.js';
@@ -109,11 +110,10 @@ export class ServerProbe {
     try {
       const stat = readFileSync(`/proc/${this.#pid}/stat`, 'latin1');
       const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-      const [, waited] = readFileSync(`/proc/${this.#pid}/schedstat`, 'latin1').split(' ');
       const status = readFileSync(`/proc/${this.#pid}/status`, 'latin1');
       return {
         cpuSeconds: (Number(fields[11]) + Number(fields[12])) / this.#ticksPerSecond,
-        cpuWaitSeconds: Number(waited) / 1e9,
+        cpuWaitSeconds: cpuWaitSeconds(this.#pid),
         rssBytes: Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1] ?? 0) * 1024,
       };
     } catch {

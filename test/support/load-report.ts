@@ -62,13 +62,19 @@ export function fixtureRun(slow = 1): RunResult {
       utilization: 0.3,
       loopDelayP99: 800,
       loopDelayMax: 2000,
+      cpuWait: 0.01,
       cohorts: [
         { ...row, delivered: 9000, present: 90 },
         { ...row, delivered: i < 10 ? 1000 : 0, present: 10, p99: i < 10 ? p99 : null },
       ],
     };
   });
-  const generator = { utilization: 0.3, loopDelayP99: 800, loopDelayMax: 2000 };
+  const generator = {
+    utilization: 0.3,
+    loopDelayP99: 800,
+    loopDelayMax: 2000,
+    generatorCpuWait: 0.01,
+  };
   const server = {
     cpuCores: 0.4,
     cpuWait: 0.01,

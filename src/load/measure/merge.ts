@@ -45,6 +45,7 @@ interface OpenSecond {
   utilization: number;
   loopDelayP99: number;
   loopDelayMax: number;
+  cpuWait: number | null;
 }
 
 export class Merge {
@@ -147,6 +148,7 @@ export class Merge {
         utilization: 0,
         loopDelayP99: 0,
         loopDelayMax: 0,
+        cpuWait: null,
       };
       this.#open.set(second, open);
     }
@@ -179,6 +181,7 @@ export class Merge {
       utilization: open.utilization,
       loopDelayP99: open.loopDelayP99,
       loopDelayMax: open.loopDelayMax,
+      cpuWait: open.cpuWait,
       cohorts,
     };
     this.#sentBefore = sent;
@@ -203,6 +206,7 @@ function worst(open: OpenSecond, health: HealthReport): void {
   open.utilization = Math.max(open.utilization, health.utilization);
   open.loopDelayP99 = Math.max(open.loopDelayP99, health.loopDelayP99);
   open.loopDelayMax = Math.max(open.loopDelayMax, health.loopDelayMax);
+  if (health.cpuWait !== null) open.cpuWait = Math.max(open.cpuWait ?? 0, health.cpuWait);
 }
 
 /** The phase that contains the middle of a second. */

@@ -95,6 +95,7 @@ function phaseResult(
   delivered: number,
 ): PhaseResult {
   const rows = seconds.filter(({ at }) => at > span.from && at - 1 < span.to);
+  const waits = rows.map(({ cpuWait }) => cpuWait).filter((wait) => wait !== null);
   const within = samples.filter(({ at }) => at > span.from && at <= span.to + 0.5);
   const [first, last] = [within[0], within.at(-1)];
   const difference = (key: 'cpuSeconds' | 'cpuWaitSeconds' | 'rssBytes'): number | null => {
@@ -115,6 +116,7 @@ function phaseResult(
     utilization: Math.max(0, mean(rows.map(({ utilization }) => utilization))),
     loopDelayP99: Math.max(0, ...rows.map(({ loopDelayP99 }) => loopDelayP99)),
     loopDelayMax: Math.max(0, ...rows.map(({ loopDelayMax }) => loopDelayMax)),
+    generatorCpuWait: waits.length === 0 ? null : mean(waits),
     cpuCores: cores,
     cpuWait: rate(difference('cpuWaitSeconds')),
     cpuMicrosPerDelivery: cores === null || delivered === 0 ? null : (cores / perSecond) * 1e6,

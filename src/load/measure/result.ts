@@ -57,6 +57,8 @@ export interface PhaseResult {
   utilization: number;
   loopDelayP99: number;
   loopDelayMax: number;
+  /** Share of the phase in which the worst worker was ready to run and got no CPU, 0–1; null if unknown. */
+  generatorCpuWait: number | null;
   /** Server; null if unknown. Delays and lock holds are those of the worst second. */
   cpuCores: number | null;
   /** Share of the phase in which its main thread was ready to run and got no CPU, 0–1. */
@@ -97,6 +99,8 @@ export interface Second {
   utilization: number;
   loopDelayP99: number;
   loopDelayMax: number;
+  /** As `generatorCpuWait`, of the second. */
+  cpuWait: number | null;
   /** By cohort, in the plan's order. */
   cohorts: {
     delivered: number;

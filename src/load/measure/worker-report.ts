@@ -23,6 +23,8 @@ export interface HealthReport {
   loopDelayMax: number;
   /** CPU time used, in ms. */
   cpuMs: number;
+  /** Share of the time in which it was ready to run and got no CPU, 0–1; null if unknown. */
+  cpuWait: number | null;
   elapsedMs: number;
   /** How late messages were written. */
   lateness: SparseCounts;

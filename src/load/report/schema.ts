@@ -104,6 +104,7 @@ const run = Type.Object({
       utilization: number,
       loopDelayP99: number,
       loopDelayMax: number,
+      generatorCpuWait: known(number),
       cpuCores: known(number),
       cpuWait: known(number),
       cpuMicrosPerDelivery: known(number),
@@ -146,6 +147,7 @@ const run = Type.Object({
       utilization: number,
       loopDelayP99: number,
       loopDelayMax: number,
+      cpuWait: known(number),
       cohorts: Type.Array(
         Type.Object({
           delivered: number,

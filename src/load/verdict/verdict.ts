@@ -73,7 +73,7 @@ const LATE_MICROS = 50_000;
 const UNSENT = 0.01;
 /** Rooms that a note lists by name. */
 const NAMED = 5;
-/** A server that waits for a CPU for more of the time shows the load of the machine, not its own. */
+/** A server or generator that waits for a CPU for more of the time shows the load of the machine. */
 const STARVED = 0.1;
 /** Errors that mean this machine lacks something: descriptors, ports, memory. */
 const LOCAL: ReadonlySet<string> = new Set([
@@ -163,9 +163,11 @@ export function exitOf(outcome: Outcome, interrupted: boolean): number {
 /**
  * Whether the generator or the machine may have caused a failure that does not stand by itself. A
  * silence (`flow`) is spoilt if it would have been within the limit without the generator's own longest
- * delays in reading and publishing; any other time is spoilt if the generator was saturated.
+ * delays in reading and publishing; any other time is spoilt if the generator was saturated. Both are
+ * spoilt if the generator got no CPU.
  */
 function isSpoilt(name: string, unfit: string | null, result: RunResult, plan: Plan): boolean {
+  if (waitingPhase(result)) return true;
   if (name !== 'flow') return unfit !== null;
   if (starvedPhase(result)) return true;
   const held = Math.max(...result.phases.map(({ loopDelayMax }) => loopDelayMax));
@@ -253,17 +255,29 @@ function clockDoubt({ clockError, cohorts }: RunResult): string | null {
   return `the clocks of the agents are too uncertain: a time between two of them may be wrong by ${formatMicros(clockError)}, and this p99 allows ${formatMicros(bound)}: use agents that are nearer`;
 }
 
+/** The phase in which the generator waited for a CPU for too long: times are then those of the machine. */
+function waitingPhase({ phases }: RunResult): PhaseResult | undefined {
+  return phases.find(
+    ({ name, generatorCpuWait }) => JUDGED.includes(name) && (generatorCpuWait ?? 0) >= STARVED,
+  );
+}
+
 function starvedPhase({ phases }: RunResult): PhaseResult | undefined {
   return phases.find(({ name, cpuWait }) => JUDGED.includes(name) && (cpuWait ?? 0) >= STARVED);
 }
 
-function notes({ interrupted, server }: RunResult, plan: Plan): string[] {
+function notes(result: RunResult, plan: Plan): string[] {
+  const { interrupted, server } = result;
+  const waiting = waitingPhase(result);
   const unread = plan.window === null ? [] : unreadRooms(plan);
   const named = unread.slice(0, NAMED).map((room) => roomName(plan, room));
   const more = unread.length > NAMED ? ', …' : '';
   return [
     unread.length > 0
       ? `in ${unread.length} of ${times(plan.rooms, 'room')} only a last message was published, as healthy members pace a closed loop and these rooms have none: ${named.join(', ')}${more}`
+      : '',
+    waiting
+      ? `the generator was ready to run but had to wait for a CPU ${Math.round((waiting.generatorCpuWait ?? 0) * 100)} % of phase ${waiting.name}, as others use this machine: its times are too long`
       : '',
     interrupted ? 'interrupted: phases may be missing or short' : '',
     server.missing ? `${missed(server)}: ${server.missing}` : '',

@@ -125,6 +125,7 @@ class World {
           loopDelayP99: 0,
           loopDelayMax: 0,
           cpuMs: 0,
+          cpuWait: 0.1 * (worker + 1),
           elapsedMs: 1000,
           lateness: [],
         },
@@ -256,6 +257,7 @@ test('several workers give the figures of one', () => {
   expect(three.timeline).toHaveLength(10);
   // The generator's health is that of its worst worker.
   expect(three.phases[0]!.utilization).toBeCloseTo(0.3);
+  expect(three.phases[0]!.generatorCpuWait).toBeCloseTo(0.3);
 });
 
 test('joins, recoveries, evictions and answers of several workers are merged', () => {

@@ -312,7 +312,7 @@ test('a silence that the publishers’ own lateness explains is not blamed on th
 
 test('a generator or a machine that was busy while nothing was judged spoils nothing', () => {
   const { verdict } = judged((run) => {
-    Object.assign(run.phases[1]!, { utilization: 0.99, cpuWait: 0.9 });
+    Object.assign(run.phases[1]!, { utilization: 0.99, cpuWait: 0.9, generatorCpuWait: 0.9 });
   });
   expect(verdict).toMatchObject({ outcome: 'passed', unfit: null });
 });

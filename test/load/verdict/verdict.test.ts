@@ -374,6 +374,28 @@ test('a server that gets no CPU is not blamed for delays', () => {
   expect(starved.exit).toBe(3);
 });
 
+test('times that failed while the generator got no CPU are void, and others count', () => {
+  const waiting = (change: (run: Run) => void = () => {}) =>
+    judged((run) => {
+      run.phases[2]!.generatorCpuWait = 0.4;
+      change(run);
+    });
+  expect(waiting()).toMatchObject({ outcome: 'passed', unfit: null });
+  expect(waiting().notes.join()).toContain('had to wait for a CPU 40 % of phase slow');
+  const timed = waiting((run) => {
+    run.isolation = isolationOf([1, 2, 3].map(() => ({ calm: 5000, slow: 50_000 })));
+    Object.assign(run.cohorts[0]!.counters, { silence: [0, 0, 9e6], silentMembers: [0, 0, 90] });
+  });
+  for (const name of ['isolation', 'flow']) {
+    expect(timed.checks.find((check) => check.name === name)?.status, name).toBe('void');
+  }
+  expect(timed.exit).toBe(3);
+  const counted = waiting((run) => {
+    run.cohorts[0]!.counters.faults.duplicated = 1;
+  });
+  expect(counted.failed).toEqual(['order']);
+});
+
 test('late publishing voids an open loop, which relies on punctuality', () => {
   const late = (run: Run): void => {
     run.publishing.lateness = distributionOf(100);
