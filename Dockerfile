@@ -22,6 +22,7 @@ WORKDIR /roomcast
 COPY --from=build /roomcast/package.json ./
 COPY --from=build /roomcast/node_modules node_modules
 COPY --from=build /roomcast/dist dist
+COPY --from=build /roomcast/docs/openapi.json docs/openapi.json
 USER node
 EXPOSE 8080 8081
 # Override it with --health-cmd for another port, a path prefix or TLS.

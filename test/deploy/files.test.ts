@@ -3,10 +3,22 @@
  * each parses, and names only existing options, ports, paths and metrics. `proxies.test.ts` runs the
  * proxies. No image was built and no cluster was used (docs/deploy.md).
  */
-import { execFile, spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { execFile, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { parse, parseAllDocuments } from 'yaml';
 import { CATALOGUE } from '../../src/metrics/catalogue/index.js';
@@ -94,6 +106,37 @@ describe('the Dockerfile', () => {
     expect(await health()).toBe(0);
     await server.close();
     expect(await health()).toBe(1);
+  });
+
+  test('copies everything that the server reads', async () => {
+    const image = mkdtempSync(join(tmpdir(), 'roomcast-image-'));
+    onTestFinished(() => rmSync(image, { recursive: true }));
+    const copies = [...text.matchAll(/^COPY --from=build \/roomcast\/(\S+) (\S+)$/gm)];
+    for (const [, from = '', to = ''] of copies) {
+      const target = join(image, to.endsWith('/') ? join(to, basename(from)) : to);
+      mkdirSync(dirname(target), { recursive: true });
+      if (from === 'node_modules') symlinkSync(join(ROOT, from), target);
+      else cpSync(join(ROOT, from), target, { recursive: true });
+    }
+    const child = spawn(process.execPath, ['dist/cli/main.js', 'serve', '--port', '0'], {
+      cwd: image,
+      env: { ...process.env, ROOMCAST_LOG_FORMAT: 'json' },
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    onTestFinished(() => void child.kill('SIGKILL'));
+    const [line] = await once(createInterface({ input: child.stdout }), 'line');
+    const { msg, url } = JSON.parse(line);
+    expect(msg).toBe('serving');
+    for (const path of [
+      '/',
+      '/docs',
+      '/runbook',
+      '/client.js',
+      '/v1/openapi.json',
+      '/sockjs/info',
+    ]) {
+      expect([path, (await fetch(url + path)).status]).toEqual([path, 200]);
+    }
   });
 
   test('contains the Redis client, which has no dependencies', () => {
