@@ -13,6 +13,7 @@ import type { LossReason, Position, Publication } from '../broker/broker.js';
 import type { CloseReason } from '../errors.js';
 import { type Detector, RWLock } from '../lock/index.js';
 import type { Event } from '../protocol/events.js';
+import { survive } from '../survived.js';
 import { nowMs } from '../time.js';
 import type { Backlog } from './backlog.js';
 import { Flush, type Pending } from './flush.js';
@@ -246,12 +247,18 @@ export class Room {
       if (flush.next % MEMBERS_A_LOOK === 0) flush.prefetch(MEMBERS_A_LOOK);
       const subscription = members[flush.next] as Subscription;
       flush.next += 1;
-      const due = subscription.isLive ? flush.for(subscription) : null;
-      if (due !== null) {
-        const verdict = subscription.outbox.offer(subscription, due.batches);
-        if (verdict !== null) evictLater(subscription.member, verdict);
-        if (flush.hasReset) subscription.catchUp();
-        fannedOut += due.messages;
+      // V12: a failure ends only the member that it concerns, which would miss messages without a gap.
+      try {
+        const due = subscription.isLive ? flush.for(subscription) : null;
+        if (due !== null) {
+          const verdict = subscription.outbox.offer(subscription, due.batches);
+          if (verdict !== null) evictLater(subscription.member, verdict);
+          if (flush.hasReset) subscription.catchUp();
+          fannedOut += due.messages;
+        }
+      } catch (error) {
+        survive(error);
+        evictLater(subscription.member, 'internal_error');
       }
       if (flush.next % MEMBERS_A_LOOK === 0 && nowMs() >= deadline) break;
     }

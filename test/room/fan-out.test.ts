@@ -26,6 +26,7 @@ const WRITE_MS = 0.01;
 
 let loop: Loop;
 let hub: Hub;
+const evict = vi.fn();
 
 /** Accepts every write, which takes time. */
 class Sink implements Transport {
@@ -78,6 +79,7 @@ beforeEach(async () => {
   vi.useFakeTimers({ toFake: ['performance', 'Date', 'setInterval', 'clearInterval'] });
   loop = new Loop();
   writes.length = 0;
+  evict.mockClear();
   const codec = new JsonCodec();
   hub = new Hub(
     { ...defaults, maxRoomsPerMember: 0 },
@@ -85,7 +87,7 @@ beforeEach(async () => {
     codec,
     new Recorder(),
     new LoopClock(),
-    () => {},
+    evict,
     new Detector({ mode: 'strict' }),
   );
   // The first join of a room asks the broker, which takes some microtasks.
@@ -220,6 +222,22 @@ describe('FanOut', () => {
     expect(evicted).toEqual([...members, ...members]);
   });
 
+  it('evicts a member whose transport throws, and offers the message to the others (V12)', () => {
+    const errors: unknown[] = [];
+    const end = onSurvived((error) => errors.push(error));
+    const all = [join('b'), join('b'), join('b')] as const;
+    const failed = [...hub.members.values()].at(-2);
+    vi.spyOn(all[1], 'write').mockImplementationOnce(() => {
+      throw new PlannedError('no memory');
+    });
+    void publish('b', 'x');
+    loop.run();
+    end();
+    expect(errors).toEqual([new PlannedError('no memory')]);
+    expect(all.map(({ texts }) => texts.length)).toEqual([1, 0, 1]);
+    expect(evict.mock.calls).toEqual([[failed, 'internal_error']]);
+  });
+
   it('evicts, and runs the other late work, if one piece of it throws (V12)', () => {
     const errors: unknown[] = [];
     const end = onSurvived((error) => errors.push(error));
@@ -238,7 +256,6 @@ describe('FanOut', () => {
         isReady = false;
       },
     };
-    const evict = vi.fn();
     const fanOut = new FanOut(new Recorder(), [bad, good], evict);
     fanOut.evictLater([...hub.members.values()][0] as Member, 'slow_consumer');
     loop.turn();
