@@ -78,6 +78,8 @@ export async function listen(
   for (const { http } of all) {
     sockets.watch(http);
     http.on('request', taker.request);
+    // Node would answer an `Expect` that it does not know with a bare 417; it may be ignored (RFC 9110, 10.1.1).
+    http.on('checkExpectation', taker.request);
     http.on('upgrade', taker.upgrade);
     http.on('clientError', composed.clientError);
   }

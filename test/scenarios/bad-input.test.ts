@@ -379,6 +379,15 @@ describe('malformed or incomplete HTTP', () => {
     await isUntouched(server);
   });
 
+  test('an expectation that nobody knows is ignored', async () => {
+    const server = await start();
+    const answer = await ask(
+      server.url,
+      'GET /v1/rooms/none HTTP/1.1\r\nHost: 127.0.0.1\r\nExpect: more\r\nConnection: close\r\n\r\n',
+    );
+    expect(answer).toMatch(/^HTTP\/1\.1 404 .*"code":"not_found"/s);
+  });
+
   test('earlier requests are answered first', async () => {
     const server = await start();
     const answer = await ask(
