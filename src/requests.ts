@@ -112,7 +112,14 @@ class Connection implements Work {
 
   /** Its length says nothing about the cost of a request. */
   readonly waitingBytes = 0;
-  readonly #closed = () => this.#drop();
+  readonly #closed = () => {
+    this.#drop();
+    // Node emits 'close' only at the response that has the connection, at none that is queued behind it:
+    // whoever waits for it would hold those for ever.
+    for (const response of [...this.#unanswered]) {
+      if (response.socket === null) response.emit('close');
+    }
+  };
 
   constructor(socket: Socket, options: RequestsOptions) {
     this.#socket = socket;
@@ -145,7 +152,7 @@ class Connection implements Work {
     this.do(() => {
       this.#drop();
       connections.delete(this.#socket);
-      this.#socket.off('close', this.#closed);
+      if (this.#unanswered.length === 0) this.#socket.off('close', this.#closed);
       answer();
       this.#socket.off('error', ignore);
       return false;

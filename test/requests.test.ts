@@ -7,6 +7,8 @@ import { BoundedRequest, MAX_IN_FLIGHT, Requests } from '../src/requests.js';
 import { type Share, Turns } from '../src/turns.js';
 import { Signal } from './support/signal.js';
 
+const UPGRADE = 'GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n';
+
 /** Answers when the test calls it. */
 async function start() {
   const waiting: { url: string; response: ServerResponse }[] = [];
@@ -59,6 +61,7 @@ async function start() {
     peer,
     get,
     closed,
+    changed,
     until: until.bind(changed),
   };
 }
@@ -89,6 +92,32 @@ test('one more is refused after the others are answered, nothing behind it is pa
   expect(statuses).toEqual([...Array<string>(MAX_IN_FLIGHT).fill('200'), '429']);
   expect(peer.text).toMatch(/"code":"rate_limited"/s);
 });
+
+test.each([false, true])(
+  'each response of a connection that ends is closed once, also one queued behind others (before an upgrade: %s)',
+  async (isUpgrade) => {
+    const { waiting, socket, peer, get, until, changed } = await start();
+    socket.write(get(6));
+    await until(() => waiting.length === 6);
+    const closes = waiting.map(({ response }) => {
+      const close = { count: 0 };
+      response.on('close', () => {
+        close.count += 1;
+        changed.fire();
+      });
+      return close;
+    });
+    // One is answered, one is being answered, and one is answered before its turn.
+    waiting[0]?.response.end('first');
+    waiting[1]?.response.write('second');
+    waiting[3]?.response.end('fourth');
+    await until(() => peer.text.includes('second'));
+    if (isUpgrade) socket.write(UPGRADE);
+    else socket.destroy();
+    await until(() => closes.every(({ count }) => count > 0));
+    expect(closes.map(({ count }) => count)).toEqual([1, 1, 1, 1, 1, 1]);
+  },
+);
 
 test('a long request is handled one item per turn, behind earlier ones', async () => {
   const { requests, socket, get, until } = await start();
@@ -137,8 +166,6 @@ test('a request that waits too long for its turn is reset and counted', async ()
 });
 
 describe('an upgrade', () => {
-  const UPGRADE = 'GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n';
-
   test('is answered in its turn, and no state of its connection is kept', async () => {
     const { turns, socket, peer, until } = await start();
     const held: Share[] = [];
