@@ -106,6 +106,7 @@ class Connection implements Work {
   #steps: Step[] = [];
   /** Responses not finished yet. Not a `Set`, for the reason in `line.ts`. */
   readonly #unanswered: ServerResponse[] = [];
+  /** The latest one; null once it is finished and its request has arrived whole. */
   #last: ServerResponse | null = null;
   /** The last answer, sent when all others are done; null while the connection is not refused. */
   #refusal: Refusal | null = null;
@@ -138,6 +139,7 @@ class Connection implements Work {
     response.on('close', () => {
       const at = this.#unanswered.indexOf(response);
       if (at >= 0) this.#unanswered.splice(at, 1);
+      if (response === this.#last && response.req.complete) this.#last = null;
       this.#endIfRefused();
     });
     this.do(() => {

@@ -2,7 +2,7 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
-import { request as ask } from 'node:http';
+import { request as ask, Server as HttpServer, type IncomingMessage } from 'node:http';
 import { Agent, get } from 'node:https';
 import { connect, Server } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -16,6 +16,7 @@ import type { Config } from '../src/options/config.js';
 import { type Listening, serve } from '../src/serve.js';
 import { certificate } from './support/certificate.js';
 import { freePort } from './support/free-port.js';
+import { collectAll } from './support/heap.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'roomcast-serve-'));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -428,4 +429,29 @@ test('idle connections stay open longer than the usual timeouts of load balancer
   socket.write('GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n');
   const [chunk] = await once(socket, 'data');
   expect(Number(/keep-alive: timeout=(\d+)/i.exec(String(chunk))?.[1])).toBeGreaterThan(60);
+});
+
+test('a connection keeps nothing of the requests it has sent', async () => {
+  const begun: WeakRef<IncomingMessage>[] = [];
+  const { emit } = HttpServer.prototype;
+  onTestFinished(() => {
+    HttpServer.prototype.emit = emit;
+  });
+  HttpServer.prototype.emit = function (this: HttpServer, event: string, ...values: unknown[]) {
+    if (event === 'request' || event === 'upgrade') begun.push(new WeakRef(values[0] as never));
+    return Reflect.apply(emit, this, [event, ...values]);
+  } as typeof emit;
+  const { url } = await open();
+  await welcomed(`${url.replace('http', 'ws')}/ws`);
+  await welcomed(`${url.replace('http', 'ws')}/sockjs/000/session/websocket`);
+  const socket = connect(Number(new URL(url).port), '127.0.0.1');
+  onTestFinished(() => void socket.destroy());
+  const body = '{"data":1}';
+  const publish = `POST /v1/rooms/news/messages HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n${body}`;
+  for (const text of ['GET /sockjs/info HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n', publish]) {
+    socket.write(text);
+    expect(String((await once(socket, 'data'))[0])).toMatch(/^HTTP\/1\.1 200 /);
+  }
+  await collectAll();
+  expect(begun.map((each) => each.deref()?.url)).toEqual(Array(4).fill(undefined));
 });
