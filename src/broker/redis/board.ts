@@ -11,7 +11,14 @@
  * (`board-scripts.ts`), parsing (`board-format.ts`), what is made of the shares (`room/`).
  */
 import { Refusal } from '../../errors.js';
-import { clearInterval, clearTimeout, setImmediate, setInterval, setTimeout } from '../../time.js';
+import {
+  clearInterval,
+  clearTimeout,
+  nowMs,
+  setImmediate,
+  setInterval,
+  setTimeout,
+} from '../../time.js';
 import type { Board, BoardEvents, Share } from '../broker.js';
 import { parseTold, sharesOf } from './board-format.js';
 import { Lanes } from './board-lanes.js';
@@ -27,7 +34,7 @@ const ROOMS_A_CHECK = 100;
 const TICKS_A_LOOK = 2;
 /**
  * After a reconnect the other nodes reconnect too and resend their shares. Nodes missing after this
- * time are gone.
+ * time with a link, which may be several links, are gone.
  */
 const COME_BACK_MS = 5000;
 
@@ -64,6 +71,9 @@ export class RedisBoard implements Board {
   #link: Link | null = null;
   #look: NodeJS.Timeout | undefined;
   #comeBack: NodeJS.Timeout | undefined;
+  #upAt = 0;
+  /** What is left of `COME_BACK_MS`, as of `#upAt`. */
+  #comeBackMs = COME_BACK_MS;
   #isScheduled = false;
   /** Nodes that sent a change since the leases were queried: they are alive. */
   readonly #heard = new Set<string>();
@@ -118,10 +128,14 @@ export class RedisBoard implements Board {
     const before = [...this.#rooms.values()].filter((open) => !this.#toOpen.has(open));
     this.#schedule();
     if (before.length === 0) return;
+    this.#upAt = nowMs();
     this.#comeBack = setTimeout(() => {
       this.#comeBack = undefined;
-      this.#reread(before);
-    }, COME_BACK_MS).unref();
+      this.#comeBackMs = 0;
+      this.#reread(before, () => {
+        this.#comeBackMs = COME_BACK_MS;
+      });
+    }, this.#comeBackMs).unref();
     await link.subscribe(before.map(({ room }) => this.#config.keys.board(room)));
   }
 
@@ -134,6 +148,7 @@ export class RedisBoard implements Board {
     this.#link = null;
     this.#lanes.down();
     clearInterval(this.#look);
+    if (this.#comeBack !== undefined) this.#comeBackMs -= nowMs() - this.#upAt;
     clearTimeout(this.#comeBack);
     this.#comeBack = undefined;
     for (const open of this.#rooms.values()) {
@@ -204,10 +219,13 @@ export class RedisBoard implements Board {
     await this.#readAll(link, opening);
   }
 
-  #reread(opens: readonly Open[]): void {
+  /** `done` is called unless the link ends before. */
+  #reread(opens: readonly Open[], done = () => {}): void {
     const link = this.#link;
     if (link === null) return;
-    this.#readAll(link, opens).catch((error: Error) => link.end(error));
+    this.#readAll(link, opens)
+      .then(() => this.#link === link && done())
+      .catch((error: Error) => link.end(error));
   }
 
   async #readAll(link: Link, opens: readonly Open[]): Promise<void> {
@@ -257,7 +275,7 @@ export class RedisBoard implements Board {
       if (open.held === null) this.#take(open, text);
       else (open.held as string[]).push(text);
     }
-    if (this.#lanes.has(room) || mine === count(this.#events.own(room))) return;
+    if (this.#lanes.has(room) || mine === [...this.#events.own(room)].length) return;
     // Redis has lost shares of this node.
     this.#lanes.tellAll([room]);
   }
@@ -325,12 +343,6 @@ export class RedisBoard implements Board {
       // The link has ended, or is about to.
     }
   }
-}
-
-function count(all: Iterable<unknown>): number {
-  let many = 0;
-  for (const _ of all) many += 1;
-  return many;
 }
 
 const unavailable = () =>

@@ -265,11 +265,13 @@ it('does not report a node as gone that sent a change during the lease check', a
   vi.useRealTimers();
 });
 
-it('reports no node as gone that has yet to come back after a lost link, and then every missing one', async () => {
+/** A board that has lost its link, with two other nodes in a room, of which Redis now knows nothing. */
+async function cutOff() {
   vi.useFakeTimers();
+  onTestFinished(() => void vi.useRealTimers());
   const keys = new Keys('c');
   const board = new RedisBoard({ node: 'me', keys, idleRoomMs: 1, tickMs: 100, unreadable() {} });
-  // Redis has lost everything: no lease, and no share.
+  // No lease, and no share.
   const link = {
     subscribe: async () => {},
     unsubscribe: async () => {},
@@ -281,18 +283,63 @@ it('reports no node as gone that has yet to come back after a lost link, and the
   board.enter('r');
   await board.up(link);
   await vi.advanceTimersByTimeAsync(0);
-  const [early, late] = ['e', 'l'].map((letter) => letter.repeat(16)) as [string, string];
-  for (const [v, node] of [early, late].entries()) {
-    board.message(keys.board('r'), `${v + 2} ${node} 1 []`);
-  }
+  const nodes = ['e', 'l'].map((letter) => letter.repeat(16));
+  /** The other nodes tell their shares, at this version and the next. */
+  const say = (v: number) => {
+    for (const [i, node] of nodes.entries()) {
+      board.message(keys.board('r'), `${v + i} ${node} 1 []`);
+    }
+  };
+  say(2);
   board.down();
   told.mockClear();
+  onTestFinished(() => board.close());
+  return { board, link, gone, told, say, all: nodes.map((node) => ['r', node, [], true]) };
+}
+
+it('reports no node as gone that has yet to come back after a lost link, and then every missing one', async () => {
+  const { board, link, gone, told, all } = await cutOff();
   await board.up(link);
   await vi.advanceTimersByTimeAsync(4999);
   expect(told).not.toHaveBeenCalled();
   expect(gone).not.toHaveBeenCalled();
   await vi.advanceTimersByTimeAsync(1);
-  expect(told.mock.calls).toEqual([early, late].map((node) => ['r', node, [], true]));
-  board.close();
-  vi.useRealTimers();
+  expect(told.mock.calls).toEqual(all);
+});
+
+it('reports them after as long with a link that is lost again and again', async () => {
+  const { board, link, gone, told, say, all } = await cutOff();
+  for (let n = 0; n < 2; n += 1) {
+    await board.up(link);
+    await vi.advanceTimersByTimeAsync(2000);
+    board.down();
+    // Nobody can come back meanwhile.
+    await vi.advanceTimersByTimeAsync(60_000);
+  }
+  await board.up(link);
+  await vi.advanceTimersByTimeAsync(999);
+  expect(told).not.toHaveBeenCalled();
+  expect(gone).not.toHaveBeenCalled();
+  await vi.advanceTimersByTimeAsync(1);
+  expect(told.mock.calls).toEqual(all);
+  // The rooms have been read, so the next loss counts anew.
+  say(2);
+  board.down();
+  told.mockClear();
+  await board.up(link);
+  await vi.advanceTimersByTimeAsync(4999);
+  expect(told).not.toHaveBeenCalled();
+  await vi.advanceTimersByTimeAsync(1);
+  expect(told.mock.calls).toEqual(all);
+});
+
+it('reports them even if the link is lost whenever the rooms are read', async () => {
+  const { board, link, told, all } = await cutOff();
+  const silent = { ...link, run: () => new Promise(() => {}) } as unknown as Link;
+  await board.up(silent);
+  await vi.advanceTimersByTimeAsync(5000);
+  board.down();
+  await board.up(link);
+  await vi.advanceTimersByTimeAsync(10);
+  expect(told.mock.calls).toEqual(all);
 });
