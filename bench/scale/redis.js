@@ -48,7 +48,7 @@ export class Redis {
         resumeRoomsPerSecond: 50_000,
         timeoutMs: 5000,
       },
-      { linked() {}, unlinked() {}, advice() {} },
+      { linked() {}, unlinked() {}, refuses() {}, advice() {} },
     );
     this.#brokers.push(broker);
     while (broker.state() !== 'up') await new Promise((resolve) => setTimeout(resolve, 5));
