@@ -101,6 +101,10 @@ function logged(
       told.add(message);
       log.warn({ err: cause }, `Redis cannot be reached: ${message}`);
     },
+    refuses(error) {
+      if (error === '') log.info({}, 'Redis accepts writes again');
+      else log.warn({}, `Redis refuses writes: ${error}`);
+    },
     advice(text) {
       if (advised.has(text)) return;
       advised.add(text);

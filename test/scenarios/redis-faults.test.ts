@@ -14,7 +14,7 @@
  * | closes our subscriber | closes a connection: …; closes a slow reader: …; is away for longer than …: … |
  * | loses a message on a living connection | loses a message: … |
  * | evicts or flushes a room | forgets everything, or a room: … |
- * | is full, or without replicas | is full: … |
+ * | is full, without replicas, or cannot save | `redis-refuses.test.ts` |
  * | is ahead on another node of the one a member uses | is behind on one node: …; is away from a node: … |
  *
  * Nodes that die or stall: `redis-nodes.test.ts`. Workers and their primary: `workers.test.ts`,
@@ -404,29 +404,4 @@ describe.skipIf(!hasRedis)('Redis', () => {
     expect(await scene.account([0, 1], [])).toEqual([]);
     expect(resets(b)).toHaveLength(1);
   });
-
-  test.each([
-    ['full', 'maxmemory', '1', '0'],
-    ['without replicas', 'min-replicas-to-write', '1', '0'],
-  ])(
-    'is %s: publishes are refused as certain, and nothing else happens',
-    async (_, name, bad, good) => {
-      const scene = await RedisScene.start({ options: QUICK });
-      const members = [await scene.join(0, ROOM), await scene.join(1, ROOM)];
-      await burst(scene, [0, 1], 10);
-      await scene.redis.ask('CONFIG', 'SET', name, bad);
-      expect(new Set(await burst(scene, [0, 1], 10))).toEqual(new Set(['refused']));
-      // Rooms known to this node can be joined; others cannot be opened.
-      await scene.join(0, ROOM);
-      const peer = await connectReading('websocket', scene.nodes[0]?.server.url as string);
-      peer.say({ type: 'join', id: 1, room: OTHER });
-      await peer.until(() => peer.events.some(({ type }) => type === 'error'));
-      expect(peer.events.at(-1)).toMatchObject({ code: 'broker_unavailable' });
-      // Longer than the detection of a dead connection.
-      await new Promise((resolve) => setTimeout(resolve, 1000));
-      await scene.redis.ask('CONFIG', 'SET', name, good);
-      expect(await scene.account([0, 1], members)).toEqual([]);
-      expect(members.flatMap(({ notices }) => notices)).toEqual([]);
-    },
-  );
 });

@@ -27,6 +27,7 @@ export class RedisNode {
           this.causes.push(cause);
           this.#happened();
         },
+        refuses() {},
         advice: (text) => this.advice.push(text),
       },
     );

@@ -4,6 +4,7 @@
  */
 import { onTestFinished } from 'vitest';
 import { Refusal } from '../../src/errors.js';
+import type { Log } from '../../src/log.js';
 import type { Config } from '../../src/options/config.js';
 import { audit, type MemberLog, type Published } from './accounting.js';
 import { FaultProxy } from './fault-proxy.js';
@@ -26,6 +27,7 @@ interface SceneOptions {
   /** Options of `redis-server`. */
   readonly redis?: readonly string[];
   readonly options?: Partial<Config>;
+  readonly log?: Log;
 }
 
 export class RedisScene {
@@ -37,15 +39,16 @@ export class RedisScene {
   private constructor(
     readonly redis: RedisServer,
     readonly options: Partial<Config>,
+    readonly log: Log | undefined,
   ) {
     this.#timeoutMs = options.brokerTimeoutMs ?? 5000;
   }
 
-  static async start({ nodes = 2, redis = [], options = {} }: SceneOptions = {}) {
+  static async start({ nodes = 2, redis = [], options = {}, log }: SceneOptions = {}) {
     // A replica should not wait for others.
     const server = await startRedis('--repl-diskless-sync-delay', '0', ...redis);
     onTestFinished(() => server.close());
-    const scene = new RedisScene(server, options);
+    const scene = new RedisScene(server, options, log);
     for (let n = 0; n < nodes; n += 1) await scene.#add();
     return scene;
   }
@@ -53,12 +56,8 @@ export class RedisScene {
   async #add(): Promise<void> {
     const proxy = await FaultProxy.start(this.redis.port);
     // Before the server ends, so that it still has a peer.
-    const server = await serve({
-      broker: 'redis',
-      redisUrl: proxy.url,
-      brokerTickMs: 200,
-      ...this.options,
-    });
+    const options = { redisUrl: proxy.url, brokerTickMs: 200, ...this.options };
+    const server = await serve({ broker: 'redis', ...options }, this.log);
     onTestFinished(() => proxy.close());
     this.nodes.push({ server, proxy });
   }

@@ -46,7 +46,7 @@ return v
  * Reads the presence of rooms.
  *
  * KEYS: term, then the hash of each room. ARGV: term, key prefix of node leases, ms a room is
- * remembered.
+ * remembered, the node that asks.
  * Returns: {v, field, value, field, value…} for each room.
  */
 export const PRESENT = script(
@@ -57,6 +57,8 @@ local function lives(node)
   if known[node] == nil then known[node] = redis.call('EXISTS', ARGV[2] .. node) == 1 end
   return known[node]
 end
+-- Redis refuses writes, so that no lease is renewed.
+if not lives(ARGV[4]) then lives = function() return true end end
 local answer = {}
 for i = 2, #KEYS do
   local room = { '0' }
@@ -80,14 +82,15 @@ return answer
 /**
  * Checks the leases of nodes.
  *
- * KEYS: term, then the lease of each node. ARGV: term.
- * Returns: 1 or 0 for each.
+ * KEYS: term, lease of the node that asks, then the lease of each other node. ARGV: term.
+ * Returns: 1 or 0 for each other node; nothing while Redis refuses writes, so that no lease is renewed.
  */
 export const ALIVE = script(
   `
 ${CHECK_TERM}
 local answer = {}
-for i = 2, #KEYS do answer[i - 1] = redis.call('EXISTS', KEYS[i]) end
+if redis.call('EXISTS', KEYS[2]) == 0 then return answer end
+for i = 3, #KEYS do answer[i - 2] = redis.call('EXISTS', KEYS[i]) end
 return answer
 `,
   'all',

@@ -123,7 +123,8 @@ export class RedisBoard implements Board {
   /** A new link: sends all of this node's shares and reads all rooms. */
   async up(link: Link): Promise<void> {
     this.#link = link;
-    this.#look = setInterval(() => this.#lookForGone(), TICKS_A_LOOK * this.#config.tickMs).unref();
+    const everyMs = TICKS_A_LOOK * this.#config.tickMs;
+    this.#look = setInterval(() => this.#lookForGone(link), everyMs).unref();
     this.#lanes.up(link, this.#rooms.keys());
     const before = [...this.#rooms.values()].filter((open) => !this.#toOpen.has(open));
     this.#schedule();
@@ -142,6 +143,9 @@ export class RedisBoard implements Board {
   /** This node's lease had expired: nodes that read a room since have dropped its shares. */
   lapsed(): void {
     this.#lanes.tellAll(this.#rooms.keys());
+    // If Redis refused writes, the other nodes renew their leases within a tick.
+    for (const { nodes } of this.#rooms.values()) for (const node of nodes) this.#heard.add(node);
+    this.#look?.refresh();
   }
 
   down(): void {
@@ -288,7 +292,7 @@ export class RedisBoard implements Board {
     const reply = (await link.run(
       PRESENT,
       [keys.term, ...rooms.map((room) => keys.presence(room))],
-      [keys.node(''), String(idleRoomMs)],
+      [keys.node(''), String(idleRoomMs), this.#config.node],
     )) as readonly (readonly string[])[];
     return reply.map(([v, ...fields]) => ({ v: Number(v), fields }));
   }
@@ -316,26 +320,22 @@ export class RedisBoard implements Board {
     }
   }
 
-  async #lookForGone(): Promise<void> {
-    const link = this.#link;
-    if (link === null) return;
+  async #lookForGone(link: Link): Promise<void> {
     this.#lanes.tellAgain();
     // Leases of nodes that are still to come back may have expired, or are lost with the data.
     if (this.#comeBack !== undefined) return;
-    const nodes = new Set<string>();
-    for (const open of this.#rooms.values()) for (const node of open.nodes) nodes.add(node);
-    if (nodes.size === 0) return;
-    const { keys } = this.#config;
-    const all = [...nodes];
+    const all = [...new Set([...this.#rooms.values()].flatMap(({ nodes }) => [...nodes]))];
+    if (all.length === 0) return;
+    const { keys, node: own } = this.#config;
     this.#heard.clear();
     try {
       const alive = (await link.run(
         ALIVE,
-        [keys.term, ...all.map((node) => keys.node(node))],
+        [keys.term, ...[own, ...all].map((node) => keys.node(node))],
         [],
       )) as readonly number[];
       for (const [i, node] of all.entries()) {
-        if (alive[i] === 1 || this.#heard.has(node)) continue;
+        if (alive[i] !== 0 || this.#heard.has(node)) continue;
         for (const open of this.#rooms.values()) open.nodes.delete(node);
         this.#events.gone(node);
       }

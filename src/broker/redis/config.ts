@@ -28,6 +28,8 @@ export interface RedisEvents {
    * The link has ended or could not be opened. `isOurs`: no retry helps before the operator fixes it.
    */
   unlinked(cause: Error, isOurs: boolean): void;
+  /** Redis refuses writes with this error; empty: it accepts them again. */
+  refuses(error: string): void;
   /** A risky setting of Redis. */
   advice(text: string): void;
 }

@@ -96,9 +96,7 @@ export class RedisBroker implements Broker {
     this.#subscriptions = new Subscriptions({
       keys,
       idleRoomMs,
-      barrier: async () => {
-        await this.#ticks?.barrier();
-      },
+      barrier: async () => void (await this.#ticks?.barrier()),
       live: () => this.#changes.happened(),
       unreadable,
       sizeOf: (room) => this.#sizeOf(room),
@@ -271,6 +269,7 @@ export class RedisBroker implements Broker {
       everyMs: tickMs,
       says: () => JSON.stringify(this.#facts()),
       lapsed: () => this.#board.lapsed(),
+      refuses: (error) => this.#events.refuses(error),
     });
     // Redis forgets a room after `idleRoomMs`, so the check must renew it earlier.
     const everyMs = Math.min(positionCheckMs, idleRoomMs / 2);

@@ -329,8 +329,9 @@ export const NODE_REMEMBERED_MS = 600_000;
  * Heartbeat of a node: renews its lease and echoes the number.
  * KEYS: term, lease of the node, channel of its heartbeats, nodes. ARGV: term, what the node reports
  * about itself, ms the lease lasts, number of the heartbeat, node.
- * Returns: the time of Redis, and 1 if the lease had expired and is renewed. The lease is a write, so
- * that a replica refuses it; a primary that is out of memory still counts as one.
+ * Returns: the time of Redis, 1 if the lease had expired and is renewed, and the error if writes are
+ * refused. The lease is a write, so that a replica refuses it; a primary that is out of memory still
+ * counts as one.
  */
 export const BEAT = script(
   `
@@ -343,7 +344,7 @@ local failed = write('SET', KEYS[2], ARGV[2], 'PX', ARGV[3])
   or write('HSET', KEYS[4], ARGV[5], string.format('%.0f', now) .. ' ' .. ARGV[2])
 if not failed then redis.call('PEXPIRE', KEYS[4], ${NODE_REMEMBERED_MS}) end
 redis.call('PUBLISH', KEYS[3], ARGV[4])
-return { string.format('%.0f', now), hadLapsed and not failed and 1 or 0 }
+return { string.format('%.0f', now), hadLapsed and not failed and 1 or 0, failed or '' }
 `,
   4,
 );

@@ -20,6 +20,8 @@ export interface Ticking {
   says(): string;
   /** The node's lease had expired and is renewed; other nodes may have treated it as gone. */
   lapsed(): void;
+  /** Redis refuses writes with this error; empty: it accepts them again. */
+  refuses(error: string): void;
 }
 
 export class Ticks {
@@ -28,6 +30,7 @@ export class Ticks {
   readonly #node: string;
   readonly #says: () => string;
   readonly #lapsed: () => void;
+  readonly #refuses: (error: string) => void;
   readonly #timer: NodeJS.Timeout;
   /** Send time of each outstanding tick, oldest first. */
   readonly #sent = new Map<number, number>();
@@ -36,15 +39,18 @@ export class Ticks {
   #barrier: Promise<boolean> | null = null;
   #isOver = false;
   #number = 0;
+  /** Error with which Redis refuses writes; empty if it does not. */
+  #refusal = '';
   /** Round trip of the latest tick, in milliseconds. */
   #latestMs = 0;
 
-  constructor(link: Link, keys: Keys, { node, everyMs, says, lapsed }: Ticking) {
+  constructor(link: Link, keys: Keys, { node, everyMs, says, lapsed, refuses }: Ticking) {
     this.#link = link;
     this.#keys = keys;
     this.#node = node;
     this.#says = says;
     this.#lapsed = lapsed;
+    this.#refuses = refuses;
     this.#timer = setInterval(() => this.#tick(), everyMs);
   }
 
@@ -113,9 +119,12 @@ export class Ticks {
     const args = [this.#says(), String(LEASE_MS), String(number), this.#node];
     this.#link.run(BEAT, keys, args).then(
       (reply) => {
-        const [now, hadLapsed] = reply as readonly [string, number];
+        const [now, hadLapsed, refusal] = reply as readonly [string, number, string];
         this.#link.setClock(Number(now), sentAt);
         if (hadLapsed === 1) this.#lapsed();
+        if (refusal === this.#refusal) return;
+        this.#refusal = refusal;
+        this.#refuses(refusal);
       },
       // An error reply: this server cannot do what our primary must.
       (error: Error) => this.#link.end(error),

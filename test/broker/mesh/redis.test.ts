@@ -56,7 +56,7 @@ class Workers {
           timeoutMs: 1000,
           ...config,
         },
-        { linked() {}, unlinked() {}, advice() {} },
+        { linked() {}, unlinked() {}, refuses() {}, advice() {} },
       );
       workers.inner[slot] = broker;
       const close = broker.close.bind(broker);

@@ -41,7 +41,7 @@ describe.skipIf(!hasRedis)('the history of a room in Redis', () => {
         resumeRoomsPerSecond: 50_000,
         timeoutMs: 2000,
       },
-      { linked: () => isUp(), unlinked() {}, advice() {} },
+      { linked: () => isUp(), unlinked() {}, refuses() {}, advice() {} },
     );
     await up;
     const close = () => broker.close();
@@ -230,7 +230,7 @@ describe.skipIf(!hasRedis)('the history of a room in Redis', () => {
         resumeRoomsPerSecond: 50_000,
         timeoutMs: 500,
       },
-      { linked: () => void own.kill(), unlinked: () => lost(), advice() {} },
+      { linked: () => void own.kill(), unlinked: () => lost(), refuses() {}, advice() {} },
     );
     onTestFinished(() => broker.close());
     await gone;
