@@ -219,6 +219,14 @@ describe('the chart', () => {
     expect(lameDuckMs).toBeLessThanOrEqual((shutdownGraceMs - drainMs) / 2);
   });
 
+  test('gives workers a folder for their sockets, as the rest of the image is read-only', () => {
+    const deployment = read('deploy/helm/roomcast/templates/deployment.yaml');
+    expect(deployment).toContain('readOnlyRootFilesystem: true');
+    const [, mounts, volumes] = deployment.split(/ (?:volumeMounts|volumes):\n/);
+    expect(mounts).toMatch(/^ +- name: tmp\n +mountPath: \/tmp$/m);
+    expect(volumes).toMatch(/^ +- name: tmp\n +emptyDir: \{\}$/m);
+  });
+
   const hasHelm = spawnSync('helm', ['version']).status === 0;
   if (!hasHelm) console.warn('The chart is not rendered: there is no helm, and Debian has none.');
   test.skipIf(!hasHelm)('is accepted by helm with everything enabled', () => {
@@ -236,7 +244,7 @@ describe('the chart', () => {
       'rooms',
       CHART,
       '--set',
-      [...on, 'apiKeySecret=keys', 'options.pathPrefix=/rt'].join(),
+      [...on, 'secret=keys', 'options.pathPrefix=/rt'].join(),
     );
     const kinds = parseAllDocuments(rendered).map((each) => each.toJS() as { kind: string });
     expect(kinds.map(({ kind }) => kind).sort()).toEqual([
