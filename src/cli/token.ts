@@ -10,6 +10,7 @@ import { signToken } from '../auth/sign.js';
 import { ConfigError, Refusal } from '../errors.js';
 import { show } from '../options/check.js';
 import { loadConfig } from '../options/sources.js';
+import { ACTIONS } from '../room/identity.js';
 
 const DEFAULT_SECONDS = 600;
 const MAX_SECONDS = 365 * 86_400;
@@ -46,7 +47,7 @@ export function tokenCommand(): Command {
     .requiredOption('--user <id>', 'user that the token is for')
     .option(
       '--grant <rooms=actions>',
-      "granted rooms and actions, like 'chat:*=join,publish'",
+      `granted rooms and actions (${ACTIONS.join(', ')}), like 'chat:*=join,publish'`,
       many,
       [],
     )
@@ -95,7 +96,12 @@ function grantsOf(given: readonly string[]): Record<string, string[]> {
       new Grants({ [pattern]: actions }, '--grant');
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
-      throw notAllowed('--grant', grant, "a room or a prefix and *, = and actions: 'chat:*=join'");
+      const allowed = ACTIONS.join(', ');
+      throw notAllowed(
+        '--grant',
+        grant,
+        `a room or a prefix and *, = and some of ${allowed}, like 'chat:*=join,publish'`,
+      );
     }
     rooms.set(pattern, [...(rooms.get(pattern) ?? []), ...actions]);
   }

@@ -96,7 +96,7 @@ it.each([
   [['--user', ''], '--user "" is not allowed: give 1 to 128 characters'],
   [['--user', '4', '--grant', 'chat'], '--grant "chat" is not allowed: give a room'],
   [['--user', '4', '--grant', 'c*t=join'], '--grant "c*t=join" is not allowed'],
-  [['--user', '4', '--grant', 'c=write'], '--grant "c=write" is not allowed'],
+  [['--user', '4', '--grant', 'c=write'], '= and some of join, publish, history, presence, like'],
   [['--user', '4', '--seconds', '0'], '--seconds "0" is not allowed: give a whole number, 1 to'],
   [['--user', '4', '--seconds', '1.5'], '--seconds "1.5" is not allowed'],
   [['--user', '4'], 'a secret is missing: give ROOMCAST_TOKEN_SECRET'],
