@@ -35,11 +35,12 @@ export class CloseLog {
     this.#notes = new Lines((fields, text) => log.info(fields, text));
   }
 
-  /** Must be called while the member still has its rooms and its queue. */
-  closed(member: Member, reason: CloseReason): void {
+  /** Must be called while the member still has its rooms and its queue. `why`: what the peer is told. */
+  closed(member: Member, reason: CloseReason, why?: string): void {
     const text = isEviction(reason) ? 'a member was evicted' : 'a member was closed';
     this.#linesFor(reason).add(reason, text, () => ({
       ...about(member.transport, reason),
+      ...(why !== undefined && { why }),
       member: member.id,
       rooms: firstOf(member.subscriptions.keys()),
       roomCount: member.subscriptions.size,

@@ -215,6 +215,17 @@ describe('over real connections', () => {
     expect(line?.unconfirmedMessages).toBeGreaterThan(0);
   });
 
+  test('a token that is not accepted is logged with the reason, which the client is told too', async () => {
+    const { lines, log } = keeping();
+    const server = await serve({ tokenSecret: ['s'.repeat(32)] }, log);
+    const peer = await connectReading('websocket', server.url);
+    peer.say({ type: 'auth', id: 1, token: 'x' });
+    await peer.until(() => peer.events.some(({ type }) => type === 'closing'));
+    const why = 'The token is not a JWT; it must be three base64url parts separated by dots.';
+    expect(lines).toMatchObject([{ level: 'info', reason: 'unauthorised', code: 4001, why }]);
+    expect(peer.events).toContainEqual({ type: 'closing', code: 4001, reason: why });
+  });
+
   test('a client that answers no heartbeat is evicted', { timeout: 60_000 }, async () => {
     const { lines, log } = keeping();
     const server = await serve({ heartbeatMs: 1000 }, log);

@@ -169,7 +169,7 @@ export function client(url: string, options: Options): Client {
       if (isOpening) end('bad_url', undefined, `${cause}`);
       else {
         unheard += 1;
-        pause({ code: 'token_failed', message: '' }, 0, cause);
+        pause({ code: 'token_failed', message: `${cause}` }, 0, cause);
       }
     }
   };

@@ -73,7 +73,8 @@ export class RoomcastError extends Error {
     code: ErrorCode,
     about?: { message?: string; room?: string | undefined; cause?: unknown },
   ) {
-    super(code);
+    const why = (about?.cause as Partial<Error> | undefined)?.message;
+    super(why ? `${code}: ${why}` : code);
     const retryable = !FINAL.test(code);
     // The server's rate limit refills within a second.
     const rate = code === 'rate_limited' && { retryAfterMs: 1000 };

@@ -11,7 +11,7 @@ export type { Feature, HealthState, Position, PresenceCounts, Present } from './
  * depend on the platform: Chrome 125, Firefox 124 and Safari 17.3 accept them. Never throws: an invalid
  * URL closes the client with a reason.
  */
-export function connect<R extends Rooms = Rooms>(
+export function connect<R extends object = Rooms>(
   url: string | URL,
   options: Options = {},
 ): Client<R> {

@@ -3,7 +3,10 @@ import type { Healing } from './backfill.js';
 import type { RoomcastError } from './errors.js';
 import type { Feature, HealthState, Position, PresenceCounts, Present } from './wire.js';
 
-/** Message type of each room: `{ stats: Stats }`, or by pattern ``{ [k: `chat:${string}`]: Chat }``. */
+/**
+ * Message types where none are given. Yours are a type or an interface with the message type of each
+ * room: `{ stats: Stats }`, or by pattern ``{ [k: `chat:${string}`]: Chat }``.
+ */
 export type Rooms = { [room: string]: unknown };
 
 /**
@@ -33,7 +36,7 @@ export interface Listenable<Events> {
   ): () => void;
 }
 
-export interface Client<R extends Rooms = Rooms> extends Listenable<ClientEvents> {
+export interface Client<R extends object = Rooms> extends Listenable<ClientEvents> {
   readonly state: State;
   /** Id of the current connection; null without one. Each connection has a new id. */
   readonly member: string | null;

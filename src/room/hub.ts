@@ -278,8 +278,10 @@ export class Hub {
     id: CommandId | undefined,
     wanted: HistoryRequest,
   ): Promise<void> {
+    // Asked first: the app may end the connection meanwhile.
+    const mayRead = member.identity.may('history', name);
     const subscription = subscriptionOf(member, name);
-    if (!member.identity.may('history', name)) throw mayNotRead(name);
+    if (!mayRead) throw mayNotRead(name);
     this.archive.check(name);
     return this.backfills.begin(subscription, this.rooms.get(name) as Room, id, wanted);
   }

@@ -229,6 +229,8 @@ export class Memberships {
     const { seq, epoch, name, term, last } = room;
     const { recover, sent, isKept } = recovery.answer(room);
     const subscription = new Subscription(member, name, this.policyOf(name), term, sent);
+    // The app may have ended the connection when it was asked for a permission.
+    if (!this.members.has(member.id)) throw shuttingDown();
     member.join(subscription);
     room.add(subscription);
     presence.entered(subscription);

@@ -261,6 +261,8 @@ export class Outbox {
       const batch = cursor === undefined ? this.#nextBatch() : cursor.next();
       // All its messages were for other members, or the cursor has nothing now.
       if (batch === null || batch.bytes.length === 0) continue;
+      // The app may have ended the connection when the cursor asked it for a permission.
+      if (!this.#sender.isFree) break;
       this.#handOver(batch);
     }
     this.#isClear = this.isDrained && !this.#isShut;

@@ -202,6 +202,8 @@ export class Presence implements Late {
       this.unwatch(subscription);
       member.send({ type: 'presence', room, mode: 'off' });
     }
+    // The app may have ended the connection when it was asked for the permission.
+    if (subscription.hasLeft) return;
     const { roster, entry } = stay;
     if (user === (entry?.user ?? null)) {
       if (entry !== null) {

@@ -65,6 +65,8 @@ export class Rooms {
         wait?.catch(() => {});
       } finally {
         guard.release();
+        // The app may have ended its members when it was asked for a permission.
+        this.closeIfEmpty(room);
       }
     }
     return this.#enterLater(name, who, check, prepare, enter);

@@ -60,7 +60,8 @@ export interface Host {
   identify(identity: Identity): number;
   send(event: Event): void;
   refuse(id: CommandId | undefined, error: unknown): void;
-  close(reason: CloseReason): void;
+  /** `text` tells the peer and the log more than the reason does. */
+  close(reason: CloseReason, text?: string): void;
 }
 
 export class SessionIdentity implements Known {
@@ -140,10 +141,11 @@ export class SessionIdentity implements Known {
       else if (token !== null) throw new Refusal('token_invalid', 'The token names no user.');
     } catch (error) {
       ended(resultOf(error));
-      const closes = error instanceof Refusal ? CLOSES[error.code] : undefined;
+      const refusal = error instanceof Refusal ? error : undefined;
+      const closes = refusal && CLOSES[refusal.code];
       if (this.#claims !== null || closes === undefined) throw error;
       this.#host.refuse(id, error);
-      this.#host.close(closes);
+      this.#host.close(closes, refusal?.message);
     } finally {
       this.#isChecking = false;
       this.#endOverdue();

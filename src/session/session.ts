@@ -212,10 +212,10 @@ export class Session implements TransportSink, Owner, Caller, Host {
   }
 
   /** Closes the connection now. Undelivered messages are abandoned; the peer gets a `closing` event. */
-  close(reason: CloseReason, retryAfterMs?: number): void {
+  close(reason: CloseReason, text?: string): void {
     if (this.#hasClosed) return;
-    this.#closes(reason);
-    const farewell = this.member.farewell(closingEvent(reason, retryAfterMs));
+    this.#closes(reason, text);
+    const farewell = this.member.farewell(closingEvent(reason, undefined, text));
     this.#context.hub.memberships.remove(this.member, FINAL.has(reason));
     this.transport.close(reason, farewell, CLOSE_GRACE_MS, CLOSE_LIMIT_MS);
   }
@@ -272,12 +272,12 @@ export class Session implements TransportSink, Owner, Caller, Host {
   }
 
   /** Every close by the server starts here, while everything held for the member still exists. */
-  #closes(reason: CloseReason): void {
+  #closes(reason: CloseReason, text?: string): void {
     this.#isClosing = true;
     this.#hasClosed = true;
     this.#endAuth();
     if (isEviction(reason)) this.#context.observer.evicted(reason);
-    this.#context.closeLog.closed(this.member, reason);
+    this.#context.closeLog.closed(this.member, reason, text);
   }
 
   handle(text: string, bytes: number): UnderWay | undefined {
@@ -335,9 +335,9 @@ export class Session implements TransportSink, Owner, Caller, Host {
 }
 
 /** The event that a peer is sent before the server closes its connection. */
-export function closingEvent(reason: CloseReason, retryAfterMs?: number): Event {
-  const { code, text } = CLOSE[reason];
-  return { type: 'closing', code, reason: text, retryAfterMs };
+export function closingEvent(reason: CloseReason, retryAfterMs?: number, text?: string): Event {
+  const { code, text: usual } = CLOSE[reason];
+  return { type: 'closing', code, reason: text ?? usual, retryAfterMs };
 }
 
 const unauthorised = () =>

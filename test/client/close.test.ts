@@ -210,6 +210,17 @@ describe('listeners', () => {
     expect([told, errors]).toEqual([['online'], ['handler_failed']]);
   });
 
+  it('that throw are reported with the message of what they threw', async () => {
+    const { client, pass } = rig();
+    const messages: string[] = [];
+    client.on('error', ({ message }) => messages.push(message));
+    client.on('state', () => {
+      throw new Error('no element #state');
+    });
+    await pass(10);
+    expect(messages).toEqual(['handler_failed: no element #state']);
+  });
+
   it('of errors that throw go to the console, like errors without a listener', async () => {
     const log = vi.spyOn(console, 'error').mockImplementation(() => {});
     onTestFinished(() => log.mockRestore());

@@ -1,6 +1,7 @@
 /** Rooms: joining, leaving, delivery and gaps, against a scripted server. */
-import { describe, expect, it } from 'vitest';
+import { describe, expect, expectTypeOf, it } from 'vitest';
 import { events } from '../../client/src/events.js';
+import { type Client, connect, type Room } from '../../client/src/index.js';
 import { record, rig } from './rig.js';
 
 const joined = async (options?: Parameters<typeof rig>[0], more?: Parameters<typeof rig>[1]) => {
@@ -36,6 +37,23 @@ describe('a room', () => {
     const { client } = rig();
     expect(client.room('a')).toBe(client.room('a'));
     expect(client.room('a')).not.toBe(client.room('b'));
+  });
+
+  it('has the message type that an interface or a type gives it, and unknown otherwise', async () => {
+    interface Typed {
+      stats: number;
+      [chat: `chat:${string}`]: { text: string };
+    }
+    const client = connect<Typed>('', { lazy: true });
+    expectTypeOf(client.room('stats')).toEqualTypeOf<Room<number>>();
+    expectTypeOf(client.room('chat:a')).toEqualTypeOf<Room<{ text: string }>>();
+    expectTypeOf<Parameters<typeof client.room>[0]>().toEqualTypeOf<'stats' | `chat:${string}`>();
+    const types = connect<{ stats: number }>('', { lazy: true });
+    expectTypeOf(types.room('stats')).toEqualTypeOf<Room<number>>();
+    const plain = connect('', { lazy: true });
+    expectTypeOf(plain).toEqualTypeOf<Client>();
+    expectTypeOf(plain.room('any')).toEqualTypeOf<Room<unknown>>();
+    await Promise.all([client.close(), types.close(), plain.close()]);
   });
 
   it('marks its own messages, also those of earlier connections', async () => {

@@ -140,6 +140,16 @@ describe('the token', () => {
     },
   );
 
+  it('whose function throws reports what was thrown with the state', async () => {
+    const getToken = () => Promise.reject(new Error('the login server answers 500'));
+    const { client, pass } = rig({}, { getToken });
+    const reasons: unknown[] = [];
+    client.on('state', ({ reason }) => reason && reasons.push(reason));
+    await pass(10);
+    const message = 'Error: the login server answers 500';
+    expect(reasons).toEqual([{ code: 'token_failed', message }]);
+  });
+
   it('aborts the signal of its function at the timeout', async () => {
     let signal: AbortSignal | undefined;
     const { client, pass } = rig(

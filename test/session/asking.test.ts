@@ -12,7 +12,7 @@ import type { Log } from '../../src/log.js';
 import type { Config } from '../../src/options/config.js';
 import { FakeTransport } from '../support/fake-transport.js';
 import { SECRET } from '../support/tokens.js';
-import { startCore } from '../support/virtual.js';
+import { openCore, startCore } from '../support/virtual.js';
 
 function start(auth: Auth, config: Partial<Config> = {}) {
   const error = vi.fn<Log['error']>();
@@ -413,6 +413,64 @@ describe('publish', () => {
     expect(peer.told).toMatchObject([{ id: 1, code }]);
     expect(error).toHaveBeenCalledTimes(code === 'check_failed' ? 1 : 0);
     expect(core.broker.topics.get('a')?.delivered.seq).toBe(0);
+  });
+});
+
+describe('a permission check in which the application ends all connections', () => {
+  /** What two members do. `may` ends both at the given call; returns the number of its calls. */
+  async function live(endsAt: number): Promise<number> {
+    let calls = 0;
+    const may = () => {
+      calls += 1;
+      if (calls !== endsAt) return true;
+      for (const member of [...core.hub.members.values()]) core.sessions.close(member, 'forbidden');
+      return true;
+    };
+    const world = openCore({
+      auth: { connect: (_request, token) => (token === null ? null : { user: token, may }) },
+      config: {
+        anonymous: true,
+        historyBy: 'grant',
+        presence: 'users',
+        presenceBy: 'grant',
+        presenceLingerMs: 0,
+        namespaces: { open: { joinBy: 'anyone' } },
+      },
+      keeps: 100,
+    });
+    const { core, settle } = world;
+    for (let n = 0; n < 40; n += 1) await core.hub.publish(null, 'a', `"${'x'.repeat(1000)}"`);
+    const transports: FakeTransport[] = [];
+    for (const user of ['bob', 'ann']) {
+      const transport = new FakeTransport();
+      transports.push(transport);
+      const handshake = { headers: {}, url: '/ws', address: '192.0.2.1' };
+      transport.sink = core.sessions.accept(transport, handshake);
+      for (const command of [
+        { type: 'join', room: 'open:b' },
+        { type: 'auth', token: user },
+        { type: 'join', room: 'a', presence: true, last: 40 },
+        { type: 'history', room: 'a', last: 40 },
+        { type: 'auth', token: user },
+      ]) {
+        transport.say(JSON.stringify(command));
+      }
+      await settle();
+    }
+    for (const transport of transports) transport.break();
+    await settle();
+    core.checkEmpty();
+    const { rooms, presence } = core.hub;
+    const left = ['a', 'open:b'].filter((room) => rooms.has(room) || presence.of(room));
+    expect({ endsAt, left }).toEqual({ endsAt, left: [] });
+    await world.close();
+    return calls;
+  }
+
+  it('leaves nothing behind, whichever check it is', async () => {
+    const calls = await live(0);
+    expect(calls).toBeGreaterThan(20);
+    for (let endsAt = 1; endsAt <= calls; endsAt += 1) await live(endsAt);
   });
 });
 

@@ -236,6 +236,11 @@ describe('a connection that is not authenticated', () => {
         { type: 'error', id: 1, code },
         { type: 'closing', code: close },
       ]);
+      const [{ message }, { reason }] = peer.told as unknown as [
+        { message: string },
+        { reason: string },
+      ];
+      expect(reason).toBe(message);
       expect(JSON.stringify(peer.told)).not.toContain(String(token).slice(0, 30));
     }
     const peer = connect({ authorization: 'Bearer x' });
