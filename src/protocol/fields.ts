@@ -75,16 +75,21 @@ export function checkRoom(value: unknown, limits: CommandLimits): string {
     const pattern = limits.roomNamePattern.source.replace(/^\^\(\?:(.*)\)\$$/s, '$1');
     throw new Refusal('bad_room', `room ${show(value)} does not match ${pattern}.`);
   }
+  // UTF-8 has no half characters: elsewhere two such names could be one.
+  if (!value.isWellFormed()) {
+    throw new Refusal('bad_room', `room ${show(value)} has half of a surrogate pair.`);
+  }
   return value;
 }
 
 /** @throws Refusal `bad_command` */
 function checkName(name: string, value: unknown, maxLength: number): string | undefined {
   if (value === undefined) return undefined;
-  if (typeof value === 'string' && value.length > 0 && value.length <= maxLength) return value;
+  const isName = typeof value === 'string' && value.length > 0 && value.length <= maxLength;
+  if (isName && value.isWellFormed()) return value;
   throw new Refusal(
     'bad_command',
-    `${name} is ${show(value)}; it may be a string of 1 to ${maxLength} characters.`,
+    `${name} is ${show(value)}; it may be a string of 1 to ${maxLength} whole characters.`,
   );
 }
 

@@ -43,6 +43,9 @@ const anyText = fc
   .array(fc.oneof(fc.integer({ min: 0, max: 0xffff }), fc.integer({ min: 0xd800, max: 0xdfff })))
   .map((units) => String.fromCharCode(...units));
 
+/** Any name that UTF-8 can carry. */
+const anyName = fc.string({ unit: 'binary', minLength: 1, maxLength: 100 });
+
 const anyField = fc.oneof(
   fc.jsonValue(),
   anyText,
@@ -225,6 +228,22 @@ describe('decoding', () => {
     expect(huge.refusal?.message.length).toBeLessThan(150);
   });
 
+  it('refuses names that UTF-8 does not have, since other nodes would read another one', () => {
+    fc.assert(
+      fc.property(anyText, (text) => {
+        fc.pre(text.length > 0 && text.length <= 64);
+        const all = [
+          { room: text, data: 1 },
+          { room: 'a', data: 1, key: text },
+          { room: 'a', data: 1, uid: text },
+        ].map((fields) => read(JSON.stringify({ type: 'publish', ...fields }), LENIENT).type);
+        const isCarried = Buffer.from(text).toString() === text;
+        expect(all).toEqual(Array(3).fill(isCarried ? 'publish' : 'refused'));
+      }),
+      { numRuns: 500 },
+    );
+  });
+
   it('does not modify prototypes', () => {
     read(
       '{"type":"publish","room":"a","data":{"__proto__":{"polluted":1},"constructor":{"prototype":{"polluted":1}}}}',
@@ -236,8 +255,7 @@ describe('decoding', () => {
 describe('a publication', () => {
   it('carries any JSON value through unchanged', () => {
     fc.assert(
-      fc.property(fc.jsonValue({ maxDepth: 8 }), anyText, anyText, (data, room, key) => {
-        fc.pre(room.length > 0 && room.length <= 200 && key.length > 0 && key.length <= 200);
+      fc.property(fc.jsonValue({ maxDepth: 8 }), anyName, anyName, (data, room, key) => {
         const command = read(JSON.stringify({ type: 'publish', room, data, key }), LENIENT);
         expect(command.type).toBe('publish');
         const publish = command.checked as Checked;
