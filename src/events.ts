@@ -30,12 +30,16 @@ export interface ConnectedEvent {
 
 export interface JoinedEvent {
   readonly member: string;
+  /** The authenticated user; null without one. */
+  readonly user: string | null;
   readonly room: string;
 }
 
 /** Also sent for each room of a member whose connection has ended. */
 export interface LeftEvent {
   readonly member: string;
+  /** The authenticated user; null without one. */
+  readonly user: string | null;
   readonly room: string;
 }
 
@@ -46,6 +50,8 @@ export interface PublishedEvent {
   readonly epoch: string;
   /** The publishing member; null for the HTTP API and the app. */
   readonly member: string | null;
+  /** Its authenticated user; null without one. */
+  readonly user: string | null;
   readonly data: unknown;
   readonly key: string | undefined;
 }
@@ -70,6 +76,8 @@ export interface HealthEvent {
 /** The connection of a member has ended. */
 export interface ClosedEvent {
   readonly member: string;
+  /** The authenticated user; null without one. */
+  readonly user: string | null;
   readonly address: string;
   /** Why the server closed it; `client`: the client closed it; `lost`: the connection broke. */
   readonly reason: EndReason;

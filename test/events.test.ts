@@ -71,19 +71,36 @@ describe.each(TRANSPORTS)('over %s', (transport) => {
       },
     ]);
     expect(of('joined')).toEqual([
-      { member, room: 'news' },
-      { member, room: 'other' },
+      { member, user: null, room: 'news' },
+      { member, user: null, room: 'other' },
     ]);
     expect(of('published')).toEqual([
-      { room: 'news', seq: 1, epoch, member, data: { a: [1] }, key: 'k' },
+      { room: 'news', seq: 1, epoch, member, user: null, data: { a: [1] }, key: 'k' },
     ]);
     expect(of('left')).toEqual([
-      { member, room: 'news' },
-      { member, room: 'other' },
+      { member, user: null, room: 'news' },
+      { member, user: null, room: 'other' },
     ]);
-    expect(of('closed')).toEqual([{ member, address: '127.0.0.1', reason: 'forbidden' }]);
+    expect(of('closed')).toEqual([
+      { member, user: null, address: '127.0.0.1', reason: 'forbidden' },
+    ]);
     for (const { event } of told) expect(Object.isFrozen(event)).toBe(true);
   });
+});
+
+test('the events name the user of a member', async () => {
+  const { roomcast, url, until, of } = await open({
+    auth: { connect: () => ({ user: 'ann', may: () => true }) },
+  });
+  const peer = await connectReading('websocket', url);
+  peer.say({ type: 'join', id: 1, room: 'news' });
+  peer.say({ type: 'publish', id: 2, room: 'news', data: 1 });
+  await until('published');
+  expect(roomcast.kickUser('ann')).toBe(1);
+  await until('closed');
+  for (const name of ['joined', 'published', 'left', 'closed'] as const) {
+    expect(of(name)).toMatchObject([{ user: 'ann' }]);
+  }
 });
 
 test('gap and health events of a member that does not keep up', async () => {
@@ -243,11 +260,11 @@ describe('events', () => {
       heard.push('second');
       end();
     });
-    events.tell('joined', { member: 'm', room: 'r' });
+    events.tell('joined', { member: 'm', user: null, room: 'r' });
     expect(heard).toEqual([]);
     await null;
     expect(heard).toEqual(['first', 'second']);
-    events.tell('joined', { member: 'm', room: 'r' });
+    events.tell('joined', { member: 'm', user: null, room: 'r' });
     await null;
     expect(heard).toEqual(['first', 'second', 'second']);
     end();
@@ -256,7 +273,7 @@ describe('events', () => {
 
   test('without a listener are not kept', async () => {
     const events = new Events();
-    events.tell('joined', { member: 'm', room: 'r' });
+    events.tell('joined', { member: 'm', user: null, room: 'r' });
     let heard = 0;
     events.on('joined', () => {
       heard += 1;

@@ -300,9 +300,11 @@ export class Hub {
   }
 
   #tellPublished(room: string, payload: Payload, answer: MaybePromise<Position>): void {
-    const { data, from: member, key } = payload;
-    const tell = ({ seq, epoch }: Position) =>
-      this.events.tell('published', { room, seq, epoch, member, data: JSON.parse(data), key });
+    const { from: member, user = null, key } = payload;
+    const tell = ({ seq, epoch }: Position) => {
+      const data = JSON.parse(payload.data);
+      this.events.tell('published', { room, seq, epoch, member, user, data, key });
+    };
     // The publisher gets the failure; no event is emitted for it.
     if (answer instanceof Promise) answer.then(tell, () => {});
     else tell(answer);

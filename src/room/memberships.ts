@@ -105,7 +105,7 @@ export class Memberships {
       room.depart(subscription);
       presence.left(subscription, isFinal);
       this.#departures.add(room, subscription);
-      if (events.wanted.left) events.tell('left', { member: member.id, room: room.name });
+      if (events.wanted.left) events.tell('left', whoIn(member, room.name));
     }
     member.subscriptions.clear();
     member.end();
@@ -156,7 +156,7 @@ export class Memberships {
     room.remove(subscription);
     presence.left(subscription, true);
     member.leave(subscription, room.last);
-    if (events.wanted.left) events.tell('left', { member: member.id, room: name });
+    if (events.wanted.left) events.tell('left', whoIn(member, name));
     rooms.closeIfEmpty(room);
   }
 
@@ -237,7 +237,7 @@ export class Memberships {
     if (isKept) replays.begin(subscription, room);
     else if (sent < last) subscription.outbox.miss(subscription, last, 'expired');
     if (recover !== undefined) observer.recovered(recover.result);
-    if (events.wanted.joined) events.tell('joined', { member: member.id, room: name });
+    if (events.wanted.joined) events.tell('joined', whoIn(member, name));
     this.notice.tell(member);
     const isUp = broker.state(name) === 'up';
     return { seq, epoch, members: room.size, recover, ...(isUp ? {} : { stale: true }) };
@@ -253,3 +253,9 @@ export function subscriptionOf(member: Member, room: string): Subscription {
 
 export const notAllowed = (what: string, room: string) =>
   new Refusal('not_allowed', `You may not ${what} ${room}.`);
+
+const whoIn = ({ id, identity }: Member, room: string) => ({
+  member: id,
+  user: identity.user,
+  room,
+});

@@ -205,8 +205,9 @@ export class Session implements TransportSink, Owner, Caller, Host {
     this.#context.observer.closed(this.transport.framing.index, reason);
     const { events } = this.#context.hub;
     if (events.wanted.closed) {
-      const address = this.transport.remoteAddress;
-      events.tell('closed', { member: this.member.id, address, reason });
+      const { remoteAddress: address } = this.transport;
+      const { id: member, identity } = this.member;
+      events.tell('closed', { member, user: identity.user, address, reason });
     }
     this.#context.ended(this);
   }
