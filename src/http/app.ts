@@ -5,13 +5,13 @@
  * Not here: listening and sockets (`serve.ts`), the list of routes (`routes.ts`).
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import fastify, { type FastifyInstance, type FastifyRequest } from 'fastify';
+import fastify from 'fastify';
 import type { TObject } from 'typebox';
 import type { HttpDeps } from './deps.js';
 import { docs } from './docs.js';
 import { failureHandler, refuseMethod, refuseUnknown } from './failures.js';
 import { createEntryGuard } from './guard.js';
-import { type JsonReader, jsonReader } from './json-body.js';
+import { acceptJson } from './json-body.js';
 import { Methods } from './methods.js';
 import { page } from './page.js';
 import { compileQuery } from './query.js';
@@ -53,7 +53,7 @@ export async function buildHttp(deps: HttpDeps): Promise<HttpApp> {
     if (!deps.peers?.isPeer(request.raw) && !mayEnter(request.raw)) refuseUnknown(request);
     done();
   });
-  acceptJson(app, jsonReader(deps));
+  acceptJson(app, deps);
   // The routes check bodies and names themselves, like socket commands. Their schemas only document
   // them.
   app.setValidatorCompiler<TObject>((route) =>
@@ -69,13 +69,4 @@ export async function buildHttp(deps: HttpDeps): Promise<HttpApp> {
     handle: (request, response) => app.routing(request, response),
     close: () => app.close(),
   };
-}
-
-/** Accepts JSON bodies only. */
-function acceptJson(app: FastifyInstance, readJson: JsonReader): void {
-  app.removeAllContentTypeParsers();
-  app.addContentTypeParser(
-    'application/json',
-    (_request: FastifyRequest, payload: IncomingMessage, done) => readJson(payload, done),
-  );
 }

@@ -1,23 +1,18 @@
-/** Reads the JSON bodies of requests, in the turn of their connection. */
+/** Reads the bodies of requests, which must be JSON, in the turn of their connection. */
 import { isUtf8 } from 'node:buffer';
 import type { IncomingMessage } from 'node:http';
+import type { FastifyInstance } from 'fastify';
 import { Refusal } from '../errors.js';
 import type { HttpDeps } from './deps.js';
 
-/** Calls `done` with the value, undefined for an empty body, or with a `Refusal`. */
-export type JsonReader = (
-  request: IncomingMessage,
-  done: (refusal: Refusal | null, value?: unknown) => void,
-) => void;
-
 const TOO_BIG = 'The body is larger than --max-http-body-bytes.';
 
-export function jsonReader({
-  bodies,
-  config,
-  inTurn,
-}: Pick<HttpDeps, 'bodies' | 'config' | 'inTurn'>): JsonReader {
-  return (request, done) => {
+type Reads = Pick<HttpDeps, 'bodies' | 'config' | 'inTurn'>;
+
+/** The app accepts JSON bodies only. */
+export function acceptJson(app: FastifyInstance, { bodies, config, inTurn }: Reads): void {
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser('application/json', (_, request: IncomingMessage, done) => {
     const ready = (take: () => Buffer) =>
       inTurn(request, () => {
         const body = take();
@@ -28,7 +23,7 @@ export function jsonReader({
         return false;
       });
     bodies.whole(request, config.maxHttpBodyBytes, TOO_BIG, ready, done);
-  };
+  });
 }
 
 function parse(body: Buffer): unknown {
