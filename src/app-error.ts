@@ -1,10 +1,13 @@
 /**
  * Log fields for an error that may come from the app. Libraries attach the failed request to their errors,
  * with the token in its headers, and no token may appear in a log. So only the known text properties of an
- * error are logged, with all tokens removed.
+ * error are logged, each up to `LONGEST`, with all tokens removed.
  */
 import { show } from './protocol/fields.js';
 import type { Handshake } from './transport/transport.js';
+
+/** Maximum characters of a text that is logged. */
+const LONGEST = 4000;
 
 /** Tokens of one connection: the one of its request, and the one it sent, if any. */
 export function tokensOf(
@@ -19,7 +22,7 @@ export function tokensOf(
 export function errorFields(error: unknown, tokens: readonly string[] = []): object {
   const without = (value: unknown) =>
     typeof value === 'string'
-      ? tokens.reduce((text, token) => text.replaceAll(token, '(token)'), value)
+      ? tokens.reduce((text, token) => text.replaceAll(token, '(token)'), value).slice(0, LONGEST)
       : undefined;
   if (typeof error !== 'object' || error === null) {
     return { why: typeof error === 'string' ? without(error) : show(error) };

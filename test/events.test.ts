@@ -175,14 +175,15 @@ const thenable = Object.fromEntries([
 ]);
 
 describe('a failing listener', () => {
-  test('never puts a token in the log, whatever its error contains', async () => {
+  test('puts neither a token nor a long text in the log, whatever its error contains', async () => {
     const lines: object[] = [];
     const ignore = () => {};
     const log = { info: ignore, warn: ignore, error: (fields: object) => void lines.push(fields) };
     const events: Listeners = {
       connected({ headers }) {
         const { authorization } = headers;
-        throw Object.assign(new Error(`failed with ${authorization}`), { request: { headers } });
+        const text = `failed with ${authorization} ${'x'.repeat(1_000_000)}`;
+        throw Object.assign(new Error(text), { request: { headers } });
       },
     };
     const { url } = await open({ log, events });
@@ -193,8 +194,9 @@ describe('a failing listener', () => {
     await expect.poll(() => lines.length).toBeGreaterThan(0);
     socket.close();
     expect(JSON.stringify(lines)).not.toContain(secret);
+    expect(JSON.stringify(lines[0]).length).toBeLessThan(10_000);
     expect(lines[0]).toMatchObject({
-      err: { message: 'failed with Bearer (token)' },
+      err: { message: expect.stringMatching(/^failed with Bearer \(token\) x/) },
       event: 'connected',
     });
   });

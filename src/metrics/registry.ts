@@ -5,6 +5,7 @@
  * Not here: a registry of the app (`app-registry.ts`). This is the only user of prom-client.
  */
 import { type Metric as PromMetric, Registry } from 'prom-client';
+import { errorFields } from '../app-error.js';
 import { FailureLog, type Log } from '../log.js';
 import { type AppRegistry, join } from './app-registry.js';
 import { CATALOGUE } from './catalogue/index.js';
@@ -53,7 +54,7 @@ export function createMetrics({
   const stats = new ProcessStats();
   const readNow = () =>
     readAll(sources, stats, (err, collector) =>
-      failures.add({ err, collector }, 'cannot read a part of the metrics'),
+      failures.add({ ...errorFields(err), collector }, 'cannot read a part of the metrics'),
     );
   const leave = ofApp && join(ofApp, readNow, { version, node: process.version });
   const registry = new Registry();
