@@ -242,7 +242,7 @@ export function compose(
   const taker: Taker = {
     isOurs,
     request(request, response) {
-      responses.add(response);
+      if (!responses.add(response)) return;
       requests.handle(request, response, () => entrance.request(request, response));
     },
     upgrade(request, socket, head) {

@@ -2,9 +2,11 @@
  * Schedules HTTP requests by connection (`turns.ts`): requests and bodies of one connection take no more
  * time of the event loop than a member's commands do.
  *
- * V3: a connection has at most `MAX_IN_FLIGHT` unanswered requests. One more is refused
- * (`rate_limited`), and the connection ends once the others are answered. What follows is not even
- * parsed: a read of 64 KiB can hold 1,800 requests, which would cost Node some 40 ms.
+ * V3: a connection has at most `MAX_IN_FLIGHT` unanswered requests, and at most `MAX_BODY_BYTES` of
+ * bodies that wait for their turn, when it begins another. That one is refused (`rate_limited`), and the
+ * connection ends once the others are answered. What follows is not even parsed: a read of 64 KiB can
+ * hold 1,800 requests, which would cost Node some 40 ms. So a connection holds at most 192 KiB of bodies:
+ * of the last one Node buffers up to 64 KiB and one read of as much before it stops reading.
  *
  * V11: a request that Node's parser rejects or that arrives too slowly gets a coded answer like any
  * other, after the pending answers.
@@ -23,10 +25,12 @@ import type { Share, Turns, Work } from './turns.js';
 
 /** Maximum unanswered requests of one connection: no client of ours pipelines. */
 export const MAX_IN_FLIGHT = 32;
+/** Maximum bytes of their bodies that nobody has read. */
+const MAX_BODY_BYTES = 64 * 1024;
 
 const TOO_MANY = new Refusal(
   'rate_limited',
-  `${MAX_IN_FLIGHT} requests of this connection are waiting for answers.`,
+  `${MAX_IN_FLIGHT} requests of this connection, or ${MAX_BODY_BYTES} bytes of their bodies, are waiting.`,
 );
 
 /** Error of `clientError`: `code` is from llhttp or Node; llhttp also gives a `reason` in words. */
@@ -47,7 +51,10 @@ export interface RequestsOptions {
 /** Shared by all servers of the process, because Node's parser knows only the socket of a request. */
 const connections = new WeakMap<Socket, Connection>();
 
-/** Whether a connection has reached `MAX_IN_FLIGHT`: pass its next request to `Requests.refuse`. */
+/** Upgrades that some roomcast of the process has taken. */
+const upgrades = new WeakSet<IncomingMessage>();
+
+/** Whether a connection has reached a bound: pass its next request to `Requests.refuse`. */
 export function isFull(socket: Socket): boolean {
   return connections.get(socket)?.isFull ?? false;
 }
@@ -68,9 +75,14 @@ export class Requests {
     this.#of(socket).handle(response, answer);
   }
 
-  /** Calls `answer` when the scheduler reaches the upgrade; the connection is then no longer tracked here. */
-  upgrade({ socket }: IncomingMessage, answer: () => void): void {
-    this.#of(socket).upgrade(answer);
+  /**
+   * Calls `answer` when the scheduler reaches the upgrade; the connection is then no longer tracked
+   * here. Ignores an upgrade that a roomcast has already taken.
+   */
+  upgrade(request: IncomingMessage, answer: () => void): void {
+    if (upgrades.has(request)) return;
+    upgrades.add(request);
+    this.#of(request.socket).upgrade(answer);
   }
 
   /** Call it for every upgrade: returns true if it was a request over the limit, which is now refused. */
@@ -130,7 +142,10 @@ class Connection implements Work {
   }
 
   get isFull(): boolean {
-    return this.#unanswered.length >= MAX_IN_FLIGHT;
+    if (this.#unanswered.length >= MAX_IN_FLIGHT) return true;
+    let bytes = 0;
+    for (const { req } of this.#unanswered) bytes += req.readableLength;
+    return bytes > MAX_BODY_BYTES;
   }
 
   handle(response: ServerResponse, answer: () => void): void {
@@ -199,7 +214,7 @@ class Connection implements Work {
   }
 
   held(): void {
-    // `MAX_IN_FLIGHT` bounds the input: nothing to pause.
+    // The input is bounded: nothing to pause.
   }
 
   released(): void {

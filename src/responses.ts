@@ -31,7 +31,9 @@ export class Responses {
   /** Responses of sessions and viewers, which stay open. */
   readonly #streams = new Line<Open>();
 
-  add(response: Added): void {
+  /** Returns false if another roomcast of the process has it: the first one answers. */
+  add(response: Added): boolean {
+    if (response[OPEN] !== undefined) return false;
     const open = new Open(response);
     response[OPEN] = open;
     this.#answering.add(open);
@@ -39,6 +41,7 @@ export class Responses {
       this.#answering.delete(open);
       this.#streams.delete(open);
     });
+    return true;
   }
 
   /** Marks an added response as one that stays open. */

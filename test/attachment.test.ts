@@ -198,6 +198,33 @@ test('two servers, and two roomcasts on one server, detached in any order', asyn
   expect(first.members().map(({ id }) => id)).toEqual([one.id, two.id]);
 });
 
+test('of two roomcasts that an app gives the same requests, the first one serves them', async () => {
+  const [first, second] = [roomcastFor(), roomcastFor()];
+  const server = createServer((request, response) => {
+    first.handle(request, response);
+    second.handle(request, response);
+  });
+  server.on('upgrade', (request, socket, head) => {
+    first.handleUpgrade(request, socket, head);
+    second.handleUpgrade(request, socket, head);
+  });
+  const url = await listen(server);
+  const peers = [];
+  for (const transport of TRANSPORTS) {
+    const peer = await connectReading(transport, url);
+    peers.push(peer);
+    peer.say({ type: 'join', id: 1, room: 'news' });
+    await peer.until(() => peer.events.some(({ type }) => type === 'joined'));
+  }
+  expect(first.members()).toHaveLength(TRANSPORTS.length);
+  expect(second.members()).toEqual([]);
+  await second.close();
+  await first.publish('news', 'hello');
+  for (const peer of peers) {
+    await peer.until(() => JSON.stringify(peer.events).includes('hello'));
+  }
+});
+
 test('detaching restores the server', async () => {
   const server = createServer(app);
   const before = Object.getOwnPropertySymbols(server).map((key) => Reflect.get(server, key));

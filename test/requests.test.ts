@@ -15,7 +15,13 @@ async function start() {
   const refused: string[] = [];
   const changed = new Signal();
   const turns = new Turns();
-  const requests = new Requests({ turns, refused: (code) => refused.push(code) });
+  const requests = new Requests({
+    turns,
+    refused(code) {
+      refused.push(code);
+      changed.fire();
+    },
+  });
   const http = createServer({ IncomingMessage: BoundedRequest }, (request, response) => {
     requests.handle(request, response, () => {
       waiting.push({ url: request.url as string, response });
@@ -116,6 +122,25 @@ test.each([false, true])(
     else socket.destroy();
     await until(() => closes.every(({ count }) => count > 0));
     expect(closes.map(({ count }) => count)).toEqual([1, 1, 1, 1, 1, 1]);
+  },
+);
+
+test.each([1000, 15_000, 30_000, 60_000])(
+  'of requests with %i bytes each, a connection holds no more than a bound (V3)',
+  async (size) => {
+    const { waiting, refused, socket, peer, until } = await start();
+    const head = `POST / HTTP/1.1\r\nHost: a\r\nContent-Length: ${size}\r\n\r\n`;
+    socket.write((head + 'x'.repeat(size)).repeat(2 * MAX_IN_FLIGHT));
+    await until(() => refused.length > 0);
+    await new Promise(setImmediate);
+    const held = waiting.map(({ response }) => response.req.readableLength);
+    expect(held.reduce((all, bytes) => all + bytes, 0)).toBeLessThanOrEqual(192 * 1024);
+    // What was taken is answered, and what follows is not read.
+    for (const { response } of waiting) response.end('taken');
+    await until(() => peer.isGone);
+    expect(refused).toEqual(['rate_limited']);
+    const statuses = [...peer.text.matchAll(/HTTP\/1\.1 (\d+)/g)].map(([, status]) => status);
+    expect(statuses).toEqual([...waiting.map(() => '200'), '429']);
   },
 );
 

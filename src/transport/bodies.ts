@@ -1,10 +1,9 @@
 /**
  * Request bodies while they are read. V3: a body that arrived with its head stays in Node's own buffers
- * until its turn, bounded by the requests in flight of its connection, and counts nowhere else. Any other
- * is in one buffer that grows by doubling, so a body in pieces of a byte costs no more than one in a
- * single piece. These share a bound, of which one network may use at most as much as it leaves free for
- * the others. V13: a body without progress for `stallMs` ends with its connection; a slow one that
- * progresses does not.
+ * until its turn, where `requests.ts` bounds those of each connection. Any other is in one buffer that
+ * grows by doubling, so a body in pieces of a byte costs no more than one in a single piece. These share
+ * a bound, of which one network may use at most as much as it leaves free for the others. V13: a body
+ * without progress for `stallMs` ends with its connection; a slow one that progresses does not.
  *
  * Not here: whether a body is accepted, which is decided before; its meaning.
  */
