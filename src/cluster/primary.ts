@@ -7,9 +7,7 @@
  * process (`spare.ts`), their metrics (`ledger.ts`), signals (`cli/`).
  */
 import cluster from 'node:cluster';
-import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { rmSync } from 'node:fs';
 import type { Log } from '../log.js';
 import type { Config } from '../options/config.js';
 import { checkReload } from '../options/reload.js';
@@ -25,6 +23,7 @@ import { replaceAll } from './replacement.js';
 import { Restarts } from './restarts.js';
 import { END_MS, isGone, isReady, isServing, Seated, type Served, START_MS } from './seated.js';
 import { shareOf } from './shares.js';
+import { createSocketFolder } from './socket-folder.js';
 import { Spare } from './spare.js';
 import { watch } from './watch.js';
 
@@ -69,8 +68,7 @@ export class Primary {
     this.slots = workersOf(config);
     this.#seats = Array.from({ length: this.slots }, () => null);
     this.#restarts = new Restarts(this.slots, (slot) => this.#fork(slot));
-    this.#folder = mkdtempSync(join(tmpdir(), 'roomcast-'));
-    chmodSync(this.#folder, 0o700);
+    this.#folder = createSocketFolder();
     this.#isActivated = process.env['LISTEN_PID'] === String(process.pid);
     cluster.schedulingPolicy = cluster.SCHED_RR;
     cluster.setupPrimary({
