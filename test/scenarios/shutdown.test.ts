@@ -215,7 +215,7 @@ test('the report and what the members have read agree to the message', async () 
   const MESSAGES = 60;
   const BYTES = 40_000;
   const server = await serveProcess(
-    ...['--lame-duck-ms', '0', '--drain-ms', '200', '--shutdown-grace-ms', '6000'],
+    ...['--lame-duck-ms', '0', '--drain-ms', '200', '--shutdown-grace-ms', '12000'],
     ...['--queue-bytes', '20000000', '--room-backlog-bytes', '20000000'],
   );
   const changed = new Signal();
