@@ -15,7 +15,8 @@ export const limits = {
     group: LIMITS,
     unit: 'connections',
     zero: 'no limit',
-    description: 'Connections of one address; behind a proxy, set --trust-proxy as well.',
+    description:
+      'Connections of one address, in IPv6 of one /64 network; behind a proxy, set --trust-proxy as well.',
   }),
   maxMessageBytes: integer([65_536, 128, 16_777_216], {
     group: LIMITS,

@@ -1,7 +1,7 @@
 /**
  * All sessions of a server: admission of new connections, and the drain at shutdown.
  *
- * V3: at most `maxConnections` sessions in all, and `maxConnectionsPerAddress` from one address. V7:
+ * V3: at most `maxConnections` sessions in all, and `maxConnectionsPerAddress` from one network. V7:
  * `drain` ends by its deadline, whatever the peers do.
  *
  * Not here: one session (`session.ts`), listening (`serve.ts`).
@@ -12,6 +12,7 @@ import { type Detector, LockTimeoutError, WaitGroup } from '../lock/index.js';
 import type { Config } from '../options/config.js';
 import type { Member } from '../room/member.js';
 import { clearInterval, nowMs, queueMicrotask, setInterval } from '../time.js';
+import { networkOf } from '../transport/address.js';
 import type { Handshake, Transport, TransportSink } from '../transport/transport.js';
 import { closingEvent, Session, type SessionContext } from './session.js';
 
@@ -43,7 +44,7 @@ export class Sessions {
   readonly #context: SessionContext;
   readonly #config: Config;
   readonly #sessions = new Map<Member, Session>();
-  readonly #perAddress = new Map<string, number>();
+  readonly #perNetwork = new Map<string, number>();
   /**
    * Shutdown waits for `#open`. `#leaving` has the function that marks a session done. Both are empty
    * until a drain starts.
@@ -62,13 +63,13 @@ export class Sessions {
 
   /** Creates a session for a new connection, or closes the connection if there are too many. */
   accept(transport: Transport, handshake?: Handshake): TransportSink {
-    const { remoteAddress } = transport;
+    const network = networkOf(transport.remoteAddress);
     const { events, isLagging } = this.#context.hub;
     if (this.#isDraining) return this.#turnAway(transport, 'going_away');
-    if (isLagging || this.#isFull(remoteAddress)) return this.#turnAway(transport, 'over_capacity');
+    if (isLagging || this.#isFull(network)) return this.#turnAway(transport, 'over_capacity');
     const session = new Session(transport, this.#context, handshake);
     this.#sessions.set(session.member, session);
-    this.#perAddress.set(remoteAddress, (this.#perAddress.get(remoteAddress) ?? 0) + 1);
+    this.#perNetwork.set(network, (this.#perNetwork.get(network) ?? 0) + 1);
     if (handshake !== undefined && events.wanted.connected) {
       const { headers, url, address } = handshake;
       const member = session.member.id;
@@ -139,18 +140,18 @@ export class Sessions {
     if (!this.#sessions.delete(member)) return;
     this.#leaving.get(session)?.();
     this.#leaving.delete(session);
-    const { remoteAddress } = transport;
-    const left = (this.#perAddress.get(remoteAddress) as number) - 1;
-    if (left === 0) this.#perAddress.delete(remoteAddress);
-    else this.#perAddress.set(remoteAddress, left);
+    const network = networkOf(transport.remoteAddress);
+    const left = (this.#perNetwork.get(network) as number) - 1;
+    if (left === 0) this.#perNetwork.delete(network);
+    else this.#perNetwork.set(network, left);
   }
 
-  #isFull(address: string): boolean {
+  #isFull(network: string): boolean {
     const { maxConnections, maxConnectionsPerAddress } = this.#config;
     return (
       (maxConnections > 0 && this.#sessions.size >= maxConnections) ||
       (maxConnectionsPerAddress > 0 &&
-        (this.#perAddress.get(address) ?? 0) >= maxConnectionsPerAddress)
+        (this.#perNetwork.get(network) ?? 0) >= maxConnectionsPerAddress)
     );
   }
 

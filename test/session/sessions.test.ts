@@ -107,6 +107,17 @@ test('--max-connections-per-address counts addresses resolved by --trust-proxy',
   await expectTurnedAway(url, from('203.0.113.1'));
 });
 
+test('--max-connections-per-address counts an IPv6 network as one address: one host has all of it', async () => {
+  const { url } = await serve({ maxConnectionsPerAddress: 1, trustProxy: ['127.0.0.1'] });
+  const from = (address: string) => connect(url, { headers: { 'x-forwarded-for': address } });
+  const first = from('2001:db8:1:2::1');
+  expect(await first.first()).toMatchObject({ type: 'welcome' });
+  expect(await from('2001:db8:1:3::1').first()).toMatchObject({ type: 'welcome' });
+  await expectTurnedAway(url, from('2001:db8:1:2:ffff::1'));
+  first.socket.terminate();
+  await expect.poll(async () => (await from('2001:db8:1:2::3').first())?.['type']).toBe('welcome');
+});
+
 describe('--origin', () => {
   const origin = 'https://app.example';
 
