@@ -44,21 +44,30 @@ export function unknownOption(
 function checkValue(option: Option, label: Label, value: unknown): ConfigError[] {
   const { items } = option.schema;
   if (fits(option.schema, value)) return [];
-  if (!items || !Array.isArray(value)) return [notAllowed(option, label(), value)];
+  if (!items) return [notAllowed(option, label(), value)];
+  if (!Array.isArray(value)) return [notAllowed(option, label(), value, true)];
   const wrong = value.flatMap((item, at) =>
     fits(items, item) ? [] : [notAllowed(option, label(null, [at]), item)],
   );
   return wrong.length > 0 ? wrong : [notAllowed(option, label(), value)];
 }
 
-function notAllowed({ name, schema, allowed }: Option, label: string, value: unknown): ConfigError {
-  const what = schema.type === 'integer' ? `a whole number, ${allowed}` : allowed;
+/** `lacksArray`: a list is not in an array, in a file or a program; flags and variables are split before. */
+function notAllowed(
+  { name, schema, allowed }: Option,
+  label: string,
+  value: unknown,
+  lacksArray = false,
+): ConfigError {
+  const kind = schema.type === 'integer' ? 'a whole number, ' : lacksArray ? 'an array of ' : '';
+  const what = `${kind}${allowed}`;
   const about = { code: 'bad_option', option: name, allowed: what } as const;
   if (schema.secret) {
     return new ConfigError(`${label} (not shown) is not allowed: give ${what}`, about);
   }
   const text = typeof value === 'string' ? value : '';
-  const meant = schema.enum ? closest(text, schema.enum) : (schema.meant?.(text) ?? null);
+  const fitting = schema.enum ? closest(text, schema.enum) : (schema.meant?.(text) ?? null);
+  const meant = lacksArray ? null : fitting;
   const hint = meant === null ? '' : `; did you mean ${meant}?`;
   return new ConfigError(`${label} ${show(value)} is not allowed: give ${what}${hint}`, {
     ...about,
