@@ -329,11 +329,17 @@ test.each([
     ['ws://h', '--secret-file', '/dev/null'],
     '--secret-file is "/dev/null": expected --agents with',
   ],
-  [['agent', '--listen', 'x', '--secret-file', '/no'], '--listen is "x": expected host:port'],
+  [
+    ['agent', '--listen', 'x', '--secret-file', '/no'],
+    '--listen is "x": expected a port, or host:port',
+  ],
   [['agent', '--listen', '1', '--secret-file', '/no'], '--secret-file /no: ENOENT'],
   [['agent', '--listen', '1'], '--secret-file is "": expected a file with a secret'],
-  [['ws://h', '--metrics-port', 'x'], '--metrics-port is "x": expected host:port'],
-  [['ws://h', '--metrics-port', '99999'], 'expected a port of at most 65535'],
+  [['ws://h', '--metrics-port', 'x'], '--metrics-port is "x": expected a port, or host:port'],
+  [
+    ['ws://h', '--metrics-port', '99999'],
+    '--metrics-port is "99999": expected a port of at most 65535',
+  ],
   [['ws://h', '--duration', '0'], 'duration is "0": expected a duration longer than 0'],
   [
     ['ws://h', '--json', '-', '--html', '-'],
