@@ -42,7 +42,8 @@ export class Watched {
         'bind 127.0.0.1',
         `dir ${folder}`,
         `sentinel monitor ${NAME} 127.0.0.1 ${primary.port} ${Math.floor(count / 2) + 1}`,
-        `sentinel down-after-milliseconds ${NAME} 500`,
+        // Longer than a busy machine lets a primary wait for a CPU.
+        `sentinel down-after-milliseconds ${NAME} 2000`,
         `sentinel failover-timeout ${NAME} 3000`,
       ];
       writeFileSync(file, `${lines.join('\n')}\n`);
