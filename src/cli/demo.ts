@@ -59,12 +59,13 @@ async function serve(port: string): Promise<string> {
     process.execPath,
     // Members that do not read answer no heartbeats, but must stay connected for the whole phase.
     [main, 'serve', '--port', port, '--heartbeat-ms', '60000', '--log-format', 'json'],
-    { stdio: ['ignore', 'pipe', 'inherit'] },
+    // In a process group of its own, so that it gets no signal of the terminal beside those from here.
+    { stdio: ['ignore', 'pipe', 'inherit'], detached: true },
   );
   child.once('exit', (code) => process.exit(code ?? 1));
-  // The terminal sends SIGINT to the server too; wait for its shutdown.
-  process.on('SIGINT', () => {});
-  process.on('SIGTERM', () => child.kill('SIGTERM'));
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    process.on(signal, () => child.kill('SIGTERM'));
+  }
   return new Promise((resolve) => {
     createInterface({ input: child.stdout }).on('line', (line) => {
       const said = JSON.parse(line) as { msg: string; url: string; level: string };
