@@ -17,6 +17,7 @@ import { IncomingMessage, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { REFUSAL, Refusal, type RefusalCode } from './errors.js';
+import { setImmediate } from './time.js';
 import { endWithRefusal } from './transport/answer.js';
 import { breakOff } from './transport/bodies.js';
 import { resetSocket } from './transport/reset-socket.js';
@@ -127,11 +128,12 @@ class Connection implements Work {
   readonly waitingBytes = 0;
   readonly #closed = () => {
     this.#drop();
-    // Node emits 'close' only at the response that has the connection, at none that is queued behind it:
-    // whoever waits for it would hold those for ever.
-    for (const response of [...this.#unanswered]) {
-      if (response.socket === null) response.emit('close');
-    }
+    if (this.#unanswered.length === 0) return;
+    // Node before 26 emits 'close' only at the response that has the connection, at none that is queued
+    // behind it: whoever waits for it would hold those for ever. Those that Node has told are gone by then.
+    setImmediate(() => {
+      for (const response of [...this.#unanswered]) response.emit('close');
+    });
   };
 
   constructor(socket: Socket, options: RequestsOptions) {
