@@ -53,12 +53,16 @@ describe('POST /v1/rooms/{room}/messages', () => {
   it('retains only the name of a room (V3)', async () => {
     const publish = (name: string) =>
       server.ask('POST', `/v1/rooms/${name}/messages?${'j'.repeat(12_000)}`, { json: { data: 1 } });
-    await publish('a-room-to-begin-with');
+    const publishAll = async (from: number, to: number) => {
+      for (let n = from; n < to; n += 1) {
+        expect((await publish(`a-room-of-somebody-${n}`)).status).toBe(200);
+      }
+    };
+    // What the first ones compile is no growth.
+    await publishAll(0, 200);
     const before = await bytesInUse();
-    for (let n = 0; n < 300; n += 1) {
-      expect((await publish(`a-room-of-somebody-${n}`)).status).toBe(200);
-    }
-    expect((await bytesInUse()) - before).toBeLessThan(1_500_000);
+    await publishAll(200, 1200);
+    expect((await bytesInUse()) - before).toBeLessThan(5_000_000);
   });
 
   it('counts on in a room without members', async () => {
