@@ -107,6 +107,11 @@ export class Share {
     if (!this.#isHeld && !this.isServing && !this.#hasEnded) this.#turns.run(this);
   }
 
+  /** Handles all items at once, whatever the turn: for a peer of which few wait and no more come. */
+  finish(): void {
+    if (this.#isHeld && !this.isServing) this.#turns.finish(this);
+  }
+
   /** Handles no more of its items. */
   end(): void {
     this.#hasEnded = true;
@@ -171,6 +176,13 @@ export class Turns {
   /** Only for `Share`. */
   forget(share: Share): void {
     for (const waiting of this.#waiting) if (this.#take(share, waiting)) return;
+  }
+
+  /** Only for `Share`. */
+  finish(share: Share): void {
+    share.isServing = true;
+    while (!share.hasEnded && this.#step(share));
+    share.isServing = false;
   }
 
   #take(share: Share, waiting: Line<Share>): boolean {

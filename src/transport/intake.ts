@@ -29,6 +29,8 @@ import { type Taker, WsReceiver } from './ws-receiver.js';
 const LEAST_PIECE_BYTES = 512;
 const MOST_PIECE_BYTES = 8192;
 const PIECE_MS = 0.5;
+/** Bytes that may wait for their turn when the input ends, and are handled nevertheless. */
+const LAST_BYTES = 512;
 /** Cost of a piece's object besides its bytes. */
 const OVERHEAD_BYTES = 256;
 /**
@@ -180,6 +182,15 @@ export class Intake implements Work, Reader, Taker, Holder {
 
   failed(): void {
     this.#refuse('internal_error');
+  }
+
+  /**
+   * Handles the little that waits for its turn, such as the answer to a close frame, and releases what is
+   * more.
+   */
+  ended(): void {
+    if (this.#unfedBytes + this.#textBytes <= LAST_BYTES) this.#share.finish();
+    this.end();
   }
 
   /** Releases everything and ignores further input. */

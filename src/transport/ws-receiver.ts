@@ -32,7 +32,7 @@ export interface Taker {
   /** Returns false to pause reading until `readOn`. */
   take(chunk: Buffer): boolean;
   /** The input has ended. */
-  end(): void;
+  ended(): void;
 }
 
 export class WsReceiver {
@@ -78,7 +78,7 @@ function take(this: Writable, chunk: Buffer): boolean {
 }
 
 function end(this: Writable): Receiver {
-  (this as Receiver)[TAKER].end();
+  (this as Receiver)[TAKER].ended();
   return streamEnd.call(this) as Receiver;
 }
 
@@ -105,7 +105,7 @@ export function checkWs(Class: typeof WebSocket = WebSocket): void {
         written.push(chunk);
         return false;
       },
-      end: () => {},
+      ended: () => {},
     });
     expect('_state', receiver.isBetween);
     socket.emit('data', HELLO);

@@ -200,6 +200,25 @@ test('input before the close frame is handled before the end', async () => {
   expect(session.texts.length).toBe(1000);
 });
 
+test('what a peer sent just before it ended is handled, also while it waits for its turn', async () => {
+  const { peer, session } = await open();
+  gate.isOpen = false;
+  peer.socket.end(Buffer.concat([frame('last'), frame('', { opcode: CLOSE })]));
+  expect(await session.end()).toBe('ended client');
+  expect([gate.waiting.size, memory.bytes, session.texts]).toEqual([0, 0, ['last']]);
+});
+
+test('an answer to a close frame is one, also while the peer waits for its turn', async () => {
+  const { peer, session } = await open();
+  session.transport.write(Buffer.from([0x81, 1, 0x78]), 1);
+  expect(session.transport.unconfirmedMessages).toBe(1);
+  session.transport.close('going_away', Buffer.alloc(0), 60_000);
+  gate.isOpen = false;
+  peer.socket.end(frame(Buffer.from([4200 >> 8, 4200 & 0xff]), { opcode: CLOSE }));
+  expect(await session.end()).toBe('ended going_away');
+  expect(session.transport.unconfirmedMessages).toBe(0);
+});
+
 test('nothing is kept of a closed peer, and nothing waits', async () => {
   const { peer, session } = await open();
   gate.isOpen = false;
