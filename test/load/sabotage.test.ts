@@ -96,8 +96,10 @@ const text = ({ verdict }: LoadReport, name: string): string | undefined =>
   verdict.checks.find((check) => check.name === name)?.text;
 
 /** Whether the machine was idle enough to judge times. */
-const isFit = ({ verdict }: LoadReport, { instead }: Sabotage): boolean =>
-  verdict.unfit === null && (verdict.outcome !== 'void' || instead?.outcome === 'void');
+const isFit = (report: LoadReport, { fails, instead }: Sabotage): boolean =>
+  report.verdict.unfit === null &&
+  (report.verdict.outcome !== 'void' || instead?.outcome === 'void') &&
+  !named(report, 'void').some((name) => fails.includes(name));
 
 interface Sabotage {
   readonly fault: (server: SmallRoomServer) => Partial<Steps>;

@@ -374,7 +374,7 @@ test('a server that gets no CPU is not blamed for delays', () => {
   expect(starved.exit).toBe(3);
 });
 
-test('times that failed while the generator got no CPU are void, and others count', () => {
+test('delays of healthy members while the generator got no CPU are void, and the rest counts', () => {
   const waiting = (change: (run: Run) => void = () => {}) =>
     judged((run) => {
       run.phases[2]!.generatorCpuWait = 0.4;
@@ -391,9 +391,9 @@ test('times that failed while the generator got no CPU are void, and others coun
   }
   expect(timed.exit).toBe(3);
   const counted = waiting((run) => {
-    run.cohorts[0]!.counters.faults.duplicated = 1;
+    run.cohorts[0]!.counters.announced = 5;
   });
-  expect(counted.failed).toEqual(['order']);
+  expect(counted.failed).toEqual(['losses']);
 });
 
 test('late publishing voids an open loop, which relies on punctuality', () => {
