@@ -163,11 +163,11 @@ export function exitOf(outcome: Outcome, interrupted: boolean): number {
 /**
  * Whether the generator or the machine may have caused a failure that does not stand by itself. A
  * silence (`flow`) is spoilt if it would have been within the limit without the generator's own longest
- * delays in reading and publishing; any other time is spoilt if the generator was saturated. The delays
- * of healthy members are also spoilt if the generator got no CPU.
+ * delays in reading and publishing; any other time is spoilt if the generator was saturated. The ratio of
+ * `isolation` is also spoilt if the generator got no CPU.
  */
 function isSpoilt(name: string, unfit: string | null, result: RunResult, plan: Plan): boolean {
-  if ((name === 'flow' || name === 'isolation') && waitingPhase(result)) return true;
+  if (name === 'isolation' && waitingPhase(result)) return true;
   if (name !== 'flow') return unfit !== null;
   if (starvedPhase(result)) return true;
   const held = Math.max(...result.phases.map(({ loopDelayMax }) => loopDelayMax));
@@ -277,7 +277,7 @@ function notes(result: RunResult, plan: Plan): string[] {
       ? `in ${unread.length} of ${times(plan.rooms, 'room')} only a last message was published, as healthy members pace a closed loop and these rooms have none: ${named.join(', ')}${more}`
       : '',
     waiting
-      ? `the generator was ready to run but had to wait for a CPU ${Math.round((waiting.generatorCpuWait ?? 0) * 100)} % of phase ${waiting.name}, as others use this machine: flow and isolation cannot fail`
+      ? `the generator was ready to run but had to wait for a CPU ${Math.round((waiting.generatorCpuWait ?? 0) * 100)} % of phase ${waiting.name}, as others use this machine: isolation cannot fail`
       : '',
     interrupted ? 'interrupted: phases may be missing or short' : '',
     server.missing ? `${missed(server)}: ${server.missing}` : '',

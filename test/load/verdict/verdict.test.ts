@@ -374,7 +374,7 @@ test('a server that gets no CPU is not blamed for delays', () => {
   expect(starved.exit).toBe(3);
 });
 
-test('delays of healthy members while the generator got no CPU are void, and the rest counts', () => {
+test('a ratio that was measured while the generator got no CPU is void, and the rest counts', () => {
   const waiting = (change: (run: Run) => void = () => {}) =>
     judged((run) => {
       run.phases[2]!.generatorCpuWait = 0.4;
@@ -384,11 +384,8 @@ test('delays of healthy members while the generator got no CPU are void, and the
   expect(waiting().notes.join()).toContain('had to wait for a CPU 40 % of phase slow');
   const timed = waiting((run) => {
     run.isolation = isolationOf([1, 2, 3].map(() => ({ calm: 5000, slow: 50_000 })));
-    Object.assign(run.cohorts[0]!.counters, { silence: [0, 0, 9e6], silentMembers: [0, 0, 90] });
   });
-  for (const name of ['isolation', 'flow']) {
-    expect(timed.checks.find((check) => check.name === name)?.status, name).toBe('void');
-  }
+  expect(timed.checks.find(({ name }) => name === 'isolation')?.status).toBe('void');
   expect(timed.exit).toBe(3);
   const counted = waiting((run) => {
     run.cohorts[0]!.counters.announced = 5;
