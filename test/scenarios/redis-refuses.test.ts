@@ -89,7 +89,7 @@ async function goOn(redis: RedisServer): Promise<void> {
     return Number(/cmdstat_evalsha:calls=(\d+)/.exec(stats)?.[1]);
   };
   const before = await calls();
-  await expect.poll(calls, POLL).toBeGreaterThan(before + 20);
+  await expect.poll(calls, POLL).toBeGreaterThan(before + 12);
 }
 
 describe.skipIf(!hasRedis)('a Redis that', () => {
