@@ -3,13 +3,14 @@
  * for that connection only and delays no other (V16).
  */
 import { PassThrough } from 'node:stream';
-import { describe, expect, it, vi } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import type { Auth, Principal } from '../../src/auth/auth.js';
 import { createLog } from '../../src/cli/log.js';
 import { Refusal } from '../../src/errors.js';
 import { createRoomcast } from '../../src/index.js';
 import type { Log } from '../../src/log.js';
 import type { Config } from '../../src/options/config.js';
+import { onSurvived } from '../../src/survived.js';
 import { FakeTransport } from '../support/fake-transport.js';
 import { SECRET } from '../support/tokens.js';
 import { openCore, startCore } from '../support/virtual.js';
@@ -439,6 +440,9 @@ describe('a permission check in which the application ends all connections', () 
       keeps: 100,
     });
     const { core, settle } = world;
+    // Such as a write after the close frame.
+    const errors: unknown[] = [];
+    onTestFinished(onSurvived((error) => errors.push(error)));
     for (let n = 0; n < 40; n += 1) await core.hub.publish(null, 'a', `"${'x'.repeat(1000)}"`);
     const transports: FakeTransport[] = [];
     for (const user of ['bob', 'ann']) {
@@ -462,7 +466,7 @@ describe('a permission check in which the application ends all connections', () 
     core.checkEmpty();
     const { rooms, presence } = core.hub;
     const left = ['a', 'open:b'].filter((room) => rooms.has(room) || presence.of(room));
-    expect({ endsAt, left }).toEqual({ endsAt, left: [] });
+    expect({ endsAt, left, errors }).toEqual({ endsAt, left: [], errors: [] });
     await world.close();
     return calls;
   }
