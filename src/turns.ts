@@ -180,9 +180,7 @@ export class Turns {
 
   /** Only for `Share`. */
   finish(share: Share): void {
-    share.isServing = true;
     while (!share.hasEnded && this.#step(share));
-    share.isServing = false;
   }
 
   #take(share: Share, waiting: Line<Share>): boolean {

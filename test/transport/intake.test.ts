@@ -208,6 +208,14 @@ test('what a peer sent just before it ended is handled, also while it waits for 
   expect([gate.waiting.size, memory.bytes, session.texts]).toEqual([0, 0, ['last']]);
 });
 
+test('more than a little input of a peer that has ended is dropped', async () => {
+  const { peer, session } = await open();
+  gate.isOpen = false;
+  peer.socket.end(Buffer.concat(numbered(43)));
+  expect(await session.end()).toBe('ended lost');
+  expect([gate.waiting.size, memory.bytes, session.texts]).toEqual([0, 0, []]);
+});
+
 test('an answer to a close frame is one, also while the peer waits for its turn', async () => {
   const { peer, session } = await open();
   session.transport.write(Buffer.from([0x81, 1, 0x78]), 1);
