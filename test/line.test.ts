@@ -76,5 +76,6 @@ test('keeps nothing alive in the old generation, however many items pass through
     comeAndGo();
     collectYoung();
   }
-  expect((oldBytes() as number) - before).toBeLessThan(200_000);
+  // A `Set` keeps 4 MB and more.
+  expect((oldBytes() as number) - before).toBeLessThan(1_500_000);
 });
