@@ -88,6 +88,11 @@ export function total(counts: Readonly<Record<string, number>>): number {
   return sumBy(Object.values(counts), (n) => n);
 }
 
+/** The longest time that the generator was blocked, in µs. */
+export function longestBlock({ phases }: RunResult): number {
+  return Math.max(...phases.map(({ loopDelayMax }) => loopDelayMax));
+}
+
 /** Counts by reason, in falling order. */
 export function reasons(counts: Readonly<Record<string, number>>): string {
   const sorted = Object.entries(counts).sort(([, a], [, b]) => b - a);

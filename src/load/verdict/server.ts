@@ -8,6 +8,7 @@ import { formatBytes, formatCount, formatDuration, formatMicros } from '../units
 import {
   failed,
   type Judge,
+  longestBlock,
   passed,
   readsAll,
   skipped,
@@ -73,7 +74,7 @@ export const evictions: Judge = (result, plan) => {
   const text = `${formatCount(seen)} of ${times(expected, 'stalled member')} disconnected${seen > 0 ? `, the last after ${formatMicros(longest)}` : ''} ${within}`;
   if (seen >= expected && longest <= limit * 1000) return passed(text);
   // While the generator is blocked it detects no end.
-  const held = Math.max(...result.phases.map(({ loopDelayMax }) => loopDelayMax));
+  const held = longestBlock(result);
   if (seen >= expected && longest - held <= limit * 1000) {
     return untested(`${text}; the generator was blocked for up to ${formatMicros(held)}`);
   }

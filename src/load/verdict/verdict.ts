@@ -14,6 +14,7 @@ import {
   failed,
   type Judge,
   type Judgement,
+  longestBlock,
   passed,
   reasons,
   skipped,
@@ -167,12 +168,13 @@ export function exitOf(outcome: Outcome, interrupted: boolean): number {
  * `isolation` is also spoilt if the generator got no CPU.
  */
 function isSpoilt(name: string, unfit: string | null, result: RunResult, plan: Plan): boolean {
-  if (name === 'isolation' && waitingPhase(result)) return true;
+  if (name === 'isolation' && starvedPhase(result, 'generatorCpuWait')) return true;
   if (name !== 'flow') return unfit !== null;
-  if (starvedPhase(result)) return true;
-  const held = Math.max(...result.phases.map(({ loopDelayMax }) => loopDelayMax));
+  if (starvedPhase(result, 'cpuWait')) return true;
   const silence = Math.max(...result.cohorts[0]!.counters.silence);
-  return silence - held - (result.publishing.lateness.max ?? 0) <= silenceLimit(plan);
+  return (
+    silence - longestBlock(result) - (result.publishing.lateness.max ?? 0) <= silenceLimit(plan)
+  );
 }
 
 /** The outcome in one line: what failed, why it is void, what was not judged. */
@@ -223,7 +225,7 @@ function whyUnfit(result: RunResult, plan: Plan): string | null {
   if (busy) {
     return `the generator was saturated: a worker's event loop was busy ${Math.round(busy.utilization * 100)} % of phase ${busy.name}: add --workers or cores, or lower the load`;
   }
-  const starved = starvedPhase(result);
+  const starved = starvedPhase(result, 'cpuWait');
   if (starved) {
     return `the server got no CPU: it was ready to run but had to wait ${Math.round((starved.cpuWait ?? 0) * 100)} % of phase ${starved.name}, as others use this machine`;
   }
@@ -255,20 +257,17 @@ function clockDoubt({ clockError, cohorts }: RunResult): string | null {
   return `the clocks of the agents are too uncertain: a time between two of them may be wrong by ${formatMicros(clockError)}, and this p99 allows ${formatMicros(bound)}: use agents that are nearer`;
 }
 
-/** The phase in which the generator waited for a CPU for too long: times are then those of the machine. */
-function waitingPhase({ phases }: RunResult): PhaseResult | undefined {
-  return phases.find(
-    ({ name, generatorCpuWait }) => JUDGED.includes(name) && (generatorCpuWait ?? 0) >= STARVED,
-  );
-}
-
-function starvedPhase({ phases }: RunResult): PhaseResult | undefined {
-  return phases.find(({ name, cpuWait }) => JUDGED.includes(name) && (cpuWait ?? 0) >= STARVED);
+/** The phase in which the server (`cpuWait`) or the generator had to wait for a CPU for too long. */
+function starvedPhase(
+  { phases }: RunResult,
+  whose: 'cpuWait' | 'generatorCpuWait',
+): PhaseResult | undefined {
+  return phases.find((phase) => JUDGED.includes(phase.name) && (phase[whose] ?? 0) >= STARVED);
 }
 
 function notes(result: RunResult, plan: Plan): string[] {
   const { interrupted, server } = result;
-  const waiting = waitingPhase(result);
+  const waiting = starvedPhase(result, 'generatorCpuWait');
   const unread = plan.window === null ? [] : unreadRooms(plan);
   const named = unread.slice(0, NAMED).map((room) => roomName(plan, room));
   const more = unread.length > NAMED ? ', …' : '';
