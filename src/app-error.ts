@@ -18,12 +18,15 @@ export function tokensOf(
   return [sent, ofRequest].filter((token): token is string => Boolean(token));
 }
 
+/** `text` as it may be logged: `tokens` are replaced by `(token)`. */
+export function withoutTokens(text: string, tokens: readonly string[]): string {
+  return tokens.reduce((left, token) => left.replaceAll(token, '(token)'), text).slice(0, LONGEST);
+}
+
 /** Log fields for `error`. `tokens` are replaced by `(token)` in every text. */
 export function errorFields(error: unknown, tokens: readonly string[] = []): object {
   const without = (value: unknown) =>
-    typeof value === 'string'
-      ? tokens.reduce((text, token) => text.replaceAll(token, '(token)'), value).slice(0, LONGEST)
-      : undefined;
+    typeof value === 'string' ? withoutTokens(value, tokens) : undefined;
   if (typeof error !== 'object' || error === null) {
     return { why: typeof error === 'string' ? without(error) : show(error) };
   }

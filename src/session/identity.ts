@@ -9,6 +9,7 @@
  *
  * Not here: validating tokens (`auth/tokens.ts`), permissions (`auth/grants.ts`).
  */
+import { tokensOf, withoutTokens } from '../app-error.js';
 import type { Alarm } from '../auth/alarms.js';
 import type { Authenticator } from '../auth/authenticator.js';
 import type { Claims } from '../auth/claims.js';
@@ -141,11 +142,11 @@ export class SessionIdentity implements Known {
       else if (token !== null) throw new Refusal('token_invalid', 'The token names no user.');
     } catch (error) {
       ended(resultOf(error));
-      const refusal = error instanceof Refusal ? error : undefined;
-      const closes = refusal && CLOSES[refusal.code];
+      const closes = error instanceof Refusal ? CLOSES[error.code] : undefined;
       if (this.#claims !== null || closes === undefined) throw error;
       this.#host.refuse(id, error);
-      this.#host.close(closes, refusal?.message);
+      const tokens = tokensOf(this.#handshake, typeof token === 'string' ? token : null);
+      this.#host.close(closes, withoutTokens((error as Refusal).message, tokens));
     } finally {
       this.#isChecking = false;
       this.#endOverdue();

@@ -520,6 +520,41 @@ describe('the log', () => {
       expect(text).toMatch(/"message":"401 for \(token\)".*"stack":"Error: 401 for .*asking\.test/);
     }
   });
+
+  it.each([
+    ['of the request', `Bearer ${TOKEN}`, []],
+    ['that was sent', '', [JSON.stringify({ type: 'auth', token: TOKEN })]],
+  ])(
+    'of a connect that refuses has its text up to a limit, without the token %s',
+    async (_, authorization, sent) => {
+      const info = vi.fn<Log['info']>();
+      const { core, settle } = startCore({
+        auth: {
+          connect({ headers }, token) {
+            if (token === null) return null;
+            throw new Refusal(
+              'unauthorised',
+              `${headers.cookie} has ${token} ${'x'.repeat(10_000)}`,
+            );
+          },
+        },
+        log: { info, warn() {}, error() {} },
+      });
+      const transport = new FakeTransport();
+      const headers = { authorization, cookie: 'ann' };
+      transport.sink = core.sessions.accept(transport, {
+        headers,
+        url: '/ws',
+        address: '192.0.2.1',
+      });
+      await settle();
+      for (const text of sent) transport.say(text);
+      await settle();
+      const [fields] = info.mock.calls.at(-1) as [{ why: string }, string];
+      expect(fields.why).toMatch(/^ann has \(token\) x+$/);
+      expect(fields.why).toHaveLength(4000);
+    },
+  );
 });
 
 it('an invalid auth option is refused at construction', () => {
