@@ -180,7 +180,8 @@ export class Turns {
 
   /** Only for `Share`. */
   finish(share: Share): void {
-    while (!share.hasEnded && this.#step(share));
+    this.forget(share);
+    this.#serve(share, nowMs(), Number.POSITIVE_INFINITY);
   }
 
   #take(share: Share, waiting: Line<Share>): boolean {

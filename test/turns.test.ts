@@ -226,6 +226,18 @@ describe('several peers', () => {
     ]);
   });
 
+  test('a share that is finished handles its items at once, and their time counts for the turn', () => {
+    const peer = heavy().send(...times(3, TURN_MS));
+    loop.turn();
+    expect(peer.left).toBeGreaterThan(0);
+    peer.share.finish();
+    expect(peer.left).toBe(0);
+    const other = new Peer().send(0.1);
+    expect(other.left).toBe(1);
+    loop.run();
+    expect(other.left).toBe(0);
+  });
+
   test('a share that is ended during its items, or while it waits, handles no more of them', () => {
     const [first, second] = [heavy(), heavy()];
     first.onItem = () => first.share.end();
