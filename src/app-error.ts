@@ -1,12 +1,12 @@
 /**
- * Log fields for an error that may come from the app. Libraries attach the failed request to their errors,
- * with the token in its headers, and no token may appear in a log. So only the known text properties of an
- * error are logged, each up to `LONGEST`, with all tokens removed.
+ * What is told of an error that may come from the app. Libraries attach the failed request to their errors,
+ * with the token in its headers, and no token may appear in a log or in what a peer is sent. So only the
+ * known text properties of an error are told, each up to `LONGEST`, with all tokens removed.
  */
 import { show } from './protocol/fields.js';
 import type { Handshake } from './transport/transport.js';
 
-/** Maximum characters of a text that is logged. */
+/** Maximum characters of a text. */
 const LONGEST = 4000;
 
 /** Tokens of one connection: the one of its request, and the one it sent, if any. */
@@ -18,7 +18,7 @@ export function tokensOf(
   return [sent, ofRequest].filter((token): token is string => Boolean(token));
 }
 
-/** `text` as it may be logged: `tokens` are replaced by `(token)`. */
+/** `text` as it may be told: `tokens` are replaced by `(token)`. */
 export function withoutTokens(text: string, tokens: readonly string[]): string {
   return tokens.reduce((left, token) => left.replaceAll(token, '(token)'), text).slice(0, LONGEST);
 }
